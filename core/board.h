@@ -1,0 +1,49 @@
+/* board: the latest results of all components, their statuses, the roll-up, and snapshots of it all.
+ * One thread. Owns its items; a snapshot is immutable and counted, and outlives any change. */
+#ifndef BOARD_H
+#define BOARD_H
+
+#include "verdict.h"
+
+struct board;
+struct board_item; /* one component's place on the board; owned by the component that made it */
+
+struct board_traits { /* what config says of a component; copied */
+	const char *name, *plugin;
+	const char *labels; /* as labels_print */
+	enum skymon_impact impact;
+	bool unknown_is_unhealthy;
+	uint32_t rise, fall;
+	int64_t interval_ms, timeout_ms;
+	const char *not_configured; /* the sentence; NULL when it is configured */
+};
+
+/* changed: called after each change of a component's status (not for the first, starting -> first result, when it is healthy: then `from` is -1). */
+typedef void board_changed(void *arg, const struct skymon_component *now, int from_status);
+struct board *board_new(board_changed *changed, void *arg);
+void board_free(struct board *board);
+
+struct board_item *board_item_new(const struct board_traits *traits, int64_t now_ms);
+/* After a reload: new traits; status, results and counters stay. restarted: options changed, so that the next result sets the status at once. */
+void board_item_configure(struct board *board, struct board_item *item, const struct board_traits *traits, bool restarted,
+			  int64_t now_ms);
+void board_item_free(struct board_item *item);
+
+/* The components in config order; the array is copied, the items are not. */
+void board_set_items(struct board *board, struct board_item *const *items, size_t count);
+
+/* A run has ended (or the daemon found something in its place). Takes over the caller's reference. counted: it counts as a check in the totals. */
+void board_publish(struct board *board, struct board_item *item, struct result *result, bool counted);
+/* The last result has become too old: unknown/stale from now on, until the next result. */
+void board_set_stale(struct board *board, struct board_item *item, int64_t now_ms);
+void board_set_next_check(struct board *board, struct board_item *item, int64_t time_ms);
+
+const struct skymon_component *board_item_view(struct board_item *item); /* valid until the next change of the item */
+int board_overall(struct board *board);          /* cheap: kept between changes */
+int board_ready_reason(struct board *board);     /* SKYMON_OK, SKYMON_STARTING, SKYMON_OTHER */
+
+/* Made anew only when something changed since the last one. */
+const struct skymon_snapshot *board_snapshot(struct board *board);
+void board_release(struct board *board, const struct skymon_snapshot *snapshot);
+
+#endif

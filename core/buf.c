@@ -1,0 +1,174 @@
+#include "buf.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+char *buf_room(struct buf *buf, size_t size)
+{
+	buf->data = x_grow(buf->data, &buf->capacity, buf->size + size + 1, 1);
+	return buf->data + buf->size;
+}
+
+void buf_add(struct buf *buf, const void *bytes, size_t size)
+{
+	char *room = buf_room(buf, size);
+	if (size > 0)
+		memcpy(room, bytes, size);
+	buf->size += size;
+	buf->data[buf->size] = '\0';
+}
+
+void buf_text(struct buf *buf, const char *text)
+{
+	buf_add(buf, text, strlen(text));
+}
+
+void buf_printf(struct buf *buf, const char *format, ...)
+{
+	va_list list, again;
+	va_start(list, format);
+	va_copy(again, list);
+	char *room = buf_room(buf, 127);
+	int length = vsnprintf(room, 128, format, list);
+	if (length > 127)
+		vsnprintf(buf_room(buf, (size_t)length), (size_t)length + 1, format, again);
+	if (length > 0)
+		buf->size += (size_t)length;
+	va_end(again);
+	va_end(list);
+}
+
+void buf_free(struct buf *buf)
+{
+	free(buf->data);
+	*buf = (struct buf){0};
+}
+
+/* Length of the UTF-8 sequence at text, or 0 when it is not one (RFC 3629: shortest form, no surrogates). */
+static size_t sequence(const unsigned char *text)
+{
+	unsigned char a = text[0];
+	size_t size = a < 0xC2 ? 0 : a < 0xE0 ? 2 : a < 0xF0 ? 3 : a < 0xF5 ? 4 : 0;
+	for (size_t i = 1; i < size; i++)
+		if ((text[i] & 0xC0) != 0x80)
+			return 0;
+	if ((a == 0xE0 && text[1] < 0xA0) || (a == 0xED && text[1] > 0x9F) || (a == 0xF0 && text[1] < 0x90) ||
+	    (a == 0xF4 && text[1] > 0x8F))
+		return 0;
+	return size;
+}
+
+static size_t escape(struct buf *buf, const unsigned char *at)
+{
+	static const char from[] = "\"\\\b\f\n\r\t", to[] = "\"\\bfnrt";
+	const char *found = strchr(from, *at);
+	if (found != NULL) {
+		char pair[2] = {'\\', to[found - from]};
+		buf_add(buf, pair, 2);
+		return 1;
+	}
+	if (*at < 0x20 || *at == 0x7F) {
+		buf_printf(buf, "\\u%04x", *at);
+		return 1;
+	}
+	size_t size = sequence(at);
+	if (size == 0)
+		buf_add(buf, "\xEF\xBF\xBD", 3);
+	else
+		buf_add(buf, at, size);
+	return size > 0 ? size : 1;
+}
+
+void buf_json(struct buf *buf, const char *text)
+{
+	if (text == NULL) {
+		buf_add(buf, "null", 4);
+		return;
+	}
+	buf_add(buf, "\"", 1);
+	const unsigned char *at = (const unsigned char *)text;
+	while (*at != '\0') {
+		size_t plain = 0;
+		while (at[plain] >= 0x20 && at[plain] < 0x7F && at[plain] != '"' && at[plain] != '\\')
+			plain++;
+		buf_add(buf, at, plain);
+		at += plain;
+		if (*at != '\0')
+			at += escape(buf, at);
+	}
+	buf_add(buf, "\"", 1);
+}
+
+void time_print(int64_t ms, char text[25])
+{
+	int64_t seconds = ms / 1000, rest = ms % 1000;
+	if (rest < 0) {
+		seconds--;
+		rest += 1000;
+	}
+	time_t when = (time_t)seconds;
+	struct tm tm;
+	if (gmtime_r(&when, &tm) == NULL || tm.tm_year < -1900 || tm.tm_year > 8099)
+		memset(&tm, 0, sizeof(tm));
+	size_t length = strftime(text, 25, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(text + length, 25 - length, ".%03dZ", (int)rest);
+}
+
+void buf_json_time(struct buf *buf, int64_t ms)
+{
+	if (ms == 0) {
+		buf_add(buf, "null", 4);
+		return;
+	}
+	char text[25];
+	time_print(ms, text);
+	buf_add(buf, "\"", 1);
+	buf_text(buf, text);
+	buf_add(buf, "\"", 1);
+}
+
+void buf_json_number(struct buf *buf, double value)
+{
+	char text[32] = "null";
+	if (isfinite(value))
+		number_print(value, text, sizeof(text));
+	buf_text(buf, text);
+}
+
+static size_t print_integer(int64_t value, char *text)
+{
+	char digits[24];
+	size_t count = 0, length = 0;
+	uint64_t rest = value < 0 ? (uint64_t)-value : (uint64_t)value;
+	do
+		digits[count++] = (char)('0' + rest % 10);
+	while ((rest /= 10) > 0);
+	if (value < 0)
+		text[length++] = '-';
+	while (count > 0)
+		text[length++] = digits[--count];
+	text[length] = '\0';
+	return length;
+}
+
+size_t number_print(double value, char *text, size_t size)
+{
+	if (isnan(value))
+		return (size_t)snprintf(text, size, "NaN");
+	if (isinf(value))
+		return (size_t)snprintf(text, size, value > 0 ? "+Inf" : "-Inf");
+	/* every integer below 2^53 is exact; a negative zero reads back as 0, which is the same number */
+	if (fabs(value) < 9007199254740992.0 && value == (double)(int64_t)value)
+		return print_integer((int64_t)value, text);
+	int length = 0;
+	for (int digits = 15; digits <= 17; digits++) {
+		length = snprintf(text, size, "%.*g", digits, value);
+		if (strtod(text, NULL) == value)
+			break;
+	}
+	return (size_t)length;
+}

@@ -1,0 +1,23 @@
+/* log: lines to stderr, logfmt or JSON, one write each; never a secret. Owns the level and the format. */
+#ifndef LOG_H
+#define LOG_H
+
+#include "err.h"
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
+
+void log_configure(enum log_level level, enum log_format format);
+enum log_level log_level(void);
+
+/* One line: ts, level, then key=value pairs given as texts ending with NULL (a NULL value leaves the pair out), then msg.
+ * log_line(LOG_LEVEL_INFO, (const char *[]){"component", name, NULL}, "is %s now", word); fields may be NULL. */
+void log_line(enum log_level level, const char *const *fields, const char *format, ...) PRINTF(3);
+void log_line_list(enum log_level level, const char *const *fields, const char *format, va_list list);
+
+#define log_error(...) log_line(LOG_LEVEL_ERROR, NULL, __VA_ARGS__)
+#define log_warn(...) log_line(LOG_LEVEL_WARN, NULL, __VA_ARGS__)
+#define log_info(...) log_line(LOG_LEVEL_INFO, NULL, __VA_ARGS__)
+#define log_debug(...) log_line(LOG_LEVEL_DEBUG, NULL, __VA_ARGS__)
+
+#endif

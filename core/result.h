@@ -1,0 +1,62 @@
+/* result: what one check reported, as an immutable, counted value; and its form on the wire.
+ * Built in a worker (result_builder, by the runner), decoded and checked in the daemon. Not thread-safe: each process counts on one thread,
+ * a builder belongs to the thread of its check. */
+#ifndef RESULT_H
+#define RESULT_H
+
+#include <skymon/routes.h>
+
+#include "wire.h"
+
+const char *status_word(int status); /* "healthy" … ; "unknown" for nonsense */
+const char *reason_word(int reason); /* "ok", "timeout", "not_configured" … */
+
+struct result {
+	struct skymon_result view; /* the first member: a skymon_result is its result */
+	uint32_t references;
+	/* private: the memory behind the view */
+	void *memory, *body;
+};
+
+/* The daemon's own finding: no details, no numbers. duration_us -1: there was no run. The caller has one reference. */
+struct result *result_new(enum skymon_status status, enum skymon_reason reason, int64_t time_ms, int64_t duration_us,
+			  const char *format, ...) PRINTF(5);
+struct result *result_ref(struct result *result);
+void result_unref(struct result *result); /* NULL is fine */
+
+/* Worse only: sets status, reason and message (thresholds). Only before the result is shared (references == 1). */
+void result_worsen(struct result *result, enum skymon_status status, enum skymon_reason reason, const char *format, ...)
+	PRINTF(4);
+/* The number of that name, or NULL. */
+const struct skymon_value *result_number(const struct skymon_result *result, const char *name);
+
+/* ---- Worker's side ---- */
+#define RESULT_MESSAGE_MAX 500
+#define RESULT_DETAILS_MAX (256u << 10)
+struct result_builder; /* one per run */
+struct result_builder *result_builder_new(void);
+void result_builder_reset(struct result_builder *b);
+void result_builder_free(struct result_builder *b);
+void result_say(struct result_builder *b, const char *format, va_list list);
+void result_reason(struct result_builder *b, int reason);
+bool result_detail(struct result_builder *b, const char *key, const char *json, struct err *err); /* json: any value, checked */
+void result_set_number(struct result_builder *b, const char *name, double value);
+/* Checks name, labels (not `component`), type against earlier samples of this family, and that the series is new. */
+bool result_metric(struct result_builder *b, int type, const char *name, const char *help, double value,
+		   const struct skymon_label *labels, size_t count, struct err *err);
+const char *result_builder_message(const struct result_builder *b);
+/* Appends status, reason, duration, message, details, numbers and families to body. NONE becomes ok or other; an empty message the
+ * reason's word. */
+void result_encode(struct result_builder *b, enum skymon_status status, int64_t duration_us, struct buf *body);
+
+/* ---- Daemon's side ---- */
+/* Takes the message's body (frees it, or keeps it as the result's memory) with the reader after the run's id. Checks everything: enums, UTF-8,
+ * that details is a JSON object, the form of names, labels and values, that a family's type is known. */
+struct result *result_decode(void *body, struct wire_reader in, int64_t time_ms, struct err *err) MUST_CHECK;
+
+/* `a="x",b="y"` with escapes, from label pairs (also for a component's own labels). */
+void labels_print(struct buf *out, const struct skymon_label *labels, size_t count);
+bool metric_name_ok(const char *name); /* [a-zA-Z_:][a-zA-Z0-9_:]* */
+bool label_name_ok(const char *name);  /* [a-zA-Z_][a-zA-Z0-9_]*, not __… */
+
+#endif

@@ -1,0 +1,281 @@
+/* skymon/plugin.h - everything that a skymon plugin needs, and all that it may use.
+ *
+ * A plugin is a shared object that exports one data symbol, `skymon_plugin` (SKYMON_PLUGIN below). It links
+ * with no symbol of the core: it calls back through a table of functions behind the inline wrappers here.
+ *
+ * Place    A plugin runs in a worker process of its own kind; with SKYMON_IN_DAEMON in the daemon itself, where
+ *          it may only have routes that answer from memory.
+ * Life     load -> start -> check ... -> stop -> unload. `start` and `stop` once per component (again after
+ *          a worker's restart), never beside a check of the same component.
+ * Threads  `check` runs on a thread of the worker; never twice at once for one component, at the same time for
+ *          different ones. So mutable data belongs in `state` (one per component) or `shared` (one per
+ *          process, your own lock), never at file scope. load, start and stop: the worker's main thread.
+ *          Routes of a SKYMON_IN_DAEMON plugin: the daemon's only thread; they must not wait for anything.
+ * Time     Every wait in a check takes skymon_ms_left(). When the deadline passes the daemon publishes
+ *          unhealthy/timeout by itself and drops the late result; a check that never returns costs the worker.
+ * Memory   Who allocates frees; nothing crosses the border to be freed on the other side. Texts given to a wrapper are
+ *          copied. Option values live until stop has returned. Snapshots live until skymon_release.
+ * Meaning  unhealthy and degraded: the check looked, and this is what it found (refused, wrong answer). unknown: it
+ *          could not look. Never report a number that was not measured.
+ * Secrets  The value of a secret, user info of a URL and data of a query never go into message, detail, metric or log.
+ * ABI      Loaded when majors are equal and the plugin's minor is not above the core's. Fields are only appended and zero
+ *          means "as before". While the major is 0, any minor may change anything. Changes, newest first:
+ *          0.1 (2026-11) first.
+ */
+#ifndef SKYMON_PLUGIN_H
+#define SKYMON_PLUGIN_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SKYMON_ABI_MAJOR 0
+#define SKYMON_ABI_MINOR 1
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum skymon_status { SKYMON_UNKNOWN, SKYMON_HEALTHY, SKYMON_DEGRADED, SKYMON_UNHEALTHY };
+
+/* Why a status is what it is; a closed list. NONE lets the core choose: ok when healthy, else other. */
+enum skymon_reason {
+	SKYMON_NONE, SKYMON_OK, SKYMON_TIMEOUT, SKYMON_DNS, SKYMON_REFUSED, SKYMON_UNREACHABLE,
+	SKYMON_TLS_EXPIRED, SKYMON_TLS_UNTRUSTED, SKYMON_TLS_OTHER, SKYMON_HTTP_STATUS, SKYMON_BODY_MISMATCH,
+	SKYMON_AUTH_FAILED, SKYMON_SEALED, SKYMON_STANDBY, SKYMON_QUERY_ERROR, SKYMON_THRESHOLD_WARN,
+	SKYMON_THRESHOLD_CRIT, SKYMON_STALE, SKYMON_CRASHED, SKYMON_KILLED, SKYMON_NOT_CONFIGURED,
+	SKYMON_STARTING, SKYMON_PROTOCOL, SKYMON_RESOURCE, SKYMON_OTHER, SKYMON_REASON_COUNT
+};
+
+struct skymon;         /* the component (or route plugin) that a callback is for; opaque */
+struct skymon_request; /* one HTTP exchange; valid until it was answered; opaque */
+struct skymon_run;     /* later: a check on the worker's loop */
+struct skymon_ask;     /* later: somebody asks this secret store */
+struct skymon_event;   /* later: something that a sink may tell about */
+
+/* ---- Options: declared once, parsed by the core, stored in `state` before start ---- */
+
+/* The type of an option is the type of its member. */
+struct skymon_duration { int64_t ms; };      /* "30s", "5m", "250ms", "1h30m" */
+struct skymon_bytes { int64_t count; };      /* "64KiB", "10MB", "512" */
+struct skymon_ratio { double of_one; };      /* "80%" or 0.8 */
+struct skymon_choice { int32_t index; };     /* into the option's .words */
+struct skymon_secret { const char *bytes; size_t size; };            /* bytes[size] is '\0'; NULL when left out */
+struct skymon_label { const char *name, *value; };
+struct skymon_texts { const char *const *items; size_t count; };     /* a list of texts */
+struct skymon_map { const struct skymon_label *items; size_t count; }; /* a map of texts */
+struct skymon_list { const void *items; size_t count; };             /* a list of structs: .item, .item_size */
+struct skymon_tls {  /* the `tls:` block that every plugin with a connection takes; texts are NULL when left out */
+	const char *ca_file, *cert_file, *key_file, *server_name;
+	bool insecure;
+};
+
+enum skymon_type {
+	SKYMON_TEXT = 1,  /* const char *; never NULL when it has a fallback */
+	SKYMON_BOOLEAN, SKYMON_INTEGER /* int64_t */, SKYMON_REAL /* double */, SKYMON_DURATION, SKYMON_BYTES,
+	SKYMON_RATIO, SKYMON_CHOICE, SKYMON_SECRET, SKYMON_TEXTS, SKYMON_MAP, SKYMON_LIST, SKYMON_TLS
+};
+
+#define SKYMON_TARGET 1u   /* flag: left empty, the component is "not configured" and never runs. One per table */
+#define SKYMON_REQUIRED 2u /* flag: must be given, and not empty */
+
+struct skymon_option {
+	const char *name;
+	const char *fallback;      /* as in the config file, ${VAR:-…} too; NULL: zero, or NULL */
+	int32_t type;              /* enum skymon_type */
+	uint32_t offset;           /* of the member in state (or in the item of a list) */
+	const char *help;          /* one line: what it is, and its unit */
+	uint32_t flags;
+	double min, max;           /* range of a number (ms, bytes, 1 = 100 %) when max > min */
+	const char *const *words;  /* SKYMON_CHOICE: the words; ends with NULL */
+	const struct skymon_option *item; /* SKYMON_LIST: the table of one item; ends with {0} */
+	uint32_t item_size;
+};
+
+/* SKYMON_OPT(struct s, member, fallback, help [, .flags = …, .min = …]): in C++ the extras in the struct's order. */
+#define SKYMON_OPT(T, member, fallback_, ...) SKYMON_OPT_NAMED(T, member, #member, fallback_, __VA_ARGS__)
+#define SKYMON_OPT_NAMED(T, member, name_, fallback_, ...) { .name = name_, .fallback = fallback_, \
+	.type = SKYMON_TYPE_OF(T, member), .offset = (uint32_t)offsetof(T, member), .help = __VA_ARGS__ }
+
+/* ---- What the host offers to a plugin (reached through the wrappers below) ---- */
+
+struct skymon_number { const char *name, *unit, *help; };  /* a declared number; unit: "s", "bytes", "ratio", "" … */
+enum skymon_metric_type { SKYMON_GAUGE = 1, SKYMON_COUNTER };
+struct skymon_part { const void *bytes; size_t size; };
+struct skymon_snapshot;
+struct skymon_self;
+struct skymon_config;
+struct skymon_routes;
+
+struct skymon_host {
+	uint32_t size;
+	void (*log)(struct skymon *, int level, const char *format, va_list);
+	void (*say)(struct skymon *, const char *format, va_list);
+	void (*reason)(struct skymon *, int reason);
+	void (*detail_text)(struct skymon *, const char *key, const char *format, va_list);
+	void (*detail_number)(struct skymon *, const char *key, double);
+	void (*detail_boolean)(struct skymon *, const char *key, bool);
+	void (*detail_json)(struct skymon *, const char *key, const char *json);
+	void (*number)(struct skymon *, const char *name, double);
+	void (*metric)(struct skymon *, int type, const char *name, const char *help, double,
+		       const struct skymon_label *, size_t count);
+	int64_t (*ms_left)(struct skymon *);
+	void (*step)(struct skymon *, const char *step);
+	bool (*resolve)(struct skymon *, const char *host, char *addresses, size_t size);
+	void (*secret_refused)(struct skymon *);
+	const char *(*name)(struct skymon *);
+	const char *(*state_dir)(struct skymon *);
+	size_t (*print)(double, char *text, size_t size);
+	const char *(*request_method)(struct skymon_request *);
+	const char *(*request_param)(struct skymon_request *, const char *name);
+	const char *(*request_query)(struct skymon_request *, const char *name);
+	const char *(*request_header)(struct skymon_request *, const char *name);
+	const char *(*request_body)(struct skymon_request *, size_t *size);
+	void (*reply_header)(struct skymon_request *, const char *name, const char *value);
+	void (*reply)(struct skymon_request *, int code, const char *type, const void *bytes, size_t size);
+	void (*reply_parts)(struct skymon_request *, int code, const char *type, const struct skymon_part *, size_t count,
+			    uint64_t generation, void (*done)(void *), void *argument);
+	void (*reply_problem)(struct skymon_request *, int code, const char *format, va_list);
+	const struct skymon_snapshot *(*snapshot)(struct skymon *);
+	void (*release)(struct skymon *, const struct skymon_snapshot *);
+	const struct skymon_self *(*self)(struct skymon *);
+	const struct skymon_config *(*config_public)(struct skymon *);
+	const struct skymon_routes *(*routes)(struct skymon *);
+};
+struct skymon { const struct skymon_host *host; };
+
+/* ---- The descriptor ---- */
+
+struct skymon_route {
+	uint32_t size;             /* sizeof(struct skymon_route) */
+	const char *method;        /* "GET" (answers HEAD too), "POST", "PUT", "DELETE" */
+	const char *path;          /* "/api/v1/health/{component}"; a segment in braces matches any one segment */
+	const char *name;          /* short word, unique per plugin: the key in /api/v1/status `endpoints` */
+	const char *summary;       /* one line for people */
+	void (*handle)(struct skymon *, void *state, struct skymon_request *); /* answers exactly once, before it returns */
+	uint32_t flags;            /* SKYMON_ROUTE_… */
+};
+#define SKYMON_ROUTE_OPTIONS_AS_GET 1u /* OPTIONS answers with GET's code (HAProxy's httpchk judges by it) */
+
+#define SKYMON_IN_DAEMON 1u
+
+struct skymon_plugin {
+	/* these 8 bytes never move, in any major */
+	uint16_t abi_major, abi_minor; uint32_t size;
+	const char *name, *version, *summary;
+	uint32_t option_size, number_size;    /* strides of options[] and numbers[]; SKYMON_PLUGIN sets all down to here */
+	uint32_t flags;
+	uint32_t state_size, shared_size;     /* zeroed by the host: one per component; one per process */
+	uint32_t interval_ms, timeout_ms;     /* defaults; 0 = the core's (30 s, 5 s) */
+	const struct skymon_option *options;  /* ends with {0} */
+	const struct skymon_number *numbers;  /* what thresholds and service.metrics may name; ends with {0} */
+	bool (*load)(struct skymon *, void *shared);   /* library init, once per process; no I/O */
+	void (*unload)(struct skymon *, void *shared);
+	bool (*start)(struct skymon *, void *state);   /* opens no network; false: say why with skymon_unknown */
+	void (*stop)(struct skymon *, void *state);
+	enum skymon_status (*check)(struct skymon *, void *state);   /* may block, within skymon_ms_left */
+	const struct skymon_route *const *routes;                    /* NULL-ended */
+	void (*secret)(struct skymon *, void *state, struct skymon_ask *);       /* later: role secret store */
+	void (*begin)(struct skymon *, void *state, struct skymon_run *);        /* later: check on the loop */
+	void (*cancel)(struct skymon *, void *state, struct skymon_run *);
+	void (*event)(struct skymon *, void *state, const struct skymon_event *); /* later: sink */
+};
+
+/* SKYMON_PLUGIN(name, "version", "summary", .state_size = …, .check = …): one per shared object. */
+#define SKYMON_PLUGIN(name_, version_, summary_, ...) SKYMON_EXPORT const struct skymon_plugin skymon_plugin = { \
+	.abi_major = SKYMON_ABI_MAJOR, .abi_minor = SKYMON_ABI_MINOR, .size = sizeof(struct skymon_plugin), \
+	.name = #name_, .version = version_, .summary = summary_, .option_size = sizeof(struct skymon_option), \
+	.number_size = sizeof(struct skymon_number), __VA_ARGS__ }
+
+/* ---- What a check says ---- */
+
+#define SKYMON_SAYS(nth) __attribute__((format(printf, nth, nth + 1), unused)) static inline
+#define SKYMON_TELL(call) do { va_list list_; va_start(list_, format); call; va_end(list_); } while (0)
+
+/* The verdict: sets the message (one sentence, no newline, <= 500 bytes) and returns the status, to be returned by check. */
+SKYMON_SAYS(2) enum skymon_status skymon_healthy(struct skymon *sm, const char *format, ...)
+{ SKYMON_TELL(sm->host->say(sm, format, list_)); return SKYMON_HEALTHY; }
+SKYMON_SAYS(2) enum skymon_status skymon_degraded(struct skymon *sm, const char *format, ...)
+{ SKYMON_TELL(sm->host->say(sm, format, list_)); return SKYMON_DEGRADED; }
+SKYMON_SAYS(2) enum skymon_status skymon_unhealthy(struct skymon *sm, const char *format, ...)
+{ SKYMON_TELL(sm->host->say(sm, format, list_)); return SKYMON_UNHEALTHY; }
+SKYMON_SAYS(2) enum skymon_status skymon_unknown(struct skymon *sm, const char *format, ...)
+{ SKYMON_TELL(sm->host->say(sm, format, list_)); return SKYMON_UNKNOWN; }
+SKYMON_SAYS(3) enum skymon_status skymon_verdict(struct skymon *sm, bool ok, const char *format, ...)
+{ SKYMON_TELL(sm->host->say(sm, format, list_)); return ok ? SKYMON_HEALTHY : SKYMON_UNHEALTHY; }
+static inline void skymon_reason(struct skymon *sm, enum skymon_reason reason) { sm->host->reason(sm, (int)reason); }
+
+/* Facts for `details` of the component's route (JSON); a key said twice keeps the last. */
+SKYMON_SAYS(3) void skymon_detail(struct skymon *sm, const char *key, const char *format, ...)
+{ SKYMON_TELL(sm->host->detail_text(sm, key, format, list_)); }
+static inline void skymon_detail_number(struct skymon *sm, const char *key, double value)
+{ sm->host->detail_number(sm, key, value); }
+static inline void skymon_detail_boolean(struct skymon *sm, const char *key, bool value)
+{ sm->host->detail_boolean(sm, key, value); }
+static inline void skymon_detail_json(struct skymon *sm, const char *key, const char *json)
+{ sm->host->detail_json(sm, key, json); }  /* any JSON value; what does not parse is dropped and logged */
+
+/* A declared number: thresholds and service.metrics apply to it. `response_time` (s) is measured by the core. */
+static inline void skymon_number(struct skymon *sm, const char *name, double value) { sm->host->number(sm, name, value); }
+/* A time series of this result. Names as in Prometheus; `component` and the component's labels are added by the core. */
+static inline void skymon_metric(struct skymon *sm, enum skymon_metric_type type, const char *name, const char *help,
+				 double value, const struct skymon_label *labels, size_t count)
+{ sm->host->metric(sm, (int)type, name, help, value, labels, count); }
+static inline void skymon_gauge(struct skymon *sm, const char *name, const char *help, double value)
+{ sm->host->metric(sm, SKYMON_GAUGE, name, help, value, NULL, 0); }
+static inline void skymon_counter(struct skymon *sm, const char *name, const char *help, double value)
+{ sm->host->metric(sm, SKYMON_COUNTER, name, help, value, NULL, 0); }  /* name ends in _total */
+
+/* ---- What a check may ask ---- */
+
+static inline int64_t skymon_ms_left(struct skymon *sm) { return sm->host->ms_left(sm); } /* to the deadline; never < 0 */
+/* Names what comes next (a static text): shown when the check crashes or runs out of time. */
+static inline void skymon_step(struct skymon *sm, const char *step) { sm->host->step(sm, step); }
+/* Resolves a host name by the host's helper, within the deadline: numeric addresses joined by commas, at most 8. false: message
+ * and reason (dns, timeout) are set already; return SKYMON_UNHEALTHY. A numeric address is returned as it is. */
+static inline bool skymon_resolve(struct skymon *sm, const char *host, char *addresses, size_t size)
+{ return sm->host->resolve(sm, host, addresses, size); }
+static inline void skymon_secret_refused(struct skymon *sm) { sm->host->secret_refused(sm); } /* have it read again */
+static inline const char *skymon_name(struct skymon *sm) { return sm->host->name(sm); }
+static inline const char *skymon_state_dir(struct skymon *sm) { return sm->host->state_dir(sm); } /* "" : none, read-only */
+/* Shortest text that reads back as the same number ("NaN", "+Inf" too); returns its length. size >= 32. */
+static inline size_t skymon_print(struct skymon *sm, double value, char *text, size_t size)
+{ return sm->host->print(value, text, size); }
+
+SKYMON_SAYS(2) void skymon_error(struct skymon *sm, const char *format, ...)
+{ SKYMON_TELL(sm->host->log(sm, 0, format, list_)); }
+SKYMON_SAYS(2) void skymon_warn(struct skymon *sm, const char *format, ...)
+{ SKYMON_TELL(sm->host->log(sm, 1, format, list_)); }
+SKYMON_SAYS(2) void skymon_info(struct skymon *sm, const char *format, ...)
+{ SKYMON_TELL(sm->host->log(sm, 2, format, list_)); }
+SKYMON_SAYS(2) void skymon_debug(struct skymon *sm, const char *format, ...)
+{ SKYMON_TELL(sm->host->log(sm, 3, format, list_)); }
+
+#ifdef __cplusplus
+}
+#define SKYMON_EXPORT extern "C" __attribute__((visibility("default")))
+#define SKYMON_TYPE_OF(T, member) skymon_type_of((decltype(((T *)nullptr)->member) *)nullptr)
+constexpr int32_t skymon_type_of(const char **) { return SKYMON_TEXT; }
+constexpr int32_t skymon_type_of(bool *) { return SKYMON_BOOLEAN; }
+constexpr int32_t skymon_type_of(int64_t *) { return SKYMON_INTEGER; }
+constexpr int32_t skymon_type_of(double *) { return SKYMON_REAL; }
+constexpr int32_t skymon_type_of(struct skymon_duration *) { return SKYMON_DURATION; }
+constexpr int32_t skymon_type_of(struct skymon_bytes *) { return SKYMON_BYTES; }
+constexpr int32_t skymon_type_of(struct skymon_ratio *) { return SKYMON_RATIO; }
+constexpr int32_t skymon_type_of(struct skymon_choice *) { return SKYMON_CHOICE; }
+constexpr int32_t skymon_type_of(struct skymon_secret *) { return SKYMON_SECRET; }
+constexpr int32_t skymon_type_of(struct skymon_texts *) { return SKYMON_TEXTS; }
+constexpr int32_t skymon_type_of(struct skymon_map *) { return SKYMON_MAP; }
+constexpr int32_t skymon_type_of(struct skymon_list *) { return SKYMON_LIST; }
+constexpr int32_t skymon_type_of(struct skymon_tls *) { return SKYMON_TLS; }
+#else
+#define SKYMON_EXPORT __attribute__((visibility("default")))
+#define SKYMON_TYPE_OF(T, member) _Generic(((T *)0)->member, const char *: SKYMON_TEXT, bool: SKYMON_BOOLEAN, \
+	int64_t: SKYMON_INTEGER, double: SKYMON_REAL, struct skymon_duration: SKYMON_DURATION, \
+	struct skymon_bytes: SKYMON_BYTES, struct skymon_ratio: SKYMON_RATIO, struct skymon_choice: SKYMON_CHOICE, \
+	struct skymon_secret: SKYMON_SECRET, struct skymon_texts: SKYMON_TEXTS, struct skymon_map: SKYMON_MAP, \
+	struct skymon_list: SKYMON_LIST, struct skymon_tls: SKYMON_TLS)
+#endif
+
+#endif

@@ -1,0 +1,179 @@
+/* skymon/routes.h - for plugins that have routes: the request, the reply, and what the daemon knows.
+ *
+ * The four read functions (skymon_snapshot, skymon_self, skymon_routes, skymon_config_public) serve plugins flagged
+ * SKYMON_IN_DAEMON only; elsewhere they return NULL. All of this runs on the daemon's one thread: no locks, no
+ * waiting. Structs carry their size and grow at the end: read a field only when `size` reaches it if the plugin must run on
+ * an older core. Texts are UTF-8 and never NULL unless said so. Times are ms since 1970 (UTC); 0 means never.
+ */
+#ifndef SKYMON_ROUTES_H
+#define SKYMON_ROUTES_H
+
+#include <skymon/plugin.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- The board ---- */
+
+struct skymon_value { const char *name, *text; double number; };   /* a declared number that a result holds */
+
+/* The series of one family in one result. `series` is a row of records for skymon_series_next; the host has checked them. */
+struct skymon_family {
+	uint32_t size;
+	int32_t type;                 /* enum skymon_metric_type */
+	const char *name, *help;
+	const void *series;
+	size_t series_size;
+	uint32_t series_count;
+};
+
+/* One series: `labels` is `a="x",b="y"` with \\ \" \n escaped (may be empty), `value` a printed number. Not ended by '\0'. */
+struct skymon_series { const char *labels, *value; uint16_t labels_size; uint8_t value_size; };
+
+/* Steps through a family: *at starts at 0; false at the end. */
+static inline bool skymon_series_next(const struct skymon_family *family, size_t *at, struct skymon_series *out)
+{
+	const unsigned char *record = (const unsigned char *)family->series + *at;
+	if (*at + 3 > family->series_size)
+		return false;
+	out->labels_size = (uint16_t)(record[0] | record[1] << 8);
+	out->value_size = record[2];
+	out->labels = (const char *)record + 3;
+	out->value = out->labels + out->labels_size;
+	*at += 3u + out->labels_size + out->value_size;
+	return true;
+}
+
+/* What one check reported, or what the daemon found in its place (timeout, crashed, …). Immutable. */
+struct skymon_result {
+	uint32_t size;
+	int32_t status, reason;       /* enum skymon_status, skymon_reason; after thresholds */
+	uint64_t id;                  /* unique in this process; a new result has a new id */
+	int64_t time_ms, duration_us; /* when it ended; duration -1: there was no run */
+	const char *message, *details; /* details: a JSON object */
+	const struct skymon_value *const *numbers; size_t number_count;
+	const struct skymon_family *const *families; size_t family_count;
+};
+
+enum skymon_impact { SKYMON_IMPACT_UNHEALTHY, SKYMON_IMPACT_DEGRADED, SKYMON_IMPACT_NONE };
+
+struct skymon_component {
+	uint32_t size;
+	int32_t status, reason, impact;
+	bool configured, stale, starting;
+	uint32_t consecutive_failures; /* newest runs in a row that were unhealthy or unknown */
+	const char *name, *plugin, *message;
+	const char *labels;            /* the component's own, as in skymon_series; may be empty */
+	int64_t since_ms, last_success_ms, next_check_ms, interval_ms;
+	uint64_t checks_total, failures_total;
+	const struct skymon_result *shown;  /* the result that gave the status; NULL before the first */
+	const struct skymon_result *latest; /* the newest; its numbers and families are the current ones */
+};
+
+struct skymon_snapshot {
+	uint32_t size;
+	int32_t status, ready_reason;  /* the roll-up; why not ready: SKYMON_STARTING, SKYMON_OTHER (unhealthy), SKYMON_OK */
+	uint64_t generation;           /* changes whenever anything in it does */
+	const struct skymon_component *const *components; size_t count; /* in config order */
+};
+
+/* ---- The daemon itself ---- */
+
+#define SKYMON_BUCKETS 12
+static const double skymon_bucket_seconds[SKYMON_BUCKETS] __attribute__((unused)) =
+	{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1, 5};
+
+struct skymon_http_count {         /* one row for each route x method x code that was answered */
+	uint32_t size;
+	const char *route, *method;    /* route: the template, or "" for no route */
+	int32_t code;
+	uint64_t requests;
+};
+struct skymon_http_time {          /* one row for each route */
+	uint32_t size;
+	const char *route;
+	uint64_t count, buckets[SKYMON_BUCKETS]; /* not cumulative; above the last: count minus all */
+	double sum_seconds;
+};
+struct skymon_plugin_state {       /* one for each loaded plugin */
+	uint32_t size;
+	const char *name, *version, *isolation; /* isolation: "daemon", "shared", "own" */
+	uint16_t abi_major, abi_minor;
+	bool up;
+	uint64_t restarts_total;
+};
+struct skymon_source { const char *key; bool present, counter; double value; }; /* a metric of the seed */
+
+enum skymon_phase { SKYMON_PHASE_STARTING, SKYMON_PHASE_RUNNING, SKYMON_PHASE_DRAINING };
+
+struct skymon_self {               /* valid until the handler returns */
+	uint32_t size;
+	int32_t phase;
+	const char *version, *compiler;                /* of skymon */
+	const char *service, *title, *service_version; /* service: the label value */
+	int64_t now_ms, started_ms, uptime_seconds, loop_age_ms;
+	double loop_lag_seconds;                       /* how late the newest check was started */
+	int64_t open_connections;
+	uint64_t requests_total;
+	int64_t resident_bytes;
+	double cpu_seconds;
+	bool reload_ok; int64_t reload_time_ms;        /* the newest reload (or the start): did it take; when the newest good one was */
+	const struct skymon_source *sources; size_t source_count; /* the eight, in the seed's order */
+	const struct skymon_http_count *const *http_counts; size_t http_count_count;
+	const struct skymon_http_time *const *http_times; size_t http_time_count;
+	const struct skymon_plugin_state *const *plugins; size_t plugin_count;
+};
+
+struct skymon_config {
+	uint32_t size;
+	const char *environment, *log_level;
+	const char *const *features; size_t feature_count; /* the plugins that are served */
+	bool ready_follows_self;
+};
+
+struct skymon_route_line { const char *method, *path, *name, *summary, *plugin; };
+struct skymon_routes { uint32_t size; const struct skymon_route_line *lines; size_t count; };
+
+/* Take, read, release; a snapshot may be held as long as somebody needs its bytes (a reply on its way). */
+static inline const struct skymon_snapshot *skymon_snapshot(struct skymon *sm) { return sm->host->snapshot(sm); }
+static inline void skymon_release(struct skymon *sm, const struct skymon_snapshot *snapshot)
+{ sm->host->release(sm, snapshot); }
+static inline const struct skymon_self *skymon_self(struct skymon *sm) { return sm->host->self(sm); }
+static inline const struct skymon_config *skymon_config_public(struct skymon *sm) { return sm->host->config_public(sm); }
+static inline const struct skymon_routes *skymon_routes(struct skymon *sm) { return sm->host->routes(sm); }
+
+/* ---- The request, and its one answer ---- */
+
+static inline const char *skymon_method(struct skymon *sm, struct skymon_request *rq) { return sm->host->request_method(rq); }
+/* A segment matched by braces, decoded; a query parameter, decoded (NULL: none; "" : no value); a header (NULL: none). */
+static inline const char *skymon_param(struct skymon *sm, struct skymon_request *rq, const char *name)
+{ return sm->host->request_param(rq, name); }
+static inline const char *skymon_query(struct skymon *sm, struct skymon_request *rq, const char *name)
+{ return sm->host->request_query(rq, name); }
+static inline const char *skymon_header(struct skymon *sm, struct skymon_request *rq, const char *name)
+{ return sm->host->request_header(rq, name); }
+static inline const char *skymon_body(struct skymon *sm, struct skymon_request *rq, size_t *size)
+{ return sm->host->request_body(rq, size); }
+
+/* Adds a header to the coming reply. Content-Length, Connection, Date and Cache-Control: no-store come by themselves. */
+static inline void skymon_reply_header(struct skymon *sm, struct skymon_request *rq, const char *name, const char *value)
+{ sm->host->reply_header(rq, name, value); }
+/* Answers with a copy of the bytes. */
+static inline void skymon_reply(struct skymon *sm, struct skymon_request *rq, int code, const char *type,
+				const void *bytes, size_t size)
+{ sm->host->reply(rq, code, type, bytes, size); }
+/* Answers with bytes that stay where they are until done(argument) is called, once, when they were sent or dropped; the array
+ * of parts itself is copied. The host compresses when the client asks for it; askers of one generation (0: none) may share that. */
+static inline void skymon_reply_parts(struct skymon *sm, struct skymon_request *rq, int code, const char *type,
+				      const struct skymon_part *parts, size_t count, uint64_t generation,
+				      void (*done)(void *), void *argument)
+{ sm->host->reply_parts(rq, code, type, parts, count, generation, done, argument); }
+/* Answers with application/problem+json (RFC 9457); the sentence is its detail. */
+SKYMON_SAYS(4) void skymon_problem(struct skymon *sm, struct skymon_request *rq, int code, const char *format, ...)
+{ SKYMON_TELL(sm->host->reply_problem(rq, code, format, list_)); }
+
+#ifdef __cplusplus
+}
+#endif
+#endif
