@@ -40,7 +40,7 @@ struct config {
 typedef const char *config_lookup(const char *variable); /* NULL: not set */
 const char *config_environment(const char *variable);    /* the process's environment */
 
-/* Reads a file and what it includes (`include: [conf.d/*.yaml]`, relative to the file that says it, sorted; a pattern without
+/* Reads a file and what it includes (the key `include`, a list of file patterns, relative to the file that says it, sorted; a pattern without
  * wildcard must exist; included files may hold only `components` and `plugins`, and include nothing). Every error is added
  * to errs as "file:line:column: sentence"; false when there was one. `out` is to be freed in either case. */
 bool config_load(const char *path, config_lookup *lookup, struct config *out, struct err_list *errs) MUST_CHECK;

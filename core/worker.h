@@ -3,6 +3,8 @@
 #ifndef WORKER_H
 #define WORKER_H
 
+#include <sys/types.h>
+
 #include "loop.h"
 #include "plugin.h"
 #include "result.h"
