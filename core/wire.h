@@ -41,7 +41,8 @@ void wire_put_u8(struct buf *body, uint8_t value);
 void wire_put_u32(struct buf *body, uint32_t value);
 void wire_put_u64(struct buf *body, uint64_t value);
 void wire_put_f64(struct buf *body, double value);
-void wire_put_text(struct buf *body, const char *text); /* NULL crosses as NULL */
+/* NULL crosses as NULL; bytes that are no UTF-8 become U+FFFD. */
+void wire_put_text(struct buf *body, const char *text);
 void wire_put_bytes(struct buf *body, const void *bytes, size_t size);
 
 /* Reads in place: texts point into the body, are ended by '\0', hold no '\0' inside and are valid UTF-8. After the first get that does not fit,
@@ -61,11 +62,14 @@ const void *wire_get_bytes(struct wire_reader *in, size_t *size);       /* follo
 /* A count of things of at least item_size bytes each: bad when the rest cannot hold as many. */
 uint32_t wire_get_count(struct wire_reader *in, size_t item_size);
 bool wire_end(const struct wire_reader *in);                            /* all was read, nothing was bad */
+bool wire_text_ok(const void *text, size_t size);                       /* valid UTF-8 without '\0' */
 
 /* ---- Sending ---- */
 bool wire_pair(int fds[2], struct err *err) MUST_CHECK; /* both CLOEXEC, buffers enlarged */
 /* Blocks until all is sent; false when the other end is gone. Callers serialise themselves (one lock per wire). */
 bool wire_send(int fd, enum wire_type type, uint32_t id, const void *body, size_t size) MUST_CHECK;
+/* One packet at once or not at all (errno); async-signal-safe: for the last words of a crash. */
+bool wire_send_now(int fd, enum wire_type type, uint32_t id, const void *body, size_t size) MUST_CHECK;
 
 /* What waits to be sent to a worker that is slow to read; bounded. Zeroed = empty. */
 struct wire_outbox {
@@ -92,7 +96,8 @@ struct wire_inbox {
 	bool busy;
 };
 enum wire_got { WIRE_AGAIN, WIRE_MESSAGE, WIRE_CLOSED, WIRE_BAD };
-/* Receives one packet without blocking (MSG_DONTWAIT). MESSAGE: *out is whole, the caller frees out->body. CLOSED: the other end is gone.
+/* Receives packets without blocking (MSG_DONTWAIT) until one message is whole, nothing is left or 16 were read (AGAIN: wait for the descriptor, as
+ * level-triggered epoll does). MESSAGE: *out is whole, the caller frees out->body. CLOSED: the other end is gone.
  * BAD: err says what is wrong with it. A WIRE_CRASH is delivered even between the packets of another message. */
 enum wire_got wire_receive(struct wire_inbox *inbox, int fd, struct wire_message *out, struct err *err);
 void wire_inbox_free(struct wire_inbox *inbox);
