@@ -16,6 +16,7 @@ struct result {
 	uint32_t references;
 	/* private: the memory behind the view */
 	void *memory, *body;
+	char *text;
 };
 
 /* The daemon's own finding: no details, no numbers. duration_us -1: there was no run. The caller has one reference. */
@@ -33,6 +34,8 @@ const struct skymon_value *result_number(const struct skymon_result *result, con
 /* ---- Worker's side ---- */
 #define RESULT_MESSAGE_MAX 500
 #define RESULT_DETAILS_MAX (256u << 10)
+#define RESULT_NUMBERS_MAX 256u
+#define RESULT_FAMILIES_MAX 4096u
 struct result_builder; /* one per run */
 struct result_builder *result_builder_new(void);
 void result_builder_reset(struct result_builder *b);
@@ -40,8 +43,10 @@ void result_builder_free(struct result_builder *b);
 void result_say(struct result_builder *b, const char *format, va_list list);
 void result_reason(struct result_builder *b, int reason);
 bool result_detail(struct result_builder *b, const char *key, const char *json, struct err *err); /* json: any value, checked */
+/* Ignored when it is not finite: that is no measurement. */
 void result_set_number(struct result_builder *b, const char *name, double value);
-/* Checks name, labels (not `component`), type against earlier samples of this family, and that the series is new. */
+/* Checks name, labels (not `component`), type against earlier samples of this family, and that the series is new. Labels are sorted by name, so that
+ * the same ones in another order are the same series. A counter is named …_total and is never negative. */
 bool result_metric(struct result_builder *b, int type, const char *name, const char *help, double value,
 		   const struct skymon_label *labels, size_t count, struct err *err);
 const char *result_builder_message(const struct result_builder *b);
