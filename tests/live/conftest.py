@@ -1,0 +1,74 @@
+"""Fixtures of the live tests; harness.py says what they give."""
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+from harness import Haproxy, Nginx, Postgres, Prometheus, Skymond  # noqa: E402
+
+
+@pytest.fixture
+def skymond():
+    """skymond(config, …) starts a daemon; all of them are stopped and judged at the end of the test."""
+    started = []
+
+    def start(config, **options):
+        daemon = Skymond(config, wait=False, **{key: value for key, value in options.items() if key != "wait"})
+        started.append(daemon)
+        if options.get("wait", True):
+            daemon.wait_listening()
+        return daemon
+
+    yield start
+    errors = []
+    for daemon in reversed(started):
+        try:
+            daemon.stop()
+        except BaseException as error:  # the others must end too
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def factory(kind):
+    """A fixture that starts any number of a server and closes all."""
+    def fixture():
+        started = []
+
+        def start(*args, **options):
+            started.append(kind(*args, **options))
+            return started[-1]
+
+        yield start
+        for server in reversed(started):
+            server.close()
+    return pytest.fixture(fixture, name=kind.name)
+
+
+prometheus = factory(Prometheus)
+haproxy = factory(Haproxy)
+nginx = factory(Nginx)
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """One cluster for the session: for tests that leave it as it was."""
+    server = Postgres()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def fresh_postgres():
+    """A cluster for this test alone, to be stopped, frozen and filled. Settings: fresh_postgres(max_connections=5)."""
+    started = []
+
+    def start(**settings):
+        started.append(Postgres(settings))
+        return started[-1]
+
+    yield start
+    for server in reversed(started):
+        server.close()
