@@ -16,7 +16,8 @@ struct verdict_limit {
 /* Parses one limit; fills side, low and high (the texts are the caller's). */
 bool verdict_limit_parse(const char *text, const char *unit, struct verdict_limit *out, struct err *err) MUST_CHECK;
 /* Makes the result worse where a number passes a limit: unhealthy/threshold_crit or degraded/threshold_warn with number, value and limit in the
- * message. `response_time` is the result's duration in seconds; a number that is absent passes nothing. Never makes it better. */
+ * message. `response_time` is the result's duration in seconds (an unknown result has none: nothing responded); a number that is absent passes
+ * nothing. Never makes it better. */
 void verdict_apply_limits(const struct verdict_limit *limits, size_t count, struct result *result);
 
 /* ---- Rise and fall ---- */

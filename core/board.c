@@ -1,0 +1,409 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "board.h"
+
+/* What readers see of one component at one time; immutable and counted. */
+struct view {
+	struct skymon_component component; /* the first member: a skymon_component is its view */
+	uint32_t references;
+	struct result *shown, *latest;
+	char *texts[4]; /* name, plugin, labels, message */
+};
+
+struct snapshot {
+	struct skymon_snapshot view; /* the first member */
+	uint32_t references;
+	const struct skymon_component *components[];
+};
+
+struct board_item {
+	struct board *board; /* NULL while it is on none */
+	struct board_traits traits;
+	char *texts[4]; /* what traits point to */
+	struct verdict_streak streak;
+	struct result *shown, *latest;
+	int status, reason;
+	char *message;
+	bool stale, starting;
+	uint32_t consecutive_failures;
+	uint64_t checks_total, failures_total;
+	int64_t since_ms, last_success_ms, next_check_ms;
+	struct view *view; /* NULL: to be made anew */
+};
+
+struct board {
+	board_changed *changed;
+	void *arg;
+	struct board_item **items;
+	size_t count;
+	uint64_t generation;
+	struct snapshot *snapshot; /* NULL: to be made anew */
+	int overall;
+	bool overall_known;
+};
+
+/* ---- Views ---- */
+
+static void view_unref(struct view *view)
+{
+	if (view == NULL || --view->references > 0)
+		return;
+	result_unref(view->shown);
+	result_unref(view->latest);
+	for (size_t i = 0; i < sizeof(view->texts) / sizeof(*view->texts); i++)
+		free(view->texts[i]);
+	free(view);
+}
+
+static struct result *ref_or_null(struct result *result)
+{
+	return result != NULL ? result_ref(result) : NULL;
+}
+
+static struct view *view_new(const struct board_item *item)
+{
+	struct view *view = x_alloc(sizeof(*view));
+	view->references = 1;
+	view->shown = ref_or_null(item->shown);
+	view->latest = ref_or_null(item->latest);
+	view->texts[0] = x_strdup(item->traits.name);
+	view->texts[1] = x_strdup(item->traits.plugin);
+	view->texts[2] = x_strdup(item->traits.labels);
+	view->texts[3] = x_strdup(item->message);
+	view->component = (struct skymon_component){
+		.size = sizeof(view->component),
+		.status = item->status,
+		.reason = item->reason,
+		.impact = (int32_t)item->traits.impact,
+		.configured = item->traits.not_configured == NULL,
+		.stale = item->stale,
+		.starting = item->starting,
+		.consecutive_failures = item->consecutive_failures,
+		.name = view->texts[0],
+		.plugin = view->texts[1],
+		.labels = view->texts[2],
+		.message = view->texts[3],
+		.since_ms = item->since_ms,
+		.last_success_ms = item->last_success_ms,
+		.next_check_ms = item->next_check_ms,
+		.interval_ms = item->traits.interval_ms,
+		.checks_total = item->checks_total,
+		.failures_total = item->failures_total,
+		.shown = view->shown != NULL ? &view->shown->view : NULL,
+		.latest = view->latest != NULL ? &view->latest->view : NULL,
+	};
+	return view;
+}
+
+const struct skymon_component *board_item_view(struct board_item *item)
+{
+	if (item->view == NULL)
+		item->view = view_new(item);
+	return &item->view->component;
+}
+
+/* ---- Changes ---- */
+
+static void snapshot_unref(struct snapshot *snapshot)
+{
+	if (snapshot == NULL || --snapshot->references > 0)
+		return;
+	for (size_t i = 0; i < snapshot->view.count; i++)
+		view_unref((struct view *)snapshot->components[i]);
+	free(snapshot);
+}
+
+static void touch_board(struct board *board)
+{
+	board->generation++;
+	board->overall_known = false;
+	snapshot_unref(board->snapshot);
+	board->snapshot = NULL;
+}
+
+static void touch(struct board *board, struct board_item *item)
+{
+	view_unref(item->view);
+	item->view = NULL;
+	if (board != NULL)
+		touch_board(board);
+}
+
+static void say(struct board_item *item, int status, int reason, const char *message)
+{
+	char *old = item->message;
+	item->status = status;
+	item->reason = reason;
+	item->message = x_strdup(message);
+	free(old);
+}
+
+static void set_result(struct result **place, struct result *result)
+{
+	struct result *old = *place;
+	*place = ref_or_null(result);
+	result_unref(old);
+}
+
+static void report(struct board *board, struct board_item *item, int from)
+{
+	if (board->changed != NULL)
+		board->changed(board->arg, board_item_view(item), from);
+}
+
+static void count_run(struct board_item *item, const struct skymon_result *result)
+{
+	bool good = result->status == SKYMON_HEALTHY || result->status == SKYMON_DEGRADED;
+	item->checks_total++;
+	if (good) {
+		item->consecutive_failures = 0;
+		item->last_success_ms = result->time_ms;
+	} else {
+		item->consecutive_failures++;
+		item->failures_total++;
+	}
+}
+
+void board_publish(struct board *board, struct board_item *item, struct result *result, bool counted)
+{
+	if (item->traits.not_configured != NULL) { /* a late result of before a reload */
+		result_unref(result);
+		return;
+	}
+	int before = item->status;
+	bool first = item->starting;
+	if (counted)
+		count_run(item, &result->view);
+	struct result *gives =
+		verdict_step(&item->streak, item->status, result, item->traits.rise, item->traits.fall);
+	if (gives == NULL && verdict_severity(result->view.status) == verdict_severity(item->status))
+		gives = result; /* it agrees, and is news */
+	set_result(&item->latest, result);
+	if (gives != NULL) {
+		set_result(&item->shown, gives);
+		say(item, gives->view.status, gives->view.reason, gives->view.message);
+		item->stale = item->starting = false;
+		if (first || item->status != before)
+			item->since_ms = result->view.time_ms;
+	}
+	result_unref(result);
+	touch(board, item);
+	if (first ? item->status != SKYMON_HEALTHY : item->status != before)
+		report(board, item, first ? -1 : before);
+}
+
+void board_set_stale(struct board *board, struct board_item *item, int64_t now_ms)
+{
+	if (item->latest == NULL || item->stale)
+		return;
+	const struct skymon_result *last = &item->latest->view;
+	int before = item->status;
+	int64_t age_ms = now_ms > last->time_ms ? now_ms - last->time_ms : 0;
+	struct result *result = result_new(
+		SKYMON_UNKNOWN, SKYMON_STALE, now_ms, -1, "the last result is %lld s old; it was %s (%s)",
+		(long long)(age_ms / 1000), status_word(last->status), last->message);
+	verdict_streak_reset(&item->streak);
+	set_result(&item->shown, item->latest);
+	set_result(&item->latest, result);
+	say(item, SKYMON_UNKNOWN, SKYMON_STALE, result->view.message);
+	result_unref(result);
+	item->stale = true;
+	if (before != SKYMON_UNKNOWN)
+		item->since_ms = now_ms;
+	touch(board, item);
+	if (before != SKYMON_UNKNOWN)
+		report(board, item, before);
+}
+
+void board_set_next_check(struct board *board, struct board_item *item, int64_t time_ms)
+{
+	if (item->next_check_ms == time_ms)
+		return;
+	item->next_check_ms = time_ms;
+	bool known = board->overall_known;
+	touch(board, item);
+	board->overall_known = known; /* no status depends on it */
+}
+
+/* ---- Items ---- */
+
+static void set_traits(struct board_item *item, const struct board_traits *traits)
+{
+	char *texts[4] = {x_strdup(traits->name), x_strdup(traits->plugin), x_strdup(traits->labels),
+			  x_strdup(traits->not_configured)};
+	for (size_t i = 0; i < 4; i++)
+		free(item->texts[i]);
+	memcpy(item->texts, texts, sizeof(texts));
+	item->traits = *traits;
+	item->traits.name = texts[0];
+	item->traits.plugin = texts[1];
+	item->traits.labels = texts[2];
+	item->traits.not_configured = texts[3];
+}
+
+/* As on the first day: nothing was measured. What was counted stays. */
+static void forget(struct board_item *item)
+{
+	verdict_streak_reset(&item->streak);
+	set_result(&item->shown, NULL);
+	set_result(&item->latest, NULL);
+	item->stale = false;
+	item->since_ms = 0;
+	item->starting = item->traits.not_configured == NULL;
+	if (item->starting)
+		say(item, SKYMON_UNKNOWN, SKYMON_STARTING, "not checked yet");
+	else
+		say(item, SKYMON_UNKNOWN, SKYMON_NOT_CONFIGURED, item->traits.not_configured);
+}
+
+struct board_item *board_item_new(const struct board_traits *traits, int64_t now_ms)
+{
+	(void)now_ms; /* nothing has begun: since_ms is 0 until the first result */
+	struct board_item *item = x_alloc(sizeof(*item));
+	set_traits(item, traits);
+	forget(item);
+	return item;
+}
+
+void board_item_configure(struct board *board, struct board_item *item, const struct board_traits *traits,
+			  bool restarted, int64_t now_ms)
+{
+	bool was_configured = item->traits.not_configured == NULL;
+	bool is_configured = traits->not_configured == NULL;
+	int before = item->status;
+	set_traits(item, traits);
+	if (!is_configured || !was_configured)
+		forget(item);
+	else if (restarted)
+		verdict_streak_reset(&item->streak);
+	bool turned = item->status != before;
+	if (turned)
+		item->since_ms = now_ms;
+	touch(board, item);
+	if (turned)
+		report(board, item, before);
+}
+
+void board_item_free(struct board_item *item)
+{
+	if (item == NULL)
+		return;
+	struct board *board = item->board;
+	if (board != NULL) {
+		size_t kept = 0;
+		for (size_t i = 0; i < board->count; i++)
+			if (board->items[i] != item)
+				board->items[kept++] = board->items[i];
+		board->count = kept;
+		touch_board(board);
+	}
+	forget(item);
+	view_unref(item->view);
+	for (size_t i = 0; i < 4; i++)
+		free(item->texts[i]);
+	free(item->message);
+	free(item);
+}
+
+/* ---- The board ---- */
+
+struct board *board_new(board_changed *changed, void *arg)
+{
+	struct board *board = x_alloc(sizeof(*board));
+	board->changed = changed;
+	board->arg = arg;
+	board->generation = 1;
+	return board;
+}
+
+void board_free(struct board *board)
+{
+	if (board == NULL)
+		return;
+	board_set_items(board, NULL, 0);
+	snapshot_unref(board->snapshot);
+	free(board->items);
+	free(board);
+}
+
+void board_set_items(struct board *board, struct board_item *const *items, size_t count)
+{
+	struct board_item **copy = x_alloc((count + 1) * sizeof(struct board_item *));
+	for (size_t i = 0; i < board->count; i++)
+		board->items[i]->board = NULL;
+	for (size_t i = 0; i < count; i++) {
+		copy[i] = items[i];
+		copy[i]->board = board;
+	}
+	free(board->items);
+	board->items = copy;
+	board->count = count;
+	touch_board(board);
+}
+
+int board_overall(struct board *board)
+{
+	if (board->overall_known)
+		return board->overall;
+	board->overall = SKYMON_HEALTHY;
+	for (size_t i = 0; i < board->count; i++) {
+		const struct board_item *item = board->items[i];
+		struct verdict_part part = {
+			.status = item->status,
+			.impact = item->traits.impact,
+			.configured = item->traits.not_configured == NULL,
+			.starting = item->starting,
+			.unknown_is_unhealthy = item->traits.unknown_is_unhealthy,
+		};
+		int status = verdict_overall(&part, 1);
+		if (verdict_severity(status) > verdict_severity(board->overall))
+			board->overall = status;
+	}
+	board->overall_known = true;
+	return board->overall;
+}
+
+int board_ready_reason(struct board *board)
+{
+	/* Only a required component that is starting makes the whole unknown. */
+	switch (board_overall(board)) {
+	case SKYMON_UNHEALTHY:
+		return SKYMON_OTHER;
+	case SKYMON_UNKNOWN:
+		return SKYMON_STARTING;
+	default:
+		return SKYMON_OK;
+	}
+}
+
+const struct skymon_snapshot *board_snapshot(struct board *board)
+{
+	struct snapshot *snapshot = board->snapshot;
+	if (snapshot == NULL) {
+		snapshot = x_alloc(sizeof(*snapshot) + board->count * sizeof(snapshot->components[0]));
+		for (size_t i = 0; i < board->count; i++) {
+			snapshot->components[i] = board_item_view(board->items[i]);
+			board->items[i]->view->references++;
+		}
+		snapshot->view = (struct skymon_snapshot){
+			.size = sizeof(snapshot->view),
+			.status = board_overall(board),
+			.ready_reason = board_ready_reason(board),
+			.generation = board->generation,
+			.components = snapshot->components,
+			.count = board->count,
+		};
+		snapshot->references = 1; /* the board's own */
+		board->snapshot = snapshot;
+	}
+	snapshot->references++;
+	return &snapshot->view;
+}
+
+void board_release(struct board *board, const struct skymon_snapshot *snapshot)
+{
+	(void)board;
+	snapshot_unref((struct snapshot *)snapshot);
+}
