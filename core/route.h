@@ -32,7 +32,8 @@ struct route_match {
 	size_t param_count;
 	struct { const char *name; const char *value; size_t size; } params[ROUTE_PARAMS_MAX]; /* raw: still percent-encoded */
 };
-/* path is raw (as sent, without query). A trailing slash is the same route. HEAD finds GET. A literal segment beats one in braces. */
+/* path is raw (as sent, without query). A trailing slash is the same route. HEAD finds GET. A literal segment beats one in braces, and that beats
+ * {name...}, which takes the rest of the path. */
 void route_find(const struct route_table *table, const char *method, const char *path, struct route_match *out);
 
 /* Decodes %XX of one segment or query value into out (size includes '\0'); false: bad escape, %00, or too long. plus: '+' is a space. */

@@ -142,6 +142,8 @@ struct skymon_host {
 	const struct skymon_self *(*self)(struct skymon *);
 	const struct skymon_config *(*config_public)(struct skymon *);
 	const struct skymon_routes *(*routes)(struct skymon *);
+	bool (*request_trusted)(struct skymon_request *);
+	const char *(*render)(struct skymon_request *, const char *route, size_t *size);
 };
 struct skymon { const struct skymon_host *host; };
 
@@ -150,13 +152,15 @@ struct skymon { const struct skymon_host *host; };
 struct skymon_route {
 	uint32_t size;             /* sizeof(struct skymon_route) */
 	const char *method;        /* "GET" (answers HEAD too), "POST", "PUT", "DELETE" */
-	const char *path;          /* "/api/v1/health/{component}"; a segment in braces matches any one segment */
+	const char *path;          /* "/api/v1/health/{component}"; braces match any one segment, a last {name...} the rest */
 	const char *name;          /* short word, unique per plugin: the key in /api/v1/status `endpoints` */
 	const char *summary;       /* one line for people */
 	void (*handle)(struct skymon *, void *state, struct skymon_request *); /* answers exactly once, before it returns */
 	uint32_t flags;            /* SKYMON_ROUTE_… */
 };
 #define SKYMON_ROUTE_OPTIONS_AS_GET 1u /* OPTIONS answers with GET's code (HAProxy's httpchk judges by it) */
+#define SKYMON_ROUTE_PRIVATE 2u        /* never readable by pages of other origins: no CORS header */
+#define SKYMON_ROUTE_ANY_BODY 4u       /* POST and PUT take any Content-Type; else only application/json (415) */
 
 #define SKYMON_IN_DAEMON 1u
 

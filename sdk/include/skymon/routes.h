@@ -155,6 +155,12 @@ static inline const char *skymon_header(struct skymon *sm, struct skymon_request
 { return sm->host->request_header(rq, name); }
 static inline const char *skymon_body(struct skymon *sm, struct skymon_request *rq, size_t *size)
 { return sm->host->request_body(rq, size); }
+/* May this caller see messages and details? False only where `access` asks for a token and the request brought none. */
+static inline bool skymon_is_trusted(struct skymon *sm, struct skymon_request *rq) { return sm->host->request_trusted(rq); }
+/* What GET of the route of that name (SKYMON_IN_DAEMON plugins') gives to a client without wishes: its body, valid until this request
+ * was answered; NULL when there is no such route or its code was not 200. */
+static inline const char *skymon_render(struct skymon *sm, struct skymon_request *rq, const char *route, size_t *size)
+{ return sm->host->render(rq, route, size); }
 
 /* Adds a header to the coming reply. Content-Length, Connection, Date and Cache-Control: no-store come by themselves. */
 static inline void skymon_reply_header(struct skymon *sm, struct skymon_request *rq, const char *name, const char *value)
