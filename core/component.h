@@ -1,0 +1,74 @@
+/* component: one configured thing that is watched. `struct component_spec` is what config says of it, bound
+ * and judged, immutable; `struct component` is its life in the daemon, which crew (where it runs) and sched
+ * (when it runs) share. Made and freed by sched. */
+#ifndef COMPONENT_H
+#define COMPONENT_H
+
+#include "board.h"
+#include "loop.h"
+#include "plugin.h"
+#include "settings.h"
+
+struct component_spec {
+	char *name, *plugin, *labels;
+	struct option_values *values;
+	struct verdict_limit *limits;
+	size_t limit_count;
+	int64_t interval_ms, timeout_ms;
+	enum skymon_impact impact;
+	bool unknown_is_unhealthy, isolation_own;
+	uint32_t rise, fall;
+	uint64_t secrets_hash; /* of the bytes of its secrets when it was bound: a changed file counts as a
+				  changed option */
+};
+
+/* Binds one section of `components` to its plugin's declarations, and reads its secrets once to see that they
+ * can be read. Every error goes to errs; NULL when there was one. */
+struct component_spec *component_bind(const struct settings *settings, const struct settings_section *section,
+				      const struct plugin_info *info, config_lookup *lookup,
+				      struct err_list *errs) MUST_CHECK;
+void component_spec_free(struct component_spec *spec);
+/* Would its worker be told the same? (name, plugin, options, secrets, isolation; not interval, thresholds,
+ * impact …) */
+bool component_same_options(const struct component_spec *a, const struct component_spec *b);
+struct board_traits component_traits(const struct component_spec *spec);
+/* Reads the secrets anew: have they changed since they were read last? What cannot be read has not changed.
+ */
+bool component_secrets_changed(struct component_spec *spec, config_lookup *lookup);
+/* The body of WIRE_START, with the secrets' bytes, to be wiped after use (component_wipe). */
+bool component_encode(const struct component_spec *spec, const char *state_dir, config_lookup *lookup,
+		      struct buf *body, struct err *err) MUST_CHECK;
+void component_wipe(struct buf *body);
+
+enum component_state {
+	COMPONENT_DOWN,     /* its worker does not know it */
+	COMPONENT_STARTING, /* told, not answered */
+	COMPONENT_UP,       /* may run */
+	COMPONENT_FAILED,   /* its start failed, or a secret could not be read: tried again later */
+};
+
+struct component {
+	struct component_spec *spec;
+	struct board_item *item;
+	uint32_t id; /* on the wire; new when its options change, so that what is late speaks of nobody */
+	/* crew's */
+	struct crew_slot *slot; /* where it runs; NULL when it is not configured */
+	enum component_state state;
+	bool isolated;      /* it killed a shared worker once: it has its own now */
+	struct timer retry; /* of a failed start */
+	int64_t retry_ms;
+	/* sched's */
+	struct sched *sched;
+	struct timer due, deadline, stale;
+	uint64_t run; /* the run that is out; 0: none */
+	int64_t run_began_ms;
+	bool refresh;       /* its secret has changed: start it anew once its run has ended */
+	int64_t refused_ms; /* when its secret was read again last after it was refused */
+	bool expired;       /* its deadline has passed, and the daemon has said so */
+	bool wanted;        /* its time came while it could not run: run it as soon as it can */
+	bool gone;          /* taken out of the config while a run was out; freed when that has ended */
+	char failure[256];  /* why it cannot run now ("" : it can, as far as we know) */
+	enum skymon_reason failure_reason;
+};
+
+#endif

@@ -1,0 +1,65 @@
+/* crew: the workers of all plugins, and which component runs in which. Owns plugins, slots and workers;
+ * components are sched's.
+ *
+ * A plugin's components share one worker (a slot). A component that killed its worker, or may have, gets a
+ * slot of its own from then on, as does one with `isolation: own`. A slot's worker is started again at once
+ * when the culprit is known and out, else after 1 s doubling to 30 s. Neighbours of a culprit lose the run
+ * that was out, and are run again as soon as the new worker is up. */
+#ifndef CREW_H
+#define CREW_H
+
+#include "component.h"
+#include "worker.h"
+
+struct crew;
+
+struct crew_events {
+	void (*able)(void *arg, struct component *component); /* its start is done: it may run */
+	/* It cannot run now: its start failed, a secret cannot be read, its worker died in its hands. */
+	void (*unable)(void *arg, struct component *component, enum skymon_reason reason, const char *text);
+	void (*cut_off)(
+		void *arg,
+		struct component *component); /* its run died with the worker, by no fault of its own */
+	void (*result)(void *arg, struct component *component, uint64_t run,
+		       struct result *result);                   /* taken over */
+	void (*refused)(void *arg, struct component *component); /* its server refused its secret */
+	void (*left)(void *arg,
+		     struct component *component); /* after crew_remove: nothing of it runs any more */
+};
+
+struct crew *crew_new(struct loop *loop, const char *program, const struct crew_events *events, void *arg);
+void crew_free(struct crew *crew); /* after crew_end */
+void crew_configure(struct crew *crew, const char *state_dir, int64_t worker_memory, config_lookup *lookup);
+
+/* Opens plugins that are not open yet, each by a worker; `done` is called (from the loop, or at once) when
+ * all have said hello or failed; then crew_info tells. One at a time. */
+typedef void crew_prepared(void *arg);
+void crew_prepare(struct crew *crew, char *const *names, size_t count, char *const *folders,
+		  size_t folder_count, crew_prepared *done, void *arg);
+/* What the plugin declares; NULL with *why, the sentence, when it could not be opened. */
+const struct plugin_info *crew_info(const struct crew *crew, const char *name, const char **why);
+const char *crew_plugin_path(const struct crew *crew, const char *name);
+/* Ends workers that no component needs, and forgets plugins that failed, so that a later reload tries them
+ * again. */
+void crew_tidy(struct crew *crew);
+
+void crew_add(struct crew *crew, struct component *component);
+/* `left` comes when its last run has ended, at once when none is out. */
+void crew_remove(struct crew *crew, struct component *component);
+
+/* Stops it and starts it again, with its secrets read anew. No run may be out. */
+void crew_refresh(struct crew *crew, struct component *component);
+
+void crew_run(struct crew *crew, struct component *component, uint64_t run, int64_t timeout_ms);
+/* Its run is out past the grace: the worker is ended, and all runs in it that are past their deadline count
+ * as culprits. */
+void crew_kill(struct crew *crew, struct component *component);
+
+void crew_set_daemon_plugin(struct crew *crew,
+			    const char *name); /* for the plugin states: it runs in the daemon */
+const struct skymon_plugin_state *const *crew_plugin_states(struct crew *crew, size_t *count);
+
+void crew_end(struct crew *crew, crew_prepared *done,
+	      void *arg); /* all workers; done when the last is gone */
+
+#endif

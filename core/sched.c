@@ -1,0 +1,367 @@
+#include "sched.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST_CHECKS_MS 1000 /* all first checks start within this */
+#define GRACE_MIN_MS 30000
+#define REFUSED_MIN_MS 5000 /* a refused secret is read again at most once in this time */
+
+struct sched {
+	struct loop *loop;
+	struct board *board;
+	struct crew *crew;
+	sched_lag *lag;
+	void *lag_arg;
+	struct component **components; /* in config order */
+	size_t count;
+	uint64_t last_run;
+};
+
+static int64_t grace_ms(const struct component_spec *spec)
+{
+	int64_t grace = 3 * spec->timeout_ms;
+	return grace > GRACE_MIN_MS ? grace : GRACE_MIN_MS;
+}
+
+/* ---- Publishing ---- */
+
+static void publish(struct component *component, struct result *result, bool counted)
+{
+	struct sched *sched = component->sched;
+	const struct component_spec *spec = component->spec;
+	verdict_apply_limits(spec->limits, spec->limit_count, result);
+	board_publish(sched->board, component->item, result, counted);
+	loop_set_timer(sched->loop, &component->stale,
+		       loop_now_ms(sched->loop) +
+			       verdict_stale_after_ms(spec->interval_ms, spec->timeout_ms));
+}
+
+static void publish_failure(struct component *component)
+{
+	publish(component,
+		result_new(SKYMON_UNKNOWN, component->failure_reason, wall_clock_ms(), -1, "%s",
+			   component->failure),
+		false);
+}
+
+static void publish_timeout(struct component *component, bool counted)
+{
+	int64_t out_ms = loop_now_ms(component->sched->loop) - component->run_began_ms;
+	publish(component,
+		result_new(SKYMON_UNHEALTHY, SKYMON_TIMEOUT, wall_clock_ms(), out_ms * 1000,
+			   "no answer within %lld ms",
+			   (long long)(counted ? component->spec->timeout_ms : out_ms)),
+		counted);
+}
+
+/* ---- Runs ---- */
+
+static void begin_run(struct component *component, int64_t now_ms)
+{
+	struct sched *sched = component->sched;
+	component->wanted = false;
+	component->expired = false;
+	component->run = ++sched->last_run;
+	component->run_began_ms = now_ms;
+	loop_set_timer(sched->loop, &component->deadline, now_ms + component->spec->timeout_ms);
+	crew_run(sched->crew, component, component->run, component->spec->timeout_ms);
+}
+
+static void end_run(struct component *component)
+{
+	component->run = 0;
+	component->expired = false;
+	loop_clear_timer(component->sched->loop, &component->deadline);
+}
+
+/* A check is due. One that cannot run says so again, so that an honest status does not turn stale for want of
+ * news. */
+static void fall_due(struct timer *timer, int64_t now_ms)
+{
+	struct component *component = container_of(timer, struct component, due);
+	struct sched *sched = component->sched;
+	int64_t interval_ms = component->spec->interval_ms, late_ms = now_ms - timer->due_ms;
+	int64_t next_ms = timer->due_ms + interval_ms * (1 + late_ms / interval_ms);
+	loop_set_timer(sched->loop, &component->due, next_ms);
+	board_set_next_check(sched->board, component->item, wall_clock_ms() + next_ms - now_ms);
+	if (component->run != 0) {
+		if (component->expired)
+			publish_timeout(component, false);
+	} else if (component->state == COMPONENT_UP) {
+		sched->lag(sched->lag_arg, (double)late_ms / 1000);
+		begin_run(component, now_ms);
+	} else {
+		component->wanted = true;
+		if (component->failure[0] != '\0')
+			publish_failure(component);
+	}
+}
+
+/* The deadline, and later the grace, of the run that is out. */
+static void pass_deadline(struct timer *timer, int64_t now_ms)
+{
+	struct component *component = container_of(timer, struct component, deadline);
+	if (component->expired || component->gone) {
+		crew_kill(component->sched->crew, component);
+		return;
+	}
+	component->expired = true;
+	publish_timeout(component, true);
+	loop_set_timer(component->sched->loop, timer,
+		       now_ms + grace_ms(component->spec) - component->spec->timeout_ms);
+}
+
+static void turn_stale(struct timer *timer, int64_t now_ms)
+{
+	(void)now_ms;
+	struct component *component = container_of(timer, struct component, stale);
+	board_set_stale(component->sched->board, component->item, wall_clock_ms());
+}
+
+/* ---- What the crew tells ---- */
+
+static void able(void *arg, struct component *component)
+{
+	struct sched *sched = arg;
+	component->failure[0] = '\0';
+	if (component->wanted && component->run == 0 && !component->gone)
+		begin_run(component, loop_now_ms(sched->loop));
+}
+
+static void unable(void *arg, struct component *component, enum skymon_reason reason, const char *text)
+{
+	(void)arg;
+	end_run(component);
+	if (component->gone)
+		return;
+	component->wanted = true;
+	component->failure_reason = reason;
+	snprintf(component->failure, sizeof(component->failure), "%s", text);
+	publish_failure(component);
+}
+
+static void cut_off(void *arg, struct component *component)
+{
+	(void)arg;
+	end_run(component);
+	component->wanted = true;
+}
+
+static void take_result(void *arg, struct component *component, uint64_t run, struct result *result)
+{
+	(void)arg;
+	if (component->run != run || component->gone) {
+		result_unref(result); /* of a run that a worker invented, or of a component that is no more */
+		return;
+	}
+	bool late = component->expired;
+	end_run(component);
+	if (late)
+		result_unref(result);
+	else
+		publish(component, result, true);
+	if (component->refresh)
+		crew_refresh(component->sched->crew, component);
+	component->refresh = false;
+}
+
+/* Its server refused its secret. When the file or variable holds another one by now, it is started with that,
+ * once its run has ended. */
+static void refused(void *arg, struct component *component)
+{
+	struct sched *sched = arg;
+	int64_t now_ms = loop_now_ms(sched->loop);
+	if (component->refused_ms != 0 && now_ms - component->refused_ms < REFUSED_MIN_MS)
+		return;
+	component->refused_ms = now_ms;
+	component->refresh = component_secrets_changed(component->spec, config_environment);
+}
+
+static void free_component(struct component *component)
+{
+	struct loop *loop = component->sched->loop;
+	loop_clear_timer(loop, &component->due);
+	loop_clear_timer(loop, &component->deadline);
+	loop_clear_timer(loop, &component->stale);
+	loop_clear_timer(loop, &component->retry);
+	component_spec_free(component->spec);
+	free(component);
+}
+
+static void left(void *arg, struct component *component)
+{
+	(void)arg;
+	free_component(component);
+}
+
+static const struct crew_events crew_events = {
+	.able = able,
+	.unable = unable,
+	.cut_off = cut_off,
+	.result = take_result,
+	.refused = refused,
+	.left = left,
+};
+
+/* ---- Components ---- */
+
+static bool is_configured(const struct component_spec *spec)
+{
+	return option_not_configured(spec->values) == NULL;
+}
+
+static struct component *new_component(struct sched *sched, struct component_spec *spec,
+				       struct board_item *item)
+{
+	struct component *component = x_alloc(sizeof(*component));
+	component->sched = sched;
+	component->spec = spec;
+	component->item = item;
+	component->due.fire = fall_due;
+	component->deadline.fire = pass_deadline;
+	component->stale.fire = turn_stale;
+	return component;
+}
+
+static void schedule(struct component *component, int64_t due_ms)
+{
+	struct sched *sched = component->sched;
+	loop_set_timer(sched->loop, &component->due, due_ms);
+	board_set_next_check(sched->board, component->item,
+			     wall_clock_ms() + due_ms - loop_now_ms(sched->loop));
+	crew_add(sched->crew, component);
+}
+
+/* Out of the schedule; what is still out of it is waited for, within its grace, and then it is freed. */
+static void dismiss(struct component *component)
+{
+	struct sched *sched = component->sched;
+	loop_clear_timer(sched->loop, &component->due);
+	loop_clear_timer(sched->loop, &component->stale);
+	component->item = NULL;
+	if (component->run != 0 && !component->expired)
+		loop_set_timer(sched->loop, &component->deadline,
+			       component->run_began_ms + grace_ms(component->spec));
+	crew_remove(sched->crew, component);
+}
+
+/* The same component on the board, anew in its worker. */
+static struct component *replace(struct component *old, struct component_spec *spec, int64_t due_ms)
+{
+	struct sched *sched = old->sched;
+	struct board_traits traits = component_traits(spec);
+	struct component *component = new_component(sched, spec, old->item);
+	component->isolated = old->isolated;
+	board_item_configure(sched->board, component->item, &traits, true, wall_clock_ms());
+	dismiss(old);
+	if (is_configured(spec))
+		schedule(component, due_ms);
+	return component;
+}
+
+/* Interval, thresholds, impact and their like: it goes on running as it does. */
+static void adjust(struct component *component, struct component_spec *spec)
+{
+	struct sched *sched = component->sched;
+	struct board_traits traits = component_traits(spec);
+	int64_t now_ms = loop_now_ms(sched->loop);
+	component_spec_free(component->spec);
+	component->spec = spec;
+	board_item_configure(sched->board, component->item, &traits, false, wall_clock_ms());
+	if (component->due.slot != 0 && component->due.due_ms > now_ms + spec->interval_ms)
+		loop_set_timer(sched->loop, &component->due, now_ms + spec->interval_ms);
+}
+
+static struct component *take_old(struct sched *sched, const char *name)
+{
+	for (size_t i = 0; i < sched->count; i++) {
+		struct component *component = sched->components[i];
+		if (component == NULL || strcmp(component->spec->name, name) != 0)
+			continue;
+		sched->components[i] = NULL;
+		return component;
+	}
+	return NULL;
+}
+
+static struct component *apply(struct sched *sched, struct component_spec *spec, int64_t due_ms)
+{
+	struct component *old = take_old(sched, spec->name);
+	if (old != NULL && component_same_options(old->spec, spec)) {
+		adjust(old, spec);
+		return old;
+	}
+	if (old != NULL)
+		return replace(old, spec, due_ms);
+	struct board_traits traits = component_traits(spec);
+	struct component *component = new_component(sched, spec, board_item_new(&traits, wall_clock_ms()));
+	if (is_configured(spec))
+		schedule(component, due_ms);
+	return component;
+}
+
+void sched_apply(struct sched *sched, struct component_spec *const *specs, size_t count)
+{
+	struct component **components = x_alloc((count + 1) * sizeof(*components));
+	struct board_item **items = x_alloc((count + 1) * sizeof(*items));
+	int64_t now_ms = loop_now_ms(sched->loop);
+	for (size_t i = 0; i < count; i++) {
+		int64_t spread =
+			specs[i]->interval_ms < FIRST_CHECKS_MS ? specs[i]->interval_ms : FIRST_CHECKS_MS;
+		components[i] = apply(sched, specs[i], now_ms + spread * (int64_t)i / (int64_t)count);
+		items[i] = components[i]->item;
+	}
+	board_set_items(sched->board, items, count);
+	free(items);
+	for (size_t i = 0; i < sched->count; i++) {
+		if (sched->components[i] == NULL)
+			continue;
+		struct board_item *item = sched->components[i]->item;
+		dismiss(sched->components[i]);
+		board_item_free(item);
+	}
+	free(sched->components);
+	sched->components = components;
+	sched->count = count;
+}
+
+struct sched *sched_new(struct loop *loop, struct board *board, const char *worker_program, sched_lag *lag,
+			void *arg)
+{
+	struct sched *sched = x_alloc(sizeof(*sched));
+	sched->loop = loop;
+	sched->board = board;
+	sched->lag = lag;
+	sched->lag_arg = arg;
+	sched->crew = crew_new(loop, worker_program, &crew_events, sched);
+	return sched;
+}
+
+struct crew *sched_crew(struct sched *sched)
+{
+	return sched->crew;
+}
+
+void sched_end(struct sched *sched, crew_prepared *done, void *arg)
+{
+	for (size_t i = 0; i < sched->count; i++) {
+		loop_clear_timer(sched->loop, &sched->components[i]->due);
+		loop_clear_timer(sched->loop, &sched->components[i]->deadline);
+		loop_clear_timer(sched->loop, &sched->components[i]->stale);
+		loop_clear_timer(sched->loop, &sched->components[i]->retry);
+	}
+	crew_end(sched->crew, done, arg);
+}
+
+void sched_free(struct sched *sched)
+{
+	for (size_t i = 0; i < sched->count; i++) {
+		board_item_free(sched->components[i]->item);
+		free_component(sched->components[i]);
+	}
+	crew_free(sched->crew);
+	free(sched->components);
+	free(sched);
+}

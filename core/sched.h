@@ -1,0 +1,27 @@
+/* sched: when each component is checked: due times, deadlines, the grace, what is stale; publishes on the
+ * board. Owns the components.
+ *
+ * The deadline of a run is the daemon's: when it passes, unhealthy/timeout is published, the late result is
+ * dropped, and the next run waits until this one has returned. A run that is still out after the grace (the
+ * larger of 30 s and 3 x timeout) costs its worker. */
+#ifndef SCHED_H
+#define SCHED_H
+
+#include "crew.h"
+
+struct sched;
+
+typedef void sched_lag(void *arg, double seconds); /* how late a check was started */
+
+struct sched *sched_new(struct loop *loop, struct board *board, const char *worker_program, sched_lag *lag,
+			void *arg);
+/* No more checks; all workers leave; done is called when the last is gone. */
+void sched_end(struct sched *sched, crew_prepared *done, void *arg);
+void sched_free(struct sched *sched); /* after that */
+struct crew *sched_crew(struct sched *sched);
+
+/* The components from now on, in this order; takes over the specs (not the array). What did not change keeps
+ * its worker, state, result, counters and schedule. First checks of new ones all start within 1 s. */
+void sched_apply(struct sched *sched, struct component_spec *const *specs, size_t count);
+
+#endif

@@ -1,0 +1,498 @@
+#include "worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "log.h"
+
+#define LEAVE_MS 2000       /* how long a worker may take to leave once its wire is closed */
+#define PACKETS_PER_TURN 64 /* of one worker, before the others and HTTP have their turn */
+#define PRINT_LINE_MAX 1000 /* a line that a plugin prints is cut there */
+#define PRINT_LINES_MAX 20  /* lines that one plugin may print in … */
+#define PRINT_WINDOW_MS 10000
+
+struct worker {
+	struct loop *loop;
+	const struct worker_events *events;
+	void *arg;
+	char *name, *plugin_path;
+	int64_t memory_limit, hello_timeout_ms;
+	pid_t pid;
+	struct watch wire, process, print;
+	struct timer patience; /* for the hello, later for its leaving */
+	struct wire_inbox inbox;
+	struct wire_outbox outbox;
+	bool writing; /* waits for the wire to be writable */
+	bool said_hello, leaving, cause_set;
+	struct worker_end end;
+	char line[PRINT_LINE_MAX];
+	size_t line_size;
+	int64_t print_window_ms;
+	unsigned printed, dropped;
+};
+
+/* ---- Its death ---- */
+
+static void set_cause(struct worker *worker, enum worker_cause cause, uint32_t culprit, const char *text)
+{
+	if (worker->cause_set)
+		return; /* the first one knows best: what follows are its consequences */
+	worker->cause_set = true;
+	worker->end.cause = cause;
+	worker->end.culprit = culprit;
+	snprintf(worker->end.text, sizeof(worker->end.text), "%s", text);
+}
+
+void worker_kill(struct worker *worker, enum worker_cause cause, uint32_t culprit, const char *text)
+{
+	set_cause(worker, cause, culprit, text);
+	kill(-worker->pid, SIGKILL);
+}
+
+static void close_watch(struct worker *worker, struct watch *watch)
+{
+	int fd = watch->fd;
+	loop_remove(worker->loop, watch);
+	if (fd >= 0)
+		close(fd);
+}
+
+void worker_end(struct worker *worker)
+{
+	if (worker->leaving)
+		return;
+	worker->leaving = true;
+	set_cause(worker, WORKER_ENDED, 0, "was ended");
+	close_watch(worker, &worker->wire);
+	loop_set_timer(worker->loop, &worker->patience, loop_now_ms(worker->loop) + LEAVE_MS);
+}
+
+static void lose_patience(struct timer *timer, int64_t now_ms)
+{
+	(void)now_ms;
+	struct worker *worker = container_of(timer, struct worker, patience);
+	char text[128];
+	snprintf(text, sizeof(text), "did not answer within %lld ms of its start",
+		 (long long)worker->hello_timeout_ms);
+	worker_kill(worker, WORKER_KILLED, 0, worker->said_hello ? "did not leave" : text);
+}
+
+/* Its wire is closed or broken: it cannot be told anything any more, and leaves or is made to. */
+static void lose_wire(struct worker *worker)
+{
+	close_watch(worker, &worker->wire);
+	if (worker->leaving)
+		return;
+	worker->leaving = true;
+	loop_set_timer(worker->loop, &worker->patience, loop_now_ms(worker->loop) + LEAVE_MS);
+}
+
+static void describe_exit(struct worker *worker, const siginfo_t *info)
+{
+	char text[128];
+	if (info->si_code == CLD_EXITED)
+		snprintf(text, sizeof(text), "its process ended with exit code %d", info->si_status);
+	else
+		snprintf(text, sizeof(text), "its process was ended by SIG%s", sigabbrev_np(info->si_status));
+	set_cause(worker, WORKER_CRASHED, 0, text);
+}
+
+static void forget(struct worker *worker)
+{
+	loop_clear_timer(worker->loop, &worker->patience);
+	close_watch(worker, &worker->wire);
+	close_watch(worker, &worker->process);
+	close_watch(worker, &worker->print);
+	wire_inbox_free(&worker->inbox);
+	wire_outbox_free(&worker->outbox);
+	free(worker->name);
+	free(worker->plugin_path);
+	free(worker);
+}
+
+/* ---- What it says ---- */
+
+static void take_hello(struct worker *worker, const struct wire_message *message)
+{
+	struct wire_reader in = wire_reader(message->body, message->size);
+	bool ok = wire_get_u8(&in) != 0;
+	if (worker->said_hello)
+		return;
+	worker->said_hello = worker->end.said_hello = true;
+	loop_clear_timer(worker->loop, &worker->patience);
+	struct err err = {"its hello is broken"};
+	struct plugin_info *info = NULL;
+	if (ok)
+		info = plugin_info_decode(&in, &err);
+	else
+		err_set(&err, "%s", wire_get_text_or_empty(&in));
+	worker->events->hello(worker->arg, worker, info, info != NULL ? NULL : err.text);
+}
+
+static void take_started(struct worker *worker, const struct wire_message *message)
+{
+	struct wire_reader in = wire_reader(message->body, message->size);
+	bool ok = wire_get_u8(&in) != 0;
+	uint8_t reason = wire_get_u8(&in);
+	const char *text = wire_get_text_or_empty(&in);
+	if (in.bad || reason >= SKYMON_REASON_COUNT) {
+		worker_kill(worker, WORKER_CRASHED, message->id, "sent a message that is broken");
+		return;
+	}
+	worker->events->started(worker->arg, worker, message->id, ok, (enum skymon_reason)reason, text);
+}
+
+static void take_result(struct worker *worker, struct wire_message *message)
+{
+	struct wire_reader in = wire_reader(message->body, message->size);
+	uint64_t run = wire_get_u64(&in);
+	struct err err;
+	struct result *result = result_decode(message->body, in, wall_clock_ms(), &err);
+	message->body = NULL; /* result_decode took it */
+	if (result == NULL) {
+		err_prefix(&err, "sent a result that is broken: ");
+		worker_kill(worker, WORKER_CRASHED, message->id, err.text);
+		return;
+	}
+	worker->events->result(worker->arg, worker, message->id, run, result);
+}
+
+static void take_log(struct worker *worker, const struct wire_message *message)
+{
+	struct wire_reader in = wire_reader(message->body, message->size);
+	uint8_t level = wire_get_u8(&in);
+	const char *text = wire_get_text_or_empty(&in);
+	if (level <= LOG_LEVEL_DEBUG)
+		log_line((enum log_level)level, (const char *[]){"plugin", worker->name, NULL}, "%s", text);
+}
+
+static void take_crash(struct worker *worker, const struct wire_message *message)
+{
+	struct wire_reader in = wire_reader(message->body, message->size);
+	uint8_t what = wire_get_u8(&in), signal_number = wire_get_u8(&in);
+	const char *step = wire_get_text_or_empty(&in);
+	const char *name = sigabbrev_np(signal_number);
+	char text[200];
+	if (what == WIRE_CRASH_MEMORY) {
+		snprintf(text, sizeof(text), "grew past the memory limit of %lld MiB",
+			 (long long)(worker->memory_limit >> 20));
+		worker_kill(worker, WORKER_KILLED, message->id, text);
+		return;
+	}
+	if (what == WIRE_CRASH_EXIT)
+		snprintf(text, sizeof(text), "ended its process by exit()");
+	else
+		snprintf(text, sizeof(text), "crashed with SIG%s", name != NULL ? name : "?");
+	if (step[0] != '\0')
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), " while %.80s", step);
+	set_cause(worker, WORKER_CRASHED, message->id, text);
+}
+
+static void take(struct worker *worker, struct wire_message *message)
+{
+	if (message->type != WIRE_HELLO && message->type != WIRE_CRASH && message->type != WIRE_LOG &&
+	    !worker->said_hello)
+		return; /* only possible when a plugin's constructor writes to our wire */
+	switch (message->type) {
+	case WIRE_HELLO:
+		take_hello(worker, message);
+		break;
+	case WIRE_STARTED:
+		take_started(worker, message);
+		break;
+	case WIRE_RESULT:
+		take_result(worker, message);
+		break;
+	case WIRE_REFUSED:
+		worker->events->refused(worker->arg, worker, message->id);
+		break;
+	case WIRE_STOPPED:
+		worker->events->stopped(worker->arg, worker, message->id);
+		break;
+	case WIRE_LOG:
+		take_log(worker, message);
+		break;
+	case WIRE_CRASH:
+		take_crash(worker, message);
+		break;
+	default:
+		worker_kill(worker, WORKER_CRASHED, 0, "sent a message of a kind that no worker sends");
+	}
+}
+
+/* Reads at most so many packets; false when there is no more to come for now or at all. */
+static void receive(struct worker *worker, int most)
+{
+	while (worker->wire.fd >= 0 && most-- > 0) {
+		struct wire_message message = {0};
+		struct err err;
+		switch (wire_receive(&worker->inbox, worker->wire.fd, &message, &err)) {
+		case WIRE_AGAIN:
+			return;
+		case WIRE_MESSAGE:
+			take(worker, &message);
+			free(message.body);
+			break;
+		case WIRE_CLOSED:
+			lose_wire(worker);
+			return;
+		case WIRE_BAD:
+			err_prefix(&err, "sent something that is no message: ");
+			worker_kill(worker, WORKER_CRASHED, 0, err.text);
+			lose_wire(worker);
+			return;
+		}
+	}
+}
+
+/* ---- What we tell it ---- */
+
+static void watch_writable(struct worker *worker)
+{
+	bool waiting = worker->outbox.first != NULL;
+	if (waiting != worker->writing)
+		loop_change(worker->loop, &worker->wire, EPOLLIN | (waiting ? EPOLLOUT : 0u));
+	worker->writing = waiting;
+}
+
+static void wire_ready(struct watch *watch, uint32_t events)
+{
+	struct worker *worker = container_of(watch, struct worker, wire);
+	struct err err;
+	if ((events & EPOLLOUT) != 0) {
+		if (!wire_flush(&worker->outbox, watch->fd, &err))
+			worker_kill(worker, WORKER_CRASHED, 0, err.text);
+		watch_writable(worker);
+	}
+	if ((events & ~(uint32_t)EPOLLOUT) != 0)
+		receive(worker, PACKETS_PER_TURN);
+}
+
+static void post(struct worker *worker, enum wire_type type, uint32_t id, const void *body, size_t size)
+{
+	if (worker->wire.fd < 0)
+		return; /* it is dead already; `ended` is on its way */
+	struct err err;
+	if (!wire_post(&worker->outbox, worker->wire.fd, type, id, body, size, &err))
+		worker_kill(worker, WORKER_CRASHED, 0, err.text);
+	else
+		watch_writable(worker);
+}
+
+void worker_start(struct worker *worker, uint32_t id, const struct buf *body)
+{
+	post(worker, WIRE_START, id, body->data, body->size);
+}
+
+void worker_run(struct worker *worker, uint32_t id, uint64_t run, uint32_t timeout_ms)
+{
+	struct buf body = {0};
+	wire_put_u64(&body, run);
+	wire_put_u32(&body, timeout_ms);
+	post(worker, WIRE_RUN, id, body.data, body.size);
+	buf_free(&body);
+}
+
+void worker_stop(struct worker *worker, uint32_t id)
+{
+	post(worker, WIRE_STOP, id, NULL, 0);
+}
+
+/* ---- What it prints ---- */
+
+static void log_print(struct worker *worker)
+{
+	int64_t now = loop_now_ms(worker->loop);
+	const char *const fields[] = {"plugin", worker->name, NULL};
+	if (now - worker->print_window_ms > PRINT_WINDOW_MS) {
+		if (worker->dropped > 0)
+			log_line(LOG_LEVEL_WARN, fields, "printed %u more lines, which were dropped",
+				 worker->dropped);
+		worker->print_window_ms = now;
+		worker->printed = worker->dropped = 0;
+	}
+	if (worker->printed++ < PRINT_LINES_MAX)
+		log_line(LOG_LEVEL_INFO, fields, "%.*s", (int)worker->line_size, worker->line);
+	else
+		worker->dropped++;
+	worker->line_size = 0;
+}
+
+static void print_ready(struct watch *watch, uint32_t events)
+{
+	(void)events;
+	struct worker *worker = container_of(watch, struct worker, print);
+	char bytes[4096];
+	ssize_t got = read(watch->fd, bytes, sizeof(bytes));
+	if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+		close_watch(worker, watch);
+	for (ssize_t i = 0; i < got; i++) {
+		if (bytes[i] != '\n')
+			worker->line[worker->line_size++] = bytes[i];
+		if ((bytes[i] == '\n' && worker->line_size > 0) || worker->line_size == sizeof(worker->line))
+			log_print(worker);
+	}
+}
+
+/* ---- Its process ---- */
+
+static void process_ready(struct watch *watch, uint32_t events)
+{
+	(void)events;
+	struct worker *worker = container_of(watch, struct worker, process);
+	siginfo_t info = {0};
+	if (waitid(P_PIDFD, (id_t)watch->fd, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
+		return;
+	receive(worker, 1 << 20); /* its last words may still be in the wire; what it sent is bounded by the
+				     kernel's buffer */
+	if (worker->print.fd >= 0)
+		print_ready(&worker->print, EPOLLIN);
+	if (worker->line_size > 0)
+		log_print(worker);
+	kill(-worker->pid, SIGKILL); /* programs that it had started */
+	describe_exit(worker, &info);
+	worker->events->ended(worker->arg, worker, &worker->end);
+	forget(worker);
+}
+
+/* What libraries may read behind our back stays out: no VAULT_TOKEN, PG*, DATABASE_URL. */
+static char **make_environment(void)
+{
+	static const char *const passed[] = {
+		"PATH",
+		"TZ",
+		"SSL_CERT_FILE",
+		"SSL_CERT_DIR",
+		"http_proxy",
+		"https_proxy",
+		"HTTP_PROXY",
+		"HTTPS_PROXY",
+		"all_proxy",
+		"ALL_PROXY",
+		"no_proxy",
+		"NO_PROXY",
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(SKYMON_SANITIZE)
+		"ASAN_OPTIONS",
+		"UBSAN_OPTIONS",
+		"TSAN_OPTIONS",
+		"LSAN_OPTIONS",
+#endif
+	};
+	size_t count = 0;
+	char **environment = x_alloc((sizeof(passed) / sizeof(*passed) + 3) * sizeof(*environment));
+	environment[count++] = x_strdup("LANG=C");
+	environment[count++] = x_strdup("RES_OPTIONS=timeout:1 attempts:2");
+	for (size_t i = 0; i < sizeof(passed) / sizeof(*passed); i++) {
+		const char *value = config_environment(passed[i]);
+		if (value != NULL)
+			environment[count++] = x_printf("%s=%s", passed[i], value);
+	}
+	return environment;
+}
+
+static bool spawn(struct worker *worker, const struct worker_spec *spec, int wire, int print, struct err *err)
+{
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	sigset_t none, all;
+	sigemptyset(&none);
+	sigfillset(&all);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_adddup2(&actions, print, 1);
+	posix_spawn_file_actions_adddup2(&actions, print, 2);
+	posix_spawn_file_actions_adddup2(&actions, wire, 3);
+	posix_spawnattr_init(&attributes);
+	posix_spawnattr_setflags(&attributes,
+				 POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	posix_spawnattr_setpgroup(&attributes, 0);
+	posix_spawnattr_setsigmask(&attributes, &none);
+	posix_spawnattr_setsigdefault(&attributes, &all);
+	char limit[32];
+	snprintf(limit, sizeof(limit), "%lld", (long long)spec->memory_limit);
+	char *arguments[] = {"skymon-worker", worker->plugin_path, limit, worker->name, NULL};
+	char **environment = make_environment();
+	int failed = posix_spawn(&worker->pid, spec->program, &actions, &attributes, arguments, environment);
+	for (char **entry = environment; *entry != NULL; entry++)
+		free(*entry);
+	free(environment);
+	posix_spawn_file_actions_destroy(&actions);
+	posix_spawnattr_destroy(&attributes);
+	return failed == 0 || err_set(err, "cannot start %s: %s", spec->program, strerror(failed));
+}
+
+static bool open_process(struct worker *worker, const struct worker_spec *spec, struct err *err)
+{
+	int wire[2], print[2];
+	if (!wire_pair(wire, err))
+		return false;
+	if (pipe2(print, O_CLOEXEC | O_NONBLOCK) < 0) {
+		close(wire[0]);
+		close(wire[1]);
+		return err_set(err, "cannot make a pipe: %s", strerror(errno));
+	}
+	fcntl(print[1], F_SETFL, 0); /* the worker's end blocks, as programs that print expect */
+	bool done = spawn(worker, spec, wire[1], print[1], err);
+	close(wire[1]);
+	close(print[1]);
+	int pidfd = done ? (int)syscall(SYS_pidfd_open, worker->pid, 0) : -1;
+	if (done && pidfd < 0) {
+		err_set(err, "cannot watch a process: %s", strerror(errno));
+		kill(-worker->pid, SIGKILL);
+		waitpid(worker->pid, NULL, 0);
+	}
+	if (pidfd < 0) {
+		close(wire[0]);
+		close(print[0]);
+		return false;
+	}
+	fcntl(pidfd, F_SETFD, FD_CLOEXEC);
+	loop_add(worker->loop, &worker->wire, wire[0], EPOLLIN);
+	loop_add(worker->loop, &worker->print, print[0], EPOLLIN);
+	loop_add(worker->loop, &worker->process, pidfd, EPOLLIN);
+	return true;
+}
+
+struct worker *worker_new(struct loop *loop, const struct worker_spec *spec,
+			  const struct worker_events *events, void *arg, struct err *err)
+{
+	struct worker *worker = x_alloc(sizeof(*worker));
+	worker->loop = loop;
+	worker->events = events;
+	worker->arg = arg;
+	worker->name = x_strdup(spec->name);
+	worker->plugin_path = x_strdup(spec->plugin_path);
+	worker->memory_limit = spec->memory_limit;
+	worker->hello_timeout_ms = spec->hello_timeout_ms;
+	worker->wire = (struct watch){.ready = wire_ready, .fd = -1};
+	worker->process = (struct watch){.ready = process_ready, .fd = -1};
+	worker->print = (struct watch){.ready = print_ready, .fd = -1};
+	worker->patience.fire = lose_patience;
+	if (!open_process(worker, spec, err)) {
+		forget(worker);
+		return NULL;
+	}
+	loop_set_timer(loop, &worker->patience, loop_now_ms(loop) + spec->hello_timeout_ms);
+	return worker;
+}
+
+void worker_set_events(struct worker *worker, const struct worker_events *events, void *arg)
+{
+	worker->events = events;
+	worker->arg = arg;
+}
+
+pid_t worker_pid(const struct worker *worker)
+{
+	return worker->pid;
+}
