@@ -1,0 +1,340 @@
+#include "plugin.h"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <link.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#ifndef SKYMON_VERSION
+#define SKYMON_VERSION "0"
+#endif
+#ifndef SKYMON_BUILD_ID
+#define SKYMON_BUILD_ID SKYMON_VERSION
+#endif
+
+/* What these structs had in the first minor: later ones only grow. */
+#define PLUGIN_SIZE_MIN (offsetof(struct skymon_plugin, event) + sizeof(void *))
+#define OPTION_SIZE_MIN (offsetof(struct skymon_option, item_size) + sizeof(uint32_t))
+#define NUMBER_SIZE_MIN (offsetof(struct skymon_number, help) + sizeof(void *))
+#define ROUTE_SIZE_MIN (offsetof(struct skymon_route, flags) + sizeof(uint32_t))
+#define SIZE_MAX_PLAUSIBLE 4096u
+#define STATE_MAX (16u << 20)
+
+const char skymon_build_id[] = SKYMON_BUILD_ID;
+
+/* ---- Files ---- */
+
+bool plugin_name_ok(const char *name)
+{
+	size_t size = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-");
+	return size > 0 && size <= 64 && name[size] == '\0';
+}
+
+char *plugin_find(const char *name, char *const *folders, size_t count, struct err *err)
+{
+	struct buf tried = {0};
+	if (!plugin_name_ok(name)) {
+		err_set(err, "\"%.80s\" is no plugin's name: use a-z, 0-9, _ and -", name);
+		return NULL;
+	}
+	for (size_t i = 0; i < count; i++) {
+		struct stat file;
+		char *path = x_printf("%s/%s.so", folders[i], name);
+		if (stat(path, &file) == 0) {
+			buf_free(&tried);
+			return path;
+		}
+		free(path);
+		buf_printf(&tried, "%s%s", i > 0 ? ", " : "", folders[i]);
+	}
+	err_set(err, "there is no plugin %s (no %s.so in %s)", name, name,
+		count > 0 ? tried.data : "any folder");
+	buf_free(&tried);
+	return NULL;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+char **plugin_list(char *const *folders, size_t count, size_t *found)
+{
+	char **names = NULL;
+	size_t room = 0, used = 0;
+	for (size_t i = 0; i < count; i++) {
+		DIR *folder = opendir(folders[i]);
+		const struct dirent *entry;
+		while (folder != NULL && (entry = readdir(folder)) != NULL) {
+			size_t size = strlen(entry->d_name);
+			if (size < 4 || strcmp(entry->d_name + size - 3, ".so") != 0)
+				continue;
+			names = x_grow(names, &room, used + 1, sizeof(*names));
+			names[used] = x_strndup(entry->d_name, size - 3);
+			if (plugin_name_ok(names[used]))
+				used++;
+			else
+				free(names[used]);
+		}
+		if (folder != NULL)
+			closedir(folder);
+	}
+	if (used > 1)
+		qsort(names, used, sizeof(*names), by_name);
+	*found = 0;
+	for (size_t i = 0; i < used; i++) {
+		if (*found > 0 && strcmp(names[*found - 1], names[i]) == 0)
+			free(names[i]);
+		else
+			names[(*found)++] = names[i];
+	}
+	return names;
+}
+
+/* Root's or ours, and nobody else may write. A group counts as somebody else unless it is root's or ours. */
+static bool owner_ok(const char *path, const struct stat *file, struct err *err)
+{
+	if (file->st_uid != 0 && file->st_uid != geteuid())
+		return err_set(
+			err, "%s belongs to user %ld: it must belong to root or to the user that runs skymon",
+			path, (long)file->st_uid);
+	bool group = (file->st_mode & S_IWGRP) != 0 && file->st_gid != 0 && file->st_gid != getegid();
+	if (group || (file->st_mode & S_IWOTH) != 0)
+		return err_set(err, "%s may be written by others: chmod go-w %s", path, path);
+	return true;
+}
+
+static bool folder_check(const char *path, struct err *err)
+{
+	struct stat folder;
+	char *copy = x_strdup(path);
+	const char *name = dirname(copy);
+	bool ok = stat(name, &folder) == 0 ? owner_ok(name, &folder, err)
+					   : err_set(err, "cannot look at %s: %s", name, strerror(errno));
+	free(copy);
+	return ok;
+}
+
+bool plugin_file_check(const char *path, struct err *err)
+{
+	struct stat file;
+	char *real = realpath(path, NULL);
+	if (real == NULL || stat(real, &file) != 0) {
+		err_set(err, "cannot open plugin %s: %s", path, strerror(errno));
+		free(real);
+		return false;
+	}
+	bool ok = S_ISREG(file.st_mode) || err_set(err, "plugin %s is no regular file", path);
+	ok = ok && owner_ok(real, &file, err) && folder_check(real, err) && folder_check(path, err);
+	free(real);
+	return ok;
+}
+
+/* ---- The descriptor ---- */
+
+/* The symbol and its size in the file, so that a descriptor that is too short is never read beyond. */
+static const void *find_symbol(const char *path, size_t *size, struct err *err)
+{
+	void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	if (handle == NULL) {
+		const char *why = dlerror();
+		err_set(err, "cannot open plugin %s: %s", path, why != NULL ? why : "unknown error");
+		return NULL;
+	}
+	const void *symbol = dlsym(handle, "skymon_plugin");
+	Dl_info info;
+	void *entry = NULL;
+	if (symbol == NULL || dladdr1(symbol, &info, &entry, RTLD_DL_SYMENT) == 0 || entry == NULL) {
+		err_set(err,
+			"%s is no skymon plugin: it exports no symbol skymon_plugin (SKYMON_PLUGIN defines "
+			"it)",
+			path);
+		return NULL;
+	}
+	const ElfW(Sym) *symbol_entry = entry;
+	*size = symbol_entry->st_size;
+	return symbol;
+}
+
+static bool abi_ok(const char *path, const struct skymon_plugin *plugin, size_t symbol_size, struct err *err)
+{
+	if (symbol_size < offsetof(struct skymon_plugin, name))
+		return err_set(err, "%s is no skymon plugin: its descriptor has %zu bytes", path,
+			       symbol_size);
+	if (plugin->abi_major != SKYMON_ABI_MAJOR || plugin->abi_minor > SKYMON_ABI_MINOR)
+		return err_set(err, "plugin %s speaks ABI %u.%u and this skymon %u.%u: %s", path,
+			       plugin->abi_major, plugin->abi_minor, SKYMON_ABI_MAJOR, SKYMON_ABI_MINOR,
+			       plugin->abi_major == SKYMON_ABI_MAJOR
+				       ? "it needs a newer skymon"
+				       : "build it against this skymon's header");
+	if (plugin->size < PLUGIN_SIZE_MIN || plugin->size > SIZE_MAX_PLAUSIBLE || plugin->size > symbol_size)
+		return err_set(err,
+			       "plugin %s: its descriptor says %u bytes, has %zu, and needs at least %zu",
+			       path, plugin->size, symbol_size, PLUGIN_SIZE_MIN);
+	return true;
+}
+
+static bool name_matches(const char *path, const char *name)
+{
+	const char *file = strrchr(path, '/');
+	file = file != NULL ? file + 1 : path;
+	size_t size = strlen(name);
+	return strncmp(file, name, size) == 0 && strcmp(file + size, ".so") == 0;
+}
+
+/* A table at today's stride, with the tables within. Its depth was judged before. */
+static const struct skymon_option *copy_options(const struct skymon_option *from, size_t stride)
+{
+	size_t count = option_table_size(from, stride);
+	struct skymon_option *to = x_alloc((count + 1) * sizeof(*to));
+	for (size_t i = 0; i < count; i++) {
+		memcpy(&to[i], (const char *)from + i * stride, stride < sizeof(*to) ? stride : sizeof(*to));
+		if (to[i].item != NULL)
+			to[i].item = copy_options(to[i].item, stride);
+	}
+	return to;
+}
+
+static bool take_options(struct skymon_plugin *plugin, struct err *err)
+{
+	if (plugin->options == NULL) {
+		plugin->options = x_alloc(sizeof(*plugin->options));
+		return true;
+	}
+	if (plugin->option_size < OPTION_SIZE_MIN || plugin->option_size > SIZE_MAX_PLAUSIBLE)
+		return err_set(err, "option_size is %u", plugin->option_size);
+	if (!option_table_check(plugin->options, plugin->option_size, plugin->state_size, err))
+		return false;
+	plugin->options = copy_options(plugin->options, plugin->option_size);
+	plugin->option_size = sizeof(*plugin->options);
+	return true;
+}
+
+static bool take_numbers(struct skymon_plugin *plugin, struct err *err)
+{
+	struct skymon_number *to = NULL;
+	size_t room = 0, count = 0, stride = plugin->number_size;
+	if (plugin->numbers != NULL && (stride < NUMBER_SIZE_MIN || stride > SIZE_MAX_PLAUSIBLE))
+		return err_set(err, "number_size is %zu", stride);
+	const char *from = (const char *)plugin->numbers;
+	for (;; count++) {
+		to = x_grow(to, &room, count + 1, sizeof(*to));
+		to[count] = (struct skymon_number){0};
+		if (from == NULL)
+			break;
+		memcpy(&to[count], from + count * stride, stride < sizeof(*to) ? stride : sizeof(*to));
+		struct skymon_number *number = &to[count];
+		if (number->name == NULL)
+			break;
+		bool again = strcmp(number->name, "response_time") == 0;
+		for (size_t i = 0; i < count; i++)
+			again = again || strcmp(to[i].name, number->name) == 0;
+		if (!label_name_ok(number->name) || again || count >= RESULT_NUMBERS_MAX) {
+			err_set(err, "number %.60s is %s", number->name,
+				again ? "declared twice, or the core's own"
+				      : "one too many or has a wrong name");
+			free(to);
+			return false;
+		}
+		number->unit = number->unit != NULL ? number->unit : "";
+		number->help = number->help != NULL ? number->help : "";
+	}
+	plugin->numbers = to;
+	plugin->number_size = sizeof(*to);
+	return true;
+}
+
+static bool method_ok(const char *method)
+{
+	return strcmp(method, "GET") == 0 || strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 ||
+	       strcmp(method, "DELETE") == 0;
+}
+
+static bool take_route(const struct skymon_route *from, struct skymon_route *to, struct err *err)
+{
+	if (from->size < ROUTE_SIZE_MIN || from->size > SIZE_MAX_PLAUSIBLE)
+		return err_set(err, "a route's size is %u", from->size);
+	memcpy(to, from, from->size < sizeof(*to) ? from->size : sizeof(*to));
+	to->size = sizeof(*to);
+	if (to->method == NULL || !method_ok(to->method) || to->path == NULL || to->path[0] != '/')
+		return err_set(err, "a route is \"%.20s %.100s\"", to->method != NULL ? to->method : "",
+			       to->path != NULL ? to->path : "");
+	if (to->name == NULL || !plugin_name_ok(to->name) || to->summary == NULL || to->handle == NULL)
+		return err_set(err, "route %.100s lacks a name (a-z, 0-9, _ and -), a summary or handle",
+			       to->path);
+	return true;
+}
+
+static bool take_routes(struct skymon_plugin *plugin, struct err *err)
+{
+	const struct skymon_route **to = NULL;
+	size_t room = 0, count = 0;
+	for (;; count++) {
+		to = x_grow(to, &room, count + 1, sizeof(*to));
+		to[count] = NULL;
+		if (plugin->routes == NULL || plugin->routes[count] == NULL)
+			break;
+		struct skymon_route *copy = x_alloc(sizeof(*copy));
+		to[count] = copy;
+		if (count >= PLUGIN_ROUTES_MAX)
+			return err_set(err, "it has more than %u routes", PLUGIN_ROUTES_MAX);
+		if (!take_route(plugin->routes[count], copy, err))
+			return false;
+		for (size_t i = 0; i < count; i++)
+			if (strcmp(to[i]->name, copy->name) == 0 && strcmp(to[i]->path, copy->path) != 0)
+				return err_set(err, "two of its routes are named %s", copy->name);
+	}
+	plugin->routes = to;
+	return true;
+}
+
+static bool roles_ok(const struct skymon_plugin *plugin, struct err *err)
+{
+	bool routes = plugin->routes != NULL && plugin->routes[0] != NULL;
+	if ((plugin->flags & ~SKYMON_IN_DAEMON) != 0)
+		return err_set(err, "flags has bits that this skymon does not know: %#x", plugin->flags);
+	if ((plugin->flags & SKYMON_IN_DAEMON) != 0) {
+		if (!routes)
+			return err_set(err, "it is SKYMON_IN_DAEMON and has no routes");
+		return (plugin->check == NULL && plugin->begin == NULL && plugin->secret == NULL) ||
+		       err_set(err, "it is SKYMON_IN_DAEMON, so it may have routes only: no check, begin or "
+				    "secret");
+	}
+	if (routes)
+		return err_set(
+			err,
+			"it has routes and is not SKYMON_IN_DAEMON: this skymon serves none from a worker");
+	return plugin->check != NULL || err_set(err, "it has neither a check nor routes");
+}
+
+static bool take_all(struct skymon_plugin *plugin, struct err *err)
+{
+	if (plugin->version == NULL || plugin->summary == NULL)
+		return err_set(err, "it has no version or no summary");
+	if (plugin->state_size > STATE_MAX || plugin->shared_size > STATE_MAX)
+		return err_set(err, "state_size or shared_size is above %u", STATE_MAX);
+	return take_options(plugin, err) && take_numbers(plugin, err) && take_routes(plugin, err) &&
+	       roles_ok(plugin, err);
+}
+
+bool plugin_open(const char *path, struct skymon_plugin *out, struct err *err)
+{
+	size_t symbol_size = 0;
+	const struct skymon_plugin *found = find_symbol(path, &symbol_size, err);
+	if (found == NULL || !abi_ok(path, found, symbol_size, err))
+		return false;
+	*out = (struct skymon_plugin){0};
+	memcpy(out, found, found->size < sizeof(*out) ? found->size : sizeof(*out));
+	out->size = sizeof(*out);
+	if (out->name == NULL || !plugin_name_ok(out->name) || !name_matches(path, out->name))
+		return err_set(
+			err, "plugin %s names itself \"%.80s\": file and descriptor must have the same name",
+			path, out->name != NULL ? out->name : "");
+	return take_all(out, err) || err_prefix(err, "plugin %s: ", path);
+}
