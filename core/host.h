@@ -18,7 +18,9 @@ struct skymon *host_handle(struct host *host, const char *name);
 /* Kept current by the owner of these facts (main, crew, reload). Nothing is copied: they live until replaced. */
 void host_set_settings(struct host *host, const struct settings *settings);
 void host_set_routes(struct host *host, struct route_table *table);
-void host_set_plugins(struct host *host, const struct skymon_plugin_state *const *plugins, size_t count);
+/* Asked at each skymon_self: workers come and go. (Changed by the lead: a function in place of an array.) */
+typedef const struct skymon_plugin_state *const *host_plugins(void *arg, size_t *count);
+void host_set_plugins(struct host *host, host_plugins *plugins, void *arg);
 void host_set_phase(struct host *host, enum skymon_phase phase);
 void host_set_reload(struct host *host, bool ok, int64_t time_ms);
 void host_set_lag(struct host *host, double seconds); /* how late the newest check was started */
