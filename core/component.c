@@ -274,3 +274,30 @@ void component_wipe(struct buf *body)
 		explicit_bzero(body->data, body->capacity);
 	buf_free(body);
 }
+
+static void print_limits(const struct component_spec *spec, bool critical, struct buf *out)
+{
+	bool first = true;
+	for (size_t i = 0; i < spec->limit_count; i++) {
+		if (spec->limits[i].critical != critical)
+			continue;
+		buf_printf(out, "%s%s: \"%s\"", first ? critical ? "    crit: {" : "    warn: {" : ", ",
+			   spec->limits[i].name, spec->limits[i].text);
+		first = false;
+	}
+	if (!first)
+		buf_text(out, "}\n");
+}
+
+void component_print(const struct component_spec *spec, struct buf *out)
+{
+	static const char *const impacts[] = {"unhealthy", "degraded", "none"};
+	buf_printf(out, "  %s:\n    plugin: %s\n    interval: %lldms\n    timeout: %lldms\n", spec->name,
+		   spec->plugin, (long long)spec->interval_ms, (long long)spec->timeout_ms);
+	buf_printf(out, "    impact: %s\n    unknown_is: %s\n    rise: %u\n    fall: %u\n    isolation: %s\n",
+		   impacts[spec->impact], spec->unknown_is_unhealthy ? "unhealthy" : "degraded", spec->rise,
+		   spec->fall, spec->isolation_own ? "own" : "shared");
+	print_limits(spec, false, out);
+	print_limits(spec, true, out);
+	option_values_print(spec->values, 4, out);
+}

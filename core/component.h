@@ -38,6 +38,7 @@ bool component_secrets_changed(struct component_spec *spec, config_lookup *looku
 /* The body of WIRE_START, with the secrets' bytes, to be wiped after use (component_wipe). */
 bool component_encode(const struct component_spec *spec, const char *state_dir, config_lookup *lookup,
 		      struct buf *body, struct err *err) MUST_CHECK;
+void component_print(const struct component_spec *spec, struct buf *out); /* as YAML, secrets masked */
 void component_wipe(struct buf *body);
 
 enum component_state {

@@ -1,0 +1,119 @@
+#include "plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void add_name(struct plan *plan, const char *name)
+{
+	for (size_t i = 0; i < plan->name_count; i++)
+		if (strcmp(plan->names[i], name) == 0)
+			return;
+	plan->names = x_realloc(plan->names, (plan->name_count + 1) * sizeof(char *));
+	plan->names[plan->name_count++] = x_strdup(name);
+}
+
+struct plan *plan_read(const char *path, config_lookup *lookup, struct err_list *errs)
+{
+	struct config config;
+	if (!config_load(path, lookup, &config, errs)) {
+		config_free(&config);
+		return NULL;
+	}
+	struct settings *settings = settings_new(&config, lookup, errs);
+	if (settings == NULL)
+		return NULL;
+	struct plan *plan = x_alloc(sizeof(*plan));
+	plan->settings = settings;
+	for (size_t i = 0; i < settings->plugin_count; i++)
+		add_name(plan, settings->plugins[i].plugin);
+	for (size_t i = 0; i < settings->component_count; i++)
+		add_name(plan, settings->components[i].plugin);
+	return plan;
+}
+
+static const struct plugin_info *get_info(void *arg, const char *name, const char **why)
+{
+	return crew_info(arg, name, why);
+}
+
+static const char *get_path(void *arg, const char *name)
+{
+	return crew_plugin_path(arg, name);
+}
+
+static void bind_component(struct plan *plan, const struct settings_section *section, const struct crew *crew,
+			   config_lookup *lookup, struct err_list *errs)
+{
+	const char *why;
+	const struct plugin_info *info = crew_info(crew, section->plugin, &why);
+	if (info == NULL) {
+		config_error_key(errs, section->place, "component %s: plugin %s cannot be used: %s",
+				 section->name, section->plugin, why);
+		return;
+	}
+	struct component_spec *spec = component_bind(plan->settings, section, info, lookup, errs);
+	if (spec != NULL)
+		plan->specs[plan->spec_count++] = spec;
+}
+
+/* A source must report a number of the key's name. */
+static void judge_sources(const struct plan *plan, const struct crew *crew, struct err_list *errs)
+{
+	const struct settings *settings = plan->settings;
+	for (size_t i = 0; i < settings->source_count; i++) {
+		const struct settings_source *source = &settings->sources[i];
+		for (size_t j = 0; source->component != NULL && j < settings->component_count; j++) {
+			const struct settings_section *section = &settings->components[j];
+			const char *why;
+			const struct plugin_info *info = crew_info(crew, section->plugin, &why);
+			if (info == NULL || strcmp(section->name, source->component) != 0)
+				continue;
+			size_t n = 0;
+			while (n < info->number_count && strcmp(info->numbers[n].name, source->key) != 0)
+				n++;
+			if (n == info->number_count)
+				config_error(errs, source->place,
+					     "component %s (plugin %s) reports no number `%s`, so it cannot "
+					     "be its source",
+					     section->name, section->plugin, source->key);
+		}
+	}
+}
+
+bool plan_bind(struct plan *plan, const struct crew *crew, config_lookup *lookup, struct err_list *errs)
+{
+	size_t errors = errs->count;
+	const struct settings *settings = plan->settings;
+	plan->specs = x_alloc((settings->component_count + 1) * sizeof(*plan->specs));
+	for (size_t i = 0; i < settings->component_count; i++)
+		bind_component(plan, &settings->components[i], crew, lookup, errs);
+	judge_sources(plan, crew, errs);
+	struct serve_lookup plugins = {get_info, get_path, (void *)crew};
+	plan->serve = serve_plan(settings, &plugins, lookup, errs);
+	return errs->count == errors;
+}
+
+void plan_print(const struct plan *plan, struct buf *out)
+{
+	settings_print(plan->settings, out);
+	serve_print(plan->serve, out);
+	if (plan->spec_count > 0)
+		buf_text(out, "components:\n");
+	for (size_t i = 0; i < plan->spec_count; i++)
+		component_print(plan->specs[i], out);
+}
+
+void plan_free(struct plan *plan)
+{
+	if (plan == NULL)
+		return;
+	for (size_t i = 0; i < plan->spec_count; i++)
+		component_spec_free(plan->specs[i]);
+	free(plan->specs);
+	serve_free(plan->serve);
+	for (size_t i = 0; i < plan->name_count; i++)
+		free(plan->names[i]);
+	free(plan->names);
+	settings_free(plan->settings);
+	free(plan);
+}

@@ -1,0 +1,263 @@
+#include "serve.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api.h"
+
+/* The code of a plugin, opened once and kept: it is never unloaded. Counted by the instances that use it. */
+struct opened {
+	char *name;
+	struct skymon_plugin plugin;
+	struct skymon *sm;
+	void *shared;
+	unsigned references;
+};
+
+/* One section of `plugins` (or the api): a state with its options. Counted: a reload that leaves it alone
+ * takes it over. */
+struct instance {
+	char *name;
+	const struct skymon_plugin *builtin; /* the api; else NULL */
+	const char *path;
+	struct option_values *values;
+	struct opened *opened;
+	void *state;
+	bool started;
+	unsigned references;
+};
+
+struct serve {
+	struct instance **instances;
+	size_t count;
+	struct route_table *routes;
+};
+
+static const char *const section_keys[] = {"interval", "timeout", "impact", NULL};
+
+static void close_opened(struct opened *opened)
+{
+	if (opened == NULL || --opened->references > 0)
+		return;
+	if (opened->plugin.unload != NULL)
+		opened->plugin.unload(opened->sm, opened->shared);
+	free(opened->shared);
+	free(opened->name);
+	free(opened);
+}
+
+static void free_instance(struct instance *instance)
+{
+	if (--instance->references > 0)
+		return;
+	if (instance->started && instance->opened->plugin.stop != NULL)
+		instance->opened->plugin.stop(instance->opened->sm, instance->state);
+	close_opened(instance->opened);
+	if (instance->values != NULL)
+		option_values_free(instance->values);
+	free(instance->state);
+	free(instance->name);
+	free(instance);
+}
+
+static struct instance *add_instance(struct serve *serve, const char *name)
+{
+	struct instance *instance = x_alloc(sizeof(*instance));
+	instance->name = x_strdup(name);
+	instance->references = 1;
+	serve->instances = x_realloc(serve->instances, (serve->count + 1) * sizeof(struct instance *));
+	serve->instances[serve->count++] = instance;
+	return instance;
+}
+
+/* ---- The plan: judged by what the hellos say ---- */
+
+static void plan_routes(struct route_table *table, const struct skymon_route *routes, size_t count,
+			const char *plugin, const struct settings_section *section, struct err_list *errs)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct route_entry entry = {.route = &routes[i], .plugin = plugin};
+		struct err err;
+		if (!route_add(table, &entry, &err))
+			config_error_key(errs, section != NULL ? section->place : NULL, "%s", err.text);
+	}
+}
+
+static void plan_section(struct serve *serve, struct route_table *table, const struct settings *settings,
+			 const struct settings_section *section, const struct serve_lookup *plugins,
+			 config_lookup *lookup, struct err_list *errs)
+{
+	const char *why;
+	const struct plugin_info *info = plugins->info(plugins->arg, section->plugin, &why);
+	if (info == NULL) {
+		config_error_key(errs, section->place, "plugin %s cannot be used: %s", section->plugin, why);
+		return;
+	}
+	if ((info->flags & SKYMON_IN_DAEMON) == 0) {
+		config_error_key(errs, section->place,
+				 "plugin %s has no routes that the daemon could serve; its checks go under "
+				 "`components`",
+				 section->plugin);
+		return;
+	}
+	char what[128];
+	snprintf(what, sizeof(what), "plugin %s", section->name);
+	struct instance *instance = add_instance(serve, section->name);
+	instance->path = plugins->path(plugins->arg, section->plugin);
+	struct option_binding binding = {
+		.table = info->options,
+		.section = section->node,
+		.defaults = config_value(settings->defaults, section->plugin),
+		.also = section_keys,
+		.what = what,
+		.lookup = lookup,
+	};
+	instance->values = option_bind(&binding, errs);
+	plan_routes(table, info->routes, info->route_count, section->name, section, errs);
+}
+
+struct serve *serve_plan(const struct settings *settings, const struct serve_lookup *plugins,
+			 config_lookup *lookup, struct err_list *errs)
+{
+	size_t errors = errs->count;
+	struct serve *serve = x_alloc(sizeof(*serve));
+	struct route_table *table = route_table_new();
+	add_instance(serve, "api")->builtin = &api_plugin;
+	for (size_t i = 0; api_plugin.routes[i] != NULL; i++)
+		plan_routes(table, api_plugin.routes[i], 1, "api", NULL, errs);
+	for (size_t i = 0; i < settings->plugin_count; i++)
+		plan_section(serve, table, settings, &settings->plugins[i], plugins, lookup, errs);
+	route_table_unref(table);
+	if (errs->count == errors)
+		return serve;
+	serve_free(serve);
+	return NULL;
+}
+
+/* ---- The start ---- */
+
+static struct instance *find_instance(struct serve *serve, const char *name)
+{
+	for (size_t i = 0; serve != NULL && i < serve->count; i++)
+		if (strcmp(serve->instances[i]->name, name) == 0)
+			return serve->instances[i];
+	return NULL;
+}
+
+static struct opened *open_plugin(const struct instance *instance, struct host *host, struct err *err)
+{
+	struct opened *opened = x_alloc(sizeof(*opened));
+	opened->references = 1;
+	opened->name = x_strdup(instance->name);
+	if (instance->builtin != NULL) {
+		opened->plugin = *instance->builtin;
+	} else if (!plugin_open(instance->path, &opened->plugin, err)) {
+		free(opened->name);
+		free(opened);
+		return NULL;
+	}
+	opened->sm = host_handle(host, opened->name);
+	opened->shared = x_alloc(opened->plugin.shared_size);
+	if (opened->plugin.load != NULL && !opened->plugin.load(opened->sm, opened->shared)) {
+		err_set(err, "plugin %s failed to load; its log says why", instance->name);
+		opened->plugin.unload = NULL;
+		close_opened(opened);
+		return NULL;
+	}
+	return opened;
+}
+
+static bool start_instance(struct instance *instance, const struct instance *before, struct host *host,
+			   struct err *err)
+{
+	if (before != NULL) {
+		instance->opened = before->opened;
+		instance->opened->references++;
+	} else {
+		instance->opened = open_plugin(instance, host, err);
+	}
+	if (instance->opened == NULL)
+		return false;
+	const struct skymon_plugin *plugin = &instance->opened->plugin;
+	instance->state = x_alloc(plugin->state_size);
+	if (instance->values != NULL && plugin->options != NULL &&
+	    !option_store(instance->values, plugin->options, plugin->option_size, instance->state, err))
+		return false;
+	if (plugin->start != NULL && !plugin->start(instance->opened->sm, instance->state))
+		return err_set(err, "plugin %s failed to start; its log says why", instance->name);
+	instance->started = true;
+	return true;
+}
+
+static bool same_options(const struct instance *a, const struct instance *b)
+{
+	if (a->values == NULL || b->values == NULL)
+		return a->values == b->values;
+	return option_values_equal(a->values, b->values);
+}
+
+static bool add_routes(struct serve *serve, const struct instance *instance, struct err *err)
+{
+	const struct skymon_plugin *plugin = &instance->opened->plugin;
+	for (size_t i = 0; plugin->routes != NULL && plugin->routes[i] != NULL; i++) {
+		struct route_entry entry = {
+			.route = plugin->routes[i],
+			.sm = instance->opened->sm,
+			.state = instance->state,
+			.plugin = instance->opened->name,
+		};
+		if (!route_add(serve->routes, &entry, err))
+			return false;
+	}
+	return true;
+}
+
+bool serve_start(struct serve *serve, struct serve *before, struct host *host, struct err *err)
+{
+	serve->routes = route_table_new();
+	for (size_t i = 0; i < serve->count; i++) {
+		struct instance *instance = serve->instances[i];
+		struct instance *old = find_instance(before, instance->name);
+		if (old != NULL && same_options(old, instance)) {
+			free_instance(instance);
+			serve->instances[i] = instance = old;
+			old->references++;
+		} else if (!start_instance(instance, old, host, err)) {
+			return false;
+		}
+		if (!add_routes(serve, instance, err))
+			return false;
+	}
+	return true;
+}
+
+struct route_table *serve_routes(const struct serve *serve)
+{
+	return serve->routes;
+}
+
+void serve_print(const struct serve *serve, struct buf *out)
+{
+	if (serve->count > 1)
+		buf_text(out, "plugins:\n");
+	for (size_t i = 0; i < serve->count; i++) {
+		const struct instance *instance = serve->instances[i];
+		if (instance->values == NULL)
+			continue;
+		buf_printf(out, "  %s:\n", instance->name);
+		option_values_print(instance->values, 4, out);
+	}
+}
+
+void serve_free(struct serve *serve)
+{
+	if (serve == NULL)
+		return;
+	for (size_t i = 0; i < serve->count; i++)
+		free_instance(serve->instances[i]);
+	if (serve->routes != NULL)
+		route_table_unref(serve->routes);
+	free(serve->instances);
+	free(serve);
+}
