@@ -1,0 +1,55 @@
+/* process_parse: the texts of /proc and of a pid file that the check `process` reads, taken apart. Pure: no
+ * file, no clock. */
+#ifndef PROCESS_PARSE_H
+#define PROCESS_PARSE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* /proc/PID/stat */
+struct process_stat {
+	char name[64], state; /* name: of the program, cut by the kernel to 15 bytes; state: R S D Z T … */
+	int parent;
+	uint64_t ticks; /* of CPU: its own, and of its children that it has waited for */
+	uint64_t threads, start_ticks, pages; /* start: since boot; pages: resident */
+};
+bool process_parse_stat(const char *text, struct process_stat *out);
+
+/* Open files of one process, of /proc/PID/limits. false: none, or unlimited. */
+bool process_parse_files_limit(const char *text, uint64_t *limit);
+
+/* The first line is the number, blanks around it do not matter (postmaster.pid has more lines behind). */
+bool process_parse_pid(const char *text, int *pid);
+
+/* One line of /proc/net/tcp or tcp6; false for its heading. */
+enum process_tcp_state {
+	PROCESS_ESTABLISHED = 1,
+	PROCESS_SYN_SENT,
+	PROCESS_SYN_RECV,
+	PROCESS_FIN_WAIT1,
+	PROCESS_FIN_WAIT2,
+	PROCESS_TIME_WAIT,
+	PROCESS_CLOSE,
+	PROCESS_CLOSE_WAIT,
+	PROCESS_LAST_ACK,
+	PROCESS_LISTEN,
+	PROCESS_CLOSING,
+	PROCESS_NEW_SYN_RECV,
+	PROCESS_TCP_STATES
+};
+struct process_socket {
+	uint16_t port;  /* local */
+	int state;      /* enum process_tcp_state */
+	uint64_t inode; /* 0 when no file belongs to it (not accepted yet, or closed) */
+};
+bool process_parse_socket(const char *line, struct process_socket *out);
+
+/* "socket:[123]", what a link in /proc/PID/fd says. */
+bool process_parse_link(const char *text, uint64_t *inode);
+
+/* The name of a unit's folder: ".service" is added when there is no suffix. false: not a unit's name (a path,
+ * too long). */
+bool process_unit_name(const char *unit, char *out, size_t size);
+
+#endif

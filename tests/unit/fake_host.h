@@ -1,0 +1,165 @@
+/* fake_host: the host of a plugin under test: it keeps what the plugin says, one line each, to be compared.
+ * The core's own runner is not needed, so that a plugin's test is the plugin's alone. One at a time; for one
+ * thread. */
+#ifndef FAKE_HOST_H
+#define FAKE_HOST_H
+
+#include <skymon/plugin.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct {
+	char message[600], step[200], text[1 << 16]; /* text: "number NAME VALUE\n", "detail KEY TEXT\n",
+							"metric NAME{a="b"} VALUE\n" */
+	size_t used;
+	int reason;
+	int64_t ms_left;
+} fake;
+
+static void fake_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void fake_line(const char *format, ...)
+{
+	va_list list;
+	va_start(list, format);
+	fake.used += (size_t)vsnprintf(fake.text + fake.used, sizeof(fake.text) - fake.used, format, list);
+	va_end(list);
+	if (fake.used >= sizeof(fake.text))
+		abort();
+}
+
+static void fake_log(struct skymon *sm, int level, const char *format, va_list list)
+{
+	char line[600];
+	(void)sm;
+	vsnprintf(line, sizeof(line), format, list);
+	fake_line("log %d %s\n", level, line);
+}
+static void fake_say(struct skymon *sm, const char *format, va_list list)
+{
+	(void)sm;
+	vsnprintf(fake.message, sizeof(fake.message), format, list);
+}
+static void fake_reason(struct skymon *sm, int reason)
+{
+	(void)sm;
+	fake.reason = reason;
+}
+static void fake_detail_text(struct skymon *sm, const char *key, const char *format, va_list list)
+{
+	char line[600];
+	(void)sm;
+	vsnprintf(line, sizeof(line), format, list);
+	fake_line("detail %s %s\n", key, line);
+}
+static void fake_detail_number(struct skymon *sm, const char *key, double value)
+{
+	(void)sm;
+	fake_line("detail %s %.17g\n", key, value);
+}
+static void fake_detail_boolean(struct skymon *sm, const char *key, bool value)
+{
+	(void)sm;
+	fake_line("detail %s %s\n", key, value ? "true" : "false");
+}
+static void fake_detail_json(struct skymon *sm, const char *key, const char *json)
+{
+	(void)sm;
+	fake_line("detail %s %s\n", key, json);
+}
+static void fake_set_number(struct skymon *sm, const char *name, double value)
+{
+	(void)sm;
+	fake_line("number %s %.17g\n", name, value);
+}
+static void fake_metric(struct skymon *sm, int type, const char *name, const char *help, double value,
+			const struct skymon_label *labels, size_t count)
+{
+	(void)sm;
+	fake_line("help %s %s\ntype %s %s\nmetric %s", name, help, name,
+		  type == SKYMON_COUNTER ? "counter" : "gauge", name);
+	for (size_t i = 0; i < count; i++)
+		fake_line("%s%s=\"%s\"%s", i == 0 ? "{" : ",", labels[i].name, labels[i].value,
+			  i + 1 == count ? "}" : "");
+	fake_line(" %.17g\n", value);
+}
+static int64_t fake_ms_left(struct skymon *sm)
+{
+	(void)sm;
+	return fake.ms_left;
+}
+static void fake_step(struct skymon *sm, const char *step)
+{
+	(void)sm;
+	snprintf(fake.step, sizeof(fake.step), "%s", step);
+}
+
+static struct skymon *fake_new_run(void)
+{
+	static const struct skymon_host host = {.size = sizeof(host),
+						.log = fake_log,
+						.say = fake_say,
+						.reason = fake_reason,
+						.detail_text = fake_detail_text,
+						.detail_number = fake_detail_number,
+						.detail_boolean = fake_detail_boolean,
+						.detail_json = fake_detail_json,
+						.number = fake_set_number,
+						.metric = fake_metric,
+						.ms_left = fake_ms_left,
+						.step = fake_step};
+	static struct skymon sm = {&host};
+	memset(&fake, 0, sizeof(fake));
+	fake.ms_left = 5000;
+	return &sm;
+}
+
+/* What follows "KIND NAME " in the last such line, up to its end; NULL: there is none. Valid until the next
+ * call. */
+static const char *fake_find(const char *kind, const char *name)
+{
+	static char found[2048];
+	char start[200];
+	const char *last = NULL;
+	size_t length = (size_t)snprintf(start, sizeof(start), "%s %s ", kind, name);
+
+	for (const char *line = fake.text; *line != '\0'; line = strchr(line, '\n') + 1)
+		if (strncmp(line, start, length) == 0)
+			last = line + length;
+	if (last == NULL)
+		return NULL;
+	snprintf(found, sizeof(found), "%.*s", (int)strcspn(last, "\n"), last);
+	return found;
+}
+
+/* -1: it was not reported. */
+static __attribute__((unused)) double fake_number(const char *name)
+{
+	const char *text = fake_find("number", name);
+	return text != NULL ? strtod(text, NULL) : -1;
+}
+
+/* Every number that was reported is declared, and every declared one is known to the caller by its presence
+ * in `text`. */
+static __attribute__((unused)) bool fake_numbers_declared(const struct skymon_number *numbers)
+{
+	bool all = true;
+	for (const char *line = fake.text; *line != '\0'; line = strchr(line, '\n') + 1) {
+		const struct skymon_number *number = numbers;
+		if (strncmp(line, "number ", 7) != 0)
+			continue;
+		size_t length = strcspn(line + 7, " ");
+		while (number->name != NULL &&
+		       (strlen(number->name) != length || strncmp(number->name, line + 7, length) != 0))
+			number++;
+		if (number->name == NULL) {
+			fprintf(stderr, "not declared: %.*s\n", (int)length, line + 7);
+			all = false;
+		}
+	}
+	return all;
+}
+
+#endif
