@@ -44,7 +44,7 @@ const char *config_environment(const char *variable);    /* the process's enviro
  * wildcard must exist; included files may hold only `components` and `plugins`, and include nothing). Every error is added
  * to errs as "file:line:column: sentence"; false when there was one. `out` is to be freed in either case. */
 bool config_load(const char *path, config_lookup *lookup, struct config *out, struct err_list *errs) MUST_CHECK;
-/* The same from text, for tests and `skymon run`; includes are an error. */
+/* The same from text, for tests and `skymon run`; includes are an error. name NULL: errors have no place. */
 bool config_parse(const char *name, const char *text, size_t size, config_lookup *lookup, struct config *out,
 		  struct err_list *errs) MUST_CHECK;
 void config_free(struct config *config);

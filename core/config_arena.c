@@ -1,0 +1,78 @@
+#include "config_arena.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK_SIZE 8192u
+#define ALIGNMENT _Alignof(max_align_t)
+
+struct arena_chunk {
+	struct arena_chunk *next;
+	size_t used, size;
+	max_align_t bytes[];
+};
+
+void *arena_alloc(struct arena *arena, size_t size)
+{
+	if (size > SIZE_MAX / 2)
+		abort();
+	size = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+	struct arena_chunk *chunk = arena->first;
+	if (chunk == NULL || chunk->size - chunk->used < size) {
+		size_t room = size > CHUNK_SIZE ? size : CHUNK_SIZE;
+		chunk = x_alloc(sizeof(*chunk) + room);
+		chunk->size = room;
+		chunk->next = arena->first;
+		arena->first = chunk;
+	}
+	void *place = (char *)chunk->bytes + chunk->used;
+	chunk->used += size;
+	return place;
+}
+
+char *arena_text_size(struct arena *arena, const char *text, size_t size)
+{
+	char *copy = arena_alloc(arena, size + 1);
+	if (size > 0)
+		memcpy(copy, text, size);
+	return copy;
+}
+
+char *arena_text(struct arena *arena, const char *text)
+{
+	return text != NULL ? arena_text_size(arena, text, strlen(text)) : NULL;
+}
+
+char *arena_printf(struct arena *arena, const char *format, ...)
+{
+	char *text = NULL;
+	va_list list;
+	va_start(list, format);
+	int length = vasprintf(&text, format, list);
+	va_end(list);
+	if (length < 0)
+		abort();
+	char *copy = arena_text_size(arena, text, (size_t)length);
+	wipe_free(text, (size_t)length);
+	return copy;
+}
+
+void arena_free(struct arena *arena)
+{
+	struct arena_chunk *chunk = arena->first;
+	while (chunk != NULL) {
+		struct arena_chunk *next = chunk->next;
+		wipe_free(chunk, sizeof(*chunk) + chunk->size);
+		chunk = next;
+	}
+	arena->first = NULL;
+}
+
+void wipe_free(void *bytes, size_t size)
+{
+	if (bytes != NULL)
+		explicit_bzero(bytes, size);
+	free(bytes);
+}

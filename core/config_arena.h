@@ -1,0 +1,21 @@
+/* arena: memory that is freed as one, and wiped first, because configs hold secrets. For config trees and
+ * option values. The owner of the struct owns all that was given out; zeroed = empty. One thread. */
+#ifndef CONFIG_ARENA_H
+#define CONFIG_ARENA_H
+
+#include "err.h"
+
+struct arena {
+	struct arena_chunk *first;
+};
+
+void *arena_alloc(struct arena *arena, size_t size);     /* zeroed, aligned for anything */
+char *arena_text(struct arena *arena, const char *text); /* NULL stays NULL */
+char *arena_text_size(struct arena *arena, const char *text, size_t size);
+char *arena_printf(struct arena *arena, const char *format, ...) PRINTF(2);
+void arena_free(struct arena *arena);
+
+/* free() of a text or bytes that may be a secret. */
+void wipe_free(void *bytes, size_t size);
+
+#endif

@@ -1,0 +1,279 @@
+/* Files: reading them, and what they include. */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config_private.h"
+
+struct loader {
+	struct arena *arena;
+	config_lookup *lookup;
+	struct err_list *errs;
+	struct file_id {
+		dev_t device;
+		ino_t inode;
+	} * seen;
+	size_t seen_count, seen_room;
+	struct config_node *root;     /* of the main file */
+	struct config_pair *parts[2]; /* components, plugins: pairs of all files */
+	size_t part_counts[2], part_rooms[2];
+};
+
+static const char *const part_names[2] = {"components", "plugins"};
+
+/* ---- One file ---- */
+
+static bool read_all(int fd, struct buf *buf)
+{
+	ssize_t got = 1;
+	buf_add(buf, "", 0);
+	while (got > 0 && buf->size <= CONFIG_FILE_MAX) {
+		got = read(fd, buf_room(buf, 65536), 65536);
+		if (got > 0)
+			buf->size += (size_t)got;
+		else if (got < 0 && errno == EINTR)
+			got = 1;
+	}
+	buf_room(buf, 1)[0] = '\0';
+	return got >= 0;
+}
+
+char *config_read(const char *path, size_t *size, struct err *err)
+{
+	struct stat about;
+	struct buf buf = {0};
+	/* O_NONBLOCK: a fifo without a writer must not hold us up */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0) {
+		err_set(err, "cannot open it: %s", strerror(errno));
+		return NULL;
+	}
+	bool ok = fstat(fd, &about) == 0 || err_set(err, "cannot look at it: %s", strerror(errno));
+	if (ok && !S_ISREG(about.st_mode))
+		ok = err_set(err, "this is no regular file");
+	if (ok && !read_all(fd, &buf))
+		ok = err_set(err, "cannot read it: %s", strerror(errno));
+	if (ok && buf.size > CONFIG_FILE_MAX)
+		ok = err_set(err, "larger than 1 MiB: that is no config file");
+	close(fd);
+	*size = buf.size;
+	if (ok)
+		return buf.data;
+	wipe_free(buf.data, buf.capacity);
+	return NULL;
+}
+
+/* Is this the first time that we meet the file? Two patterns may match the same. */
+static bool first_time(struct loader *l, const char *path)
+{
+	struct stat about;
+	if (stat(path, &about) != 0)
+		return true;
+	for (size_t i = 0; i < l->seen_count; i++)
+		if (l->seen[i].device == about.st_dev && l->seen[i].inode == about.st_ino)
+			return false;
+	l->seen = x_grow(l->seen, &l->seen_room, l->seen_count + 1, sizeof(*l->seen));
+	l->seen[l->seen_count++] = (struct file_id){about.st_dev, about.st_ino};
+	return true;
+}
+
+/* place: of the include; NULL for the main file. */
+static struct config_node *load_file(struct loader *l, const char *path, const struct config_node *place)
+{
+	struct err err;
+	size_t size = 0;
+	const char *name = arena_text(l->arena, path);
+	char *text = config_read(path, &size, &err);
+	if (text == NULL) {
+		config_error(l->errs, place, "%s: %s", name, err.text);
+		return NULL;
+	}
+	struct config_node *root = config_build(l->arena, name, text, size, l->errs);
+	wipe_free(text, size);
+	if (root != NULL)
+		config_expand_tree(l->arena, root, l->lookup, l->errs);
+	return root;
+}
+
+/* ---- Merging ---- */
+
+static void collect(struct loader *l, size_t part, const struct config_pair *from)
+{
+	const struct config_node *map = from->value;
+	if (map->kind == CONFIG_EMPTY)
+		return;
+	if (map->kind != CONFIG_MAP) {
+		config_error(l->errs, map, "`%s` must be a map of names", part_names[part]);
+		return;
+	}
+	size_t need = l->part_counts[part] + map->count;
+	l->parts[part] = x_grow(l->parts[part], &l->part_rooms[part], need, sizeof(*map->pairs));
+	if (map->count > 0)
+		memcpy(l->parts[part] + l->part_counts[part], map->pairs, map->count * sizeof(*map->pairs));
+	l->part_counts[part] = need;
+}
+
+static void merge_file(struct loader *l, const struct config_node *root, bool included)
+{
+	for (size_t i = 0; i < root->count; i++) {
+		const struct config_pair *pair = &root->pairs[i];
+		if (strcmp(pair->key, part_names[0]) == 0)
+			collect(l, 0, pair);
+		else if (strcmp(pair->key, part_names[1]) == 0)
+			collect(l, 1, pair);
+		else if (included && strncmp(pair->key, "x-", 2) != 0)
+			config_error_key(l->errs, pair,
+					 "`%.100s` belongs in the main file: an included one may hold "
+					 "`components` and "
+					 "`plugins` only",
+					 pair->key);
+	}
+}
+
+/* The main file's root with the maps of all files in it. */
+static void replace_parts(struct loader *l)
+{
+	struct config_node *root = l->root;
+	struct config_pair *pairs = arena_alloc(l->arena, (root->count + 2) * sizeof(*pairs));
+	if (root->count > 0)
+		memcpy(pairs, root->pairs, root->count * sizeof(*pairs));
+	for (size_t part = 0; part < 2; part++) {
+		const struct config_pair *old = config_find(root, part_names[part]);
+		if (l->part_counts[part] == 0 || (old != NULL && old->value->kind == CONFIG_LIST))
+			continue;
+		const struct config_pair *first = l->parts[part];
+		struct config_node *map = arena_alloc(l->arena, sizeof(*map));
+		*map = (struct config_node){.kind = CONFIG_MAP,
+					    .file = first->file,
+					    .line = first->line,
+					    .column = first->column};
+		map->pairs = first;
+		map->count = l->part_counts[part];
+		config_unique(l->arena, map, l->errs);
+		size_t slot = old != NULL ? (size_t)(old - root->pairs) : root->count++;
+		if (old == NULL)
+			pairs[slot] = *first;
+		pairs[slot].key = part_names[part];
+		pairs[slot].value = map;
+		root->pairs = pairs;
+	}
+}
+
+/* ---- include ---- */
+
+static void include_file(struct loader *l, const char *path, const struct config_node *place)
+{
+	if (!first_time(l, path))
+		return;
+	struct config_node *root = load_file(l, path, place);
+	if (root != NULL)
+		merge_file(l, root, true);
+}
+
+/* The pattern as a path; the folder of the including file is taken literally. */
+static char *include_pattern(const struct config_node *place, bool wild)
+{
+	const char *slash = strrchr(place->file, '/');
+	struct buf buf = {0};
+	for (const char *at = place->file; slash != NULL && place->text[0] != '/' && at <= slash; at++) {
+		if (wild && strchr("*?[\\", *at) != NULL)
+			buf_add(&buf, "\\", 1);
+		buf_add(&buf, at, 1);
+	}
+	buf_text(&buf, place->text);
+	return buf.data;
+}
+
+static void include_one(struct loader *l, const struct config_node *place)
+{
+	if (place->kind != CONFIG_SCALAR || place->text[0] == '\0') {
+		config_error(l->errs, place, "`include` must be a list of file patterns");
+		return;
+	}
+	bool wild = strpbrk(place->text, "*?[") != NULL;
+	char *pattern = include_pattern(place, wild);
+	glob_t found = {0};
+	int result = wild ? glob(pattern, 0, NULL, &found) : 0;
+	if (!wild)
+		include_file(l, pattern, place);
+	else if (result == 0)
+		for (size_t i = 0; i < found.gl_pathc; i++)
+			include_file(l, found.gl_pathv[i], place);
+	else if (result != GLOB_NOMATCH)
+		config_error(l->errs, place, "cannot search for %.200s", pattern);
+	globfree(&found);
+	free(pattern);
+}
+
+static void include_all(struct loader *l)
+{
+	const struct config_node *include = config_value(l->root, "include");
+	if (include == NULL || include->kind == CONFIG_EMPTY)
+		return;
+	if (include->kind != CONFIG_LIST) {
+		include_one(l, include);
+		return;
+	}
+	for (size_t i = 0; i < include->count; i++)
+		include_one(l, include->items[i]);
+}
+
+/* ---- The two ways in ---- */
+
+static const struct config_node nothing = {.kind = CONFIG_MAP};
+
+static bool finish(struct arena *arena, const struct config_node *root, struct config *out, bool ok)
+{
+	struct arena *memory = x_alloc(sizeof(*memory));
+	*memory = *arena;
+	*out = (struct config){.root = root != NULL ? root : &nothing, .memory = memory};
+	return ok;
+}
+
+bool config_load(const char *path, config_lookup *lookup, struct config *out, struct err_list *errs)
+{
+	struct arena arena = {0};
+	struct loader l = {.arena = &arena, .lookup = lookup, .errs = errs};
+	size_t before = errs->count;
+	first_time(&l, path);
+	l.root = load_file(&l, path, NULL);
+	if (l.root != NULL) {
+		merge_file(&l, l.root, false);
+		include_all(&l);
+		replace_parts(&l);
+	}
+	free(l.seen);
+	free(l.parts[0]);
+	free(l.parts[1]);
+	return finish(&arena, l.root, out, errs->count == before);
+}
+
+bool config_parse(const char *name, const char *text, size_t size, config_lookup *lookup, struct config *out,
+		  struct err_list *errs)
+{
+	struct arena arena = {0};
+	size_t before = errs->count;
+	struct config_node *root = config_build(&arena, arena_text(&arena, name), text, size, errs);
+	if (root != NULL) {
+		config_expand_tree(&arena, root, lookup, errs);
+		const struct config_pair *include = config_find(root, "include");
+		if (include != NULL)
+			config_error_key(errs, include, "only a config file can include others");
+	}
+	return finish(&arena, root, out, errs->count == before);
+}
+
+void config_free(struct config *config)
+{
+	if (config->memory != NULL) {
+		arena_free(config->memory);
+		free(config->memory);
+	}
+	*config = (struct config){0};
+}

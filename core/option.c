@@ -1,0 +1,277 @@
+/* Tables of options: what they are, whether they are right, how they cross the wire. */
+#include "option.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "option_private.h"
+
+const struct skymon_option option_tls_table[] = {
+	SKYMON_OPT(struct skymon_tls, ca_file, NULL, "certificates to trust (PEM), instead of the system's"),
+	SKYMON_OPT(struct skymon_tls, cert_file, NULL, "our certificate (PEM)"),
+	SKYMON_OPT(struct skymon_tls, key_file, NULL, "the key of our certificate (PEM)"),
+	SKYMON_OPT(struct skymon_tls, server_name, NULL, "name to expect in the server's certificate"),
+	SKYMON_OPT(struct skymon_tls, insecure, NULL, "accept any certificate"),
+	{0}};
+
+static const struct {
+	const char *word;
+	size_t size;
+} types[] = {
+	[SKYMON_TEXT] = {"text", sizeof(char *)},
+	[SKYMON_BOOLEAN] = {"true or false", sizeof(bool)},
+	[SKYMON_INTEGER] = {"whole number", sizeof(int64_t)},
+	[SKYMON_REAL] = {"number", sizeof(double)},
+	[SKYMON_DURATION] = {"duration", sizeof(struct skymon_duration)},
+	[SKYMON_BYTES] = {"size", sizeof(struct skymon_bytes)},
+	[SKYMON_RATIO] = {"share", sizeof(struct skymon_ratio)},
+	[SKYMON_CHOICE] = {"choice", sizeof(struct skymon_choice)},
+	[SKYMON_SECRET] = {"secret", sizeof(struct skymon_secret)},
+	[SKYMON_TEXTS] = {"list of texts", sizeof(struct skymon_texts)},
+	[SKYMON_MAP] = {"map of texts", sizeof(struct skymon_map)},
+	[SKYMON_LIST] = {"list", sizeof(struct skymon_list)},
+	[SKYMON_TLS] = {"tls block", sizeof(struct skymon_tls)},
+};
+
+static bool known_type(int32_t type)
+{
+	return type >= SKYMON_TEXT && type <= SKYMON_TLS;
+}
+
+const char *option_type_word(int32_t type)
+{
+	return known_type(type) ? types[type].word : "unknown type";
+}
+
+size_t option_type_size(int32_t type)
+{
+	return known_type(type) ? types[type].size : 0;
+}
+
+struct skymon_option option_entry(const struct skymon_option *table, size_t stride, size_t i)
+{
+	struct skymon_option option = {0};
+	memcpy(&option, (const char *)table + i * stride, stride < sizeof(option) ? stride : sizeof(option));
+	return option;
+}
+
+const struct skymon_option *option_items(const struct skymon_option *option, size_t *size)
+{
+	bool tls = option->type == SKYMON_TLS;
+	*size = tls ? sizeof(struct skymon_tls) : option->item_size;
+	return tls ? option_tls_table : option->item;
+}
+
+size_t option_table_size(const struct skymon_option *table, size_t stride)
+{
+	size_t count = 0;
+	while (table != NULL && count <= OPTION_TABLE_MAX && option_entry(table, stride, count).name != NULL)
+		count++;
+	return count;
+}
+
+/* ---- Is a table right? ---- */
+
+static bool name_ok(const char *name)
+{
+	size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_");
+	return name[0] >= 'a' && name[0] <= 'z' && name[length] == '\0' && length <= 63;
+}
+
+static const char *no_variable(const char *variable)
+{
+	(void)variable;
+	return NULL;
+}
+
+/* A default must bind as it would from a config file, unless the variable that it asks for decides. */
+static bool check_fallback(const struct skymon_option *option, struct err *err)
+{
+	if (strstr(option->fallback, "${") != NULL && strstr(option->fallback, ":-") == NULL)
+		return true;
+	struct skymon_option alone[2] = {*option, {0}};
+	alone[0].flags = 0;
+	struct err_list errs = {0};
+	struct option_values *values = option_bind(
+		&(struct option_binding){.table = alone, .what = "the table", .lookup = no_variable}, &errs);
+	if (values == NULL)
+		err_set(err, "its default is wrong: %s", errs.count > 0 ? errs.texts[0] : "it does not bind");
+	option_values_free(values);
+	err_list_free(&errs);
+	return values != NULL;
+}
+
+static bool check_table(const struct skymon_option *table, size_t stride, size_t state_size, unsigned depth,
+			struct err *err);
+
+static bool check_words(const struct skymon_option *option, struct err *err)
+{
+	size_t count = 0;
+	while (option->words != NULL && option->words[count] != NULL && count <= OPTION_ITEMS_MAX)
+		count++;
+	return count > 0 || err_set(err, "a choice needs .words");
+}
+
+static bool check_option(const struct skymon_option *option, size_t stride, size_t state_size, unsigned depth,
+			 struct err *err)
+{
+	if (!name_ok(option->name))
+		return err_set(err, "the name must be [a-z][a-z0-9_]*, at most 63 characters");
+	if (!known_type(option->type))
+		return err_set(err, "type %d is not known", (int)option->type);
+	size_t size = option_type_size(option->type);
+	if (size > state_size || option->offset > state_size - size)
+		return err_set(err, "offset %u with its %zu bytes is outside of the %zu bytes of the state",
+			       option->offset, size, state_size);
+	if (isnan(option->min) || isnan(option->max) || option->max < option->min)
+		return err_set(err, "its range ends before it begins");
+	if (option->type == SKYMON_CHOICE && !check_words(option, err))
+		return false;
+	if (option->type == SKYMON_LIST) {
+		if (option->item == NULL || option->item_size == 0)
+			return err_set(err, "a list needs .item and .item_size");
+		if (!check_table(option->item, stride, option->item_size, depth + 1, err))
+			return err_prefix(err, "its items: ");
+	}
+	return option->fallback == NULL || check_fallback(option, err);
+}
+
+static bool check_table(const struct skymon_option *table, size_t stride, size_t state_size, unsigned depth,
+			struct err *err)
+{
+	size_t count = option_table_size(table, stride), targets = 0;
+	if (count > OPTION_TABLE_MAX)
+		return err_set(err, "more than %u options: does the table end with {0}?", OPTION_TABLE_MAX);
+	if (depth >= OPTION_DEPTH_MAX)
+		return err_set(err, "lists are nested deeper than %u levels", OPTION_DEPTH_MAX);
+	for (size_t i = 0; i < count; i++) {
+		struct skymon_option option = option_entry(table, stride, i);
+		if (!check_option(&option, stride, state_size, depth, err))
+			return err_prefix(err, "option `%.63s`: ", option.name);
+		if ((option.flags & SKYMON_TARGET) != 0 && (++targets > 1 || depth > 0))
+			return err_set(
+				err,
+				"option `%s`: a table has one SKYMON_TARGET, and items of a list have none",
+				option.name);
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(option_entry(table, stride, j).name, option.name) == 0)
+				return err_set(err, "option `%s` is declared twice", option.name);
+	}
+	return true;
+}
+
+bool option_table_check(const struct skymon_option *table, size_t stride, size_t state_size, struct err *err)
+{
+	return check_table(table, stride, state_size, 0, err);
+}
+
+/* ---- Over the wire ---- */
+
+static void encode_words(const char *const *words, struct buf *body)
+{
+	uint32_t count = 0;
+	while (words != NULL && words[count] != NULL)
+		count++;
+	wire_put_u32(body, count);
+	for (uint32_t i = 0; i < count; i++)
+		wire_put_text(body, words[i]);
+}
+
+void option_table_encode(const struct skymon_option *table, size_t stride, struct buf *body)
+{
+	size_t count = option_table_size(table, stride);
+	wire_put_u32(body, (uint32_t)count);
+	for (size_t i = 0; i < count; i++) {
+		struct skymon_option option = option_entry(table, stride, i);
+		wire_put_text(body, option.name);
+		wire_put_text(body, option.fallback);
+		wire_put_u32(body, (uint32_t)option.type);
+		wire_put_u32(body, option.offset);
+		wire_put_text(body, option.help != NULL ? option.help : "");
+		wire_put_u32(body, option.flags);
+		wire_put_f64(body, option.min);
+		wire_put_f64(body, option.max);
+		encode_words(option.type == SKYMON_CHOICE ? option.words : NULL, body);
+		wire_put_u32(body, option.item_size);
+		option_table_encode(option.type == SKYMON_LIST ? option.item : NULL, stride, body);
+	}
+}
+
+/* The arena of a decoded table stands before its first entry, so that a table is one pointer. */
+struct table_head {
+	_Alignas(max_align_t) struct arena arena;
+};
+
+static const char *const *decode_words(struct wire_reader *in, struct arena *arena)
+{
+	uint32_t count = wire_get_count(in, 4);
+	if (count > OPTION_ITEMS_MAX)
+		in->bad = true;
+	if (count == 0 || in->bad)
+		return NULL;
+	const char **words = arena_alloc(arena, (count + 1) * sizeof(*words));
+	for (uint32_t i = 0; i < count; i++)
+		words[i] = arena_text(arena, wire_get_text_or_empty(in));
+	return words;
+}
+
+static void decode_table(struct wire_reader *in, struct arena *arena, unsigned depth,
+			 struct skymon_option *table, uint32_t count);
+
+static void decode_option(struct wire_reader *in, struct arena *arena, unsigned depth,
+			  struct skymon_option *option)
+{
+	option->name = arena_text(arena, wire_get_text_or_empty(in));
+	option->fallback = arena_text(arena, wire_get_text(in));
+	option->type = (int32_t)wire_get_u32(in);
+	option->offset = wire_get_u32(in);
+	option->help = arena_text(arena, wire_get_text_or_empty(in));
+	option->flags = wire_get_u32(in);
+	option->min = wire_get_f64(in);
+	option->max = wire_get_f64(in);
+	option->words = decode_words(in, arena);
+	option->item_size = wire_get_u32(in);
+	uint32_t count = wire_get_count(in, 8);
+	if (count > OPTION_TABLE_MAX || (count > 0 && depth + 1 >= OPTION_DEPTH_MAX))
+		in->bad = true;
+	if (option->type != SKYMON_LIST || in->bad)
+		return;
+	struct skymon_option *items = arena_alloc(arena, (count + 1) * sizeof(*items));
+	decode_table(in, arena, depth + 1, items, count);
+	option->item = items;
+}
+
+static void decode_table(struct wire_reader *in, struct arena *arena, unsigned depth,
+			 struct skymon_option *table, uint32_t count)
+{
+	for (uint32_t i = 0; i < count && !in->bad; i++)
+		decode_option(in, arena, depth, &table[i]);
+}
+
+struct skymon_option *option_table_decode(struct wire_reader *in, struct err *err)
+{
+	uint32_t count = wire_get_count(in, 8);
+	if (count > OPTION_TABLE_MAX)
+		in->bad = true;
+	if (in->bad)
+		count = 0;
+	struct table_head *head = x_alloc(sizeof(*head) + (count + 1) * sizeof(struct skymon_option));
+	struct skymon_option *table = (struct skymon_option *)(head + 1);
+	decode_table(in, &head->arena, 0, table, count);
+	bool ok = in->bad ? err_set(err, "the table of options is malformed")
+			  : option_table_check(table, sizeof(*table), UINT32_MAX, err);
+	if (ok)
+		return table;
+	option_table_free(table);
+	return NULL;
+}
+
+void option_table_free(struct skymon_option *table)
+{
+	if (table == NULL)
+		return;
+	struct table_head *head = (struct table_head *)table - 1;
+	arena_free(&head->arena);
+	free(head);
+}

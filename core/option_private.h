@@ -1,0 +1,70 @@
+/* option's own: what its files share. Nobody else includes this. */
+#ifndef OPTION_PRIVATE_H
+#define OPTION_PRIVATE_H
+
+#include "config_arena.h"
+#include "option.h"
+
+#define OPTION_DEPTH_MAX 4u     /* lists in lists */
+#define OPTION_TABLE_MAX 256u   /* options of a table */
+#define OPTION_ITEMS_MAX 10000u /* entries of a list, a map, the words of a choice */
+#define OPTION_MASK "********"
+
+struct row;
+struct value {
+	const char *name;
+	int32_t type;
+	union {
+		const char *text;
+		bool boolean;
+		int64_t integer; /* duration and bytes too */
+		double real;     /* ratio too */
+		struct {
+			int32_t index;
+			const char *word;
+		} choice;
+		struct {
+			size_t index;               /* into secrets, when bound */
+			struct skymon_secret bytes; /* when decoded */
+		} secret;
+		struct skymon_texts texts;
+		struct skymon_map map;
+		struct {
+			struct row *rows;
+			size_t count;
+		} list; /* tls too: one row */
+	};
+};
+struct row {
+	struct value *values;
+	size_t count;
+};
+
+struct option_values {
+	struct arena arena;
+	struct row row;
+	struct option_secret *secrets; /* NULL when decoded */
+	size_t secret_count, secret_room;
+	const char *not_configured;
+};
+
+/* The tls block is a table like any other. */
+extern const struct skymon_option option_tls_table[];
+
+/* Entry i, at today's size (what an older plugin's does not have is zero). */
+struct skymon_option option_entry(const struct skymon_option *table, size_t stride, size_t i);
+/* Its item table, for a list or tls; *size: of one item. */
+const struct skymon_option *option_items(const struct skymon_option *option, size_t *size);
+size_t option_type_size(int32_t type); /* of the member; 0: no such type */
+
+/* A plain decimal number and nothing else. */
+bool option_number(const char *text, double *value);
+void option_duration_text(int64_t ms, char text[64]);
+void option_bytes_text(int64_t count, char text[64]);
+void option_ratio_text(double of_one, char text[64]);
+/* As a YAML scalar that reads back the same; user info and passwords of URLs masked. */
+void option_print_text(const char *text, struct buf *out);
+/* The number of a range as the config file would say it. */
+void option_limit_text(const struct skymon_option *option, double limit, char text[64]);
+
+#endif
