@@ -178,7 +178,6 @@ static int wait_ms(struct loop *loop)
 
 void loop_run(struct loop *loop)
 {
-	loop->stopped = false;
 	while (!loop->stopped) {
 		loop->now_ms = loop_clock_ms();
 		fire_timers(loop);

@@ -1,5 +1,6 @@
-/* loop: the daemon's one epoll loop: descriptors, timers in a heap, one clock (CLOCK_BOOTTIME, so that a machine that slept wakes with
- * everything due). Owns neither descriptors nor what is in the callbacks. One thread. */
+/* loop: the daemon's one epoll loop: descriptors, timers in a heap, one clock (CLOCK_BOOTTIME, so that a
+ * machine that slept wakes with everything due). Owns neither descriptors nor what is in the callbacks. One
+ * thread. */
 #ifndef LOOP_H
 #define LOOP_H
 
@@ -9,7 +10,7 @@
 
 struct loop;
 
-struct watch { /* embed it, and get back with container_of */
+struct watch {                                               /* embed it, and get back with container_of */
 	void (*ready)(struct watch *watch, uint32_t events); /* EPOLLIN … */
 	int fd;
 };
@@ -19,12 +20,13 @@ struct timer { /* zeroed = not set */
 	size_t slot; /* place in the heap + 1 */
 };
 
-#define container_of(pointer, type, member) ((type *)((char *)(pointer) - offsetof(type, member)))
+#define container_of(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 struct loop *loop_new(void);
 void loop_free(struct loop *loop);
 
-/* A descriptor in the loop must be removed before it is closed. Removing one from within a callback is fine: no event of it comes after. */
+/* A descriptor in the loop must be removed before it is closed. Removing one from within a callback is fine:
+ * no event of it comes after. */
 void loop_add(struct loop *loop, struct watch *watch, int fd, uint32_t events);
 void loop_change(struct loop *loop, struct watch *watch, uint32_t events);
 void loop_remove(struct loop *loop, struct watch *watch); /* no-op when fd is -1; sets it to -1 */
@@ -32,15 +34,16 @@ void loop_remove(struct loop *loop, struct watch *watch); /* no-op when fd is -1
 void loop_set_timer(struct loop *loop, struct timer *timer, int64_t due_ms); /* moves it when it is set */
 void loop_clear_timer(struct loop *loop, struct timer *timer);
 
-int64_t loop_clock_ms(void);               /* CLOCK_BOOTTIME, now */
+int64_t loop_clock_ms(void);                  /* CLOCK_BOOTTIME, now */
 int64_t loop_now_ms(const struct loop *loop); /* the same, as of this turn */
-int64_t wall_clock_ms(void);               /* CLOCK_REALTIME: only for showing */
+int64_t wall_clock_ms(void);                  /* CLOCK_REALTIME: only for showing */
 
-/* Called before each wait: returns how long the wait may be (ms), or -1. For libmicrohttpd, whose work is done here too. */
+/* Called before each wait: returns how long the wait may be (ms), or -1. For libmicrohttpd, whose work is
+ * done here too. */
 typedef int loop_turn(void *arg, int64_t now_ms);
 void loop_set_turn(struct loop *loop, loop_turn *turn, void *arg);
 
-void loop_run(struct loop *loop);  /* until loop_stop */
+void loop_run(struct loop *loop); /* until loop_stop, which may have been called before */
 void loop_stop(struct loop *loop);
 
 #endif

@@ -1,0 +1,408 @@
+#include "daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "http.h"
+#include "notify.h"
+#include "plan.h"
+#include "sched.h"
+
+#define LEAVE_MS 3000   /* how long workers may take to leave */
+#define IDLE_LOOK_MS 50 /* while stopping: how often to look whether HTTP is idle */
+
+enum phase { STARTING, RUNNING, DRAINING, CLOSING, LEAVING };
+
+struct daemon {
+	const struct daemon_options *options;
+	struct loop *loop;
+	struct board *board;
+	struct sched *sched;
+	struct http *http;
+	struct host *host;
+	struct plan *plan; /* what is in force */
+	struct plan *next; /* what is being judged */
+	bool reload_again;
+	enum phase phase;
+	int exit_code;
+	int64_t give_up_ms;
+	struct watch signals;
+	struct timer stop, watchdog;
+	int64_t watchdog_ms;
+};
+
+/* ---- The end ---- */
+
+static void leave(void *arg)
+{
+	struct daemon *daemon = arg;
+	loop_stop(daemon->loop);
+}
+
+/* Nothing more to do but to see the workers off. */
+static void finish(struct daemon *daemon, int exit_code)
+{
+	daemon->exit_code = exit_code;
+	daemon->phase = LEAVING;
+	loop_set_timer(daemon->loop, &daemon->stop, loop_now_ms(daemon->loop) + LEAVE_MS);
+	sched_end(daemon->sched, leave, daemon);
+}
+
+/* ---- Reload and start: the same judging ---- */
+
+static void judge(struct daemon *daemon);
+
+static void log_errors(const struct err_list *errs)
+{
+	for (size_t i = 0; i < errs->count; i++)
+		log_line(LOG_LEVEL_ERROR, (const char *[]){"area", "config", NULL}, "%s", errs->texts[i]);
+}
+
+static void refuse(struct daemon *daemon, struct err_list *errs)
+{
+	plan_free(daemon->next);
+	daemon->next = NULL;
+	log_errors(errs);
+	if (daemon->phase == STARTING) {
+		finish(daemon, DAEMON_BAD_CONFIG);
+	} else {
+		log_error("the new config was not taken, for %zu errors; the old one stays in force",
+			  errs->count);
+		host_set_reload(daemon->host, false, wall_clock_ms());
+		notify_ready();
+	}
+	err_list_free(errs);
+}
+
+/* What a reload cannot change is said, so that nobody waits for it. */
+static void warn_of_restart(const struct settings *old, const struct settings *new)
+{
+	bool same = old->listen_count == new->listen_count;
+	for (size_t i = 0; same && i < old->listen_count; i++)
+		same = strcmp(old->listens[i].text, new->listens[i].text) == 0;
+	if (!same)
+		log_warn("`listen` has changed: that takes a restart");
+	if (strcmp(old->state_dir, new->state_dir) != 0)
+		log_warn("`state_dir` has changed: that takes a restart");
+	if (old->worker_memory != new->worker_memory)
+		log_info("`limits.worker_memory` has changed: it holds for workers that start from now on");
+}
+
+static bool carry_out(struct daemon *daemon, struct err *err)
+{
+	struct plan *plan = daemon->next, *before = daemon->plan;
+	const struct settings *settings = plan->settings;
+	if (!serve_start(plan->serve, before != NULL ? before->serve : NULL, daemon->host, err))
+		return false;
+	if (before != NULL)
+		warn_of_restart(before->settings, settings);
+	struct crew *crew = sched_crew(daemon->sched);
+	log_configure(settings->log_level, settings->log_format);
+	crew_configure(crew, settings->state_dir, settings->worker_memory, config_environment);
+	for (size_t i = 0; i < settings->plugin_count; i++)
+		crew_set_daemon_plugin(crew, settings->plugins[i].plugin);
+	host_set_settings(daemon->host, settings);
+	host_set_routes(daemon->host, serve_routes(plan->serve));
+	http_configure(daemon->http, settings);
+	http_set_routes(daemon->http, serve_routes(plan->serve));
+	sched_apply(daemon->sched, plan->specs, plan->spec_count);
+	plan->spec_count = 0; /* sched has taken them */
+	crew_tidy(crew);
+	host_set_reload(daemon->host, true, wall_clock_ms());
+	daemon->plan = plan;
+	daemon->next = NULL;
+	plan_free(before);
+	return true;
+}
+
+static void print_plan(struct daemon *daemon)
+{
+	struct buf out = {0};
+	plan_print(daemon->next, &out);
+	fwrite(out.data, 1, out.size, stdout);
+	buf_free(&out);
+}
+
+static int print_routes(struct daemon *daemon)
+{
+	struct err err;
+	if (!serve_start(daemon->next->serve, NULL, daemon->host, &err)) {
+		log_error("%s", err.text);
+		return DAEMON_FAILED;
+	}
+	const struct route_table *routes = serve_routes(daemon->next->serve);
+	for (size_t i = 0; i < route_count(routes); i++) {
+		const struct route_entry *entry = route_at(routes, i);
+		printf("%-6s %-45s %-10s %s\n", entry->route->method, entry->route->path, entry->plugin,
+		       entry->route->summary);
+	}
+	return DAEMON_OK;
+}
+
+static bool listen_all(struct daemon *daemon)
+{
+	struct err err = {""};
+	const struct settings *settings = daemon->plan->settings;
+	bool done = true;
+	for (size_t i = 0; i < daemon->options->listen_count && done; i++) {
+		struct settings_listen listen = {0};
+		done = settings_listen_parse(daemon->options->listens[i], &listen, &err) &&
+		       http_listen(daemon->http, &listen, &err);
+		settings_listen_free(&listen);
+	}
+	for (size_t i = 0; daemon->options->listen_count == 0 && i < settings->listen_count && done; i++)
+		done = http_listen(daemon->http, &settings->listens[i], &err);
+	if (!done)
+		log_error("%s", err.text);
+	return done;
+}
+
+static void begin(struct daemon *daemon)
+{
+	struct err err;
+	if (!carry_out(daemon, &err)) {
+		log_error("%s", err.text);
+		finish(daemon, DAEMON_FAILED);
+	} else if (!listen_all(daemon)) {
+		finish(daemon, DAEMON_FAILED);
+	} else {
+		daemon->phase = RUNNING;
+		host_set_phase(daemon->host, SKYMON_PHASE_RUNNING);
+		notify_ready();
+	}
+}
+
+static void finish_reload(struct daemon *daemon)
+{
+	struct err err;
+	if (carry_out(daemon, &err)) {
+		log_info("config reloaded from %s", daemon->options->config_path);
+		notify_ready();
+	} else {
+		struct err_list errs = {0};
+		err_add(&errs, "%s", err.text);
+		refuse(daemon, &errs);
+	}
+}
+
+static const struct skymon_plugin_state *const *plugin_states(void *arg, size_t *count)
+{
+	struct daemon *daemon = arg;
+	return crew_plugin_states(sched_crew(daemon->sched), count);
+}
+
+/* The part that depends on a config to be made at all. */
+static void assemble(struct daemon *daemon)
+{
+	daemon->http = http_new(daemon->loop, daemon->next->settings);
+	daemon->host = host_new(daemon->loop, daemon->http, daemon->board);
+	host_set_plugins(daemon->host, plugin_states, daemon);
+}
+
+static void do_mode(struct daemon *daemon)
+{
+	int exit_code = DAEMON_OK;
+	if (daemon->options->mode == DAEMON_PRINT_CONFIG)
+		print_plan(daemon);
+	else if (daemon->options->mode == DAEMON_LIST_ROUTES)
+		exit_code = print_routes(daemon);
+	finish(daemon, exit_code);
+}
+
+static void opened(void *arg)
+{
+	struct daemon *daemon = arg;
+	struct err_list errs = {0};
+	if (daemon->phase > RUNNING)
+		return;
+	if (!plan_bind(daemon->next, sched_crew(daemon->sched), config_environment, &errs)) {
+		refuse(daemon, &errs);
+		crew_tidy(sched_crew(daemon->sched));
+	} else if (daemon->phase == RUNNING) {
+		finish_reload(daemon);
+	} else {
+		assemble(daemon);
+		if (daemon->options->mode == DAEMON_RUN)
+			begin(daemon);
+		else
+			do_mode(daemon);
+	}
+	if (daemon->reload_again && daemon->phase == RUNNING && daemon->next == NULL) {
+		daemon->reload_again = false;
+		judge(daemon);
+	}
+}
+
+static void judge(struct daemon *daemon)
+{
+	struct err_list errs = {0};
+	daemon->next = plan_read(daemon->options->config_path, config_environment, &errs);
+	if (daemon->next == NULL) {
+		refuse(daemon, &errs);
+		return;
+	}
+	const struct settings *settings = daemon->next->settings;
+	if (daemon->phase == STARTING) {
+		log_configure(settings->log_level, settings->log_format);
+		crew_configure(sched_crew(daemon->sched), settings->state_dir, settings->worker_memory,
+			       config_environment);
+	}
+	crew_prepare(sched_crew(daemon->sched), daemon->next->names, daemon->next->name_count,
+		     settings->plugin_paths, settings->plugin_path_count, opened, daemon);
+}
+
+static void reload(struct daemon *daemon)
+{
+	notify_reloading();
+	if (daemon->next != NULL)
+		daemon->reload_again = true;
+	else
+		judge(daemon);
+}
+
+/* ---- Stop: readiness first, drain, HTTP, workers ---- */
+
+static void go_on_stopping(struct timer *timer, int64_t now_ms)
+{
+	struct daemon *daemon = container_of(timer, struct daemon, stop);
+	if (daemon->phase == DRAINING) {
+		daemon->phase = CLOSING;
+		http_quiesce(daemon->http);
+	}
+	if (daemon->phase == LEAVING) {
+		log_warn("workers did not leave in time; they are killed");
+		loop_stop(daemon->loop);
+	} else if (http_is_idle(daemon->http) || now_ms >= daemon->give_up_ms) {
+		finish(daemon, DAEMON_OK);
+	} else {
+		loop_set_timer(daemon->loop, timer, now_ms + IDLE_LOOK_MS);
+	}
+}
+
+static void stop(struct daemon *daemon, const char *why)
+{
+	if (daemon->phase != RUNNING) {
+		loop_stop(daemon->loop); /* asked twice, or before anything was up: now */
+		return;
+	}
+	const struct settings *settings = daemon->plan->settings;
+	int64_t now_ms = loop_now_ms(daemon->loop);
+	log_info("stopping on %s: not ready from now on, draining for %lld ms", why,
+		 (long long)settings->drain_ms);
+	notify_stopping();
+	daemon->phase = DRAINING;
+	host_set_phase(daemon->host, SKYMON_PHASE_DRAINING);
+	daemon->give_up_ms = now_ms + settings->drain_ms + settings->shutdown_timeout_ms;
+	loop_set_timer(daemon->loop, &daemon->stop, now_ms + settings->drain_ms);
+}
+
+static void signals_ready(struct watch *watch, uint32_t events)
+{
+	(void)events;
+	struct daemon *daemon = container_of(watch, struct daemon, signals);
+	struct signalfd_siginfo info;
+	while (read(watch->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		if (info.ssi_signo != SIGHUP)
+			stop(daemon, info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+		else if (daemon->phase == RUNNING)
+			reload(daemon);
+	}
+}
+
+/* ---- Putting it together ---- */
+
+static void log_change(void *arg, const struct skymon_component *now, int from)
+{
+	(void)arg;
+	enum log_level level = now->status == SKYMON_HEALTHY     ? LOG_LEVEL_INFO
+			       : now->status == SKYMON_UNHEALTHY ? LOG_LEVEL_ERROR
+								 : LOG_LEVEL_WARN;
+	log_line(level,
+		 (const char *[]){"component", now->name, "status", status_word(now->status), "reason",
+				  reason_word(now->reason), from >= 0 ? "from" : NULL,
+				  from >= 0 ? status_word(from) : NULL, NULL},
+		 "%s", now->message);
+}
+
+static void note_lag(void *arg, double seconds)
+{
+	struct daemon *daemon = arg;
+	host_set_lag(daemon->host, seconds);
+}
+
+static void tell_watchdog(struct timer *timer, int64_t now_ms)
+{
+	struct daemon *daemon = container_of(timer, struct daemon, watchdog);
+	notify_watchdog();
+	loop_set_timer(daemon->loop, timer, now_ms + daemon->watchdog_ms);
+}
+
+static void start_watchdog(struct daemon *daemon)
+{
+	const char *usec = config_environment("WATCHDOG_USEC");
+	daemon->watchdog_ms = usec != NULL ? atoll(usec) / 2000 : 0;
+	daemon->watchdog.fire = tell_watchdog;
+	if (daemon->watchdog_ms > 0)
+		loop_set_timer(daemon->loop, &daemon->watchdog, loop_now_ms(daemon->loop));
+}
+
+static bool watch_signals(struct daemon *daemon)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0)
+		return false;
+	daemon->signals.ready = signals_ready;
+	loop_add(daemon->loop, &daemon->signals, fd, EPOLLIN);
+	return true;
+}
+
+static void tear_down(struct daemon *daemon)
+{
+	int fd = daemon->signals.fd;
+	loop_remove(daemon->loop, &daemon->signals);
+	if (fd >= 0)
+		close(fd);
+	loop_clear_timer(daemon->loop, &daemon->stop);
+	loop_clear_timer(daemon->loop, &daemon->watchdog);
+	if (daemon->http != NULL)
+		http_free(daemon->http);
+	plan_free(daemon->next);
+	plan_free(daemon->plan);
+	if (daemon->host != NULL)
+		host_free(daemon->host);
+	sched_free(daemon->sched);
+	board_free(daemon->board);
+	loop_free(daemon->loop);
+}
+
+int daemon_run(const struct daemon_options *options)
+{
+	struct daemon daemon = {.options = options, .signals = {.fd = -1}, .stop = {.fire = go_on_stopping}};
+	daemon.loop = loop_new();
+	if (daemon.loop == NULL || !watch_signals(&daemon)) {
+		log_error("cannot make the event loop: %s", strerror(errno));
+		return DAEMON_FAILED;
+	}
+	notify_open(config_environment("NOTIFY_SOCKET"));
+	daemon.board = board_new(log_change, &daemon);
+	daemon.sched = sched_new(daemon.loop, daemon.board, options->worker_program, note_lag, &daemon);
+	start_watchdog(&daemon);
+	daemon.phase = STARTING;
+	judge(&daemon);
+	loop_run(daemon.loop);
+	tear_down(&daemon);
+	return daemon.exit_code;
+}

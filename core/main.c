@@ -1,0 +1,102 @@
+/* main: skymond's arguments and exit code. */
+#include <getopt.h>
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <skymon/plugin.h>
+
+#include "daemon.h"
+
+#define LISTENS_MAX 16
+
+static const char help[] =
+	"Usage: skymond [-c FILE] [OPTION…]\n"
+	"Watches the components that the config names, and answers who asks for them.\n"
+	"\n"
+	"  -c, --config FILE      the config (default " SKYMON_CONFDIR "/skymon.yaml)\n"
+	"  -t, --check-config     judge the config and the plugins, open no network; exit 0 or 2\n"
+	"      --print-config     print what is in force after defaults, secrets masked\n"
+	"      --list-routes      print method, path, plugin and summary of every route\n"
+	"      --listen ADDR:PORT listen there in place of the config's `listen`; may be repeated; port 0: "
+	"any free one\n"
+	"  -V, --version\n"
+	"  -h, --help\n"
+	"\n"
+	"SIGHUP reloads the config, SIGTERM and SIGINT drain and stop.\n"
+	"Exit codes: 0 ok, 1 failed while running, 2 bad usage or config.\n";
+
+static int usage(const char *text)
+{
+	fprintf(stderr, "skymond: %s; try skymond --help\n", text);
+	return DAEMON_BAD_CONFIG;
+}
+
+/* Descriptors 0 to 2 are open, so that nothing of ours gets such a number. */
+static void open_standard(void)
+{
+	int fd;
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= 2);
+	if (fd > 2)
+		close(fd);
+}
+
+int main(int argc, char **argv)
+{
+	enum { PRINT_CONFIG = 256, LIST_ROUTES, LISTEN };
+	static const struct option longs[] = {
+		{"config", required_argument, NULL, 'c'},
+		{"check-config", no_argument, NULL, 't'},
+		{"print-config", no_argument, NULL, PRINT_CONFIG},
+		{"list-routes", no_argument, NULL, LIST_ROUTES},
+		{"listen", required_argument, NULL, LISTEN},
+		{"version", no_argument, NULL, 'V'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
+	const char *listens[LISTENS_MAX];
+	struct daemon_options options = {
+		.config_path = SKYMON_CONFDIR "/skymon.yaml",
+		.worker_program = SKYMON_LIBEXECDIR "/skymon-worker",
+		.listens = listens,
+	};
+	open_standard();
+	setlocale(LC_ALL, "C");
+	for (int option; (option = getopt_long(argc, argv, "c:tVh", longs, NULL)) != -1;) {
+		switch (option) {
+		case 'c':
+			options.config_path = optarg;
+			break;
+		case 't':
+			options.mode = DAEMON_CHECK_CONFIG;
+			break;
+		case PRINT_CONFIG:
+			options.mode = DAEMON_PRINT_CONFIG;
+			break;
+		case LIST_ROUTES:
+			options.mode = DAEMON_LIST_ROUTES;
+			break;
+		case LISTEN:
+			if (options.listen_count == LISTENS_MAX)
+				return usage("too many --listen");
+			listens[options.listen_count++] = optarg;
+			break;
+		case 'V':
+			printf("skymond %s (plugin ABI %d.%d)\n", SKYMON_VERSION, SKYMON_ABI_MAJOR,
+			       SKYMON_ABI_MINOR);
+			return DAEMON_OK;
+		case 'h':
+			fputs(help, stdout);
+			return DAEMON_OK;
+		default:
+			return usage("unknown option");
+		}
+	}
+	if (optind < argc)
+		return usage("it takes no words beside its options");
+	return daemon_run(&options);
+}
