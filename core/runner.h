@@ -1,8 +1,8 @@
 /* runner: runs the checks of one plugin: state, options, threads, deadlines, names, results. The same code serves skymon-worker, `skymon
  * run` and the tests' host. Knows no process, no wire: it calls back. Owns the components given to it.
  *
- * Threads: all functions are called on one thread (the main one). A run is done on a thread of the runner's pool (an idle one, else a new one;
- * small stacks), and `ended` is called there. load/start/stop run on the calling thread. */
+ * Threads: all functions are called on one thread (the main one), where load, start, stop and unload run. A run is done on a thread of
+ * the runner's pool (an idle one, else a new one; small stacks), and `ended` is called there. */
 #ifndef RUNNER_H
 #define RUNNER_H
 
@@ -13,29 +13,46 @@
 struct runner;
 struct runner_component;
 
-struct runner_events { /* called on any thread; the receiver locks */
+struct runner_events { /* called on any thread but for `stopped`; the receiver locks */
 	/* body: the encoded result (result.h), to be read before returning. */
 	void (*ended)(void *arg, struct runner_component *component, uint64_t run, const struct buf *body);
 	void (*log)(void *arg, uint32_t id, enum log_level level, const char *text);
 	void (*refused)(void *arg, uint32_t id);
 	/* after a run: the process holds more than the limit; id: who grew most. May not return. */
 	void (*memory)(void *arg, uint32_t id);
+	/* runner_tend has something to do: have it called on the main thread. May be NULL. */
+	void (*wake)(void *arg);
+	/* A component that runner_stop was called for is gone. Main thread. May be NULL. */
+	void (*stopped)(void *arg, uint32_t id);
 };
 
 /* plugin: from plugin_open, outlives the runner. Calls load; NULL with its sentence when that fails. memory_limit: bytes, 0 none. */
-struct runner *runner_new(const struct skymon_plugin *plugin, int64_t memory_limit, const struct runner_events *events, void *arg,
-			  struct err *err) MUST_CHECK;
-/* Takes over values. Stores them, calls start. false: the sentence is start's own; the component is not there then. */
-bool runner_start(struct runner *runner, uint32_t id, const char *name, const char *state_dir, struct option_values *values,
+struct runner *runner_new(const struct skymon_plugin *plugin, int64_t memory_limit,
+			  const struct runner_events *events, void *arg, struct err *err) MUST_CHECK;
+
+struct runner_spec {
+	uint32_t id;
+	const char *name, *state_dir;
+	const char *labels;           /* the component's own (as labels_print): metrics may not have these names; may be NULL */
+	struct option_values *values; /* taken over, in any case */
+};
+/* Stores the values, calls start. false: err and *reason are start's own; the component is not there then. */
+bool runner_start(struct runner *runner, const struct runner_spec *spec, enum skymon_reason *reason,
 		  struct err *err) MUST_CHECK;
 /* Begins a run; false when the component is not there or its last run is still out. */
 bool runner_run(struct runner *runner, uint32_t id, uint64_t run, int64_t timeout_ms);
-/* Calls stop and frees, now or when the run that is out has ended. */
+/* Calls stop and frees, now, or by runner_tend when the run that is out has ended. */
 void runner_stop(struct runner *runner, uint32_t id);
+void runner_tend(struct runner *runner);
 uint32_t runner_component_id(const struct runner_component *component);
-/* Waits for runs to end (at most timeout_ms), stops all, unload. For skymon run and tests; a worker just leaves. */
-void runner_free(struct runner *runner, int64_t timeout_ms);
+/* Waits for runs to end (at most timeout_ms), stops all, unload. What is still out then stays as it is: the caller leaves its process. false: so.
+ * For skymon run and tests; a worker just leaves. */
+bool runner_free(struct runner *runner, int64_t timeout_ms);
 
+/* An alternate stack for fatal signals, for the calling thread (the pool's have theirs). */
+void runner_signal_stack(void);
+/* The one whose runs grew most, when they grew by more than a quarter of the limit. Async-signal-safe. */
+bool runner_memory_culprit(uint32_t *id);
 /* For the fatal-signal handler: who runs on this thread and its last step (a static text). false: nobody's. Async-signal-safe. */
 bool runner_current(uint32_t *id, const char **step);
 

@@ -1,5 +1,6 @@
-/* serve: the plugins that run in the daemon (api, and those under `plugins` flagged SKYMON_IN_DAEMON): opened, started with their options, their
- * routes entered into a table. A set belongs to one config; a reload makes a new one and frees the old when it is swapped. */
+/* serve: the plugins that run in the daemon (api, and those under `plugins` flagged SKYMON_IN_DAEMON):
+ * opened, started with their options, their routes entered into a table. A set belongs to one config; a
+ * reload makes a new one and frees the old when it is swapped. */
 #ifndef SERVE_H
 #define SERVE_H
 
@@ -16,12 +17,12 @@ struct serve_lookup {
 	void *arg;
 };
 
-/* Binds the options of each section of `plugins` and builds the route table, from what the hellos say: opens and starts nothing. Every error goes to
- * errs; NULL when there was one. */
-struct serve *serve_plan(const struct settings *settings, const struct serve_lookup *plugins, config_lookup *lookup,
-			 struct err_list *errs) MUST_CHECK;
-/* Opens and starts them, handles from the host. What was running in `before` with the same options is taken from there. false: err says which failed; nothing
- * of `before` was touched. */
+/* Binds the options of each section of `plugins` and builds the route table, from what the hellos say: opens
+ * and starts nothing. Every error goes to errs; NULL when there was one. */
+struct serve *serve_plan(const struct settings *settings, const struct serve_lookup *plugins,
+			 config_lookup *lookup, struct err_list *errs) MUST_CHECK;
+/* Opens and starts them, handles from the host. What was running in `before` with the same options is taken
+ * from there. false: err says which failed; nothing of `before` was touched. */
 bool serve_start(struct serve *serve, struct serve *before, struct host *host, struct err *err) MUST_CHECK;
 struct route_table *serve_routes(const struct serve *serve);
 /* name, and options as YAML, of each. */

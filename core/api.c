@@ -1,0 +1,350 @@
+/* api: what a probe asks for (health, component, ready, alive). status and the index are in api_status.c. */
+#include "api.h"
+
+#include <string.h>
+
+#include "api_private.h"
+
+#define JSON "application/json"
+#define STUCK_MS 30000 /* a turn of the loop that took longer than this is no life */
+
+const char *api_status_word(int status)
+{
+	static const char *const words[] = {"unknown", "healthy", "degraded", "unhealthy"};
+	return status >= SKYMON_UNKNOWN && status <= SKYMON_UNHEALTHY ? words[status] : words[0];
+}
+
+static const char *reason_of(int reason)
+{
+	static const char *const words[SKYMON_REASON_COUNT] = {
+		[SKYMON_NONE] = "other",
+		[SKYMON_OK] = "ok",
+		[SKYMON_TIMEOUT] = "timeout",
+		[SKYMON_DNS] = "dns",
+		[SKYMON_REFUSED] = "refused",
+		[SKYMON_UNREACHABLE] = "unreachable",
+		[SKYMON_TLS_EXPIRED] = "tls_expired",
+		[SKYMON_TLS_UNTRUSTED] = "tls_untrusted",
+		[SKYMON_TLS_OTHER] = "tls_other",
+		[SKYMON_HTTP_STATUS] = "http_status",
+		[SKYMON_BODY_MISMATCH] = "body_mismatch",
+		[SKYMON_AUTH_FAILED] = "auth_failed",
+		[SKYMON_SEALED] = "sealed",
+		[SKYMON_STANDBY] = "standby",
+		[SKYMON_QUERY_ERROR] = "query_error",
+		[SKYMON_THRESHOLD_WARN] = "threshold_warn",
+		[SKYMON_THRESHOLD_CRIT] = "threshold_crit",
+		[SKYMON_STALE] = "stale",
+		[SKYMON_CRASHED] = "crashed",
+		[SKYMON_KILLED] = "killed",
+		[SKYMON_NOT_CONFIGURED] = "not_configured",
+		[SKYMON_STARTING] = "starting",
+		[SKYMON_PROTOCOL] = "protocol",
+		[SKYMON_RESOURCE] = "resource",
+		[SKYMON_OTHER] = "other",
+	};
+	return reason >= 0 && reason < SKYMON_REASON_COUNT && words[reason] != NULL ? words[reason] : "other";
+}
+
+void api_reply(struct skymon *sm, struct skymon_request *rq, int code, const char *type, struct buf *body)
+{
+	skymon_reply(sm, rq, code, type, body->data, body->size);
+	buf_free(body);
+}
+
+/* ---- The code of a status ---- */
+
+static bool parse_code(const char *text, int *code)
+{
+	if (strlen(text) != 3 || strspn(text, "0123456789") != 3)
+		return false;
+	*code = (text[0] - '0') * 100 + (text[1] - '0') * 10 + (text[2] - '0');
+	return *code >= 200 && *code <= 599; /* 1xx is never a final answer */
+}
+
+/* 200 or 503, or what the query asks for this status; false: a parameter is wrong, and that was answered. */
+static bool choose_code(struct skymon *sm, struct skymon_request *rq, int status, int *code)
+{
+	*code = status == SKYMON_HEALTHY || status == SKYMON_DEGRADED ? 200 : 503;
+	for (int each = SKYMON_UNKNOWN; each <= SKYMON_UNHEALTHY; each++) {
+		const char *name = api_status_word(each), *text = skymon_query(sm, rq, name);
+		int wanted;
+		if (text == NULL)
+			continue;
+		if (!parse_code(text, &wanted)) {
+			skymon_problem(
+				sm, rq, 400,
+				"the query parameter %s is the code to answer that status with: a number "
+				"from 200 to 599",
+				name);
+			return false;
+		}
+		if (each == status)
+			*code = wanted;
+	}
+	return true;
+}
+
+/* Seconds to the next check, at least 1. next_ms 0: nobody knows. */
+static void add_retry_after(struct skymon *sm, struct skymon_request *rq, int code, int64_t next_ms)
+{
+	if (code != 503)
+		return;
+	int64_t now_ms = skymon_self(sm)->now_ms;
+	int64_t seconds = next_ms > now_ms ? (next_ms - now_ms + 999) / 1000 : 1;
+	struct buf text = {0};
+	buf_printf(&text, "%lld", (long long)seconds);
+	skymon_reply_header(sm, rq, "Retry-After", text.data);
+	buf_free(&text);
+}
+
+static int64_t soonest_check(const struct skymon_snapshot *snapshot)
+{
+	int64_t soonest = 0;
+	for (size_t i = 0; i < snapshot->count; i++) {
+		int64_t next = snapshot->components[i]->next_check_ms;
+		if (next != 0 && (soonest == 0 || next < soonest))
+			soonest = next;
+	}
+	return soonest;
+}
+
+/* ---- health ---- */
+
+static void handle_health(struct skymon *sm, void *state, struct skymon_request *rq)
+{
+	(void)state;
+	const struct skymon_self *self = skymon_self(sm);
+	const struct skymon_snapshot *snapshot = skymon_snapshot(sm);
+	int code, status = snapshot->status;
+	int64_t next_ms = soonest_check(snapshot);
+	skymon_release(sm, snapshot);
+	if (!choose_code(sm, rq, status, &code))
+		return;
+	struct buf body = {0};
+	buf_room(&body, 255);
+	buf_text(&body, "{\"status\":\"");
+	buf_text(&body, api_status_word(status));
+	buf_text(&body, "\",\"timestamp\":");
+	buf_json_time(&body, self->now_ms);
+	buf_text(&body, ",\"version\":");
+	buf_json(&body, self->service_version);
+	buf_text(&body, ",\"uptime_seconds\":");
+	buf_json_number(&body, (double)self->uptime_seconds);
+	buf_text(&body, "}");
+	skymon_reply_header(sm, rq, "X-Health-Status", api_status_word(status));
+	add_retry_after(sm, rq, code, next_ms);
+	api_reply(sm, rq, code, JSON, &body);
+}
+
+/* ---- One component ---- */
+
+static void add_key(struct buf *out, const char *key)
+{
+	buf_text(out, ",\"");
+	buf_text(out, key);
+	buf_text(out, "\":");
+}
+
+static void add_number_or_null(struct buf *out, bool known, int64_t value)
+{
+	if (known)
+		buf_printf(out, "%lld", (long long)value);
+	else
+		buf_text(out, "null");
+}
+
+static void add_run(struct buf *out, const struct skymon_result *result)
+{
+	add_key(out, "last_check");
+	buf_json_time(out, result != NULL ? result->time_ms : 0);
+	add_key(out, "response_time_ms");
+	add_number_or_null(out, result != NULL && result->duration_us >= 0,
+			   result != NULL ? (result->duration_us + 500) / 1000 : 0);
+}
+
+static void add_last_result(struct buf *out, const struct skymon_component *component, bool trusted)
+{
+	const struct skymon_result *latest = component->latest;
+	add_key(out, "last_result");
+	if (latest == NULL || latest->status == component->status) {
+		buf_text(out, "null");
+		return;
+	}
+	buf_text(out, "{\"status\":");
+	buf_json(out, api_status_word(latest->status));
+	add_key(out, "reason");
+	buf_json(out, reason_of(latest->reason));
+	add_key(out, "message");
+	buf_json(out, trusted ? latest->message : "");
+	add_run(out, latest);
+	buf_text(out, "}");
+}
+
+void api_add_component(struct buf *out, const struct skymon_component *component, bool trusted)
+{
+	const struct skymon_result *shown = component->shown;
+	buf_text(out, "{\"name\":");
+	buf_json(out, component->name);
+	add_key(out, "status");
+	buf_json(out, api_status_word(component->status));
+	add_key(out, "message");
+	buf_json(out, trusted ? component->message : "");
+	add_run(out, shown);
+	add_key(out, "details");
+	buf_text(out, trusted && shown != NULL ? shown->details : "{}");
+	add_key(out, "reason");
+	buf_json(out, reason_of(component->reason));
+	add_key(out, "since");
+	buf_json_time(out, component->since_ms);
+	add_key(out, "last_success");
+	buf_json_time(out, component->last_success_ms);
+	add_key(out, "consecutive_failures");
+	buf_printf(out, "%u", component->consecutive_failures);
+	add_key(out, "stale");
+	buf_text(out, component->stale ? "true" : "false");
+	add_key(out, "interval_seconds");
+	add_number_or_null(out, true, (component->interval_ms + 999) / 1000);
+	add_last_result(out, component, trusted);
+	buf_text(out, "}");
+}
+
+#define NAMES_SHOWN 50
+
+static void reply_unknown_component(struct skymon *sm, struct skymon_request *rq, const char *name,
+				    const struct skymon_snapshot *snapshot)
+{
+	struct buf names = {0};
+	size_t shown = snapshot->count < NAMES_SHOWN ? snapshot->count : NAMES_SHOWN;
+	for (size_t i = 0; i < shown; i++)
+		buf_printf(&names, "%s%s", i > 0 ? ", " : "", snapshot->components[i]->name);
+	if (snapshot->count > shown)
+		buf_printf(&names, " and %zu more", snapshot->count - shown);
+	if (snapshot->count == 0)
+		skymon_problem(sm, rq, 404, "there is no component \"%.64s\"; the config has none", name);
+	else
+		skymon_problem(sm, rq, 404, "there is no component \"%.64s\"; the config has: %s", name,
+			       names.data);
+	buf_free(&names);
+}
+
+static void reply_component(struct skymon *sm, struct skymon_request *rq,
+			    const struct skymon_component *component)
+{
+	int code;
+	if (!choose_code(sm, rq, component->status, &code))
+		return;
+	struct buf body = {0};
+	api_add_component(&body, component, skymon_is_trusted(sm, rq));
+	skymon_reply_header(sm, rq, "X-Health-Status", api_status_word(component->status));
+	if (component->configured) /* else waiting helps nobody */
+		add_retry_after(sm, rq, code, component->next_check_ms);
+	api_reply(sm, rq, code, JSON, &body);
+}
+
+static void handle_component(struct skymon *sm, void *state, struct skymon_request *rq)
+{
+	(void)state;
+	const char *name = skymon_param(sm, rq, "component");
+	const struct skymon_snapshot *snapshot = skymon_snapshot(sm);
+	const struct skymon_component *found = NULL;
+	for (size_t i = 0; i < snapshot->count && found == NULL; i++)
+		if (strcmp(snapshot->components[i]->name, name) == 0)
+			found = snapshot->components[i];
+	if (found != NULL)
+		reply_component(sm, rq, found);
+	else
+		reply_unknown_component(sm, rq, name, snapshot);
+	skymon_release(sm, snapshot);
+}
+
+/* ---- ready and alive ---- */
+
+/* Why not ready, in the order of weight; NULL: ready. */
+static const char *not_ready(struct skymon *sm, const struct skymon_self *self,
+			     const struct skymon_snapshot *snapshot)
+{
+	if (self->phase == SKYMON_PHASE_DRAINING)
+		return "draining";
+	if (self->phase == SKYMON_PHASE_STARTING)
+		return "starting";
+	if (skymon_config_public(sm)->ready_follows_self || snapshot->ready_reason == SKYMON_OK)
+		return NULL;
+	return snapshot->ready_reason == SKYMON_STARTING ? "starting" : "unhealthy";
+}
+
+static void handle_ready(struct skymon *sm, void *state, struct skymon_request *rq)
+{
+	(void)state;
+	const struct skymon_self *self = skymon_self(sm);
+	const struct skymon_snapshot *snapshot = skymon_snapshot(sm);
+	const char *reason = not_ready(sm, self, snapshot);
+	struct buf body = {0};
+	buf_printf(&body, "{\"status\":\"%s\",\"ready\":%s,\"timestamp\":", api_status_word(snapshot->status),
+		   reason == NULL ? "true" : "false");
+	buf_json_time(&body, self->now_ms);
+	if (reason != NULL)
+		buf_printf(&body, ",\"reason\":\"%s\"", reason);
+	buf_text(&body, "}");
+	skymon_reply_header(sm, rq, "X-Health-Status", api_status_word(snapshot->status));
+	if (reason != NULL && self->phase != SKYMON_PHASE_DRAINING)
+		add_retry_after(sm, rq, 503, soonest_check(snapshot));
+	skymon_release(sm, snapshot);
+	api_reply(sm, rq, reason == NULL ? 200 : 503, JSON, &body);
+}
+
+static void handle_alive(struct skymon *sm, void *state, struct skymon_request *rq)
+{
+	(void)state;
+	const struct skymon_self *self = skymon_self(sm);
+	bool alive = self->loop_age_ms < STUCK_MS;
+	struct buf body = {0};
+	buf_text(&body,
+		 alive ? "{\"status\":\"alive\",\"timestamp\":" : "{\"status\":\"stuck\",\"timestamp\":");
+	buf_json_time(&body, self->now_ms);
+	buf_text(&body, "}");
+	api_reply(sm, rq, alive ? 200 : 503, JSON, &body);
+}
+
+/* ---- The descriptor ---- */
+
+#define ROUTE(method_, path_, name_, handle_, flags_, summary_)                                              \
+	(&(const struct skymon_route){.size = sizeof(struct skymon_route),                                   \
+				      .method = method_,                                                     \
+				      .path = path_,                                                         \
+				      .name = name_,                                                         \
+				      .summary = summary_,                                                   \
+				      .handle = handle_,                                                     \
+				      .flags = flags_})
+
+static const struct skymon_route *const routes[] = {
+	ROUTE("GET", "/api/v1/health", "health", handle_health, SKYMON_ROUTE_OPTIONS_AS_GET,
+	      "the whole service: 200 when healthy or degraded, else 503"),
+	ROUTE("GET", "/api/v1/health/{component}", "component", handle_component, SKYMON_ROUTE_OPTIONS_AS_GET,
+	      "one component, with the same codes"),
+	ROUTE("GET", "/api/v1/status", "status", api_handle_status, 0,
+	      "everything at once, for people and dashboards"),
+	ROUTE("GET", "/api/v1/ready", "ready", handle_ready, SKYMON_ROUTE_OPTIONS_AS_GET,
+	      "may traffic come here? for balancers and readiness probes"),
+	ROUTE("GET", "/api/v1/alive", "alive", handle_alive, SKYMON_ROUTE_OPTIONS_AS_GET,
+	      "does the daemon turn? for liveness probes"),
+	ROUTE("GET", "/api/v1/metrics/prometheus/api/v1/{query...}", "prometheus_api", api_handle_prometheus,
+	      0, "where Grafana asks when its data source points here: says where to point it"),
+	ROUTE("POST", "/api/v1/metrics/prometheus/api/v1/{query...}", "prometheus_api", api_handle_prometheus,
+	      SKYMON_ROUTE_ANY_BODY, "the same"),
+	ROUTE("GET", "/", "index", api_handle_index, 0, "this list"),
+	NULL,
+};
+
+const struct skymon_plugin api_plugin = {
+	.abi_major = SKYMON_ABI_MAJOR,
+	.abi_minor = SKYMON_ABI_MINOR,
+	.size = sizeof(struct skymon_plugin),
+	.name = "api",
+	.version = "1.0",
+	.summary = "Health, component, ready, alive, status and the index",
+	.option_size = sizeof(struct skymon_option),
+	.number_size = sizeof(struct skymon_number),
+	.flags = SKYMON_IN_DAEMON,
+	.routes = routes,
+};

@@ -1,0 +1,19 @@
+/* What the two halves of api share: how a status, a component and a time are told. */
+#ifndef API_PRIVATE_H
+#define API_PRIVATE_H
+
+#include <skymon/routes.h>
+
+#include "buf.h"
+
+const char *api_status_word(int status);
+/* {"name","status","message",…}; message and details are left empty for a caller who is not trusted. */
+void api_add_component(struct buf *out, const struct skymon_component *component, bool trusted);
+/* Answers with what is in the buffer, and frees it. */
+void api_reply(struct skymon *sm, struct skymon_request *rq, int code, const char *type, struct buf *body);
+
+void api_handle_status(struct skymon *sm, void *state, struct skymon_request *rq);
+void api_handle_index(struct skymon *sm, void *state, struct skymon_request *rq);
+void api_handle_prometheus(struct skymon *sm, void *state, struct skymon_request *rq);
+
+#endif

@@ -1,0 +1,242 @@
+#include "crew_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Starting a component in its worker ---- */
+
+static void fail(struct component *component, enum skymon_reason reason, const char *text)
+{
+	struct crew *crew = component->slot->crew;
+	component->state = COMPONENT_FAILED;
+	component->retry_ms = crew_back_off(component->retry_ms);
+	loop_set_timer(crew->loop, &component->retry, loop_now_ms(crew->loop) + component->retry_ms);
+	crew->events->unable(crew->arg, component, reason, text);
+}
+
+void crew_start_component(struct component *component)
+{
+	struct crew_slot *slot = component->slot;
+	struct crew *crew = slot->crew;
+	loop_clear_timer(crew->loop, &component->retry);
+	struct buf body = {0};
+	struct err err;
+	if (component_encode(component->spec, crew->state_dir, crew->lookup, &body, &err)) {
+		component->id = ++crew->last_id;
+		component->state = COMPONENT_STARTING;
+		worker_start(slot->worker, component->id, &body);
+	} else {
+		fail(component, SKYMON_AUTH_FAILED, err.text);
+	}
+	component_wipe(&body);
+}
+
+void crew_retry(struct timer *timer, int64_t now_ms)
+{
+	(void)now_ms;
+	struct component *component = container_of(timer, struct component, retry);
+	if (component->slot != NULL && component->slot->up && component->state == COMPONENT_FAILED)
+		crew_start_component(component);
+}
+
+/* ---- What workers tell ---- */
+
+static void take_hello(void *arg, struct worker *worker, struct plugin_info *info, const char *why)
+{
+	struct crew_slot *slot = arg;
+	struct crew_plugin *plugin = slot->plugin;
+	struct crew *crew = slot->crew;
+	(void)worker;
+	bool first = plugin->info == NULL && plugin->why == NULL;
+	if (info == NULL) {
+		if (first)
+			plugin->why = x_strdup(why);
+		log_line(LOG_LEVEL_ERROR, (const char *[]){"plugin", plugin->name, NULL}, "%s", why);
+	} else if (first) {
+		plugin->info = info;
+	} else {
+		if (strcmp(info->build_id, plugin->info->build_id) != 0)
+			log_warn("skymon was upgraded in place (worker %s, daemon %s): restart skymond",
+				 info->build_id, plugin->info->build_id);
+		plugin_info_free(info);
+	}
+	if (info != NULL) {
+		slot->up = true;
+		slot->up_since_ms = loop_now_ms(crew->loop);
+		for (size_t i = 0; i < slot->count; i++)
+			crew_start_component(slot->components[i]);
+	}
+	if (first) {
+		crew->preparing--;
+		crew_tell_done(crew);
+	}
+}
+
+static void take_started(void *arg, struct worker *worker, uint32_t id, bool ok, enum skymon_reason reason,
+			 const char *message)
+{
+	struct crew_slot *slot = arg;
+	struct component *component = crew_find_component(slot, id);
+	(void)worker;
+	if (component == NULL || component->state != COMPONENT_STARTING)
+		return;
+	if (!ok) {
+		fail(component, reason, message);
+		return;
+	}
+	component->state = COMPONENT_UP;
+	component->retry_ms = 0;
+	slot->crew->events->able(slot->crew->arg, component);
+}
+
+static void take_result(void *arg, struct worker *worker, uint32_t id, uint64_t run, struct result *result)
+{
+	struct crew_slot *slot = arg;
+	struct component *component = crew_find_component(slot, id);
+	(void)worker;
+	if (component == NULL) {
+		result_unref(result);
+		return;
+	}
+	if (slot->own)
+		slot->back_off_ms = 0;
+	slot->crew->events->result(slot->crew->arg, component, run, result);
+}
+
+static void take_refused(void *arg, struct worker *worker, uint32_t id)
+{
+	struct crew_slot *slot = arg;
+	struct component *component = crew_find_component(slot, id);
+	(void)worker;
+	if (component != NULL && !component->gone)
+		slot->crew->events->refused(slot->crew->arg, component);
+}
+
+static void take_stopped(void *arg, struct worker *worker, uint32_t id)
+{
+	struct crew_slot *slot = arg;
+	struct component *component = crew_find_component(slot, id);
+	(void)worker;
+	if (component == NULL || !component->gone)
+		return;
+	crew_slot_leave(component);
+	slot->crew->events->left(slot->crew->arg, component);
+	crew_slot_retire(slot);
+}
+
+/* ---- A worker's death ---- */
+
+/* From now on in a slot of its own. */
+static void isolate(struct component *component, int64_t delay_ms)
+{
+	struct crew_slot *old = component->slot;
+	struct crew *crew = old->crew;
+	if (old->own)
+		return;
+	crew_slot_leave(component);
+	component->isolated = true;
+	struct crew_slot *slot = crew_slot_new(crew, old->plugin, true);
+	slot->back_off_ms = delay_ms;
+	crew_slot_enter(slot, component);
+	loop_set_timer(crew->loop, &slot->restart, loop_now_ms(crew->loop) + delay_ms);
+}
+
+static bool is_suspect(const struct component *component, const struct worker_end *end)
+{
+	if (end->culprit != 0)
+		return component->id == end->culprit || (end->cause == WORKER_KILLED && component->expired);
+	return component->run != 0;
+}
+
+static size_t count_suspects(const struct crew_slot *slot, const struct worker_end *end)
+{
+	size_t suspects = 0;
+	for (size_t i = 0; i < slot->count; i++)
+		suspects += is_suspect(slot->components[i], end);
+	return suspects;
+}
+
+static void bury(struct crew_slot *slot, struct component *component, const struct worker_end *end,
+		 bool guilty)
+{
+	struct crew *crew = slot->crew;
+	enum skymon_reason reason = end->cause == WORKER_KILLED ? SKYMON_KILLED : SKYMON_CRASHED;
+	bool suspect = is_suspect(component, end);
+	bool running = component->run != 0, named = component->id == end->culprit;
+	component->state = COMPONENT_DOWN;
+	if (component->gone) {
+		crew_slot_leave(component);
+		crew->events->left(crew->arg, component);
+		return;
+	}
+	if (suspect)
+		isolate(component, guilty ? CREW_BACK_OFF_MIN_MS : 0);
+	if (suspect && guilty && (end->culprit == 0 || named))
+		crew->events->unable(crew->arg, component, reason, end->text);
+	else if (running)
+		crew->events->cut_off(crew->arg, component);
+}
+
+/* Everybody who was in it learns it; who may have done it moves out. Several suspects without a name: each
+ * goes on alone, so that the next death has one name. Returns whether the culprit is known and out. */
+static bool bury_all(struct crew_slot *slot, const struct worker_end *end)
+{
+	size_t count = slot->count, suspects = count_suspects(slot, end);
+	bool guilty = end->culprit != 0 || suspects == 1;
+	struct component **components = x_alloc((count + 1) * sizeof(*components));
+	if (count > 0)
+		memcpy(components, slot->components, count * sizeof(*components));
+	for (size_t i = 0; i < count; i++)
+		bury(slot, components[i], end, guilty);
+	free(components);
+	return suspects > 0 && !slot->own;
+}
+
+static void log_end(const struct crew_slot *slot, const struct worker_end *end)
+{
+	const struct component *culprit = crew_find_component(slot, end->culprit);
+	log_line(LOG_LEVEL_ERROR,
+		 (const char *[]){"plugin", slot->plugin->name, culprit != NULL ? "component" : NULL,
+				  culprit != NULL ? culprit->spec->name : NULL, NULL},
+		 "worker %s", end->text);
+}
+
+static void take_end(void *arg, struct worker *worker, const struct worker_end *end)
+{
+	struct crew_slot *slot = arg;
+	struct crew *crew = slot->crew;
+	struct crew_plugin *plugin = slot->plugin;
+	(void)worker;
+	slot->worker = NULL;
+	bool was_up = slot->up, at_once = false;
+	slot->up = false;
+	if (end->cause != WORKER_ENDED && plugin->info != NULL && plugin->why == NULL) {
+		log_end(slot, end);
+		plugin->restarts++;
+	}
+	if (plugin->info == NULL && plugin->why == NULL) {
+		plugin->why = x_printf("its worker %s", end->text);
+		crew->preparing--;
+	}
+	if (end->cause == WORKER_ENDED)
+		at_once = bury_all(slot, &(struct worker_end){.cause = WORKER_ENDED, .culprit = UINT32_MAX});
+	else if (was_up)
+		at_once = bury_all(slot, end);
+	else
+		crew_fail_all(slot, end->text);
+	if (slot->count == 0)
+		crew_slot_free(slot);
+	else
+		crew_slot_plan_restart(slot, at_once || slot->ending);
+	crew_tell_done(crew);
+}
+
+const struct worker_events crew_worker_events = {
+	.hello = take_hello,
+	.started = take_started,
+	.result = take_result,
+	.refused = take_refused,
+	.stopped = take_stopped,
+	.ended = take_end,
+};

@@ -1,0 +1,71 @@
+/* The inside of crew, shared by its files: crew.c (plugins, components), crew_slot.c (places to run in),
+ * crew_events.c (what workers tell). */
+#ifndef CREW_PRIVATE_H
+#define CREW_PRIVATE_H
+
+#include "crew.h"
+
+#define CREW_BACK_OFF_MIN_MS 1000
+#define CREW_BACK_OFF_MAX_MS 30000
+
+struct crew_plugin {
+	struct crew_plugin *next;
+	char *name, *path;
+	struct plugin_info *info;
+	char *why; /* why it could not be opened; NULL while it can */
+	bool in_daemon;
+	uint64_t restarts;
+	struct skymon_plugin_state state;
+};
+
+struct crew_slot {
+	struct crew_slot *next;
+	struct crew *crew;
+	struct crew_plugin *plugin;
+	struct worker *worker; /* NULL: down */
+	bool own;              /* for one component only */
+	bool up;               /* it said hello */
+	bool ending;           /* we asked it to leave */
+	struct timer restart;
+	int64_t back_off_ms, up_since_ms;
+	struct component **components;
+	size_t count, capacity;
+};
+
+struct crew {
+	struct loop *loop;
+	char *program, *state_dir;
+	int64_t worker_memory;
+	config_lookup *lookup;
+	const struct crew_events *events;
+	void *arg;
+	struct crew_plugin *plugins;
+	struct crew_slot *slots;
+	uint32_t last_id;
+	bool ending;
+	size_t preparing; /* plugins that have not said hello yet */
+	crew_prepared *done;
+	void *done_arg;
+	const struct skymon_plugin_state **states;
+};
+
+extern const struct worker_events crew_worker_events;
+
+struct component *crew_find_component(const struct crew_slot *slot, uint32_t id);
+void crew_start_component(struct component *component); /* its slot is up */
+void crew_retry(struct timer *timer, int64_t now_ms);   /* of component->retry */
+void crew_tell_done(struct crew *crew);
+int64_t crew_back_off(int64_t back_off_ms); /* the next one */
+
+struct crew_slot *crew_slot_new(struct crew *crew, struct crew_plugin *plugin, bool own);
+struct crew_slot *crew_slot_shared(struct crew *crew, struct crew_plugin *plugin);
+void crew_slot_enter(struct crew_slot *slot, struct component *component);
+void crew_slot_leave(struct component *component);
+void crew_slot_spawn(struct crew_slot *slot);
+void crew_slot_plan_restart(struct crew_slot *slot, bool at_once);
+void crew_slot_retire(
+	struct crew_slot *slot); /* nobody needs it: its worker leaves, or it goes at once when it has none */
+void crew_slot_free(struct crew_slot *slot); /* it has no worker and no components */
+void crew_fail_all(struct crew_slot *slot, const char *text);
+
+#endif
