@@ -1,0 +1,123 @@
+/* database: is it there, does it answer, and how full is it. PostgreSQL (database_postgres.c) and SQLite
+ * (database_sqlite.c). */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "database.h"
+
+static const char *const write_words[] = {"auto", "always", "never", NULL};
+
+static const struct skymon_option options[] = {
+	SKYMON_OPT(struct database, url, NULL,
+		   "postgresql://user@host:port/database?param=value, or sqlite:PATH (relative: under "
+		   "state_dir)",
+		   .flags = SKYMON_TARGET),
+	SKYMON_OPT(struct database, password, NULL, "password; stands above one in the URL"),
+	SKYMON_OPT(struct database, query, NULL,
+		   "one statement, run read-only; its first value and its rows become numbers"),
+	SKYMON_OPT(struct database, tls, NULL,
+		   "any of these means TLS with verification (PostgreSQL); without them sslmode of the URL "
+		   "decides"),
+	SKYMON_OPT(struct database, write, "auto",
+		   "SQLite: write one row and read it back; auto: only into a file of skymon's own (relative "
+		   "path)",
+		   .words = write_words),
+	SKYMON_OPT(struct database, quick_check_interval, "1h",
+		   "SQLite: how often the whole file is read through by quick_check; 0: never", .min = 0,
+		   .max = 366.0 * 24 * 3600 * 1000),
+	{0}};
+
+static const struct skymon_number numbers[] = {
+	{"database_connections", "", "client connections to the server"},
+	{"connections_used", "ratio", "client connections as a share of max_connections"},
+	{"active_connections", "", "connections that run a statement, other than this check's"},
+	{"idle_connections", "", "connections that wait for a statement"},
+	{"longest_transaction", "s", "age of the oldest open transaction"},
+	{"replication_lag", "s",
+	 "on a standby: how old its data is; on a primary: the slowest standby's delay"},
+	{"cache_hit_rate", "ratio",
+	 "blocks found in the buffer cache since the last check (the first: in all)"},
+	{"query_value", "", "first column of the first row of `query`, if that is a number"},
+	{"query_rows", "", "rows that `query` returned"},
+	{"query_time", "s", "time that `query` took"},
+	{"size", "bytes", "SQLite: size of the file"},
+	{"free_pages", "ratio", "SQLite: share of the file's pages that are unused"},
+	{"write_time", "s", "SQLite: time to write one row durably"},
+	{0}};
+
+static bool has_scheme(const char *url, const char *scheme)
+{
+	return strncmp(url, scheme, strlen(scheme)) == 0;
+}
+
+static bool start(struct skymon *sm, void *state)
+{
+	struct database *db = state;
+
+	if (has_scheme(db->url, "postgresql:") || has_scheme(db->url, "postgres:")) {
+#ifdef HAVE_LIBPQ
+		db->backend = &database_postgres;
+#else
+		skymon_unknown(sm, "this build has no PostgreSQL: libpq was missing when it was configured");
+		return false;
+#endif
+	} else if (has_scheme(db->url, "sqlite:")) {
+#ifdef HAVE_SQLITE3
+		db->backend = &database_sqlite;
+#else
+		skymon_unknown(sm, "this build has no SQLite: sqlite3 was missing when it was configured");
+		return false;
+#endif
+	} else {
+		/* Nothing of the URL itself is shown: it may hold a password. */
+		skymon_unknown(sm, "url must begin with postgresql:, postgres: or sqlite:");
+		return false;
+	}
+	return db->backend->start(sm, db);
+}
+
+static void stop(struct skymon *sm, void *state)
+{
+	struct database *db = state;
+
+	(void)sm;
+	if (db->backend != NULL)
+		db->backend->stop(db);
+	db->store = NULL;
+}
+
+static enum skymon_status check(struct skymon *sm, void *state)
+{
+	struct database *db = state;
+
+	return db->backend->check(sm, db);
+}
+
+/* libpq takes every setting that is not given from PG… of the environment (PGSERVICE names a file with more).
+ * What is watched is said in the config and nowhere else. A worker has none of them; `skymon run` inherits
+ * the user's. */
+static bool load(struct skymon *sm, void *shared)
+{
+	(void)sm;
+	(void)shared;
+	for (char **at = environ; at != NULL && *at != NULL;) {
+		char name[64];
+		size_t size = strcspn(*at, "=");
+
+		if (strncmp(*at, "PG", 2) != 0 || (*at)[size] == '\0' || size >= sizeof(name)) {
+			at++;
+			continue;
+		}
+		memcpy(name, *at, size);
+		name[size] = '\0';
+		if (unsetenv(name) != 0)
+			return false;
+		at = environ;
+	}
+	return true;
+}
+
+SKYMON_PLUGIN(database, "1.0", "PostgreSQL or SQLite: answers, connections, replication, cache, size",
+	      .state_size = sizeof(struct database), .options = options, .numbers = numbers, .load = load,
+	      .start = start, .stop = stop, .check = check);

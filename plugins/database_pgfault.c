@@ -1,0 +1,240 @@
+/* database_pgfault: what the sentences of libpq and of the server mean. libpq has no error codes for a failed
+ * connection, only text, so its English is looked at (a worker has no locale); the server's part carries an
+ * SQLSTATE, whatever its language. Pure. */
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "database_postgres.h"
+
+void pg_fault_set(struct pg_fault *fault, enum skymon_reason reason, const char *format, ...)
+{
+	va_list list;
+
+	fault->status = SKYMON_UNHEALTHY;
+	fault->reason = reason;
+	fault->elsewhere = fault->login = false;
+	va_start(list, format);
+	vsnprintf(fault->text, sizeof(fault->text), format, list);
+	va_end(list);
+}
+
+/* Length of the UTF-8 character at text, or 0. */
+static size_t utf8_size(const unsigned char *text)
+{
+	size_t size = text[0] < 0x80   ? 1
+		      : text[0] < 0xc2 ? 0
+		      : text[0] < 0xe0 ? 2
+		      : text[0] < 0xf0 ? 3
+		      : text[0] < 0xf5 ? 4
+				       : 0;
+
+	for (size_t i = 1; i < size; i++)
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+	return size;
+}
+
+/* Copies one line of a stranger's text: no control characters, valid UTF-8, and "***" for each text in
+ * `hide`. */
+static void copy_clean(char *to, size_t room, const char *from, const char *const *hide, size_t hidden)
+{
+	size_t used = 0;
+
+	while (*from != '\0' && *from != '\n' && used + 5 < room) {
+		size_t size = utf8_size((const unsigned char *)from), secret = 0;
+
+		for (size_t i = 0; i < hidden; i++) {
+			size_t length = hide[i] != NULL ? strlen(hide[i]) : 0;
+			if (length > secret && strncmp(from, hide[i], length) == 0)
+				secret = length;
+		}
+		if (secret > 0) {
+			memcpy(to + used, "***", 3);
+			used += 3;
+			from += secret;
+		} else if (size == 0 || (size == 1 && iscntrl((unsigned char)*from))) {
+			to[used++] = '?';
+			from++;
+		} else {
+			memcpy(to + used, from, size);
+			used += size;
+			from += size;
+		}
+	}
+	while (used > 0 && (to[used - 1] == ' ' || to[used - 1] == '.'))
+		used--;
+	to[used] = '\0';
+}
+
+/* PQERRORS_VERBOSE: "FATAL:  28P01: password authentication failed …". Copies the five characters; what
+ * follows, or NULL. */
+static const char *find_sqlstate(const char *message, char sqlstate[6])
+{
+	for (const char *at = strstr(message, ":  "); at != NULL; at = strstr(at + 1, ":  ")) {
+		size_t size = strspn(at + 3, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+
+		if (size == 5 && at[8] == ':') {
+			memcpy(sqlstate, at + 3, 5);
+			sqlstate[5] = '\0';
+			return at + 9 + strspn(at + 9, " ");
+		}
+	}
+	return NULL;
+}
+
+/* What is left after libpq's own beginning, `connection to server at "…" (…), port … failed: `, which we say
+ * shorter. */
+static const char *skip_place(const char *message)
+{
+	const char *end = strstr(message, " failed: "), *line = strchr(message, '\n');
+
+	if (strncmp(message, "connection to server ", 21) == 0 && end != NULL && (line == NULL || end < line))
+		return end + 9;
+	return message;
+}
+
+static const struct meaning {
+	const char *words; /* libpq's, or the system's */
+	enum skymon_reason reason;
+	bool elsewhere;
+	const char *say; /* NULL: the text itself */
+} meanings[] = {
+	{"Connection refused", SKYMON_REFUSED, true, "connection refused"},
+	{"No such file or directory", SKYMON_REFUSED, true, "there is no such socket: no server listens"},
+	{"No route to host", SKYMON_UNREACHABLE, true, "no route to host"},
+	{"is unreachable", SKYMON_UNREACHABLE, true, "network is unreachable"},
+	{"Host is down", SKYMON_UNREACHABLE, true, "host is down"},
+	{"Cannot assign requested address", SKYMON_UNREACHABLE, true, NULL},
+	{"Address family not supported", SKYMON_UNREACHABLE, true, NULL},
+	{"Permission denied", SKYMON_UNREACHABLE, true, NULL},
+	{"timed out", SKYMON_TIMEOUT, true, "no answer to the connection attempt"},
+	{"timeout expired", SKYMON_TIMEOUT, true, "no answer to the connection attempt"},
+	{"session is read-only", SKYMON_STANDBY, true,
+	 "the session is read-only, and target_session_attrs asks for a writable one"},
+	{"session is not read-only", SKYMON_STANDBY, true,
+	 "the session is writable, and target_session_attrs asks for a read-only one"},
+	{"server is in hot standby mode", SKYMON_STANDBY, true,
+	 "the server is a standby, and target_session_attrs asks for a primary"},
+	{"server is not in hot standby mode", SKYMON_STANDBY, true,
+	 "the server is a primary, and target_session_attrs asks for a standby"},
+	{"does not match host name", SKYMON_TLS_UNTRUSTED, false, NULL},
+	{"certificate verify failed", SKYMON_TLS_UNTRUSTED, false, "the server's certificate is not trusted"},
+	{"root certificate file", SKYMON_TLS_OTHER, false, NULL},
+	{"certificate", SKYMON_TLS_OTHER, false, NULL},
+	{"private key file", SKYMON_TLS_OTHER, false, NULL},
+	{"does not support SSL", SKYMON_TLS_OTHER, false,
+	 "the server has no TLS, and the configuration asks for it"},
+	{"invalid response to SSL negotiation", SKYMON_PROTOCOL, false,
+	 "what answers there is not PostgreSQL"},
+	{"unencrypted data after SSL", SKYMON_PROTOCOL, false, NULL},
+	{"server closed the connection", SKYMON_PROTOCOL, true,
+	 "the server closed the connection before it answered"},
+	{"SSL SYSCALL error: EOF", SKYMON_PROTOCOL, true,
+	 "the server closed the connection before it answered"},
+	{"Connection reset", SKYMON_PROTOCOL, true, "the server closed the connection before it answered"},
+	{"Broken pipe", SKYMON_PROTOCOL, true, "the server closed the connection before it answered"},
+	{"SSL", SKYMON_TLS_OTHER, false, NULL},
+	{"expected authentication request", SKYMON_PROTOCOL, false, "what answers there is not PostgreSQL"},
+	{"unsupported frontend protocol", SKYMON_PROTOCOL, false, NULL},
+	{"lost synchronization", SKYMON_PROTOCOL, false, "the server's answer is no PostgreSQL protocol"},
+	{"message contents", SKYMON_PROTOCOL, false, "the server's answer is no PostgreSQL protocol"},
+	{"message type", SKYMON_PROTOCOL, false, "the server's answer is no PostgreSQL protocol"},
+	{"unexpected", SKYMON_PROTOCOL, false, "the server's answer is no PostgreSQL protocol"},
+	{"no password supplied", SKYMON_AUTH_FAILED, false,
+	 "the server asks for a password, and none is configured"},
+	{"SCRAM", SKYMON_AUTH_FAILED, false, NULL},
+	{"uthentication", SKYMON_AUTH_FAILED, false, NULL},
+	{"channel binding", SKYMON_AUTH_FAILED, false, NULL},
+	{"Too many open files", SKYMON_RESOURCE, false, "this machine or process has no descriptor left"},
+	{"out of memory", SKYMON_RESOURCE, false, "no memory is left for the connection"},
+};
+
+static void explain_local(const char *message, const char *const *hide, struct pg_fault *fault)
+{
+	char line[240];
+
+	message = skip_place(message);
+	copy_clean(line, sizeof(line), message, hide, 2);
+	for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++) {
+		const struct meaning *is = &meanings[i];
+
+		if (strstr(message, is->words) == NULL)
+			continue;
+		pg_fault_set(fault, is->reason, "%s", is->say != NULL ? is->say : line);
+		fault->elsewhere = is->elsewhere;
+		fault->login = is->reason == SKYMON_AUTH_FAILED;
+		/* Here it was we who could not look. */
+		if (is->reason == SKYMON_RESOURCE || strstr(message, "certificate file") != NULL ||
+		    strstr(message, "private key file") != NULL)
+			fault->status = SKYMON_UNKNOWN;
+		return;
+	}
+	pg_fault_set(fault, SKYMON_OTHER, "%s", line[0] != '\0' ? line : "libpq gives no reason");
+}
+
+void pg_explain(const char *message, const char *user, const char *password, struct pg_fault *fault)
+{
+	const char *const hide[] = {user, password};
+	char sqlstate[6], line[240];
+	const char *text;
+
+	text = find_sqlstate(message, sqlstate);
+	if (text == NULL) {
+		explain_local(message, hide, fault);
+		return;
+	}
+	copy_clean(line, sizeof(line), text, hide, 2);
+	if (strcmp(sqlstate, "28P01") == 0) {
+		pg_fault_set(fault, SKYMON_AUTH_FAILED, "the server refused the password (SQLSTATE 28P01)");
+		fault->login = true;
+	} else if (strncmp(sqlstate, "28", 2) == 0) {
+		pg_fault_set(fault, SKYMON_AUTH_FAILED,
+			     "the server refused the login: role, pg_hba.conf or TLS (SQLSTATE %s)",
+			     sqlstate);
+		fault->login = true;
+	} else if (strcmp(sqlstate, "3D000") == 0) {
+		pg_fault_set(fault, SKYMON_QUERY_ERROR, "the server has no such database (SQLSTATE 3D000)");
+	} else if (strcmp(sqlstate, "53300") == 0) {
+		pg_fault_set(fault, SKYMON_RESOURCE, "the server has no connection left (SQLSTATE 53300: %s)",
+			     line);
+	} else if (strncmp(sqlstate, "53", 2) == 0) {
+		pg_fault_set(fault, SKYMON_RESOURCE, "%s (SQLSTATE %s)", line, sqlstate);
+	} else if (strncmp(sqlstate, "57P", 3) == 0) {
+		pg_fault_set(fault, SKYMON_OTHER, "%s (SQLSTATE %s)", line, sqlstate);
+		fault->elsewhere = true;
+	} else if (strcmp(sqlstate, "0A000") == 0 || strncmp(sqlstate, "08", 2) == 0) {
+		pg_fault_set(fault, SKYMON_PROTOCOL, "%s (SQLSTATE %s)", line, sqlstate);
+	} else {
+		pg_fault_set(fault, SKYMON_OTHER, "%s (SQLSTATE %s)", line, sqlstate);
+	}
+}
+
+/* Classes whose sentences name objects and settings, never values of rows. */
+static bool is_harmless(const char *sqlstate)
+{
+	return strncmp(sqlstate, "42", 2) == 0 || strncmp(sqlstate, "25", 2) == 0 ||
+	       strncmp(sqlstate, "53", 2) == 0 || strncmp(sqlstate, "57", 2) == 0 ||
+	       strncmp(sqlstate, "0A", 2) == 0 || strncmp(sqlstate, "55", 2) == 0;
+}
+
+void pg_explain_statement(const char *sqlstate, const char *primary, bool of_user, struct pg_fault *fault)
+{
+	const char *what = of_user ? "the configured query" : "the statistics query";
+	char line[220];
+
+	if (sqlstate == NULL) {
+		pg_fault_set(fault, SKYMON_QUERY_ERROR, "%s failed without an SQLSTATE", what);
+		return;
+	}
+	copy_clean(line, sizeof(line), primary != NULL ? primary : "", NULL, 0);
+	if (strcmp(sqlstate, "57014") == 0 && strstr(line, "user request") == NULL)
+		pg_fault_set(fault, SKYMON_TIMEOUT, "%s was still running near the deadline", what);
+	else if (of_user && !is_harmless(sqlstate))
+		pg_fault_set(fault, SKYMON_QUERY_ERROR,
+			     "%s failed (SQLSTATE %s; its sentence may hold data and is not shown)", what,
+			     sqlstate);
+	else
+		pg_fault_set(fault, SKYMON_QUERY_ERROR, "%s failed: %s (SQLSTATE %s)", what, line, sqlstate);
+}

@@ -1,0 +1,64 @@
+/* database_postgres: the parts of the PostgreSQL backend. database_postgres.c: what is asked and reported;
+ * database_pgconn.c: the connection and its waits; database_pgfault.c: what libpq's and the server's
+ * sentences mean. */
+#ifndef DATABASE_POSTGRES_H
+#define DATABASE_POSTGRES_H
+
+#include "database.h"
+
+/* ---- Faults (pure) ---- */
+
+struct pg_fault {
+	enum skymon_status status;
+	enum skymon_reason reason;
+	bool elsewhere; /* another address of the same server may do better */
+	bool login;     /* the password was refused, or one was asked for */
+	char text[320]; /* a part of a sentence, without place, user or password */
+};
+
+/* message: PQerrorMessage of a connection with PQERRORS_VERBOSE. user, password: to be kept out of the text;
+ * may be NULL. */
+void pg_explain(const char *message, const char *user, const char *password, struct pg_fault *fault);
+/* The same for a statement that failed: sqlstate and the server's primary message, either may be NULL.
+ * of_user: the user's own query, whose errors may quote data and are shown only as far as they cannot. */
+void pg_explain_statement(const char *sqlstate, const char *primary, bool of_user, struct pg_fault *fault);
+void pg_fault_set(struct pg_fault *fault, enum skymon_reason reason, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+#ifdef HAVE_LIBPQ
+#include <libpq-fe.h>
+
+/* ---- The connection ---- */
+
+struct pg {
+	PQconninfoOption *parsed;             /* the URL */
+	const char *user, *password, *dbname; /* of the URL or the options; the first two never shown */
+	char place[300];                      /* "host:port/dbname" for messages; no user info */
+	PGconn *conn;                         /* kept between checks; NULL: none */
+	uint64_t connects;
+	int64_t margin; /* ms before the deadline that all waits end */
+	bool fresh;     /* opened in this check */
+	/* counters of the last check, for the hit rate since then */
+	bool has_blocks;
+	double blocks_hit, blocks_read;
+};
+
+/* Parses the URL. NULL with pg_unknown's sentence said. */
+struct pg *pg_new(struct skymon *sm, const struct database *db);
+void pg_free(struct pg *pg);
+
+/* Makes sure that there is a connection: the kept one, if the server has not ended it, else a new one. */
+bool pg_connect(struct skymon *sm, const struct database *db, struct pg *pg, struct pg_fault *fault);
+/* Ends it without waiting for anything. */
+void pg_drop(struct pg *pg);
+
+/* Sends statements and gives each result to `take` (which does not keep it). alone: exactly one statement,
+ * its rows one by one. */
+enum pg_outcome { PG_DONE, PG_LOST, PG_LATE };
+enum pg_outcome pg_run(struct skymon *sm, struct pg *pg, const char *sql, bool alone,
+		       void (*take)(void *arg, const PGresult *result), void *arg);
+/* ms that are left for waits */
+int64_t pg_left(struct skymon *sm, const struct pg *pg);
+#endif
+
+#endif

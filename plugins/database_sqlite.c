@@ -1,0 +1,469 @@
+/* database_sqlite: the SQLite backend. A file is opened anew for each check (it may have been replaced),
+ * written, read back through a second opening, measured, and now and then read through by quick_check.
+ * Nothing waits or works past the deadline but a disk that does not answer. */
+#ifdef HAVE_SQLITE3
+#include <errno.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "database.h"
+
+#define STEPS_BETWEEN_LOOKS 1000 /* of SQLite's machine: some 10 us */
+
+struct lite {
+	char *path;
+	bool write;
+	/* of the newest quick_check that came to its end */
+	bool looked;
+	int64_t looked_at; /* ms, CLOCK_MONOTONIC */
+	dev_t device;
+	ino_t inode;
+	char damage[200]; /* empty: none */
+};
+
+/* One check. */
+struct visit {
+	struct skymon *sm;
+	struct lite *lite;
+	sqlite3 *db;
+	int64_t margin;
+	bool late; /* the deadline was near, and SQLite was told to stop */
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* ---- Start ---- */
+
+/* "sqlite:a.db", "sqlite:/a.db" and "sqlite:///a.db" (an empty host): the path, or NULL with what is wrong.
+ */
+static const char *path_of(const char *url, const char **wrong)
+{
+	const char *path = url + strlen("sqlite:");
+
+	*wrong = NULL;
+	if (strncmp(path, "//", 2) == 0) {
+		if (path[2] != '/')
+			*wrong = "url has a host: write sqlite:PATH, or sqlite:///PATH for an absolute one";
+		path += 2;
+	}
+	if (path[0] == '\0' || path[strlen(path) - 1] == '/')
+		*wrong = "url has no file: write sqlite:PATH";
+	else if (strcmp(path, ":memory:") == 0)
+		*wrong = "url is a database in memory: there is nothing to watch";
+	return path;
+}
+
+static bool leaves_folder(const char *path)
+{
+	for (const char *at = path; at != NULL; at = strchr(at, '/')) {
+		at += *at == '/';
+		if (strncmp(at, "..", 2) == 0 && (at[2] == '/' || at[2] == '\0'))
+			return true;
+	}
+	return false;
+}
+
+static bool start(struct skymon *sm, struct database *db)
+{
+	const char *wrong, *path = path_of(db->url, &wrong), *folder = skymon_state_dir(sm);
+	bool ours = path[0] != '/';
+	struct lite *lite;
+
+	if (wrong == NULL && ours && leaves_folder(path))
+		wrong = "url leads out of the state folder: write an absolute path";
+	if (wrong == NULL && ours && folder[0] == '\0')
+		wrong = "url is a relative path, and there is no state folder: set state_dir, or write an "
+			"absolute path";
+	if (wrong != NULL) {
+		skymon_unknown(sm, "%s", wrong);
+		return false;
+	}
+	lite = calloc(1, sizeof(*lite));
+	if (lite == NULL || asprintf(&lite->path, "%s%s%s", ours ? folder : "", ours ? "/" : "", path) < 0) {
+		free(lite);
+		skymon_unknown(sm, "out of memory");
+		return false;
+	}
+	lite->write =
+		db->write.index == DATABASE_WRITE_ALWAYS || (db->write.index == DATABASE_WRITE_AUTO && ours);
+	db->store = lite;
+	return true;
+}
+
+static void stop(struct database *db)
+{
+	struct lite *lite = db->store;
+
+	if (lite == NULL)
+		return;
+	free(lite->path);
+	free(lite);
+}
+
+/* ---- Deadline ---- */
+
+static int64_t left(const struct visit *visit)
+{
+	int64_t ms = skymon_ms_left(visit->sm) - visit->margin;
+
+	return ms > 0 ? ms : 0;
+}
+
+static int on_progress(void *arg)
+{
+	struct visit *visit = arg;
+
+	if (left(visit) == 0)
+		visit->late = true;
+	return visit->late;
+}
+
+static int on_busy(void *arg, int times)
+{
+	struct visit *visit = arg;
+	int64_t ms = left(visit), nap = times < 10 ? 1 + times : 10;
+	struct timespec wait = {.tv_nsec = (nap < ms ? nap : ms) * 1000000};
+
+	if (ms == 0)
+		return 0;
+	nanosleep(&wait, NULL);
+	return 1;
+}
+
+/* ---- Faults ---- */
+
+static enum skymon_status say(struct visit *visit, enum skymon_reason reason, const char *what,
+			      const char *text)
+{
+	skymon_reason(visit->sm, reason);
+	return skymon_unhealthy(visit->sm, "%s: %s: %s", visit->lite->path, what, text);
+}
+
+/* What SQLite's code means. Its messages name no data but in a failed user's query, which does not come here.
+ */
+static enum skymon_status explain(struct visit *visit, int code, const char *what)
+{
+	int error = visit->db != NULL ? sqlite3_system_errno(visit->db) : 0;
+	char text[200];
+
+	snprintf(text, sizeof(text), "%s", sqlite3_errstr(code));
+	switch (code & 0xff) {
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return say(visit, SKYMON_TIMEOUT, what,
+			   "another process kept the database locked up to the deadline");
+	case SQLITE_INTERRUPT:
+		return say(visit, SKYMON_TIMEOUT, what, "not finished near the deadline");
+	case SQLITE_FULL:
+		return say(visit, SKYMON_RESOURCE, what, "no space is left on the disk");
+	case SQLITE_NOMEM:
+		return say(visit, SKYMON_RESOURCE, what, "no memory is left");
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		return say(visit, SKYMON_QUERY_ERROR, what, text);
+	case SQLITE_CANTOPEN:
+	case SQLITE_IOERR:
+	case SQLITE_READONLY:
+	case SQLITE_PERM:
+		if (error != 0)
+			snprintf(text, sizeof(text), "%s (%s)", sqlite3_errstr(code), strerror(error));
+		if (error == EACCES && !visit->lite->write) {
+			skymon_reason(visit->sm, SKYMON_OTHER);
+			return skymon_unknown(visit->sm, "%s: %s: %s", visit->lite->path, what, text);
+		}
+		return say(visit, error == ENOSPC || error == EDQUOT ? SKYMON_RESOURCE : SKYMON_OTHER, what,
+			   text);
+	default:
+		return say(visit, SKYMON_QUERY_ERROR, what, text);
+	}
+}
+
+/* ---- Steps; each returns SKYMON_HEALTHY to go on ---- */
+
+static enum skymon_status open_file(struct visit *visit, bool write)
+{
+	int flags = write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
+	struct stat is;
+	int code;
+
+	skymon_step(visit->sm, "opening the SQLite file");
+	if (stat(visit->lite->path, &is) == 0 && !S_ISREG(is.st_mode)) /* a FIFO would block */
+		return say(visit, SKYMON_OTHER, "cannot open", "not a regular file");
+	code = sqlite3_open_v2(visit->lite->path, &visit->db, flags | SQLITE_OPEN_PRIVATECACHE, NULL);
+	if (code != SQLITE_OK)
+		return explain(visit, code, "cannot open");
+	sqlite3_extended_result_codes(visit->db, 1);
+	sqlite3_busy_handler(visit->db, on_busy, visit);
+	sqlite3_progress_handler(visit->db, STEPS_BETWEEN_LOOKS, on_progress, visit);
+	sqlite3_db_config(visit->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	return SKYMON_HEALTHY;
+}
+
+static void close_file(struct visit *visit)
+{
+	sqlite3_close(visit->db);
+	visit->db = NULL;
+}
+
+static int one_number(sqlite3 *db, const char *sql, int64_t *value)
+{
+	sqlite3_stmt *statement = NULL;
+	int code = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
+
+	if (code == SQLITE_OK)
+		code = sqlite3_step(statement);
+	if (code == SQLITE_ROW) {
+		*value = sqlite3_column_int64(statement, 0);
+		code = SQLITE_OK;
+	} else if (code == SQLITE_DONE) {
+		code = SQLITE_EMPTY;
+	}
+	sqlite3_finalize(statement);
+	return code;
+}
+
+/* One row, written durably: SQLite syncs before COMMIT returns. `token` is what must be read back; each
+ * component has its own row. */
+static enum skymon_status write_row(struct visit *visit, int64_t token)
+{
+	enum skymon_status status = open_file(visit, true);
+	struct timespec before, after;
+	char *sql;
+	int code;
+
+	if (status != SKYMON_HEALTHY)
+		return status;
+	sql = sqlite3_mprintf(
+		"BEGIN IMMEDIATE; CREATE TABLE IF NOT EXISTS skymon_check(component TEXT PRIMARY KEY, token "
+		"INTEGER);"
+		"INSERT OR REPLACE INTO skymon_check(component, token) VALUES(%Q, %lld); COMMIT",
+		skymon_name(visit->sm), (long long)token);
+	if (sql == NULL)
+		return explain(visit, SQLITE_NOMEM, "cannot write");
+	skymon_step(visit->sm, "writing a row");
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	code = sqlite3_exec(visit->db, sql, NULL, NULL, NULL);
+	sqlite3_free(sql);
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	if (code != SQLITE_OK) {
+		status = explain(visit, code, "cannot write");
+	} else {
+		double seconds = (double)(after.tv_sec - before.tv_sec) +
+				 (double)(after.tv_nsec - before.tv_nsec) / 1e9;
+
+		skymon_number(visit->sm, "write_time", seconds);
+		skymon_detail_number(visit->sm, "write_seconds", seconds);
+		skymon_gauge(visit->sm, "skymon_db_write_duration_seconds", "Time to write one row durably",
+			     seconds);
+	}
+	close_file(visit);
+	return status;
+}
+
+static enum skymon_status read_row(struct visit *visit, int64_t token)
+{
+	char *sql = sqlite3_mprintf("SELECT token FROM skymon_check WHERE component = %Q",
+				    skymon_name(visit->sm));
+	int64_t back = 0;
+	int code = sql != NULL ? one_number(visit->db, sql, &back) : SQLITE_NOMEM;
+
+	sqlite3_free(sql);
+	if (code != SQLITE_OK)
+		return explain(visit, code, "cannot read back what was written");
+	if (back != token) /* somebody else checks the same file, or it lies */
+		return say(visit, SKYMON_QUERY_ERROR, "read back",
+			   "another value than the one that was written");
+	return SKYMON_HEALTHY;
+}
+
+static enum skymon_status measure(struct visit *visit)
+{
+	int64_t pages = 0, unused = 0, page = 0, objects = 0;
+	int code = one_number(visit->db, "SELECT count(*) FROM sqlite_master", &objects);
+
+	skymon_step(visit->sm, "measuring the file");
+	if (code == SQLITE_OK)
+		code = one_number(visit->db, "PRAGMA page_count", &pages);
+	if (code == SQLITE_OK)
+		code = one_number(visit->db, "PRAGMA freelist_count", &unused);
+	if (code == SQLITE_OK)
+		code = one_number(visit->db, "PRAGMA page_size", &page);
+	if (code != SQLITE_OK)
+		return explain(visit, code, "cannot read");
+	skymon_number(visit->sm, "size", (double)pages * (double)page);
+	skymon_detail_number(visit->sm, "size_bytes", (double)pages * (double)page);
+	skymon_gauge(visit->sm, "skymon_db_size_bytes", "Size of the database file",
+		     (double)pages * (double)page);
+	if (pages > 0) {
+		skymon_number(visit->sm, "free_pages", (double)unused / (double)pages);
+		skymon_detail_number(visit->sm, "free_pages", (double)unused / (double)pages);
+		skymon_gauge(visit->sm, "skymon_db_free_pages_ratio",
+			     "Share of the file's pages that are unused", (double)unused / (double)pages);
+	}
+	return SKYMON_HEALTHY;
+}
+
+/* ---- quick_check ---- */
+
+static bool is_due(struct lite *lite, const struct database *db)
+{
+	struct stat is = {.st_ino = 0};
+	bool same = stat(lite->path, &is) == 0 && is.st_dev == lite->device && is.st_ino == lite->inode;
+
+	lite->device = is.st_dev;
+	lite->inode = is.st_ino;
+	/* Damage that was found is looked at each time, so that a repair is seen at once. */
+	return !lite->looked || !same || lite->damage[0] != '\0' ||
+	       now_ms() - lite->looked_at >= db->quick_check_interval.ms;
+}
+
+static enum skymon_status look_through(struct visit *visit, const struct database *db)
+{
+	struct lite *lite = visit->lite;
+	sqlite3_stmt *statement = NULL;
+	int code;
+
+	if (db->quick_check_interval.ms == 0 || !is_due(lite, db))
+		return SKYMON_HEALTHY;
+	skymon_step(visit->sm, "quick_check");
+	code = sqlite3_prepare_v2(visit->db, "PRAGMA quick_check(1)", -1, &statement, NULL);
+	if (code == SQLITE_OK)
+		code = sqlite3_step(statement);
+	if (code == SQLITE_ROW) {
+		const char *text = (const char *)sqlite3_column_text(statement, 0);
+
+		lite->looked = true;
+		lite->looked_at = now_ms();
+		snprintf(lite->damage, sizeof(lite->damage), "%s",
+			 text == NULL              ? "no answer"
+			 : strcmp(text, "ok") == 0 ? ""
+						   : text);
+		for (char *at = lite->damage; *at != '\0'; at++)
+			*at = *at == '\n' ? ' ' : *at;
+		code = SQLITE_OK;
+	}
+	sqlite3_finalize(statement);
+	/* A large file may need more than a check's time: that is no fault of the database, but it is said.
+	 */
+	if (code == SQLITE_INTERRUPT && visit->late)
+		skymon_warn(visit->sm,
+			    "%s: quick_check did not end within the check's timeout; raise timeout, or set "
+			    "quick_check_interval: 0",
+			    lite->path);
+	else if (code != SQLITE_OK)
+		return explain(visit, code, "quick_check");
+	return SKYMON_HEALTHY;
+}
+
+static enum skymon_status report_look(struct visit *visit, const struct database *db)
+{
+	const struct lite *lite = visit->lite;
+
+	if (db->quick_check_interval.ms == 0)
+		return SKYMON_HEALTHY;
+	skymon_detail(visit->sm, "quick_check", "%s",
+		      !lite->looked || visit->late ? "did not end within the check's timeout"
+		      : lite->damage[0] == '\0'    ? "ok"
+						   : lite->damage);
+	if (lite->looked)
+		skymon_detail_number(visit->sm, "quick_check_age_seconds",
+				     (double)(now_ms() - lite->looked_at) / 1000);
+	if (lite->looked && lite->damage[0] != '\0')
+		return say(visit, SKYMON_QUERY_ERROR, "quick_check found damage", lite->damage);
+	return SKYMON_HEALTHY;
+}
+
+/* ---- The user's query ---- */
+
+static enum skymon_status run_query(struct visit *visit, const char *query)
+{
+	struct database_answer answer = {.rows = 0};
+	int64_t before = skymon_ms_left(visit->sm);
+	sqlite3_stmt *statement = NULL;
+	const char *rest = NULL;
+	int code = sqlite3_prepare_v2(visit->db, query, -1, &statement, &rest);
+
+	skymon_step(visit->sm, "running the configured query");
+	if (code != SQLITE_OK) /* about the statement, not about data */
+		return say(visit, SKYMON_QUERY_ERROR, "the configured query failed",
+			   sqlite3_errmsg(visit->db));
+	if (statement == NULL || rest[strspn(rest, " \t\r\n;")] != '\0' ||
+	    sqlite3_column_count(statement) == 0 || !sqlite3_stmt_readonly(statement)) {
+		sqlite3_finalize(statement);
+		return say(visit, SKYMON_QUERY_ERROR, "the configured query",
+			   "must be one statement that reads and returns rows");
+	}
+	while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+		int type = sqlite3_column_type(statement, 0);
+
+		if (answer.rows++ == 0 && (type == SQLITE_INTEGER || type == SQLITE_FLOAT)) {
+			answer.has_value = true;
+			answer.value = sqlite3_column_double(statement, 0);
+		}
+		if (on_progress(visit) != 0)
+			break;
+	}
+	sqlite3_finalize(statement);
+	answer.ms = before - skymon_ms_left(visit->sm);
+	if (visit->late)
+		return say(visit, SKYMON_TIMEOUT, "the configured query",
+			   "was still running near the deadline");
+	if (code != SQLITE_DONE)
+		return explain(visit, code, "the configured query failed");
+	database_report(visit->sm, &answer);
+	return SKYMON_HEALTHY;
+}
+
+/* ---- The check ---- */
+
+static enum skymon_status read_file(struct visit *visit, const struct database *db, int64_t token)
+{
+	enum skymon_status status = open_file(visit, false);
+
+	if (status == SKYMON_HEALTHY && visit->lite->write)
+		status = read_row(visit, token);
+	if (status == SKYMON_HEALTHY)
+		status = measure(visit);
+	if (status == SKYMON_HEALTHY && db->query != NULL && db->query[0] != '\0')
+		status = run_query(visit, db->query);
+	if (status == SKYMON_HEALTHY)
+		status = look_through(visit, db);
+	if (status == SKYMON_HEALTHY)
+		status = report_look(visit, db);
+	return status;
+}
+
+static enum skymon_status check(struct skymon *sm, struct database *db)
+{
+	struct visit visit = {.sm = sm, .lite = db->store, .margin = database_margin(sm)};
+	struct timespec now;
+	enum skymon_status status = SKYMON_HEALTHY;
+	int64_t token;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	token = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	skymon_detail(sm, "sqlite_version", "%s", sqlite3_libversion());
+	skymon_detail_boolean(sm, "written", visit.lite->write);
+	if (visit.lite->write)
+		status = write_row(&visit, token);
+	if (status == SKYMON_HEALTHY)
+		status = read_file(&visit, db, token);
+	close_file(&visit);
+	if (status != SKYMON_HEALTHY)
+		return status;
+	return skymon_healthy(sm, "%s: %s", visit.lite->path,
+			      visit.lite->write ? "one row written and read back" : "can be read");
+}
+
+const struct database_backend database_sqlite = {.start = start, .stop = stop, .check = check};
+#endif
