@@ -9,6 +9,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from harness import Haproxy, Nginx, Postgres, Prometheus, Skymond  # noqa: E402
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "sanitized: runs under AddressSanitizer and ThreadSanitizer too")
+
+
 @pytest.fixture
 def skymond():
     """skymond(config, …) starts a daemon; all of them are stopped and judged at the end of the test."""

@@ -22,6 +22,7 @@ need("promtool")      the path of a program; without it the test is skipped, und
 
 Where things are: SKYMON_ROOT (the prefix of `make install`; default build/root), SKYMON_TEST_PLUGINS (built test plugins).
 Fixtures: skymond, postgres (one cluster for the session), fresh_postgres, prometheus, haproxy, nginx (factories), tmp_path.
+Mark what should run under ASan and TSan too with @pytest.mark.sanitized (a dict config gets no memory limit there).
 Wait for conditions (wait_until), never sleep and hope. SLOW (1; more under sanitizers) multiplies every waiting time here.
 """
 import csv
@@ -46,6 +47,7 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 ROOT = pathlib.Path(os.environ.get("SKYMON_ROOT", SOURCE / "build" / "root"))
 TEST_PLUGINS = pathlib.Path(os.environ.get("SKYMON_TEST_PLUGINS", SOURCE / "build" / "main" / "tests" / "plugins"))
 SLOW = float(os.environ.get("SLOW", "1"))
+SANITIZED = os.environ.get("SKYMON_SANITIZED", "")
 SANITIZER_WORDS = re.compile(r"(ERROR: AddressSanitizer|ERROR: LeakSanitizer|WARNING: ThreadSanitizer|runtime error:)")
 
 
@@ -150,6 +152,8 @@ def config_text(config):
     config = dict(config)
     if TEST_PLUGINS.is_dir():
         config.setdefault("plugin_path", [str(TEST_PLUGINS)])
+    if SANITIZED:  # a sanitizer's shadow counts as memory
+        config["limits"] = {"worker_memory": 0, **config.get("limits", {})}
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
 
 

@@ -1,0 +1,84 @@
+"""What `make install` leaves behind, and what the shipped configuration answers on a machine with no server at all."""
+import os
+import re
+import subprocess
+
+import pytest
+
+from harness import ROOT, SOURCE, run_skymond, run_tool, wait_until
+
+SHIPPED = (SOURCE / "etc" / "skymon.yaml").read_text()
+
+
+def test_installed_files():
+    found = {str(path.relative_to(ROOT)) for path in ROOT.rglob("*") if path.is_file()}
+    expected = {
+        "sbin/skymond", "bin/skymon", "libexec/skymon/skymon-worker", "include/skymon/plugin.h", "include/skymon/routes.h",
+        "lib/pkgconfig/skymon.pc", "lib/systemd/system/skymon.service", "etc/skymon/skymon.yaml",
+        "share/man/man1/skymon.1", "share/man/man8/skymond.8", "share/man/man5/skymon.yaml.5",
+    } | {f"lib/skymon/plugins/{name}.so" for name in ("host", "process", "prometheus", "database")} | {
+        f"etc/skymon/conf.d/{path.name}" for path in (SOURCE / "etc" / "conf.d").glob("*.yaml.example")}
+    assert found == expected
+
+
+def test_pkg_config_names_the_places():
+    def variable(name):
+        return subprocess.run(["pkg-config", f"--variable={name}", "skymon"], capture_output=True, text=True, check=True,
+                              env={**os.environ, "PKG_CONFIG_PATH": str(ROOT / "lib/pkgconfig")}).stdout.strip()
+    assert variable("plugindir") == str(ROOT / "lib/skymon/plugins")
+    assert variable("confdir") == str(ROOT / "etc/skymon")
+    header = (ROOT / "include/skymon/plugin.h").read_text()
+    numbers = [re.search(rf"#define SKYMON_ABI_{part} (\d+)", header).group(1) for part in ("MAJOR", "MINOR")]
+    assert variable("abi") == ".".join(numbers)
+
+
+def test_unit_file_names_the_installed_daemon():
+    unit = (ROOT / "lib/systemd/system/skymon.service").read_text()
+    assert f"ExecStart={ROOT}/sbin/skymond -c {ROOT}/etc/skymon/skymon.yaml" in unit
+    assert "@" not in re.sub(r"@system-service", "", unit)
+
+
+def test_version_stands_in_one_place():
+    version = re.search(r"AC_INIT\(\[skymon\], \[([^]]+)\]", (SOURCE / "configure.ac").read_text()).group(1)
+    done = subprocess.run([ROOT / "sbin/skymond", "--version"], capture_output=True, text=True)
+    assert done.returncode == 0 and version in done.stdout
+    assert version in run_tool("--version").stdout
+
+
+def test_shipped_config_and_examples_are_good(tmp_path):
+    for text in (SHIPPED, *[path.read_text() for path in sorted((SOURCE / "etc/conf.d").glob("*.example"))]):
+        for line in re.findall(r"file: (\S+?)\}", text):  # secrets of the examples
+            secret = tmp_path / line.strip("/").replace("/", "_")
+            secret.write_text("word\n")
+            secret.chmod(0o600)
+            text = text.replace(line, str(secret))
+        done = run_skymond(text, "--check-config")
+        assert done.returncode == 0, done.stderr
+
+
+def test_default_config_is_the_installed_one(tmp_path):
+    done = subprocess.run([ROOT / "sbin/skymond", "--check-config"], capture_output=True, text=True, cwd=tmp_path,
+                          env={"PATH": os.environ["PATH"], "STATE_DIRECTORY": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.sanitized
+def test_shipped_config_answers(skymond):
+    sm = skymond(SHIPPED)
+    store = sm.wait_component("local-store", status="healthy", reason="ok")
+    assert store["last_check"] and store["details"]
+    host = wait_until(lambda: (c := sm.component("host"))["last_check"] and c, 10, "the host's first result")
+    assert host["status"] in ("healthy", "degraded", "unhealthy") and host["details"]
+    answer = sm.get("/api/v1/health/database")
+    assert answer.status_code == 503 and "Retry-After" not in answer.headers
+    assert answer.json()["reason"] == "not_configured" and "DATABASE_URL" in answer.json()["message"]
+    assert sm.get("/api/v1/alive").json()["status"] == "alive"
+    status = sm.get("/api/v1/status").json()
+    assert status["version"] == "2.1" and status["configuration"]["environment"] == "production"
+    metrics = sm.metrics()
+    for name in ("active_connections", "total_requests_total", "error_rate_percent", "average_response_time_ms",
+                 "memory_usage_mb", "cpu_usage_percent"):
+        assert re.search(rf'^sky_genesis_{name}{{service="api"}} [0-9.e+-]+$', metrics, re.M), name
+    assert "sky_genesis_database_connections{" not in metrics
+    missing = sm.get("/api/v1/health/vault")
+    assert missing.status_code == 404 and "local-store" in missing.json()["detail"]
