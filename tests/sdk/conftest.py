@@ -1,0 +1,11 @@
+"""The live tests' tools serve here too: harness.py, and the fixture that starts daemons."""
+import importlib.util
+import pathlib
+import sys
+
+LIVE = pathlib.Path(__file__).resolve().parents[1] / "live"
+sys.path.insert(0, str(LIVE))
+spec = importlib.util.spec_from_file_location("live_conftest", LIVE / "conftest.py")
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+skymond = module.skymond
