@@ -1,0 +1,129 @@
+"""HUP: what changed is changed, what did not keeps its worker, result and counters; a bad file changes nothing."""
+import copy
+import threading
+import time
+
+import requests
+
+from harness import wait_until
+from test_workers import checks, component
+
+
+def base(tmp_path):
+    for name in "ab":
+        (tmp_path / name).write_text("healthy")
+    return {"plugins": {"prometheus": {}}, "components": {
+        "a": component("t_file", path=str(tmp_path / "a"), impact="unhealthy"),
+        "b": component("t_file", path=str(tmp_path / "b"), impact="unhealthy"),
+        "c": component("t_ok", impact="unhealthy")}}
+
+
+def reload(daemon, config):
+    mark = daemon.log_mark()
+    daemon.write_config(config)
+    daemon.hup()
+    return daemon.wait_log("config reloaded", after=mark)
+
+
+def test_a_hundred_reloads_under_probes(skymond, tmp_path):
+    """Half of them broken: /ready is 200 at every moment, and nothing is restarted that did not change."""
+    config = base(tmp_path)
+    daemon = skymond(config)
+    wait_until(lambda: daemon.get("/api/v1/ready").status_code == 200, 10, "ready")
+    workers, pid = set(daemon.children()), daemon.pid
+    before = checks(daemon)
+    codes, stop = [], threading.Event()
+
+    def probe():
+        session = requests.Session()
+        while not stop.is_set():
+            codes.append(session.get(daemon.url + "/api/v1/ready", timeout=5).status_code)
+
+    probes = [threading.Thread(target=probe) for _ in range(3)]
+    for thread in probes:
+        thread.start()
+    try:
+        for turn in range(100):
+            changed = copy.deepcopy(config)
+            mark = daemon.log_mark()
+            if turn % 2:
+                changed["components"]["d"] = component("t_ok", impact="none", interval=f"{1 + turn % 5}s")
+                reload(daemon, changed)
+            else:
+                changed["components"]["c"]["intervall"] = "5s"
+                daemon.write_config(changed)
+                daemon.hup()
+                daemon.wait_log("was not taken", after=mark)
+    finally:
+        stop.set()
+        for thread in probes:
+            thread.join()
+    assert len(codes) > 300 and set(codes) == {200}, {code: codes.count(code) for code in set(codes)}
+    assert set(daemon.children()) == workers and daemon.pid == pid
+    after = checks(daemon)
+    assert all(after[name] > before[name] for name in "abc"), (before, after)
+    assert "skymon_config_last_reload_successful 1" in daemon.metrics()
+
+
+def test_a_bad_reload_changes_nothing_and_says_so(skymond, tmp_path):
+    daemon = skymond(base(tmp_path))
+    daemon.wait_component("a", status="healthy")
+    daemon.write_config("listen: [\n")
+    mark = daemon.log_mark()
+    daemon.hup()
+    daemon.wait_log("was not taken", after=mark)
+    assert daemon.component("a")["status"] == "healthy"
+    assert "skymon_config_last_reload_successful 0" in daemon.metrics()
+    reload(daemon, base(tmp_path))
+    assert "skymon_config_last_reload_successful 1" in daemon.metrics()
+
+
+def test_what_a_reload_changes(skymond, tmp_path):
+    config = base(tmp_path)
+    daemon = skymond(config)
+    for name in "abc":
+        daemon.wait_component(name, status="healthy")
+    since = daemon.component("a")["since"]
+    worker = set(daemon.children())
+    # options of b change, c goes, e comes
+    (tmp_path / "other").write_text("degraded")
+    config["components"]["b"]["path"] = str(tmp_path / "other")
+    del config["components"]["c"]
+    config["components"]["e"] = component("t_slow", ms=10)
+    reload(daemon, config)
+    assert daemon.component("b")["status"] in ("healthy", "degraded")  # its last status stays until the first new result
+    daemon.wait_component("b", status="degraded")
+    daemon.wait_component("e", status="healthy")
+    assert daemon.component("a")["since"] == since
+    assert daemon.get("/api/v1/health/c").status_code == 404
+    assert 'component="c"' not in daemon.metrics()
+    names = [c["name"] for c in daemon.get("/api/v1/status").json()["health"]["components"]]
+    assert names == ["a", "b", "e"]
+    assert len(set(daemon.children()) & worker) == 1  # t_file's worker stays, t_ok's left
+    wait_until(lambda: len(daemon.children()) == 2, 10, "the worker of t_ok to leave")
+
+
+def test_thresholds_and_impact_need_no_restart(skymond, tmp_path):
+    config = base(tmp_path)
+    daemon = skymond(config)
+    daemon.wait_component("c", status="healthy")
+    workers = set(daemon.children())
+    config["components"]["c"]["warn"] = {"response_time": "0ms"}
+    reload(daemon, config)
+    found = daemon.wait_component("c", status="degraded", reason="threshold_warn")
+    assert "response_time" in found["message"]
+    assert set(daemon.children()) == workers
+
+
+def test_a_hanging_component_can_be_removed(skymond, tmp_path):
+    (tmp_path / "stuck").touch()
+    config = {"components": {"h": component("t_hang", file=str(tmp_path / "stuck")), "g": component("t_ok")}}
+    daemon = skymond(config)
+    daemon.wait_component("h", status="unhealthy", reason="timeout")
+    del config["components"]["h"]
+    reload(daemon, config)
+    assert daemon.get("/api/v1/health/h").status_code == 404
+    daemon.wait_component("g", status="healthy")
+    began = time.monotonic()
+    wait_until(lambda: len(daemon.children()) == 1, 45, "the hung worker to be ended after its grace")
+    assert time.monotonic() - began < 45

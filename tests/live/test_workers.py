@@ -1,0 +1,198 @@
+"""Plugins that misbehave in every way cost their own component and nothing else."""
+import socket
+import statistics
+import time
+
+from harness import SLOW, wait_until
+
+
+def latencies_ms(daemon, path, count=2000):
+    """Sequential requests on one kept connection, as a probe sends them; every answer must be a 200."""
+    request = f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    found = []
+    with socket.create_connection(("127.0.0.1", daemon.port), timeout=10) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for _ in range(count):
+            began = time.perf_counter()
+            connection.sendall(request)
+            got = b""
+            while b"}" not in got:
+                chunk = connection.recv(65536)
+                assert chunk, "the connection was closed"
+                got += chunk
+            found.append((time.perf_counter() - began) * 1000)
+            assert got.startswith(b"HTTP/1.1 200"), got
+    return sorted(found)
+
+
+def p99(sorted_values):
+    return sorted_values[int(len(sorted_values) * 0.99)]
+
+
+def checks(daemon):
+    """{component: checks so far} of the exposition."""
+    found = {}
+    for line in daemon.metrics().splitlines():
+        if line.startswith("skymon_component_checks_total{"):
+            found[line.split('component="')[1].split('"')[0]] = float(line.rsplit(" ", 1)[1])
+    return found
+
+
+def restarts(daemon):
+    """{plugin: restarts} of the exposition."""
+    return {line.split('plugin="')[1].split('"')[0]: float(line.rsplit(" ", 1)[1])
+            for line in daemon.metrics().splitlines() if line.startswith("skymon_plugin_restarts_total{")}
+
+
+def component(plugin, **options):
+    return {"plugin": plugin, "interval": "1s", "timeout": "1s", "impact": "none", **options}
+
+
+def test_each_kind_of_death_names_its_culprit(skymond):
+    daemon = skymond({"plugins": {"prometheus": {}}, "components": {
+        "good": component("t_ok"),
+        "segv": component("t_crash_segv"),
+        "abort": component("t_crash_abort"),
+        "exits": component("t_exits"),
+        "exits-raw": component("t_exits_raw"),
+        "garbage": component("t_garbage_wire"),
+    }})
+    for name in ("segv", "abort", "exits", "exits-raw", "garbage"):
+        found = daemon.wait_component(name, status="unknown", reason="crashed")
+        assert found["message"], found
+    assert "SIGSEGV" in daemon.component("segv")["message"]
+    assert "SIGABRT" in daemon.component("abort")["message"]
+    assert "exit" in daemon.component("exits")["message"]
+    assert daemon.wait_component("good", status="healthy")
+    assert daemon.get("/api/v1/alive").status_code == 200
+
+
+def test_a_crash_leaves_the_neighbours_alone(skymond, tmp_path):
+    """One of twenty components of one plugin crashes: it alone is said to have crashed, and it alone gets a worker of its own."""
+    switch = tmp_path / "crash"
+    config = {"plugins": {"prometheus": {}},
+              "components": {f"c{i}": component("t_file", path=str(tmp_path / f"c{i}")) for i in range(20)}}
+    for i in range(20):
+        (tmp_path / f"c{i}").write_text("healthy")
+    daemon = skymond(config)
+    for i in range(20):
+        daemon.wait_component(f"c{i}", status="healthy")
+    assert len(daemon.children()) == 1
+    before = checks(daemon)
+    (tmp_path / "c7").write_text("crash")
+    daemon.wait_component("c7", status="unknown", reason="crashed")
+    began = time.monotonic()
+    wait_until(lambda: len(daemon.children()) == 1 and checks(daemon)["c3"] >= before["c3"] + 4, 15, "four more checks of c3")
+    seconds = time.monotonic() - began
+    after = checks(daemon)
+    for i in range(20):
+        if i != 7:
+            assert daemon.component(f"c{i}")["status"] == "healthy"
+            assert after[f"c{i}"] - before[f"c{i}"] >= 3, (i, before, after, seconds)
+    (tmp_path / "c7").write_text("healthy")
+    daemon.wait_component("c7", timeout=40, status="healthy")
+    assert len(daemon.children()) == 2
+    assert not switch.exists()
+
+
+def test_a_hung_check_costs_itself_only(skymond, tmp_path):
+    """Of 20 components of one blocking plugin 19 miss no check while one hangs, is ended after its grace, and hangs again."""
+    stuck = tmp_path / "stuck"
+    stuck.touch()
+    config = {"plugins": {"prometheus": {}},
+              "components": {f"c{i}": component("t_hang", file=str(tmp_path / ("stuck" if i == 0 else f"none{i}")))
+                             for i in range(20)}}
+    daemon = skymond(config)
+    daemon.wait_component("c0", status="unhealthy", reason="timeout")
+    for i in range(1, 20):
+        daemon.wait_component(f"c{i}", status="healthy")
+    before, began = checks(daemon), time.monotonic()
+    assert len(daemon.children()) == 1
+    daemon.wait_component("c0", timeout=45, status="unknown", reason="killed")
+    wait_until(lambda: restarts(daemon).get("t_hang", 0) >= 1, 5, "the restart to be counted")
+    wait_until(lambda: time.monotonic() - began > 40, 60, "forty seconds", every=0.5)
+    after, seconds = checks(daemon), time.monotonic() - began
+    for i in range(1, 20):
+        ran = after[f"c{i}"] - before[f"c{i}"]
+        assert ran >= int(seconds) - 2, (i, ran, seconds)
+        assert daemon.component(f"c{i}")["status"] == "healthy"
+    stuck.unlink()
+    daemon.wait_component("c0", timeout=75, status="healthy")
+
+
+def test_fifty_hung_and_all_the_hostile(skymond, tmp_path):
+    """The probes' answers stay quick and every other component is on time."""
+    stuck = tmp_path / "stuck"
+    stuck.touch()
+    components = {f"hung{i}": component("t_hang", file=str(stuck)) for i in range(50)}
+    for plugin in ("t_crash_segv", "t_exits", "t_spin", "t_leak", "t_close_fds", "t_prints", "t_slow"):
+        components[plugin.replace("_", "-")] = component(plugin)
+    components["t-slow"]["ms"] = 500
+    for i in range(10):
+        components[f"good{i}"] = component("t_ok")
+    daemon = skymond({"plugins": {"prometheus": {}}, "limits": {"worker_memory": "64MiB"}, "components": components})
+    for i in range(10):
+        daemon.wait_component(f"good{i}", status="healthy")
+    daemon.wait_component("hung49", status="unhealthy", reason="timeout")
+    before, began = checks(daemon), time.monotonic()
+    found = []
+    while time.monotonic() - began < 38:  # past the grace of all that hang
+        found += latencies_ms(daemon, "/api/v1/health", 300)
+        assert daemon.get("/api/v1/alive").status_code == 200
+    after, seconds = checks(daemon), time.monotonic() - began
+    found.sort()
+    print(f"p50 {statistics.median(found):.2f} ms, p99 {p99(found):.2f} ms of {len(found)} requests")
+    assert p99(found) < 5 * SLOW
+    for i in range(10):
+        ran = after[f"good{i}"] - before[f"good{i}"]
+        assert int(seconds) - 2 <= ran <= int(seconds) + 3, (ran, seconds)
+    scrape = time.monotonic()
+    daemon.metrics()
+    assert time.monotonic() - scrape < 1 * SLOW
+
+
+def test_a_leak_is_ended_and_named(skymond):
+    daemon = skymond({"plugins": {"prometheus": {}}, "limits": {"worker_memory": "48MiB"}, "components": {
+        "leak": component("t_leak"), "good": component("t_ok")}})
+    found = daemon.wait_component("leak", timeout=60, status="unknown", reason="killed")
+    assert "memory" in found["message"]
+    assert daemon.component("good")["status"] == "healthy"
+
+
+def test_closed_descriptors_do_not_reach_the_wire(skymond):
+    """A plugin that closes 0 to 255 still has its results told, or is named as crashed; a neighbour plugin sees nothing of it."""
+    daemon = skymond({"components": {"closer": component("t_close_fds"), "good": component("t_ok")}})
+    found = wait_until(lambda: (lambda c: c if c["last_check"] else None)(daemon.component("closer")), 10, "a result")
+    assert found["status"] in ("healthy", "unknown"), found
+    daemon.wait_component("good", status="healthy")
+
+
+def test_what_plugins_print_is_logged_and_limited(skymond):
+    daemon = skymond({"components": {"prints": component("t_prints")}})
+    daemon.wait_component("prints", status="healthy")
+    daemon.wait_log("plugin=t_prints")
+    assert len(daemon.log_lines()) < 2000
+
+
+def test_a_start_that_fails_is_unknown_and_tried_again(skymond):
+    daemon = skymond({"components": {"bad": component("t_start_fails", impact="unhealthy"), "good": component("t_ok")}})
+    found = daemon.wait_component("bad", status="unknown")
+    assert found["message"] and found["reason"] != "starting", found
+    daemon.wait_component("good", status="healthy")
+    assert daemon.get("/api/v1/health/bad").status_code == 503
+
+
+def test_isolation_own(skymond):
+    daemon = skymond({"components": {"a": component("t_ok", isolation="own"), "b": component("t_ok"), "c": component("t_ok")}})
+    for name in "abc":
+        daemon.wait_component(name, status="healthy")
+    assert len(daemon.children()) == 2
+
+
+def test_no_secret_variable_reaches_a_worker(skymond):
+    daemon = skymond({"components": {"a": component("t_ok")}},
+                     env={"VAULT_TOKEN": "s3cr3t", "PGPASSWORD": "s3cr3t", "DATABASE_URL": "postgresql://u:s3cr3t@x/y"})
+    daemon.wait_component("a", status="healthy")
+    for pid in daemon.children():
+        with open(f"/proc/{pid}/environ", "rb") as environ, open(f"/proc/{pid}/cmdline", "rb") as arguments:
+            assert b"s3cr3t" not in environ.read() + arguments.read()
