@@ -50,6 +50,7 @@ void result_set_number(struct result_builder *b, const char *name, double value)
 bool result_metric(struct result_builder *b, int type, const char *name, const char *help, double value,
 		   const struct skymon_label *labels, size_t count, struct err *err);
 const char *result_builder_message(const struct result_builder *b);
+int result_builder_reason(const struct result_builder *b);
 /* Appends status, reason, duration, message, details, numbers and families to body. NONE becomes ok or other; an empty message the
  * reason's word. */
 void result_encode(struct result_builder *b, enum skymon_status status, int64_t duration_us, struct buf *body);

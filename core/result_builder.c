@@ -113,6 +113,11 @@ const char *result_builder_message(const struct result_builder *b)
 	return b->message;
 }
 
+int result_builder_reason(const struct result_builder *b)
+{
+	return b->reason;
+}
+
 static struct detail *find_detail(struct result_builder *b, const char *key)
 {
 	for (size_t i = 0; i < b->detail_count; i++)

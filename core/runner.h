@@ -1,8 +1,10 @@
-/* runner: runs the checks of one plugin: state, options, threads, deadlines, names, results. The same code serves skymon-worker, `skymon
- * run` and the tests' host. Knows no process, no wire: it calls back. Owns the components given to it.
+/* runner: runs the checks of one plugin: state, options, threads, deadlines, names, results. The same code
+ * serves skymon-worker, `skymon run` and the tests' host. Knows no process, no wire: it calls back. Owns the
+ * components given to it.
  *
- * Threads: all functions are called on one thread (the main one), where load, start, stop and unload run. A run is done on a thread of
- * the runner's pool (an idle one, else a new one; small stacks), and `ended` is called there. */
+ * Threads: all functions are called on one thread (the main one), where load, start, stop and unload run. A
+ * run is done on a thread of the runner's pool (an idle one, else a new one; small stacks), and `ended` is
+ * called there. */
 #ifndef RUNNER_H
 #define RUNNER_H
 
@@ -26,14 +28,16 @@ struct runner_events { /* called on any thread but for `stopped`; the receiver l
 	void (*stopped)(void *arg, uint32_t id);
 };
 
-/* plugin: from plugin_open, outlives the runner. Calls load; NULL with its sentence when that fails. memory_limit: bytes, 0 none. */
+/* plugin: from plugin_open, outlives the runner. Calls load; NULL with its sentence when that fails.
+ * memory_limit: bytes, 0 none. */
 struct runner *runner_new(const struct skymon_plugin *plugin, int64_t memory_limit,
 			  const struct runner_events *events, void *arg, struct err *err) MUST_CHECK;
 
 struct runner_spec {
 	uint32_t id;
 	const char *name, *state_dir;
-	const char *labels;           /* the component's own (as labels_print): metrics may not have these names; may be NULL */
+	const char *labels; /* the component's own (as labels_print): metrics may not have these names; may be
+			       NULL */
 	struct option_values *values; /* taken over, in any case */
 };
 /* Stores the values, calls start. false: err and *reason are start's own; the component is not there then. */
@@ -45,15 +49,16 @@ bool runner_run(struct runner *runner, uint32_t id, uint64_t run, int64_t timeou
 void runner_stop(struct runner *runner, uint32_t id);
 void runner_tend(struct runner *runner);
 uint32_t runner_component_id(const struct runner_component *component);
-/* Waits for runs to end (at most timeout_ms), stops all, unload. What is still out then stays as it is: the caller leaves its process. false: so.
- * For skymon run and tests; a worker just leaves. */
+/* Waits for runs to end (at most timeout_ms), stops all, unload. What is still out then stays as it is: the
+ * caller leaves its process. false: so. For skymon run and tests; a worker just leaves. */
 bool runner_free(struct runner *runner, int64_t timeout_ms);
 
 /* An alternate stack for fatal signals, for the calling thread (the pool's have theirs). */
 void runner_signal_stack(void);
 /* The one whose runs grew most, when they grew by more than a quarter of the limit. Async-signal-safe. */
 bool runner_memory_culprit(uint32_t *id);
-/* For the fatal-signal handler: who runs on this thread and its last step (a static text). false: nobody's. Async-signal-safe. */
+/* For the fatal-signal handler: who runs on this thread and its last step (a static text). false: nobody's.
+ * Async-signal-safe. */
 bool runner_current(uint32_t *id, const char **step);
 
 #endif

@@ -144,6 +144,7 @@ struct skymon_host {
 	const struct skymon_routes *(*routes)(struct skymon *);
 	bool (*request_trusted)(struct skymon_request *);
 	const char *(*render)(struct skymon_request *, const char *route, size_t *size);
+	void *(*shared)(struct skymon *);
 };
 struct skymon { const struct skymon_host *host; };
 
@@ -243,6 +244,7 @@ static inline bool skymon_resolve(struct skymon *sm, const char *host, char *add
 static inline void skymon_secret_refused(struct skymon *sm) { sm->host->secret_refused(sm); } /* have it read again */
 static inline const char *skymon_name(struct skymon *sm) { return sm->host->name(sm); }
 static inline const char *skymon_state_dir(struct skymon *sm) { return sm->host->state_dir(sm); } /* "" : none, read-only */
+static inline void *skymon_shared(struct skymon *sm) { return sm->host->shared(sm); } /* shared_size bytes; your own lock */
 /* Shortest text that reads back as the same number ("NaN", "+Inf" too); returns its length. size >= 32. */
 static inline size_t skymon_print(struct skymon *sm, double value, char *text, size_t size)
 { return sm->host->print(value, text, size); }

@@ -1,0 +1,417 @@
+#include "runner_private.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "resolve.h"
+
+#define MASK "********"
+#define SECRET_MIN 4       /* shorter ones would mask half of every sentence */
+#define COMPLAINTS_MAX 20u /* about what a component's plugin reports, until it is started anew */
+#define LOG_LINES_MAX 20u  /* of one component in … */
+#define LOG_WINDOW_US 10000000
+
+static struct runner_component *of(struct skymon *sm)
+{
+	return (struct runner_component *)sm;
+}
+
+/* ---- Secrets ---- */
+
+static void add_secret(struct runner_component *component, const struct skymon_secret *secret)
+{
+	if (secret->bytes == NULL || secret->size < SECRET_MIN)
+		return;
+	component->secrets =
+		x_realloc(component->secrets, (component->secret_count + 1) * sizeof(*component->secrets));
+	component->secrets[component->secret_count++] =
+		(struct secret){.bytes = secret->bytes, .size = secret->size};
+}
+
+static void find_in(struct runner_component *component, const struct skymon_option *table, const char *state)
+{
+	for (; table != NULL && table->name != NULL; table++) {
+		const char *member = state + table->offset;
+		if (table->type == SKYMON_SECRET)
+			add_secret(component, (const struct skymon_secret *)(const void *)member);
+		if (table->type != SKYMON_LIST || table->item == NULL)
+			continue;
+		const struct skymon_list *list = (const struct skymon_list *)(const void *)member;
+		for (size_t i = 0; i < list->count; i++)
+			find_in(component, table->item, (const char *)list->items + i * table->item_size);
+	}
+}
+
+void runner_find_secrets(struct runner_component *component)
+{
+	find_in(component, component->runner->plugin->options, component->state);
+}
+
+/* The longest secret that begins at text. */
+static size_t secret_at(const struct runner_component *component, const char *text, size_t rest)
+{
+	size_t longest = 0;
+	for (size_t i = 0; i < component->secret_count; i++) {
+		const struct secret *secret = &component->secrets[i];
+		if (secret->size <= rest && secret->size > longest &&
+		    memcmp(text, secret->bytes, secret->size) == 0)
+			longest = secret->size;
+	}
+	return longest;
+}
+
+/* A copy of the text in which no secret of the component stands. */
+static char *masked(const struct runner_component *component, const char *text)
+{
+	struct buf out = {0};
+	size_t size = strlen(text);
+	if (component->secret_count == 0)
+		return x_strndup(text, size);
+	buf_room(&out, size)[0] = '\0';
+	for (size_t at = 0; at < size;) {
+		size_t secret = secret_at(component, text + at, size - at);
+		if (secret > 0)
+			buf_text(&out, MASK);
+		else
+			buf_add(&out, text + at, 1);
+		at += secret > 0 ? secret : 1;
+	}
+	return out.data;
+}
+
+__attribute__((format(printf, 2, 0))) static char *masked_list(const struct runner_component *component,
+							       const char *format, va_list list);
+
+static char *masked_list(const struct runner_component *component, const char *format, va_list list)
+{
+	char *text = NULL;
+	if (vasprintf(&text, format, list) < 0)
+		return x_strdup("");
+	if (component->secret_count == 0)
+		return text;
+	char *clean = masked(component, text);
+	free(text);
+	return clean;
+}
+
+/* JSON in which no text holds a secret. */
+static json_t *masked_json(const struct runner_component *component, json_t *value)
+{
+	if (json_is_string(value)) {
+		char *text = masked(component, json_string_value(value));
+		json_t *clean = json_string(text);
+		free(text);
+		return clean;
+	}
+	if (json_is_array(value)) {
+		json_t *clean = json_array();
+		for (size_t i = 0; i < json_array_size(value); i++)
+			json_array_append_new(clean, masked_json(component, json_array_get(value, i)));
+		return clean;
+	}
+	if (!json_is_object(value))
+		return json_incref(value);
+	json_t *clean = json_object();
+	const char *key;
+	json_t *member;
+	json_object_foreach(value, key, member)
+	{
+		char *name = masked(component, key);
+		json_object_set_new(clean, name, masked_json(component, member));
+		free(name);
+	}
+	return clean;
+}
+
+/* ---- Log ---- */
+
+/* Is there room for a line? *more: how many were dropped before it. */
+static bool may_log(struct runner_component *component, enum log_level level, unsigned *more)
+{
+	int64_t now = runner_clock_us();
+	unsigned kind = level == LOG_LEVEL_DEBUG;
+	*more = 0;
+	pthread_mutex_lock(&component->runner->lock);
+	if (now - component->log_window_us > LOG_WINDOW_US) {
+		*more = component->dropped;
+		component->log_window_us = now;
+		component->logged[0] = component->logged[1] = component->dropped = 0;
+	}
+	bool ok = component->logged[kind] < LOG_LINES_MAX;
+	if (ok)
+		component->logged[kind]++;
+	else
+		component->dropped += kind == 0;
+	pthread_mutex_unlock(&component->runner->lock);
+	return ok;
+}
+
+__attribute__((format(printf, 3, 0))) static void log_list(struct skymon *sm, int level, const char *format,
+							   va_list list);
+
+static void log_list(struct skymon *sm, int level, const char *format, va_list list)
+{
+	struct runner_component *component = of(sm);
+	struct runner *runner = component->runner;
+	unsigned more;
+	int known = level < LOG_LEVEL_ERROR   ? LOG_LEVEL_ERROR
+		    : level > LOG_LEVEL_DEBUG ? LOG_LEVEL_DEBUG
+					      : level;
+	if (!may_log(component, (enum log_level)known, &more))
+		return;
+	if (more > 0) {
+		char text[64];
+		snprintf(text, sizeof(text), "%u more lines were dropped", more);
+		runner->events->log(runner->arg, component->id, LOG_LEVEL_WARN, text);
+	}
+	char *text = masked_list(component, format, list);
+	for (char *at = text; *at != '\0'; at++)
+		if ((unsigned char)*at < ' ' || *at == 0x7F)
+			*at = ' ';
+	text[strnlen(text, 2000)] = '\0';
+	runner->events->log(runner->arg, component->id, (enum log_level)known, text);
+	free(text);
+}
+
+void runner_log(struct runner_component *component, enum log_level level, const char *format, ...)
+{
+	va_list list;
+	va_start(list, format);
+	log_list(&component->sm, level, format, list);
+	va_end(list);
+}
+
+/* What a plugin reports wrongly is dropped, and told once. */
+static void complain(struct runner_component *component, const struct err *err)
+{
+	if (component->complaints >= COMPLAINTS_MAX ||
+	    (component->complaint != NULL && strcmp(component->complaint, err->text) == 0))
+		return;
+	component->complaints++;
+	free(component->complaint);
+	component->complaint = x_strdup(err->text);
+	runner_log(component, LOG_LEVEL_WARN, "%s: dropped: %s", component->name, err->text);
+}
+
+/* ---- What a check says ---- */
+
+__attribute__((format(printf, 2, 0))) static void say(struct skymon *sm, const char *format, va_list list);
+PRINTF(2) static void say_text(struct runner_component *component, const char *format, ...);
+
+static void say_text(struct runner_component *component, const char *format, ...)
+{
+	va_list list;
+	va_start(list, format);
+	result_say(component->builder, format, list);
+	va_end(list);
+}
+
+static void say(struct skymon *sm, const char *format, va_list list)
+{
+	char *text = masked_list(of(sm), format, list);
+	say_text(of(sm), "%s", text);
+	free(text);
+}
+
+static void reason(struct skymon *sm, int value)
+{
+	result_reason(of(sm)->builder, value);
+}
+
+static void add_detail(struct runner_component *component, const char *key, const char *json)
+{
+	struct err err;
+	if (!result_detail(component->builder, key, json, &err))
+		complain(component, &err);
+}
+
+__attribute__((format(printf, 3, 0))) static void detail_text(struct skymon *sm, const char *key,
+							      const char *format, va_list list);
+
+static void detail_text(struct skymon *sm, const char *key, const char *format, va_list list)
+{
+	struct buf json = {0};
+	char *text = masked_list(of(sm), format, list);
+	buf_json(&json, text);
+	add_detail(of(sm), key, json.data);
+	buf_free(&json);
+	free(text);
+}
+
+static void detail_number(struct skymon *sm, const char *key, double value)
+{
+	struct buf json = {0};
+	buf_json_number(&json, value);
+	add_detail(of(sm), key, json.data);
+	buf_free(&json);
+}
+
+static void detail_boolean(struct skymon *sm, const char *key, bool value)
+{
+	add_detail(of(sm), key, value ? "true" : "false");
+}
+
+static void detail_json(struct skymon *sm, const char *key, const char *json)
+{
+	struct runner_component *component = of(sm);
+	json_t *value = NULL;
+	if (component->secret_count > 0 && json != NULL)
+		value = json_loads(json, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
+	if (value == NULL) { /* nothing to mask, or no JSON: which is said there */
+		add_detail(component, key, json);
+		return;
+	}
+	json_t *clean = masked_json(component, value);
+	char *text = json_dumps(clean, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
+	add_detail(component, key, json_equal(clean, value) ? json : text);
+	free(text);
+	json_decref(clean);
+	json_decref(value);
+}
+
+static void number(struct skymon *sm, const char *name, double value)
+{
+	struct runner_component *component = of(sm);
+	const struct skymon_number *declared = component->runner->plugin->numbers;
+	while (declared != NULL && declared->name != NULL && name != NULL &&
+	       strcmp(declared->name, name) != 0)
+		declared++;
+	if (name != NULL && declared != NULL && declared->name != NULL) {
+		result_set_number(component->builder, name, value);
+		return;
+	}
+	struct err err;
+	err_set(&err, "number %.100s is not declared by the plugin", name != NULL ? name : "");
+	complain(component, &err);
+}
+
+static bool label_taken(const struct runner_component *component, const struct skymon_label *labels,
+			size_t count, const char *name, struct err *err)
+{
+	for (char **own = component->label_names; *own != NULL; own++)
+		for (size_t i = 0; i < count; i++)
+			if (labels[i].name != NULL && strcmp(labels[i].name, *own) == 0) {
+				err_set(err,
+					"metric %.100s has the label %s, which the component's own labels "
+					"have",
+					name != NULL ? name : "", *own);
+				return true;
+			}
+	return false;
+}
+
+static void metric(struct skymon *sm, int type, const char *name, const char *help, double value,
+		   const struct skymon_label *labels, size_t count)
+{
+	struct runner_component *component = of(sm);
+	struct err err;
+	if (label_taken(component, labels, count, name, &err) ||
+	    !result_metric(component->builder, type, name, help, value, labels, count, &err))
+		complain(component, &err);
+}
+
+/* ---- What a check asks ---- */
+
+static int64_t ms_left(struct skymon *sm)
+{
+	int64_t left = of(sm)->deadline_us - runner_clock_us();
+	return left > 0 ? left / 1000 : 0;
+}
+
+static void step(struct skymon *sm, const char *text)
+{
+	snprintf(of(sm)->step, sizeof(of(sm)->step), "%s", text != NULL ? text : "");
+}
+
+static bool resolve(struct skymon *sm, const char *host, char *addresses, size_t size)
+{
+	struct runner_component *component = of(sm);
+	enum skymon_reason why;
+	struct err err;
+	if (resolve_host(host, component->deadline_us, addresses, size, &why, &err))
+		return true;
+	result_reason(component->builder, (int)why);
+	say_text(component, "%s", err.text);
+	return false;
+}
+
+static void secret_refused(struct skymon *sm)
+{
+	struct runner *runner = of(sm)->runner;
+	runner->events->refused(runner->arg, of(sm)->id);
+}
+
+static const char *name_of(struct skymon *sm)
+{
+	return of(sm)->name;
+}
+
+static const char *state_dir(struct skymon *sm)
+{
+	return of(sm)->state_dir;
+}
+
+static void *shared(struct skymon *sm)
+{
+	return of(sm)->runner->shared;
+}
+
+/* What only plugins in the daemon have: nothing is to be seen from here. There are no requests either, so
+ * that nothing else can be called. */
+static const struct skymon_snapshot *no_snapshot(struct skymon *sm)
+{
+	(void)sm;
+	return NULL;
+}
+
+static void no_release(struct skymon *sm, const struct skymon_snapshot *snapshot)
+{
+	(void)sm;
+	(void)snapshot;
+}
+
+static const struct skymon_self *no_self(struct skymon *sm)
+{
+	(void)sm;
+	return NULL;
+}
+
+static const struct skymon_config *no_config(struct skymon *sm)
+{
+	(void)sm;
+	return NULL;
+}
+
+static const struct skymon_routes *no_routes(struct skymon *sm)
+{
+	(void)sm;
+	return NULL;
+}
+
+const struct skymon_host runner_host = {
+	.size = sizeof(struct skymon_host),
+	.log = log_list,
+	.say = say,
+	.reason = reason,
+	.detail_text = detail_text,
+	.detail_number = detail_number,
+	.detail_boolean = detail_boolean,
+	.detail_json = detail_json,
+	.number = number,
+	.metric = metric,
+	.ms_left = ms_left,
+	.step = step,
+	.resolve = resolve,
+	.secret_refused = secret_refused,
+	.name = name_of,
+	.state_dir = state_dir,
+	.print = number_print,
+	.snapshot = no_snapshot,
+	.release = no_release,
+	.self = no_self,
+	.config_public = no_config,
+	.routes = no_routes,
+	.shared = shared,
+};

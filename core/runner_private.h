@@ -1,0 +1,62 @@
+/* runner's own: what runner.c and runner_host.c share. Nobody else includes this. */
+#ifndef RUNNER_PRIVATE_H
+#define RUNNER_PRIVATE_H
+
+#include <pthread.h>
+
+#include "runner.h"
+
+#define RUNNER_STEP_MAX 80
+
+struct secret {
+	const char *bytes;
+	size_t size;
+};
+
+struct runner_component {
+	struct skymon sm; /* the first member: the plugin's handle is the component */
+	struct runner *runner;
+	struct runner_component *next;   /* of all; main thread */
+	struct runner_component *queued; /* of those that wait for a thread */
+	uint32_t id;
+	char *name, *state_dir;
+	char **label_names; /* its own labels; ends with NULL */
+	struct option_values *values;
+	void *state;
+	struct secret *secrets; /* point into values */
+	size_t secret_count;
+	struct result_builder *builder;
+	bool running, stopping; /* under the runner's lock */
+	uint64_t run;
+	int64_t timeout_ms, deadline_us;
+	char step[RUNNER_STEP_MAX];
+	char *complaint; /* the last about what the plugin reported, so that each is logged once */
+	unsigned complaints;
+	int64_t log_window_us;       /* under the runner's lock, with the next two */
+	unsigned logged[2], dropped; /* logged: debug lines apart, as they are mostly not shown */
+};
+
+struct runner {
+	const struct skymon_plugin *plugin;
+	const struct runner_events *events;
+	void *arg;
+	int64_t memory_limit;
+	void *shared;
+	struct runner_component self; /* for load and unload: id 0 */
+	struct runner_component *components;
+	pthread_mutex_t lock;
+	pthread_cond_t work, change; /* for the pool; for runner_free */
+	struct runner_component *queue_first, *queue_last;
+	size_t queue_length, threads, idle, out; /* out: runs that have not ended */
+	bool quit;
+};
+
+extern const struct skymon_host runner_host;
+
+int64_t runner_clock_us(void); /* CLOCK_MONOTONIC */
+/* Logs one sentence for the component, masked and rate limited. */
+void runner_log(struct runner_component *component, enum log_level level, const char *format, ...) PRINTF(3);
+/* Finds the values of secret options in the component's state. */
+void runner_find_secrets(struct runner_component *component);
+
+#endif
