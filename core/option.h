@@ -66,6 +66,8 @@ bool option_store(struct option_values *values, const struct skymon_option *tabl
 
 /* As YAML below `indent` spaces, secrets masked, user info of URLs masked: --print-config. */
 void option_values_print(const struct option_values *values, int indent, struct buf *out);
+/* One text as a YAML scalar that reads back the same; user info and passwords of URLs masked. */
+void option_text_print(const char *text, struct buf *out);
 /* name, type, default, range, help: a line or two each, for `skymon plugins NAME`. */
 void option_table_print(const struct skymon_option *table, struct buf *out);
 
@@ -77,5 +79,7 @@ bool option_parse_ratio(const char *text, double *of_one, struct err *err) MUST_
 bool option_parse_quantity(const char *text, const char *unit, double *value, struct err *err) MUST_CHECK;
 /* For people: "250 ms", "1.5 GiB", "80 %", "12". */
 void option_print_quantity(double value, const char *unit, char *text, size_t size);
+/* As the config file writes it: "1h30m", "64KiB", "80%". type: enum skymon_type. */
+void option_number_text(int32_t type, double value, char text[64]);
 
 #endif

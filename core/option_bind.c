@@ -90,26 +90,14 @@ static const char *scalar(struct binder *b, const struct spot *spot, const struc
 
 /* ---- Numbers ---- */
 
-void option_limit_text(const struct skymon_option *option, double limit, char text[64])
-{
-	if (option->type == SKYMON_DURATION)
-		option_duration_text((int64_t)limit, text);
-	else if (option->type == SKYMON_BYTES)
-		option_bytes_text((int64_t)limit, text);
-	else if (option->type == SKYMON_RATIO)
-		option_ratio_text(limit, text);
-	else
-		number_print(limit, text, 64);
-}
-
 static bool in_range(struct binder *b, const struct spot *spot, double number, const char *text)
 {
 	const struct skymon_option *option = spot->option;
 	if (!(option->max > option->min) || (number >= option->min && number <= option->max))
 		return true;
 	char low[64], high[64];
-	option_limit_text(option, option->min, low);
-	option_limit_text(option, option->max, high);
+	option_number_text(option->type, option->min, low);
+	option_number_text(option->type, option->max, high);
 	return wrong(b, spot, "must be %s to %s, not %.60s", low, high, text);
 }
 

@@ -69,12 +69,12 @@ static bool plain_word(const char *text)
 }
 
 /* As a YAML scalar that reads back the same. */
-void option_print_text(const char *text, struct buf *out)
+void option_text_print(const char *text, struct buf *out)
 {
 	struct buf shown = {0}, doubled = {0};
 	mask(text, &shown);
 	for (const char *at = shown.data; *at != '\0'; at++)
-		buf_add(&doubled, "$$", *at == '$' ? 2 : 0), buf_add(&doubled, at, *at == '$' ? 0 : 1);
+		buf_add(&doubled, *at == '$' ? "$$" : at, *at == '$' ? 2 : 1);
 	buf_add(&doubled, "", 0);
 	if (plain_word(doubled.data))
 		buf_text(out, doubled.data);
@@ -108,7 +108,7 @@ static void print_secret(const struct option_values *values, const struct value 
 		return;
 	}
 	buf_printf(out, "{%s: ", key);
-	option_print_text(secret->text, out);
+	option_text_print(secret->text, out);
 	buf_text(out, "}");
 }
 
@@ -117,7 +117,7 @@ static void print_texts(const struct skymon_texts *texts, struct buf *out)
 	buf_text(out, "[");
 	for (size_t i = 0; i < texts->count; i++) {
 		buf_text(out, i > 0 ? ", " : "");
-		option_print_text(texts->items[i], out);
+		option_text_print(texts->items[i], out);
 	}
 	buf_text(out, "]");
 }
@@ -129,7 +129,7 @@ static void print_map(const struct skymon_map *map, struct buf *out)
 		buf_text(out, i > 0 ? ", " : "");
 		print_key(map->items[i].name, out);
 		buf_text(out, ": ");
-		option_print_text(map->items[i].value, out);
+		option_text_print(map->items[i].value, out);
 	}
 	buf_text(out, "}");
 }
@@ -137,16 +137,8 @@ static void print_map(const struct skymon_map *map, struct buf *out)
 static void print_number(const struct value *value, struct buf *out)
 {
 	char text[64];
-	if (value->type == SKYMON_DURATION)
-		option_duration_text(value->integer, text);
-	else if (value->type == SKYMON_BYTES)
-		option_bytes_text(value->integer, text);
-	else if (value->type == SKYMON_RATIO)
-		option_ratio_text(value->real, text);
-	else if (value->type == SKYMON_REAL)
-		number_print(value->real, text, sizeof(text));
-	else
-		number_print((double)value->integer, text, sizeof(text));
+	bool real = value->type == SKYMON_REAL || value->type == SKYMON_RATIO;
+	option_number_text(value->type, real ? value->real : (double)value->integer, text);
 	if (value->type == SKYMON_INTEGER)
 		buf_printf(out, "%lld", (long long)value->integer);
 	else
@@ -160,7 +152,7 @@ static void print_value(const struct option_values *values, const struct value *
 	bool list = value->type == SKYMON_LIST;
 	switch ((enum skymon_type)value->type) {
 	case SKYMON_TEXT:
-		option_print_text(value->text, out);
+		option_text_print(value->text, out);
 		break;
 	case SKYMON_BOOLEAN:
 		buf_text(out, value->boolean ? "true" : "false");
@@ -223,8 +215,8 @@ static void print_range(const struct skymon_option *option, struct buf *out)
 	char low[64], high[64];
 	if (!(option->max > option->min))
 		return;
-	option_limit_text(option, option->min, low);
-	option_limit_text(option, option->max, high);
+	option_number_text(option->type, option->min, low);
+	option_number_text(option->type, option->max, high);
 	buf_printf(out, ", %s to %s", low, high);
 }
 

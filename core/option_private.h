@@ -62,9 +62,5 @@ bool option_number(const char *text, double *value);
 void option_duration_text(int64_t ms, char text[64]);
 void option_bytes_text(int64_t count, char text[64]);
 void option_ratio_text(double of_one, char text[64]);
-/* As a YAML scalar that reads back the same; user info and passwords of URLs masked. */
-void option_print_text(const char *text, struct buf *out);
-/* The number of a range as the config file would say it. */
-void option_limit_text(const struct skymon_option *option, double limit, char text[64]);
 
 #endif

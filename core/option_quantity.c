@@ -237,3 +237,15 @@ void option_ratio_text(double of_one, char text[64])
 	if (!option_parse_ratio(text, &back, NULL) || back != of_one)
 		number_print(of_one, text, 64);
 }
+
+void option_number_text(int32_t type, double value, char text[64])
+{
+	if (type == SKYMON_DURATION)
+		option_duration_text((int64_t)value, text);
+	else if (type == SKYMON_BYTES)
+		option_bytes_text((int64_t)value, text);
+	else if (type == SKYMON_RATIO)
+		option_ratio_text(value, text);
+	else
+		number_print(value, text, 64);
+}

@@ -1,0 +1,316 @@
+/* plugins, components and defaults: names, and the options that all components have. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "settings_private.h"
+
+struct common {
+	const char *plugin;
+	struct skymon_duration interval, timeout;
+	struct skymon_choice impact, unknown_is, isolation;
+	int64_t rise, fall;
+	struct skymon_map labels;
+};
+
+static const char *const impacts[] = {"unhealthy", "degraded", "none", NULL}; /* as enum skymon_impact */
+static const char *const unknowns[] = {"degraded", "unhealthy", NULL};
+static const char *const isolations[] = {"shared", "own", NULL};
+
+static const struct skymon_option common_table[] = {
+	SKYMON_OPT(struct common, plugin, NULL, "the plugin that checks it", .flags = SKYMON_REQUIRED),
+	SKYMON_OPT(struct common, interval, NULL, "time from one check to the next", .min = 100,
+		   .max = 604800000),
+	SKYMON_OPT(struct common, timeout, NULL, "time that a check may take", .min = 1, .max = 3600000),
+	SKYMON_OPT(struct common, impact, "unhealthy", "what it does to the whole", .words = impacts),
+	SKYMON_OPT(struct common, unknown_is, "degraded", "what unknown counts as", .words = unknowns),
+	SKYMON_OPT(struct common, isolation, "shared", "a worker with others, or one of its own",
+		   .words = isolations),
+	SKYMON_OPT(struct common, rise, "1", "better results in a row that turn the status", .min = 1,
+		   .max = 1000),
+	SKYMON_OPT(struct common, fall, "1", "worse results in a row that turn the status", .min = 1,
+		   .max = 1000),
+	SKYMON_OPT(struct common, labels, NULL, "labels of all its metrics"),
+	{0}};
+
+const char *const settings_component_keys[] = {"plugin",     "interval", "timeout", "impact",
+					       "unknown_is", "rise",     "fall",    "labels",
+					       "isolation",  "warn",     "crit",    NULL};
+static const char *const common_keys[] = {"plugin", "interval", "timeout",   "impact", "unknown_is",
+					  "rise",   "fall",     "isolation", "labels", NULL};
+/* what may stand under defaults: all but `plugin` */
+static const char *const *const default_keys = common_keys + 1;
+
+/* ---- Names ---- */
+
+static bool plugin_name_ok(const char *name)
+{
+	size_t size = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-");
+	return size > 0 && size <= 63 && name[size] == '\0';
+}
+
+static bool component_name_ok(const char *name)
+{
+	return plugin_name_ok(name) && strchr("-_", name[0]) == NULL &&
+	       strchr("-_", name[strlen(name) - 1]) == NULL;
+}
+
+/* ---- Defaults ---- */
+
+static bool contains(const char *const *words, const char *word)
+{
+	for (; *words != NULL; words++)
+		if (strcmp(*words, word) == 0)
+			return true;
+	return false;
+}
+
+/* The common options of a map of defaults: judged once, and not again for every component that takes them. */
+static bool judge_common(struct binding *b, const struct config_node *map, const char *what)
+{
+	struct common common = {0};
+	struct config_node *picked = settings_pick(&b->temporary, map, default_keys);
+	struct option_values *values = settings_bind(b, common_table + 1, picked, NULL, what, &common);
+	option_values_free(values);
+	return values != NULL;
+}
+
+static bool judge_default(struct binding *b, const struct config_pair *pair)
+{
+	if (contains(default_keys, pair->key) || pair->value->kind == CONFIG_EMPTY)
+		return true;
+	if (contains(settings_component_keys, pair->key)) {
+		config_error_key(b->errs, pair,
+				 "`%s` has no default for all: give it to a component, or to a plugin as "
+				 "defaults.PLUGIN",
+				 pair->key);
+		return false;
+	}
+	if (pair->value->kind == CONFIG_MAP) {
+		char *what = x_printf("defaults.%s", pair->key);
+		bool ok = judge_common(b, pair->value, what);
+		free(what);
+		return ok;
+	}
+	size_t count = sizeof(common_keys) / sizeof(common_keys[0]) - 2;
+	const char *near = config_nearest(pair->key, default_keys, count);
+	config_error_key(b->errs, pair, "unknown option `%.63s` of defaults%s%s%s", pair->key,
+			 near != NULL ? " (did you mean `"
+				      : ": it is no common option, and no map of a plugin's options",
+			 near != NULL ? near : "", near != NULL ? "`?)" : "");
+	return false;
+}
+
+static bool read_defaults(struct binding *b)
+{
+	const struct config_node *defaults = config_value(b->root, "defaults");
+	if (defaults == NULL || defaults->kind == CONFIG_EMPTY)
+		return true;
+	if (defaults->kind != CONFIG_MAP) {
+		config_error(b->errs, defaults, "`defaults` must be a map of options");
+		return false;
+	}
+	b->settings->defaults = defaults;
+	bool ok = judge_common(b, defaults, "defaults");
+	for (size_t i = 0; i < defaults->count; i++)
+		ok &= judge_default(b, &defaults->pairs[i]);
+	return ok;
+}
+
+/* ---- Components ---- */
+
+static char *read_labels(struct binding *b, const struct config_node *place, const struct skymon_map *labels)
+{
+	struct buf text = {0};
+	for (size_t i = 0; i < labels->count; i++) {
+		const char *name = labels->items[i].name;
+		if (strcmp(name, "component") == 0 || strcmp(name, "service") == 0)
+			config_error(b->errs, place, "the label `%s` is set by skymon itself", name);
+		else if (!label_name_ok(name))
+			config_error(b->errs, place,
+				     "`%.63s` is no name for a label: letters, digits and _, no digit first, "
+				     "no __ first",
+				     name);
+	}
+	buf_text(&text, "");
+	labels_print(&text, labels->items, labels->count);
+	return text.data;
+}
+
+static const struct config_node *read_limits(struct binding *b, const struct settings_section *section,
+					     const char *key)
+{
+	const struct config_node *own = config_value(b->settings->defaults, section->plugin);
+	const struct config_node *node = config_value(section->node, key);
+	if (node == NULL || node->kind == CONFIG_EMPTY)
+		node = config_value(own, key);
+	if (node == NULL || node->kind == CONFIG_EMPTY)
+		return NULL;
+	if (node->kind == CONFIG_MAP)
+		return node;
+	config_error(b->errs, node, "`%s` of component %s must be a map of limits: {response_time: 200ms}",
+		     key, section->name);
+	return NULL;
+}
+
+static void apply_common(struct binding *b, struct settings_section *section, const struct common *common,
+			 const struct config_node *labels)
+{
+	section->interval_ms = common->interval.ms;
+	section->timeout_ms = common->timeout.ms;
+	section->impact = (enum skymon_impact)common->impact.index;
+	section->unknown_is_unhealthy = common->unknown_is.index == 1;
+	section->isolation_own = common->isolation.index == 1;
+	section->rise = (uint32_t)common->rise;
+	section->fall = (uint32_t)common->fall;
+	section->labels = read_labels(b, labels, &common->labels);
+	if (!plugin_name_ok(section->plugin))
+		config_error(b->errs, config_value(section->node, "plugin"),
+			     "`%.63s` is no name of a plugin: a-z, 0-9, _ and -", section->plugin);
+	section->warn = read_limits(b, section, "warn");
+	section->crit = read_limits(b, section, "crit");
+}
+
+static void read_component(struct binding *b, const struct config_pair *pair, bool defaults_ok)
+{
+	struct settings *s = b->settings;
+	struct settings_section *section = &s->components[s->component_count++];
+	struct common common = {0};
+	*section = (struct settings_section){.name = x_strdup(pair->key), .place = pair, .node = pair->value};
+	if (!component_name_ok(pair->key))
+		config_error_key(b->errs, pair,
+				 "`%.80s` is no name for a component: a-z and 0-9, with _ and - between, at "
+				 "most 63",
+				 pair->key);
+	else if (strcmp(pair->key, "self") == 0)
+		config_error_key(b->errs, pair,
+				 "`self` is no name for a component: it means the daemon itself");
+	if (pair->value->kind != CONFIG_MAP && pair->value->kind != CONFIG_EMPTY) {
+		config_error(b->errs, pair->value, "component %.63s must be a map of options", pair->key);
+		return;
+	}
+	struct config_node *picked = settings_pick(&b->temporary, pair->value, common_keys);
+	const struct config_node *plugin = config_value(picked, "plugin");
+	if (defaults_ok && plugin != NULL && plugin->kind == CONFIG_SCALAR)
+		settings_pick_more(&b->temporary, picked, config_value(s->defaults, plugin->text),
+				   default_keys);
+	if (defaults_ok)
+		settings_pick_more(&b->temporary, picked, s->defaults, default_keys);
+	char *what = x_printf("component %s", pair->key);
+	struct option_values *values = settings_bind(b, common_table, picked, NULL, what, &common);
+	free(what);
+	if (values == NULL)
+		return;
+	section->plugin = x_strdup(common.plugin);
+	apply_common(b, section, &common, config_value(picked, "labels"));
+	option_values_free(values);
+}
+
+static void read_plugin(struct binding *b, const struct config_pair *pair)
+{
+	struct settings *s = b->settings;
+	struct settings_section *section = &s->plugins[s->plugin_count++];
+	*section = (struct settings_section){.name = x_strdup(pair->key),
+					     .plugin = x_strdup(pair->key),
+					     .place = pair,
+					     .node = pair->value,
+					     .rise = 1,
+					     .fall = 1,
+					     .labels = x_strdup("")};
+	if (!plugin_name_ok(pair->key))
+		config_error_key(b->errs, pair, "`%.80s` is no name of a plugin: a-z, 0-9, _ and -",
+				 pair->key);
+	if (pair->value->kind != CONFIG_MAP && pair->value->kind != CONFIG_EMPTY)
+		config_error(b->errs, pair->value,
+			     "plugin %.63s must be a map of options; {} when it has none", pair->key);
+}
+
+void settings_read_sections(struct binding *b)
+{
+	const struct config_pair *pairs = NULL;
+	bool defaults_ok = read_defaults(b);
+	size_t count = settings_map(b, "plugins", &pairs);
+	b->settings->plugins = x_alloc((count + 1) * sizeof(*b->settings->plugins));
+	for (size_t i = 0; i < count; i++)
+		read_plugin(b, &pairs[i]);
+	count = settings_map(b, "components", &pairs);
+	b->settings->components = x_alloc((count + 1) * sizeof(*b->settings->components));
+	for (size_t i = 0; i < count; i++)
+		read_component(b, &pairs[i], defaults_ok);
+}
+
+/* ---- service.metrics ---- */
+
+const char *const settings_source_keys[8] = {
+	"active_connections", "total_requests",    "error_rate_percent",   "average_response_time_ms",
+	"memory_usage_mb",    "cpu_usage_percent", "database_connections", "cache_hit_rate_percent"};
+#define OWN_SOURCES 6 /* what the daemon measures of itself: the first six */
+
+static void check_source(struct binding *b, const struct config_node *node, size_t key)
+{
+	const struct settings *s = b->settings;
+	const char *names[1024] = {"self"};
+	size_t count = 1;
+	if (strcmp(node->text, "self") == 0) {
+		if (key >= OWN_SOURCES)
+			config_error(
+				b->errs, node,
+				"the daemon does not measure %s itself: name a component that reports it",
+				settings_source_keys[key]);
+		return;
+	}
+	for (size_t i = 0; i < s->component_count; i++) {
+		if (strcmp(s->components[i].name, node->text) == 0)
+			return;
+		if (count < sizeof(names) / sizeof(names[0]))
+			names[count++] = s->components[i].name;
+	}
+	const char *near = config_nearest(node->text, names, count);
+	config_error(b->errs, node, "`%.63s` is no component%s%s%s", node->text,
+		     near != NULL ? " (did you mean `" : "", near != NULL ? near : "",
+		     near != NULL ? "`?)" : "");
+}
+
+static void read_source(struct binding *b, const struct config_pair *pair)
+{
+	size_t key = 0;
+	while (key < 8 && strcmp(settings_source_keys[key], pair->key) != 0)
+		key++;
+	if (key == 8) {
+		const char *near = config_nearest(pair->key, settings_source_keys, 8);
+		config_error_key(b->errs, pair, "unknown metric `%.63s` of service.metrics%s%s%s", pair->key,
+				 near != NULL ? " (did you mean `" : "", near != NULL ? near : "",
+				 near != NULL ? "`?)" : "");
+		return;
+	}
+	if (pair->value->kind == CONFIG_EMPTY)
+		return;
+	if (pair->value->kind != CONFIG_SCALAR) {
+		config_error(b->errs, pair->value,
+			     "the source of %s must be `self` or the name of a component", pair->key);
+		return;
+	}
+	struct settings_source *source = &b->settings->sources[key];
+	free(source->component);
+	source->component = x_strdup(pair->value->text);
+	source->place = pair->value;
+	check_source(b, pair->value, key);
+}
+
+void settings_read_sources(struct binding *b, const struct config_node *metrics)
+{
+	struct settings *s = b->settings;
+	s->sources = x_alloc(8 * sizeof(*s->sources));
+	s->source_count = 8;
+	for (size_t i = 0; i < 8; i++) {
+		s->sources[i].key = x_strdup(settings_source_keys[i]);
+		s->sources[i].component = i < OWN_SOURCES ? x_strdup("self") : NULL;
+	}
+	if (metrics == NULL || metrics->kind == CONFIG_EMPTY)
+		return;
+	if (metrics->kind != CONFIG_MAP) {
+		config_error(b->errs, metrics, "`metrics` of service must be a map of sources");
+		return;
+	}
+	for (size_t i = 0; i < metrics->count; i++)
+		read_source(b, &metrics->pairs[i]);
+}
