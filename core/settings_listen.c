@@ -167,10 +167,11 @@ static void add_listen(struct binding *b, const struct config_node *node)
 
 void settings_read_listens(struct binding *b)
 {
+	static const struct config_node standard = {.kind = CONFIG_SCALAR, .text = "0.0.0.0:8080"};
 	const struct config_node *node = config_value(b->root, "listen");
 	bool list = node != NULL && node->kind == CONFIG_LIST && node->count > 0;
 	if (node == NULL || node->kind == CONFIG_EMPTY || (node->kind == CONFIG_LIST && !list))
-		node = &(const struct config_node){.kind = CONFIG_SCALAR, .text = "0.0.0.0:8080"};
+		node = &standard;
 	for (size_t i = 0; i < (list ? node->count : 1); i++)
 		add_listen(b, list ? node->items[i] : node);
 }
