@@ -1,0 +1,393 @@
+/* skymon-worker PLUGIN.so MEMORY_LIMIT NAME: one plugin's process. Talks to the daemon over descriptor 3
+ * (wire.h) and to nobody else.
+ *
+ * The daemon trusts nothing from here, so a plugin that misbehaves harms its own process only. When it dies,
+ * its last words name the component whose check was at work: from the handler of a fatal signal, or when the
+ * plugin calls exit(). */
+#include <errno.h>
+#include <fcntl.h>
+#include <locale.h>
+#include <malloc.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "plugin.h"
+#include "runner.h"
+#include "wire.h"
+
+#define WIRE_FD 3
+#define HIGH_FD 900 /* out of the way of a plugin that closes the low descriptors */
+#define FILES_MAX 4096
+#define LAST_WORDS_MS 1000
+
+struct worker {
+	int wire, wake;
+	pthread_mutex_t lock; /* a message's packets stay together */
+	int64_t memory_limit, page_size;
+	struct runner *runner;
+	struct skymon_plugin plugin;
+};
+
+static struct worker worker = {.wire = -1, .wake = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* ---- Last words ---- */
+
+static const char *volatile phase = "opening the plugin"; /* when no component is at work */
+
+/* Async-signal-safe. As wire_put_text would put it: size + 1, bytes, '\0'. */
+static void say_last_words(enum wire_crash what, int number, uint32_t id, const char *step)
+{
+	uint8_t body[256] = {(uint8_t)what, (uint8_t)number};
+	uint32_t size = 0;
+	while (size < 200 && step[size] != '\0') {
+		body[6 + size] = step[size] >= ' ' && step[size] < 0x7F ? (uint8_t)step[size] : '?';
+		size++;
+	}
+	size++;
+	memcpy(body + 2, &size, sizeof(size));
+	for (int tries = 0; tries < LAST_WORDS_MS / 10; tries++) {
+		if (wire_send_now(worker.wire, WIRE_CRASH, id, body, 6 + size) ||
+		    (errno != EAGAIN && errno != ENOBUFS))
+			return;
+		struct pollfd room = {.fd = worker.wire, .events = POLLOUT};
+		poll(&room, 1, 10);
+	}
+}
+
+/* Async-signal-safe: is the process near its limit of memory? */
+static bool memory_is_full(void)
+{
+	char text[128];
+	int fd = worker.memory_limit > 0 ? open("/proc/self/statm", O_RDONLY | O_CLOEXEC) : -1;
+	ssize_t size = fd >= 0 ? read(fd, text, sizeof(text) - 1) : 0;
+	if (fd >= 0)
+		close(fd);
+	int64_t pages = 0;
+	int field = 0;
+	for (ssize_t i = 0; i < size; i++) {
+		field += text[i] == ' ';
+		if (field == 5 && text[i] != ' ')
+			pages = pages * 10 + (text[i] - '0');
+	}
+	return pages * worker.page_size >= worker.memory_limit / 10 * 9 && pages > 0;
+}
+
+/* Who is it? When memory has run out, the one who took it and not the one who asked last. Of threads that die
+ * together the first one speaks. */
+static void fatal(int number)
+{
+	static atomic_flag dying = ATOMIC_FLAG_INIT;
+	static _Thread_local bool here;
+	uint32_t id = 0, grower;
+	const char *step = phase;
+	enum wire_crash what = WIRE_CRASH_SIGNAL;
+	if (!here && atomic_flag_test_and_set(&dying))
+		for (;;)
+			pause();
+	if (!here) { /* else the handler itself failed */
+		here = true;
+		(void)runner_current(&id, &step);
+		if (memory_is_full()) {
+			what = WIRE_CRASH_MEMORY;
+			if (runner_memory_culprit(&grower) && grower != id) {
+				id = grower;
+				step = "";
+			}
+		}
+		say_last_words(what, number, id, step);
+	}
+	signal(number, SIG_DFL);
+	raise(number);
+}
+
+/* A plugin called exit(): on the thread that did, so it is known who it was. */
+static void at_exit(int status, void *arg)
+{
+	uint32_t id = 0;
+	const char *step = phase;
+	(void)arg;
+	(void)runner_current(&id, &step);
+	say_last_words(WIRE_CRASH_EXIT, status, id, step);
+	_exit(status & 0xFF);
+}
+
+static void catch_death(void)
+{
+	static const int fatal_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP};
+	runner_signal_stack();
+	struct sigaction action = {.sa_handler = fatal,
+				   .sa_flags = SA_ONSTACK | SA_NODEFER | (int)SA_RESETHAND};
+	sigemptyset(&action.sa_mask);
+	for (size_t i = 0; i < sizeof(fatal_signals) / sizeof(*fatal_signals); i++)
+		sigaction(fatal_signals[i], &action, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	on_exit(at_exit, NULL);
+}
+
+/* ---- Sending ---- */
+
+static void send_message(enum wire_type type, uint32_t id, const void *body, size_t size)
+{
+	pthread_mutex_lock(&worker.lock);
+	bool sent = wire_send(worker.wire, type, id, body, size);
+	pthread_mutex_unlock(&worker.lock);
+	if (!sent && errno != EMSGSIZE)
+		_exit(0); /* the daemon is gone, or has given us up */
+}
+
+static void send_log(void *arg, uint32_t id, enum log_level level, const char *text)
+{
+	struct buf body = {0};
+	(void)arg;
+	wire_put_u8(&body, (uint8_t)level);
+	wire_put_text(&body, text);
+	send_message(WIRE_LOG, id, body.data, body.size);
+	buf_free(&body);
+}
+
+/* The run's number goes before the result: sent as one body, because messages may be of several packets. */
+static void send_result(void *arg, struct runner_component *component, uint64_t run, const struct buf *result)
+{
+	struct buf body = {0};
+	(void)arg;
+	buf_room(&body, sizeof(run) + result->size);
+	wire_put_u64(&body, run);
+	buf_add(&body, result->data, result->size);
+	send_message(WIRE_RESULT, runner_component_id(component), body.data, body.size);
+	buf_free(&body);
+}
+
+static void send_refused(void *arg, uint32_t id)
+{
+	(void)arg;
+	send_message(WIRE_REFUSED, id, NULL, 0);
+}
+
+static void send_stopped(void *arg, uint32_t id)
+{
+	(void)arg;
+	send_message(WIRE_STOPPED, id, NULL, 0);
+}
+
+static void memory_is_over(void *arg, uint32_t id)
+{
+	(void)arg;
+	say_last_words(WIRE_CRASH_MEMORY, 0, id, "");
+	_exit(1);
+}
+
+static void wake_main(void *arg)
+{
+	const uint64_t one = 1;
+	(void)arg;
+	ssize_t written = write(worker.wake, &one, sizeof(one));
+	(void)written; /* a full counter wakes just as well */
+}
+
+static const struct runner_events events = {.ended = send_result,
+					    .log = send_log,
+					    .refused = send_refused,
+					    .memory = memory_is_over,
+					    .wake = wake_main,
+					    .stopped = send_stopped};
+
+/* ---- Receiving ---- */
+
+static void send_started(uint32_t id, bool ok, enum skymon_reason reason, const char *message)
+{
+	struct buf body = {0};
+	wire_put_u8(&body, ok);
+	wire_put_u8(&body, (uint8_t)reason);
+	wire_put_text(&body, message);
+	send_message(WIRE_STARTED, id, body.data, body.size);
+	buf_free(&body);
+}
+
+static void take_start(const struct wire_message *message)
+{
+	struct wire_reader in = wire_reader(message->body, message->size);
+	struct err err = {"the daemon's message is malformed"};
+	enum skymon_reason reason = SKYMON_OTHER;
+	struct runner_spec spec = {.id = message->id};
+	spec.name = wire_get_text_or_empty(&in);
+	spec.state_dir = wire_get_text_or_empty(&in);
+	(void)wire_get_u32(&in); /* the interval: no plugin asks for it yet */
+	spec.labels = wire_get_text_or_empty(&in);
+	spec.values = option_values_decode(&in, &err);
+	bool ok = spec.values != NULL && runner_start(worker.runner, &spec, &reason, &err);
+	explicit_bzero(message->body, message->size); /* secrets: the values have their own copy */
+	send_started(message->id, ok, ok ? SKYMON_OK : reason, ok ? "" : err.text);
+}
+
+static void take_run(const struct wire_message *message)
+{
+	struct wire_reader in = wire_reader(message->body, message->size);
+	uint64_t run = wire_get_u64(&in);
+	uint32_t timeout_ms = wire_get_u32(&in);
+	if (!in.bad)
+		(void)runner_run(worker.runner, message->id, run,
+				 timeout_ms); /* false: a late one for what is stopped */
+}
+
+static void take(const struct wire_message *message)
+{
+	switch (message->type) {
+	case WIRE_START:
+		take_start(message);
+		break;
+	case WIRE_RUN:
+		take_run(message);
+		break;
+	case WIRE_STOP:
+		runner_stop(worker.runner, message->id);
+		break;
+	default: /* of a newer daemon: the build ids tell */
+		break;
+	}
+}
+
+static void receive_all(struct wire_inbox *inbox)
+{
+	for (;;) {
+		struct wire_message message = {0};
+		struct err err;
+		switch (wire_receive(inbox, worker.wire, &message, &err)) {
+		case WIRE_MESSAGE:
+			take(&message);
+			free(message.body);
+			break;
+		case WIRE_AGAIN:
+			return;
+		case WIRE_CLOSED:
+		case WIRE_BAD:
+			_exit(0);
+		}
+	}
+}
+
+static void serve(void)
+{
+	struct wire_inbox inbox = {0};
+	for (;;) {
+		struct pollfd ready[2] = {{.fd = worker.wire, .events = POLLIN},
+					  {.fd = worker.wake, .events = POLLIN}};
+		if (poll(ready, 2, -1) < 0 && errno != EINTR)
+			_exit(1);
+		if (((ready[0].revents | ready[1].revents) & POLLNVAL) != 0)
+			_exit(1); /* the plugin has closed our descriptors */
+		if (ready[1].revents != 0) {
+			uint64_t count;
+			ssize_t got = read(worker.wake, &count, sizeof(count));
+			(void)got;
+			runner_tend(worker.runner);
+		}
+		if (ready[0].revents != 0)
+			receive_all(&inbox);
+	}
+}
+
+/* ---- Start ---- */
+
+static void limit(int what, rlim_t value)
+{
+	struct rlimit now;
+	if (getrlimit(what, &now) != 0)
+		return;
+	if (now.rlim_max != RLIM_INFINITY && value > now.rlim_max)
+		value = now.rlim_max;
+	now.rlim_cur = now.rlim_max = value;
+	(void)setrlimit(what, &now);
+}
+
+static void confine(void)
+{
+	pid_t parent = getppid();
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent) /* it died before we asked to die with it */
+		_exit(0);
+	prctl(PR_SET_DUMPABLE, 0);
+	limit(RLIMIT_CORE, 0);
+	limit(RLIMIT_NOFILE, FILES_MAX);
+	if (worker.memory_limit > 0)
+		limit(RLIMIT_DATA, (rlim_t)worker.memory_limit);
+	mallopt(M_ARENA_MAX, 2); /* threads mostly wait: arenas for each would only hold memory */
+	setlocale(LC_ALL, "C");
+}
+
+/* High, so that a plugin that closes what it believes to be its own does not cut it; the low one is gone. */
+static int move_up(int fd)
+{
+	int high = fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD);
+	if (high < 0) /* a lower limit was set for us */
+		high = fcntl(fd, F_DUPFD_CLOEXEC, 100);
+	if (high < 0)
+		return fd;
+	close(fd);
+	return high;
+}
+
+static void send_hello(const char *why)
+{
+	struct buf body = {0};
+	wire_put_u8(&body, why == NULL);
+	if (why == NULL)
+		plugin_info_encode(&worker.plugin, skymon_build_id, &body);
+	else
+		wire_put_text(&body, why);
+	send_message(WIRE_HELLO, 0, body.data, body.size);
+	buf_free(&body);
+}
+
+/* A worker that cannot serve stays until the daemon has closed the wire, so that nothing of what it said is
+ * lost. */
+static void wait_for_end(void)
+{
+	struct pollfd gone = {.fd = worker.wire, .events = 0};
+	while (poll(&gone, 1, -1) < 0 && errno == EINTR)
+		;
+	_exit(0);
+}
+
+int main(int argc, char **argv)
+{
+	struct err err;
+	if (argc != 4 || fcntl(WIRE_FD, F_GETFD) < 0) {
+		fputs("skymon-worker is started by skymond; it is of no use by itself\n", stderr);
+		return 2;
+	}
+	worker.memory_limit = strtoll(argv[2], NULL, 10);
+	worker.page_size = sysconf(_SC_PAGESIZE);
+	confine();
+	worker.wire = move_up(WIRE_FD);
+	worker.wake = move_up(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	catch_death();
+	prctl(PR_SET_NAME, argv[3]);
+	if (!plugin_file_check(argv[1], &err) || !plugin_open(argv[1], &worker.plugin, &err)) {
+		send_hello(err.text);
+		wait_for_end();
+	}
+	if ((worker.plugin.flags & SKYMON_IN_DAEMON) != 0) { /* looked at here, run there */
+		send_hello(NULL);
+		wait_for_end();
+	}
+	phase = "loading";
+	worker.runner = runner_new(&worker.plugin, worker.memory_limit, &events, NULL, &err);
+	if (worker.runner == NULL) {
+		send_hello(err.text);
+		wait_for_end();
+	}
+	phase = "";
+	send_hello(NULL);
+	on_exit(at_exit,
+		NULL); /* once more, so that it comes before what the plugin's libraries registered */
+	serve();
+}
