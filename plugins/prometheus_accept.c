@@ -1,0 +1,107 @@
+/* Which format a client wants: Accept's media ranges with their q-values (RFC 9110 12.5.1). Nothing here ever
+ * refuses. */
+#include "prometheus.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* How well each format was asked for; the more exact range wins, whatever its q. */
+struct wish {
+	int exactness; /* 0: not at all, 1: any type, 2: type/anything, 3: the type itself */
+	int quality;   /* 0 .. 1000 */
+};
+
+static bool same(const char *word, size_t size, const char *with)
+{
+	return size == strlen(with) && strncasecmp(word, with, size) == 0;
+}
+
+static const char *skip_blanks(const char *at)
+{
+	return at + strspn(at, " \t");
+}
+
+/* One token or quoted text; *word and *size without quotes. */
+static const char *take_word(const char *at, const char **word, size_t *size)
+{
+	if (*at == '"') {
+		*word = ++at;
+		*size = strcspn(at, "\"");
+		return at + *size + (at[*size] == '"');
+	}
+	*word = at;
+	*size = strcspn(at, ",;= \t\"");
+	return at + *size;
+}
+
+static int parse_quality(const char *word, size_t size)
+{
+	if (size == 0 || (word[0] != '0' && word[0] != '1'))
+		return 0;
+	int quality = (word[0] - '0') * 1000, unit = 100;
+	for (size_t i = 2; i < size && i < 5 && word[1] == '.'; i++, unit /= 10)
+		if (word[i] >= '0' && word[i] <= '9')
+			quality += (word[i] - '0') * unit;
+	return quality > 1000 ? 1000 : quality;
+}
+
+static void wish_for(struct wish *wish, int exactness, int quality)
+{
+	if (exactness < wish->exactness || (exactness == wish->exactness && quality <= wish->quality))
+		return;
+	*wish = (struct wish){exactness, quality};
+}
+
+/* The type, then its parameters; returns where the next range begins. */
+static const char *take_range(const char *at, struct wish *wishes)
+{
+	const char *type, *name, *value, *version = "";
+	size_t type_size, name_size, value_size, version_size = 0;
+	int quality = 1000;
+	at = take_word(skip_blanks(at), &type, &type_size);
+	for (at = skip_blanks(at); *at == ';'; at = skip_blanks(at)) {
+		at = skip_blanks(take_word(skip_blanks(at + 1), &name, &name_size));
+		if (*at != '=')
+			continue;
+		at = take_word(skip_blanks(at + 1), &value, &value_size);
+		if (same(name, name_size, "q")) {
+			quality = parse_quality(value, value_size);
+		} else if (same(name, name_size, "version")) {
+			version = value;
+			version_size = value_size;
+		}
+	}
+	bool any = version_size == 0;
+	if (same(type, type_size, "application/openmetrics-text") &&
+	    (any || same(version, version_size, "1.0.0")))
+		wish_for(&wishes[FORMAT_OPENMETRICS], 3, quality);
+	else if (same(type, type_size, "text/plain") && (any || same(version, version_size, "0.0.4")))
+		wish_for(&wishes[FORMAT_TEXT], 3, quality);
+	else if (same(type, type_size, "application/*"))
+		wish_for(&wishes[FORMAT_OPENMETRICS], 2, quality);
+	else if (same(type, type_size, "text/*"))
+		wish_for(&wishes[FORMAT_TEXT], 2, quality);
+	else if (same(type, type_size, "*/*"))
+		for (int i = 0; i < FORMAT_COUNT; i++)
+			wish_for(&wishes[i], 1, quality);
+	at += strcspn(at, ",");
+	return *at == ',' ? at + 1 : at;
+}
+
+enum format accept_format(const char *accept)
+{
+	struct wish wishes[FORMAT_COUNT] = {{0, 0}, {0, 0}};
+	while (accept != NULL && *accept != '\0')
+		accept = take_range(accept, wishes);
+	const struct wish *text = &wishes[FORMAT_TEXT], *other = &wishes[FORMAT_OPENMETRICS];
+	bool better = other->quality > text->quality ||
+		      (other->quality == text->quality && other->exactness > text->exactness);
+	return better && other->quality > 0 ? FORMAT_OPENMETRICS : FORMAT_TEXT;
+}
+
+const char *format_content_type(enum format format)
+{
+	return format == FORMAT_OPENMETRICS ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+					    : "text/plain; version=0.0.4; charset=utf-8";
+}

@@ -1,0 +1,405 @@
+/* The families that no check reports: the seed's eight, the daemon's own, and those about components. */
+#include "prometheus.h"
+
+#include <string.h>
+
+/* name{label="value"} without the value that follows. */
+static void put_labelled(struct text *out, const char *name, const char *label, const char *value)
+{
+	text_put(out, name);
+	text_put(out, "{");
+	text_put(out, label);
+	text_put(out, "=\"");
+	text_escaped(out, value);
+	text_put(out, "\"} ");
+}
+
+static void put_plain(struct text *out, const char *name, struct skymon *sm, double value)
+{
+	text_put(out, name);
+	text_put(out, " ");
+	text_number(out, sm, value);
+	text_put(out, "\n");
+}
+
+static void put_label(struct text *out, const char *before, const char *value)
+{
+	text_put(out, before);
+	text_escaped(out, value);
+	text_put(out, "\"");
+}
+
+/* ---- The seed's ---- */
+
+static void print_source(struct text *out, const char *name, const struct live *live)
+{
+	const char *key = name + strlen("sky_genesis_");
+	size_t size = strlen(key), suffix = strlen("_total");
+	if (size > suffix && strcmp(key + size - suffix, "_total") == 0)
+		size -= suffix;
+	for (size_t i = 0; i < live->self->source_count; i++) {
+		const struct skymon_source *source = &live->self->sources[i];
+		if (!source->present || strlen(source->key) != size || strncmp(source->key, key, size) != 0)
+			continue;
+		put_labelled(out, name, "service", live->self->service);
+		text_number(out, live->sm, source->value);
+		text_put(out, "\n");
+	}
+}
+
+/* ---- The daemon's ---- */
+
+static void print_cpu(struct text *out, const char *name, const struct live *live)
+{
+	put_plain(out, name, live->sm, live->self->cpu_seconds);
+}
+
+static void print_resident(struct text *out, const char *name, const struct live *live)
+{
+	put_plain(out, name, live->sm, (double)live->self->resident_bytes);
+}
+
+static void print_build(struct text *out, const char *name, const struct live *live)
+{
+	text_put(out, name);
+	put_label(out, "{compiler=\"", live->self->compiler);
+	put_label(out, ",version=\"", live->self->version);
+	text_put(out, "} 1\n");
+}
+
+static void print_reload_ok(struct text *out, const char *name, const struct live *live)
+{
+	put_plain(out, name, live->sm, live->self->reload_ok);
+}
+
+static void print_reload_time(struct text *out, const char *name, const struct live *live)
+{
+	if (live->self->reload_time_ms == 0)
+		return;
+	text_put(out, name);
+	text_put(out, " ");
+	text_seconds_of_ms(out, live->self->reload_time_ms);
+	text_put(out, "\n");
+}
+
+static void print_requests(struct text *out, const char *name, const struct live *live)
+{
+	for (size_t i = 0; i < live->self->http_count_count; i++) {
+		const struct skymon_http_count *row = live->self->http_counts[i];
+		text_put(out, name);
+		text_put(out, "{code=\"");
+		text_unsigned(out, row->code > 0 ? (uint64_t)row->code : 0);
+		put_label(out, "\",method=\"", row->method);
+		put_label(out, ",route=\"", row->route);
+		text_put(out, "} ");
+		text_unsigned(out, row->requests);
+		text_put(out, "\n");
+	}
+}
+
+static void put_bucket(struct text *out, const char *name, const char *route, const char *le, uint64_t count)
+{
+	text_put(out, name);
+	put_label(out, "_bucket{route=\"", route);
+	text_put(out, ",le=\"");
+	text_put(out, le);
+	text_put(out, "\"} ");
+	text_unsigned(out, count);
+	text_put(out, "\n");
+}
+
+static void put_histogram(struct text *out, const char *name, const struct live *live,
+			  const struct skymon_http_time *row)
+{
+	/* As OpenMetrics wants a float written; the same in both formats, or they would be two series. */
+	static const char *const les[SKYMON_BUCKETS] = {"0.0001", "0.00025", "0.0005", "0.001",
+							"0.0025", "0.005",   "0.01",   "0.025",
+							"0.1",    "0.5",     "1.0",    "5.0"};
+	uint64_t count = 0;
+	for (size_t i = 0; i < SKYMON_BUCKETS; i++) {
+		count += row->buckets[i];
+		put_bucket(out, name, row->route, les[i], count);
+	}
+	put_bucket(out, name, row->route, "+Inf", row->count);
+	text_put(out, name);
+	put_label(out, "_sum{route=\"", row->route);
+	text_put(out, "} ");
+	text_number(out, live->sm, row->sum_seconds);
+	text_put(out, "\n");
+	text_put(out, name);
+	put_label(out, "_count{route=\"", row->route);
+	text_put(out, "} ");
+	text_unsigned(out, row->count);
+	text_put(out, "\n");
+}
+
+static void print_durations(struct text *out, const char *name, const struct live *live)
+{
+	for (size_t i = 0; i < live->self->http_time_count; i++)
+		put_histogram(out, name, live, live->self->http_times[i]);
+}
+
+static void print_dropped(struct text *out, const char *name, const struct live *live)
+{
+	put_plain(out, name, live->sm, (double)live->dropped_total);
+}
+
+static void print_plugin_info(struct text *out, const char *name, const struct live *live)
+{
+	for (size_t i = 0; i < live->self->plugin_count; i++) {
+		const struct skymon_plugin_state *plugin = live->self->plugins[i];
+		text_put(out, name);
+		text_put(out, "{abi=\"");
+		text_unsigned(out, plugin->abi_major);
+		text_put(out, ".");
+		text_unsigned(out, plugin->abi_minor);
+		put_label(out, "\",isolation=\"", plugin->isolation);
+		put_label(out, ",plugin=\"", plugin->name);
+		put_label(out, ",version=\"", plugin->version);
+		text_put(out, "} 1\n");
+	}
+}
+
+static void print_plugin_restarts(struct text *out, const char *name, const struct live *live)
+{
+	for (size_t i = 0; i < live->self->plugin_count; i++) {
+		put_labelled(out, name, "plugin", live->self->plugins[i]->name);
+		text_unsigned(out, live->self->plugins[i]->restarts_total);
+		text_put(out, "\n");
+	}
+}
+
+static void print_plugin_up(struct text *out, const char *name, const struct live *live)
+{
+	for (size_t i = 0; i < live->self->plugin_count; i++) {
+		put_labelled(out, name, "plugin", live->self->plugins[i]->name);
+		text_put(out, live->self->plugins[i]->up ? "1\n" : "0\n");
+	}
+}
+
+static void print_lag(struct text *out, const char *name, const struct live *live)
+{
+	put_plain(out, name, live->sm, live->self->loop_lag_seconds);
+}
+
+static void print_scrape(struct text *out, const char *name, const struct live *live)
+{
+	if (live->scrape_seconds >= 0)
+		put_plain(out, name, live->sm, live->scrape_seconds);
+}
+
+static bool is_up(int status)
+{
+	return status == SKYMON_HEALTHY || status == SKYMON_DEGRADED;
+}
+
+static void print_up(struct text *out, const char *name, const struct live *live)
+{
+	put_plain(out, name, live->sm, is_up(live->status));
+}
+
+/* ---- About components ---- */
+
+/* The newest result that came from a run; NULL: none of those that are known. */
+static const struct skymon_result *newest_run(const struct skymon_component *component)
+{
+	const struct skymon_result *both[] = {component->latest, component->shown};
+	for (size_t i = 0; i < 2; i++)
+		if (both[i] != NULL && both[i]->duration_us >= 0)
+			return both[i];
+	return NULL;
+}
+
+static void print_check_duration(struct text *out, const char *name, const struct skymon_component *component)
+{
+	if (component->latest == NULL || component->latest->duration_us < 0)
+		return;
+	put_labelled(out, name, "component", component->name);
+	text_seconds_of_us(out, component->latest->duration_us);
+	text_put(out, "\n");
+}
+
+static void put_count(struct text *out, const char *name, const struct skymon_component *component,
+		      uint64_t count)
+{
+	if (!component->configured)
+		return;
+	put_labelled(out, name, "component", component->name);
+	text_unsigned(out, count);
+	text_put(out, "\n");
+}
+
+static void print_check_failures(struct text *out, const char *name, const struct skymon_component *component)
+{
+	put_count(out, name, component, component->failures_total);
+}
+
+static void print_checks(struct text *out, const char *name, const struct skymon_component *component)
+{
+	put_count(out, name, component, component->checks_total);
+}
+
+static void print_configured(struct text *out, const char *name, const struct skymon_component *component)
+{
+	put_labelled(out, name, "component", component->name);
+	text_put(out, component->configured ? "1\n" : "0\n");
+}
+
+static void put_time(struct text *out, const char *name, const struct skymon_component *component, int64_t ms)
+{
+	if (!component->configured || ms <= 0)
+		return;
+	put_labelled(out, name, "component", component->name);
+	text_seconds_of_ms(out, ms);
+	text_put(out, "\n");
+}
+
+static void print_last_change(struct text *out, const char *name, const struct skymon_component *component)
+{
+	put_time(out, name, component, component->since_ms);
+}
+
+static void print_last_check(struct text *out, const char *name, const struct skymon_component *component)
+{
+	const struct skymon_result *run = newest_run(component);
+	put_time(out, name, component, run != NULL ? run->time_ms : 0);
+}
+
+static void print_status(struct text *out, const char *name, const struct skymon_component *component)
+{
+	static const struct {
+		int status;
+		const char *rest;
+	} rows[] = {{SKYMON_HEALTHY, "\",status=\"healthy\"} "},
+		    {SKYMON_DEGRADED, "\",status=\"degraded\"} "},
+		    {SKYMON_UNHEALTHY, "\",status=\"unhealthy\"} "},
+		    {SKYMON_UNKNOWN, "\",status=\"unknown\"} "}};
+	for (size_t i = 0; component->configured && i < sizeof(rows) / sizeof(*rows); i++) {
+		text_put(out, name);
+		text_put(out, "{component=\"");
+		text_escaped(out, component->name);
+		text_put(out, rows[i].rest);
+		text_put(out, component->status == rows[i].status ? "1\n" : "0\n");
+	}
+}
+
+static void print_component_up(struct text *out, const char *name, const struct skymon_component *component)
+{
+	put_count(out, name, component, is_up(component->status));
+}
+
+/* ---- The table ---- */
+
+#define SOURCE_NOTE " Of skymond itself unless service.metrics names another source."
+#define GAUGE SKYMON_GAUGE
+#define COUNTER SKYMON_COUNTER
+
+const struct own own_families[] = {
+	{"sky_genesis_active_connections", GAUGE, "Open HTTP connections, now." SOURCE_NOTE, print_source,
+	 NULL, false},
+	{"sky_genesis_total_requests_total", COUNTER,
+	 "HTTP requests answered since the start; by route and code: skymon_http_requests_total." SOURCE_NOTE,
+	 print_source, NULL, false},
+	{"sky_genesis_error_rate_percent", GAUGE,
+	 "Share of requests of the last 60 s that were answered with a 5xx that was not meant (a 503 that "
+	 "reports a status is "
+	 "meant), in percent; 0 without requests. Better: rate() of skymon_http_requests_total." SOURCE_NOTE,
+	 print_source, NULL, false},
+	{"sky_genesis_average_response_time_ms", GAUGE,
+	 "Mean time to answer a request of the last 60 s, in milliseconds; 0 without requests. Better: "
+	 "skymon_http_request_duration_seconds." SOURCE_NOTE,
+	 print_source, NULL, false},
+	{"sky_genesis_memory_usage_mb", GAUGE,
+	 "Resident memory, in MB of 10^6 bytes. Better: process_resident_memory_bytes." SOURCE_NOTE,
+	 print_source, NULL, false},
+	{"sky_genesis_cpu_usage_percent", GAUGE,
+	 "CPU time used in the last 60 s, in percent of one core. Better: rate() of "
+	 "process_cpu_seconds_total." SOURCE_NOTE,
+	 print_source, NULL, false},
+	{"sky_genesis_database_connections", GAUGE,
+	 "Connections to the database, now, from the component that service.metrics names. Better: "
+	 "skymon_db_connections.",
+	 print_source, NULL, false},
+	{"sky_genesis_cache_hit_rate_percent", GAUGE,
+	 "Share of cache lookups that were hits, in percent, from the component that service.metrics names. "
+	 "Better: "
+	 "rate() of skymon_cache_hits_total / skymon_cache_requests_total.",
+	 print_source, NULL, false},
+
+	{"process_cpu_seconds_total", COUNTER, "CPU time of the daemon, user and system, in seconds",
+	 print_cpu, NULL, true},
+	{"process_resident_memory_bytes", GAUGE, "Resident memory of the daemon, in bytes", print_resident,
+	 NULL, true},
+	{"skymon_build_info", GAUGE, "Always 1; the labels say what was built", print_build, NULL, false},
+	{"skymon_component_check_duration_seconds", GAUGE, "How long the newest run of the check took", NULL,
+	 print_check_duration, false},
+	{"skymon_component_check_failures_total", COUNTER,
+	 "Runs of the check that ended unhealthy or unknown", NULL, print_check_failures, false},
+	{"skymon_component_checks_total", COUNTER, "Runs of the check", NULL, print_checks, false},
+	{"skymon_component_configured", GAUGE, "1 when the component has the address that its check needs",
+	 NULL, print_configured, false},
+	{"skymon_component_last_change_timestamp_seconds", GAUGE,
+	 "When the present status began, as Unix time", NULL, print_last_change, false},
+	{"skymon_component_last_check_timestamp_seconds", GAUGE,
+	 "When the newest run of the check ended, as Unix time", NULL, print_last_check, false},
+	{"skymon_component_status", GAUGE, "1 for the status that the component has, 0 for the others", NULL,
+	 print_status, false},
+	{"skymon_component_up", GAUGE, "1 when the component is healthy or degraded", NULL,
+	 print_component_up, false},
+	{"skymon_config_last_reload_success_timestamp_seconds", GAUGE,
+	 "When the configuration was last taken over, as Unix time", print_reload_time, NULL, false},
+	{"skymon_config_last_reload_successful", GAUGE, "1 when the newest reload of the configuration took",
+	 print_reload_ok, NULL, false},
+	{"skymon_http_request_duration_seconds", TYPE_HISTOGRAM, "Time to answer a request, by route",
+	 print_durations, NULL, false},
+	{"skymon_http_requests_total", COUNTER, "Requests answered, by code, method and route",
+	 print_requests, NULL, false},
+	{"skymon_metrics_dropped_total", COUNTER,
+	 "Metric families of check results that were left out, because their name or type was taken",
+	 print_dropped, NULL, false},
+	{"skymon_plugin_info", GAUGE, "Always 1; the labels say which plugin is loaded, and how",
+	 print_plugin_info, NULL, false},
+	{"skymon_plugin_restarts_total", COUNTER, "Restarts of the plugin's worker processes",
+	 print_plugin_restarts, NULL, false},
+	{"skymon_plugin_up", GAUGE, "1 when the plugin's worker process runs", print_plugin_up, NULL, false},
+	{"skymon_scheduler_lag_seconds", GAUGE, "How late the newest check was started", print_lag, NULL,
+	 false},
+	{"skymon_scrape_duration_seconds", GAUGE, "Time that the encoder took for the scrape before this one",
+	 print_scrape, NULL, false},
+	{"skymon_up", GAUGE, "1 when the whole is healthy or degraded", print_up, NULL, false},
+};
+const size_t own_count = sizeof(own_families) / sizeof(*own_families);
+
+const struct own *own_find(const char *name)
+{
+	for (size_t i = 0; i < own_count; i++)
+		if (strcmp(own_families[i].name, name) == 0)
+			return &own_families[i];
+	return NULL;
+}
+
+static bool claims(const struct own *own, const char *name)
+{
+	static const char *const counter[] = {"_total", "_created", "", NULL};
+	static const char *const histogram[] = {"_bucket", "_count", "_sum", "_created", "", NULL};
+	static const char *const gauge[] = {"", NULL};
+	size_t size = strlen(own->name);
+	if (own->type == SKYMON_COUNTER)
+		size -= strlen("_total");
+	if (strncmp(own->name, name, size) != 0)
+		return false;
+	const char *const *suffix = own->type == SKYMON_COUNTER   ? counter
+				    : own->type == TYPE_HISTOGRAM ? histogram
+								  : gauge;
+	while (*suffix != NULL && strcmp(*suffix, name + size) != 0)
+		suffix++;
+	return *suffix != NULL;
+}
+
+bool own_claims(const char *name)
+{
+	for (size_t i = 0; i < own_count; i++)
+		if (claims(&own_families[i], name))
+			return true;
+	return false;
+}
