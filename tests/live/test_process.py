@@ -1,0 +1,189 @@
+"""The check `process` against real servers: by port, pid file and unit; killed, restarted, without privilege."""
+import contextlib
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from harness import ROOT, end_process, free_port, need, wait_until
+
+
+def config(**options):
+    return {"components": {"web": {"plugin": "process", "interval": "1s", **options}}}
+
+
+def number(sm, series):
+    found = re.search(rf"^{re.escape(series)} (\S+)$", sm.metrics(), re.M)
+    return float(found.group(1)) if found else None
+
+
+def nginx_on(nginx, workers=2):
+    port = free_port()
+    return nginx(f"server {{ listen 127.0.0.1:{port}; location / {{ return 200 ok; }} keepalive_timeout 300; }}", port, workers)
+
+
+@contextlib.contextmanager
+def clients(port, count):
+    """Connections that nginx has accepted and keeps."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(100).startswith(b"HTTP/1.1 200")
+        yield
+
+
+def test_by_port(skymond, nginx):
+    """All of nginx is found by its port; active connections follow its clients."""
+    server = nginx_on(nginx)
+    sm = skymond(config(port=server.port))
+    found = sm.wait_component("web", status="healthy")
+    details = found["details"]
+    assert details["pid"] == server.process.pid
+    assert details["processes"] == 3 and details["name"] == "nginx"
+    assert "limited" not in details
+    assert 1e6 < details["memory_bytes"] < 1e9
+    with clients(server.port, 7):
+        wait_until(lambda: sm.component("web")["details"]["active_connections"] == 7, what="7 connections")
+        assert number(sm, 'skymon_process_connections{component="web",state="established"}') == 7
+    wait_until(lambda: sm.component("web")["details"]["active_connections"] == 0, what="no connection")
+
+
+def test_killed_and_restarted(skymond, nginx):
+    server = nginx_on(nginx)
+    sm = skymond(config(port=server.port))
+    old = sm.wait_component("web", status="healthy")["details"]["pid"]
+    os.killpg(server.process.pid, signal.SIGKILL)
+    server.process.wait()
+    found = sm.wait_component("web", status="unhealthy", reason="refused")
+    assert found["message"] == f"nothing listens on port {server.port}"
+    assert number(sm, 'skymon_process_threads{component="web"}') is None, "a dead process has no series"
+    command = server.process.args
+    server.launch(command)
+    server.wait_port(server.port)
+    new = sm.wait_component("web", status="healthy")["details"]["pid"]
+    assert new == server.process.pid != old
+    assert number(sm, 'skymon_process_restarts_total{component="web"}') == 1
+
+
+def test_by_pid_file(skymond, nginx):
+    server = nginx_on(nginx)
+    pid_file = server.folder.path / "pid"
+    sm = skymond({"components": {
+        "web": {"plugin": "process", "interval": "1s", "pid_file": str(pid_file)},
+        "master": {"plugin": "process", "interval": "1s", "pid_file": str(pid_file), "children": False}}})
+    assert sm.wait_component("web", status="healthy")["details"]["processes"] == 3
+    assert sm.wait_component("master", status="healthy")["details"]["processes"] == 1
+    with clients(server.port, 3):
+        wait_until(lambda: sm.component("web")["details"]["active_connections"] == 3, what="3 connections")
+        assert sm.component("web")["details"]["connections"] == 3
+    end_process(server.process)
+    found = sm.wait_component("web", status="unhealthy")
+    assert "is missing" in found["message"], "nginx removes its pid file"
+    pid_file.write_text(f"{server.process.pid}\n")
+    wait_until(lambda: "is not running" in sm.component("web")["message"], what="the stale pid file to be told")
+    pid_file.write_text("none\n")
+    sm.wait_component("web", status="unknown")
+
+
+def test_by_unit(skymond, nginx, tmp_path):
+    """A folder laid out like /sys/fs/cgroup stands for systemd."""
+    server = nginx_on(nginx)
+    group = tmp_path / "system.slice" / "web.service"
+    sm = skymond(config(unit="web", cgroup_root=str(tmp_path)))
+    assert "no control group" in sm.wait_component("web", status="unhealthy")["message"]
+    group.mkdir(parents=True)
+    children = pathlib.Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    (group / "cgroup.procs").write_text("\n".join([str(server.process.pid), *children]) + "\n")
+    assert sm.wait_component("web", status="healthy")["details"]["processes"] == 3
+    with clients(server.port, 2):
+        wait_until(lambda: sm.component("web")["details"]["active_connections"] == 2, what="2 connections")
+    (group / "cgroup.procs").write_text("")
+    assert "has no process" in sm.wait_component("web", status="unhealthy")["message"]
+
+
+def test_cpu(skymond, tmp_path):
+    """A process that spins uses about one core, and its counter grows; a second one in the tree adds up."""
+    spin = subprocess.Popen([need("sh"), "-c", "while :; do :; done"], start_new_session=True)
+    try:
+        (tmp_path / "pid").write_text(str(spin.pid))
+        settings = config(pid_file=str(tmp_path / "pid"))
+        settings["service"] = {"name": "api", "metrics": {"cpu_usage_percent": "web", "memory_usage_mb": "web"}}
+        sm = skymond(settings)
+        sm.wait_component("web", status="healthy")
+        # At least a fifth of a core even on a busy machine, and never more than one.
+        wait_until(lambda: 20 < (number(sm, 'sky_genesis_cpu_usage_percent{service="api"}') or 0) < 115, what="CPU of a core")
+        before = number(sm, 'skymon_process_cpu_seconds_total{component="web"}')
+        wait_until(lambda: number(sm, 'skymon_process_cpu_seconds_total{component="web"}') > before, what="CPU time to grow")
+        resident = int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{spin.pid}/status").read_text()).group(1)) * 1024
+        told = number(sm, 'skymon_process_resident_memory_bytes{component="web"}')
+        assert abs(told - resident) < 0.5 * resident + 1e6
+    finally:
+        end_process(spin, signal.SIGKILL)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user's process")
+def test_without_privilege(nginx):
+    """As nobody: memory of a named process is there, open files and connections are absent, not 0, and the details say so."""
+    server = nginx_on(nginx)
+    pid_file = server.folder.path / "pid"
+    server.folder.path.chmod(0o755)
+    nobody = [need("setpriv"), "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+    tool = str(ROOT / "bin" / "skymon")
+    with clients(server.port, 4):
+        done = subprocess.run([*nobody, tool, "run", "process", f"pid_file={pid_file}"], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done
+        assert "cannot read open files of process" in done.stdout and "Permission denied" in done.stdout
+        assert "memory" in done.stdout
+        assert not re.search(r"^\s*\"?(open_files|active_connections)\b", done.stdout, re.M), done.stdout
+        done = subprocess.run([*nobody, tool, "run", "process", f"port={server.port}"], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done
+        assert "permission denied" in done.stdout.lower()
+        assert re.search(r"active_connections\W+4\b", done.stdout), "the connections of a port are anybody's to count"
+        assert "memory" not in done.stdout
+
+
+def test_exactly_one_target(skymond):
+    """Nothing to look at, or two things: the component says so, and its neighbours do not mind."""
+    sm = skymond({"components": {"none": {"plugin": "process"}, "two": {"plugin": "process", "port": 1, "unit": "x"},
+                                 "host": {"plugin": "host"}}})
+    assert sm.wait_component("none", status="unknown", reason="other")["message"].startswith("set one of pid_file, unit and port")
+    assert sm.wait_component("two", status="unknown", reason="other")["message"].startswith("set only one of")
+    sm.wait_component("host", status="healthy")
+
+
+def test_thresholds(skymond, nginx):
+    server = nginx_on(nginx)
+    sm = skymond(config(port=server.port, warn={"active_connections": 2}, crit={"active_connections": 5}))
+    sm.wait_component("web", status="healthy")
+    with clients(server.port, 3):
+        sm.wait_component("web", status="degraded", reason="threshold_warn")
+        with clients(server.port, 3):
+            sm.wait_component("web", status="unhealthy", reason="threshold_crit")
+    sm.wait_component("web", status="healthy")
+
+
+def test_promtool_finds_nothing(skymond, nginx):
+    server = nginx_on(nginx)
+    sm = skymond(config(port=server.port))
+    sm.wait_component("web", status="healthy")
+    done = subprocess.run([need("promtool"), "check", "metrics"], input=sm.metrics(), capture_output=True, text=True, timeout=30)
+    assert [line for line in done.stderr.splitlines() if "skymon_process" in line] == []
+    assert "error while linting" not in done.stderr
+
+
+def test_frozen_process_is_running(skymond, nginx):
+    """A stopped process (SIGSTOP) still is: whether it answers is another check's to say. This one never waits for it."""
+    server = nginx_on(nginx)
+    sm = skymond(config(port=server.port))
+    sm.wait_component("web", status="healthy")
+    server.pause()
+    checked = sm.component("web")["last_check"]
+    wait_until(lambda: sm.component("web")["last_check"] > checked, what="another check")
+    assert sm.component("web")["status"] == "healthy"
+    server.resume()
+    assert sm.component("web")["response_time_ms"] < 1000
