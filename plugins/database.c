@@ -36,6 +36,8 @@ static const struct skymon_number numbers[] = {
 	{"longest_transaction", "s", "age of the oldest open transaction"},
 	{"replication_lag", "s",
 	 "on a standby: how old its data is; on a primary: the slowest standby's delay"},
+	{"replication_lag_bytes", "bytes",
+	 "on a standby: WAL not yet replayed; on a primary: by its slowest standby"},
 	{"cache_hit_rate", "ratio",
 	 "blocks found in the buffer cache since the last check (the first: in all)"},
 	{"query_value", "", "first column of the first row of `query`, if that is a number"},

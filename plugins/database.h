@@ -5,6 +5,7 @@
 #define DATABASE_H
 
 #include <skymon/plugin.h>
+#include <time.h>
 
 struct database;
 
@@ -32,7 +33,7 @@ struct database_answer {
 	bool has_value;
 	double value;
 	int64_t rows;
-	int64_t ms;
+	double seconds;
 };
 
 /* Reports the answer as numbers. A query's data is the user's: it goes to thresholds, not into details or
@@ -42,9 +43,18 @@ static inline void database_report(struct skymon *sm, const struct database_answ
 	if (answer->has_value)
 		skymon_number(sm, "query_value", answer->value);
 	skymon_number(sm, "query_rows", (double)answer->rows);
-	skymon_number(sm, "query_time", (double)answer->ms / 1000);
+	skymon_number(sm, "query_time", answer->seconds);
 	skymon_gauge(sm, "skymon_db_query_duration_seconds", "Time that the configured query took",
-		     (double)answer->ms / 1000);
+		     answer->seconds);
+}
+
+/* Of a clock that only goes forward: s. */
+static inline double database_clock(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
 /* Sleeps and waits end this much before the deadline, so that the check's own sentence arrives in time: ms.

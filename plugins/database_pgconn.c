@@ -79,17 +79,22 @@ static const char *judge_parsed(const struct pg *pg)
 static void name_place(struct pg *pg)
 {
 	const char *host = given(pg, "host"), *port = given(pg, "port"), *db = given(pg, "dbname");
-	bool bare = host != NULL && strchr(host, ':') != NULL && strchr(host, ',') == NULL;
+	const char *slash = db != NULL ? "/" : "";
 
 	if (host == NULL)
 		host = given(pg, "hostaddr");
+	if (db == NULL)
+		db = "";
+	if (port == NULL)
+		port = "5432";
 	if (host == NULL)
-		snprintf(pg->place, sizeof(pg->place), "the local socket%s%.80s",
-			 db != NULL ? ", database " : "", db != NULL ? db : "");
+		snprintf(pg->place, sizeof(pg->place), "local socket:%.20s%s%.80s", port, slash, db);
+	else if (strchr(host, ',') != NULL)
+		snprintf(pg->place, sizeof(pg->place), "%.150s%s%.80s", host, slash, db);
 	else
-		snprintf(pg->place, sizeof(pg->place), "%s%.150s%s:%.20s%s%.80s", bare ? "[" : "", host,
-			 bare ? "]" : "", port != NULL ? port : "5432", db != NULL ? "/" : "",
-			 db != NULL ? db : "");
+		snprintf(pg->place, sizeof(pg->place),
+			 strchr(host, ':') != NULL ? "[%.150s]:%.20s%s%.80s" : "%.150s:%.20s%s%.80s", host,
+			 port, slash, db);
 }
 
 struct pg *pg_new(struct skymon *sm, const struct database *db)

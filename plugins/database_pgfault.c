@@ -144,6 +144,7 @@ static const struct meaning {
 	{"unexpected", SKYMON_PROTOCOL, false, "the server's answer is no PostgreSQL protocol"},
 	{"no password supplied", SKYMON_AUTH_FAILED, false,
 	 "the server asks for a password, and none is configured"},
+	{"GSSAPI", SKYMON_AUTH_FAILED, false, "the server asks for a Kerberos login, and there is none"},
 	{"SCRAM", SKYMON_AUTH_FAILED, false, NULL},
 	{"uthentication", SKYMON_AUTH_FAILED, false, NULL},
 	{"channel binding", SKYMON_AUTH_FAILED, false, NULL},

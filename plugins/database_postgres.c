@@ -10,36 +10,34 @@
 
 /* A row of somebody else's session has a NULL backend_type when the role may not see it. This check's own
  * connection runs a statement just now, but waits between two checks: it counts as idle. A standby is as
- * fresh as its primary when it streams and has replayed all; without a receiver only the age of the last
- * replayed transaction is known. */
-#define STATISTICS                                                                                           \
-	"WITH a AS (SELECT CASE WHEN pid = pg_catalog.pg_backend_pid() THEN 'idle' ELSE state END AS state," \
-	" pid = pg_catalog.pg_backend_pid() AS own, xact_start, backend_type IS NULL AS hidden"              \
-	" FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend'"                            \
-	" OR backend_type IS NULL AND datid IS NOT NULL AND usesysid IS NOT NULL),"                          \
-	" c AS (SELECT count(*) AS total, count(*) FILTER (WHERE hidden) AS hidden,"                         \
-	" count(*) FILTER (WHERE state = 'active') AS active, count(*) FILTER (WHERE state = 'idle') AS "    \
-	"idle,"                                                                                              \
-	" count(*) FILTER (WHERE state = 'idle in transaction') AS open,"                                    \
-	" count(*) FILTER (WHERE state = 'idle in transaction (aborted)') AS aborted,"                       \
-	" coalesce(max(extract(epoch FROM pg_catalog.clock_timestamp() - xact_start)) FILTER (WHERE NOT "    \
-	"own), 0) AS longest"                                                                                \
-	" FROM a),"                                                                                          \
-	" r AS (SELECT count(*) AS standbys, count(*) FILTER (WHERE state IS NULL) AS hidden,"               \
-	" max(extract(epoch FROM coalesce(replay_lag, CASE WHEN replay_lsn >= sent_lsn THEN interval '0' "   \
-	"END))) AS lag"                                                                                      \
-	" FROM pg_catalog.pg_stat_replication),"                                                             \
-	" w AS (SELECT count(*) > 0 AS receiving FROM pg_catalog.pg_stat_wal_receiver)"                      \
-	" SELECT pg_catalog.current_setting('server_version'), "                                             \
-	"pg_catalog.current_setting('max_connections'),"                                                     \
-	" c.total, c.hidden, c.active, c.idle, c.open, c.aborted, c.longest, "                               \
-	"pg_catalog.pg_is_in_recovery(), w.receiving,"                                                       \
-	" CASE WHEN w.receiving AND pg_catalog.pg_last_wal_receive_lsn() = "                                 \
-	"pg_catalog.pg_last_wal_replay_lsn() THEN 0"                                                         \
-	" ELSE extract(epoch FROM pg_catalog.clock_timestamp() - "                                           \
-	"pg_catalog.pg_last_xact_replay_timestamp()) END,"                                                   \
-	" r.standbys, r.hidden, r.lag, d.blks_hit, d.blks_read"                                              \
-	" FROM c, r, w LEFT JOIN pg_catalog.pg_stat_database d ON d.datname = pg_catalog.current_database()"
+ * fresh as its primary when it streams and has replayed all; else only the age of the last transaction that
+ * it replayed is known. A primary knows a standby's delay as it was last confirmed, so that it stands still
+ * while replay is paused: the bytes do not. */
+/* clang-format off */
+static const char statistics_sql[] =
+	"WITH a AS (SELECT pid = pg_backend_pid() AS own, backend_type IS NULL AS hidden, xact_start,"
+	" CASE WHEN pid = pg_backend_pid() THEN 'idle' ELSE state END AS state FROM pg_stat_activity"
+	" WHERE backend_type = 'client backend' OR backend_type IS NULL AND datid IS NOT NULL AND usesysid IS NOT NULL),"
+	" c AS (SELECT count(*) AS total, count(*) FILTER (WHERE hidden) AS hidden,"
+	" count(*) FILTER (WHERE state = 'active') AS active, count(*) FILTER (WHERE state = 'idle') AS idle,"
+	" count(*) FILTER (WHERE state = 'idle in transaction') AS open,"
+	" count(*) FILTER (WHERE state = 'idle in transaction (aborted)') AS aborted,"
+	" coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)) FILTER (WHERE NOT own), 0) AS longest FROM a),"
+	" w AS (SELECT count(*) > 0 AS receiving, pg_is_in_recovery() AS standby, pg_last_wal_receive_lsn() AS received,"
+	" pg_last_wal_replay_lsn() AS replayed FROM pg_stat_wal_receiver),"
+	" l AS (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END AS here),"
+	" r AS (SELECT count(*) AS standbys, count(*) FILTER (WHERE state IS NULL) AS hidden,"
+	" max(extract(epoch FROM coalesce(replay_lag, CASE WHEN replay_lsn >= sent_lsn THEN interval '0' END))) AS seconds,"
+	" max(pg_wal_lsn_diff(l.here, replay_lsn)) AS bytes FROM pg_stat_replication, l)"
+	" SELECT current_setting('server_version'), current_setting('max_connections'),"
+	" c.total, c.hidden, c.active, c.idle, c.open, c.aborted, c.longest, w.standby, w.receiving, r.standbys,"
+	" CASE WHEN w.standby THEN 0 ELSE r.hidden END,"
+	" CASE WHEN NOT w.standby THEN r.seconds WHEN w.receiving AND w.received = w.replayed THEN 0"
+	" ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END,"
+	" CASE WHEN w.standby THEN pg_wal_lsn_diff(w.received, w.replayed) ELSE r.bytes END,"
+	" d.blks_hit, d.blks_read"
+	" FROM c, r, w LEFT JOIN pg_stat_database d ON d.datname = current_database()";
+/* clang-format on */
 
 enum column {
 	VERSION,
@@ -53,10 +51,10 @@ enum column {
 	LONGEST,
 	IN_RECOVERY,
 	RECEIVING,
-	STANDBY_LAG,
 	STANDBYS,
 	STANDBYS_HIDDEN,
-	PRIMARY_LAG,
+	LAG_SECONDS,
+	LAG_BYTES,
 	BLOCKS_HIT,
 	BLOCKS_READ,
 	COLUMNS
@@ -182,6 +180,7 @@ static enum pg_outcome ask_query(struct skymon *sm, const struct database *db, s
 {
 	int64_t left = pg_left(sm, pg);
 	enum pg_outcome outcome;
+	double began;
 	char sql[80];
 
 	snprintf(sql, sizeof(sql), "SET LOCAL statement_timeout = %lld", (long long)(left - left / 10 + 1));
@@ -189,10 +188,10 @@ static enum pg_outcome ask_query(struct skymon *sm, const struct database *db, s
 	if (got->failed)
 		return outcome;
 	skymon_step(sm, "running the configured query");
-	left = skymon_ms_left(sm);
+	began = database_clock();
 	got->of_user = true;
 	outcome = ask(sm, pg, db->query, true, take_answer, got, "the configured query");
-	got->answer.ms = left - skymon_ms_left(sm);
+	got->answer.seconds = database_clock() - began;
 	return outcome;
 }
 
@@ -203,12 +202,12 @@ static enum pg_outcome ask_all(struct skymon *sm, const struct database *db, str
 {
 	bool query = db->query != NULL && db->query[0] != '\0';
 	int64_t left = pg_left(sm, pg);
-	char sql[sizeof(STATISTICS) + 160];
+	char sql[sizeof(statistics_sql) + 160];
 	enum pg_outcome outcome;
 
 	memset(got, 0, sizeof(*got));
-	snprintf(sql, sizeof(sql), "BEGIN READ ONLY; SET LOCAL statement_timeout = %lld; " STATISTICS "%s",
-		 (long long)(left - left / 10 + 1), query ? "" : "; COMMIT");
+	snprintf(sql, sizeof(sql), "BEGIN READ ONLY; SET LOCAL statement_timeout = %lld; %s%s",
+		 (long long)(left - left / 10 + 1), statistics_sql, query ? "" : "; COMMIT");
 	skymon_step(sm, "asking PostgreSQL for its statistics");
 	outcome = ask(sm, pg, sql, false, take_statistics, got, "the statistics query");
 	got->statistics.tls = PQsslInUse(pg->conn) == 1;
@@ -280,12 +279,27 @@ static void report_connections(struct skymon *sm, const struct statistics *stats
 	report_states(sm, stats);
 }
 
-static void report_lag(struct skymon *sm, double seconds)
+static void report_lag(struct skymon *sm, const struct statistics *stats)
 {
-	skymon_number(sm, "replication_lag", seconds);
-	skymon_detail_number(sm, "replication_lag_seconds", seconds);
-	skymon_gauge(sm, "skymon_db_replication_lag_seconds",
-		     "On a standby: age of its data; on a primary: delay of its slowest standby", seconds);
+	double seconds = stats->of[LAG_SECONDS] > 0 ? stats->of[LAG_SECONDS] : 0,
+	       bytes = stats->of[LAG_BYTES];
+
+	if (stats->has[LAG_SECONDS]) {
+		skymon_number(sm, "replication_lag", seconds);
+		skymon_detail_number(sm, "replication_lag_seconds", seconds);
+		skymon_gauge(sm, "skymon_db_replication_lag_seconds",
+			     "On a standby: age of its data; on a primary: delay of its slowest standby, as "
+			     "last confirmed",
+			     seconds);
+	}
+	if (stats->has[LAG_BYTES]) {
+		skymon_number(sm, "replication_lag_bytes", bytes);
+		skymon_detail_number(sm, "replication_lag_bytes", bytes);
+		skymon_gauge(sm, "skymon_db_replication_lag_bytes",
+			     "On a standby: WAL received and not replayed; on a primary: WAL that its "
+			     "slowest standby has not replayed",
+			     bytes);
+	}
 }
 
 static void report_replication(struct skymon *sm, const struct statistics *stats)
@@ -294,21 +308,17 @@ static void report_replication(struct skymon *sm, const struct statistics *stats
 
 	skymon_detail(sm, "role", "%s", standby ? "standby" : "primary");
 	skymon_gauge(sm, "skymon_db_in_recovery", "1 on a standby, 0 on a primary", standby);
-	if (standby) {
+	if (standby)
 		skymon_detail_boolean(sm, "receiving", stats->of[RECEIVING] != 0);
-		if (stats->has[STANDBY_LAG])
-			report_lag(sm, stats->of[STANDBY_LAG] > 0 ? stats->of[STANDBY_LAG] : 0);
-		return;
-	}
 	skymon_detail_number(sm, "standbys", stats->of[STANDBYS]);
 	skymon_gauge(sm, "skymon_db_standbys",
 		     "Standbys and other receivers that are connected to this server", stats->of[STANDBYS]);
 	/* The role that may not see one standby does not know the slowest. */
-	if (stats->has[PRIMARY_LAG] && stats->of[STANDBYS_HIDDEN] == 0)
-		report_lag(sm, stats->of[PRIMARY_LAG]);
-	else if (stats->of[STANDBYS_HIDDEN] > 0)
+	if (stats->of[STANDBYS_HIDDEN] == 0)
+		report_lag(sm, stats);
+	else
 		skymon_detail(sm, "replication_hidden",
-			      "the role may not see its standbys: grant it pg_read_all_stats");
+			      "the role may not see the standbys: grant it pg_read_all_stats or pg_monitor");
 }
 
 static void report_cache(struct skymon *sm, struct pg *pg, const struct statistics *stats)
@@ -364,12 +374,15 @@ static enum skymon_status check(struct skymon *sm, struct database *db)
 	struct gathered got;
 
 	pg->margin = database_margin(sm);
-	do {
+	if (!pg_connect(sm, db, pg, &fault))
+		return fail(sm, pg, &fault);
+	/* A kept connection may be gone without a sign until it is used: that says nothing of the server. */
+	if (ask_all(sm, db, pg, &got) == PG_LOST && !pg->fresh) {
+		skymon_info(sm, "%s: the kept connection was lost, connecting anew", pg->place);
 		if (!pg_connect(sm, db, pg, &fault))
 			return fail(sm, pg, &fault);
-		/* A kept connection may be gone without a sign until it is used: that says nothing of the
-		 * server. */
-	} while (ask_all(sm, db, pg, &got) == PG_LOST && !pg->fresh);
+		ask_all(sm, db, pg, &got);
+	}
 	skymon_reason(sm, SKYMON_NONE); /* one of several names may have been unknown */
 	skymon_counter(sm, "skymon_db_connects_total", "Connections that this check has opened",
 		       (double)pg->connects);

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "database.h"
 
@@ -19,7 +18,7 @@ struct lite {
 	bool write;
 	/* of the newest quick_check that came to its end */
 	bool looked;
-	int64_t looked_at; /* ms, CLOCK_MONOTONIC */
+	double looked_at; /* s, database_clock */
 	dev_t device;
 	ino_t inode;
 	char damage[200]; /* empty: none */
@@ -33,14 +32,6 @@ struct visit {
 	int64_t margin;
 	bool late; /* the deadline was near, and SQLite was told to stop */
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* ---- Start ---- */
 
@@ -237,7 +228,7 @@ static int one_number(sqlite3 *db, const char *sql, int64_t *value)
 static enum skymon_status write_row(struct visit *visit, int64_t token)
 {
 	enum skymon_status status = open_file(visit, true);
-	struct timespec before, after;
+	double seconds;
 	char *sql;
 	int code;
 
@@ -251,16 +242,13 @@ static enum skymon_status write_row(struct visit *visit, int64_t token)
 	if (sql == NULL)
 		return explain(visit, SQLITE_NOMEM, "cannot write");
 	skymon_step(visit->sm, "writing a row");
-	clock_gettime(CLOCK_MONOTONIC, &before);
+	seconds = database_clock();
 	code = sqlite3_exec(visit->db, sql, NULL, NULL, NULL);
 	sqlite3_free(sql);
-	clock_gettime(CLOCK_MONOTONIC, &after);
+	seconds = database_clock() - seconds;
 	if (code != SQLITE_OK) {
 		status = explain(visit, code, "cannot write");
 	} else {
-		double seconds = (double)(after.tv_sec - before.tv_sec) +
-				 (double)(after.tv_nsec - before.tv_nsec) / 1e9;
-
 		skymon_number(visit->sm, "write_time", seconds);
 		skymon_detail_number(visit->sm, "write_seconds", seconds);
 		skymon_gauge(visit->sm, "skymon_db_write_duration_seconds", "Time to write one row durably",
@@ -324,7 +312,7 @@ static bool is_due(struct lite *lite, const struct database *db)
 	lite->inode = is.st_ino;
 	/* Damage that was found is looked at each time, so that a repair is seen at once. */
 	return !lite->looked || !same || lite->damage[0] != '\0' ||
-	       now_ms() - lite->looked_at >= db->quick_check_interval.ms;
+	       database_clock() - lite->looked_at >= (double)db->quick_check_interval.ms / 1000;
 }
 
 static enum skymon_status look_through(struct visit *visit, const struct database *db)
@@ -343,7 +331,7 @@ static enum skymon_status look_through(struct visit *visit, const struct databas
 		const char *text = (const char *)sqlite3_column_text(statement, 0);
 
 		lite->looked = true;
-		lite->looked_at = now_ms();
+		lite->looked_at = database_clock();
 		snprintf(lite->damage, sizeof(lite->damage), "%s",
 			 text == NULL              ? "no answer"
 			 : strcmp(text, "ok") == 0 ? ""
@@ -377,7 +365,7 @@ static enum skymon_status report_look(struct visit *visit, const struct database
 						   : lite->damage);
 	if (lite->looked)
 		skymon_detail_number(visit->sm, "quick_check_age_seconds",
-				     (double)(now_ms() - lite->looked_at) / 1000);
+				     database_clock() - lite->looked_at);
 	if (lite->looked && lite->damage[0] != '\0')
 		return say(visit, SKYMON_QUERY_ERROR, "quick_check found damage", lite->damage);
 	return SKYMON_HEALTHY;
@@ -388,7 +376,7 @@ static enum skymon_status report_look(struct visit *visit, const struct database
 static enum skymon_status run_query(struct visit *visit, const char *query)
 {
 	struct database_answer answer = {.rows = 0};
-	int64_t before = skymon_ms_left(visit->sm);
+	double began = database_clock();
 	sqlite3_stmt *statement = NULL;
 	const char *rest = NULL;
 	int code = sqlite3_prepare_v2(visit->db, query, -1, &statement, &rest);
@@ -414,7 +402,7 @@ static enum skymon_status run_query(struct visit *visit, const char *query)
 			break;
 	}
 	sqlite3_finalize(statement);
-	answer.ms = before - skymon_ms_left(visit->sm);
+	answer.seconds = database_clock() - began;
 	if (visit->late)
 		return say(visit, SKYMON_TIMEOUT, "the configured query",
 			   "was still running near the deadline");
