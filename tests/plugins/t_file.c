@@ -1,0 +1,43 @@
+/* Its status is what a file says: healthy, degraded, unhealthy or unknown, then a message; "crash" crashes,
+ * "hang" hangs. */
+#include <errno.h>
+#include <skymon/plugin.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct file {
+	const char *path;
+};
+
+static const struct skymon_option options[] = {
+	SKYMON_OPT(struct file, path, "", "the file", .flags = SKYMON_TARGET), {0}};
+
+static enum skymon_status check(struct skymon *sm, void *state)
+{
+	const struct file *told = state;
+	char word[32] = "", message[200] = "";
+	skymon_step(sm, "reading the file");
+	FILE *file = fopen(told->path, "re");
+	if (file == NULL)
+		return skymon_unknown(sm, "cannot read %s: %s", told->path, strerror(errno));
+	int got = fscanf(file, "%31s %199[^\n]", word, message);
+	fclose(file);
+	if (got < 2)
+		snprintf(message, sizeof(message), "the file says %s", word);
+	if (strcmp(word, "healthy") == 0)
+		return skymon_healthy(sm, "%s", message);
+	if (strcmp(word, "degraded") == 0)
+		return skymon_degraded(sm, "%s", message);
+	if (strcmp(word, "unhealthy") == 0)
+		return skymon_unhealthy(sm, "%s", message);
+	if (strcmp(word, "crash") == 0)
+		abort();
+	while (strcmp(word, "hang") == 0)
+		pause();
+	return skymon_unknown(sm, "%s", message);
+}
+
+SKYMON_PLUGIN(t_file, "1.0", "What a file says", .state_size = sizeof(struct file), .options = options,
+	      .check = check);

@@ -1,0 +1,7 @@
+/* A shared object, but no plugin. */
+int t_no_symbol(void);
+
+__attribute__((visibility("default"))) int t_no_symbol(void)
+{
+	return 1;
+}
