@@ -85,9 +85,11 @@ static void handle(struct skymon *sm, void *argument, struct skymon_request *rq)
 	free(ends);
 	clock_gettime(CLOCK_MONOTONIC, &ended);
 	state->scrape_seconds = seconds_between(&began, &ended);
-	/* Generation 0: two replies never have the same bytes, because the daemon's own numbers are read for
-	 * each. */
-	skymon_reply_parts(sm, rq, 200, format_content_type(format), layout->parts, count, 0, finish, reply);
+	/* Who asks while this is being compressed may have it too: only the daemon's own numbers are older by
+	 * that time. */
+	uint64_t generation = state->plan->generation * FORMAT_COUNT + format;
+	skymon_reply_parts(sm, rq, 200, format_content_type(format), layout->parts, count, generation, finish,
+			   reply);
 }
 
 static bool start(struct skymon *sm, void *argument)

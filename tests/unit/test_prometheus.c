@@ -19,6 +19,7 @@ struct skymon_request {
 	char *body;
 	size_t size, parts;
 	int answers, code;
+	uint64_t generation;
 	void (*done)(void *);
 	void *argument;
 };
@@ -54,7 +55,7 @@ static void host_reply_parts(struct skymon_request *rq, int code, const char *ty
 			     const struct skymon_part *parts, size_t count, uint64_t generation,
 			     void (*done)(void *), void *argument)
 {
-	CU_ASSERT_EQUAL(generation, 0);
+	rq->generation = generation;
 	rq->answers++;
 	rq->code = code;
 	rq->type = type;
@@ -519,11 +520,13 @@ static void replies_outlive_changes(void)
 	struct skymon_request early, again, later, last;
 	ask(&host, state, &early, NULL);
 	ask(&host, state, &again, openmetrics);
+	CU_ASSERT(early.generation != 0 && early.generation != again.generation);
 	set_family(&big, SKYMON_GAUGE, "x", "h", (const char *[]){"n=\"3\"|3"}, 1);
 	result.id = next_id++;
 	component.labels = "team=\"t\"";
 	host.snapshot.generation++;
 	ask(&host, state, &later, NULL);
+	CU_ASSERT(later.generation != early.generation && later.generation != again.generation);
 	CU_ASSERT_PTR_NOT_NULL(
 		strstr(early.body, "\nx{component=\"a\",n=\"1\"} 1\nx{component=\"a\",n=\"2\"} 2\n"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(later.body, "\nx{component=\"a\",team=\"t\",n=\"3\"} 3\n"));
