@@ -1,298 +1,16 @@
-/* database_pgconn: the connection to PostgreSQL: its parameters, opening, keeping and using it without ever
- * waiting past the deadline. libpq is told everything that it would else look up by itself: addresses
- * (getaddrinfo cannot be cut short), the password file, the certificates of a home folder. The connection
- * belongs to struct pg. */
+/* database_pgconn: the connection to PostgreSQL: opening, keeping and using it without ever waiting past the
+ * deadline. It belongs to struct pg. */
 #ifdef HAVE_LIBPQ
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #ifdef HAVE_OPENSSL
 #include <openssl/ssl.h>
 #endif
 
 #include "database_postgres.h"
-
-#define NO_FILE "/dev/null/none" /* cannot exist: keeps libpq from its default files */
-#define TARGETS_MAX 16
-#define PARAMS_MAX 64
-
-struct target {
-	char host[256], address[64], port[8];
-};
-struct targets {
-	struct target items[TARGETS_MAX];
-	size_t count;
-};
-struct params {
-	const char *names[PARAMS_MAX + 1], *values[PARAMS_MAX + 1];
-	size_t count;
-};
-
-static const char *given(const struct pg *pg, const char *name)
-{
-	for (const PQconninfoOption *at = pg->parsed; at->keyword != NULL; at++)
-		if (strcmp(at->keyword, name) == 0)
-			return at->val != NULL && at->val[0] != '\0' ? at->val : NULL;
-	return NULL;
-}
-
-/* ---- The URL ---- */
-
-/* A password with a raw @ or / moves the borders of the URL, and a piece of it would be taken for the host
- * and shown. */
-static const char *judge_url(const char *url)
-{
-	const char *at = strstr(url, "://"), *slash;
-	size_t authority;
-
-	if (at == NULL)
-		return "url must look like postgresql://user@host:port/database";
-	at += 3;
-	authority = strcspn(at, "/");
-	slash = at + authority;
-	for (size_t i = 0, seen = 0; i < authority; i++)
-		if (at[i] == '@' && ++seen > 1)
-			return "url has a second @ before the host: write @ in a user or password as %40";
-	if (memchr(slash, '@', strcspn(slash, "?")) != NULL)
-		return "url has an @ after the first /: write / in a user or password as %2F, @ in a "
-		       "database name as %40";
-	return NULL;
-}
-
-static const char *judge_parsed(const struct pg *pg)
-{
-	const char *port = given(pg, "port");
-
-	if (port != NULL && port[strspn(port, "0123456789,")] != '\0')
-		return "url has a port that is no number (write : and / in a password as %3A and %2F)";
-	if (given(pg, "service") != NULL)
-		return "url names a service: service files are not read, give host, port and database";
-	if (given(pg, "replication") != NULL)
-		return "url asks for a replication connection, which cannot be checked";
-	return NULL;
-}
-
-static void name_place(struct pg *pg)
-{
-	const char *host = given(pg, "host"), *port = given(pg, "port"), *db = given(pg, "dbname");
-	const char *slash = db != NULL ? "/" : "";
-
-	if (host == NULL)
-		host = given(pg, "hostaddr");
-	if (db == NULL)
-		db = "";
-	if (port == NULL)
-		port = "5432";
-	if (host == NULL)
-		snprintf(pg->place, sizeof(pg->place), "local socket:%.20s%s%.80s", port, slash, db);
-	else if (strchr(host, ',') != NULL)
-		snprintf(pg->place, sizeof(pg->place), "%.150s%s%.80s", host, slash, db);
-	else
-		snprintf(pg->place, sizeof(pg->place),
-			 strchr(host, ':') != NULL ? "[%.150s]:%.20s%s%.80s" : "%.150s:%.20s%s%.80s", host,
-			 port, slash, db);
-}
-
-struct pg *pg_new(struct skymon *sm, const struct database *db)
-{
-	const char *wrong = judge_url(db->url);
-	struct pg *pg = wrong == NULL ? calloc(1, sizeof(*pg)) : NULL;
-	char *error = NULL;
-
-	if (pg == NULL) {
-		skymon_unknown(sm, "%s", wrong != NULL ? wrong : "out of memory");
-		return NULL;
-	}
-	pg->parsed = PQconninfoParse(db->url, &error);
-	if (pg->parsed == NULL) {
-		/* libpq quotes the URL after its own words; only these are shown. */
-		int size = error != NULL ? (int)strcspn(error, "\":\n") : 0;
-
-		skymon_unknown(sm, "url is not understood%s%.*s%s", size > 0 ? " (" : "", size,
-			       error != NULL ? error : "", size > 0 ? ")" : "");
-		PQfreemem(error);
-		pg_free(pg);
-		return NULL;
-	}
-	wrong = judge_parsed(pg);
-	if (wrong != NULL) {
-		skymon_unknown(sm, "%s", wrong);
-		pg_free(pg);
-		return NULL;
-	}
-	pg->password = db->password.bytes != NULL && db->password.size > 0 ? db->password.bytes
-									   : given(pg, "password");
-	name_place(pg);
-	return pg;
-}
-
-void pg_free(struct pg *pg)
-{
-	if (pg == NULL)
-		return;
-	pg_drop(pg);
-	PQconninfoFree(pg->parsed);
-	free(pg);
-}
-
-/* ---- Parameters of one attempt ---- */
-
-static void put(struct params *params, const char *name, const char *value)
-{
-	if (value == NULL || value[0] == '\0' || params->count >= PARAMS_MAX)
-		return;
-	params->names[params->count] = name;
-	params->values[params->count++] = value;
-	params->names[params->count] = params->values[params->count] = NULL;
-}
-
-static void put_unless_given(struct params *params, const struct pg *pg, const char *name, const char *value)
-{
-	if (given(pg, name) == NULL)
-		put(params, name, value);
-}
-
-static const char *system_roots(void)
-{
-	static const char *const files[] = {"/etc/ssl/certs/ca-certificates.crt",
-					    "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
-					    "/etc/ssl/cert.pem"};
-
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
-		if (access(files[i], R_OK) == 0)
-			return files[i];
-	return files[0];
-}
-
-/* What the URL says stands; then the tls block; then libpq's `prefer`. Verification without a file of one's
- * own is against the system's. */
-static void put_tls(struct params *params, const struct pg *pg, const struct skymon_tls *tls)
-{
-	bool block = tls->ca_file != NULL || tls->cert_file != NULL || tls->server_name != NULL;
-	const char *mode = given(pg, "sslmode");
-
-	if (mode == NULL && tls->insecure)
-		put(params, "sslmode", mode = "require");
-	else if (mode == NULL && block)
-		put(params, "sslmode", mode = "verify-full");
-	if (mode != NULL && strncmp(mode, "verify", 6) == 0)
-		put_unless_given(params, pg, "sslrootcert",
-				 tls->ca_file != NULL ? tls->ca_file : system_roots());
-	else
-		put_unless_given(params, pg, "sslrootcert", NO_FILE);
-	put_unless_given(params, pg, "sslcert", tls->cert_file != NULL ? tls->cert_file : NO_FILE);
-	put_unless_given(params, pg, "sslkey",
-			 tls->key_file != NULL    ? tls->key_file
-			 : tls->cert_file != NULL ? tls->cert_file
-						  : NO_FILE);
-	put_unless_given(params, pg, "sslcrl", NO_FILE);
-}
-
-static void put_given(struct params *params, const struct pg *pg)
-{
-	static const char *const ours[] = {
-		"host", "hostaddr", "port", "password", "connect_timeout", "target_session_attrs", NULL};
-
-	for (const PQconninfoOption *at = pg->parsed; at->keyword != NULL; at++) {
-		size_t i = 0;
-
-		while (ours[i] != NULL && strcmp(at->keyword, ours[i]) != 0)
-			i++;
-		if (ours[i] == NULL && strcmp(at->keyword, "client_encoding") != 0)
-			put(params, at->keyword, at->val);
-	}
-}
-
-static void put_all(struct params *params, const struct pg *pg, const struct database *db,
-		    const struct target *target, const char *attributes, const char *user_timeout)
-{
-	put_given(params, pg);
-	/* With hostaddr, host is only the name to verify. */
-	put(params, "host",
-	    target->address[0] != '\0' && db->tls.server_name != NULL ? db->tls.server_name : target->host);
-	put(params, "hostaddr", target->address);
-	put(params, "port", target->port[0] != '\0' ? target->port : "5432");
-	put(params, "password", pg->password);
-	put(params, "target_session_attrs", attributes);
-	put(params, "client_encoding", "UTF8");
-	put_unless_given(params, pg, "application_name", "skymon");
-	put_unless_given(params, pg, "passfile", NO_FILE);
-	put_unless_given(params, pg, "gssencmode", "disable");
-	/* A kept connection that a firewall forgot swallows what is sent: let the kernel notice in time to
-	 * connect anew. */
-	put_unless_given(params, pg, "tcp_user_timeout", user_timeout);
-	put_tls(params, pg, &db->tls);
-}
-
-/* ---- Where to connect ---- */
-
-/* The nth part of a list with commas, or the only part; empty when there is none. */
-static void part_of(const char *list, size_t nth, char *out, size_t size)
-{
-	size_t length;
-
-	out[0] = '\0';
-	if (list == NULL)
-		return;
-	if (strchr(list, ',') != NULL)
-		for (; nth > 0; nth--, list++) {
-			list += strcspn(list, ",");
-			if (*list == '\0')
-				return;
-		}
-	length = strcspn(list, ",");
-	if (length >= size)
-		length = size - 1;
-	memcpy(out, list, length);
-	out[length] = '\0';
-}
-
-static size_t parts_in(const char *list)
-{
-	size_t count = 1;
-
-	for (; list != NULL && *list != '\0'; list++)
-		count += *list == ',';
-	return count;
-}
-
-static void add_target(struct targets *targets, const struct target *target)
-{
-	if (targets->count < TARGETS_MAX)
-		targets->items[targets->count++] = *target;
-}
-
-/* All addresses of all hosts. false: no name could be resolved, and the resolver has said so. */
-static bool find_targets(struct skymon *sm, const struct pg *pg, struct targets *targets)
-{
-	const char *hosts = given(pg, "host"), *given_addresses = given(pg, "hostaddr");
-	size_t count = parts_in(hosts), more = parts_in(given_addresses);
-	struct target target;
-	char addresses[512];
-
-	for (size_t i = 0; i < (count > more ? count : more); i++) {
-		part_of(hosts, i, target.host, sizeof(target.host));
-		part_of(given_addresses, i, target.address, sizeof(target.address));
-		part_of(given(pg, "port"), i, target.port, sizeof(target.port));
-		if (target.address[0] != '\0' || target.host[0] == '\0' || target.host[0] == '/' ||
-		    target.host[0] == '@') {
-			add_target(targets, &target);
-			continue;
-		}
-		skymon_step(sm, "resolving the host name");
-		if (!skymon_resolve(sm, target.host, addresses, sizeof(addresses)))
-			continue;
-		for (size_t j = 0; j < parts_in(addresses); j++) {
-			part_of(addresses, j, target.address, sizeof(target.address));
-			add_target(targets, &target);
-		}
-	}
-	return targets->count > 0;
-}
 
 /* ---- Waiting ---- */
 
@@ -416,14 +134,14 @@ static bool open_conn(struct skymon *sm, PGconn *conn, int64_t floor, struct pg_
 }
 
 static bool try_target(struct skymon *sm, const struct database *db, struct pg *pg,
-		       const struct target *target, const char *attributes, int64_t share,
+		       const struct pg_target *target, const char *attributes, int64_t share,
 		       struct pg_fault *fault)
 {
-	struct params params = {.count = 0};
+	struct pg_params params = {.count = 0};
 	char user_timeout[24];
 
 	snprintf(user_timeout, sizeof(user_timeout), "%lld", (long long)(skymon_ms_left(sm) / 2 + 1));
-	put_all(&params, pg, db, target, attributes, user_timeout);
+	pg_params_fill(&params, pg, db, target, attributes, user_timeout);
 	skymon_step(sm, "connecting to PostgreSQL");
 	pg->conn = PQconnectStartParams(params.names, params.values, 0);
 	if (pg->conn == NULL) {
@@ -458,8 +176,8 @@ static bool still_there(PGconn *conn)
 
 bool pg_connect(struct skymon *sm, const struct database *db, struct pg *pg, struct pg_fault *fault)
 {
-	struct targets targets = {.count = 0};
-	const char *attributes = given(pg, "target_session_attrs");
+	struct pg_targets targets = {.count = 0};
+	const char *attributes = pg_given(pg, "target_session_attrs");
 	bool twice = false;
 
 	pg->fresh = false;
@@ -468,8 +186,10 @@ bool pg_connect(struct skymon *sm, const struct database *db, struct pg *pg, str
 	if (pg->conn != NULL)
 		skymon_info(sm, "%s: the kept connection was lost, connecting anew", pg->place);
 	pg_drop(pg);
+	if (!pg_files_are_there(&db->tls, fault))
+		return false;
 	fault->text[0] = '\0';
-	if (!find_targets(sm, pg, &targets)) {
+	if (!pg_find_targets(sm, pg, &targets)) {
 		fault->status = SKYMON_UNHEALTHY;
 		return false;
 	}

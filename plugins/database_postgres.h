@@ -1,5 +1,6 @@
 /* database_postgres: the parts of the PostgreSQL backend. database_postgres.c: what is asked and reported;
- * database_pgconn.c: the connection and its waits; database_pgfault.c: what libpq's and the server's
+ * database_pgconn.c: the connection and its waits; database_pgparams.c: what libpq is told;
+ * database_pgfault.c: what libpq's and the server's
  * sentences mean. */
 #ifndef DATABASE_POSTGRES_H
 #define DATABASE_POSTGRES_H
@@ -28,7 +29,7 @@ void pg_fault_set(struct pg_fault *fault, enum skymon_reason reason, const char 
 #ifdef HAVE_LIBPQ
 #include <libpq-fe.h>
 
-/* ---- The connection ---- */
+/* ---- The connection and its parameters ---- */
 
 struct pg {
 	PQconninfoOption *parsed;             /* the URL */
@@ -43,9 +44,32 @@ struct pg {
 	double blocks_hit, blocks_read;
 };
 
-/* Parses the URL. NULL with pg_unknown's sentence said. */
+/* Parses the URL. NULL: skymon_unknown has said why. */
 struct pg *pg_new(struct skymon *sm, const struct database *db);
 void pg_free(struct pg *pg);
+const char *pg_given(const struct pg *pg, const char *name); /* by the URL; NULL when not, or empty */
+
+#define PG_TARGETS_MAX 16
+#define PG_PARAMS_MAX 64
+
+struct pg_target {
+	char host[256], address[64], port[8]; /* address empty: a socket's folder, or libpq's default */
+};
+struct pg_targets {
+	struct pg_target items[PG_TARGETS_MAX];
+	size_t count;
+};
+struct pg_params { /* as PQconnectStartParams takes them; the texts are the others' */
+	const char *names[PG_PARAMS_MAX + 1], *values[PG_PARAMS_MAX + 1];
+	size_t count;
+};
+
+/* All addresses of all hosts. false: no name could be resolved, and the resolver has said so. */
+bool pg_find_targets(struct skymon *sm, const struct pg *pg, struct pg_targets *targets);
+/* attributes: target_session_attrs or NULL; user_timeout: ms as a text. */
+void pg_params_fill(struct pg_params *params, const struct pg *pg, const struct database *db,
+		    const struct pg_target *target, const char *attributes, const char *user_timeout);
+bool pg_files_are_there(const struct skymon_tls *tls, struct pg_fault *fault);
 
 /* Makes sure that there is a connection: the kept one, if the server has not ended it, else a new one. */
 bool pg_connect(struct skymon *sm, const struct database *db, struct pg *pg, struct pg_fault *fault);
