@@ -67,7 +67,7 @@ static void crosses_whole(void)
 	UNIT_TEXT(family->help, "Connections");
 	CU_ASSERT(family->type == SKYMON_GAUGE && family->series_count == 2);
 	size_t at = 0;
-	struct skymon_series series;
+	struct skymon_series series = {0};
 	CU_ASSERT_FATAL(skymon_series_next(family, &at, &series));
 	const char *labels = "db=\"a\\\"b\\\\c\\nd\",state=\"idle\"";
 	CU_ASSERT(series.labels_size == strlen(labels) && memcmp(series.labels, labels, strlen(labels)) == 0);
