@@ -192,6 +192,8 @@ static char *include_pattern(const struct config_node *place, bool wild)
 
 static void include_one(struct loader *l, const struct config_node *place)
 {
+	if (place->kind == CONFIG_EMPTY)
+		return; /* its variable is missing, which was said */
 	if (place->kind != CONFIG_SCALAR || place->text[0] == '\0') {
 		config_error(l->errs, place, "`include` must be a list of file patterns");
 		return;

@@ -54,15 +54,22 @@ static void fail(struct builder *b, yaml_mark_t mark, const char *sentence)
 	b->failed = true;
 }
 
-/* libyaml counts characters, the text has bytes: walk. */
-static bool tab_at(const struct builder *b, size_t line, size_t column)
+/* What people do wrong most, where libyaml's sentence does not say so. It counts characters, the text has
+ * bytes: walk. */
+static const char *hint(const struct builder *b, const struct config_node *at)
 {
-	size_t i = 0;
+	size_t line = (size_t)at->line - 1, column = (size_t)at->column - 1, i = 0;
 	for (; line > 0 && i < b->size; i++)
 		line -= b->text[i] == '\n';
+	size_t begin = i;
 	for (; column > 0 && i < b->size; i++)
 		column -= (b->text[i] & 0xC0) != 0x80;
-	return i < b->size && b->text[i] == '\t';
+	if (i < b->size && b->text[i] == '\t')
+		return " (a tab: YAML is indented with spaces)";
+	for (; begin + 1 <= i && i < b->size; begin++)
+		if (b->text[begin] == '$' && b->text[begin + 1] == '{')
+			return " (inside of { } and [ ] a ${NAME} needs quotes: \"${NAME}\")";
+	return "";
 }
 
 static void syntax_error(struct builder *b)
@@ -71,13 +78,11 @@ static void syntax_error(struct builder *b)
 	/* the reader gives no mark of its own */
 	struct config_node at =
 		place(b, parser->error == YAML_READER_ERROR ? parser->mark : parser->problem_mark);
-	bool tab = tab_at(b, parser->problem_mark.line, parser->problem_mark.column);
 	const char *problem = parser->problem != NULL ? parser->problem : "this is no YAML";
 	const char *context = parser->context;
 	if (!b->failed)
 		config_error(b->errs, &at, "%s%s%s%s", problem, context != NULL ? ", " : "",
-			     context != NULL ? context : "",
-			     tab ? " (a tab: YAML is indented with spaces)" : "");
+			     context != NULL ? context : "", hint(b, &at));
 	b->failed = true;
 }
 

@@ -118,28 +118,33 @@ static bool read_defaults(struct binding *b)
 
 /* ---- Components ---- */
 
-static char *read_labels(struct binding *b, const struct config_node *place, const struct skymon_map *labels)
+static void judge_labels(struct binding *b, const struct config_node *labels)
+{
+	for (size_t i = 0; labels != NULL && labels->kind == CONFIG_MAP && i < labels->count; i++) {
+		const struct config_pair *pair = &labels->pairs[i];
+		if (strcmp(pair->key, "component") == 0 || strcmp(pair->key, "service") == 0)
+			config_error_key(b->errs, pair, "the label `%s` is set by skymon itself", pair->key);
+		else if (!label_name_ok(pair->key))
+			config_error_key(b->errs, pair,
+					 "`%.63s` is no name for a label: letters, digits and _, no digit "
+					 "and no __ first",
+					 pair->key);
+	}
+}
+
+static char *labels_text(const struct skymon_map *labels)
 {
 	struct buf text = {0};
-	for (size_t i = 0; i < labels->count; i++) {
-		const char *name = labels->items[i].name;
-		if (strcmp(name, "component") == 0 || strcmp(name, "service") == 0)
-			config_error(b->errs, place, "the label `%s` is set by skymon itself", name);
-		else if (!label_name_ok(name))
-			config_error(b->errs, place,
-				     "`%.63s` is no name for a label: letters, digits and _, no digit first, "
-				     "no __ first",
-				     name);
-	}
 	buf_text(&text, "");
 	labels_print(&text, labels->items, labels->count);
 	return text.data;
 }
 
 static const struct config_node *read_limits(struct binding *b, const struct settings_section *section,
-					     const char *key)
+					     const struct config_node *plugin, const char *key)
 {
-	const struct config_node *own = config_value(b->settings->defaults, section->plugin);
+	bool named = plugin != NULL && plugin->kind == CONFIG_SCALAR;
+	const struct config_node *own = named ? config_value(b->settings->defaults, plugin->text) : NULL;
 	const struct config_node *node = config_value(section->node, key);
 	if (node == NULL || node->kind == CONFIG_EMPTY)
 		node = config_value(own, key);
@@ -152,8 +157,7 @@ static const struct config_node *read_limits(struct binding *b, const struct set
 	return NULL;
 }
 
-static void apply_common(struct binding *b, struct settings_section *section, const struct common *common,
-			 const struct config_node *labels)
+static void apply_common(struct binding *b, struct settings_section *section, const struct common *common)
 {
 	section->interval_ms = common->interval.ms;
 	section->timeout_ms = common->timeout.ms;
@@ -162,12 +166,10 @@ static void apply_common(struct binding *b, struct settings_section *section, co
 	section->isolation_own = common->isolation.index == 1;
 	section->rise = (uint32_t)common->rise;
 	section->fall = (uint32_t)common->fall;
-	section->labels = read_labels(b, labels, &common->labels);
+	section->labels = labels_text(&common->labels);
 	if (!plugin_name_ok(section->plugin))
 		config_error(b->errs, config_value(section->node, "plugin"),
 			     "`%.63s` is no name of a plugin: a-z, 0-9, _ and -", section->plugin);
-	section->warn = read_limits(b, section, "warn");
-	section->crit = read_limits(b, section, "crit");
 }
 
 static void read_component(struct binding *b, const struct config_pair *pair, bool defaults_ok)
@@ -198,10 +200,13 @@ static void read_component(struct binding *b, const struct config_pair *pair, bo
 	char *what = x_printf("component %s", pair->key);
 	struct option_values *values = settings_bind(b, common_table, picked, NULL, what, &common);
 	free(what);
+	judge_labels(b, config_value(picked, "labels"));
+	section->warn = read_limits(b, section, plugin, "warn");
+	section->crit = read_limits(b, section, plugin, "crit");
 	if (values == NULL)
 		return;
 	section->plugin = x_strdup(common.plugin);
-	apply_common(b, section, &common, config_value(picked, "labels"));
+	apply_common(b, section, &common);
 	option_values_free(values);
 }
 
