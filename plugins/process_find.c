@@ -390,9 +390,26 @@ static void take_listener(void *arg, const struct process_socket *socket)
 		process_set_add(&listeners->inodes, socket->inode);
 }
 
-/* Who holds one of the sockets; `denied` counts the processes that this user may not look into. */
+/* systemd keeps the sockets of the services that it starts by need; it is not the service, and its children
+ * are everybody. */
+static bool is_init(uint64_t pid)
+{
+	struct process_stat stat;
+	return pid == 1 && read_stat(pid, &stat) &&
+	       (strcmp(stat.name, "systemd") == 0 || strcmp(stat.name, "init") == 0);
+}
+
+static bool holds_one(const struct process_set *sockets, const struct process_set *inodes)
+{
+	for (size_t i = 0; i < sockets->count; i++)
+		if (process_set_has(inodes, sockets->items[i]))
+			return true;
+	return false;
+}
+
+/* Who holds one of the sockets; denied: the processes that this user may not look into. */
 static void find_owners(struct skymon *sm, const struct process_set *inodes, struct process_set *owners,
-			size_t *denied)
+			struct process_set *denied)
 {
 	struct process_set all = {0};
 
@@ -404,33 +421,70 @@ static void find_owners(struct skymon *sm, const struct process_set *inodes, str
 		errno = 0;
 		if (!process_open_files(all.items[i], &sockets, &count) &&
 		    (errno == EACCES || errno == EPERM))
-			++*denied;
-		for (size_t j = 0; j < sockets.count; j++)
-			if (process_set_has(inodes, sockets.items[j])) {
-				process_set_add(owners, all.items[i]);
-				break;
-			}
+			process_set_add(denied, all.items[i]);
+		if (holds_one(&sockets, inodes) && !is_init(all.items[i]))
+			process_set_add(owners, all.items[i]);
 		process_set_free(&sockets);
 	}
 	process_set_free(&all);
 }
 
-static void say_hidden(size_t denied, bool some, struct process_finding *out)
+static bool same_program(uint64_t pid, const char *name, struct process_stat *stat)
 {
-	if (denied > 0)
+	return read_stat(pid, stat) && strcmp(stat->name, name) == 0;
+}
+
+/* A listening socket is inherited: who else may hold it is the same program, as parent of an owner or with
+ * the same parent (nginx's master and workers; a supervisor is another program). Returns the first that this
+ * user may not look into; 0: there is none. */
+static uint64_t find_relative(const struct process_set *owners, const struct process_set *denied)
+{
+	struct process_set parents = {0};
+	struct process_stat owner = {0}, stat;
+	uint64_t relative = 0;
+
+	for (size_t i = 0; i < owners->count; i++)
+		if (read_stat(owners->items[i], &owner) && owner.parent > 1)
+			process_set_add(&parents, (uint64_t)owner.parent);
+	process_set_sort(&parents);
+	for (size_t i = 0; i < denied->count && relative == 0; i++)
+		if (same_program(denied->items[i], owner.name, &stat) &&
+		    (process_set_has(&parents, denied->items[i]) ||
+		     process_set_has(&parents, (uint64_t)stat.parent)))
+			relative = denied->items[i];
+	process_set_free(&parents);
+	return relative;
+}
+
+static void judge_owners(const struct process_set *denied, struct process_finding *out)
+{
+	if (out->pids.count > 0) {
+		uint64_t relative = find_relative(&out->pids, denied);
+		if (relative == 0)
+			return;
+		out->pids.count = 0; /* a sum over the others would pass for the whole */
 		snprintf(out->limited, sizeof(out->limited),
-			 "cannot read the open files of %zu processes: permission denied; %s", denied,
-			 some ? "others that hold the port are not counted"
-			      : "whose port it is cannot be seen");
-	else if (!some)
+			 "cannot read open files of process %" PRIu64
+			 ", which may hold the port too: permission denied",
+			 relative);
+	} else if (denied->count > 0) {
 		snprintf(out->limited, sizeof(out->limited),
-			 "no process here holds the port: it is the kernel's, or of another pid namespace");
+			 "whose port it is cannot be seen: permission denied for the open files of %zu other "
+			 "processes; run as the "
+			 "same user, or with CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE",
+			 denied->count);
+	} else {
+		snprintf(out->limited, sizeof(out->limited),
+			 "no process here holds the port: systemd keeps it for a service that is not started "
+			 "yet, or it is the "
+			 "kernel's, or of another pid namespace");
+	}
 }
 
 void process_find_port(struct skymon *sm, uint16_t port, bool children, struct process_finding *out)
 {
 	struct listeners listeners = {.port = port};
-	size_t denied = 0;
+	struct process_set denied = {0};
 
 	skymon_step(sm, "looking for the listening port");
 	if (!process_sockets("self", take_listener, &listeners)) {
@@ -445,7 +499,8 @@ void process_find_port(struct skymon *sm, uint16_t port, bool children, struct p
 	find_owners(sm, &listeners.inodes, &out->pids, &denied);
 	process_set_free(&listeners.inodes);
 	found(out, SKYMON_HEALTHY, SKYMON_NONE, "port %u is listening; its process cannot be seen", port);
-	say_hidden(denied, out->pids.count > 0, out);
+	judge_owners(&denied, out);
+	process_set_free(&denied);
 	if (children && out->pids.count > 0)
 		add_children(sm, &out->pids);
 	process_set_sort(&out->pids);

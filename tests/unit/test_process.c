@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -159,11 +160,13 @@ static pid_t start_service(uint16_t *port, pid_t *grandchild)
 	return child;
 }
 
+/* This test adopts orphans (main), so that both are gone when it returns. */
 static void end_service(pid_t child, pid_t grandchild)
 {
-	kill(grandchild, SIGKILL);
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
+	kill(grandchild, SIGKILL);
+	waitpid(grandchild, NULL, 0);
 }
 
 static int connect_to(uint16_t port)
@@ -232,13 +235,12 @@ static void by_pid_file(void)
 	CU_ASSERT_EQUAL(check(fake_new_run(), &process), SKYMON_HEALTHY);
 	CU_ASSERT_EQUAL(fake_number("processes"), 1);
 
-	kill(grandchild, SIGKILL);
 	kill(child, SIGKILL);
 	siginfo_t info;
 	waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT);
 	CU_ASSERT_EQUAL(check(fake_new_run(), &process), SKYMON_UNHEALTHY); /* a zombie still has its pid */
 	CU_ASSERT(strstr(fake.message, "has ended") != NULL);
-	waitpid(child, NULL, 0);
+	end_service(child, grandchild);
 	CU_ASSERT_EQUAL(check(fake_new_run(), &process), SKYMON_UNHEALTHY);
 	CU_ASSERT(strstr(fake.message, "is not running") != NULL);
 	write_file(path, "nonsense%ld\n", 1);
@@ -352,9 +354,58 @@ static void unprivileged(void)
 	unlink(path);
 }
 
+/* A service whose parent is root's and whose child is nobody's, like nginx: as nobody the child alone is
+ * seen, which is not the whole. */
+static void half_of_a_service(void)
+{
+	uint16_t port;
+	int ready[2], listener = socket(AF_INET, SOCK_STREAM, 0);
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(address);
+	char byte;
+
+	if (geteuid() != 0) {
+		puts("needs root");
+		return;
+	}
+	CU_ASSERT_FATAL(bind(listener, (struct sockaddr *)&address, size) == 0 && listen(listener, 8) == 0 &&
+			pipe(ready) == 0);
+	CU_ASSERT_FATAL(getsockname(listener, (struct sockaddr *)&address, &size) == 0);
+	port = ntohs(address.sin_port);
+	pid_t child = fork();
+	if (child == 0) {
+		if (setgid(65534) != 0 || setuid(65534) != 0 || prctl(PR_SET_DUMPABLE, 1) != 0 ||
+		    write(ready[1], "x", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	CU_ASSERT_FATAL(child > 0 && read(ready[0], &byte, 1) == 1);
+	close(ready[0]);
+	close(ready[1]);
+	struct process process = {.port = port};
+	/* This test is the parent; it may always look at itself, so a process between asks as nobody. */
+	pid_t asker = fork();
+	if (asker == 0) {
+		close(listener);
+		bool good = setgid(65534) == 0 && setuid(65534) == 0 && prctl(PR_SET_DUMPABLE, 1) == 0 &&
+			    check(fake_new_run(), &process) == SKYMON_HEALTHY &&
+			    fake_number("memory") == -1 && fake_find("detail", "limited") != NULL &&
+			    strstr(fake_find("detail", "limited"), "which may hold the port too") != NULL;
+		_exit(good ? 0 : 1);
+	}
+	int ended;
+	CU_ASSERT(waitpid(asker, &ended, 0) == asker && ended == 0);
+	CU_ASSERT_EQUAL(check(fake_new_run(), &process), SKYMON_HEALTHY); /* root sees both */
+	CU_ASSERT_EQUAL(fake_number("processes"), 2);
+	close(listener);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+}
+
 int main(void)
 {
-	if (mkdtemp(folder) == NULL)
+	if (mkdtemp(folder) == NULL || prctl(PR_SET_CHILD_SUBREAPER, 1) != 0)
 		return 2;
 	int failed = unit_run("process", (const struct unit_test[]){{"stat", stat_text},
 								    {"limits", limits_text},
@@ -368,6 +419,7 @@ int main(void)
 								    {"by unit", by_unit},
 								    {"exactly one", exactly_one},
 								    {"unprivileged", unprivileged},
+								    {"half of a service", half_of_a_service},
 								    {0}});
 	char command[64];
 	snprintf(command, sizeof(command), "rm -rf %s", folder);
