@@ -189,64 +189,62 @@ static bool name_matches(const char *path, const char *name)
 }
 
 /* A table at today's stride, with the tables within. Its depth was judged before. */
-static const struct skymon_option *copy_options(const struct skymon_option *from, size_t stride)
+static struct skymon_option *copy_options(const struct skymon_option *from, size_t stride)
 {
 	size_t count = option_table_size(from, stride);
 	struct skymon_option *to = x_alloc((count + 1) * sizeof(*to));
 	for (size_t i = 0; i < count; i++) {
 		memcpy(&to[i], (const char *)from + i * stride, stride < sizeof(*to) ? stride : sizeof(*to));
-		if (to[i].item != NULL)
-			to[i].item = copy_options(to[i].item, stride);
+		to[i].item = to[i].type == SKYMON_LIST ? copy_options(to[i].item, stride) : NULL;
 	}
 	return to;
 }
 
-static bool take_options(struct skymon_plugin *plugin, struct err *err)
+static bool take_options(const struct skymon_plugin *from, struct skymon_plugin *to, struct err *err)
 {
-	if (plugin->options == NULL) {
-		plugin->options = x_alloc(sizeof(*plugin->options));
-		return true;
-	}
-	if (plugin->option_size < OPTION_SIZE_MIN || plugin->option_size > SIZE_MAX_PLAUSIBLE)
-		return err_set(err, "option_size is %u", plugin->option_size);
-	if (!option_table_check(plugin->options, plugin->option_size, plugin->state_size, err))
+	uint32_t stride = from->options != NULL ? from->option_size : sizeof(*from->options);
+	if (stride < OPTION_SIZE_MIN || stride > SIZE_MAX_PLAUSIBLE)
+		return err_set(err, "option_size is %u", stride);
+	if (!option_table_check(from->options, stride, from->state_size, err))
 		return false;
-	plugin->options = copy_options(plugin->options, plugin->option_size);
-	plugin->option_size = sizeof(*plugin->options);
+	to->options = copy_options(from->options, stride);
+	to->option_size = sizeof(*to->options);
 	return true;
 }
 
-static bool take_numbers(struct skymon_plugin *plugin, struct err *err)
+static bool take_number(const struct skymon_number *numbers, size_t count, struct skymon_number *number,
+			struct err *err)
 {
-	struct skymon_number *to = NULL;
-	size_t room = 0, count = 0, stride = plugin->number_size;
-	if (plugin->numbers != NULL && (stride < NUMBER_SIZE_MIN || stride > SIZE_MAX_PLAUSIBLE))
+	bool again = strcmp(number->name, "response_time") == 0; /* the core measures it */
+	for (size_t i = 0; i < count; i++)
+		again = again || strcmp(numbers[i].name, number->name) == 0;
+	if (again)
+		return err_set(err, "number %.60s is declared twice, or the core's own", number->name);
+	if (!label_name_ok(number->name) || count >= RESULT_NUMBERS_MAX)
+		return err_set(err, "number %.60s has a wrong name, or is one too many", number->name);
+	number->unit = number->unit != NULL ? number->unit : "";
+	number->help = number->help != NULL ? number->help : "";
+	return true;
+}
+
+static bool take_numbers(const struct skymon_plugin *from, struct skymon_plugin *to, struct err *err)
+{
+	size_t stride = from->numbers != NULL ? from->number_size : sizeof(*from->numbers);
+	if (stride < NUMBER_SIZE_MIN || stride > SIZE_MAX_PLAUSIBLE)
 		return err_set(err, "number_size is %zu", stride);
-	const char *from = (const char *)plugin->numbers;
-	for (;; count++) {
-		to = x_grow(to, &room, count + 1, sizeof(*to));
-		to[count] = (struct skymon_number){0};
-		if (from == NULL)
+	struct skymon_number *numbers = x_alloc((RESULT_NUMBERS_MAX + 1) * sizeof(*numbers));
+	to->numbers = numbers;
+	to->number_size = sizeof(*numbers);
+	const char *entry = (const char *)from->numbers;
+	for (size_t i = 0; entry != NULL; i++, entry += stride) {
+		struct skymon_number number = {0};
+		memcpy(&number, entry, stride < sizeof(number) ? stride : sizeof(number));
+		if (number.name == NULL)
 			break;
-		memcpy(&to[count], from + count * stride, stride < sizeof(*to) ? stride : sizeof(*to));
-		struct skymon_number *number = &to[count];
-		if (number->name == NULL)
-			break;
-		bool again = strcmp(number->name, "response_time") == 0;
-		for (size_t i = 0; i < count; i++)
-			again = again || strcmp(to[i].name, number->name) == 0;
-		if (!label_name_ok(number->name) || again || count >= RESULT_NUMBERS_MAX) {
-			err_set(err, "number %.60s is %s", number->name,
-				again ? "declared twice, or the core's own"
-				      : "one too many or has a wrong name");
-			free(to);
+		if (!take_number(numbers, i, &number, err))
 			return false;
-		}
-		number->unit = number->unit != NULL ? number->unit : "";
-		number->help = number->help != NULL ? number->help : "";
+		numbers[i] = number;
 	}
-	plugin->numbers = to;
-	plugin->number_size = sizeof(*to);
 	return true;
 }
 
@@ -271,26 +269,22 @@ static bool take_route(const struct skymon_route *from, struct skymon_route *to,
 	return true;
 }
 
-static bool take_routes(struct skymon_plugin *plugin, struct err *err)
+static bool take_routes(const struct skymon_plugin *from, struct skymon_plugin *to, struct err *err)
 {
-	const struct skymon_route **to = NULL;
-	size_t room = 0, count = 0;
-	for (;; count++) {
-		to = x_grow(to, &room, count + 1, sizeof(*to));
-		to[count] = NULL;
-		if (plugin->routes == NULL || plugin->routes[count] == NULL)
-			break;
-		struct skymon_route *copy = x_alloc(sizeof(*copy));
-		to[count] = copy;
-		if (count >= PLUGIN_ROUTES_MAX)
+	const struct skymon_route **routes = x_alloc((PLUGIN_ROUTES_MAX + 1) * sizeof(*routes));
+	to->routes = routes;
+	for (size_t i = 0; from->routes != NULL && from->routes[i] != NULL; i++) {
+		if (i >= PLUGIN_ROUTES_MAX)
 			return err_set(err, "it has more than %u routes", PLUGIN_ROUTES_MAX);
-		if (!take_route(plugin->routes[count], copy, err))
+		struct skymon_route *copy = x_alloc(sizeof(*copy));
+		routes[i] = copy;
+		if (!take_route(from->routes[i], copy, err))
 			return false;
-		for (size_t i = 0; i < count; i++)
-			if (strcmp(to[i]->name, copy->name) == 0 && strcmp(to[i]->path, copy->path) != 0)
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(routes[j]->name, copy->name) == 0 &&
+			    strcmp(routes[j]->path, copy->path) != 0)
 				return err_set(err, "two of its routes are named %s", copy->name);
 	}
-	plugin->routes = to;
 	return true;
 }
 
@@ -313,28 +307,54 @@ static bool roles_ok(const struct skymon_plugin *plugin, struct err *err)
 	return plugin->check != NULL || err_set(err, "it has neither a check nor routes");
 }
 
-static bool take_all(struct skymon_plugin *plugin, struct err *err)
+/* from: the plugin's own words, at today's size; to: the same with tables that are ours. */
+static bool take_all(const struct skymon_plugin *from, struct skymon_plugin *to, struct err *err)
 {
-	if (plugin->version == NULL || plugin->summary == NULL)
+	if (from->version == NULL || from->summary == NULL)
 		return err_set(err, "it has no version or no summary");
-	if (plugin->state_size > STATE_MAX || plugin->shared_size > STATE_MAX)
+	if (from->state_size > STATE_MAX || from->shared_size > STATE_MAX)
 		return err_set(err, "state_size or shared_size is above %u", STATE_MAX);
-	return take_options(plugin, err) && take_numbers(plugin, err) && take_routes(plugin, err) &&
-	       roles_ok(plugin, err);
+	return take_options(from, to, err) && take_numbers(from, to, err) && take_routes(from, to, err) &&
+	       roles_ok(to, err);
 }
 
 bool plugin_open(const char *path, struct skymon_plugin *out, struct err *err)
 {
 	size_t symbol_size = 0;
 	const struct skymon_plugin *found = find_symbol(path, &symbol_size, err);
+	*out = (struct skymon_plugin){0};
 	if (found == NULL || !abi_ok(path, found, symbol_size, err))
 		return false;
-	*out = (struct skymon_plugin){0};
-	memcpy(out, found, found->size < sizeof(*out) ? found->size : sizeof(*out));
-	out->size = sizeof(*out);
-	if (out->name == NULL || !plugin_name_ok(out->name) || !name_matches(path, out->name))
+	struct skymon_plugin own = {0};
+	memcpy(&own, found, found->size < sizeof(own) ? found->size : sizeof(own));
+	own.size = sizeof(own);
+	if (own.name == NULL || !plugin_name_ok(own.name) || !name_matches(path, own.name))
 		return err_set(
 			err, "plugin %s names itself \"%.80s\": file and descriptor must have the same name",
-			path, out->name != NULL ? out->name : "");
-	return take_all(out, err) || err_prefix(err, "plugin %s: ", path);
+			path, own.name != NULL ? own.name : "");
+	*out = own;
+	out->options = NULL;
+	out->numbers = NULL;
+	out->routes = NULL;
+	if (take_all(&own, out, err))
+		return true;
+	plugin_close(out);
+	return err_prefix(err, "plugin %s: ", path);
+}
+
+static void free_options(const struct skymon_option *options)
+{
+	for (const struct skymon_option *at = options; at != NULL && at->name != NULL; at++)
+		free_options(at->item);
+	free((void *)(uintptr_t)options);
+}
+
+void plugin_close(struct skymon_plugin *plugin)
+{
+	for (size_t i = 0; plugin->routes != NULL && plugin->routes[i] != NULL; i++)
+		free((void *)(uintptr_t)plugin->routes[i]);
+	free((void *)(uintptr_t)plugin->routes);
+	free((void *)(uintptr_t)plugin->numbers);
+	free_options(plugin->options);
+	*plugin = (struct skymon_plugin){0};
 }

@@ -25,6 +25,8 @@ bool plugin_file_check(const char *path, struct err *err) MUST_CHECK;
  * plausible, then copies min(size) into *out (zero for fields that it does not know) with options and numbers at today's stride. The file name must be the
  * descriptor's name. Checks routes, option table, roles (a check plugin has `check`; SKYMON_IN_DAEMON has routes and no check). */
 bool plugin_open(const char *path, struct skymon_plugin *out, struct err *err) MUST_CHECK;
+/* Frees the tables; the shared object stays mapped. */
+void plugin_close(struct skymon_plugin *plugin);
 
 /* What the hello holds. Owns everything. */
 struct plugin_info {

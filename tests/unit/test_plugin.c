@@ -1,0 +1,189 @@
+#include "plugin.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "unit.h"
+
+/* Where the tests' plugins were built. */
+static const char *folder(void)
+{
+	const char *given = getenv("SKYMON_TEST_PLUGINS");
+	return given != NULL ? given : "tests/plugins";
+}
+
+static bool open_plugin(const char *name, struct skymon_plugin *out, struct err *err)
+{
+	char path[4096];
+	snprintf(path, sizeof(path), "%s/%s.so", folder(), name);
+	return plugin_open(path, out, err);
+}
+
+static void good_ones_are_opened(void)
+{
+	struct skymon_plugin plugin;
+	struct err err = {""};
+	CU_ASSERT_FATAL(open_plugin("t_ok", &plugin, &err));
+	UNIT_TEXT(plugin.name, "t_ok");
+	CU_ASSERT(plugin.check != NULL && plugin.size == sizeof(plugin));
+	CU_ASSERT(plugin.options != NULL && plugin.options[0].name == NULL); /* never NULL for the callers */
+	CU_ASSERT(plugin.numbers != NULL && plugin.numbers[0].name == NULL);
+	CU_ASSERT(plugin.routes != NULL && plugin.routes[0] == NULL);
+	plugin_close(&plugin);
+	CU_ASSERT_FATAL(open_plugin("t_all_options", &plugin, &err));
+	CU_ASSERT(option_table_size(plugin.options, plugin.option_size) == 13);
+	plugin_close(&plugin);
+	CU_ASSERT_FATAL(open_plugin("t_numbers", &plugin, &err));
+	UNIT_TEXT(plugin.numbers[1].unit, "ratio");
+	plugin_close(&plugin);
+	CU_ASSERT_FATAL(open_plugin("t_duplicate_route", &plugin, &err));
+	UNIT_TEXT(plugin.routes[0]->path, "/api/v1/health");
+	CU_ASSERT(plugin.routes[1] == NULL && plugin.flags == SKYMON_IN_DAEMON);
+	plugin_close(&plugin);
+}
+
+static void wrong_ones_are_refused(void)
+{
+	static const struct {
+		const char *name, *says;
+	} rows[] = {
+		{"t_nowhere", "cannot open"},      {"t_no_symbol", "exports no symbol skymon_plugin"},
+		{"t_small_symbol", "has 4 bytes"}, {"t_other_major", "speaks ABI 7.0 and this skymon 0.1"},
+		{"t_newer_minor", "newer skymon"}, {"t_short_struct", "needs at least"},
+		{"t_long_struct", "needs"},        {"t_wrong_name", "names itself \"t_other_name\""},
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct skymon_plugin plugin;
+		struct err err = {""};
+		CU_ASSERT(!open_plugin(rows[i].name, &plugin, &err));
+		if (strstr(err.text, rows[i].says) == NULL)
+			fprintf(stderr, "\n%s: %s\n", rows[i].name, err.text);
+		CU_ASSERT(strstr(err.text, rows[i].says) != NULL && strstr(err.text, rows[i].name) != NULL);
+	}
+}
+
+static void infos_cross(void)
+{
+	static const char *const names[] = {"t_ok", "t_all_options", "t_numbers", "t_duplicate_route"};
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		struct skymon_plugin plugin;
+		struct err err = {""};
+		struct buf body = {0};
+		CU_ASSERT_FATAL(open_plugin(names[i], &plugin, &err));
+		plugin_info_encode(&plugin, "build-1", &body);
+		struct wire_reader in = wire_reader(body.data, body.size);
+		struct plugin_info *info = plugin_info_decode(&in, &err);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(info);
+		UNIT_TEXT(info->name, names[i]);
+		UNIT_TEXT(info->build_id, "build-1");
+		CU_ASSERT(info->abi_major == SKYMON_ABI_MAJOR && info->abi_minor == SKYMON_ABI_MINOR);
+		CU_ASSERT(info->has_check == (plugin.check != NULL) && !info->has_secret);
+		CU_ASSERT(info->state_size == plugin.state_size && info->flags == plugin.flags);
+		CU_ASSERT(option_table_size(info->options, sizeof(*info->options)) ==
+			  option_table_size(plugin.options, plugin.option_size));
+		for (size_t n = 0; n < info->number_count; n++)
+			UNIT_TEXT(info->numbers[n].name, plugin.numbers[n].name);
+		for (size_t r = 0; r < info->route_count; r++)
+			UNIT_TEXT(info->routes[r].path, plugin.routes[r]->path);
+		plugin_info_free(info);
+		plugin_close(&plugin);
+		buf_free(&body);
+	}
+}
+
+/* Whatever byte a worker changes and wherever it ends: refused, or harmless (ASan looks on). */
+static void hostile_infos_do_no_harm(void)
+{
+	struct skymon_plugin plugin;
+	struct err err = {""};
+	struct buf body = {0};
+	size_t refused = 0;
+	CU_ASSERT_FATAL(open_plugin("t_all_options", &plugin, &err));
+	plugin_info_encode(&plugin, "b", &body);
+	for (size_t at = 0; at < body.size; at++) {
+		static const unsigned char bytes[] = {0, 1, 0x7F, 0xFF};
+		for (size_t i = 0; i <= sizeof(bytes); i++) {
+			size_t size = i < sizeof(bytes) ? body.size : at;
+			char *copy = malloc(size > 0 ? size : 1);
+			memcpy(copy, body.data, size);
+			if (i < sizeof(bytes))
+				copy[at] = (char)bytes[i];
+			struct wire_reader in = wire_reader(copy, size);
+			struct plugin_info *info = plugin_info_decode(&in, &err);
+			CU_ASSERT(i < sizeof(bytes) || info == NULL);
+			refused += info == NULL;
+			plugin_info_free(info);
+			free(copy);
+		}
+	}
+	CU_ASSERT(refused > body.size);
+	plugin_close(&plugin);
+	buf_free(&body);
+}
+
+static void put_file(const char *where, const char *name, mode_t mode)
+{
+	char path[4096];
+	snprintf(path, sizeof(path), "%s/%s", where, name);
+	FILE *file = fopen(path, "w");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+	fputs("not a shared object", file);
+	fclose(file);
+	chmod(path, mode);
+}
+
+static void files_are_found_and_judged(void)
+{
+	char first[] = "/tmp/skymon-plugin-XXXXXX", second[] = "/tmp/skymon-plugin-XXXXXX", path[4096];
+	struct err err = {""};
+	CU_ASSERT_FATAL(mkdtemp(first) != NULL && mkdtemp(second) != NULL);
+	char *folders[] = {first, second};
+	put_file(first, "b.so", 0644);
+	put_file(second, "b.so", 0644);
+	put_file(second, "a-1.so", 0646);
+	put_file(second, "Wrong.so", 0644);
+	put_file(second, "text.txt", 0644);
+	size_t count;
+	char **names = plugin_list(folders, 2, &count);
+	CU_ASSERT_EQUAL_FATAL(count, 2);
+	UNIT_TEXT(names[0], "a-1");
+	UNIT_TEXT(names[1], "b");
+	free(names[0]);
+	free(names[1]);
+	free(names);
+	snprintf(path, sizeof(path), "%s/b.so", first);
+	char *found = plugin_find("b", folders, 2, &err);
+	UNIT_TEXT(found, path);
+	CU_ASSERT(plugin_file_check(found, &err));
+	struct skymon_plugin plugin;
+	CU_ASSERT(!plugin_open(found, &plugin, &err)); /* no ELF file */
+	free(found);
+	CU_ASSERT_PTR_NULL(plugin_find("c", folders, 2, &err));
+	CU_ASSERT(strstr(err.text, first) != NULL && strstr(err.text, second) != NULL);
+	CU_ASSERT_PTR_NULL(plugin_find("../b", folders, 2, &err));
+	CU_ASSERT_PTR_NULL(plugin_find("", folders, 2, &err));
+	snprintf(path, sizeof(path), "%s/a-1.so", second);
+	CU_ASSERT(!plugin_file_check(path, &err) && strstr(err.text, "written by others") != NULL);
+	chmod(path, 0644);
+	CU_ASSERT(plugin_file_check(path, &err));
+	chmod(second, 0777);
+	CU_ASSERT(!plugin_file_check(path, &err) && strstr(err.text, second) != NULL);
+	CU_ASSERT(!plugin_file_check(first, &err) && !plugin_file_check("/nowhere/x.so", &err));
+	char command[4096];
+	snprintf(command, sizeof(command), "rm -r %s %s", first, second);
+	CU_ASSERT_EQUAL(system(command), 0);
+}
+
+int main(void)
+{
+	return unit_run("plugin",
+			(const struct unit_test[]){{"good ones are opened", good_ones_are_opened},
+						   {"wrong ones are refused", wrong_ones_are_refused},
+						   {"infos cross", infos_cross},
+						   {"hostile infos do no harm", hostile_infos_do_no_harm},
+						   {"files are found and judged", files_are_found_and_judged},
+						   {0}});
+}
