@@ -123,7 +123,7 @@ static void refuses(void)
 		{"? {a: b}\n: 1\n", "f:1:3: a key must be a plain word"},
 		{"a: &x b\n*x : 1\n", "f:2:1: a key must be a plain word"},
 		{": 1\n", "f:1:1: did not find expected key, while parsing a block mapping"},
-		{"{: 1}\n", "f:1:2: a key is missing before the colon"},
+		{"{? : 1}\n", "f:1:4: a key is missing before the colon"},
 		{"~: 1\n", "f:1:1: a key is missing before the colon"},
 		{"a: 1\n---\nb: 1\n", "f:2:1: a second document begins here; a config file has one"},
 		{"- a\n", "f:1:1: the file must be a map: lines of `key: value`"},
