@@ -10,11 +10,14 @@ from harness import need, run_skymond, run_tool, wait_until
 
 
 def host(**options):
-    return {"components": {"host": {"plugin": "host", "interval": "1s", **options}}}
+    return {"plugins": {"prometheus": {}}, "components": {"host": {"plugin": "host", "interval": "1s", **options}}}
 
 
-def series(text):
-    """{name{labels}: value} of an exposition."""
+def series(sm):
+    """{name{labels}: value} of the exposition."""
+    answer = sm.get("/metrics")
+    assert answer.status_code == 200, answer.text
+    text = answer.text
     return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line and line[0] != "#"}
 
 
@@ -38,7 +41,7 @@ def test_without_options(skymond):
 def test_metrics(skymond):
     sm = skymond(host(disks=["/"]))
     sm.wait_component("host", status="healthy")
-    found = series(sm.metrics())
+    found = series(sm)
     fs = os.statvfs("/")
     assert found['skymon_host_disk_size_bytes{component="host",path="/"}'] == fs.f_blocks * fs.f_frsize
     assert found['skymon_host_memory_size_bytes{component="host"}'] > found['skymon_host_memory_available_bytes{component="host"}']
@@ -96,12 +99,12 @@ def test_source_of_the_service_metrics(skymond):
     config["service"] = {"name": "api", "metrics": {"memory_usage_mb": "host", "cpu_usage_percent": "host"}}
     sm = skymond(config)
     sm.wait_component("host", status="healthy")
-    used = wait_until(lambda: series(sm.metrics()).get('sky_genesis_memory_usage_mb{service="api"}'), what="the metric")
+    used = wait_until(lambda: series(sm).get('sky_genesis_memory_usage_mb{service="api"}'), what="the metric")
     details = sm.component("host")["details"]
     expected = (details["memory_size_bytes"] - details["memory_available_bytes"]) / 1e6
     assert abs(used - expected) < 0.1 * details["memory_size_bytes"] / 1e6
     # CPU is a difference: the second check has it.
-    wait_until(lambda: 'sky_genesis_cpu_usage_percent{service="api"}' in series(sm.metrics()), what="the CPU metric")
+    wait_until(lambda: 'sky_genesis_cpu_usage_percent{service="api"}' in series(sm), what="the CPU metric")
 
 
 def test_skymon_run():

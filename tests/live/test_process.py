@@ -13,11 +13,13 @@ from harness import ROOT, end_process, free_port, need, wait_until
 
 
 def config(**options):
-    return {"components": {"web": {"plugin": "process", "interval": "1s", **options}}}
+    return {"plugins": {"prometheus": {}}, "components": {"web": {"plugin": "process", "interval": "1s", **options}}}
 
 
 def number(sm, series):
-    found = re.search(rf"^{re.escape(series)} (\S+)$", sm.metrics(), re.M)
+    answer = sm.get("/metrics")
+    assert answer.status_code == 200, answer.text
+    found = re.search(rf"^{re.escape(series)} (\S+)$", answer.text, re.M)
     return float(found.group(1)) if found else None
 
 

@@ -153,7 +153,7 @@ def test_in_the_daemon(skymond, tmp_path):
     run("make", "-C", folder)
     backup = tmp_path / "backup"
     backup.write_text("x" * 100)
-    daemon = skymond({"plugin_path": [str(folder)], "components": {
+    daemon = skymond({"plugins": {"prometheus": {}}, "plugin_path": [str(folder)], "components": {
         "backup": {"plugin": "freshness", "interval": "1s", "file": str(backup), "crit": {"age": "1h"}},
         "none": {"plugin": "freshness", "file": "${NO_SUCH_FILE:-}"}}})
     daemon.wait_component("backup", status="healthy")
