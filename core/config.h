@@ -1,9 +1,9 @@
 /* config: YAML files -> one tree of nodes that know file, line and column. The caller owns the tree.
  *
- * Reads files and, for ${VAR}, the environment (the only module that does); knows no key but `include` and `x-…`.
- * Pure for tests: config_parse takes text and a lookup function. Libyaml gives events; duplicate keys, depth, size, aliases and
- * merge keys (<<) are judged here. Bounds: a file of 1 MiB, 64 levels, 100,000 nodes as expanded (an alias counts as
- * often as it is used: the alias bomb). */
+ * Reads files and, for ${VAR}, the environment (the only module that does); knows no key but `include` and
+ * `x-…`. Pure for tests: config_parse takes text and a lookup function. Libyaml gives events; duplicate keys,
+ * depth, size, aliases and merge keys (<<) are judged here. Bounds: a file of 1 MiB, 64 levels, 100,000 nodes
+ * as expanded (an alias counts as often as it is used: the alias bomb). */
 #ifndef CONFIG_H
 #define CONFIG_H
 
@@ -23,10 +23,10 @@ struct config_pair {
 struct config_node {
 	enum config_kind kind; /* EMPTY: `key:` with nothing, or ~ or null, not quoted */
 	const char *file;
-	int line, column;      /* from 1 */
-	const char *text;      /* SCALAR: after ${…} */
-	bool quoted;           /* SCALAR: was in quotes, so it is a text and no boolean or number */
-	const char *variable;  /* SCALAR: the first ${VAR} in it, NULL when there is none */
+	int line, column;     /* from 1 */
+	const char *text;     /* SCALAR: after ${…} */
+	bool quoted;          /* SCALAR: was in quotes, so it is a text and no boolean or number */
+	const char *variable; /* SCALAR: the first ${VAR} in it, NULL when there is none */
 	size_t count;
 	const struct config_node *const *items; /* LIST */
 	const struct config_pair *pairs;        /* MAP, in the file's order */
@@ -40,24 +40,30 @@ struct config {
 typedef const char *config_lookup(const char *variable); /* NULL: not set */
 const char *config_environment(const char *variable);    /* the process's environment */
 
-/* Reads a file and what it includes (the key `include`, a list of file patterns, relative to the file that says it, sorted; a pattern without
- * wildcard must exist; included files may hold only `components` and `plugins`, and include nothing). Every error is added
- * to errs as "file:line:column: sentence"; false when there was one. `out` is to be freed in either case. */
-bool config_load(const char *path, config_lookup *lookup, struct config *out, struct err_list *errs) MUST_CHECK;
+/* Reads a file and what it includes (the key `include`, a list of file patterns, relative to the file that
+ * says it, sorted; a pattern without wildcard must exist; included files may hold only `components` and
+ * `plugins`, and include nothing). Every error is added to errs as "file:line:column: sentence"; false when
+ * there was one. `out` is to be freed in either case. */
+bool config_load(const char *path, config_lookup *lookup, struct config *out,
+		 struct err_list *errs) MUST_CHECK;
 /* The same from text, for tests and `skymon run`; includes are an error. name NULL: errors have no place. */
 bool config_parse(const char *name, const char *text, size_t size, config_lookup *lookup, struct config *out,
 		  struct err_list *errs) MUST_CHECK;
 void config_free(struct config *config);
 
-/* ${VAR} ${VAR:-default} ${VAR:?message} $$ in one text; the caller frees *out. *variable: the first name (freed by caller too). */
-bool config_expand(const char *text, config_lookup *lookup, char **out, char **variable, struct err *err) MUST_CHECK;
+/* ${VAR} ${VAR:-default} ${VAR:?message} $$ in one text; the caller frees *out. *variable: the first name
+ * (freed by caller too). */
+bool config_expand(const char *text, config_lookup *lookup, char **out, char **variable,
+		   struct err *err) MUST_CHECK;
 
-const struct config_pair *config_find(const struct config_node *map, const char *key);  /* NULL: not there, or no map */
+const struct config_pair *config_find(const struct config_node *map,
+				      const char *key); /* NULL: not there, or no map */
 const struct config_node *config_value(const struct config_node *map, const char *key); /* NULL likewise */
 
 /* Adds "file:line:column: sentence". node may be NULL (then without place). */
 void config_error(struct err_list *errs, const struct config_node *node, const char *format, ...) PRINTF(3);
-void config_error_key(struct err_list *errs, const struct config_pair *pair, const char *format, ...) PRINTF(3);
+void config_error_key(struct err_list *errs, const struct config_pair *pair, const char *format, ...)
+	PRINTF(3);
 
 /* The candidate nearest to word (edit distance at most a third of its length, at least 1), or NULL. */
 const char *config_nearest(const char *word, const char *const *candidates, size_t count);

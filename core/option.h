@@ -1,8 +1,9 @@
-/* option: binds a section of the config to a declared table of options. Pure: no clock, no socket; ${VAR} of declared defaults goes
- * through the lookup that the caller gives.
+/* option: binds a section of the config to a declared table of options. Pure: no clock, no socket; ${VAR} of
+ * declared defaults goes through the lookup that the caller gives.
  *
- * The same tables (struct skymon_option) serve plugins and the core's own settings. In the daemon a plugin's table is a copy that
- * came over the wire (option_table_decode); values go back over the wire and are stored into the plugin's struct there. */
+ * The same tables (struct skymon_option) serve plugins and the core's own settings. In the daemon a plugin's
+ * table is a copy that came over the wire (option_table_decode); values go back over the wire and are stored
+ * into the plugin's struct there. */
 #ifndef OPTION_H
 #define OPTION_H
 
@@ -14,20 +15,28 @@
 /* ---- Tables ---- */
 const char *option_type_word(int32_t type); /* "text", "duration", "list of texts" … */
 size_t option_table_size(const struct skymon_option *table, size_t stride); /* entries before {0} */
-/* Is the table itself right: names, types, ranges, words, defaults that bind, one target at most, offsets within state_size? */
-bool option_table_check(const struct skymon_option *table, size_t stride, size_t state_size, struct err *err) MUST_CHECK;
+/* Is the table itself right: names, types, ranges, words, defaults that bind, one target at most, offsets
+ * within state_size? */
+bool option_table_check(const struct skymon_option *table, size_t stride, size_t state_size,
+			struct err *err) MUST_CHECK;
 void option_table_encode(const struct skymon_option *table, size_t stride, struct buf *body);
 /* A copy with today's stride, owned by the caller; NULL with err when the wire lies. */
 struct skymon_option *option_table_decode(struct wire_reader *in, struct err *err) MUST_CHECK;
 void option_table_free(struct skymon_option *table);
 
 /* ---- Values ---- */
-enum option_secret_kind { OPTION_SECRET_NONE, OPTION_SECRET_LITERAL, OPTION_SECRET_ENV, OPTION_SECRET_FILE, OPTION_SECRET_STORE };
+enum option_secret_kind {
+	OPTION_SECRET_NONE,
+	OPTION_SECRET_LITERAL,
+	OPTION_SECRET_ENV,
+	OPTION_SECRET_FILE,
+	OPTION_SECRET_STORE
+};
 struct option_secret {
 	enum option_secret_kind kind;
-	const char *option; /* dotted name for messages: "password", "tls.key" */
-	const char *store;  /* STORE: the component that keeps it */
-	const char *text;   /* the literal, the variable's name, the path, or path#field */
+	const char *option;              /* dotted name for messages: "password", "tls.key" */
+	const char *store;               /* STORE: the component that keeps it */
+	const char *text;                /* the literal, the variable's name, the path, or path#field */
 	const struct config_node *place; /* valid only while the config tree is */
 };
 
@@ -37,30 +46,37 @@ struct option_binding {
 	const struct skymon_option *table;
 	const struct config_node *section;  /* a MAP, EMPTY or NULL */
 	const struct config_node *defaults; /* a MAP of the same options, weaker than section; or NULL */
-	const char *const *also;            /* keys of the section that somebody else binds; ends with NULL; or NULL */
-	const char *what;                   /* for messages: "component orders" */
+	const char *const *also; /* keys of the section that somebody else binds; ends with NULL; or NULL */
+	const char *what;        /* for messages: "component orders" */
 	config_lookup *lookup;
 };
-/* Adds every error (unknown key with the nearest name, type, range, missing) to errs; NULL when there was one. */
+/* Adds every error (unknown key with the nearest name, type, range, missing) to errs; NULL when there was
+ * one. */
 struct option_values *option_bind(const struct option_binding *binding, struct err_list *errs) MUST_CHECK;
 void option_values_free(struct option_values *values);
 bool option_values_equal(const struct option_values *a, const struct option_values *b);
 
-/* NULL when configured; else one sentence naming the variable or the option to set: "set VAULT_ADDR, or `address` of the component". */
+/* NULL when configured; else one sentence naming the variable or the option to set: "set VAULT_ADDR, or
+ * `address` of the component". */
 const char *option_not_configured(const struct option_values *values);
 const struct option_secret *option_secrets(const struct option_values *values, size_t *count);
 
-/* The bytes of a secret that is a literal, env or file. File: a trailing newline is cut, symlinks are followed, refused when others may write it or
- * it is not a regular file or above 64 KiB. The caller frees *bytes (after wiping). */
+/* The bytes of a secret that is a literal, env or file. File: a trailing newline is cut, symlinks are
+ * followed, refused when others may write it or it is not a regular file or above 64 KiB. The caller frees
+ * *bytes (after wiping). */
 bool option_secret_read(const struct option_secret *secret, config_lookup *lookup, char **bytes, size_t *size,
 			struct err *err) MUST_CHECK;
 
 /* Over the wire: bytes[i] belongs to secret i of option_secrets (NULL: left out). */
-struct option_bytes { const char *bytes; size_t size; };
-void option_values_encode(const struct option_values *values, const struct option_bytes *secrets, struct buf *body);
+struct option_bytes {
+	const char *bytes;
+	size_t size;
+};
+void option_values_encode(const struct option_values *values, const struct option_bytes *secrets,
+			  struct buf *body);
 struct option_values *option_values_decode(struct wire_reader *in, struct err *err) MUST_CHECK;
-/* Stores each value at its offset in state, by name and type; pointers live as long as values. A value that the table does not have, or
- * has with another type, is an error. */
+/* Stores each value at its offset in state, by name and type; pointers live as long as values. A value that
+ * the table does not have, or has with another type, is an error. */
 bool option_store(struct option_values *values, const struct skymon_option *table, size_t stride, void *state,
 		  struct err *err) MUST_CHECK;
 
@@ -75,7 +91,8 @@ void option_table_print(const struct skymon_option *table, struct buf *out);
 bool option_parse_duration(const char *text, int64_t *ms, struct err *err) MUST_CHECK;
 bool option_parse_bytes(const char *text, int64_t *count, struct err *err) MUST_CHECK;
 bool option_parse_ratio(const char *text, double *of_one, struct err *err) MUST_CHECK;
-/* By a declared number's unit: "s" takes durations, "bytes" sizes, "ratio" percentages; a plain number always goes. */
+/* By a declared number's unit: "s" takes durations, "bytes" sizes, "ratio" percentages; a plain number always
+ * goes. */
 bool option_parse_quantity(const char *text, const char *unit, double *value, struct err *err) MUST_CHECK;
 /* For people: "250 ms", "1.5 GiB", "80 %", "12". */
 void option_print_quantity(double value, const char *unit, char *text, size_t size);

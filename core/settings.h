@@ -1,5 +1,6 @@
-/* settings: the config tree's top level, bound: everything that the daemon itself reads. What plugins declare is bound later (option), because
- * their tables are known only after their workers said hello. Owns its texts; nodes point into the config tree, which it takes over. */
+/* settings: the config tree's top level, bound: everything that the daemon itself reads. What plugins declare
+ * is bound later (option), because their tables are known only after their workers said hello. Owns its
+ * texts; nodes point into the config tree, which it takes over. */
 #ifndef SETTINGS_H
 #define SETTINGS_H
 
@@ -8,53 +9,69 @@
 #include "option.h"
 
 struct settings_listen {
-	char *text;                   /* as written, for messages and for comparing on reload */
-	char *host;                   /* "0.0.0.0", "::"; NULL for a Unix socket */
+	char *text; /* as written, for messages and for comparing on reload */
+	char *host; /* "0.0.0.0", "::"; NULL for a Unix socket */
 	uint16_t port;
-	char *unix_path;              /* NULL for TCP */
+	char *unix_path;                             /* NULL for TCP */
 	char *cert_file, *key_file, *client_ca_file; /* NULL: plain HTTP */
-	char **routes;                /* route or plugin names served here (health ready alive prometheus …); NULL: all */
+	char **routes; /* route or plugin names served here (health ready alive prometheus …); NULL: all */
 	size_t route_count;
 };
 
-struct settings_source { char *key, *component; struct config_node const *place; }; /* component "self" too */
+struct settings_source {
+	char *key, *component;
+	struct config_node const *place;
+}; /* component "self" too */
 
-struct settings_section {             /* one entry of `plugins` or `components` */
-	char *name, *plugin;          /* plugins: both the same */
+struct settings_section {    /* one entry of `plugins` or `components` */
+	char *name, *plugin; /* plugins: both the same */
 	const struct config_pair *place;
 	const struct config_node *node;
-	/* components only: the common options (defaults applied; 0: the plugin's own default, then 30 s and 5 s) */
+	/* components only: the common options (defaults applied; 0: the plugin's own default, then 30 s and 5
+	 * s) */
 	int64_t interval_ms, timeout_ms;
 	enum skymon_impact impact;
 	bool unknown_is_unhealthy, isolation_own;
 	uint32_t rise, fall;
-	char *labels;                 /* as labels_print */
+	char *labels;                          /* as labels_print */
 	const struct config_node *warn, *crit; /* MAPs or NULL; judged against the plugin's numbers later */
 };
 
 struct settings {
 	struct config config;
-	struct settings_listen *listens; size_t listen_count;
+	struct settings_listen *listens;
+	size_t listen_count;
 	char *service, *title, *service_version, *environment;
-	struct settings_source *sources; size_t source_count; /* all eight keys of the seed, in its order; component NULL: none */
+	struct settings_source *sources;
+	size_t source_count; /* all eight keys of the seed, in its order; component NULL: none */
 	const struct config_node *defaults; /* MAP or NULL: defaults.<plugin> are a plugin's own */
-	struct settings_section *plugins; size_t plugin_count;
-	struct settings_section *components; size_t component_count;
-	char **plugin_paths; size_t plugin_path_count; /* the added folders first, the installed one last */
-	char *state_dir;              /* "" when it is not writable and was not given: read-only */
-	char **server_names; size_t server_name_count;
-	char *token_file; char **public_routes; size_t public_count; bool access; /* access: {token, public}; NULL and false: all public */
-	struct option_values *values; /* what holds the texts of the above that came by tables, and the access token's secret */
+	struct settings_section *plugins;
+	size_t plugin_count;
+	struct settings_section *components;
+	size_t component_count;
+	char **plugin_paths;
+	size_t plugin_path_count; /* the added folders first, the installed one last */
+	char *state_dir;          /* "" when it is not writable and was not given: read-only */
+	char **server_names;
+	size_t server_name_count;
+	char *token_file;
+	char **public_routes;
+	size_t public_count;
+	bool access;                  /* access: {token, public}; NULL and false: all public */
+	struct option_values *values; /* what holds the texts of the above that came by tables, and the access
+					 token's secret */
 	bool ready_follows_self;
 	int64_t drain_ms, shutdown_timeout_ms;
-	int64_t worker_memory;        /* bytes; 0: none */
+	int64_t worker_memory; /* bytes; 0: none */
 	uint32_t connections, connections_per_address;
-	int64_t request_body;         /* bytes */
+	int64_t request_body; /* bytes */
 	int64_t header_timeout_ms, idle_timeout_ms;
-	enum log_level log_level; enum log_format log_format;
+	enum log_level log_level;
+	enum log_format log_format;
 };
 
-extern const char *const settings_source_keys[8]; /* the seed's metrics without prefix and _total, in its order */
+extern const char
+	*const settings_source_keys[8]; /* the seed's metrics without prefix and _total, in its order */
 /* Keys of a component's section that settings bind; for option_binding.also. Ends with NULL. */
 extern const char *const settings_component_keys[];
 
@@ -64,7 +81,8 @@ struct settings *settings_new(struct config *config, config_lookup *lookup, stru
 bool settings_listen_parse(const char *text, struct settings_listen *out, struct err *err) MUST_CHECK;
 void settings_listen_free(struct settings_listen *listen);
 void settings_free(struct settings *settings);
-/* The effective top level as YAML, masked; components and plugins are printed by who knows their options (before/after hooks in main). */
+/* The effective top level as YAML, masked; components and plugins are printed by who knows their options
+ * (before/after hooks in main). */
 void settings_print(const struct settings *settings, struct buf *out);
 
 #endif
