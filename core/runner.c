@@ -163,7 +163,12 @@ static void run_check(struct runner_component *component)
 	result_encode(component->builder, status, duration, &body);
 	result_builder_reset(component->builder);
 	pthread_setname_np(pthread_self(), "idle");
-	runner->events->ended(runner->arg, component, component->run, &body);
+	uint64_t run = component->run;
+	pthread_mutex_lock(&runner->lock);
+	component->running = false; /* before it is told: the next run may be asked for at once */
+	component->telling++;
+	pthread_mutex_unlock(&runner->lock);
+	runner->events->ended(runner->arg, component, run, &body);
 	buf_free(&body);
 	if (limited)
 		judge_memory(runner, component->id, heap);
@@ -198,7 +203,7 @@ static void *pool_thread(void *arg)
 		pthread_mutex_unlock(&runner->lock);
 		run_check(component);
 		pthread_mutex_lock(&runner->lock);
-		component->running = false;
+		component->telling--;
 		runner->out--;
 		if (component->stopping && runner->events->wake != NULL)
 			runner->events->wake(runner->arg);
@@ -376,7 +381,7 @@ void runner_tend(struct runner *runner)
 	while (*link != NULL) {
 		struct runner_component *component = *link;
 		pthread_mutex_lock(&runner->lock);
-		bool gone = component->stopping && !component->running;
+		bool gone = component->stopping && !component->running && component->telling == 0;
 		pthread_mutex_unlock(&runner->lock);
 		if (!gone) {
 			link = &component->next;

@@ -26,7 +26,8 @@ struct runner_component {
 	struct secret *secrets; /* point into values */
 	size_t secret_count;
 	struct result_builder *builder;
-	bool running, stopping; /* under the runner's lock */
+	bool running, stopping; /* under the runner's lock, with the next one */
+	unsigned telling;       /* threads that are telling a result of it */
 	uint64_t run;
 	int64_t timeout_ms, deadline_us;
 	char step[RUNNER_STEP_MAX];

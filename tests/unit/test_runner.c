@@ -1,0 +1,486 @@
+#include "runner.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "resolve.h"
+#include "unit.h"
+
+/* ---- A plugin in this program: its option `does` says what its check does ---- */
+
+struct state {
+	const char *does;
+	struct skymon_secret password;
+	int64_t count;
+};
+
+struct shared {
+	atomic_int loaded, started, stopped, checks;
+	atomic_bool gate; /* checks that wait, wait for it */
+};
+static struct shared *shared; /* of the runner at hand */
+
+static const struct skymon_option options[] = {SKYMON_OPT(struct state, does, "ok", "what the check does"),
+					       SKYMON_OPT(struct state, password, NULL, "a secret"),
+					       SKYMON_OPT(struct state, count, "0", "how many"),
+					       {0}};
+static const struct skymon_number numbers[] = {{"used", "ratio", "A share"}, {0}};
+static const struct skymon_route *const no_routes[] = {NULL};
+
+static bool load(struct skymon *sm, void *memory)
+{
+	shared = memory;
+	CU_ASSERT(skymon_shared(sm) == memory);
+	atomic_fetch_add(&shared->loaded, 1);
+	return true;
+}
+
+static bool start(struct skymon *sm, void *memory)
+{
+	const struct state *state = memory;
+	atomic_fetch_add(&shared->started, 1);
+	if (strcmp(state->does, "no start") != 0)
+		return true;
+	skymon_reason(sm, SKYMON_RESOURCE);
+	skymon_unknown(sm, "no start with %s", state->password.bytes);
+	return false;
+}
+
+static void stop(struct skymon *sm, void *memory)
+{
+	(void)memory;
+	CU_ASSERT_STRING_NOT_EQUAL(skymon_name(sm), "");
+	atomic_fetch_add(&shared->stopped, 1);
+}
+
+static enum skymon_status tell_all(struct skymon *sm, const struct state *state)
+{
+	struct skymon_label own = {"team", "x"}, component = {"component", "x"}, fine = {"kind", "y"};
+	skymon_number(sm, "used", 0.5);
+	skymon_number(sm, "undeclared", 1);
+	skymon_number(sm, "response_time", 1);
+	skymon_gauge(sm, "gauge", "help", 1);
+	skymon_metric(sm, SKYMON_GAUGE, "gauge", "help", 2, &own, 1);
+	skymon_metric(sm, SKYMON_GAUGE, "gauge", "help", 2, &component, 1);
+	skymon_metric(sm, SKYMON_GAUGE, "gauge", "help", 2, &fine, 1);
+	skymon_detail(sm, "text", "password %s", state->password.bytes);
+	skymon_detail_json(sm, "json", "{\"k hunter2 x\":[\"hunter2\",1.5,true]}");
+	skymon_detail_json(sm, "plain", "[1.10]");
+	skymon_detail_json(sm, "broken", "{");
+	skymon_detail_number(sm, "nan", NAN);
+	skymon_detail_boolean(sm, "yes", true);
+	skymon_info(sm, "logged %s\nand more", state->password.bytes);
+	return skymon_degraded(sm, "cannot log in with hunter2, nor with hunter22");
+}
+
+static enum skymon_status check(struct skymon *sm, void *memory)
+{
+	struct state *state = memory;
+	uint32_t id;
+	const char *step;
+	skymon_step(sm, "looking");
+	CU_ASSERT(runner_current(&id, &step) && strcmp(step, "looking") == 0);
+	CU_ASSERT(skymon_snapshot(sm) == NULL && skymon_self(sm) == NULL && skymon_routes(sm) == NULL &&
+		  skymon_config_public(sm) == NULL);
+	if (strcmp(state->does, "tell") == 0)
+		return tell_all(sm, state);
+	if (strcmp(state->does, "flood") == 0)
+		for (int64_t i = 0; i < state->count; i++)
+			skymon_info(sm, "line %lld", (long long)i);
+	if (strcmp(state->does, "refuse") == 0)
+		skymon_secret_refused(sm);
+	if (strcmp(state->does, "resolve") == 0) {
+		char addresses[400];
+		return skymon_resolve(sm, "no-such-host.invalid", addresses, sizeof(addresses))
+			       ? skymon_healthy(sm, "%s", addresses)
+			       : SKYMON_UNHEALTHY;
+	}
+	while (strcmp(state->does, "wait") == 0 && !atomic_load(&shared->gate))
+		usleep(1000);
+	atomic_fetch_add(&shared->checks, 1);
+	return skymon_healthy(sm, "%lld ms left", (long long)skymon_ms_left(sm));
+}
+
+static const struct skymon_plugin plugin = {.size = sizeof(plugin),
+					    .name = "unit",
+					    .version = "1",
+					    .summary = "",
+					    .option_size = sizeof(struct skymon_option),
+					    .number_size = sizeof(struct skymon_number),
+					    .state_size = sizeof(struct state),
+					    .shared_size = sizeof(struct shared),
+					    .options = options,
+					    .numbers = numbers,
+					    .load = load,
+					    .start = start,
+					    .stop = stop,
+					    .check = check,
+					    .routes = no_routes};
+
+/* ---- What the runner tells ---- */
+
+struct seen {
+	pthread_mutex_t lock;
+	pthread_cond_t change;
+	struct buf results[4]; /* by id */
+	uint64_t runs[4];
+	unsigned ended, logs, refused, woken, stopped;
+	struct buf log;
+};
+
+static void ended(void *arg, struct runner_component *component, uint64_t run, const struct buf *body)
+{
+	struct seen *seen = arg;
+	pthread_mutex_lock(&seen->lock);
+	uint32_t id = runner_component_id(component) % 4;
+	seen->results[id].size = 0;
+	buf_add(&seen->results[id], body->data, body->size);
+	seen->runs[id] = run;
+	seen->ended++;
+	pthread_cond_broadcast(&seen->change);
+	pthread_mutex_unlock(&seen->lock);
+}
+
+static void logged(void *arg, uint32_t id, enum log_level level, const char *text)
+{
+	struct seen *seen = arg;
+	pthread_mutex_lock(&seen->lock);
+	buf_printf(&seen->log, "%u %d %s\n", id, (int)level, text);
+	seen->logs++;
+	pthread_mutex_unlock(&seen->lock);
+}
+
+static void refused(void *arg, uint32_t id)
+{
+	struct seen *seen = arg;
+	CU_ASSERT_EQUAL(id, 1);
+	pthread_mutex_lock(&seen->lock);
+	seen->refused++;
+	pthread_mutex_unlock(&seen->lock);
+}
+
+static void memory(void *arg, uint32_t id)
+{
+	(void)arg;
+	(void)id;
+	CU_FAIL("there is no limit here");
+}
+
+static void wake(void *arg)
+{
+	struct seen *seen = arg;
+	pthread_mutex_lock(&seen->lock);
+	seen->woken++;
+	pthread_cond_broadcast(&seen->change);
+	pthread_mutex_unlock(&seen->lock);
+}
+
+static void stopped(void *arg, uint32_t id)
+{
+	struct seen *seen = arg;
+	(void)id;
+	seen->stopped++;
+}
+
+static const struct runner_events events = {.ended = ended,
+					    .log = logged,
+					    .refused = refused,
+					    .memory = memory,
+					    .wake = wake,
+					    .stopped = stopped};
+
+static void wait_count(struct seen *seen, const unsigned *count, unsigned least)
+{
+	struct timespec until;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += 20;
+	pthread_mutex_lock(&seen->lock);
+	while (*count < least && pthread_cond_timedwait(&seen->change, &seen->lock, &until) == 0)
+		;
+	CU_ASSERT(*count >= least);
+	pthread_mutex_unlock(&seen->lock);
+}
+
+static struct runner *open_runner(struct seen *seen)
+{
+	struct err err = {""};
+	memset(seen, 0, sizeof(*seen));
+	pthread_mutex_init(&seen->lock, NULL);
+	pthread_cond_init(&seen->change, NULL);
+	struct runner *runner = runner_new(&plugin, 0, &events, seen, &err);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(runner);
+	return runner;
+}
+
+static void close_runner(struct runner *runner, struct seen *seen)
+{
+	CU_ASSERT(runner_free(runner, 10000));
+	for (size_t i = 0; i < 4; i++)
+		buf_free(&seen->results[i]);
+	buf_free(&seen->log);
+	pthread_mutex_destroy(&seen->lock);
+	pthread_cond_destroy(&seen->change);
+}
+
+static const char *no_variable(const char *name)
+{
+	(void)name;
+	return NULL;
+}
+
+/* Options from YAML, as they come over the wire. */
+static struct option_values *values_of(const char *yaml)
+{
+	struct config config;
+	struct err_list errs = {0};
+	struct err err = {""};
+	CU_ASSERT_FATAL(config_parse("test", yaml, strlen(yaml), no_variable, &config, &errs));
+	struct option_binding binding = {
+		.table = options, .section = config.root, .what = "component", .lookup = no_variable};
+	struct option_values *bound = option_bind(&binding, &errs);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(bound);
+	struct buf body = {0};
+	struct option_bytes secret = {"hunter2", 7};
+	size_t count;
+	(void)option_secrets(bound, &count);
+	option_values_encode(bound, count > 0 ? &secret : NULL, &body);
+	struct wire_reader in = wire_reader(body.data, body.size);
+	struct option_values *values = option_values_decode(&in, &err);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(values);
+	buf_free(&body);
+	option_values_free(bound);
+	config_free(&config);
+	err_list_free(&errs);
+	return values;
+}
+
+static bool add(struct runner *runner, uint32_t id, const char *yaml, struct err *err)
+{
+	struct runner_spec spec = {.id = id,
+				   .name = "component-with-a-long-name",
+				   .state_dir = "/state",
+				   .labels = "team=\"a\\\"b\",zone=\"z\"",
+				   .values = values_of(yaml)};
+	enum skymon_reason reason;
+	bool ok = runner_start(runner, &spec, &reason, err);
+	CU_ASSERT(ok || reason != SKYMON_OK);
+	return ok;
+}
+
+static struct result *result_of(struct seen *seen, uint32_t id)
+{
+	struct err err = {""};
+	pthread_mutex_lock(&seen->lock);
+	char *copy = malloc(seen->results[id].size + 1);
+	memcpy(copy, seen->results[id].data, seen->results[id].size);
+	struct result *result = result_decode(copy, wire_reader(copy, seen->results[id].size), 0, &err);
+	pthread_mutex_unlock(&seen->lock);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(result);
+	return result;
+}
+
+/* ---- Tests ---- */
+
+static void a_run_reports(void)
+{
+	struct seen seen;
+	struct err err = {""};
+	struct runner *runner = open_runner(&seen);
+	CU_ASSERT(shared->loaded == 1 && !runner_run(runner, 1, 7, 1000));
+	CU_ASSERT_FATAL(add(runner, 1, "{does: ok}", &err));
+	CU_ASSERT(!add(runner, 1, "{does: ok}", &err)); /* the number is taken */
+	CU_ASSERT(runner_run(runner, 1, 7, 60000));
+	wait_count(&seen, &seen.ended, 1);
+	struct result *result = result_of(&seen, 1);
+	CU_ASSERT(seen.runs[1] == 7 && result->view.status == SKYMON_HEALTHY &&
+		  result->view.reason == SKYMON_OK);
+	int left = atoi(result->view.message);
+	CU_ASSERT(left > 20000 && left <= 60000);
+	CU_ASSERT(result->view.duration_us >= 0 && result->view.duration_us < 20000000);
+	result_unref(result);
+	struct shared *before = shared;
+	CU_ASSERT(before->started == 1 && before->stopped == 0);
+	runner_stop(runner, 1);
+	for (int i = 0; i < 10000 && seen.stopped == 0; i++) { /* its thread may still be on its way out */
+		usleep(1000);
+		runner_tend(runner);
+	}
+	CU_ASSERT(before->stopped == 1 && seen.stopped == 1);
+	CU_ASSERT(!runner_run(runner, 1, 8, 1000));
+	close_runner(runner, &seen);
+}
+
+static void what_is_wrong_is_dropped_and_secrets_are_masked(void)
+{
+	struct seen seen;
+	struct err err = {""};
+	struct runner *runner = open_runner(&seen);
+	CU_ASSERT_FATAL(add(runner, 1, "{does: tell, password: hunter2}", &err));
+	CU_ASSERT(runner_run(runner, 1, 1, 60000));
+	wait_count(&seen, &seen.ended, 1);
+	struct result *result = result_of(&seen, 1);
+	UNIT_TEXT(result->view.message, "cannot log in with ********, nor with ********2");
+	UNIT_TEXT(result->view.details,
+		  "{\"text\":\"password ********\",\"json\":{\"k ******** x\":[\"********\",1.5,"
+		  "true]},\"plain\":[1.10],\"nan\":null,\"yes\":true}");
+	CU_ASSERT(result->view.number_count == 1 && result_number(&result->view, "used") != NULL);
+	CU_ASSERT_FATAL(result->view.family_count == 1);
+	CU_ASSERT_EQUAL(result->view.families[0]->series_count, 2);
+	result_unref(result);
+	CU_ASSERT(strstr(seen.log.data, "hunter2") == NULL);
+	CU_ASSERT(strstr(seen.log.data, "1 2 logged ******** and more\n") != NULL);
+	CU_ASSERT(strstr(seen.log.data, "number undeclared is not declared") != NULL);
+	CU_ASSERT(strstr(seen.log.data, "label team") != NULL &&
+		  strstr(seen.log.data, "label component") != NULL);
+	CU_ASSERT(strstr(seen.log.data, "detail broken is no JSON") != NULL);
+	close_runner(runner, &seen);
+}
+
+static void floods_are_cut(void)
+{
+	struct seen seen;
+	struct err err = {""};
+	struct runner *runner = open_runner(&seen);
+	CU_ASSERT_FATAL(add(runner, 1, "{does: flood, count: 1000}", &err));
+	CU_ASSERT(runner_run(runner, 1, 1, 60000));
+	wait_count(&seen, &seen.ended, 1);
+	CU_ASSERT(seen.logs >= 20 && seen.logs <= 60);
+	close_runner(runner, &seen);
+}
+
+static void a_start_that_fails_says_why(void)
+{
+	struct seen seen;
+	struct err err = {""};
+	struct runner *runner = open_runner(&seen);
+	struct runner_spec spec = {.id = 1,
+				   .name = "x",
+				   .state_dir = "",
+				   .values = values_of("{does: no start, password: hunter2}")};
+	enum skymon_reason reason;
+	CU_ASSERT(!runner_start(runner, &spec, &reason, &err));
+	CU_ASSERT_EQUAL(reason, SKYMON_RESOURCE);
+	UNIT_TEXT(err.text, "no start with ********");
+	CU_ASSERT(shared->stopped == 0 && !runner_run(runner, 1, 1, 1000));
+	CU_ASSERT(add(runner, 1, "{does: refuse}", &err));
+	CU_ASSERT(runner_run(runner, 1, 1, 1000));
+	wait_count(&seen, &seen.ended, 1);
+	CU_ASSERT_EQUAL(seen.refused, 1);
+	close_runner(runner, &seen);
+}
+
+/* One that waits holds up nobody, is not run twice, and is stopped when it has ended. */
+static void runs_stand_side_by_side(void)
+{
+	struct seen seen;
+	struct err err = {""};
+	struct runner *runner = open_runner(&seen);
+	struct shared *now = shared;
+	CU_ASSERT_FATAL(add(runner, 1, "{does: wait}", &err) && add(runner, 2, "{does: ok}", &err));
+	CU_ASSERT(runner_run(runner, 1, 1, 1000));
+	CU_ASSERT(!runner_run(runner, 1, 2, 1000));
+	for (unsigned i = 1; i <= 50; i++) {
+		CU_ASSERT(runner_run(runner, 2, i, 1000)); /* at once after the last one was told */
+		wait_count(&seen, &seen.ended, i);
+	}
+	CU_ASSERT(seen.runs[2] == 50 && seen.runs[1] == 0);
+	runner_stop(runner, 1);
+	CU_ASSERT(now->stopped == 0 && seen.stopped == 0 && !runner_run(runner, 1, 3, 1000));
+	atomic_store(&now->gate, true);
+	wait_count(&seen, &seen.woken, 1);
+	runner_tend(runner);
+	CU_ASSERT(now->stopped == 1 && seen.stopped == 1);
+	CU_ASSERT(add(runner, 1, "{does: ok}", &err)); /* the number is free again */
+	close_runner(runner, &seen);
+}
+
+static void a_hundred_at_once(void)
+{
+	struct seen seen;
+	struct err err = {""};
+	struct runner *runner = open_runner(&seen);
+	for (uint32_t id = 1; id <= 100; id++) {
+		CU_ASSERT_FATAL(add(runner, id, "{does: wait}", &err));
+		CU_ASSERT(runner_run(runner, id, id, 1000));
+	}
+	atomic_store(&shared->gate, true);
+	wait_count(&seen, &seen.ended, 100);
+	CU_ASSERT_EQUAL(shared->checks, 100);
+	close_runner(runner, &seen);
+}
+
+static int64_t now_us(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static void names_are_resolved(void)
+{
+	char addresses[256] = "";
+	enum skymon_reason reason;
+	struct err err = {""};
+	int64_t soon = now_us() + 10000000;
+	CU_ASSERT(resolve_host("192.0.2.7", soon, addresses, sizeof(addresses), &reason, &err));
+	UNIT_TEXT(addresses, "192.0.2.7");
+	CU_ASSERT(resolve_host("2001:db8::1", soon, addresses, sizeof(addresses), &reason, &err));
+	UNIT_TEXT(addresses, "2001:db8::1");
+	CU_ASSERT(!resolve_host("2001:db8::1", soon, addresses, 5, &reason, &err));
+	CU_ASSERT(resolve_host("localhost", soon, addresses, sizeof(addresses), &reason, &err));
+	CU_ASSERT(strstr(addresses, "127.0.0.1") != NULL || strstr(addresses, "::1") != NULL);
+	CU_ASSERT(!resolve_host("", soon, addresses, sizeof(addresses), &reason, &err));
+	/* the deadline has passed: no answer can be in time */
+	CU_ASSERT(!resolve_host("late.invalid", now_us() - 1, addresses, sizeof(addresses), &reason, &err));
+	CU_ASSERT(reason == SKYMON_TIMEOUT && strstr(err.text, "late.invalid") != NULL);
+	struct seen seen;
+	struct runner *runner = open_runner(&seen);
+	CU_ASSERT_FATAL(add(runner, 1, "{does: resolve}", &err));
+	CU_ASSERT(runner_run(runner, 1, 1, 8000));
+	wait_count(&seen, &seen.ended, 1);
+	struct result *result = result_of(&seen, 1);
+	CU_ASSERT_EQUAL(result->view.status, SKYMON_UNHEALTHY);
+	CU_ASSERT(result->view.reason == SKYMON_DNS || result->view.reason == SKYMON_TIMEOUT);
+	CU_ASSERT(strstr(result->view.message, "cannot resolve no-such-host.invalid: ") ==
+		  result->view.message);
+	result_unref(result);
+	close_runner(runner, &seen);
+}
+
+/* What is out when the time is over is left alone: the caller leaves its process. Last, as its thread stays.
+ */
+static void what_never_ends_is_left(void)
+{
+	static struct seen seen; /* its thread may still look */
+	struct err err = {""};
+	struct runner *runner = open_runner(&seen);
+	struct shared *now = shared;
+	CU_ASSERT_FATAL(add(runner, 1, "{does: wait}", &err));
+	CU_ASSERT(runner_run(runner, 1, 1, 1000));
+	CU_ASSERT(!runner_free(runner, 20));
+	atomic_store(&now->gate, true);
+	wait_count(&seen, &seen.ended, 1);
+	CU_ASSERT(runner_free(runner, 10000));
+	buf_free(&seen.results[1]);
+}
+
+int main(void)
+{
+	return unit_run("runner", (const struct unit_test[]){
+					  {"a run reports", a_run_reports},
+					  {"what is wrong is dropped, secrets are masked",
+					   what_is_wrong_is_dropped_and_secrets_are_masked},
+					  {"floods are cut", floods_are_cut},
+					  {"a start that fails says why", a_start_that_fails_says_why},
+					  {"runs stand side by side", runs_stand_side_by_side},
+					  {"a hundred at once", a_hundred_at_once},
+					  {"names are resolved", names_are_resolved},
+					  {"what never ends is left", what_never_ends_is_left},
+					  {0}});
+}
