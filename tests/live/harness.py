@@ -148,7 +148,8 @@ def processes():
 
 def config_text(config):
     if not isinstance(config, dict):
-        return config
+        unlimited = SANITIZED and not re.search(r"^limits:", config, re.M) and re.search(r"^components:", config, re.M)
+        return config + ("\nlimits: {worker_memory: 0}\n" if unlimited else "")
     config = dict(config)
     if TEST_PLUGINS.is_dir():
         config.setdefault("plugin_path", [str(TEST_PLUGINS)])
