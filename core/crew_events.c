@@ -52,7 +52,8 @@ static void take_hello(void *arg, struct worker *worker, struct plugin_info *inf
 	if (info == NULL) {
 		if (first)
 			plugin->why = x_strdup(why);
-		log_line(LOG_LEVEL_ERROR, (const char *[]){"plugin", plugin->name, NULL}, "%s", why);
+		else
+			log_line(LOG_LEVEL_ERROR, (const char *[]){"plugin", plugin->name, NULL}, "%s", why);
 	} else if (first) {
 		plugin->info = info;
 	} else {

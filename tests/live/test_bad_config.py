@@ -25,7 +25,7 @@ CASES = {
     "unknown top-level key": ("compnents: {}\n", "c.yaml:2:1: ", "compnents", "components"),
     "unknown option": ("components:\n  a: {plugin: t_slow, mss: 5}\n", "c.yaml:3:23: ", "mss", "ms"),
     "unknown common option": ("components:\n  a: {plugin: t_ok, intervall: 5s}\n", "intervall", "interval"),
-    "wrong type": ("components:\n  a: {plugin: t_slow, ms: many}\n", "c.yaml:3:27: ", "integer"),
+    "wrong type": ("components:\n  a: {plugin: t_slow, ms: many}\n", "c.yaml:3:27: ", "whole number"),
     "out of range": ("components:\n  a: {plugin: t_slow, ms: -1}\n", "c.yaml:3:27: ", "600000"),
     "no unit": ("components:\n  a: {plugin: t_ok, interval: 5}\n", "c.yaml:3:31: ", "unit"),
     "no plugin": ("components:\n  a: {interval: 5s}\n", "c.yaml:3:", "plugin"),
@@ -80,7 +80,7 @@ def test_hangs_when_opened():
 def test_all_errors_at_once():
     text = refused("servce: {}\ncomponents:\n  a: {plugin: t_slow, mss: 1}\n  b: {plugin: nowhere}\n  c: {plugin: t_slow, ms: x}\n", "servce")
     text = refused("components:\n  a: {plugin: t_slow, mss: 1}\n  b: {plugin: nowhere}\n  c: {plugin: t_slow, ms: x}\n"
-                   "plugins: {t_duplicate_route: {}}\n", "mss", "nowhere", "integer", "/api/v1/health")
+                   "plugins: {t_duplicate_route: {}}\n", "mss", "nowhere", "whole number", "/api/v1/health")
     assert text.count("c.yaml:") >= 4
 
 
@@ -98,7 +98,7 @@ def test_a_file_that_is_no_shared_object():
         text = f"plugin_path: [{folder.path}]\ncomponents: {{a: {{plugin: fake}}, b: {{plugin: open}}}}\n"
         done = run_skymond(text, "--check-config", name="c.yaml")
         assert done.returncode == 2
-        assert "fake.so" in done.stderr and "writable" in done.stderr, done.stderr
+        assert "fake.so" in done.stderr and "written by others" in done.stderr, done.stderr
     finally:
         folder.remove()
 

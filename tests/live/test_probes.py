@@ -80,8 +80,8 @@ def test_drain_says_not_ready_before_the_socket_closes(skymond, tmp_path):
     daemon = skymond({"shutdown": {"drain": "1500ms"}, "components": {"db": watch_file(tmp_path)}})
     wait_until(lambda: daemon.get("/api/v1/ready").status_code == 200, 10, "ready")
     daemon.process.send_signal(signal.SIGTERM)
-    found = wait_until(lambda: (lambda r: r if r.status_code == 503 else None)(daemon.get("/api/v1/ready")), 5, "not ready")
-    assert found.json()["reason"] == "draining"
+    wait_until(lambda: daemon.get("/api/v1/ready").status_code == 503, 5, "not ready")
+    assert daemon.get("/api/v1/ready").json()["reason"] == "draining"
     assert daemon.get("/api/v1/alive").status_code == 200
     assert daemon.get("/api/v1/health").status_code == 200
     wait_until(lambda: daemon.process.poll() is not None, 10, "the end")
