@@ -1,0 +1,411 @@
+/* http: listeners and connections. Each listener is a libmicrohttpd daemon without a thread, whose epoll
+ * descriptor is watched by the loop: MHD_run when it is readable, and in each turn when libmicrohttpd has
+ * something to do without waiting. */
+#include "http.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "http_private.h"
+
+#define CONNECTION_MEMORY 32768u
+#define SWEEP_MIN_MS 250
+
+/* ---- Slow clients ---- */
+
+/* How long a connection may stay in its state; 0: as long as it wants. libmicrohttpd ends those that are
+ * silent; who sends a byte now and then is ended here. */
+static int64_t patience_ms(const struct http *http, enum peer_state state)
+{
+	switch (state) {
+	case PEER_NEW:
+	case PEER_HEADER:
+		return http->header_timeout_ms;
+	case PEER_IDLE:
+		return http->idle_timeout_ms + http->header_timeout_ms;
+	case PEER_BODY:
+		return http->idle_timeout_ms;
+	default:
+		return 0;
+	}
+}
+
+static void sweep(struct timer *timer, int64_t now_ms)
+{
+	struct http *http = container_of(timer, struct http, sweep);
+	for (struct peer *peer = http->peers; peer != NULL; peer = peer->next) {
+		int64_t patience = patience_ms(http, peer->state);
+		if (patience > 0 && now_ms - peer->since_ms >= patience)
+			shutdown(peer->fd, SHUT_RDWR); /* libmicrohttpd sees its end and closes it */
+	}
+	int64_t pause = http->header_timeout_ms / 4;
+	if (http->peers != NULL)
+		loop_set_timer(http->loop, timer, now_ms + (pause > SWEEP_MIN_MS ? pause : SWEEP_MIN_MS));
+}
+
+static void note_connection(void *arg, struct MHD_Connection *connection, void **context,
+			    enum MHD_ConnectionNotificationCode what)
+{
+	struct http *http = ((struct listener *)arg)->http;
+	struct peer *peer = *context;
+	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+		peer = x_alloc(sizeof(*peer));
+		peer->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+		peer->since_ms = loop_now_ms(http->loop);
+		peer->next = http->peers;
+		if (peer->next != NULL)
+			peer->next->previous = peer;
+		http->peers = peer;
+		http->open_connections++;
+		if (http->sweep.slot == 0)
+			loop_set_timer(http->loop, &http->sweep, peer->since_ms + SWEEP_MIN_MS);
+		*context = peer;
+	} else if (peer != NULL) {
+		*(peer->previous != NULL ? &peer->previous->next : &http->peers) = peer->next;
+		if (peer->next != NULL)
+			peer->next->previous = peer->previous;
+		http->open_connections--;
+		free(peer);
+		*context = NULL;
+	}
+}
+
+/* ---- The loop ---- */
+
+static void ready(struct watch *watch, uint32_t events)
+{
+	(void)events;
+	MHD_run(container_of(watch, struct listener, watch)->daemon);
+}
+
+/* How long libmicrohttpd can wait; -1: until something comes. */
+static int timeout_ms(const struct listener *listener)
+{
+	MHD_UNSIGNED_LONG_LONG left;
+	if (MHD_get_timeout(listener->daemon, &left) != MHD_YES)
+		return -1;
+	return left > 3600000 ? 3600000 : (int)left;
+}
+
+static int turn(void *arg, int64_t now_ms)
+{
+	(void)now_ms;
+	struct http *http = arg;
+	int wait = -1;
+	for (struct listener *listener = http->listeners; listener != NULL; listener = listener->next) {
+		int left = timeout_ms(listener);
+		if (left == 0 || listener->resumed) {
+			listener->resumed = false;
+			MHD_run(listener->daemon);
+			left = timeout_ms(listener);
+		}
+		if (left >= 0 && (wait < 0 || left < wait))
+			wait = left;
+	}
+	return wait;
+}
+
+/* ---- Listeners ---- */
+
+static size_t keep_raw(void *arg, struct MHD_Connection *connection, char *text)
+{
+	(void)arg;
+	(void)connection;
+	return strlen(text);
+}
+
+static void log_library(void *arg, const char *format, va_list list)
+{
+	(void)arg;
+	char text[512];
+	if (log_level() < LOG_LEVEL_DEBUG)
+		return;
+	vsnprintf(text, sizeof(text), format, list);
+	text[strcspn(text, "\n")] = '\0';
+	log_debug("libmicrohttpd: %s", text);
+}
+
+static unsigned seconds_up(int64_t ms)
+{
+	return (unsigned)((ms + 999) / 1000);
+}
+
+static bool start_daemon(struct listener *listener, int fd, struct err *err)
+{
+	struct http *http = listener->http;
+	unsigned flags = MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME;
+	/* a Unix socket's peers have no address to count by */
+	unsigned per_address = listener->settings.unix_path == NULL ? http->connections_per_address : 0;
+	listener->daemon = MHD_start_daemon(
+		flags, 0, NULL, NULL, request_handle, listener, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
+		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_UNESCAPE_CALLBACK, keep_raw, NULL,
+		MHD_OPTION_URI_LOG_CALLBACK, request_begin, listener, MHD_OPTION_NOTIFY_COMPLETED,
+		request_completed, listener, MHD_OPTION_NOTIFY_CONNECTION, note_connection, listener,
+		MHD_OPTION_CONNECTION_LIMIT, http->connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+		per_address, MHD_OPTION_CONNECTION_TIMEOUT, seconds_up(http->idle_timeout_ms),
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
+	if (listener->daemon == NULL)
+		return err_set(err,
+			       "cannot listen on %s: libmicrohttpd does not start; the debug log says why",
+			       listener->settings.text);
+	const union MHD_DaemonInfo *info = MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	listener->watch.ready = ready;
+	loop_add(http->loop, &listener->watch, info->epoll_fd, EPOLLIN);
+	MHD_run(listener->daemon); /* enters the listening socket into its epoll */
+	return true;
+}
+
+static char **copy_texts(char *const *texts, size_t count)
+{
+	char **copy = count > 0 ? x_alloc(count * sizeof(char *)) : NULL;
+	for (size_t i = 0; i < count; i++)
+		copy[i] = x_strdup(texts[i]);
+	return copy;
+}
+
+static void free_texts(char **texts, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(texts[i]);
+	free(texts);
+}
+
+static void free_listener(struct listener *listener)
+{
+	free(listener->settings.text);
+	free(listener->settings.unix_path);
+	free_texts(listener->settings.routes, listener->settings.route_count);
+	free(listener->allowed);
+	free(listener);
+}
+
+static uint8_t *choose_routes(const struct route_table *table, char *const *names, size_t count)
+{
+	uint8_t *chosen = x_alloc(route_count(table));
+	for (size_t i = 0; i < route_count(table); i++)
+		chosen[i] = request_route_named(table, route_at(table, i), names, count);
+	return chosen;
+}
+
+/* A name that is no route's would serve nothing in silence. */
+static void warn_unknown(const struct http *http, const char *what, char *const *names, size_t count)
+{
+	for (size_t n = 0; n < count; n++) {
+		bool known = false;
+		for (size_t i = 0; i < route_count(http->table) && !known; i++)
+			known = request_route_named(http->table, route_at(http->table, i), &names[n], 1);
+		if (!known)
+			log_warn("%s: there is no route and no plugin with routes named %s", what, names[n]);
+	}
+}
+
+static void choose_listener_routes(struct listener *listener)
+{
+	const struct settings_listen *settings = &listener->settings;
+	free(listener->allowed);
+	listener->allowed = NULL;
+	if (settings->routes == NULL || listener->http->table == NULL)
+		return;
+	listener->allowed = choose_routes(listener->http->table, settings->routes, settings->route_count);
+	warn_unknown(listener->http, settings->text, settings->routes, settings->route_count);
+}
+
+bool http_listen(struct http *http, const struct settings_listen *settings, struct err *err)
+{
+	int fd;
+	if (settings->cert_file != NULL)
+		return err_set(err, "cannot listen on %s: TLS is not there yet", settings->text);
+	if (!socket_open(settings, &fd, err))
+		return false;
+	struct listener *listener = x_alloc(sizeof(*listener));
+	listener->http = http;
+	listener->watch.fd = -1;
+	listener->settings.text = x_strdup(settings->text);
+	listener->settings.unix_path = x_strdup(settings->unix_path);
+	listener->settings.routes = copy_texts(settings->routes, settings->route_count);
+	listener->settings.route_count = settings->route_count;
+	if (!start_daemon(listener, fd, err)) {
+		close(fd);
+		free_listener(listener);
+		return false;
+	}
+	choose_listener_routes(listener);
+	struct listener **end = &http->listeners;
+	while (*end != NULL)
+		end = &(*end)->next;
+	*end = listener;
+	return true;
+}
+
+/* ---- Configuration ---- */
+
+static void choose_open_routes(struct http *http)
+{
+	struct access *access = &http->access;
+	free(access->open);
+	access->open = NULL;
+	if (http->table == NULL)
+		return;
+	access->open = choose_routes(http->table, access->names, access->name_count);
+}
+
+static void forget_token(struct access *access)
+{
+	if (access->token != NULL)
+		explicit_bzero(access->token, access->token_size);
+	free(access->token);
+	access->token = NULL;
+	access->token_size = 0;
+}
+
+static bool is_token(const char *option)
+{
+	const char *last = strrchr(option, '.');
+	return strcmp(last != NULL ? last + 1 : option, "token") == 0;
+}
+
+/* Without a token that can be read nobody is trusted: closed is better than open. */
+static void read_token(struct access *access, const struct settings *settings)
+{
+	size_t count = 0;
+	const struct option_secret *secrets = option_secrets(settings->values, &count);
+	forget_token(access);
+	for (size_t i = 0; i < count; i++) {
+		struct err err;
+		if (!is_token(secrets[i].option) || secrets[i].kind == OPTION_SECRET_NONE)
+			continue;
+		if (!option_secret_read(&secrets[i], config_environment, &access->token, &access->token_size,
+					&err))
+			log_error("the token of `access` cannot be read, so that no caller is trusted: %s",
+				  err.text);
+		return;
+	}
+	log_error("`access` has no token, so that no caller is trusted");
+}
+
+void http_configure(struct http *http, const struct settings *settings)
+{
+	struct access *access = &http->access;
+	http->body_limit = settings->request_body;
+	http->header_timeout_ms = settings->header_timeout_ms;
+	access->asked = settings->access;
+	free_texts(access->names, access->name_count);
+	access->names = copy_texts(settings->public_routes, settings->public_count);
+	access->name_count = settings->public_count;
+	if (access->asked)
+		read_token(access, settings);
+	else
+		forget_token(access);
+	choose_open_routes(http);
+}
+
+void http_set_routes(struct http *http, struct route_table *table)
+{
+	struct route_table *before = http->table;
+	size_t count = route_count(table);
+	route_table_ref(table);
+	http->table = table;
+	free(http->by_index);
+	http->by_index = x_alloc(count * sizeof(*http->by_index));
+	for (size_t i = 0; i < count; i++)
+		http->by_index[i] = counts_route(http->counts, route_at(table, i)->route->path);
+	choose_open_routes(http);
+	if (http->access.asked)
+		warn_unknown(http, "access.public", http->access.names, http->access.name_count);
+	for (struct listener *listener = http->listeners; listener != NULL; listener = listener->next)
+		choose_listener_routes(listener);
+	route_table_unref(before);
+}
+
+struct http *http_new(struct loop *loop, const struct settings *settings)
+{
+	struct http *http = x_alloc(sizeof(*http));
+	http->loop = loop;
+	http->counts = counts_new();
+	http->no_route = counts_route(http->counts, "");
+	http->gzip = gzip_new(loop);
+	http->kept = reply_new_kept();
+	http->sweep.fire = sweep;
+	http->connections = settings->connections;
+	http->connections_per_address = settings->connections_per_address;
+	http->idle_timeout_ms = settings->idle_timeout_ms;
+	http_configure(http, settings);
+	loop_set_turn(loop, turn, http);
+	return http;
+}
+
+/* ---- The end ---- */
+
+void http_quiesce(struct http *http)
+{
+	http->quiesced = true;
+	for (struct listener *listener = http->listeners; listener != NULL; listener = listener->next) {
+		MHD_socket fd = MHD_quiesce_daemon(listener->daemon);
+		if (fd != MHD_INVALID_SOCKET)
+			close(fd);
+		if (listener->settings.unix_path != NULL)
+			unlink(listener->settings.unix_path);
+	}
+}
+
+bool http_is_idle(const struct http *http)
+{
+	return http->in_flight == 0;
+}
+
+void http_free(struct http *http)
+{
+	gzip_free(http->gzip); /* answers who waits for it; afterwards nothing is suspended */
+	if (!http->quiesced)
+		http_quiesce(http);
+	loop_set_turn(http->loop, NULL, NULL);
+	for (struct listener *listener = http->listeners, *next; listener != NULL; listener = next) {
+		next = listener->next;
+		loop_remove(http->loop, &listener->watch);
+		MHD_run(listener->daemon); /* what was answered just now goes out */
+		MHD_stop_daemon(listener->daemon);
+		free_listener(listener);
+	}
+	loop_clear_timer(http->loop, &http->sweep);
+	reply_free_kept(http);
+	free(http->kept);
+	request_free_spare(http);
+	route_table_unref(http->table);
+	forget_token(&http->access);
+	free_texts(http->access.names, http->access.name_count);
+	free(http->access.open);
+	free(http->by_index);
+	counts_free(http->counts);
+	free(http);
+}
+
+/* ---- What others read ---- */
+
+int64_t http_open_connections(const struct http *http)
+{
+	return http->open_connections;
+}
+
+uint64_t http_requests_total(const struct http *http)
+{
+	return counts_total(http->counts);
+}
+
+struct http_window http_window(struct http *http, int64_t now_ms)
+{
+	return counts_window(http->counts, now_ms);
+}
+
+const struct skymon_http_count *const *http_counts(struct http *http, size_t *count)
+{
+	return counts_rows(http->counts, count);
+}
+
+const struct skymon_http_time *const *http_times(struct http *http, size_t *count)
+{
+	return counts_times(http->counts, count);
+}

@@ -1,0 +1,168 @@
+/* http_count: what was answered: rows by route, method and code, a histogram by route, and sums over the last
+ * 60 seconds. Nothing is allocated but when a row is new; adding is a few additions. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "http_private.h"
+
+#define WINDOW 60
+
+struct count_route {
+	struct skymon_http_time time;
+	struct skymon_http_count **rows[HTTP_METHODS];
+	size_t row_count[HTTP_METHODS];
+	char template[];
+};
+
+struct slot {
+	uint64_t count, errors;
+	int64_t ns;
+};
+
+struct counts {
+	struct count_route **routes;
+	const struct skymon_http_count **rows;
+	const struct skymon_http_time **times;
+	size_t route_count, route_capacity, row_count, row_capacity, time_count, time_capacity;
+	uint64_t total;
+	struct slot slots[WINDOW], sum; /* sum: of all slots */
+	int64_t newest;                 /* the second of the newest slot */
+};
+
+static const char *const method_words[HTTP_METHODS] = {"GET",    "HEAD",    "POST", "PUT",
+						       "DELETE", "OPTIONS", "other"};
+
+struct counts *counts_new(void)
+{
+	return x_alloc(sizeof(struct counts));
+}
+
+void counts_free(struct counts *counts)
+{
+	for (size_t i = 0; i < counts->route_count; i++) {
+		for (size_t m = 0; m < HTTP_METHODS; m++) {
+			for (size_t r = 0; r < counts->routes[i]->row_count[m]; r++)
+				free(counts->routes[i]->rows[m][r]);
+			free(counts->routes[i]->rows[m]);
+		}
+		free(counts->routes[i]);
+	}
+	free(counts->routes);
+	free(counts->rows);
+	free(counts->times);
+	free(counts);
+}
+
+struct count_route *counts_route(struct counts *counts, const char *template)
+{
+	for (size_t i = 0; i < counts->route_count; i++)
+		if (strcmp(counts->routes[i]->template, template) == 0)
+			return counts->routes[i];
+	size_t size = strlen(template) + 1;
+	struct count_route *route = x_alloc(sizeof(*route) + size);
+	memcpy(route->template, template, size);
+	route->time.size = sizeof(route->time);
+	route->time.route = route->template;
+	counts->routes =
+		x_grow(counts->routes, &counts->route_capacity, counts->route_count + 1, sizeof(route));
+	counts->routes[counts->route_count++] = route;
+	return route;
+}
+
+static struct skymon_http_count *new_row(struct counts *counts, struct count_route *route,
+					 enum http_method method, int code)
+{
+	struct skymon_http_count *row = x_alloc(sizeof(*row));
+	row->size = sizeof(*row);
+	row->route = route->template;
+	row->method = method_words[method];
+	row->code = code;
+	size_t count = route->row_count[method]++;
+	route->rows[method] = x_realloc(route->rows[method], (count + 1) * sizeof(row));
+	route->rows[method][count] = row;
+	counts->rows = x_grow(counts->rows, &counts->row_capacity, counts->row_count + 1, sizeof(row));
+	counts->rows[counts->row_count++] = row;
+	return row;
+}
+
+/* Lets slots that have become too old go, so that the newest is this second's. A clock that steps back counts
+ * into the newest. */
+static void advance(struct counts *counts, int64_t second)
+{
+	int64_t from = counts->newest + 1;
+	if (second - from >= WINDOW)
+		from = second - WINDOW + 1;
+	for (; from <= second; from++) {
+		struct slot *slot = &counts->slots[from % WINDOW];
+		counts->sum.count -= slot->count;
+		counts->sum.errors -= slot->errors;
+		counts->sum.ns -= slot->ns;
+		*slot = (struct slot){0};
+		counts->newest = from;
+	}
+}
+
+static void count_time(struct counts *counts, struct count_route *route, int64_t duration_ns)
+{
+	if (route->time.count++ == 0) {
+		counts->times = x_grow(counts->times, &counts->time_capacity, counts->time_count + 1,
+				       sizeof(*counts->times));
+		counts->times[counts->time_count++] = &route->time;
+	}
+	double seconds = (double)duration_ns / 1e9;
+	route->time.sum_seconds += seconds;
+	for (size_t i = 0; i < SKYMON_BUCKETS; i++)
+		if (seconds <= skymon_bucket_seconds[i]) {
+			route->time.buckets[i]++;
+			return;
+		}
+}
+
+void counts_add(struct counts *counts, struct count_route *route, enum http_method method, int code,
+		bool error, int64_t duration_ns, int64_t now_ms)
+{
+	struct skymon_http_count *row = NULL;
+	for (size_t i = 0; i < route->row_count[method] && row == NULL; i++)
+		if (route->rows[method][i]->code == code)
+			row = route->rows[method][i];
+	if (row == NULL)
+		row = new_row(counts, route, method, code);
+	row->requests++;
+	counts->total++;
+	count_time(counts, route, duration_ns);
+	advance(counts, now_ms / 1000);
+	struct slot *slot = &counts->slots[counts->newest % WINDOW];
+	slot->count++;
+	counts->sum.count++;
+	slot->errors += error;
+	counts->sum.errors += error;
+	slot->ns += duration_ns;
+	counts->sum.ns += duration_ns;
+}
+
+uint64_t counts_total(const struct counts *counts)
+{
+	return counts->total;
+}
+
+struct http_window counts_window(struct counts *counts, int64_t now_ms)
+{
+	advance(counts, now_ms / 1000);
+	const struct slot *sum = &counts->sum;
+	if (sum->count == 0)
+		return (struct http_window){0, 0};
+	return (struct http_window){.error_percent = 100.0 * (double)sum->errors / (double)sum->count,
+				    .average_ms = (double)sum->ns / 1e6 / (double)sum->count};
+}
+
+const struct skymon_http_count *const *counts_rows(const struct counts *counts, size_t *count)
+{
+	*count = counts->row_count;
+	return counts->rows;
+}
+
+const struct skymon_http_time *const *counts_times(const struct counts *counts, size_t *count)
+{
+	*count = counts->time_count;
+	return counts->times;
+}

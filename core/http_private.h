@@ -1,0 +1,192 @@
+/* What the files of http share. Nothing outside core/http*.c includes it. */
+#ifndef HTTP_PRIVATE_H
+#define HTTP_PRIVATE_H
+
+#include <microhttpd.h>
+
+#include "buf.h"
+#include "http.h"
+#include "log.h"
+
+/* ---- Counting (http_count.c) ---- */
+
+struct counts;
+struct count_route; /* one route's numbers; lives as long as the counts */
+
+enum http_method {
+	HTTP_GET,
+	HTTP_HEAD,
+	HTTP_POST,
+	HTTP_PUT,
+	HTTP_DELETE,
+	HTTP_OPTIONS,
+	HTTP_OTHER,
+	HTTP_METHODS
+};
+
+struct counts *counts_new(void);
+void counts_free(struct counts *counts);
+/* The place of a template, made when it is new: the same for GET and POST, and before and after a reload. */
+struct count_route *counts_route(struct counts *counts, const char *template);
+void counts_add(struct counts *counts, struct count_route *route, enum http_method method, int code,
+		bool error, int64_t duration_ns, int64_t now_ms);
+uint64_t counts_total(const struct counts *counts);
+struct http_window counts_window(struct counts *counts, int64_t now_ms);
+const struct skymon_http_count *const *counts_rows(const struct counts *counts, size_t *count);
+const struct skymon_http_time *const *counts_times(const struct counts *counts, size_t *count);
+
+/* ---- Compression (http_gzip.c) ---- */
+
+struct gzip; /* one helper thread and its queue; touches bytes and nothing else */
+
+struct gzip_job {
+	struct gzip_job *next;     /* in the queue, or in the list of what is done */
+	struct skymon_part *parts; /* owned; their bytes are not */
+	size_t count;
+	char *out; /* malloc'd; NULL when zlib failed */
+	size_t out_size;
+	void (*finished)(struct gzip_job *job); /* on the loop's thread */
+};
+
+struct gzip *gzip_new(struct loop *loop);
+void gzip_free(struct gzip *gzip); /* waits for the job that runs; every job is finished before it returns */
+/* false: there is no thread to be had, and finished is not called. */
+bool gzip_start(struct gzip *gzip, struct gzip_job *job) MUST_CHECK;
+/* At once, on the caller's thread; NULL when zlib failed. The caller frees. */
+char *gzip_now(struct gzip *gzip, const struct skymon_part *parts, size_t count, size_t *size);
+/* Does an Accept-Encoding header (NULL: none) ask for gzip? */
+bool gzip_wanted(const char *accept_encoding);
+
+/* ---- Connections, listeners and the whole (http.c) ---- */
+
+enum peer_state { PEER_NEW, PEER_IDLE, PEER_HEADER, PEER_BODY, PEER_BUSY };
+struct peer { /* one connection */
+	struct peer *previous, *next;
+	int fd;
+	enum peer_state state;
+	int64_t since_ms; /* of the state */
+};
+
+struct listener {
+	struct listener *next;
+	struct http *http;
+	struct MHD_Daemon *daemon;
+	struct watch watch;
+	struct settings_listen settings; /* our copy */
+	uint8_t *allowed;                /* by a route's index; NULL: all */
+	bool resumed;                    /* a connection was: MHD_get_timeout does not tell */
+};
+
+struct access {
+	bool asked;  /* a token is asked for */
+	char *token; /* NULL: could not be read, so that nothing matches */
+	size_t token_size;
+	char **names; /* public routes */
+	size_t name_count;
+	uint8_t *open; /* by a route's index */
+};
+
+/* A bound, listening socket; its address is logged (http_socket.c). */
+bool socket_open(const struct settings_listen *listen_at, int *fd, struct err *err) MUST_CHECK;
+
+struct http {
+	struct loop *loop;
+	struct listener *listeners;
+	struct route_table *table;
+	struct count_route **by_index, *no_route;
+	struct counts *counts;
+	struct gzip *gzip;
+	struct access access;
+	struct peer *peers;
+	int64_t open_connections;
+	struct timer sweep;           /* ends connections that are too slow */
+	struct skymon_request *spare; /* to be used again */
+	struct gzip_run *running;     /* bodies that are being compressed */
+	struct kept_reply *kept;
+	size_t in_flight;
+	bool quiesced;
+	uint32_t connections, connections_per_address;
+	int64_t body_limit, header_timeout_ms, idle_timeout_ms;
+};
+
+/* ---- One request (http_request.c) ---- */
+
+#define REQUEST_TARGET_MAX 8192
+#define REQUEST_INLINE 1024
+
+struct chunk {
+	struct chunk *next;
+	char bytes[];
+};
+
+struct request_headers { /* what is looked at for every request; values live in the connection */
+	const char *accept_encoding, *content_type, *authorization, *content_length, *transfer_encoding;
+	uint8_t hosts, content_lengths, transfer_encodings;
+	bool odd; /* a name or value that no client sends by accident */
+};
+
+struct skymon_request {
+	struct http *http;
+	struct listener *listener;
+	struct MHD_Connection *connection; /* NULL: rendered for another request */
+	struct peer *peer;
+	struct skymon_request *next;   /* among the spare */
+	struct skymon_request *parent; /* who has it rendered */
+	struct route_table *table;     /* held */
+	struct route_match match;
+	const struct route_entry *entry; /* whose handler runs */
+	struct count_route *count;
+	const char *method, *path, *query; /* path and query are raw; query "" when there is none */
+	enum http_method method_index;
+	struct request_headers headers;
+	int64_t started_ns;
+	int stage; /* calls of the handler so far */
+	int fault; /* a code: the request is refused with it, when it is read */
+	const char *fault_text;
+	bool too_long, too_big, trusted, as_options, close, answered, problem;
+	bool keep; /* the response is the kept one, not ours to destroy */
+	int code;
+	struct buf body;               /* what the client sent */
+	struct buf extra;              /* headers of the reply: name '\0' value '\0' … */
+	struct buf output;             /* of a rendered one */
+	struct MHD_Response *response; /* ready, to be queued */
+	struct gzip_run *run;          /* waited for */
+	struct skymon_request *next_waiter;
+	struct chunk *chunks; /* texts that live as long as the request */
+	size_t used;
+	char inline_bytes[REQUEST_INLINE];
+};
+
+struct skymon_request *request_new(struct http *http, struct listener *listener,
+				   struct MHD_Connection *connection);
+void request_end(struct skymon_request *rq);
+void request_free_spare(struct http *http);
+char *request_text(struct skymon_request *rq, size_t size); /* memory that lives as long as the request */
+/* libmicrohttpd's callbacks. */
+void *request_begin(void *listener, const char *uri, struct MHD_Connection *connection);
+enum MHD_Result request_handle(void *listener, struct MHD_Connection *connection, const char *url,
+			       const char *method, const char *version, const char *upload,
+			       size_t *upload_size, void **rq);
+void request_completed(void *listener, struct MHD_Connection *connection, void **rq,
+		       enum MHD_RequestTerminationCode why);
+
+/* Finds the route, asks for access, runs the handler; afterwards the request is answered or waits
+ * (http_dispatch.c). */
+void request_dispatch(struct skymon_request *rq);
+/* Is a route meant by one of these names: its plugin's, its own, or that of a route above it? */
+bool request_route_named(const struct route_table *table, const struct route_entry *entry, char *const *names,
+			 size_t count);
+
+/* ---- Replies (http_reply.c) ---- */
+
+void reply_header(struct skymon_request *rq, const char *name, const char *value);
+void reply_copy(struct skymon_request *rq, int code, const char *type, const void *bytes, size_t size);
+void reply_parts(struct skymon_request *rq, int code, const char *type, const struct skymon_part *parts,
+		 size_t count, uint64_t generation, void (*done)(void *), void *argument);
+void reply_problem_list(struct skymon_request *rq, int code, const char *format, va_list list);
+void reply_problem(struct skymon_request *rq, int code, const char *format, ...) PRINTF(3);
+void reply_forget_waiter(struct skymon_request *rq); /* it ends while its body is being compressed */
+void reply_free_kept(struct http *http);             /* http->kept stays, empty */
+struct kept_reply *reply_new_kept(void);
+
+#endif

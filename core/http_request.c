@@ -1,0 +1,380 @@
+/* http_request: one exchange from its first byte to its last: libmicrohttpd's three callbacks, the memory of
+ * a request, and what is checked of it before anybody looks at its path. What could be read in two ways is
+ * refused: proxies in front may have read the other. */
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "http_private.h"
+
+/* ---- Memory ---- */
+
+static int64_t now_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+struct skymon_request *request_new(struct http *http, struct listener *listener,
+				   struct MHD_Connection *connection)
+{
+	struct skymon_request *rq = http->spare;
+	struct buf extra = {0};
+	if (rq == NULL) {
+		rq = x_alloc(sizeof(*rq));
+	} else {
+		http->spare = rq->next;
+		extra = rq->extra;
+		memset(rq, 0, offsetof(struct skymon_request, inline_bytes));
+	}
+	rq->extra = extra;
+	rq->http = http;
+	rq->listener = listener;
+	rq->connection = connection;
+	rq->path = rq->query = "";
+	rq->count = http->no_route;
+	http->in_flight++;
+	return rq;
+}
+
+void request_end(struct skymon_request *rq)
+{
+	struct http *http = rq->http;
+	if (rq->run != NULL)
+		reply_forget_waiter(rq);
+	if (rq->response != NULL && !rq->keep)
+		MHD_destroy_response(rq->response);
+	if (rq->table != NULL)
+		route_table_unref(rq->table);
+	for (struct chunk *chunk = rq->chunks, *next; chunk != NULL; chunk = next) {
+		next = chunk->next;
+		free(chunk);
+	}
+	buf_free(&rq->body);
+	buf_free(&rq->output);
+	rq->extra.size = 0;
+	rq->next = http->spare;
+	http->spare = rq;
+	http->in_flight--;
+}
+
+void request_free_spare(struct http *http)
+{
+	for (struct skymon_request *rq = http->spare, *next; rq != NULL; rq = next) {
+		next = rq->next;
+		buf_free(&rq->extra);
+		free(rq);
+	}
+	http->spare = NULL;
+}
+
+char *request_text(struct skymon_request *rq, size_t size)
+{
+	if (size <= sizeof(rq->inline_bytes) - rq->used) {
+		char *text = rq->inline_bytes + rq->used;
+		rq->used += size;
+		return text;
+	}
+	struct chunk *chunk = x_alloc(sizeof(*chunk) + size);
+	chunk->next = rq->chunks;
+	rq->chunks = chunk;
+	return chunk->bytes;
+}
+
+/* ---- The target ---- */
+
+static void refuse(struct skymon_request *rq, int code, const char *sentence)
+{
+	if (rq->fault == 0) {
+		rq->fault = code;
+		rq->fault_text = sentence;
+	}
+}
+
+static bool bad_escape(const char *text)
+{
+	for (text = strchr(text, '%'); text != NULL; text = strchr(text + 1, '%')) {
+		char byte[2];
+		if (!route_decode(text, strnlen(text, 3), false, byte, sizeof(byte)))
+			return true;
+	}
+	return false;
+}
+
+/* "http://host/path", which proxies send and servers must take, becomes "/path". */
+static char *strip_authority(char *target)
+{
+	size_t scheme = strncasecmp(target, "http://", 7) == 0    ? 7
+			: strncasecmp(target, "https://", 8) == 0 ? 8
+								  : 0;
+	if (scheme == 0)
+		return target;
+	char *path = target + scheme + strcspn(target + scheme, "/?");
+	if (*path == '/')
+		return path;
+	path[-1] = '/'; /* "http://host?query": the path is empty, which is "/" */
+	return path - 1;
+}
+
+/* Splits our copy of the target into path and query. */
+static void take_target(struct skymon_request *rq, const char *uri)
+{
+	size_t size = strlen(uri) + 1;
+	if (size > REQUEST_TARGET_MAX) {
+		rq->too_long = true;
+		return;
+	}
+	char *target = request_text(rq, size);
+	memcpy(target, uri, size);
+	target = strip_authority(target);
+	rq->path = target;
+	char *query = strchr(target, '?');
+	if (query != NULL) {
+		*query = '\0';
+		rq->query = query + 1;
+	}
+}
+
+static void check_target(struct skymon_request *rq)
+{
+	bool star = strcmp(rq->path, "*") == 0 && rq->method_index == HTTP_OPTIONS;
+	if (rq->too_long) {
+		refuse(rq, 414, "the target of the request is longer than 8 KiB");
+		return;
+	}
+	for (const char *at = rq->path; *at != '\0'; at++)
+		if (*at <= ' ' || *at >= 0x7F)
+			refuse(rq, 400,
+			       "the path has a space, a control character or a byte above 127; encode it");
+	if (rq->path[0] != '/' && !star)
+		refuse(rq, 400, "the target of the request is not a path that begins with /");
+	if (bad_escape(rq->path) || bad_escape(rq->query))
+		refuse(rq, 400, "the target has a % that is not followed by two hexadecimal digits, or %00");
+}
+
+/* ---- Headers ---- */
+
+static bool is(const char *name, size_t size, const char *wanted)
+{
+	return size == strlen(wanted) && strcasecmp(name, wanted) == 0;
+}
+
+static enum MHD_Result look_at_header(void *arg, enum MHD_ValueKind kind, const char *name, size_t name_size,
+				      const char *value, size_t value_size)
+{
+	(void)kind;
+	struct request_headers *headers = arg;
+	if (name_size == 0 || name[name_size - 1] <= ' ' || strlen(name) != name_size ||
+	    (value != NULL && strlen(value) != value_size)) {
+		headers->odd = true;
+		return MHD_YES;
+	}
+	switch (name_size) { /* most headers are none of these */
+	case 4:
+		headers->hosts =
+			(uint8_t)(headers->hosts + (headers->hosts < 2 && is(name, name_size, "Host")));
+		break;
+	case 12:
+		if (is(name, name_size, "Content-Type"))
+			headers->content_type = value;
+		break;
+	case 13:
+		if (is(name, name_size, "Authorization"))
+			headers->authorization = value;
+		break;
+	case 14:
+		if (is(name, name_size, "Content-Length")) {
+			headers->content_length = value;
+			headers->content_lengths =
+				(uint8_t)(headers->content_lengths + (headers->content_lengths < 2));
+		}
+		break;
+	case 15:
+		if (is(name, name_size, "Accept-Encoding"))
+			headers->accept_encoding = value;
+		break;
+	case 17:
+		if (is(name, name_size, "Transfer-Encoding")) {
+			headers->transfer_encoding = value;
+			headers->transfer_encodings =
+				(uint8_t)(headers->transfer_encodings + (headers->transfer_encodings < 2));
+		}
+		break;
+	default:
+		break;
+	}
+	return MHD_YES;
+}
+
+/* What makes it unclear where the body ends: nothing after it on this connection can be believed. */
+static const char *ambiguous(const struct request_headers *headers, bool http_1_0)
+{
+	if (headers->odd)
+		return "a header has a space before its colon, or a NUL";
+	if (headers->content_lengths > 1)
+		return "there are two Content-Length headers";
+	if (headers->content_lengths > 0 && headers->transfer_encodings > 0)
+		return "there is a Content-Length beside a Transfer-Encoding";
+	if (headers->transfer_encodings > 1 ||
+	    (headers->transfer_encodings == 1 &&
+	     (headers->transfer_encoding == NULL || strcasecmp(headers->transfer_encoding, "chunked") != 0)))
+		return "the only Transfer-Encoding that is understood is chunked";
+	if (headers->transfer_encodings > 0 && http_1_0)
+		return "HTTP/1.0 has no Transfer-Encoding";
+	return NULL;
+}
+
+static void check_headers(struct skymon_request *rq, const char *version)
+{
+	bool http_1_0 = strcmp(version, "HTTP/1.0") == 0;
+	struct request_headers *headers = &rq->headers;
+	MHD_get_connection_values_n(rq->connection, MHD_HEADER_KIND, look_at_header, headers);
+	const char *why = ambiguous(headers, http_1_0);
+	if (why != NULL) {
+		refuse(rq, 400, why);
+		rq->close = true;
+	} else if (headers->content_length != NULL &&
+		   strtoull(headers->content_length, NULL, 10) > (unsigned long long)rq->http->body_limit) {
+		rq->too_big = true;
+		rq->close = true;
+		refuse(rq, 413, "the body is larger than limits.request_body allows");
+	} else if (headers->hosts > 1) {
+		refuse(rq, 400, "there are two Host headers");
+	} else if (headers->hosts == 0 && !http_1_0) {
+		refuse(rq, 400, "an HTTP/1.1 request needs a Host header");
+	}
+	check_target(rq);
+}
+
+/* ---- libmicrohttpd's callbacks ---- */
+
+static enum http_method index_method(const char *method)
+{
+	static const char *const words[HTTP_OTHER] = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"};
+	for (int i = 0; i < HTTP_OTHER; i++)
+		if (strcmp(method, words[i]) == 0)
+			return (enum http_method)i;
+	return HTTP_OTHER;
+}
+
+static void set_state(struct skymon_request *rq, enum peer_state state)
+{
+	if (rq->peer == NULL)
+		return;
+	rq->peer->state = state;
+	rq->peer->since_ms = loop_now_ms(rq->http->loop);
+}
+
+void *request_begin(void *arg, const char *uri, struct MHD_Connection *connection)
+{
+	struct listener *listener = arg;
+	struct skymon_request *rq = request_new(listener->http, listener, connection);
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	rq->peer = info != NULL ? info->socket_context : NULL;
+	rq->started_ns = now_ns();
+	set_state(rq, PEER_HEADER);
+	take_target(rq, uri != NULL ? uri : "");
+	return rq;
+}
+
+static enum MHD_Result queue(struct skymon_request *rq)
+{
+	struct MHD_Response *response = rq->response;
+	bool ours = !rq->keep;
+	rq->response = NULL;
+	enum MHD_Result done = MHD_queue_response(rq->connection, (unsigned)rq->code, response);
+	if (ours)
+		MHD_destroy_response(response);
+	return done;
+}
+
+static enum MHD_Result first_call(struct skymon_request *rq, const char *method, const char *version)
+{
+	rq->method = method;
+	rq->method_index = index_method(method);
+	rq->started_ns = now_ns();
+	check_headers(rq, version);
+	set_state(rq, PEER_BODY);
+	if (!rq->close)
+		return MHD_YES;
+	/* answered before the body is read: libmicrohttpd closes the connection behind it */
+	reply_problem(rq, rq->fault, "%s", rq->fault_text);
+	return queue(rq);
+}
+
+static void take_body(struct skymon_request *rq, const char *upload, size_t size)
+{
+	if (rq->too_big || size > (size_t)rq->http->body_limit - rq->body.size) {
+		rq->too_big = rq->close = true;
+		refuse(rq, 413, "the body is larger than limits.request_body allows");
+		buf_free(&rq->body);
+		return;
+	}
+	buf_add(&rq->body, upload, size);
+}
+
+static enum MHD_Result last_call(struct skymon_request *rq)
+{
+	if (rq->run != NULL) /* woken by something else: still waiting */
+		return MHD_YES;
+	set_state(rq, PEER_BUSY);
+	if (rq->fault != 0)
+		reply_problem(rq, rq->fault, "%s", rq->fault_text);
+	else
+		request_dispatch(rq);
+	if (rq->run != NULL) {
+		MHD_suspend_connection(rq->connection);
+		return MHD_YES;
+	}
+	return queue(rq);
+}
+
+enum MHD_Result request_handle(void *arg, struct MHD_Connection *connection, const char *url,
+			       const char *method, const char *version, const char *upload,
+			       size_t *upload_size, void **context)
+{
+	(void)arg;
+	(void)connection;
+	(void)url; /* the same bytes as in request_begin, cut at the query */
+	struct skymon_request *rq = *context;
+	if (rq == NULL)
+		return MHD_NO;
+	if (rq->stage++ == 0)
+		return first_call(rq, method, version);
+	if (*upload_size > 0) {
+		take_body(rq, upload, *upload_size);
+		*upload_size = 0;
+		return MHD_YES;
+	}
+	return last_call(rq);
+}
+
+/* A request that libmicrohttpd refused by itself (a line that is no header, say) has its answer too. */
+static int code_of(struct skymon_request *rq, struct MHD_Connection *connection)
+{
+	if (rq->code != 0)
+		return rq->code;
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_HTTP_STATUS);
+	return info != NULL ? (int)info->http_status : 0;
+}
+
+void request_completed(void *arg, struct MHD_Connection *connection, void **context,
+		       enum MHD_RequestTerminationCode why)
+{
+	(void)arg;
+	(void)why;
+	struct skymon_request *rq = *context;
+	if (rq == NULL)
+		return;
+	*context = NULL;
+	int code = code_of(rq, connection);
+	if (code != 0)
+		counts_add(rq->http->counts, rq->count, rq->method_index, code, rq->problem && code >= 500,
+			   now_ns() - rq->started_ns, loop_now_ms(rq->http->loop));
+	set_state(rq, PEER_IDLE);
+	request_end(rq);
+}

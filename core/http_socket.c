@@ -1,0 +1,106 @@
+/* http_socket: sockets to listen on: TCP over IPv4 and IPv6, and Unix. */
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "http_private.h"
+
+#define BACKLOG 1024
+
+static bool fail(int fd, const char *text, const char *what, struct err *err)
+{
+	int why = errno;
+	if (fd >= 0)
+		close(fd);
+	return err_set(err, "cannot listen on %s: %s: %s%s", text, what, strerror(why),
+		       why == EADDRINUSE ? "; another program listens there" : "");
+}
+
+/* A socket file that nobody answers behind is left over from a program that died: it may go. Anything else
+ * stays. */
+static void remove_dead(const char *path, const struct sockaddr_un *address)
+{
+	struct stat file;
+	if (lstat(path, &file) != 0 || !S_ISSOCK(file.st_mode))
+		return;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) != 0 && errno == ECONNREFUSED)
+		unlink(path);
+	close(fd);
+}
+
+static bool open_unix(const struct settings_listen *listen_at, int *out, struct err *err)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	if (strlen(listen_at->unix_path) >= sizeof(address.sun_path))
+		return err_set(err, "cannot listen on %s: the path is longer than %zu characters",
+			       listen_at->text, sizeof(address.sun_path) - 1);
+	strcpy(address.sun_path, listen_at->unix_path);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return fail(fd, listen_at->text, "socket", err);
+	remove_dead(listen_at->unix_path, &address);
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0)
+		return fail(fd, listen_at->text, "bind", err);
+	if (listen(fd, BACKLOG) != 0)
+		return fail(fd, listen_at->text, "listen", err);
+	log_line(LOG_LEVEL_INFO, (const char *[]){"unix", listen_at->unix_path, NULL}, "listening");
+	*out = fd;
+	return true;
+}
+
+static void log_address(int fd)
+{
+	struct sockaddr_storage bound;
+	socklen_t size = sizeof(bound);
+	char host[INET6_ADDRSTRLEN + 32] = "?", port[8] = "?";
+	if (getsockname(fd, (struct sockaddr *)&bound, &size) == 0)
+		getnameinfo((struct sockaddr *)&bound, size, host, sizeof(host), port, sizeof(port),
+			    NI_NUMERICHOST | NI_NUMERICSERV);
+	log_line(LOG_LEVEL_INFO, (const char *[]){"address", host, "port", port, NULL}, "listening");
+}
+
+static bool open_tcp(const struct settings_listen *listen_at, int *out, struct err *err)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+				 .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV};
+	struct addrinfo *found;
+	char port[8];
+	snprintf(port, sizeof(port), "%u", listen_at->port);
+	int why = getaddrinfo(listen_at->host, port, &hints, &found);
+	if (why != 0)
+		return err_set(err, "cannot listen on %s: %s; give a numeric address", listen_at->text,
+			       gai_strerror(why));
+	struct sockaddr_storage address;
+	socklen_t size = found->ai_addrlen;
+	memcpy(&address, found->ai_addr, size);
+	freeaddrinfo(found);
+	int on = 1, fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return fail(fd, listen_at->text, "socket", err);
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0)
+		return fail(fd, listen_at->text, "SO_REUSEADDR", err);
+	if (bind(fd, (struct sockaddr *)&address, size) != 0)
+		return fail(fd, listen_at->text, "bind", err);
+	if (listen(fd, BACKLOG) != 0)
+		return fail(fd, listen_at->text, "listen", err);
+	log_address(fd);
+	*out = fd;
+	return true;
+}
+
+bool socket_open(const struct settings_listen *listen_at, int *fd, struct err *err)
+{
+	if (listen_at->unix_path != NULL)
+		return open_unix(listen_at, fd, err);
+	return open_tcp(listen_at, fd, err);
+}
