@@ -1,8 +1,6 @@
 /* database: is it there, does it answer, and how full is it. PostgreSQL (database_postgres.c) and SQLite
  * (database_sqlite.c). */
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "database.h"
 
@@ -96,30 +94,28 @@ static enum skymon_status check(struct skymon *sm, void *state)
 	return db->backend->check(sm, db);
 }
 
-/* libpq takes every setting that is not given from PG… of the environment (PGSERVICE names a file with more).
- * What is watched is said in the config and nowhere else. A worker has none of them; `skymon run` inherits
- * the user's. */
 static bool load(struct skymon *sm, void *shared)
 {
 	(void)sm;
+#ifdef HAVE_LIBPQ
+	return database_postgres.load(shared);
+#else
 	(void)shared;
-	for (char **at = environ; at != NULL && *at != NULL;) {
-		char name[64];
-		size_t size = strcspn(*at, "=");
-
-		if (strncmp(*at, "PG", 2) != 0 || (*at)[size] == '\0' || size >= sizeof(name)) {
-			at++;
-			continue;
-		}
-		memcpy(name, *at, size);
-		name[size] = '\0';
-		if (unsetenv(name) != 0)
-			return false;
-		at = environ;
-	}
 	return true;
+#endif
+}
+
+static void unload(struct skymon *sm, void *shared)
+{
+	(void)sm;
+#ifdef HAVE_LIBPQ
+	database_postgres.unload(shared);
+#else
+	(void)shared;
+#endif
 }
 
 SKYMON_PLUGIN(database, "1.0", "PostgreSQL or SQLite: answers, connections, replication, cache, size",
-	      .state_size = sizeof(struct database), .options = options, .numbers = numbers, .load = load,
-	      .start = start, .stop = stop, .check = check);
+	      .state_size = sizeof(struct database), .shared_size = sizeof(struct database_shared),
+	      .options = options, .numbers = numbers, .load = load, .unload = unload, .start = start,
+	      .stop = stop, .check = check);

@@ -9,7 +9,13 @@
 
 struct database;
 
+struct database_shared { /* one per process */
+	int tls_index;   /* OpenSSL's number of our callback */
+};
+
 struct database_backend {
+	bool (*load)(struct database_shared *shared); /* once per process; load and unload may be NULL */
+	void (*unload)(struct database_shared *shared);
 	bool (*start)(struct skymon *sm, struct database *db); /* sets db->store; opens no network */
 	void (*stop)(struct database *db);                     /* frees db->store, which may be NULL */
 	enum skymon_status (*check)(struct skymon *sm, struct database *db);

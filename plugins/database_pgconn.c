@@ -6,9 +6,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#ifdef HAVE_OPENSSL
-#include <openssl/ssl.h>
-#endif
 
 #include "database_postgres.h"
 
@@ -48,53 +45,6 @@ static void ignore_notice(void *arg, const char *message)
 
 /* ---- Opening ---- */
 
-/* libpq only says "certificate verify failed" and closes; a reference to the TLS session, taken before, still
- * knows why. */
-#ifdef HAVE_OPENSSL
-static void session_hold(PGconn *conn, void **session)
-{
-	SSL *now = PQsslStruct(conn, "OpenSSL");
-
-	if (now == NULL || now == *session || SSL_up_ref(now) != 1)
-		return;
-	SSL_free(*session);
-	*session = now;
-}
-
-static void session_explain(const void *session, struct pg_fault *fault)
-{
-	long verdict = session != NULL ? SSL_get_verify_result(session) : X509_V_OK;
-	bool of_time = verdict == X509_V_ERR_CERT_HAS_EXPIRED || verdict == X509_V_ERR_CERT_NOT_YET_VALID;
-
-	if (fault->reason == SKYMON_TLS_UNTRUSTED && verdict != X509_V_OK)
-		pg_fault_set(fault, of_time ? SKYMON_TLS_EXPIRED : SKYMON_TLS_UNTRUSTED,
-			     "the server's certificate is not accepted: %s",
-			     X509_verify_cert_error_string(verdict));
-}
-
-static void session_free(void *session)
-{
-	SSL_free(session);
-}
-#else
-static void session_hold(PGconn *conn, void **session)
-{
-	(void)conn;
-	(void)session;
-}
-
-static void session_explain(const void *session, struct pg_fault *fault)
-{
-	(void)session;
-	(void)fault;
-}
-
-static void session_free(void *session)
-{
-	(void)session;
-}
-#endif
-
 static void explain_late(const PGconn *conn, struct pg_fault *fault)
 {
 	const char *text = "the server took the connection and did not answer the login in time";
@@ -111,7 +61,6 @@ static void explain_late(const PGconn *conn, struct pg_fault *fault)
 static bool open_conn(struct skymon *sm, PGconn *conn, int64_t floor, struct pg_fault *fault)
 {
 	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
-	void *session = NULL;
 
 	PQsetErrorVerbosity(conn, PQERRORS_VERBOSE); /* with the SQLSTATE */
 	PQsetNoticeProcessor(conn, ignore_notice, NULL);
@@ -119,17 +68,12 @@ static bool open_conn(struct skymon *sm, PGconn *conn, int64_t floor, struct pg_
 	       state != PGRES_POLLING_FAILED) {
 		if (!wait_for(sm, conn, state == PGRES_POLLING_READING ? POLLIN : POLLOUT, floor)) {
 			explain_late(conn, fault);
-			session_free(session);
 			return false;
 		}
 		state = PQconnectPoll(conn);
-		session_hold(conn, &session);
 	}
-	if (state != PGRES_POLLING_OK) {
+	if (state != PGRES_POLLING_OK)
 		pg_explain(PQerrorMessage(conn), PQuser(conn), PQpass(conn), fault);
-		session_explain(session, fault);
-	}
-	session_free(session);
 	return state == PGRES_POLLING_OK;
 }
 
@@ -142,6 +86,7 @@ static bool try_target(struct skymon *sm, const struct database *db, struct pg *
 
 	snprintf(user_timeout, sizeof(user_timeout), "%lld", (long long)(skymon_ms_left(sm) / 2 + 1));
 	pg_params_fill(&params, pg, db, target, attributes, user_timeout);
+	pg_tls_forget();
 	skymon_step(sm, "connecting to PostgreSQL");
 	pg->conn = PQconnectStartParams(params.names, params.values, 0);
 	if (pg->conn == NULL) {
@@ -155,6 +100,7 @@ static bool try_target(struct skymon *sm, const struct database *db, struct pg *
 		return true;
 	}
 	pg_drop(pg);
+	pg_tls_explain(fault);
 	return false;
 }
 

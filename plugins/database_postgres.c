@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "database_postgres.h"
 
@@ -398,6 +399,28 @@ static enum skymon_status check(struct skymon *sm, struct database *db)
 			      got.statistics.of[TOTAL], got.statistics.of[MAX_CONNECTIONS]);
 }
 
+/* libpq takes every setting that is not given from PG… of the environment (PGSERVICE names a file with more).
+ * What is watched is said in the config and nowhere else. A worker has none of them; `skymon run` inherits
+ * the user's. */
+static bool load(struct database_shared *shared)
+{
+	for (char **at = environ; at != NULL && *at != NULL;) {
+		char name[64];
+		size_t size = strcspn(*at, "=");
+
+		if (strncmp(*at, "PG", 2) != 0 || (*at)[size] == '\0' || size >= sizeof(name)) {
+			at++;
+			continue;
+		}
+		memcpy(name, *at, size);
+		name[size] = '\0';
+		if (unsetenv(name) != 0)
+			return false;
+		at = environ;
+	}
+	return pg_tls_load(shared);
+}
+
 static bool start(struct skymon *sm, struct database *db)
 {
 	db->store = pg_new(sm, db);
@@ -409,5 +432,6 @@ static void stop(struct database *db)
 	pg_free(db->store);
 }
 
-const struct database_backend database_postgres = {.start = start, .stop = stop, .check = check};
+const struct database_backend database_postgres = {
+	.load = load, .unload = pg_tls_unload, .start = start, .stop = stop, .check = check};
 #endif

@@ -1,7 +1,7 @@
-/* database_postgres: the parts of the PostgreSQL backend. database_postgres.c: what is asked and reported;
- * database_pgconn.c: the connection and its waits; database_pgparams.c: what libpq is told;
- * database_pgfault.c: what libpq's and the server's
- * sentences mean. */
+/* database_postgres: the parts of the PostgreSQL backend.
+ * database_postgres.c: what is asked and reported; database_pgparams.c: what libpq is told;
+ * database_pgconn.c: the connection and its waits; database_pgfault.c: what libpq's and the server's
+ * sentences mean; database_pgtls.c: why a certificate was not accepted. */
 #ifndef DATABASE_POSTGRES_H
 #define DATABASE_POSTGRES_H
 
@@ -75,6 +75,13 @@ bool pg_files_are_there(const struct skymon_tls *tls, struct pg_fault *fault);
 bool pg_connect(struct skymon *sm, const struct database *db, struct pg *pg, struct pg_fault *fault);
 /* Ends it without waiting for anything. */
 void pg_drop(struct pg *pg);
+
+/* Once per process; then around each attempt: fills in why a certificate was not accepted, which libpq keeps
+ * to itself. */
+bool pg_tls_load(struct database_shared *shared);
+void pg_tls_unload(struct database_shared *shared);
+void pg_tls_forget(void);
+void pg_tls_explain(struct pg_fault *fault);
 
 /* Sends statements and gives each result to `take` (which does not keep it). alone: exactly one statement,
  * its rows one by one. */

@@ -355,7 +355,9 @@ static void environment(void)
 	setenv("PGSERVICE", "x", 1);
 	setenv("PGPASSWORD", "x", 1);
 	setenv("PATH_TO_PG", "x", 1);
-	CU_ASSERT(skymon_plugin.load(&sm, NULL));
+	struct database_shared shared;
+	CU_ASSERT(skymon_plugin.load(&sm, &shared));
+	skymon_plugin.unload(&sm, &shared);
 	CU_ASSERT(getenv("PGSERVICE") == NULL && getenv("PGPASSWORD") == NULL);
 	CU_ASSERT(getenv("PATH_TO_PG") != NULL);
 }

@@ -1,0 +1,65 @@
+/* database_pgtls: why a certificate was not accepted. libpq says "certificate verify failed" and frees its
+ * TLS session within one call; OpenSSL calls back when a session goes, and then it still knows. What it says
+ * is kept for the thread, whose only session that was. */
+#ifdef HAVE_LIBPQ
+#include "database_postgres.h"
+
+#ifdef HAVE_OPENSSL
+#include <openssl/ssl.h>
+
+static _Thread_local long last_verdict;
+
+static void on_free(void *session, void *value, CRYPTO_EX_DATA *data, int index, long number, void *arg)
+{
+	(void)value, (void)data, (void)index, (void)number, (void)arg;
+	last_verdict = SSL_get_verify_result(session);
+}
+
+bool pg_tls_load(struct database_shared *shared)
+{
+	shared->tls_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, on_free);
+	return shared->tls_index >= 0;
+}
+
+void pg_tls_unload(struct database_shared *shared)
+{
+	CRYPTO_free_ex_index(CRYPTO_EX_INDEX_SSL, shared->tls_index);
+}
+
+void pg_tls_forget(void)
+{
+	last_verdict = X509_V_OK;
+}
+
+void pg_tls_explain(struct pg_fault *fault)
+{
+	bool of_time =
+		last_verdict == X509_V_ERR_CERT_HAS_EXPIRED || last_verdict == X509_V_ERR_CERT_NOT_YET_VALID;
+
+	if (fault->reason == SKYMON_TLS_UNTRUSTED && last_verdict != X509_V_OK)
+		pg_fault_set(fault, of_time ? SKYMON_TLS_EXPIRED : SKYMON_TLS_UNTRUSTED,
+			     "the server's certificate is not accepted: %s",
+			     X509_verify_cert_error_string(last_verdict));
+}
+#else
+bool pg_tls_load(struct database_shared *shared)
+{
+	(void)shared;
+	return true;
+}
+
+void pg_tls_unload(struct database_shared *shared)
+{
+	(void)shared;
+}
+
+void pg_tls_forget(void)
+{
+}
+
+void pg_tls_explain(struct pg_fault *fault)
+{
+	(void)fault;
+}
+#endif
+#endif
