@@ -57,9 +57,9 @@ static void take_hello(void *arg, struct worker *worker, struct plugin_info *inf
 	} else if (first) {
 		plugin->info = info;
 	} else {
-		if (strcmp(info->build_id, plugin->info->build_id) != 0)
+		if (strcmp(info->build_id, SKYMON_BUILD_ID) != 0)
 			log_warn("skymon was upgraded in place (worker %s, daemon %s): restart skymond",
-				 info->build_id, plugin->info->build_id);
+				 info->build_id, SKYMON_BUILD_ID);
 		plugin_info_free(info);
 	}
 	if (info != NULL) {

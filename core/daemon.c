@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "http.h"
@@ -26,8 +27,9 @@ struct daemon {
 	struct sched *sched;
 	struct http *http;
 	struct host *host;
-	struct plan *plan; /* what is in force */
-	struct plan *next; /* what is being judged */
+	struct plan *plan;    /* what is in force */
+	struct plan *next;    /* what is being judged */
+	struct err_list errs; /* … and what was found wrong with it */
 	bool reload_again;
 	enum phase phase;
 	int exit_code;
@@ -64,8 +66,9 @@ static void log_errors(const struct err_list *errs)
 		log_line(LOG_LEVEL_ERROR, (const char *[]){"area", "config", NULL}, "%s", errs->texts[i]);
 }
 
-static void refuse(struct daemon *daemon, struct err_list *errs)
+static void refuse(struct daemon *daemon)
 {
+	struct err_list *errs = &daemon->errs;
 	plan_free(daemon->next);
 	daemon->next = NULL;
 	log_errors(errs);
@@ -166,6 +169,9 @@ static bool listen_all(struct daemon *daemon)
 static void begin(struct daemon *daemon)
 {
 	struct err err;
+	const char *state_dir = daemon->next->settings->state_dir;
+	if (state_dir[0] != '\0' && mkdir(state_dir, 0750) < 0 && errno != EEXIST)
+		log_warn("cannot make the state folder %s: %s", state_dir, strerror(errno));
 	if (!carry_out(daemon, &err)) {
 		log_error("%s", err.text);
 		finish(daemon, DAEMON_FAILED);
@@ -185,9 +191,8 @@ static void finish_reload(struct daemon *daemon)
 		log_info("config reloaded from %s", daemon->options->config_path);
 		notify_ready();
 	} else {
-		struct err_list errs = {0};
-		err_add(&errs, "%s", err.text);
-		refuse(daemon, &errs);
+		err_add(&daemon->errs, "%s", err.text);
+		refuse(daemon);
 	}
 }
 
@@ -218,11 +223,10 @@ static void do_mode(struct daemon *daemon)
 static void opened(void *arg)
 {
 	struct daemon *daemon = arg;
-	struct err_list errs = {0};
 	if (daemon->phase > RUNNING)
 		return;
-	if (!plan_bind(daemon->next, sched_crew(daemon->sched), config_environment, &errs)) {
-		refuse(daemon, &errs);
+	if (!plan_bind(daemon->next, sched_crew(daemon->sched), config_environment, &daemon->errs)) {
+		refuse(daemon);
 		crew_tidy(sched_crew(daemon->sched));
 	} else if (daemon->phase == RUNNING) {
 		finish_reload(daemon);
@@ -241,10 +245,9 @@ static void opened(void *arg)
 
 static void judge(struct daemon *daemon)
 {
-	struct err_list errs = {0};
-	daemon->next = plan_read(daemon->options->config_path, config_environment, &errs);
+	daemon->next = plan_read(daemon->options->config_path, config_environment, &daemon->errs);
 	if (daemon->next == NULL) {
-		refuse(daemon, &errs);
+		refuse(daemon);
 		return;
 	}
 	const struct settings *settings = daemon->next->settings;

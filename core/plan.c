@@ -15,19 +15,18 @@ static void add_name(struct plan *plan, const char *name)
 struct plan *plan_read(const char *path, config_lookup *lookup, struct err_list *errs)
 {
 	struct config config;
-	if (!config_load(path, lookup, &config, errs)) {
+	bool whole = config_load(path, lookup, &config, errs);
+	if (!whole && config.root == NULL) {
 		config_free(&config);
 		return NULL;
 	}
-	struct settings *settings = settings_new(&config, lookup, errs);
-	if (settings == NULL)
-		return NULL;
 	struct plan *plan = x_alloc(sizeof(*plan));
-	plan->settings = settings;
+	struct settings *settings = plan->settings = settings_read(&config, lookup, errs);
 	for (size_t i = 0; i < settings->plugin_count; i++)
 		add_name(plan, settings->plugins[i].plugin);
 	for (size_t i = 0; i < settings->component_count; i++)
-		add_name(plan, settings->components[i].plugin);
+		if (settings->components[i].plugin != NULL)
+			add_name(plan, settings->components[i].plugin);
 	return plan;
 }
 
@@ -45,6 +44,8 @@ static void bind_component(struct plan *plan, const struct settings_section *sec
 			   config_lookup *lookup, struct err_list *errs)
 {
 	const char *why;
+	if (section->plugin == NULL)
+		return; /* said already */
 	const struct plugin_info *info = crew_info(crew, section->plugin, &why);
 	if (info == NULL) {
 		config_error_key(errs, section->place, "component %s: plugin %s cannot be used: %s",
@@ -65,8 +66,10 @@ static void judge_sources(const struct plan *plan, const struct crew *crew, stru
 		for (size_t j = 0; source->component != NULL && j < settings->component_count; j++) {
 			const struct settings_section *section = &settings->components[j];
 			const char *why;
+			if (section->plugin == NULL || strcmp(section->name, source->component) != 0)
+				continue;
 			const struct plugin_info *info = crew_info(crew, section->plugin, &why);
-			if (info == NULL || strcmp(section->name, source->component) != 0)
+			if (info == NULL)
 				continue;
 			size_t n = 0;
 			while (n < info->number_count && strcmp(info->numbers[n].name, source->key) != 0)
@@ -80,17 +83,37 @@ static void judge_sources(const struct plan *plan, const struct crew *crew, stru
 	}
 }
 
+/* Secrets of the daemon itself: the token of `access`. */
+static void judge_secrets(const struct settings *settings, config_lookup *lookup, struct err_list *errs)
+{
+	size_t count = 0;
+	const struct option_secret *secrets =
+		settings->values != NULL ? option_secrets(settings->values, &count) : NULL;
+	for (size_t i = 0; i < count; i++) {
+		char *bytes = NULL;
+		size_t size = 0;
+		struct err err;
+		if (secrets[i].kind == OPTION_SECRET_NONE)
+			continue;
+		if (!option_secret_read(&secrets[i], lookup, &bytes, &size, &err))
+			err_add(errs, "access: option `%s`: %s", secrets[i].option, err.text);
+		else
+			explicit_bzero(bytes, size);
+		free(bytes);
+	}
+}
+
 bool plan_bind(struct plan *plan, const struct crew *crew, config_lookup *lookup, struct err_list *errs)
 {
-	size_t errors = errs->count;
 	const struct settings *settings = plan->settings;
 	plan->specs = x_alloc((settings->component_count + 1) * sizeof(*plan->specs));
 	for (size_t i = 0; i < settings->component_count; i++)
 		bind_component(plan, &settings->components[i], crew, lookup, errs);
 	judge_sources(plan, crew, errs);
+	judge_secrets(settings, lookup, errs);
 	struct serve_lookup plugins = {get_info, get_path, (void *)crew};
 	plan->serve = serve_plan(settings, &plugins, lookup, errs);
-	return errs->count == errors;
+	return errs->count == 0;
 }
 
 void plan_print(const struct plan *plan, struct buf *out)

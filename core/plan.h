@@ -16,9 +16,10 @@ struct plan {
 	struct serve *serve;
 };
 
-/* Reads the file. NULL: errs has all errors that could be found without the plugins. */
+/* Reads the file. errs has all errors that could be found without the plugins; with some the plan is fit for
+ * plan_bind only, which finds the rest. NULL: there is no tree at all. */
 struct plan *plan_read(const char *path, config_lookup *lookup, struct err_list *errs) MUST_CHECK;
-/* Binds options and routes, once the crew has opened the plugins. false: errs has every error. */
+/* Binds options and routes, once the crew has opened the plugins. false: errs has errors, old or new. */
 bool plan_bind(struct plan *plan, const struct crew *crew, config_lookup *lookup,
 	       struct err_list *errs) MUST_CHECK;
 void plan_print(const struct plan *plan, struct buf *out);

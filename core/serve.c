@@ -117,6 +117,41 @@ static void plan_section(struct serve *serve, struct route_table *table, const s
 	plan_routes(table, info->routes, info->route_count, section->name, section, errs);
 }
 
+/* Names in `routes` of a listener and in `public` of access are those of routes or of plugins. */
+static void judge_names(const struct route_table *table, char *const *names, size_t count, const char *where,
+			struct err_list *errs)
+{
+	size_t known_count = 0;
+	const char **known = x_alloc((2 * route_count(table) + 1) * sizeof(*known));
+	for (size_t i = 0; i < route_count(table); i++) {
+		known[known_count++] = route_at(table, i)->route->name;
+		known[known_count++] = route_at(table, i)->plugin;
+	}
+	for (size_t i = 0; i < count; i++) {
+		size_t at = 0;
+		while (at < known_count && strcmp(known[at], names[i]) != 0)
+			at++;
+		const char *nearest = config_nearest(names[i], known, known_count);
+		if (at == known_count)
+			err_add(errs, "%s: no route and no plugin is called `%s`%s%s%s", where, names[i],
+				nearest != NULL ? " (did you mean `" : "", nearest != NULL ? nearest : "",
+				nearest != NULL ? "`?)" : "");
+	}
+	free(known);
+}
+
+static void judge_settings(const struct route_table *table, const struct settings *settings,
+			   struct err_list *errs)
+{
+	judge_names(table, settings->public_routes, settings->public_count, "access.public", errs);
+	for (size_t i = 0; i < settings->listen_count; i++) {
+		char where[160];
+		snprintf(where, sizeof(where), "listen %s", settings->listens[i].text);
+		judge_names(table, settings->listens[i].routes, settings->listens[i].route_count, where,
+			    errs);
+	}
+}
+
 struct serve *serve_plan(const struct settings *settings, const struct serve_lookup *plugins,
 			 config_lookup *lookup, struct err_list *errs)
 {
@@ -128,6 +163,7 @@ struct serve *serve_plan(const struct settings *settings, const struct serve_loo
 		plan_routes(table, api_plugin.routes[i], 1, "api", NULL, errs);
 	for (size_t i = 0; i < settings->plugin_count; i++)
 		plan_section(serve, table, settings, &settings->plugins[i], plugins, lookup, errs);
+	judge_settings(table, settings, errs);
 	route_table_unref(table);
 	if (errs->count == errors)
 		return serve;

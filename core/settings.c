@@ -294,11 +294,10 @@ static void read_access(struct binding *b)
 
 /* ---- The whole ---- */
 
-struct settings *settings_new(struct config *config, config_lookup *lookup, struct err_list *errs)
+struct settings *settings_read(struct config *config, config_lookup *lookup, struct err_list *errs)
 {
 	struct settings *s = x_alloc(sizeof(*s));
 	struct binding b = {.settings = s, .root = config->root, .lookup = lookup, .errs = errs};
-	size_t before = errs->count;
 	s->config = *config;
 	*config = (struct config){0};
 	read_keys(&b);
@@ -310,9 +309,16 @@ struct settings *settings_new(struct config *config, config_lookup *lookup, stru
 	read_small(&b);
 	read_access(&b);
 	arena_free(&b.temporary);
+	return s;
+}
+
+struct settings *settings_new(struct config *config, config_lookup *lookup, struct err_list *errs)
+{
+	size_t before = errs->count;
+	struct settings *settings = settings_read(config, lookup, errs);
 	if (errs->count == before)
-		return s;
-	settings_free(s);
+		return settings;
+	settings_free(settings);
 	return NULL;
 }
 

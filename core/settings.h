@@ -75,6 +75,10 @@ extern const char
 /* Keys of a component's section that settings bind; for option_binding.also. Ends with NULL. */
 extern const char *const settings_component_keys[];
 
+/* Binds a tree (taken over), and gives what it could bind even when errs has got errors: fit only to be
+ * judged further, so that all errors come at once. A section's plugin is NULL when it could not be told. */
+struct settings *settings_read(struct config *config, config_lookup *lookup,
+			       struct err_list *errs) MUST_CHECK;
 /* Binds a tree (taken over, also on failure). Every error goes to errs; NULL when there was one. */
 struct settings *settings_new(struct config *config, config_lookup *lookup, struct err_list *errs) MUST_CHECK;
 /* A listen text: "0.0.0.0:8080", "[::]:8443", ":8080", "unix:/path". For --listen too. */

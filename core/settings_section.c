@@ -203,8 +203,12 @@ static void read_component(struct binding *b, const struct config_pair *pair, bo
 	judge_labels(b, config_value(picked, "labels"));
 	section->warn = read_limits(b, section, plugin, "warn");
 	section->crit = read_limits(b, section, plugin, "crit");
-	if (values == NULL)
+	if (values == NULL) {
+		/* named all the same, so that its plugin's options are judged in the same go */
+		if (plugin != NULL && plugin->kind == CONFIG_SCALAR && plugin_name_ok(plugin->text))
+			section->plugin = x_strdup(plugin->text);
 		return;
+	}
 	section->plugin = x_strdup(common.plugin);
 	apply_common(b, section, &common);
 	option_values_free(values);
