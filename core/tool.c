@@ -1,0 +1,115 @@
+/* skymon: the tool. Runs one check, asks a daemon, tells what plugins declare. */
+#include "tool.h"
+
+#include <errno.h>
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char help[] =
+	"Usage: skymon run PLUGIN [OPTION=VALUE…] [--plugin-path DIR] [--timeout 5s] [--count N] "
+	"[--state-dir DIR]\n"
+	"         Runs a plugin's check here, once or N times a second apart, and prints what it found as "
+	"JSON.\n"
+	"         PLUGIN is a name or a file. VALUE is as in the config file, in one line: a text, a "
+	"number,\n"
+	"         30s, [a, b], {file: /path}; a dot goes into a map: tls.ca_file=/path\n"
+	"\n"
+	"       skymon status [NAME] [--url http://127.0.0.1:8080] [--token-file FILE] [--json]\n"
+	"         Asks a running skymond for all components, or for one. URL may be unix:/path.\n"
+	"\n"
+	"       skymon plugins [NAME] [--plugin-path DIR]\n"
+	"         Lists the plugins, or the options and numbers of one.\n"
+	"\n"
+	"       skymon --version | --help\n"
+	"\n"
+	"--plugin-path may be repeated; the installed plugins come last.\n"
+	"Exit codes: 0 healthy, 1 degraded, 2 unhealthy, 3 unknown, could not be asked, or bad usage.\n";
+
+void tool_folders_add(struct tool_folders *folders, const char *folder)
+{
+	folders->items = x_grow(folders->items, &folders->room, folders->count + 1, sizeof(*folders->items));
+	folders->items[folders->count++] = x_strdup(folder);
+}
+
+char *tool_find_plugin(const struct tool_folders *folders, const char *word, struct err *err)
+{
+	if (strchr(word, '/') == NULL)
+		return plugin_find(word, folders->items, folders->count, err);
+	if (access(word, F_OK) == 0)
+		return x_strdup(word);
+	err_set(err, "cannot open plugin %s: %s", word, strerror(errno));
+	return NULL;
+}
+
+int tool_exit_of(const char *status)
+{
+	static const char *const words[] = {"healthy", "degraded", "unhealthy"};
+	for (int i = 0; status != NULL && i < 3; i++)
+		if (strcmp(status, words[i]) == 0)
+			return i;
+	return TOOL_UNKNOWN;
+}
+
+int tool_fail(const char *format, ...)
+{
+	va_list list;
+	va_start(list, format);
+	fputs("skymon: ", stderr);
+	vfprintf(stderr, format, list);
+	fputs("\n", stderr);
+	va_end(list);
+	return TOOL_UNKNOWN;
+}
+
+void tool_print(const char *text)
+{
+	for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++)
+		putchar(*at < ' ' || *at == 0x7F ? ' ' : *at);
+}
+
+/* A word that is not ours may be a program of a plugin. */
+static int run_foreign(char **argv)
+{
+	if (!plugin_name_ok(argv[0]))
+		return tool_fail("there is no command %s; try skymon --help", argv[0]);
+	char *path = x_printf("%s/skymon-%s", SKYMON_LIBEXECDIR, argv[0]);
+	bool ours = strcmp(argv[0], "worker") == 0; /* lives there too, and is the daemon's only */
+	if (!ours)
+		execv(path, argv);
+	if (ours || errno == ENOENT)
+		tool_fail("there is no command %s; try skymon --help", argv[0]);
+	else
+		tool_fail("cannot start %s: %s", path, strerror(errno));
+	free(path);
+	return TOOL_UNKNOWN;
+}
+
+int main(int argc, char **argv)
+{
+	setlocale(LC_ALL, "C");
+	if (argc < 2) {
+		fputs(help, stderr);
+		return TOOL_UNKNOWN;
+	}
+	const char *word = argv[1];
+	if (strcmp(word, "run") == 0)
+		return tool_run(argc - 1, argv + 1);
+	if (strcmp(word, "status") == 0)
+		return tool_status(argc - 1, argv + 1);
+	if (strcmp(word, "plugins") == 0)
+		return tool_plugins(argc - 1, argv + 1);
+	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
+		fputs(help, stdout);
+		return 0;
+	}
+	if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
+		printf("skymon %s (plugin ABI %d.%d)\n", SKYMON_VERSION, SKYMON_ABI_MAJOR, SKYMON_ABI_MINOR);
+		return 0;
+	}
+	if (word[0] == '-')
+		return tool_fail("there is no option %s; try skymon --help", word);
+	return run_foreign(argv + 1);
+}

@@ -1,0 +1,45 @@
+/* tool: what the files of `skymon` share. Exit codes as Nagios has them: 0 healthy, 1 degraded, 2 unhealthy,
+ * 3 unknown (also: it could not be asked, bad usage). Nobody else includes this. */
+#ifndef TOOL_H
+#define TOOL_H
+
+#include "plugin.h"
+
+#ifndef SKYMON_VERSION
+#define SKYMON_VERSION "0"
+#endif
+#ifndef SKYMON_PLUGINDIR
+#define SKYMON_PLUGINDIR "/usr/lib/skymon/plugins"
+#endif
+#ifndef SKYMON_LIBEXECDIR
+#define SKYMON_LIBEXECDIR "/usr/libexec/skymon"
+#endif
+
+enum tool_exit { TOOL_HEALTHY, TOOL_DEGRADED, TOOL_UNHEALTHY, TOOL_UNKNOWN };
+
+/* Folders to look for plugins in: those given, then the installed one. */
+struct tool_folders {
+	char **items;
+	size_t count, room;
+};
+void tool_folders_add(struct tool_folders *folders, const char *folder);
+/* The file of a plugin given by name or by path; NULL with err. */
+char *tool_find_plugin(const struct tool_folders *folders, const char *word, struct err *err) MUST_CHECK;
+
+int tool_exit_of(const char *status_word);
+int tool_fail(const char *format, ...) PRINTF(1); /* tells on stderr; returns TOOL_UNKNOWN */
+/* Bytes that could steer a terminal become spaces. */
+void tool_print(const char *text);
+
+int tool_run(int argc, char **argv);
+int tool_status(int argc, char **argv);
+int tool_plugins(int argc, char **argv);
+
+/* `skymon run`: one YAML document from words of the form a.b=VALUE. NULL with err. */
+char *tool_yaml(char *const *words, size_t count, struct err *err) MUST_CHECK;
+
+/* What the plugin declares, asked in a process of its own. NULL with err when it is none, dies or does not
+ * answer within 5 s. */
+struct plugin_info *tool_ask_plugin(const char *path, const char *name, struct err *err) MUST_CHECK;
+
+#endif

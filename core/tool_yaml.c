@@ -1,0 +1,95 @@
+#include "tool.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+
+static const char *no_variable(const char *name)
+{
+	(void)name;
+	return ""; /* only the form is judged here */
+}
+
+/* Is the value YAML by itself, of one line? `a: b`, `*` and `[x` are not. */
+static bool is_yaml(const char *value)
+{
+	struct config config = {0};
+	struct err_list errs = {0};
+	char *text = x_printf("value: %s\n", value);
+	bool ok = value[0] != '\0' && strpbrk(value, "\n\r#") == NULL &&
+		  config_parse("value", text, strlen(text), no_variable, &config, &errs) &&
+		  config_value(config.root, "value") != NULL;
+	config_free(&config);
+	err_list_free(&errs);
+	free(text);
+	return ok;
+}
+
+static void add_value(struct buf *out, const char *value)
+{
+	buf_text(out, " ");
+	if (is_yaml(value))
+		buf_text(out, value);
+	else
+		buf_json(out, value); /* a JSON text is a YAML text */
+	buf_text(out, "\n");
+}
+
+/* Is the segment that begins at words[i] + skip the first of its name among the words with the same start? */
+static bool seen_before(char *const *words, size_t i, size_t skip, size_t size)
+{
+	for (size_t j = 0; j < i; j++)
+		if (strncmp(words[j], words[i], skip + size) == 0 && words[j][skip + size] == '.')
+			return true;
+	return false;
+}
+
+/* The words that begin with the first `skip` bytes of `start`, as a map. */
+static void add_map(struct buf *out, char *const *words, size_t count, const char *start, size_t skip,
+		    int depth)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strncmp(words[i], start, skip) != 0)
+			continue;
+		const char *segment = words[i] + skip;
+		size_t size = strcspn(segment, ".=");
+		bool nested = segment[size] == '.';
+		if (nested && seen_before(words, i, skip, size))
+			continue;
+		buf_printf(out, "%*s%.*s:", 2 * depth, "", (int)size, segment);
+		if (nested) {
+			buf_text(out, "\n");
+			add_map(out, words, count, words[i], skip + size + 1, depth + 1);
+		} else {
+			add_value(out, segment + size + 1);
+		}
+	}
+}
+
+/* a.b.c=…: every name has a letter, digit, _ or - at least. */
+static bool form_ok(const char *word)
+{
+	for (;;) {
+		size_t size =
+			strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
+		if (size == 0 || (word[size] != '.' && word[size] != '='))
+			return false;
+		if (word[size] == '=')
+			return true;
+		word += size + 1;
+	}
+}
+
+char *tool_yaml(char *const *words, size_t count, struct err *err)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!form_ok(words[i])) {
+			err_set(err, "\"%s\" is not of the form OPTION=VALUE", words[i]);
+			return NULL;
+		}
+	struct buf out = {0};
+	buf_text(&out, count > 0 ? "" : "{}\n");
+	add_map(&out, words, count, "", 0, 0);
+	return out.data;
+}
