@@ -1,5 +1,6 @@
-/* plugin: opens shared objects and judges them: file owner and mode, the symbol, the ABI, the descriptor. The only place with dlopen.
- * Also what a plugin declares, as data that crosses the wire (struct plugin_info), so that the daemon needs not open it. */
+/* plugin: opens shared objects and judges them: file owner and mode, the symbol, the ABI, the descriptor. The
+ * only place with dlopen. Also what a plugin declares, as data that crosses the wire (struct plugin_info), so
+ * that the daemon needs not open it. */
 #ifndef PLUGIN_H
 #define PLUGIN_H
 
@@ -10,20 +11,23 @@
 
 #define PLUGIN_ROUTES_MAX 256u
 
-extern const char skymon_build_id[]; /* tells an upgrade in place: the daemon's and the worker's must be the same */
+extern const char
+	skymon_build_id[]; /* tells an upgrade in place: the daemon's and the worker's must be the same */
 
-bool plugin_name_ok(const char *name);   /* [a-z0-9_-]+, at most 64 */
+bool plugin_name_ok(const char *name); /* [a-z0-9_-]+, at most 64 */
 
-/* The file of a plugin name in the folders, first found; NULL with err naming the folders that were searched. Names: [a-z0-9_-]+. */
+/* The file of a plugin name in the folders, first found; NULL with err naming the folders that were searched.
+ * Names: [a-z0-9_-]+. */
 char *plugin_find(const char *name, char *const *folders, size_t count, struct err *err) MUST_CHECK;
 /* All plugin names there are in the folders, sorted, each once; the caller frees each and the array. */
 char **plugin_list(char *const *folders, size_t count, size_t *found);
 /* A regular file owned by root or by us, in a folder likewise, neither writable by others. */
 bool plugin_file_check(const char *path, struct err *err) MUST_CHECK;
 
-/* dlopen(RTLD_NOW | RTLD_LOCAL), never closed. Reads the first 8 bytes, then judges: majors equal, plugin's minor not above ours, size
- * plausible, then copies min(size) into *out (zero for fields that it does not know) with options and numbers at today's stride. The file name must be the
- * descriptor's name. Checks routes, option table, roles (a check plugin has `check`; SKYMON_IN_DAEMON has routes and no check). */
+/* dlopen(RTLD_NOW | RTLD_LOCAL), never closed. Reads the first 8 bytes, then judges: majors equal, plugin's
+ * minor not above ours, size plausible, then copies min(size) into *out (zero for fields that it does not
+ * know) with options and numbers at today's stride. The file name must be the descriptor's name. Checks
+ * routes, option table, roles (a check plugin has `check`; SKYMON_IN_DAEMON has routes and no check). */
 bool plugin_open(const char *path, struct skymon_plugin *out, struct err *err) MUST_CHECK;
 /* Frees the tables; the shared object stays mapped. */
 void plugin_close(struct skymon_plugin *plugin);
@@ -34,9 +38,9 @@ struct plugin_info {
 	uint16_t abi_major, abi_minor;
 	uint32_t flags, interval_ms, timeout_ms, state_size;
 	bool has_check, has_secret;
-	struct skymon_option *options;     /* today's stride, ends with {0} */
-	struct skymon_number *numbers;     /* likewise */
-	struct skymon_route *routes;       /* without handle; ends with {0} */
+	struct skymon_option *options; /* today's stride, ends with {0} */
+	struct skymon_number *numbers; /* likewise */
+	struct skymon_route *routes;   /* without handle; ends with {0} */
 	size_t number_count, route_count;
 };
 void plugin_info_encode(const struct skymon_plugin *plugin, const char *build_id, struct buf *body);

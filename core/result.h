@@ -1,6 +1,6 @@
 /* result: what one check reported, as an immutable, counted value; and its form on the wire.
- * Built in a worker (result_builder, by the runner), decoded and checked in the daemon. Not thread-safe: each process counts on one thread,
- * a builder belongs to the thread of its check. */
+ * Built in a worker (result_builder, by the runner), decoded and checked in the daemon. Not thread-safe: each
+ * process counts on one thread, a builder belongs to the thread of its check. */
 #ifndef RESULT_H
 #define RESULT_H
 
@@ -19,15 +19,17 @@ struct result {
 	char *text;
 };
 
-/* The daemon's own finding: no details, no numbers. duration_us -1: there was no run. The caller has one reference. */
-struct result *result_new(enum skymon_status status, enum skymon_reason reason, int64_t time_ms, int64_t duration_us,
-			  const char *format, ...) PRINTF(5);
+/* The daemon's own finding: no details, no numbers. duration_us -1: there was no run. The caller has one
+ * reference. */
+struct result *result_new(enum skymon_status status, enum skymon_reason reason, int64_t time_ms,
+			  int64_t duration_us, const char *format, ...) PRINTF(5);
 struct result *result_ref(struct result *result);
 void result_unref(struct result *result); /* NULL is fine */
 
-/* Worse only: sets status, reason and message (thresholds). Only before the result is shared (references == 1). */
-void result_worsen(struct result *result, enum skymon_status status, enum skymon_reason reason, const char *format, ...)
-	PRINTF(4);
+/* Worse only: sets status, reason and message (thresholds). Only before the result is shared (references ==
+ * 1). */
+void result_worsen(struct result *result, enum skymon_status status, enum skymon_reason reason,
+		   const char *format, ...) PRINTF(4);
 /* The number of that name, or NULL. */
 const struct skymon_value *result_number(const struct skymon_result *result, const char *name);
 
@@ -42,22 +44,26 @@ void result_builder_reset(struct result_builder *b);
 void result_builder_free(struct result_builder *b);
 void result_say(struct result_builder *b, const char *format, va_list list);
 void result_reason(struct result_builder *b, int reason);
-bool result_detail(struct result_builder *b, const char *key, const char *json, struct err *err); /* json: any value, checked */
+bool result_detail(struct result_builder *b, const char *key, const char *json,
+		   struct err *err); /* json: any value, checked */
 /* Ignored when it is not finite: that is no measurement. */
 void result_set_number(struct result_builder *b, const char *name, double value);
-/* Checks name, labels (not `component`), type against earlier samples of this family, and that the series is new. Labels are sorted by name, so that
- * the same ones in another order are the same series. A counter is named …_total and is never negative. */
+/* Checks name, labels (not `component`), type against earlier samples of this family, and that the series is
+ * new. Labels are sorted by name, so that the same ones in another order are the same series. A counter is
+ * named …_total and is never negative. */
 bool result_metric(struct result_builder *b, int type, const char *name, const char *help, double value,
 		   const struct skymon_label *labels, size_t count, struct err *err);
 const char *result_builder_message(const struct result_builder *b);
 int result_builder_reason(const struct result_builder *b);
-/* Appends status, reason, duration, message, details, numbers and families to body. NONE becomes ok or other; an empty message the
- * reason's word. */
-void result_encode(struct result_builder *b, enum skymon_status status, int64_t duration_us, struct buf *body);
+/* Appends status, reason, duration, message, details, numbers and families to body. NONE becomes ok or other;
+ * an empty message the reason's word. */
+void result_encode(struct result_builder *b, enum skymon_status status, int64_t duration_us,
+		   struct buf *body);
 
 /* ---- Daemon's side ---- */
-/* Takes the message's body (frees it, or keeps it as the result's memory) with the reader after the run's id. Checks everything: enums, UTF-8,
- * that details is a JSON object, the form of names, labels and values, that a family's type is known. */
+/* Takes the message's body (frees it, or keeps it as the result's memory) with the reader after the run's id.
+ * Checks everything: enums, UTF-8, that details is a JSON object, the form of names, labels and values, that
+ * a family's type is known. */
 struct result *result_decode(void *body, struct wire_reader in, int64_t time_ms, struct err *err) MUST_CHECK;
 
 /* `a="x",b="y"` with escapes, from label pairs (also for a component's own labels). */

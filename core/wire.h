@@ -1,9 +1,10 @@
 /* wire: framed messages between the daemon and its workers, both ends.
  *
- * A SOCK_SEQPACKET pair: the kernel keeps packets whole, so that a crash handler may send its own at any moment without
- * breaking into another thread's. A message longer than one packet goes as several with the same type and id; each packet
- * carries the message's whole size. The daemon's end never blocks (outbox); the worker's end blocks.
- * What comes from a worker is hostile: sizes are bounded before anything is allocated, every get is checked. */
+ * A SOCK_SEQPACKET pair: the kernel keeps packets whole, so that a crash handler may send its own at any
+ * moment without breaking into another thread's. A message longer than one packet goes as several with the
+ * same type and id; each packet carries the message's whole size. The daemon's end never blocks (outbox); the
+ * worker's end blocks. What comes from a worker is hostile: sizes are bounded before anything is allocated,
+ * every get is checked. */
 #ifndef WIRE_H
 #define WIRE_H
 
@@ -21,14 +22,15 @@ enum wire_type {
 	WIRE_RESULT,     /* id = component: run u64, then result.h */
 	WIRE_REFUSED,    /* id = component: its secret was refused */
 	WIRE_LOG,        /* id = component or 0: level u8, text */
-	WIRE_CRASH,      /* id = component or 0: what u8 (enum wire_crash), signal u8, step text; one packet, from a signal handler */
-	WIRE_STOPPED,    /* id = component */
+	WIRE_CRASH, /* id = component or 0: what u8 (enum wire_crash), signal u8, step text; one packet, from
+		       a signal handler */
+	WIRE_STOPPED, /* id = component */
 };
 enum wire_crash { WIRE_CRASH_SIGNAL, WIRE_CRASH_EXIT, WIRE_CRASH_MEMORY };
 
-#define WIRE_PACKET_MAX 65536u           /* header and payload of one packet */
-#define WIRE_RESULT_MAX (64u << 20)      /* one result */
-#define WIRE_MESSAGE_MAX (2u << 20)      /* any other message */
+#define WIRE_PACKET_MAX 65536u      /* header and payload of one packet */
+#define WIRE_RESULT_MAX (64u << 20) /* one result */
+#define WIRE_MESSAGE_MAX (2u << 20) /* any other message */
 
 struct wire_head {
 	uint32_t magic, size; /* size of the whole message's body */
@@ -45,8 +47,8 @@ void wire_put_f64(struct buf *body, double value);
 void wire_put_text(struct buf *body, const char *text);
 void wire_put_bytes(struct buf *body, const void *bytes, size_t size);
 
-/* Reads in place: texts point into the body, are ended by '\0', hold no '\0' inside and are valid UTF-8. After the first get that does not fit,
- * `bad` is set and every get gives 0, NULL or "". */
+/* Reads in place: texts point into the body, are ended by '\0', hold no '\0' inside and are valid UTF-8.
+ * After the first get that does not fit, `bad` is set and every get gives 0, NULL or "". */
 struct wire_reader {
 	const uint8_t *at, *end;
 	bool bad;
@@ -56,17 +58,18 @@ uint8_t wire_get_u8(struct wire_reader *in);
 uint32_t wire_get_u32(struct wire_reader *in);
 uint64_t wire_get_u64(struct wire_reader *in);
 double wire_get_f64(struct wire_reader *in);
-const char *wire_get_text(struct wire_reader *in);                      /* may be NULL when NULL was put */
+const char *wire_get_text(struct wire_reader *in); /* may be NULL when NULL was put */
 const char *wire_get_text_or_empty(struct wire_reader *in);
-const void *wire_get_bytes(struct wire_reader *in, size_t *size);       /* followed in memory by a '\0' */
+const void *wire_get_bytes(struct wire_reader *in, size_t *size); /* followed in memory by a '\0' */
 /* A count of things of at least item_size bytes each: bad when the rest cannot hold as many. */
 uint32_t wire_get_count(struct wire_reader *in, size_t item_size);
-bool wire_end(const struct wire_reader *in);                            /* all was read, nothing was bad */
-bool wire_text_ok(const void *text, size_t size);                       /* valid UTF-8 without '\0' */
+bool wire_end(const struct wire_reader *in);      /* all was read, nothing was bad */
+bool wire_text_ok(const void *text, size_t size); /* valid UTF-8 without '\0' */
 
 /* ---- Sending ---- */
 bool wire_pair(int fds[2], struct err *err) MUST_CHECK; /* both CLOEXEC, buffers enlarged */
-/* Blocks until all is sent; false when the other end is gone. Callers serialise themselves (one lock per wire). */
+/* Blocks until all is sent; false when the other end is gone. Callers serialise themselves (one lock per
+ * wire). */
 bool wire_send(int fd, enum wire_type type, uint32_t id, const void *body, size_t size) MUST_CHECK;
 /* One packet at once or not at all (errno); async-signal-safe: for the last words of a crash. */
 bool wire_send_now(int fd, enum wire_type type, uint32_t id, const void *body, size_t size) MUST_CHECK;
@@ -77,9 +80,10 @@ struct wire_outbox {
 	size_t bytes;
 };
 #define WIRE_OUTBOX_MAX (8u << 20)
-/* Queues and sends what fits now; false: the wire is broken or the bound is passed. wire_flush again when writable. */
-bool wire_post(struct wire_outbox *outbox, int fd, enum wire_type type, uint32_t id, const void *body, size_t size,
-	       struct err *err) MUST_CHECK;
+/* Queues and sends what fits now; false: the wire is broken or the bound is passed. wire_flush again when
+ * writable. */
+bool wire_post(struct wire_outbox *outbox, int fd, enum wire_type type, uint32_t id, const void *body,
+	       size_t size, struct err *err) MUST_CHECK;
 bool wire_flush(struct wire_outbox *outbox, int fd, struct err *err) MUST_CHECK;
 void wire_outbox_free(struct wire_outbox *outbox);
 
@@ -96,9 +100,10 @@ struct wire_inbox {
 	bool busy;
 };
 enum wire_got { WIRE_AGAIN, WIRE_MESSAGE, WIRE_CLOSED, WIRE_BAD };
-/* Receives packets without blocking (MSG_DONTWAIT) until one message is whole, nothing is left or 16 were read (AGAIN: wait for the descriptor, as
- * level-triggered epoll does). MESSAGE: *out is whole, the caller frees out->body. CLOSED: the other end is gone.
- * BAD: err says what is wrong with it. A WIRE_CRASH is delivered even between the packets of another message. */
+/* Receives packets without blocking (MSG_DONTWAIT) until one message is whole, nothing is left or 16 were
+ * read (AGAIN: wait for the descriptor, as level-triggered epoll does). MESSAGE: *out is whole, the caller
+ * frees out->body. CLOSED: the other end is gone. BAD: err says what is wrong with it. A WIRE_CRASH is
+ * delivered even between the packets of another message. */
 enum wire_got wire_receive(struct wire_inbox *inbox, int fd, struct wire_message *out, struct err *err);
 void wire_inbox_free(struct wire_inbox *inbox);
 
