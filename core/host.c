@@ -24,6 +24,8 @@ struct cpu_sample {
 	double seconds;
 };
 
+enum own { OWN_CONNECTIONS, OWN_REQUESTS, OWN_ERRORS, OWN_TIME, OWN_MEMORY, OWN_CPU, OWN_NONE };
+
 struct host {
 	struct skymon_host table;
 	struct loop *loop;
@@ -39,6 +41,7 @@ struct host {
 	struct skymon_routes routes;
 	struct skymon_route_line *lines;
 	struct skymon_source sources[8];
+	enum own own[8]; /* which of them are the daemon's own */
 	int64_t started_clock_ms, memory_time_ms;
 	int statm;
 	struct timer sampler;
@@ -93,25 +96,43 @@ static double cpu_percent(const struct host *host, double used, int64_t now_ms)
 
 /* ---- The eight metrics of the seed ---- */
 
-static double self_value(struct host *host, const char *key, int64_t now_ms, bool *present)
+static double self_value(struct host *host, enum own own, int64_t now_ms, bool *present)
 {
 	const struct skymon_self *self = &host->self;
-	if (strcmp(key, "active_connections") == 0)
+	*present = true;
+	switch (own) {
+	case OWN_CONNECTIONS:
 		return (double)self->open_connections;
-	if (strcmp(key, "total_requests") == 0)
+	case OWN_REQUESTS:
 		return (double)self->requests_total;
-	if (strcmp(key, "error_rate_percent") == 0)
+	case OWN_ERRORS:
 		return http_window(host->http, now_ms).error_percent;
-	if (strcmp(key, "average_response_time_ms") == 0)
+	case OWN_TIME:
 		return http_window(host->http, now_ms).average_ms;
-	if (strcmp(key, "memory_usage_mb") == 0) {
+	case OWN_MEMORY:
 		*present = self->resident_bytes > 0;
 		return (double)self->resident_bytes / 1e6;
-	}
-	if (strcmp(key, "cpu_usage_percent") == 0)
+	case OWN_CPU:
 		return cpu_percent(host, self->cpu_seconds, host->memory_time_ms);
-	*present = false; /* nothing that the daemon knows of itself */
-	return 0;
+	default:
+		*present = false; /* nothing that the daemon knows of itself */
+		return 0;
+	}
+}
+
+static enum own own_of(const struct settings_source *source)
+{
+	static const char *const keys[OWN_NONE] = {
+		[OWN_CONNECTIONS] = "active_connections", [OWN_REQUESTS] = "total_requests",
+		[OWN_ERRORS] = "error_rate_percent",      [OWN_TIME] = "average_response_time_ms",
+		[OWN_MEMORY] = "memory_usage_mb",         [OWN_CPU] = "cpu_usage_percent",
+	};
+	if (source->component == NULL || strcmp(source->component, "self") != 0)
+		return OWN_NONE;
+	for (int own = 0; own < OWN_NONE; own++)
+		if (strcmp(source->key, keys[own]) == 0)
+			return (enum own)own;
+	return OWN_NONE;
 }
 
 static double component_value(struct host *host, const char *component, const char *key, bool *present)
@@ -134,10 +155,10 @@ static void fill_sources(struct host *host, int64_t now_ms)
 	for (size_t i = 0; i < host->self.source_count; i++) {
 		struct skymon_source *source = &host->sources[i];
 		const char *component = host->settings->sources[i].component;
-		source->present = component != NULL;
+		source->present = false;
 		source->value = 0;
-		if (component != NULL && strcmp(component, "self") == 0)
-			source->value = self_value(host, source->key, now_ms, &source->present);
+		if (host->own[i] != OWN_NONE)
+			source->value = self_value(host, host->own[i], now_ms, &source->present);
 		else if (component != NULL)
 			source->value = component_value(host, component, source->key, &source->present);
 	}
@@ -384,9 +405,12 @@ void host_set_settings(struct host *host, const struct settings *settings)
 	host->self.title = settings->title;
 	host->self.service_version = settings->service_version;
 	host->self.source_count = settings->source_count < 8 ? settings->source_count : 8;
-	for (size_t i = 0; i < host->self.source_count; i++)
-		host->sources[i] = (struct skymon_source){.key = settings->sources[i].key,
-							  .counter = is_counter(settings->sources[i].key)};
+	for (size_t i = 0; i < host->self.source_count; i++) {
+		const struct settings_source *source = &settings->sources[i];
+		host->sources[i] =
+			(struct skymon_source){.key = source->key, .counter = is_counter(source->key)};
+		host->own[i] = own_of(source);
+	}
 	host->features = x_realloc(host->features, settings->plugin_count * sizeof(*host->features));
 	for (size_t i = 0; i < settings->plugin_count; i++)
 		host->features[i] = settings->plugins[i].name;

@@ -12,7 +12,9 @@
 
 #include "http_private.h"
 
-#define CONNECTION_MEMORY 32768u
+/* For the request line, headers and those of the reply. libmicrohttpd clears all of it behind each request.
+ */
+#define CONNECTION_MEMORY 12288u
 #define SWEEP_MIN_MS 250
 
 /* ---- Slow clients ---- */
@@ -137,7 +139,9 @@ static unsigned seconds_up(int64_t ms)
 static bool start_daemon(struct listener *listener, int fd, struct err *err)
 {
 	struct http *http = listener->http;
-	unsigned flags = MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME;
+	/* the Date is ours: printed once in a second, not for each reply */
+	unsigned flags =
+		MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_SUPPRESS_DATE_NO_CLOCK;
 	/* a Unix socket's peers have no address to count by */
 	unsigned per_address = listener->settings.unix_path == NULL ? http->connections_per_address : 0;
 	listener->daemon = MHD_start_daemon(

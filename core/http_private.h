@@ -104,6 +104,8 @@ struct http {
 	struct gzip_run *running;     /* bodies that are being compressed */
 	struct kept_reply *kept;
 	size_t in_flight;
+	int64_t date_second; /* of date */
+	char date[32];
 	bool quiesced;
 	uint32_t connections, connections_per_address;
 	int64_t body_limit, header_timeout_ms, idle_timeout_ms;
@@ -139,9 +141,9 @@ struct skymon_request {
 	const char *method, *path, *query; /* path and query are raw; query "" when there is none */
 	enum http_method method_index;
 	struct request_headers headers;
-	int64_t started_ns;
-	int stage; /* calls of the handler so far */
-	int fault; /* a code: the request is refused with it, when it is read */
+	int64_t started_ns; /* the first call of the handler */
+	int stage;          /* calls of the handler so far */
+	int fault;          /* a code: the request is refused with it, when it is read */
 	const char *fault_text;
 	bool too_long, too_big, trusted, as_options, close, answered, problem;
 	bool keep; /* the response is the kept one, not ours to destroy */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "http_private.h"
 
@@ -64,10 +65,23 @@ static bool is_public_read(const struct skymon_request *rq)
 	return !rq->http->access.asked || rq->http->access.open[entry->index];
 }
 
+static const char *date_now(struct http *http)
+{
+	time_t second = time(NULL);
+	if (second != http->date_second) {
+		struct tm tm;
+		http->date_second = second;
+		if (gmtime_r(&second, &tm) != NULL) /* the daemon's locale is C: English names */
+			strftime(http->date, sizeof(http->date), "%a, %d %b %Y %H:%M:%S GMT", &tm);
+	}
+	return http->date;
+}
+
 /* Completes the headers in rq->extra: each as name '\0' value '\0'. */
 static void finish_head(struct skymon_request *rq, const char *type)
 {
 	struct buf *head = &rq->extra;
+	add_header(head, "Date", date_now(rq->http));
 	if (type != NULL)
 		add_header(head, "Content-Type", type);
 	add_header(head, "Cache-Control", "no-store");

@@ -274,7 +274,6 @@ void *request_begin(void *arg, const char *uri, struct MHD_Connection *connectio
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 	rq->peer = info != NULL ? info->socket_context : NULL;
-	rq->started_ns = now_ns();
 	set_state(rq, PEER_HEADER);
 	take_target(rq, uri != NULL ? uri : "");
 	return rq;
@@ -372,9 +371,10 @@ void request_completed(void *arg, struct MHD_Connection *connection, void **cont
 		return;
 	*context = NULL;
 	int code = code_of(rq, connection);
+	int64_t duration_ns = rq->started_ns > 0 ? now_ns() - rq->started_ns : 0;
 	if (code != 0)
 		counts_add(rq->http->counts, rq->count, rq->method_index, code, rq->problem && code >= 500,
-			   now_ns() - rq->started_ns, loop_now_ms(rq->http->loop));
+			   duration_ns, loop_now_ms(rq->http->loop));
 	set_state(rq, PEER_IDLE);
 	request_end(rq);
 }
