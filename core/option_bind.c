@@ -508,8 +508,8 @@ static bool bind_row(struct binder *b, const struct option_binding *binding, con
 {
 	size_t count = option_table_size(binding->table, sizeof(*binding->table));
 	row->values = arena_alloc(&b->values->arena, count * sizeof(*row->values));
-	bool ok =
-		reject_unknown(b, binding, binding->section) & reject_unknown(b, binding, binding->defaults);
+	bool ok = reject_unknown(b, binding, binding->section);
+	ok = reject_unknown(b, binding, binding->defaults) && ok;
 	for (size_t i = 0; i < count; i++) {
 		const struct skymon_option *option = &binding->table[i];
 		const struct config_node *section = binding->section;
