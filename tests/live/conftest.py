@@ -6,6 +6,8 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
+import truth  # noqa: E402
+from certs import Certs  # noqa: E402
 from harness import Haproxy, Nginx, Postgres, Prometheus, Skymond  # noqa: E402
 
 
@@ -76,3 +78,16 @@ def fresh_postgres():
     yield start
     for server in reversed(started):
         server.close()
+
+
+@pytest.fixture(scope="session")
+def certs(tmp_path_factory):
+    """Certificates of all kinds: certs.py."""
+    return Certs(tmp_path_factory.mktemp("certs"))
+
+
+def pytest_terminal_summary(terminalreporter):
+    if truth.ROWS:
+        terminalreporter.section("truth table")
+        for line in truth.table(truth.ROWS):
+            terminalreporter.write_line(line)
