@@ -10,26 +10,31 @@ enum verdict_side { VERDICT_ABOVE, VERDICT_BELOW, VERDICT_OUTSIDE };
 struct verdict_limit {
 	char *name, *unit, *text; /* the number, its unit, and the limit as it was written */
 	enum verdict_side side;
-	double low, high;         /* ABOVE: high; BELOW: low */
-	bool critical;            /* crit: unhealthy; else degraded */
+	double low, high; /* ABOVE: high; BELOW: low */
+	bool critical;    /* crit: unhealthy; else degraded */
 };
 /* Parses one limit; fills side, low and high (the texts are the caller's). */
-bool verdict_limit_parse(const char *text, const char *unit, struct verdict_limit *out, struct err *err) MUST_CHECK;
-/* Makes the result worse where a number passes a limit: unhealthy/threshold_crit or degraded/threshold_warn with number, value and limit in the
- * message. `response_time` is the result's duration in seconds (an unknown result has none: nothing responded); a number that is absent passes
- * nothing. Never makes it better. */
+bool verdict_limit_parse(const char *text, const char *unit, struct verdict_limit *out,
+			 struct err *err) MUST_CHECK;
+/* Makes the result worse where a number passes a limit: unhealthy/threshold_crit or degraded/threshold_warn
+ * with number, value and limit in the message. `response_time` is the result's duration in seconds (an
+ * unknown result has none: nothing responded); a number that is absent passes nothing. Never makes it better.
+ */
 void verdict_apply_limits(const struct verdict_limit *limits, size_t count, struct result *result);
 
 /* ---- Rise and fall ---- */
 struct verdict_streak { /* zeroed = no result yet */
 	bool first_seen;
-	int direction;          /* +1: a row of better results, -1: of worse, 0: none */
+	int direction; /* +1: a row of better results, -1: of worse, 0: none */
 	uint32_t length;
-	struct result *pick;    /* counted: of worse ones the best, of better ones the worst; the newest among equals */
+	struct result *
+		pick; /* counted: of worse ones the best, of better ones the worst; the newest among equals */
 };
-/* status: the present one. Returns the result that gives the status from now on (not counted; `result` itself, or the streak's pick: take a reference
- * before the next call), or NULL while the status stays. healthy < degraded < unknown < unhealthy. */
-struct result *verdict_step(struct verdict_streak *streak, int status, struct result *result, uint32_t rise, uint32_t fall);
+/* status: the present one. Returns the result that gives the status from now on (not counted; `result`
+ * itself, or the streak's pick: take a reference before the next call), or NULL while the status stays.
+ * healthy < degraded < unknown < unhealthy. */
+struct result *verdict_step(struct verdict_streak *streak, int status, struct result *result, uint32_t rise,
+			    uint32_t fall);
 void verdict_streak_reset(struct verdict_streak *streak);
 
 /* ---- Age and roll-up ---- */
