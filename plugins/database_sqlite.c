@@ -167,7 +167,7 @@ static enum skymon_status explain(struct visit *visit, int code, const char *wha
 	case SQLITE_READONLY:
 	case SQLITE_PERM:
 		if (error != 0)
-			snprintf(text, sizeof(text), "%s (%s)", sqlite3_errstr(code), strerror(error));
+			snprintf(text, sizeof(text), "%s", strerror(error));
 		if (error == EACCES && !visit->lite->write) {
 			skymon_reason(visit->sm, SKYMON_OTHER);
 			return skymon_unknown(visit->sm, "%s: %s: %s", visit->lite->path, what, text);
