@@ -183,14 +183,31 @@ void labels_print(struct buf *out, const struct skymon_label *labels, size_t cou
 	}
 }
 
-/* `a="x",b="y"` as labels_print writes it; the bytes are known to be UTF-8. */
+/* Does the name follow the one before (NULL: none), as the builder sorts them? A label that is there twice,
+ * or ours, would cost the whole scrape. */
+static bool label_follows(const unsigned char *name, size_t size, const unsigned char *before,
+			  size_t before_size)
+{
+	int order = before == NULL ? 1 : memcmp(name, before, size < before_size ? size : before_size);
+	return (order > 0 || (order == 0 && size > before_size)) &&
+	       !(size == strlen("component") && memcmp(name, "component", size) == 0);
+}
+
+/* `a="x",b="y"` as labels_print writes it, sorted by name; the bytes are known to be UTF-8. */
 static bool labels_ok(const unsigned char *at, const unsigned char *end)
 {
+	const unsigned char *before = NULL;
+	size_t before_size = 0;
 	while (at < end) {
+		const unsigned char *name = at;
 		if (!(name_class(*at) & NAME_FIRST) || (end - at >= 2 && at[0] == '_' && at[1] == '_'))
 			return false;
 		while (at < end && (name_class(*at) & NAME_NEXT))
 			at++;
+		if (!label_follows(name, (size_t)(at - name), before, before_size))
+			return false;
+		before = name;
+		before_size = (size_t)(at - name);
 		if (end - at < 3 || at[0] != '=' || at[1] != '"')
 			return false;
 		for (at += 2; at < end && *at != '"'; at++) {

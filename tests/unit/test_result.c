@@ -326,6 +326,14 @@ static void series_are_judged(void)
 		{"__a=\"x\"", "1", 1, false},
 		{",a=\"x\"", "1", 1, false},
 		{"a=\"x\"} 1\nb{", "1", 1, false},
+		/* each label once, in order, and not the one that skymon adds */
+		{"a=\"x\",aa=\"x\",b=\"x\"", "1", 1, true},
+		{"a=\"x\",a=\"y\"", "1", 1, false},
+		{"b=\"x\",a=\"y\"", "1", 1, false},
+		{"aa=\"x\",a=\"y\"", "1", 1, false},
+		{"component=\"x\"", "1", 1, false},
+		{"a=\"x\",component=\"x\"", "1", 1, false},
+		{"components=\"x\"", "1", 1, true},
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		bool ok = series_taken(rows[i].type, rows[i].labels, rows[i].value);
