@@ -12,6 +12,7 @@ struct opened {
 	struct skymon_plugin plugin;
 	struct skymon *sm;
 	void *shared;
+	bool builtin; /* its descriptor is static; else a copy that plugin_close frees */
 	unsigned references;
 };
 
@@ -42,6 +43,8 @@ static void close_opened(struct opened *opened)
 		return;
 	if (opened->plugin.unload != NULL)
 		opened->plugin.unload(opened->sm, opened->shared);
+	if (!opened->builtin)
+		plugin_close(&opened->plugin);
 	free(opened->shared);
 	free(opened->name);
 	free(opened);
@@ -186,7 +189,8 @@ static struct opened *open_plugin(const struct instance *instance, struct host *
 	struct opened *opened = x_alloc(sizeof(*opened));
 	opened->references = 1;
 	opened->name = x_strdup(instance->name);
-	if (instance->builtin != NULL) {
+	opened->builtin = instance->builtin != NULL;
+	if (opened->builtin) {
 		opened->plugin = *instance->builtin;
 	} else if (!plugin_open(instance->path, &opened->plugin, err)) {
 		free(opened->name);
