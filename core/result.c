@@ -130,13 +130,21 @@ const struct skymon_value *result_number(const struct skymon_result *result, con
 
 /* ---- The forms of names, labels and values ---- */
 
-enum { NAME_FIRST = 1, NAME_NEXT = 2 };
+/* What a byte may be; tables, because a result may hold a hundred thousand series. */
+enum { NAME_FIRST = 1, NAME_NEXT = 2, VALUE_SPECIAL = 4, DIGIT = 8 };
+static const uint8_t classes[256] = {
+	['a' ... 'z'] = NAME_FIRST | NAME_NEXT,
+	['A' ... 'Z'] = NAME_FIRST | NAME_NEXT,
+	['_'] = NAME_FIRST | NAME_NEXT,
+	['0' ... '9'] = NAME_NEXT | DIGIT,
+	['"'] = VALUE_SPECIAL,
+	['\\'] = VALUE_SPECIAL,
+	['\n'] = VALUE_SPECIAL,
+};
 
 static unsigned name_class(unsigned char c)
 {
-	if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_')
-		return NAME_FIRST | NAME_NEXT;
-	return c >= '0' && c <= '9' ? NAME_NEXT : 0;
+	return classes[c];
 }
 
 bool metric_name_ok(const char *name)
@@ -210,10 +218,12 @@ static bool labels_ok(const unsigned char *at, const unsigned char *end)
 		before_size = (size_t)(at - name);
 		if (end - at < 3 || at[0] != '=' || at[1] != '"')
 			return false;
-		for (at += 2; at < end && *at != '"'; at++) {
-			if (*at == '\n')
-				return false;
-			if (*at == '\\' && (++at == end || (*at != '\\' && *at != '"' && *at != 'n')))
+		for (at += 2; at < end; at++) {
+			if (!(classes[*at] & VALUE_SPECIAL))
+				continue;
+			if (*at == '"')
+				break;
+			if (*at == '\n' || ++at == end || (*at != '\\' && *at != '"' && *at != 'n'))
 				return false;
 		}
 		if (at == end)
@@ -229,7 +239,7 @@ static bool labels_ok(const unsigned char *at, const unsigned char *end)
 
 static const unsigned char *digits(const unsigned char *at, const unsigned char *end)
 {
-	while (at < end && *at >= '0' && *at <= '9')
+	while (at < end && (classes[*at] & DIGIT))
 		at++;
 	return at;
 }
