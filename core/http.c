@@ -3,18 +3,12 @@
  * something to do without waiting. */
 #include "http.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "http_private.h"
 
-/* For the request line, headers and those of the reply. libmicrohttpd clears all of it behind each request.
- */
-#define CONNECTION_MEMORY 12288u
 #define SWEEP_MIN_MS 250
 
 /* ---- Slow clients ---- */
@@ -49,8 +43,8 @@ static void sweep(struct timer *timer, int64_t now_ms)
 		loop_set_timer(http->loop, timer, now_ms + (pause > SWEEP_MIN_MS ? pause : SWEEP_MIN_MS));
 }
 
-static void note_connection(void *arg, struct MHD_Connection *connection, void **context,
-			    enum MHD_ConnectionNotificationCode what)
+void http_note_connection(void *arg, struct MHD_Connection *connection, void **context,
+			  enum MHD_ConnectionNotificationCode what)
 {
 	struct http *http = ((struct listener *)arg)->http;
 	struct peer *peer = *context;
@@ -78,92 +72,22 @@ static void note_connection(void *arg, struct MHD_Connection *connection, void *
 
 /* ---- The loop ---- */
 
-static void ready(struct watch *watch, uint32_t events)
-{
-	(void)events;
-	MHD_run(container_of(watch, struct listener, watch)->daemon);
-}
-
-/* How long libmicrohttpd can wait; -1: until something comes. */
-static int timeout_ms(const struct listener *listener)
-{
-	MHD_UNSIGNED_LONG_LONG left;
-	if (MHD_get_timeout(listener->daemon, &left) != MHD_YES)
-		return -1;
-	return left > 3600000 ? 3600000 : (int)left;
-}
-
 static int turn(void *arg, int64_t now_ms)
 {
 	(void)now_ms;
 	struct http *http = arg;
 	int wait = -1;
 	for (struct listener *listener = http->listeners; listener != NULL; listener = listener->next) {
-		int left = timeout_ms(listener);
-		if (left == 0 || listener->resumed) {
-			listener->resumed = false;
-			MHD_run(listener->daemon);
-			left = timeout_ms(listener);
-		}
+		int left = listener_turn(listener);
 		if (left >= 0 && (wait < 0 || left < wait))
 			wait = left;
 	}
 	return wait;
 }
 
-/* ---- Listeners ---- */
+/* ---- Routes by name ---- */
 
-static size_t keep_raw(void *arg, struct MHD_Connection *connection, char *text)
-{
-	(void)arg;
-	(void)connection;
-	return strlen(text);
-}
-
-static void log_library(void *arg, const char *format, va_list list)
-{
-	(void)arg;
-	char text[512];
-	if (log_level() < LOG_LEVEL_DEBUG)
-		return;
-	vsnprintf(text, sizeof(text), format, list);
-	text[strcspn(text, "\n")] = '\0';
-	log_debug("libmicrohttpd: %s", text);
-}
-
-static unsigned seconds_up(int64_t ms)
-{
-	return (unsigned)((ms + 999) / 1000);
-}
-
-static bool start_daemon(struct listener *listener, int fd, struct err *err)
-{
-	struct http *http = listener->http;
-	/* the Date is ours: printed once in a second, not for each reply */
-	unsigned flags =
-		MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_SUPPRESS_DATE_NO_CLOCK;
-	/* a Unix socket's peers have no address to count by */
-	unsigned per_address = listener->settings.unix_path == NULL ? http->connections_per_address : 0;
-	listener->daemon = MHD_start_daemon(
-		flags, 0, NULL, NULL, request_handle, listener, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
-		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_UNESCAPE_CALLBACK, keep_raw, NULL,
-		MHD_OPTION_URI_LOG_CALLBACK, request_begin, listener, MHD_OPTION_NOTIFY_COMPLETED,
-		request_completed, listener, MHD_OPTION_NOTIFY_CONNECTION, note_connection, listener,
-		MHD_OPTION_CONNECTION_LIMIT, http->connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-		per_address, MHD_OPTION_CONNECTION_TIMEOUT, seconds_up(http->idle_timeout_ms),
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
-	if (listener->daemon == NULL)
-		return err_set(err,
-			       "cannot listen on %s: libmicrohttpd does not start; the debug log says why",
-			       listener->settings.text);
-	const union MHD_DaemonInfo *info = MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-	listener->watch.ready = ready;
-	loop_add(http->loop, &listener->watch, info->epoll_fd, EPOLLIN);
-	MHD_run(listener->daemon); /* enters the listening socket into its epoll */
-	return true;
-}
-
-static char **copy_texts(char *const *texts, size_t count)
+char **texts_copy(char *const *texts, size_t count)
 {
 	char **copy = count > 0 ? x_alloc(count * sizeof(char *)) : NULL;
 	for (size_t i = 0; i < count; i++)
@@ -171,20 +95,11 @@ static char **copy_texts(char *const *texts, size_t count)
 	return copy;
 }
 
-static void free_texts(char **texts, size_t count)
+void texts_free(char **texts, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		free(texts[i]);
 	free(texts);
-}
-
-static void free_listener(struct listener *listener)
-{
-	free(listener->settings.text);
-	free(listener->settings.unix_path);
-	free_texts(listener->settings.routes, listener->settings.route_count);
-	free(listener->allowed);
-	free(listener);
 }
 
 static uint8_t *choose_routes(const struct route_table *table, char *const *names, size_t count)
@@ -220,23 +135,9 @@ static void choose_listener_routes(struct listener *listener)
 
 bool http_listen(struct http *http, const struct settings_listen *settings, struct err *err)
 {
-	int fd;
-	if (settings->cert_file != NULL)
-		return err_set(err, "cannot listen on %s: TLS is not there yet", settings->text);
-	if (!socket_open(settings, &fd, err))
+	struct listener *listener = listener_new(http, settings, err);
+	if (listener == NULL)
 		return false;
-	struct listener *listener = x_alloc(sizeof(*listener));
-	listener->http = http;
-	listener->watch.fd = -1;
-	listener->settings.text = x_strdup(settings->text);
-	listener->settings.unix_path = x_strdup(settings->unix_path);
-	listener->settings.routes = copy_texts(settings->routes, settings->route_count);
-	listener->settings.route_count = settings->route_count;
-	if (!start_daemon(listener, fd, err)) {
-		close(fd);
-		free_listener(listener);
-		return false;
-	}
 	choose_listener_routes(listener);
 	struct listener **end = &http->listeners;
 	while (*end != NULL)
@@ -297,14 +198,16 @@ void http_configure(struct http *http, const struct settings *settings)
 	http->body_limit = settings->request_body;
 	http->header_timeout_ms = settings->header_timeout_ms;
 	access->asked = settings->access;
-	free_texts(access->names, access->name_count);
-	access->names = copy_texts(settings->public_routes, settings->public_count);
+	texts_free(access->names, access->name_count);
+	access->names = texts_copy(settings->public_routes, settings->public_count);
 	access->name_count = settings->public_count;
 	if (access->asked)
 		read_token(access, settings);
 	else
 		forget_token(access);
 	choose_open_routes(http);
+	for (struct listener *listener = http->listeners; listener != NULL; listener = listener->next)
+		listener_renew(listener);
 }
 
 void http_set_routes(struct http *http, struct route_table *table)
@@ -347,13 +250,8 @@ struct http *http_new(struct loop *loop, const struct settings *settings)
 void http_quiesce(struct http *http)
 {
 	http->quiesced = true;
-	for (struct listener *listener = http->listeners; listener != NULL; listener = listener->next) {
-		MHD_socket fd = MHD_quiesce_daemon(listener->daemon);
-		if (fd != MHD_INVALID_SOCKET)
-			close(fd);
-		if (listener->settings.unix_path != NULL)
-			unlink(listener->settings.unix_path);
-	}
+	for (struct listener *listener = http->listeners; listener != NULL; listener = listener->next)
+		listener_quiesce(listener);
 }
 
 bool http_is_idle(const struct http *http)
@@ -369,10 +267,7 @@ void http_free(struct http *http)
 	loop_set_turn(http->loop, NULL, NULL);
 	for (struct listener *listener = http->listeners, *next; listener != NULL; listener = next) {
 		next = listener->next;
-		loop_remove(http->loop, &listener->watch);
-		MHD_run(listener->daemon); /* what was answered just now goes out */
-		MHD_stop_daemon(listener->daemon);
-		free_listener(listener);
+		listener_free(listener);
 	}
 	loop_clear_timer(http->loop, &http->sweep);
 	reply_free_kept(http);
@@ -380,7 +275,7 @@ void http_free(struct http *http)
 	request_free_spare(http);
 	route_table_unref(http->table);
 	forget_token(&http->access);
-	free_texts(http->access.names, http->access.name_count);
+	texts_free(http->access.names, http->access.name_count);
 	free(http->access.open);
 	free(http->by_index);
 	counts_free(http->counts);

@@ -65,17 +65,52 @@ struct peer { /* one connection */
 	int fd;
 	enum peer_state state;
 	int64_t since_ms; /* of the state */
+	bool verified;    /* the client's certificate was */
+};
+
+/* ---- Listeners (http_listener.c) ---- */
+
+struct tls_files { /* PEM texts; all NULL: plain HTTP */
+	char *cert, *key, *client_ca;
+};
+
+/* One libmicrohttpd daemon of a listener. New certificates make a new one on the same socket; the old one
+ * stays for its connections. */
+struct engine {
+	struct engine *next;
+	struct listener *listener;
+	struct MHD_Daemon *daemon;
+	struct watch watch;
+	struct tls_files tls;
+	bool quiesced;
 };
 
 struct listener {
 	struct listener *next;
 	struct http *http;
-	struct MHD_Daemon *daemon;
-	struct watch watch;
+	int fd;
+	struct engine *engines;          /* the newest first */
 	struct settings_listen settings; /* our copy */
 	uint8_t *allowed;                /* by a route's index; NULL: all */
 	bool resumed;                    /* a connection was: MHD_get_timeout does not tell */
+	struct timer look;               /* at the certificates' files */
+	uint64_t files_seen;             /* a mark of them */
 };
+
+struct listener *listener_new(struct http *http, const struct settings_listen *settings,
+			      struct err *err) MUST_CHECK;
+/* Does what can be done without waiting; returns how long a wait may be (ms), or -1. */
+int listener_turn(struct listener *listener);
+void listener_renew(
+	struct listener *listener); /* reads the certificates again; a bad one is logged, the old one stays */
+void listener_quiesce(struct listener *listener);
+void listener_free(struct listener *listener);
+/* Does this connection need a certificate of the client's, and has none that is good? (http_tls.c) */
+bool tls_refuses_client(const struct listener *listener, struct MHD_Connection *connection);
+/* Reads the files that settings name; both NULL when there are none. */
+bool tls_read(const struct settings_listen *settings, struct tls_files *out, struct err *err) MUST_CHECK;
+void tls_free(struct tls_files *files);
+uint64_t tls_mark(const struct settings_listen *settings); /* changes when one of the files does */
 
 struct access {
 	bool asked;  /* a token is asked for */
@@ -110,6 +145,11 @@ struct http {
 	uint32_t connections, connections_per_address;
 	int64_t body_limit, header_timeout_ms, idle_timeout_ms;
 };
+
+void http_note_connection(void *listener, struct MHD_Connection *connection, void **peer,
+			  enum MHD_ConnectionNotificationCode what);
+char **texts_copy(char *const *texts, size_t count);
+void texts_free(char **texts, size_t count);
 
 /* ---- One request (http_request.c) ---- */
 

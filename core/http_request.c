@@ -290,11 +290,27 @@ static enum MHD_Result queue(struct skymon_request *rq)
 	return done;
 }
 
+/* Once for each connection: the handshake took any certificate, or none. */
+static void check_client(struct skymon_request *rq)
+{
+	if (rq->listener->settings.client_ca_file == NULL || (rq->peer != NULL && rq->peer->verified))
+		return;
+	bool refused = tls_refuses_client(rq->listener, rq->connection);
+	if (rq->peer != NULL)
+		rq->peer->verified = !refused;
+	if (refused) {
+		refuse(rq, 403,
+		       "this listener asks for a client certificate that its client_ca_file has signed");
+		rq->close = true;
+	}
+}
+
 static enum MHD_Result first_call(struct skymon_request *rq, const char *method, const char *version)
 {
 	rq->method = method;
 	rq->method_index = index_method(method);
 	rq->started_ns = now_ns();
+	check_client(rq);
 	check_headers(rq, version);
 	set_state(rq, PEER_BODY);
 	if (!rq->close)

@@ -1,0 +1,284 @@
+/* http_listener: one address that is listened on. Its engine is a libmicrohttpd daemon without a thread,
+ * whose epoll descriptor is watched by the loop: MHD_run when it is readable, and in each turn when
+ * libmicrohttpd has something to do without waiting. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "http_private.h"
+
+/* For the request line, headers and those of the reply. libmicrohttpd clears all of it behind each request.
+ */
+#define CONNECTION_MEMORY 12288u
+#define LOOK_MS 10000 /* between two looks at the files of certificates */
+#define PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+
+/* ---- libmicrohttpd ---- */
+
+static size_t keep_raw(void *arg, struct MHD_Connection *connection, char *text)
+{
+	(void)arg;
+	(void)connection;
+	return strlen(text);
+}
+
+static void log_library(void *arg, const char *format, va_list list)
+{
+	(void)arg;
+	char text[512];
+	if (log_level() < LOG_LEVEL_DEBUG)
+		return;
+	vsnprintf(text, sizeof(text), format, list);
+	text[strcspn(text, "\n")] = '\0';
+	log_debug("libmicrohttpd: %s", text);
+}
+
+static unsigned seconds_up(int64_t ms)
+{
+	return (unsigned)((ms + 999) / 1000);
+}
+
+static struct MHD_Daemon *start_daemon(struct listener *listener, const struct tls_files *tls, int fd)
+{
+	const struct http *http = listener->http;
+	struct MHD_OptionItem options[5];
+	size_t count = 0;
+	/* the Date is ours: printed once in a second, not for each reply */
+	unsigned flags =
+		MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_SUPPRESS_DATE_NO_CLOCK;
+	if (tls->cert != NULL) {
+		flags |= MHD_USE_TLS;
+		options[count++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, tls->cert};
+		options[count++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, tls->key};
+		options[count++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0,
+							   (void *)(uintptr_t)PRIORITIES};
+	}
+	if (tls->client_ca != NULL)
+		options[count++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_TRUST, 0, tls->client_ca};
+	options[count] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
+	/* a Unix socket's peers have no address to count by */
+	unsigned per_address = listener->settings.unix_path == NULL ? http->connections_per_address : 0;
+	return MHD_start_daemon(
+		flags, 0, NULL, NULL, request_handle, listener, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
+		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_UNESCAPE_CALLBACK, keep_raw, NULL,
+		MHD_OPTION_URI_LOG_CALLBACK, request_begin, listener, MHD_OPTION_NOTIFY_COMPLETED,
+		request_completed, listener, MHD_OPTION_NOTIFY_CONNECTION, http_note_connection, listener,
+		MHD_OPTION_CONNECTION_LIMIT, http->connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+		per_address, MHD_OPTION_CONNECTION_TIMEOUT, seconds_up(http->idle_timeout_ms),
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_ARRAY, options,
+		MHD_OPTION_END);
+}
+
+/* ---- Engines ---- */
+
+static void ready(struct watch *watch, uint32_t events)
+{
+	(void)events;
+	MHD_run(container_of(watch, struct engine, watch)->daemon);
+}
+
+/* Takes over tls, also when it fails. */
+static bool start_engine(struct listener *listener, struct tls_files *tls, struct err *err)
+{
+	struct engine *engine = x_alloc(sizeof(*engine));
+	engine->listener = listener;
+	engine->tls = *tls;
+	int fd = fcntl(listener->fd, F_DUPFD_CLOEXEC, 3);
+	engine->daemon = fd >= 0 ? start_daemon(listener, tls, fd) : NULL;
+	if (engine->daemon == NULL) {
+		if (fd >= 0)
+			close(fd);
+		tls_free(&engine->tls);
+		free(engine);
+		return err_set(err, "cannot listen on %s: %s", listener->settings.text,
+			       tls->cert != NULL
+				       ? "the certificate, its key or client_ca_file cannot be used, or do "
+					 "not belong together"
+				       : "libmicrohttpd does not start; the debug log says why");
+	}
+	const union MHD_DaemonInfo *info = MHD_get_daemon_info(engine->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	engine->watch.ready = ready;
+	loop_add(listener->http->loop, &engine->watch, info->epoll_fd, EPOLLIN);
+	MHD_run(engine->daemon); /* enters the listening socket into its epoll */
+	engine->next = listener->engines;
+	listener->engines = engine;
+	return true;
+}
+
+static void quiesce_engine(struct engine *engine)
+{
+	if (engine->quiesced)
+		return;
+	engine->quiesced = true;
+	MHD_socket fd = MHD_quiesce_daemon(engine->daemon);
+	if (fd != MHD_INVALID_SOCKET)
+		close(fd);
+}
+
+static void free_engine(struct engine *engine)
+{
+	loop_remove(engine->listener->http->loop, &engine->watch);
+	MHD_run(engine->daemon); /* what was answered just now goes out */
+	MHD_stop_daemon(engine->daemon);
+	tls_free(&engine->tls);
+	free(engine);
+}
+
+/* How long libmicrohttpd can wait; -1: until something comes. */
+static int timeout_ms(struct MHD_Daemon *daemon)
+{
+	MHD_UNSIGNED_LONG_LONG left;
+	if (MHD_get_timeout(daemon, &left) != MHD_YES)
+		return -1;
+	return left > 3600000 ? 3600000 : (int)left;
+}
+
+static int engine_turn(struct engine *engine, bool resumed)
+{
+	int left = timeout_ms(engine->daemon);
+	if (left == 0 || resumed) {
+		MHD_run(engine->daemon);
+		left = timeout_ms(engine->daemon);
+	}
+	return left;
+}
+
+static bool is_left(const struct engine *engine)
+{
+	return engine->quiesced &&
+	       MHD_get_daemon_info(engine->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections == 0;
+}
+
+int listener_turn(struct listener *listener)
+{
+	bool resumed = listener->resumed;
+	int wait = -1;
+	listener->resumed = false;
+	for (struct engine **place = &listener->engines; *place != NULL;) {
+		struct engine *engine = *place;
+		int left = engine_turn(engine, resumed);
+		if (left >= 0 && (wait < 0 || left < wait))
+			wait = left;
+		if (engine != listener->engines && is_left(engine)) {
+			*place = engine->next;
+			free_engine(engine);
+		} else {
+			place = &engine->next;
+		}
+	}
+	return wait;
+}
+
+/* ---- Certificates that change ---- */
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+void listener_renew(struct listener *listener)
+{
+	struct tls_files tls;
+	struct err err;
+	const struct tls_files *old = &listener->engines->tls;
+	if (listener->settings.cert_file == NULL || listener->engines->quiesced)
+		return;
+	listener->files_seen = tls_mark(&listener->settings);
+	if (!tls_read(&listener->settings, &tls, &err)) {
+		log_error("the old certificate of %s stays: %s", listener->settings.text, err.text);
+		return;
+	}
+	if (same_text(tls.cert, old->cert) && same_text(tls.key, old->key) &&
+	    same_text(tls.client_ca, old->client_ca)) {
+		tls_free(&tls);
+		return;
+	}
+	struct engine *before = listener->engines;
+	if (!start_engine(listener, &tls, &err)) {
+		log_error("the old certificate of %s stays: %s", listener->settings.text, err.text);
+		return;
+	}
+	quiesce_engine(before);
+	log_info("%s has a new certificate; connections that are open keep the old one",
+		 listener->settings.text);
+}
+
+static void look(struct timer *timer, int64_t now_ms)
+{
+	struct listener *listener = container_of(timer, struct listener, look);
+	if (tls_mark(&listener->settings) != listener->files_seen)
+		listener_renew(listener);
+	loop_set_timer(listener->http->loop, timer, now_ms + LOOK_MS);
+}
+
+/* ---- Listeners ---- */
+
+static void copy_settings(struct settings_listen *copy, const struct settings_listen *settings)
+{
+	copy->text = x_strdup(settings->text);
+	copy->unix_path = x_strdup(settings->unix_path);
+	copy->cert_file = x_strdup(settings->cert_file);
+	copy->key_file = x_strdup(settings->key_file);
+	copy->client_ca_file = x_strdup(settings->client_ca_file);
+	copy->routes = texts_copy(settings->routes, settings->route_count);
+	copy->route_count = settings->route_count;
+}
+
+struct listener *listener_new(struct http *http, const struct settings_listen *settings, struct err *err)
+{
+	struct tls_files tls = {0};
+	if (!tls_read(settings, &tls, err))
+		return NULL;
+	struct listener *listener = x_alloc(sizeof(*listener));
+	listener->http = http;
+	listener->look.fire = look;
+	listener->fd = -1;
+	copy_settings(&listener->settings, settings);
+	if (!socket_open(settings, &listener->fd, err)) {
+		tls_free(&tls);
+		listener_free(listener);
+		return NULL;
+	}
+	listener->files_seen = tls_mark(settings);
+	if (!start_engine(listener, &tls, err)) {
+		listener_free(listener);
+		return NULL;
+	}
+	if (settings->cert_file != NULL)
+		loop_set_timer(http->loop, &listener->look, loop_now_ms(http->loop) + LOOK_MS);
+	return listener;
+}
+
+void listener_quiesce(struct listener *listener)
+{
+	loop_clear_timer(listener->http->loop, &listener->look);
+	for (struct engine *engine = listener->engines; engine != NULL; engine = engine->next)
+		quiesce_engine(engine);
+	if (listener->fd < 0)
+		return;
+	close(listener->fd);
+	listener->fd = -1;
+	if (listener->settings.unix_path != NULL)
+		unlink(listener->settings.unix_path);
+}
+
+void listener_free(struct listener *listener)
+{
+	listener_quiesce(listener);
+	for (struct engine *engine = listener->engines, *next; engine != NULL; engine = next) {
+		next = engine->next;
+		free_engine(engine);
+	}
+	free(listener->settings.text);
+	free(listener->settings.unix_path);
+	free(listener->settings.cert_file);
+	free(listener->settings.key_file);
+	free(listener->settings.client_ca_file);
+	texts_free(listener->settings.routes, listener->settings.route_count);
+	free(listener->allowed);
+	free(listener);
+}
