@@ -175,11 +175,11 @@ static unsigned tasks_of(pid_t pid)
 	char path[64];
 	unsigned count = 0;
 	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-	DIR *folder = opendir(path);
-	CU_ASSERT_FATAL(folder != NULL);
-	for (struct dirent *entry; (entry = readdir(folder)) != NULL;)
+	DIR *tasks = opendir(path);
+	CU_ASSERT_FATAL(tasks != NULL);
+	for (struct dirent *entry; (entry = readdir(tasks)) != NULL;)
 		count += entry->d_name[0] != '.';
-	closedir(folder);
+	closedir(tasks);
 	CU_ASSERT(count > 0);
 	return count;
 }
