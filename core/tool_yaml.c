@@ -11,14 +11,19 @@ static const char *no_variable(const char *name)
 	return ""; /* only the form is judged here */
 }
 
-/* Is the value YAML by itself, of one line? `a: b`, `*` and `[x` are not. */
+/* Is the value YAML by itself, of one line? `a: b`, `*` and `[x` are not. What YAML takes for a comment is
+ * meant, outside of brackets and quotes. */
 static bool is_yaml(const char *value)
 {
 	struct config config = {0};
 	struct err_list errs = {0};
+	bool enclosed = value[0] != '\0' && strchr("[{\"'", value[0]) != NULL;
+	bool comment =
+		!enclosed && (value[0] == '#' || strstr(value, " #") != NULL || strstr(value, "\t#") != NULL);
+	if (value[0] == '\0' || comment || strpbrk(value, "\n\r") != NULL)
+		return false;
 	char *text = x_printf("value: %s\n", value);
-	bool ok = value[0] != '\0' && strpbrk(value, "\n\r#") == NULL &&
-		  config_parse("value", text, strlen(text), no_variable, &config, &errs) &&
+	bool ok = config_parse("value", text, strlen(text), no_variable, &config, &errs) &&
 		  config_value(config.root, "value") != NULL;
 	config_free(&config);
 	err_list_free(&errs);

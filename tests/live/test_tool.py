@@ -1,0 +1,113 @@
+"""skymon, the tool: one check, a running daemon, what plugins declare; exit codes as Nagios has them."""
+import json
+
+import pytest
+
+from harness import TEST_PLUGINS, run_tool, wait_until
+
+
+def run_check(*words, code):
+    done = run_tool("run", *words, "--plugin-path", TEST_PLUGINS)
+    assert done.returncode == code, done
+    return json.loads(done.stdout) if done.stdout else None, done.stderr
+
+
+def test_one_check_is_printed_as_json():
+    found, _ = run_check("t_series", "count=3", code=0)
+    assert (found["status"], found["reason"], found["message"]) == ("healthy", "ok", "3 series")
+    family = found["metrics"]["t_series_value"]
+    assert family["type"] == "gauge" and len(family["series"]) == 3
+    assert family["series"][0] == {"labels": {"node": "node-0", "shard": "0", "zone": "us"}, "value": 0.125}
+    assert isinstance(found["response_time_ms"], int)
+
+
+def test_options_are_yaml_and_nest(tmp_path):
+    key = tmp_path / "key"
+    key.write_text("hunter2\n")
+    key.chmod(0o600)
+    found, errors = run_check("t_all_options", "text=a: b #c", "tls.ca_file=/ca", "tls.insecure=true",
+                              "texts=[x, 'y z']", "list=[{name: n, every: 5s}]", f"secret={{file: {key}}}", code=0)
+    details = found["details"]
+    assert details["text"] == "a: b #c" and details["tls_ca_file"] == "/ca" and details["tls_insecure"] is True
+    assert (details["texts_0"], details["texts_1"], details["list_n"], details["secret_size"]) == ("x", "y z", 5000, 7)
+    assert "hunter2" not in json.dumps(found) + errors
+
+
+@pytest.mark.parametrize("words, code, status, reason", [
+    (["t_file"], 3, "unknown", "not_configured"),
+    (["t_start_fails"], 3, "unknown", "resource"),
+    (["t_hang", "--timeout", "300ms"], 2, "unhealthy", "timeout"),
+    (["t_slow", "ms=350", "--timeout", "300ms"], 2, "unhealthy", "timeout"),
+])
+def test_statuses(words, code, status, reason):
+    found, _ = run_check(*words, code=code)
+    assert (found["status"], found["reason"]) == (status, reason)
+
+
+@pytest.mark.parametrize("word, code", [("healthy", 0), ("degraded", 1), ("unhealthy", 2), ("unknown", 3)])
+def test_exit_codes(tmp_path, word, code):
+    (tmp_path / "told").write_text(f"{word} so it is told")
+    found, _ = run_check("t_file", f"path={tmp_path / 'told'}", code=code)
+    assert found["message"] == "so it is told"
+
+
+@pytest.mark.parametrize("words, expected", [
+    (["t_ok", "nope=1"], "nope"),
+    (["t_slow", "ms=many"], "ms"),
+    (["t_slow", "ms"], "OPTION=VALUE"),
+    (["t_nowhere"], "no plugin t_nowhere"),
+    (["t_exits"], "exit(3)"),
+    (["t_duplicate_route"], "no check"),
+    (["t_other_major"], "ABI 7.0"),
+    (["t_all_options", "secret={vault: path#field}"], "vault"),
+])
+def test_what_cannot_be_run_is_said(words, expected):
+    found, errors = run_check(*words, code=3)
+    assert found is None and expected in errors
+
+
+def test_plugins_lists_the_good_and_names_the_bad():
+    done = run_tool("plugins", "--plugin-path", TEST_PLUGINS)
+    assert done.returncode == 1, done
+    listed = {line.split()[0] for line in done.stdout.splitlines()[1:]}
+    assert {"t_ok", "t_crash_segv", "t_duplicate_route"} <= listed
+    for name, why in {"t_constructor_crash": "SIGSEGV", "t_constructor_exit": "exit(0)", "t_constructor_hang": "5 s",
+                      "t_no_symbol": "no symbol", "t_newer_minor": "newer skymon", "t_short_struct": "needs"}.items():
+        assert name not in listed
+        assert any(name in line and why in line for line in done.stderr.splitlines()), (name, done.stderr)
+
+
+def test_plugins_describes_one():
+    done = run_tool("plugins", "t_numbers", "--plugin-path", TEST_PLUGINS)
+    assert done.returncode == 0 and "path: text, required" in done.stdout and "used, ratio" in done.stdout
+
+
+def test_status(skymond, tmp_path):
+    told = tmp_path / "told"
+    told.write_text("degraded a bit tired")
+    daemon = skymond({"components": {
+        "one": {"plugin": "t_file", "interval": "1s", "path": str(told)}, "two": {"plugin": "t_ok", "interval": "1s"}}})
+    daemon.wait_component("one", status="degraded")
+    daemon.wait_component("two", status="healthy")
+    done = run_tool("status", "--url", daemon.url)
+    assert done.returncode == 1, done
+    lines = {line.split()[0]: line for line in done.stdout.splitlines()}
+    assert "degraded" in lines["one"] and "a bit tired" in lines["one"] and "healthy" in lines["two"]
+    assert run_tool("status", "two", "--url", daemon.url).returncode == 0
+    done = run_tool("status", "one", "--json", "--url", daemon.url + "/")
+    assert done.returncode == 1 and json.loads(done.stdout)["message"] == "a bit tired"
+    done = run_tool("status", "three", "--url", daemon.url)
+    assert done.returncode == 3 and "one, two" in done.stderr
+    told.write_text("unhealthy")
+    wait_until(lambda: run_tool("status", "--url", daemon.url).returncode == 2, 10, "exit code 2")
+    daemon.stop()
+    done = run_tool("status", "--url", daemon.url)
+    assert done.returncode == 3 and "cannot ask" in done.stderr
+
+
+def test_usage():
+    assert "skymon run PLUGIN" in run_tool("--help").stdout
+    assert run_tool("--version").stdout.startswith("skymon ")
+    for words in ([], ["frobnicate"], ["worker"], ["../x"], ["--nope"], ["run"], ["status", "a", "b"]):
+        done = run_tool(*words)
+        assert done.returncode == 3 and done.stderr, (words, done)
