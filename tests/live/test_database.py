@@ -4,6 +4,7 @@ import json
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -180,6 +181,27 @@ def test_terminated_session_is_no_outage(skymond, fresh_postgres):
         wait_until(lambda: list(values(sm, "skymon_db_connects_total").values()) == [connects], 10, "a new connection")
     found = sm.component("db")
     assert (found["status"], found["since"], found["consecutive_failures"]) == ("healthy", since, 0)
+
+
+def test_session_that_ends_under_a_question_is_no_outage(skymond, fresh_postgres):
+    """The loss cannot be seen before the query is sent: the backend is frozen, its end already decided."""
+    pg = fresh_postgres()
+    sm = skymond(watching(pg.url(), timeout="20s"))
+    first = expect(sm, "healthy", "ok")
+    backend = int(pg.psql("select pid from pg_stat_activity where application_name = 'skymon'"))
+    pg.pause()
+    os.kill(backend, signal.SIGTERM)
+    wait_until(lambda: unread_bytes(pg.port) > 0, 10, "a question to wait at the frozen backend")
+    pg.resume()
+    wait_until(lambda: list(values(sm, "skymon_db_connects_total").values()) == [2], 10, "a new connection")
+    found = sm.component("db")
+    assert (found["status"], found["since"], found["consecutive_failures"]) == ("healthy", first["since"], 0)
+
+
+def unread_bytes(port):
+    """What the server's own ends of its connections have received and nobody has read."""
+    rows = [line.split() for line in open("/proc/net/tcp").read().splitlines()[1:]]
+    return sum(int(row[4].split(":")[1], 16) for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01")
 
 
 @pytest.mark.sanitized
@@ -391,7 +413,7 @@ def test_query(skymond, fresh_postgres):
         "two": ("select 1; drop table orders", "query_error", "42601"),
         "copy": ("copy orders to stdout", "query_error", "returns rows"),
         "data": ("select '4111 1111'::int", "query_error", "22P02"),
-        "slow": ("select pg_sleep(600)", "timeout", "configured query"),
+        "slow": ("select pg_sleep(600)", "timeout", "configured query was still running"),
         "flood": ("select repeat('x', 100000) from generate_series(1, 100000000)", "timeout", "configured query"),
     }
     sm = skymond(config({name: part(pg.url(), query=query, crit={"query_rows": "<2"} if name == "good" else {})
