@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ENCODED_ROOM 65536 /* what the options of a component rarely need */
+
 /* FNV-1a: only to see that a secret has changed, within one process; it is never shown. */
 static uint64_t hash(uint64_t state, const void *bytes, size_t size)
 {
@@ -81,76 +83,56 @@ static void bind_limits(struct component_spec *spec, const struct config_node *m
 
 /* ---- Secrets ---- */
 
-static bool read_secrets(const struct option_values *values, config_lookup *lookup,
-			 struct option_bytes *bytes, struct err *err)
+uint64_t component_hash(const struct option_bytes *secrets, size_t count)
+{
+	uint64_t state = 14695981039346656037u;
+	for (size_t i = 0; i < count; i++)
+		state = hash(state, secrets[i].bytes, secrets[i].bytes != NULL ? secrets[i].size : 0);
+	return state;
+}
+
+/* What the daemon reads itself; a store's secrets are asked for when the component is started. */
+static void read_own(struct component_spec *spec, const struct settings_section *section,
+		     config_lookup *lookup, struct err_list *errs)
 {
 	size_t count;
-	const struct option_secret *secrets = option_secrets(values, &count);
+	const struct option_secret *secrets = option_secrets(spec->values, &count);
+	struct option_bytes *bytes = x_alloc((count + 1) * sizeof(*bytes));
 	for (size_t i = 0; i < count; i++) {
 		char *text = NULL;
-		size_t size = 0;
-		if (secrets[i].kind == OPTION_SECRET_NONE)
+		struct err err;
+		if (secrets[i].kind == OPTION_SECRET_NONE || secrets[i].kind == OPTION_SECRET_STORE)
 			continue;
-		if (!option_secret_read(&secrets[i], lookup, &text, &size, err))
-			return err_prefix(err, "option `%s`: ", secrets[i].option);
-		bytes[i] = (struct option_bytes){text, size};
+		if (!option_secret_read(&secrets[i], lookup, &text, &bytes[i].size, &err))
+			config_error_key(errs, section->place, "component %s: option `%s`: %s", spec->name,
+					 secrets[i].option, err.text);
+		bytes[i].bytes = text;
 	}
-	return true;
+	spec->secrets_hash = component_hash(bytes, count);
+	option_bytes_free(bytes, count);
 }
 
-static void wipe_secrets(struct option_bytes *bytes, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		if (bytes[i].bytes == NULL)
-			continue;
-		explicit_bzero((char *)bytes[i].bytes, bytes[i].size);
-		free((char *)bytes[i].bytes);
-	}
-	free(bytes);
-}
-
-static bool hash_secrets(const struct option_values *values, config_lookup *lookup, uint64_t *out,
-			 struct err *err)
-{
-	size_t count;
-	option_secrets(values, &count);
-	struct option_bytes *bytes = x_alloc((count + 1) * sizeof(*bytes));
-	bool done = read_secrets(values, lookup, bytes, err);
-	*out = 14695981039346656037u;
-	for (size_t i = 0; i < count && done; i++)
-		*out = hash(*out, bytes[i].bytes, bytes[i].size);
-	wipe_secrets(bytes, count);
-	return done;
-}
-
-bool component_secrets_changed(struct component_spec *spec, config_lookup *lookup)
-{
-	uint64_t before = spec->secrets_hash, now;
-	if (!hash_secrets(spec->values, lookup, &now, NULL))
-		return false;
-	spec->secrets_hash = now;
-	return now != before;
-}
-
-static void judge_secrets(struct component_spec *spec, const struct settings_section *section,
-			  config_lookup *lookup, struct err_list *errs)
+static void judge_stores(const struct component_spec *spec, const struct settings_section *section,
+			 const struct plugin_info *info, const struct component_stores *stores,
+			 struct err_list *errs)
 {
 	size_t count;
 	const struct option_secret *secrets = option_secrets(spec->values, &count);
 	for (size_t i = 0; i < count; i++) {
+		const struct config_node *place = secrets[i].place != NULL ? secrets[i].place : section->node;
 		if (secrets[i].kind != OPTION_SECRET_STORE)
 			continue;
-		config_error(
-			errs, secrets[i].place != NULL ? secrets[i].place : section->node,
-			"option `%s` asks `%s` for a secret, but no component of that name keeps secrets",
-			secrets[i].option, secrets[i].store);
-		return;
+		if (info->has_secret)
+			config_error(errs, place,
+				     "option `%s`: plugin %s keeps secrets itself, so its own come from a "
+				     "literal, env or file",
+				     secrets[i].option, info->name);
+		else if (!stores->keeps(stores->arg, secrets[i].store))
+			config_error(errs, place,
+				     "option `%s` asks `%s` for a secret, but no component of that name "
+				     "keeps secrets",
+				     secrets[i].option, secrets[i].store);
 	}
-	if (option_not_configured(spec->values) != NULL)
-		return; /* its secrets are not read */
-	struct err err;
-	if (!hash_secrets(spec->values, lookup, &spec->secrets_hash, &err))
-		config_error_key(errs, section->place, "component %s: %s", spec->name, err.text);
 }
 
 /* ---- The spec ---- */
@@ -175,8 +157,8 @@ static struct component_spec *copy_section(const struct settings_section *sectio
 }
 
 struct component_spec *component_bind(const struct settings *settings, const struct settings_section *section,
-				      const struct plugin_info *info, config_lookup *lookup,
-				      struct err_list *errs)
+				      const struct plugin_info *info, const struct component_stores *stores,
+				      config_lookup *lookup, struct err_list *errs)
 {
 	size_t errors = errs->count;
 	char what[128];
@@ -202,7 +184,9 @@ struct component_spec *component_bind(const struct settings *settings, const str
 	bind_limits(spec, section->warn, false, info, errs);
 	bind_limits(spec, section->crit, true, info, errs);
 	if (spec->values != NULL)
-		judge_secrets(spec, section, lookup, errs);
+		judge_stores(spec, section, info, stores, errs);
+	if (spec->values != NULL && option_not_configured(spec->values) == NULL)
+		read_own(spec, section, lookup, errs);
 	if (errs->count == errors)
 		return spec;
 	component_spec_free(spec);
@@ -250,22 +234,19 @@ struct board_traits component_traits(const struct component_spec *spec)
 	};
 }
 
-bool component_encode(const struct component_spec *spec, const char *state_dir, config_lookup *lookup,
-		      struct buf *body, struct err *err)
+void component_encode(const struct component_spec *spec, const char *state_dir,
+		      const struct option_bytes *secrets, struct buf *body)
 {
-	size_t count;
+	size_t count, total = 0;
 	option_secrets(spec->values, &count);
-	struct option_bytes *bytes = x_alloc((count + 1) * sizeof(*bytes));
-	bool done = read_secrets(spec->values, lookup, bytes, err);
-	if (done) {
-		wire_put_text(body, spec->name);
-		wire_put_text(body, state_dir);
-		wire_put_u32(body, (uint32_t)spec->interval_ms);
-		wire_put_text(body, spec->labels);
-		option_values_encode(spec->values, bytes, body);
-	}
-	wipe_secrets(bytes, count);
-	return done;
+	for (size_t i = 0; i < count; i++)
+		total += secrets[i].size;
+	buf_room(body, total + ENCODED_ROOM); /* so that growing leaves no copies of them behind */
+	wire_put_text(body, spec->name);
+	wire_put_text(body, state_dir);
+	wire_put_u32(body, (uint32_t)spec->interval_ms);
+	wire_put_text(body, spec->labels);
+	option_values_encode(spec->values, secrets, body);
 }
 
 void component_wipe(struct buf *body)

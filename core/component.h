@@ -22,22 +22,28 @@ struct component_spec {
 				  changed option */
 };
 
-/* Binds one section of `components` to its plugin's declarations, and reads its secrets once to see that they
- * can be read. Every error goes to errs; NULL when there was one. */
+/* Does a component of that name keep secrets? */
+struct component_stores {
+	bool (*keeps)(void *arg, const char *component);
+	void *arg;
+};
+
+/* Binds one section of `components` to its plugin's declarations, and reads its secrets (env, file) once to
+ * see that they can be read. Every error goes to errs; NULL when there was one. */
 struct component_spec *component_bind(const struct settings *settings, const struct settings_section *section,
-				      const struct plugin_info *info, config_lookup *lookup,
-				      struct err_list *errs) MUST_CHECK;
+				      const struct plugin_info *info, const struct component_stores *stores,
+				      config_lookup *lookup, struct err_list *errs) MUST_CHECK;
 void component_spec_free(struct component_spec *spec);
 /* Would its worker be told the same? (name, plugin, options, secrets, isolation; not interval, thresholds,
  * impact …) */
 bool component_same_options(const struct component_spec *a, const struct component_spec *b);
 struct board_traits component_traits(const struct component_spec *spec);
-/* Reads the secrets anew: have they changed since they were read last? What cannot be read has not changed.
- */
-bool component_secrets_changed(struct component_spec *spec, config_lookup *lookup);
-/* The body of WIRE_START, with the secrets' bytes, to be wiped after use (component_wipe). */
-bool component_encode(const struct component_spec *spec, const char *state_dir, config_lookup *lookup,
-		      struct buf *body, struct err *err) MUST_CHECK;
+/* The body of WIRE_START; secrets: the bytes of each of option_secrets (NULL: left out). To be wiped after
+ * use (component_wipe). */
+void component_encode(const struct component_spec *spec, const char *state_dir,
+		      const struct option_bytes *secrets, struct buf *body);
+/* To see that secrets have changed, within one process; never shown. */
+uint64_t component_hash(const struct option_bytes *secrets, size_t count);
 void component_print(const struct component_spec *spec, struct buf *out); /* as YAML, secrets masked */
 void component_wipe(struct buf *body);
 
@@ -45,7 +51,8 @@ enum component_state {
 	COMPONENT_DOWN,     /* its worker does not know it */
 	COMPONENT_STARTING, /* told, not answered */
 	COMPONENT_UP,       /* may run */
-	COMPONENT_FAILED,   /* its start failed, or a secret could not be read: tried again later */
+	COMPONENT_FAILED,   /* its start failed, or a secret could not be had: tried again later */
+	COMPONENT_WAITING,  /* for a secret, or for the component that keeps it */
 };
 
 struct component {
@@ -56,15 +63,19 @@ struct component {
 	struct crew_slot *slot; /* where it runs; NULL when it is not configured */
 	enum component_state state;
 	bool isolated;      /* it killed a shared worker once: it has its own now */
-	struct timer retry; /* of a failed start */
+	struct timer retry; /* of a failed start; also how long a start may take */
 	int64_t retry_ms;
+	struct crew_secrets *secrets; /* being gathered; NULL: not now */
+	struct timer lease;           /* of the secret that ends first */
+	uint64_t secrets_hash;        /* of those that it was started with */
+	unsigned patience;            /* how often it has waited for a store that is only starting */
 	/* sched's */
 	struct sched *sched;
 	struct timer due, deadline, stale;
 	uint64_t run; /* the run that is out; 0: none */
 	int64_t run_began_ms;
-	bool refresh;       /* its secret has changed: start it anew once its run has ended */
-	int64_t refused_ms; /* when its secret was read again last after it was refused */
+	bool refresh;       /* its secrets are to be read again once its run has ended */
+	int64_t refused_ms; /* when that was last asked for by a refusal */
 	bool expired;       /* its deadline has passed, and the daemon has said so */
 	bool wanted;        /* its time came while it could not run: run it as soon as it can */
 	bool gone;          /* taken out of the config while a run was out; freed when that has ended */

@@ -173,10 +173,8 @@ void crew_remove(struct crew *crew, struct component *component)
 void crew_refresh(struct crew *crew, struct component *component)
 {
 	(void)crew;
-	if (component->slot == NULL || component->state != COMPONENT_UP)
-		return; /* it will be started anyway */
-	worker_stop(component->slot->worker, component->id);
-	crew_start_component(component);
+	if (component->slot != NULL && component->state == COMPONENT_UP && component->secrets == NULL)
+		crew_secrets_gather(component, true); /* else it will be started with fresh ones anyway */
 }
 
 void crew_run(struct crew *crew, struct component *component, uint64_t run, int64_t timeout_ms)
@@ -248,9 +246,11 @@ const struct skymon_plugin_state *const *crew_plugin_states(struct crew *crew, s
  * to free. */
 static void disband(struct crew_slot *slot)
 {
-	for (size_t i = 0; i < slot->count; i++)
+	for (size_t i = 0; i < slot->count; i++) {
+		crew_secrets_drop(slot->components[i]);
 		if (slot->components[i]->gone)
 			slot->crew->events->left(slot->crew->arg, slot->components[i]);
+	}
 	slot->count = 0;
 }
 

@@ -47,7 +47,7 @@ void crew_add(struct crew *crew, struct component *component);
 /* `left` comes when its last run has ended, at once when none is out. */
 void crew_remove(struct crew *crew, struct component *component);
 
-/* Stops it and starts it again, with its secrets read anew. No run may be out. */
+/* Reads its secrets anew; when they have changed it is stopped and started with them. No run may be out. */
 void crew_refresh(struct crew *crew, struct component *component);
 
 void crew_run(struct crew *crew, struct component *component, uint64_t run, int64_t timeout_ms);

@@ -4,9 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define START_MS 10000 /* how long a start may take: it opens no network */
+
 /* ---- Starting a component in its worker ---- */
 
-static void fail(struct component *component, enum skymon_reason reason, const char *text)
+void crew_fail(struct component *component, enum skymon_reason reason, const char *text)
 {
 	struct crew *crew = component->slot->crew;
 	component->state = COMPONENT_FAILED;
@@ -15,28 +17,43 @@ static void fail(struct component *component, enum skymon_reason reason, const c
 	crew->events->unable(crew->arg, component, reason, text);
 }
 
+void crew_tell_start(struct component *component, const struct buf *body)
+{
+	struct crew *crew = component->slot->crew;
+	component->id = ++crew->last_id;
+	component->state = COMPONENT_STARTING;
+	loop_set_timer(crew->loop, &component->retry, loop_now_ms(crew->loop) + START_MS);
+	worker_start(component->slot->worker, component->id, body);
+}
+
 void crew_start_component(struct component *component)
 {
-	struct crew_slot *slot = component->slot;
-	struct crew *crew = slot->crew;
-	loop_clear_timer(crew->loop, &component->retry);
-	struct buf body = {0};
-	struct err err;
-	if (component_encode(component->spec, crew->state_dir, crew->lookup, &body, &err)) {
-		component->id = ++crew->last_id;
-		component->state = COMPONENT_STARTING;
-		worker_start(slot->worker, component->id, &body);
-	} else {
-		fail(component, SKYMON_AUTH_FAILED, err.text);
-	}
-	component_wipe(&body);
+	loop_clear_timer(component->slot->crew->loop, &component->retry);
+	crew_secrets_gather(component, false);
+}
+
+/* A worker starts its components one after the other: the one that hangs is the first that it has not told
+ * of. */
+static void end_hung_start(struct crew_slot *slot)
+{
+	uint32_t first = UINT32_MAX;
+	for (size_t i = 0; i < slot->count; i++)
+		if (slot->components[i]->state == COMPONENT_STARTING && slot->components[i]->id < first)
+			first = slot->components[i]->id;
+	char text[80];
+	snprintf(text, sizeof(text), "ended: a start did not return within %d ms", START_MS);
+	worker_kill(slot->worker, WORKER_KILLED, first, text);
 }
 
 void crew_retry(struct timer *timer, int64_t now_ms)
 {
 	(void)now_ms;
 	struct component *component = container_of(timer, struct component, retry);
-	if (component->slot != NULL && component->slot->up && component->state == COMPONENT_FAILED)
+	if (component->slot == NULL || !component->slot->up)
+		return; /* it is started when its worker is up */
+	if (component->state == COMPONENT_STARTING)
+		end_hung_start(component->slot);
+	else if (component->state == COMPONENT_FAILED || component->state == COMPONENT_WAITING)
 		crew_start_component(component);
 }
 
@@ -83,12 +100,16 @@ static void take_started(void *arg, struct worker *worker, uint32_t id, bool ok,
 	if (component == NULL || component->state != COMPONENT_STARTING)
 		return;
 	if (!ok) {
-		fail(component, reason, message);
+		crew_fail(component, reason, message);
 		return;
 	}
+	loop_clear_timer(slot->crew->loop, &component->retry);
 	component->state = COMPONENT_UP;
 	component->retry_ms = 0;
+	component->patience = 0;
 	slot->crew->events->able(slot->crew->arg, component);
+	if (slot->plugin->info->has_secret)
+		crew_secrets_store_up(component);
 }
 
 static void take_result(void *arg, struct worker *worker, uint32_t id, uint64_t run, struct result *result)
@@ -112,6 +133,14 @@ static void take_refused(void *arg, struct worker *worker, uint32_t id)
 	(void)worker;
 	if (component != NULL && !component->gone)
 		slot->crew->events->refused(slot->crew->arg, component);
+}
+
+static void take_answer(void *arg, struct worker *worker, uint32_t id, const struct worker_answer *answer)
+{
+	struct crew_slot *slot = arg;
+	(void)worker;
+	(void)id;
+	crew_secrets_answer(slot->crew, answer);
 }
 
 static void take_stopped(void *arg, struct worker *worker, uint32_t id)
@@ -166,6 +195,7 @@ static void bury(struct crew_slot *slot, struct component *component, const stru
 	bool suspect = is_suspect(component, end);
 	bool running = component->run != 0, named = component->id == end->culprit;
 	component->state = COMPONENT_DOWN;
+	crew_secrets_drop(component);
 	if (component->gone) {
 		crew_slot_leave(component);
 		crew->events->left(crew->arg, component);
@@ -238,6 +268,7 @@ const struct worker_events crew_worker_events = {
 	.started = take_started,
 	.result = take_result,
 	.refused = take_refused,
+	.answered = take_answer,
 	.stopped = take_stopped,
 	.ended = take_end,
 };

@@ -42,6 +42,8 @@ struct crew {
 	struct crew_plugin *plugins;
 	struct crew_slot *slots;
 	uint32_t last_id;
+	uint64_t last_ask;
+	struct crew_secrets *gathering; /* of all components */
 	bool ending;
 	size_t preparing; /* plugins that have not said hello yet */
 	crew_prepared *done;
@@ -52,6 +54,16 @@ struct crew {
 extern const struct worker_events crew_worker_events;
 
 struct component *crew_find_component(const struct crew_slot *slot, uint32_t id);
+struct component *crew_find_named(const struct crew *crew, const char *name);
+void crew_fail(struct component *component, enum skymon_reason reason,
+	       const char *text); /* tried again later */
+void crew_tell_start(struct component *component, const struct buf *body);
+/* Gathers the secrets, then tells the worker to start it; refresh: it runs, start it anew if they have
+ * changed. */
+void crew_secrets_gather(struct component *component, bool refresh);
+void crew_secrets_drop(struct component *component); /* it leaves its slot */
+void crew_secrets_answer(struct crew *crew, const struct worker_answer *answer);
+void crew_secrets_store_up(struct component *store);
 void crew_start_component(struct component *component); /* its slot is up */
 void crew_retry(struct timer *timer, int64_t now_ms);   /* of component->retry */
 void crew_tell_done(struct crew *crew);

@@ -5,6 +5,15 @@
 
 #define HELLO_TIMEOUT_MS 5000
 
+struct component *crew_find_named(const struct crew *crew, const char *name)
+{
+	for (struct crew_slot *slot = crew->slots; slot != NULL; slot = slot->next)
+		for (size_t i = 0; i < slot->count; i++)
+			if (!slot->components[i]->gone && strcmp(slot->components[i]->spec->name, name) == 0)
+				return slot->components[i];
+	return NULL;
+}
+
 struct component *crew_find_component(const struct crew_slot *slot, uint32_t id)
 {
 	for (size_t i = 0; i < slot->count; i++)
@@ -34,6 +43,7 @@ void crew_slot_leave(struct component *component)
 {
 	struct crew_slot *slot = component->slot;
 	size_t kept = 0;
+	crew_secrets_drop(component);
 	for (size_t i = 0; i < slot->count; i++)
 		if (slot->components[i] != component)
 			slot->components[kept++] = slot->components[i];
@@ -78,6 +88,7 @@ void crew_fail_all(struct crew_slot *slot, const char *text)
 {
 	for (size_t i = 0; i < slot->count; i++) {
 		slot->components[i]->state = COMPONENT_DOWN;
+		crew_secrets_drop(slot->components[i]);
 		slot->crew->events->unable(slot->crew->arg, slot->components[i], SKYMON_CRASHED, text);
 	}
 }

@@ -28,7 +28,8 @@ struct err_list {
 void err_add(struct err_list *list, const char *format, ...) PRINTF(2);
 void err_list_free(struct err_list *list);
 
-/* Never NULL; out of memory aborts. x_grow: room for `need` items of `size` bytes in *capacity steps that double. */
+/* Never NULL; out of memory aborts. x_grow: room for `need` items of `size` bytes in *capacity steps that
+ * double. */
 void *x_alloc(size_t size); /* zeroed */
 void *x_realloc(void *old, size_t size);
 void *x_grow(void *old, size_t *capacity, size_t need, size_t size);

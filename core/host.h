@@ -1,5 +1,6 @@
-/* host: what plugins in the daemon (api, prometheus) see: fills struct skymon_host from http, board, settings and the process. The only place that
- * knows all of them. Owns the table, the handles and what skymon_self and skymon_config_public point to. */
+/* host: what plugins in the daemon (api, prometheus) see: fills struct skymon_host from http, board, settings
+ * and the process. The only place that knows all of them. Owns the table, the handles and what skymon_self
+ * and skymon_config_public point to. */
 #ifndef HOST_H
 #define HOST_H
 
@@ -15,7 +16,8 @@ void host_free(struct host *host);
 /* One handle for each route plugin; `name` is for its logs. Freed with the host. */
 struct skymon *host_handle(struct host *host, const char *name);
 
-/* Kept current by the owner of these facts (main, crew, reload). Nothing is copied: they live until replaced. */
+/* Kept current by the owner of these facts (main, crew, reload). Nothing is copied: they live until replaced.
+ */
 void host_set_settings(struct host *host, const struct settings *settings);
 void host_set_routes(struct host *host, struct route_table *table);
 /* Asked at each skymon_self: workers come and go. (Changed by the lead: a function in place of an array.) */

@@ -1,5 +1,6 @@
-/* http: libmicrohttpd on the daemon's loop: listeners, requests, replies, limits, access, compression, counters. The only place with MHD_.
- * D6 of the architecture: MHD_USE_EPOLL without an internal thread; the reply is queued on the second call of the handler. */
+/* http: libmicrohttpd on the daemon's loop: listeners, requests, replies, limits, access, compression,
+ * counters. The only place with MHD_. D6 of the architecture: MHD_USE_EPOLL without an internal thread; the
+ * reply is queued on the second call of the handler. */
 #ifndef HTTP_H
 #define HTTP_H
 
@@ -10,7 +11,9 @@
 struct http;
 
 /* What the daemon's other parts see of the traffic; kept by http, read live. Rows in the order first seen. */
-struct http_window { double error_percent, average_ms; }; /* over the last 60 s; 0 when there was no request */
+struct http_window {
+	double error_percent, average_ms;
+}; /* over the last 60 s; 0 when there was no request */
 
 struct http *http_new(struct loop *loop, const struct settings *settings);
 /* Binds and listens. The real address (port 0) is logged as `listening address=… port=…`. */
@@ -19,7 +22,7 @@ bool http_listen(struct http *http, const struct settings_listen *listen, struct
 void http_set_routes(struct http *http, struct route_table *table);
 /* What a reload may change: access, limits of the body, certificates. */
 void http_configure(struct http *http, const struct settings *settings);
-void http_quiesce(struct http *http);      /* stop accepting; running requests go on */
+void http_quiesce(struct http *http); /* stop accepting; running requests go on */
 bool http_is_idle(const struct http *http);
 void http_free(struct http *http);
 

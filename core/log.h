@@ -10,8 +10,9 @@ enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
 void log_configure(enum log_level level, enum log_format format);
 enum log_level log_level(void);
 
-/* One line: ts, level, then key=value pairs given as texts ending with NULL (a NULL value leaves the pair out), then msg.
- * log_line(LOG_LEVEL_INFO, (const char *[]){"component", name, NULL}, "is %s now", word); fields may be NULL. */
+/* One line: ts, level, then key=value pairs given as texts ending with NULL (a NULL value leaves the pair
+ * out), then msg. log_line(LOG_LEVEL_INFO, (const char *[]){"component", name, NULL}, "is %s now", word);
+ * fields may be NULL. */
 void log_line(enum log_level level, const char *const *fields, const char *format, ...) PRINTF(3);
 void log_line_list(enum log_level level, const char *const *fields, const char *format, va_list list);
 

@@ -72,6 +72,7 @@ struct option_bytes {
 	const char *bytes;
 	size_t size;
 };
+void option_bytes_free(struct option_bytes *bytes, size_t count); /* wipes them, and frees the array too */
 void option_values_encode(const struct option_values *values, const struct option_bytes *secrets,
 			  struct buf *body);
 struct option_values *option_values_decode(struct wire_reader *in, struct err *err) MUST_CHECK;

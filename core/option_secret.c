@@ -97,3 +97,14 @@ bool option_secret_read(const struct option_secret *secret, config_lookup *looku
 	}
 	return err_set(err, "there is no secret");
 }
+
+void option_bytes_free(struct option_bytes *bytes, size_t count)
+{
+	for (size_t i = 0; bytes != NULL && i < count; i++) {
+		if (bytes[i].bytes == NULL)
+			continue;
+		explicit_bzero((char *)bytes[i].bytes, bytes[i].size);
+		free((char *)bytes[i].bytes);
+	}
+	free(bytes);
+}

@@ -40,6 +40,26 @@ static const char *get_path(void *arg, const char *name)
 	return crew_plugin_path(arg, name);
 }
 
+struct stores {
+	const struct plan *plan;
+	const struct crew *crew;
+};
+
+static bool keeps_secrets(void *arg, const char *component)
+{
+	const struct stores *stores = arg;
+	const struct settings *settings = stores->plan->settings;
+	for (size_t i = 0; i < settings->component_count; i++) {
+		const struct settings_section *section = &settings->components[i];
+		const char *why;
+		if (section->plugin == NULL || strcmp(section->name, component) != 0)
+			continue;
+		const struct plugin_info *info = crew_info(stores->crew, section->plugin, &why);
+		return info != NULL && info->has_secret;
+	}
+	return false;
+}
+
 static void bind_component(struct plan *plan, const struct settings_section *section, const struct crew *crew,
 			   config_lookup *lookup, struct err_list *errs)
 {
@@ -52,7 +72,10 @@ static void bind_component(struct plan *plan, const struct settings_section *sec
 				 section->name, section->plugin, why);
 		return;
 	}
-	struct component_spec *spec = component_bind(plan->settings, section, info, lookup, errs);
+	struct stores stores = {plan, crew};
+	struct component_spec *spec =
+		component_bind(plan->settings, section, info,
+			       &(struct component_stores){keeps_secrets, &stores}, lookup, errs);
 	if (spec != NULL)
 		plan->specs[plan->spec_count++] = spec;
 }

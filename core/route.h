@@ -1,5 +1,6 @@
-/* route: templates of paths, looked up by method and path; conflicts; 404 and 405. A table is frozen once built; a reload builds a new one.
- * Pure. Owns copies of nothing: routes are the plugins', which are never unloaded. */
+/* route: templates of paths, looked up by method and path; conflicts; 404 and 405. A table is frozen once
+ * built; a reload builds a new one. Pure. Owns copies of nothing: routes are the plugins', which are never
+ * unloaded. */
 #ifndef ROUTE_H
 #define ROUTE_H
 
@@ -9,20 +10,22 @@
 
 struct route_entry {
 	const struct skymon_route *route;
-	struct skymon *sm;      /* the plugin's handle, for handle() */
+	struct skymon *sm; /* the plugin's handle, for handle() */
 	void *state;
-	const char *plugin;     /* whose it is, for messages and for listeners' `routes` */
-	size_t index;           /* from 0: for counters */
+	const char *plugin; /* whose it is, for messages and for listeners' `routes` */
+	size_t index;       /* from 0: for counters */
 };
 
 struct route_table; /* counted: requests on their way hold it */
 struct route_table *route_table_new(void);
-/* Checks method and template; two routes that one path could match equally well conflict: err names both plugins. */
+/* Checks method and template; two routes that one path could match equally well conflict: err names both
+ * plugins. */
 bool route_add(struct route_table *table, const struct route_entry *entry, struct err *err) MUST_CHECK;
 void route_table_ref(struct route_table *table);
 void route_table_unref(struct route_table *table);
 size_t route_count(const struct route_table *table);
-const struct route_entry *route_at(const struct route_table *table, size_t index); /* in the order of adding */
+const struct route_entry *route_at(const struct route_table *table,
+				   size_t index); /* in the order of adding */
 
 #define ROUTE_PARAMS_MAX 4
 struct route_match {
@@ -30,13 +33,19 @@ struct route_match {
 	bool path_known;                 /* some method has this path: 405 and `allow` */
 	char allow[64];                  /* "GET, HEAD, OPTIONS" */
 	size_t param_count;
-	struct { const char *name; const char *value; size_t size; } params[ROUTE_PARAMS_MAX]; /* raw: still percent-encoded */
+	struct {
+		const char *name;
+		const char *value;
+		size_t size;
+	} params[ROUTE_PARAMS_MAX]; /* raw: still percent-encoded */
 };
-/* path is raw (as sent, without query). A trailing slash is the same route. HEAD finds GET. A literal segment beats one in braces, and that beats
- * {name...}, which takes the rest of the path. */
-void route_find(const struct route_table *table, const char *method, const char *path, struct route_match *out);
+/* path is raw (as sent, without query). A trailing slash is the same route. HEAD finds GET. A literal segment
+ * beats one in braces, and that beats {name...}, which takes the rest of the path. */
+void route_find(const struct route_table *table, const char *method, const char *path,
+		struct route_match *out);
 
-/* Decodes %XX of one segment or query value into out (size includes '\0'); false: bad escape, %00, or too long. plus: '+' is a space. */
+/* Decodes %XX of one segment or query value into out (size includes '\0'); false: bad escape, %00, or too
+ * long. plus: '+' is a space. */
 bool route_decode(const char *text, size_t length, bool plus, char *out, size_t size);
 
 #endif

@@ -47,6 +47,11 @@ bool runner_current(uint32_t *id, const char **step)
 	return true;
 }
 
+void runner_set_current(struct runner_component *component)
+{
+	current = component;
+}
+
 uint32_t runner_component_id(const struct runner_component *component)
 {
 	return component->id;
@@ -216,7 +221,7 @@ static void *pool_thread(void *arg)
 }
 
 /* Fatal signals stay open on the pool's threads; all others are the main thread's. */
-static bool add_thread(struct runner *runner)
+bool runner_spawn_thread(void *(*run)(void *), void *arg)
 {
 	pthread_attr_t attributes;
 	pthread_t thread;
@@ -229,14 +234,20 @@ static bool add_thread(struct runner *runner)
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attributes, STACK_SIZE);
 	pthread_sigmask(SIG_BLOCK, &set, &old);
-	bool done = pthread_create(&thread, &attributes, pool_thread, runner) == 0;
+	bool done = pthread_create(&thread, &attributes, run, arg) == 0;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attributes);
+	return done;
+}
+
+static bool add_thread(struct runner *runner)
+{
+	bool done = runner_spawn_thread(pool_thread, runner);
 	runner->threads += done;
 	return done;
 }
 
-static struct runner_component *find(struct runner *runner, uint32_t id)
+struct runner_component *runner_find(struct runner *runner, uint32_t id)
 {
 	struct runner_component *component = runner->components;
 	while (component != NULL && component->id != id)
@@ -246,7 +257,7 @@ static struct runner_component *find(struct runner *runner, uint32_t id)
 
 bool runner_run(struct runner *runner, uint32_t id, uint64_t run, int64_t timeout_ms)
 {
-	struct runner_component *component = find(runner, id);
+	struct runner_component *component = runner_find(runner, id);
 	pthread_mutex_lock(&runner->lock);
 	bool begin = component != NULL && !component->running && !component->stopping;
 	bool thread = true;
@@ -348,7 +359,7 @@ bool runner_start(struct runner *runner, const struct runner_spec *spec, enum sk
 {
 	const struct skymon_plugin *plugin = runner->plugin;
 	struct runner_component *component = new_component(runner, spec);
-	bool ok = spec->id != 0 && find(runner, spec->id) == NULL;
+	bool ok = spec->id != 0 && runner_find(runner, spec->id) == NULL;
 	*reason = SKYMON_OTHER;
 	if (!ok)
 		err_set(err, "component %s is started already", spec->name);
@@ -399,7 +410,7 @@ void runner_tend(struct runner *runner)
 
 void runner_stop(struct runner *runner, uint32_t id)
 {
-	struct runner_component *component = find(runner, id);
+	struct runner_component *component = runner_find(runner, id);
 	if (component == NULL)
 		return;
 	pthread_mutex_lock(&runner->lock);

@@ -15,6 +15,21 @@
 struct runner;
 struct runner_component;
 
+struct runner_answer { /* of a secret store */
+	bool ok;
+	enum skymon_reason reason; /* when it is not ok, with the sentence */
+	const char *message;
+	const void *bytes;
+	size_t size;
+	int64_t lease_ms; /* 0: until it is refused */
+};
+struct runner_question {
+	uint64_t number;  /* the asker's, comes back with the answer */
+	const char *path; /* path#field */
+	bool fresh;
+	int64_t timeout_ms;
+};
+
 struct runner_events { /* called on any thread but for `stopped`; the receiver locks */
 	/* body: the encoded result (result.h), to be read before returning. */
 	void (*ended)(void *arg, struct runner_component *component, uint64_t run, const struct buf *body);
@@ -24,6 +39,9 @@ struct runner_events { /* called on any thread but for `stopped`; the receiver l
 	void (*memory)(void *arg, uint32_t id);
 	/* runner_tend has something to do: have it called on the main thread. May be NULL. */
 	void (*wake)(void *arg);
+	/* The answer to a runner_ask; its texts and bytes are valid during the call. May be NULL when nothing
+	 * asks. */
+	void (*answered)(void *arg, uint32_t id, uint64_t number, const struct runner_answer *answer);
 	/* A component that runner_stop was called for is gone. Main thread. May be NULL. */
 	void (*stopped)(void *arg, uint32_t id);
 };
@@ -48,6 +66,8 @@ bool runner_run(struct runner *runner, uint32_t id, uint64_t run, int64_t timeou
 /* Calls stop and frees, now, or by runner_tend when the run that is out has ended. */
 void runner_stop(struct runner *runner, uint32_t id);
 void runner_tend(struct runner *runner);
+/* Asks a component of a secret store; `answered` comes exactly once, perhaps before this returns. */
+void runner_ask(struct runner *runner, uint32_t id, const struct runner_question *question);
 uint32_t runner_component_id(const struct runner_component *component);
 /* Waits for runs to end (at most timeout_ms), stops all, unload. What is still out then stays as it is: the
  * caller leaves its process. false: so. For skymon run and tests; a worker just leaves. */

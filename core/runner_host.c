@@ -81,10 +81,7 @@ static char *masked(const struct runner_component *component, const char *text)
 	return out.data;
 }
 
-__attribute__((format(printf, 2, 0))) static char *masked_list(const struct runner_component *component,
-							       const char *format, va_list list);
-
-static char *masked_list(const struct runner_component *component, const char *format, va_list list)
+char *runner_masked(const struct runner_component *component, const char *format, va_list list)
 {
 	char *text = NULL;
 	if (vasprintf(&text, format, list) < 0)
@@ -166,7 +163,7 @@ static void log_list(struct skymon *sm, int level, const char *format, va_list l
 		snprintf(text, sizeof(text), "%u more lines were dropped", more);
 		runner->events->log(runner->arg, component->id, LOG_LEVEL_WARN, text);
 	}
-	char *text = masked_list(component, format, list);
+	char *text = runner_masked(component, format, list);
 	for (char *at = text; *at != '\0'; at++)
 		if ((unsigned char)*at < ' ' || *at == 0x7F)
 			*at = ' ';
@@ -210,7 +207,7 @@ static void say_text(struct runner_component *component, const char *format, ...
 
 static void say(struct skymon *sm, const char *format, va_list list)
 {
-	char *text = masked_list(of(sm), format, list);
+	char *text = runner_masked(of(sm), format, list);
 	say_text(of(sm), "%s", text);
 	free(text);
 }
@@ -233,7 +230,7 @@ __attribute__((format(printf, 3, 0))) static void detail_text(struct skymon *sm,
 static void detail_text(struct skymon *sm, const char *key, const char *format, va_list list)
 {
 	struct buf json = {0};
-	char *text = masked_list(of(sm), format, list);
+	char *text = runner_masked(of(sm), format, list);
 	buf_json(&json, text);
 	add_detail(of(sm), key, json.data);
 	buf_free(&json);
@@ -414,4 +411,9 @@ const struct skymon_host runner_host = {
 	.config_public = no_config,
 	.routes = no_routes,
 	.shared = shared,
+	.ask_path = runner_ask_path,
+	.ask_field = runner_ask_field,
+	.ask_fresh = runner_ask_fresh,
+	.answer = runner_ask_answer,
+	.refuse = runner_ask_refuse,
 };

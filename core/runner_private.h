@@ -48,11 +48,26 @@ struct runner {
 	pthread_mutex_t lock;
 	pthread_cond_t work, change; /* for the pool; for runner_free */
 	struct runner_component *queue_first, *queue_last;
-	size_t queue_length, threads, idle, out; /* out: runs that have not ended */
+	size_t queue_length, threads, idle, asks, out; /* out: runs and asks that have not ended */
 	bool quit;
 };
 
 extern const struct skymon_host runner_host;
+
+/* The host's functions of skymon/secrets.h. */
+const char *runner_ask_path(struct skymon_ask *ask);
+const char *runner_ask_field(struct skymon_ask *ask);
+bool runner_ask_fresh(struct skymon_ask *ask);
+void runner_ask_answer(struct skymon_ask *ask, const void *bytes, size_t size, int64_t lease_ms);
+void runner_ask_refuse(struct skymon_ask *ask, int reason, const char *format, va_list list)
+	__attribute__((format(printf, 3, 0)));
+
+struct runner_component *runner_find(struct runner *runner, uint32_t id);
+void runner_set_current(struct runner_component *component); /* who runs on this thread; NULL: nobody */
+bool runner_spawn_thread(void *(*run)(void *),
+			 void *arg); /* detached, small stack, no signals but fatal ones */
+char *runner_masked(const struct runner_component *component, const char *format, va_list list)
+	__attribute__((format(printf, 2, 0)));
 
 int64_t runner_clock_us(void); /* CLOCK_MONOTONIC */
 /* Logs one sentence for the component, masked and rate limited. */

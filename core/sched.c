@@ -162,9 +162,10 @@ static void take_result(void *arg, struct component *component, uint64_t run, st
 		result_unref(result);
 	else
 		publish(component, result, true);
-	if (component->refresh)
-		crew_refresh(component->sched->crew, component);
+	bool refresh = component->refresh;
 	component->refresh = false;
+	if (refresh)
+		crew_refresh(component->sched->crew, component);
 }
 
 /* Its server refused its secret. When the file or variable holds another one by now, it is started with that,
@@ -176,7 +177,7 @@ static void refused(void *arg, struct component *component)
 	if (component->refused_ms != 0 && now_ms - component->refused_ms < REFUSED_MIN_MS)
 		return;
 	component->refused_ms = now_ms;
-	component->refresh = component_secrets_changed(component->spec, config_environment);
+	component->refresh = true;
 }
 
 static void free_component(struct component *component)
@@ -186,6 +187,7 @@ static void free_component(struct component *component)
 	loop_clear_timer(loop, &component->deadline);
 	loop_clear_timer(loop, &component->stale);
 	loop_clear_timer(loop, &component->retry);
+	loop_clear_timer(loop, &component->lease);
 	component_spec_free(component->spec);
 	free(component);
 }

@@ -178,6 +178,23 @@ static void send_stopped(void *arg, uint32_t id)
 	send_message(WIRE_STOPPED, id, NULL, 0);
 }
 
+static void send_answer(void *arg, uint32_t id, uint64_t number, const struct runner_answer *answer)
+{
+	struct buf body = {0};
+	(void)arg;
+	buf_room(&body,
+		 answer->size + strlen(answer->message) + 64); /* so that no copy of it is left behind */
+	wire_put_u64(&body, number);
+	wire_put_u8(&body, answer->ok);
+	wire_put_u8(&body, (uint8_t)answer->reason);
+	wire_put_u64(&body, (uint64_t)answer->lease_ms);
+	wire_put_text(&body, answer->message);
+	wire_put_bytes(&body, answer->bytes, answer->size);
+	send_message(WIRE_ANSWER, id, body.data, body.size);
+	explicit_bzero(body.data, body.size);
+	buf_free(&body);
+}
+
 static void memory_is_over(void *arg, uint32_t id)
 {
 	(void)arg;
@@ -196,6 +213,7 @@ static void wake_main(void *arg)
 static const struct runner_events events = {.ended = send_result,
 					    .log = send_log,
 					    .refused = send_refused,
+					    .answered = send_answer,
 					    .memory = memory_is_over,
 					    .wake = wake_main,
 					    .stopped = send_stopped};
@@ -238,6 +256,17 @@ static void take_run(const struct wire_message *message)
 				 timeout_ms); /* false: a late one for what is stopped */
 }
 
+static void take_ask(const struct wire_message *message)
+{
+	struct wire_reader in = wire_reader(message->body, message->size);
+	struct runner_question question = {.number = wire_get_u64(&in)};
+	question.fresh = wire_get_u8(&in) != 0;
+	question.timeout_ms = wire_get_u32(&in);
+	question.path = wire_get_text_or_empty(&in);
+	if (!in.bad)
+		runner_ask(worker.runner, message->id, &question);
+}
+
 static void take(const struct wire_message *message)
 {
 	switch (message->type) {
@@ -249,6 +278,9 @@ static void take(const struct wire_message *message)
 		break;
 	case WIRE_STOP:
 		runner_stop(worker.runner, message->id);
+		break;
+	case WIRE_ASK:
+		take_ask(message);
 		break;
 	default: /* of a newer daemon: the build ids tell */
 		break;

@@ -23,8 +23,7 @@ static size_t message_max(unsigned type)
 		return WIRE_RESULT_MAX;
 	if (type == WIRE_CRASH)
 		return 1024;
-	bool known =
-		(type >= WIRE_START && type <= WIRE_STOP) || (type >= WIRE_HELLO && type <= WIRE_STOPPED);
+	bool known = (type >= WIRE_START && type <= WIRE_ASK) || (type >= WIRE_HELLO && type <= WIRE_ANSWER);
 	return known ? WIRE_MESSAGE_MAX : 0;
 }
 

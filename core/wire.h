@@ -16,6 +16,8 @@ enum wire_type {
 	WIRE_START = 1, /* id = component: name, state_dir, interval, option values, labels */
 	WIRE_RUN,       /* id = component: run u64, timeout_ms u32 */
 	WIRE_STOP,      /* id = component */
+	WIRE_ASK, /* id = component of a secret store: number u64, fresh u8, timeout_ms u32, path#field text
+		   */
 	/* worker -> daemon */
 	WIRE_HELLO = 32, /* what the plugin declares (plugin.h), or why it cannot be used */
 	WIRE_STARTED,    /* id = component: ok u8, reason u8, message text */
@@ -25,6 +27,7 @@ enum wire_type {
 	WIRE_CRASH, /* id = component or 0: what u8 (enum wire_crash), signal u8, step text; one packet, from
 		       a signal handler */
 	WIRE_STOPPED, /* id = component */
+	WIRE_ANSWER,  /* id = component: number u64, ok u8, reason u8, lease_ms u64, message text, bytes */
 };
 enum wire_crash { WIRE_CRASH_SIGNAL, WIRE_CRASH_EXIT, WIRE_CRASH_MEMORY };
 

@@ -167,6 +167,22 @@ static void take_result(struct worker *worker, struct wire_message *message)
 	worker->events->result(worker->arg, worker, message->id, run, result);
 }
 
+static void take_answer(struct worker *worker, struct wire_message *message)
+{
+	struct wire_reader in = wire_reader(message->body, message->size);
+	struct worker_answer answer = {.number = wire_get_u64(&in)};
+	answer.ok = wire_get_u8(&in) != 0;
+	answer.reason = (enum skymon_reason)wire_get_u8(&in);
+	answer.lease_ms = (int64_t)wire_get_u64(&in);
+	answer.message = wire_get_text_or_empty(&in);
+	answer.bytes = wire_get_bytes(&in, &answer.size);
+	if (!wire_end(&in) || answer.reason >= SKYMON_REASON_COUNT || answer.lease_ms < 0)
+		worker_kill(worker, WORKER_CRASHED, message->id, "sent an answer that is broken");
+	else
+		worker->events->answered(worker->arg, worker, message->id, &answer);
+	explicit_bzero(message->body, message->size);
+}
+
 static void take_log(struct worker *worker, const struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
@@ -218,6 +234,9 @@ static void take(struct worker *worker, struct wire_message *message)
 		break;
 	case WIRE_STOPPED:
 		worker->events->stopped(worker->arg, worker, message->id);
+		break;
+	case WIRE_ANSWER:
+		take_answer(worker, message);
 		break;
 	case WIRE_LOG:
 		take_log(worker, message);
@@ -300,6 +319,18 @@ void worker_run(struct worker *worker, uint32_t id, uint64_t run, uint32_t timeo
 	wire_put_u64(&body, run);
 	wire_put_u32(&body, timeout_ms);
 	post(worker, WIRE_RUN, id, body.data, body.size);
+	buf_free(&body);
+}
+
+void worker_ask(struct worker *worker, uint32_t id, uint64_t number, bool fresh, uint32_t timeout_ms,
+		const char *path)
+{
+	struct buf body = {0};
+	wire_put_u64(&body, number);
+	wire_put_u8(&body, fresh);
+	wire_put_u32(&body, timeout_ms);
+	wire_put_text(&body, path);
+	post(worker, WIRE_ASK, id, body.data, body.size);
 	buf_free(&body);
 }
 

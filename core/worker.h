@@ -1,5 +1,6 @@
-/* worker: one skymon-worker process as the daemon sees it: spawns, feeds, reaps. Never blocks on it, trusts nothing from it.
- * Knows components by number only; who they are, and what a death means for them, is the owner's matter (crew). */
+/* worker: one skymon-worker process as the daemon sees it: spawns, feeds, reaps. Never blocks on it, trusts
+ * nothing from it. Knows components by number only; who they are, and what a death means for them, is the
+ * owner's matter (crew). */
 #ifndef WORKER_H
 #define WORKER_H
 
@@ -15,16 +16,31 @@ enum worker_cause { WORKER_ENDED /* we asked */, WORKER_CRASHED, WORKER_KILLED }
 struct worker_end {
 	enum worker_cause cause;
 	bool said_hello;
-	uint32_t culprit;      /* a component's number from its last words; 0: it had none */
-	char text[256];        /* "crashed with SIGSEGV while connecting", "ended itself with exit(3)" … */
+	uint32_t culprit; /* a component's number from its last words; 0: it had none */
+	char text[256];   /* "crashed with SIGSEGV while connecting", "ended itself with exit(3)" … */
+};
+
+struct worker_answer { /* of a secret store */
+	uint64_t number;
+	bool ok;
+	enum skymon_reason reason;
+	int64_t lease_ms;
+	const char *message;
+	const void *bytes;
+	size_t size;
 };
 
 struct worker_events {
-	/* It said what its plugin is (taken over by the callee), or why it cannot be used (info NULL). Once. */
+	/* It said what its plugin is (taken over by the callee), or why it cannot be used (info NULL). Once.
+	 */
 	void (*hello)(void *arg, struct worker *worker, struct plugin_info *info, const char *why);
-	void (*started)(void *arg, struct worker *worker, uint32_t id, bool ok, enum skymon_reason reason, const char *message);
-	void (*result)(void *arg, struct worker *worker, uint32_t id, uint64_t run, struct result *result); /* taken over */
+	void (*started)(void *arg, struct worker *worker, uint32_t id, bool ok, enum skymon_reason reason,
+			const char *message);
+	void (*result)(void *arg, struct worker *worker, uint32_t id, uint64_t run,
+		       struct result *result); /* taken over */
 	void (*refused)(void *arg, struct worker *worker, uint32_t id);
+	/* The answer to worker_ask; valid during the call. */
+	void (*answered)(void *arg, struct worker *worker, uint32_t id, const struct worker_answer *answer);
 	void (*stopped)(void *arg, struct worker *worker, uint32_t id);
 	/* The process is gone and reaped; the worker is freed after this call. The last call. */
 	void (*ended)(void *arg, struct worker *worker, const struct worker_end *end);
@@ -37,11 +53,13 @@ struct worker_spec {
 };
 
 /* Spawns at once. */
-struct worker *worker_new(struct loop *loop, const struct worker_spec *spec, const struct worker_events *events, void *arg,
-			  struct err *err) MUST_CHECK;
+struct worker *worker_new(struct loop *loop, const struct worker_spec *spec,
+			  const struct worker_events *events, void *arg, struct err *err) MUST_CHECK;
 /* body: as wire.h says for WIRE_START; wiped by the caller. A broken wire is told by `ended`, later. */
 void worker_start(struct worker *worker, uint32_t id, const struct buf *body);
 void worker_run(struct worker *worker, uint32_t id, uint64_t run, uint32_t timeout_ms);
+void worker_ask(struct worker *worker, uint32_t id, uint64_t number, bool fresh, uint32_t timeout_ms,
+		const char *path);
 void worker_stop(struct worker *worker, uint32_t id);
 /* Kills the process group; `ended` comes with this cause, culprit and text. */
 void worker_kill(struct worker *worker, enum worker_cause cause, uint32_t culprit, const char *text);

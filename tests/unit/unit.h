@@ -1,5 +1,5 @@
-/* unit: the few lines that every CUnit program needs. A test file is one module's: tests as static functions, then
- *	int main(void) { return unit_run("route", (const struct unit_test[]){{"finds", finds}, {0}}); } */
+/* unit: the few lines that every CUnit program needs. A test file is one module's: tests as static functions,
+ *then int main(void) { return unit_run("route", (const struct unit_test[]){{"finds", finds}, {0}}); } */
 #ifndef UNIT_H
 #define UNIT_H
 
@@ -34,8 +34,8 @@ static inline void unit_text(const char *actual, const char *expected, const cha
 {
 	int same = actual != NULL && expected != NULL ? strcmp(actual, expected) == 0 : actual == expected;
 	if (!same)
-		fprintf(stderr, "\n%s:%d:\n  got      %s\n  expected %s\n", file, line, actual != NULL ? actual : "NULL",
-			expected != NULL ? expected : "NULL");
+		fprintf(stderr, "\n%s:%d:\n  got      %s\n  expected %s\n", file, line,
+			actual != NULL ? actual : "NULL", expected != NULL ? expected : "NULL");
 	CU_ASSERT(same);
 }
 

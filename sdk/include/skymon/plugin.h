@@ -51,7 +51,7 @@ enum skymon_reason {
 struct skymon;         /* the component (or route plugin) that a callback is for; opaque */
 struct skymon_request; /* one HTTP exchange; valid until it was answered; opaque */
 struct skymon_run;     /* later: a check on the worker's loop */
-struct skymon_ask;     /* later: somebody asks this secret store */
+struct skymon_ask;     /* somebody asks this secret store (skymon/secrets.h); opaque */
 struct skymon_event;   /* later: something that a sink may tell about */
 
 /* ---- Options: declared once, parsed by the core, stored in `state` before start ---- */
@@ -144,6 +144,11 @@ struct skymon_host {
 	const struct skymon_routes *(*routes)(struct skymon *);
 	bool (*request_trusted)(struct skymon_request *);
 	const char *(*render)(struct skymon_request *, const char *route, size_t *size);
+	const char *(*ask_path)(struct skymon_ask *);
+	const char *(*ask_field)(struct skymon_ask *);
+	bool (*ask_fresh)(struct skymon_ask *);
+	void (*answer)(struct skymon_ask *, const void *bytes, size_t size, int64_t lease_ms);
+	void (*refuse)(struct skymon_ask *, int reason, const char *format, va_list);
 	void *(*shared)(struct skymon *);
 };
 struct skymon { const struct skymon_host *host; };
@@ -181,7 +186,7 @@ struct skymon_plugin {
 	void (*stop)(struct skymon *, void *state);
 	enum skymon_status (*check)(struct skymon *, void *state);   /* may block, within skymon_ms_left */
 	const struct skymon_route *const *routes;                    /* NULL-ended */
-	void (*secret)(struct skymon *, void *state, struct skymon_ask *);       /* later: role secret store */
+	void (*secret)(struct skymon *, void *state, struct skymon_ask *);       /* role: secret store (skymon/secrets.h) */
 	void (*begin)(struct skymon *, void *state, struct skymon_run *);        /* later: check on the loop */
 	void (*cancel)(struct skymon *, void *state, struct skymon_run *);
 	void (*event)(struct skymon *, void *state, const struct skymon_event *); /* later: sink */

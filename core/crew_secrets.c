@@ -1,0 +1,246 @@
+/* crew_secrets: gathers the secrets of a component before it is started, and again when its server refused
+ * them or a lease ends. What env and file hold is read here; what a component keeps is asked of its worker.
+ * The bytes go to the consumer's worker and are wiped. */
+#include "crew_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ASK_MS 10000       /* what a store has to answer in */
+#define STORE_LOOK_MS 200  /* how often to look whether a store that is starting is up … */
+#define STORE_LOOKS_MAX 15 /* … before it is said that it is not */
+
+struct crew_secrets {
+	struct crew_secrets *next;
+	struct component *component;
+	struct option_bytes *bytes; /* one for each of option_secrets */
+	uint64_t *numbers;          /* of the asks that are out; 0: none */
+	size_t count, out;
+	bool refresh;     /* it runs already: start it anew only if they have changed */
+	int64_t lease_ms; /* the shortest; 0: none ends */
+	struct timer late;
+};
+
+static void free_secrets(struct crew_secrets *secrets)
+{
+	struct crew *crew = secrets->component->slot->crew;
+	struct crew_secrets **link = &crew->gathering;
+	while (*link != secrets)
+		link = &(*link)->next;
+	*link = secrets->next;
+	loop_clear_timer(crew->loop, &secrets->late);
+	secrets->component->secrets = NULL;
+	option_bytes_free(secrets->bytes, secrets->count);
+	free(secrets->numbers);
+	free(secrets);
+}
+
+void crew_secrets_drop(struct component *component)
+{
+	loop_clear_timer(component->slot->crew->loop, &component->lease);
+	if (component->secrets != NULL)
+		free_secrets(component->secrets);
+}
+
+/* ---- The end of a gathering ---- */
+
+static void give_up(struct crew_secrets *secrets, const char *text)
+{
+	struct component *component = secrets->component;
+	bool refresh = secrets->refresh;
+	free_secrets(secrets);
+	if (!refresh)
+		crew_fail(component, SKYMON_AUTH_FAILED, text);
+	else /* it goes on with what it has; its server refuses that, or the next lease's end asks again */
+		log_line(LOG_LEVEL_WARN, (const char *[]){"component", component->spec->name, NULL}, "%s",
+			 text);
+}
+
+static void end_lease(struct timer *timer, int64_t now_ms)
+{
+	struct component *component = container_of(timer, struct component, lease);
+	(void)now_ms;
+	if (component->run != 0)
+		component->refresh = true;
+	else
+		crew_refresh(component->slot->crew, component);
+}
+
+static void finish(struct crew_secrets *secrets)
+{
+	struct component *component = secrets->component;
+	struct crew *crew = component->slot->crew;
+	uint64_t hash = component_hash(secrets->bytes, secrets->count);
+	bool same = secrets->refresh && hash == component->secrets_hash;
+	component->lease.fire = end_lease;
+	if (secrets->lease_ms > 0)
+		loop_set_timer(crew->loop, &component->lease, loop_now_ms(crew->loop) + secrets->lease_ms);
+	if (secrets->refresh && !same && component->run != 0) {
+		component->refresh = true; /* a run began meanwhile: once more, when it has ended */
+		same = true;
+	}
+	if (!same) {
+		struct buf body = {0};
+		if (secrets->refresh)
+			worker_stop(component->slot->worker, component->id);
+		component_encode(component->spec, crew->state_dir, secrets->bytes, &body);
+		component->secrets_hash = hash;
+		crew_tell_start(component, &body);
+		component_wipe(&body);
+	}
+	free_secrets(secrets);
+}
+
+/* ---- Asking ---- */
+
+static void describe(const struct option_secret *secret, char *text, size_t size)
+{
+	snprintf(text, size, "option `%s`: secret %s of component %s", secret->option, secret->text,
+		 secret->store);
+}
+
+static void lose_patience(struct timer *timer, int64_t now_ms)
+{
+	(void)now_ms;
+	give_up(container_of(timer, struct crew_secrets, late),
+		"the component that keeps its secret did not answer");
+}
+
+static bool ask(struct crew_secrets *secrets, size_t index, const struct option_secret *secret)
+{
+	struct crew *crew = secrets->component->slot->crew;
+	struct component *store = crew_find_named(crew, secret->store);
+	if (store == NULL || store->state != COMPONENT_UP)
+		return false;
+	secrets->numbers[index] = ++crew->last_ask;
+	secrets->out++;
+	worker_ask(store->slot->worker, store->id, crew->last_ask, secrets->refresh, ASK_MS, secret->text);
+	return true;
+}
+
+/* The store is not up. While it only starts that is no news; else the consumer says so, and is tried again.
+ */
+static void wait_for_store(struct crew_secrets *secrets, const struct option_secret *secret)
+{
+	struct component *component = secrets->component;
+	struct crew *crew = component->slot->crew;
+	const struct component *store = crew_find_named(crew, secret->store);
+	char text[400];
+	describe(secret, text, sizeof(text));
+	/* one that is not there is not configured, or comes later in the same config */
+	bool starting = store == NULL || store->failure[0] == '\0';
+	if (starting && !secrets->refresh && component->patience++ < STORE_LOOKS_MAX) {
+		free_secrets(secrets);
+		component->state = COMPONENT_WAITING;
+		loop_set_timer(crew->loop, &component->retry, loop_now_ms(crew->loop) + STORE_LOOK_MS);
+		return;
+	}
+	size_t length = strlen(text);
+	snprintf(text + length, sizeof(text) - length, " cannot be had: that component %s%.200s",
+		 store == NULL ? "is not configured" : "does not run: ", store != NULL ? store->failure : "");
+	give_up(secrets, text);
+}
+
+void crew_secrets_gather(struct component *component, bool refresh)
+{
+	struct crew *crew = component->slot->crew;
+	crew_secrets_drop(component);
+	struct crew_secrets *secrets = x_alloc(sizeof(*secrets));
+	const struct option_secret *wanted = option_secrets(component->spec->values, &secrets->count);
+	secrets->component = component;
+	secrets->refresh = refresh;
+	secrets->bytes = x_alloc((secrets->count + 1) * sizeof(*secrets->bytes));
+	secrets->numbers = x_alloc((secrets->count + 1) * sizeof(*secrets->numbers));
+	secrets->late.fire = lose_patience;
+	secrets->next = crew->gathering;
+	crew->gathering = component->secrets = secrets;
+	for (size_t i = 0; i < secrets->count; i++) {
+		char *text = NULL;
+		struct err err;
+		if (wanted[i].kind == OPTION_SECRET_STORE && !ask(secrets, i, &wanted[i])) {
+			wait_for_store(secrets, &wanted[i]);
+			return;
+		}
+		if (wanted[i].kind == OPTION_SECRET_STORE || wanted[i].kind == OPTION_SECRET_NONE)
+			continue;
+		if (!option_secret_read(&wanted[i], crew->lookup, &text, &secrets->bytes[i].size, &err)) {
+			err_prefix(&err, "option `%s`: ", wanted[i].option);
+			give_up(secrets, err.text);
+			return;
+		}
+		secrets->bytes[i].bytes = text;
+	}
+	if (secrets->out == 0) {
+		finish(secrets);
+		return;
+	}
+	if (!refresh)
+		component->state = COMPONENT_WAITING;
+	loop_set_timer(crew->loop, &secrets->late, loop_now_ms(crew->loop) + ASK_MS + 1000);
+}
+
+/* ---- Answers ---- */
+
+static struct crew_secrets *find_ask(const struct crew *crew, uint64_t number, size_t *index)
+{
+	for (struct crew_secrets *secrets = crew->gathering; secrets != NULL; secrets = secrets->next)
+		for (*index = 0; *index < secrets->count; ++*index)
+			if (secrets->numbers[*index] == number)
+				return secrets;
+	return NULL;
+}
+
+void crew_secrets_answer(struct crew *crew, const struct worker_answer *answer)
+{
+	size_t index = 0;
+	struct crew_secrets *secrets = answer->number != 0 ? find_ask(crew, answer->number, &index) : NULL;
+	if (secrets == NULL)
+		return; /* nobody waits for it any more */
+	if (!answer->ok) {
+		size_t count;
+		char text[500];
+		describe(&option_secrets(secrets->component->spec->values, &count)[index], text,
+			 sizeof(text));
+		size_t length = strlen(text);
+		snprintf(text + length, sizeof(text) - length, ": %s", answer->message);
+		give_up(secrets, text);
+		return;
+	}
+	char *bytes = x_alloc(answer->size + 1);
+	if (answer->size > 0)
+		memcpy(bytes, answer->bytes, answer->size);
+	secrets->bytes[index] = (struct option_bytes){bytes, answer->size};
+	secrets->numbers[index] = 0;
+	if (answer->lease_ms > 0 && (secrets->lease_ms == 0 || answer->lease_ms < secrets->lease_ms))
+		secrets->lease_ms = answer->lease_ms;
+	if (--secrets->out == 0)
+		finish(secrets);
+}
+
+/* ---- A store comes up ---- */
+
+static bool asks(const struct component *component, const char *store)
+{
+	size_t count;
+	const struct option_secret *secrets = option_secrets(component->spec->values, &count);
+	for (size_t i = 0; i < count; i++)
+		if (secrets[i].kind == OPTION_SECRET_STORE && strcmp(secrets[i].store, store) == 0)
+			return true;
+	return false;
+}
+
+void crew_secrets_store_up(struct component *store)
+{
+	struct crew *crew = store->slot->crew;
+	for (struct crew_slot *slot = crew->slots; slot != NULL; slot = slot->next) {
+		for (size_t i = 0; slot->up && i < slot->count; i++) {
+			struct component *component = slot->components[i];
+			bool waits =
+				component->state == COMPONENT_FAILED || component->state == COMPONENT_WAITING;
+			if (waits && component->secrets == NULL && !component->gone &&
+			    asks(component, store->spec->name))
+				crew_start_component(component);
+		}
+	}
+}

@@ -1,0 +1,39 @@
+/* Keeps secrets: path#field is the file `folder`/path; the field is the lease in ms ("0": none). */
+#include <errno.h>
+#include <skymon/secrets.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct store {
+	const char *folder;
+};
+
+static const struct skymon_option options[] = {
+	SKYMON_OPT(struct store, folder, "", "where the secrets are", .flags = SKYMON_TARGET), {0}};
+
+static enum skymon_status check(struct skymon *sm, void *state)
+{
+	const struct store *store = state;
+	return skymon_healthy(sm, "keeps the secrets of %s", store->folder);
+}
+
+static void secret(struct skymon *sm, void *state, struct skymon_ask *ask)
+{
+	const struct store *store = state;
+	char path[512], value[512];
+	snprintf(path, sizeof(path), "%s/%s", store->folder, skymon_ask_path(sm, ask));
+	FILE *file = fopen(path, "re");
+	if (file == NULL) {
+		skymon_refuse(sm, ask, SKYMON_OTHER, "no such secret: %s", strerror(errno));
+		return;
+	}
+	size_t size = fread(value, 1, sizeof(value), file);
+	fclose(file);
+	if (size == 5 && memcmp(value, "crash", 5) == 0)
+		abort();
+	skymon_answer(sm, ask, value, size, atoi(skymon_ask_field(sm, ask)));
+}
+
+SKYMON_PLUGIN(t_store, "1.0", "Keeps secrets in files", .state_size = sizeof(struct store),
+	      .options = options, .check = check, .secret = secret);
