@@ -1,0 +1,566 @@
+#include "fetch_url.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#define ADDRESSES_MAX 512
+
+struct fetch {
+	CURL *easy;
+	char known[300]; /* "host:port" of the peer whose addresses libcurl has from an earlier request */
+};
+
+/* The answer as it comes in. */
+struct sink {
+	const struct fetch_request *request;
+	struct fetch_answer *answer;
+	size_t room, max;
+	bool too_large, answered, headed; /* headed: the headers came to their end */
+};
+
+/* What one request needs from its beginning to its end. */
+struct call {
+	struct skymon *sm;
+	struct fetch *fetch;
+	const struct fetch_request *request;
+	CURLU *url;
+	char *scheme, *host, *port; /* of the URL; libcurl's */
+	char *proxy_host, *proxy_port;
+	const char *proxy; /* NULL: none */
+	const char *name;  /* that the server's certificate must have */
+	const char *peer_host, *peer_port;
+	char place[300], host_header[300];
+	bool tls, resolved;
+	struct curl_slist *headers, *resolve, *connect_to;
+	struct sink sink;
+	char words[CURL_ERROR_SIZE];
+};
+
+bool fetch_load(void)
+{
+	return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+}
+
+void fetch_unload(void)
+{
+	curl_global_cleanup();
+}
+
+struct fetch *fetch_new(void)
+{
+	struct fetch *fetch = calloc(1, sizeof(*fetch));
+
+	if (fetch == NULL)
+		return NULL;
+	fetch->easy = curl_easy_init();
+	if (fetch->easy == NULL) {
+		free(fetch);
+		return NULL;
+	}
+	return fetch;
+}
+
+void fetch_free(struct fetch *fetch)
+{
+	if (fetch == NULL)
+		return;
+	curl_easy_cleanup(fetch->easy);
+	free(fetch);
+}
+
+static void wipe(void *bytes, size_t size)
+{
+	if (bytes != NULL)
+		explicit_bzero(bytes, size);
+	free(bytes);
+}
+
+void fetch_answer_free(struct fetch_answer *answer)
+{
+	wipe(answer->body, answer->size);
+	for (size_t i = 0; i < FETCH_WANTED_MAX; i++)
+		free(answer->wanted[i]);
+	*answer = (struct fetch_answer){0};
+}
+
+/* ---- The URL ---- */
+
+static bool read_proxy(struct call *call)
+{
+	CURLU *url = fetch_parse(call->proxy);
+
+	if (url == NULL)
+		return false;
+	call->proxy_host = fetch_part(url, CURLUPART_HOST);
+	call->proxy_port = fetch_part(url, CURLUPART_PORT);
+	curl_url_cleanup(url);
+	call->peer_host = call->proxy_host;
+	call->peer_port = call->proxy_port != NULL ? call->proxy_port : "1080"; /* SOCKS */
+	return call->proxy_host != NULL;
+}
+
+/* Takes the URL apart. What `start` has accepted passes. */
+static bool read_url(struct call *call, struct fetch_fault *fault)
+{
+	const struct skymon_tls *tls = call->request->tls;
+
+	call->proxy = fetch_given_proxy(call->request->proxy);
+	if (!fetch_accepts("the URL", call->request->url, call->proxy, fault))
+		return false;
+	call->url = fetch_parse(call->request->url);
+	if (call->url != NULL) {
+		call->scheme = fetch_part(call->url, CURLUPART_SCHEME);
+		call->host = fetch_part(call->url, CURLUPART_HOST);
+		call->port = fetch_part(call->url, CURLUPART_PORT);
+	}
+	call->peer_host = call->host;
+	call->peer_port = call->port;
+	if (call->scheme == NULL || call->host == NULL || call->port == NULL ||
+	    (call->proxy != NULL && !read_proxy(call))) {
+		fetch_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "no memory is left for the request");
+		return false;
+	}
+	call->tls = strcmp(call->scheme, "https") == 0;
+	call->name = call->tls && tls != NULL && tls->server_name != NULL ? tls->server_name : call->host;
+	snprintf(call->place, sizeof(call->place), "%.253s:%s", call->peer_host, call->peer_port);
+	return true;
+}
+
+/* ---- Addresses ---- */
+
+/* Nothing is to be read from the kept connection: the server has not ended it. */
+static bool is_kept(const struct call *call)
+{
+	curl_socket_t socket = CURL_SOCKET_BAD;
+	struct pollfd on = {.events = POLLIN | POLLRDHUP};
+
+	if (strcmp(call->fetch->known, call->place) != 0 ||
+	    curl_easy_getinfo(call->fetch->easy, CURLINFO_ACTIVESOCKET, &socket) != CURLE_OK ||
+	    socket == CURL_SOCKET_BAD)
+		return false;
+	on.fd = socket;
+	return poll(&on, 1, 0) == 0;
+}
+
+/* "HOST:PORT:ADDRESS,[ADDRESS]" for CURLOPT_RESOLVE. */
+static bool resolve(struct call *call)
+{
+	char host[256], addresses[ADDRESSES_MAX], entry[ADDRESSES_MAX + 400], *rest = addresses, *address;
+	size_t length = strlen(call->peer_host), used;
+
+	call->resolved = true;
+	snprintf(host, sizeof(host), "%s", call->peer_host);
+	if (length > 2 && host[0] == '[' && length < sizeof(host)) { /* an IPv6 address */
+		memmove(host, host + 1, length - 2);
+		host[length - 2] = '\0';
+	}
+	if (!skymon_resolve(call->sm, host, addresses, sizeof(addresses)))
+		return false;
+	snprintf(call->fetch->known, sizeof(call->fetch->known), "%s", call->place);
+	curl_slist_free_all(call->resolve);
+	call->resolve = NULL;
+	if (strcmp(addresses, host) == 0)
+		return true; /* numeric */
+	used = (size_t)snprintf(entry, sizeof(entry), "%s", call->place);
+	for (bool first = true; (address = strsep(&rest, ",")) != NULL; first = false)
+		used += (size_t)snprintf(entry + used, sizeof(entry) - used,
+					 strchr(address, ':') != NULL ? "%s[%s]" : "%s%s", first ? ":" : ",",
+					 address);
+	call->resolve = curl_slist_append(NULL, entry);
+	return true;
+}
+
+/* ---- The answer ---- */
+
+static size_t on_body(char *bytes, size_t one, size_t count, void *arg)
+{
+	struct sink *sink = arg;
+	struct fetch_answer *answer = sink->answer;
+	size_t size = one * count, room = sink->room;
+	char *larger;
+
+	if (size > sink->max - answer->size) {
+		sink->too_large = true;
+		return size + 1; /* an error to libcurl, for an empty piece too */
+	}
+	while (answer->size + size + 1 > room)
+		room = room == 0 ? 4096 : room * 2;
+	if (room != sink->room) {
+		larger = malloc(room); /* no realloc: what it leaves behind may be a secret */
+		if (larger == NULL)
+			return size + 1;
+		if (answer->size > 0)
+			memcpy(larger, answer->body, answer->size);
+		wipe(answer->body, answer->size);
+		answer->body = larger;
+		sink->room = room;
+	}
+	memcpy(answer->body + answer->size, bytes, size);
+	answer->size += size;
+	answer->body[answer->size] = '\0';
+	return size;
+}
+
+static void keep_header(struct sink *sink, const char *line, size_t size)
+{
+	const char *const *wanted = sink->request->wanted;
+	const char *colon = memchr(line, ':', size), *end = line + size;
+
+	for (size_t i = 0; colon != NULL && wanted != NULL && i < FETCH_WANTED_MAX && wanted[i] != NULL; i++)
+		if (strlen(wanted[i]) == (size_t)(colon - line) &&
+		    strncasecmp(wanted[i], line, (size_t)(colon - line)) == 0) {
+			const char *value = colon + 1;
+			while (value < end && (*value == ' ' || *value == '\t'))
+				value++;
+			while (end > value && strchr("\r\n \t", end[-1]) != NULL && end[-1] != '\0')
+				end--;
+			free(sink->answer->wanted[i]);
+			sink->answer->wanted[i] = strndup(value, (size_t)(end - value));
+			return;
+		}
+}
+
+static size_t on_header(char *line, size_t one, size_t count, void *arg)
+{
+	struct sink *sink = arg;
+	size_t size = one * count;
+
+	sink->answered = true;
+	sink->headed = line[0] == '\r' || line[0] == '\n';
+	if (size >= 5 && memcmp(line, "HTTP/", 5) == 0) { /* a further answer, as after 100 Continue */
+		for (size_t i = 0; i < FETCH_WANTED_MAX; i++) {
+			free(sink->answer->wanted[i]);
+			sink->answer->wanted[i] = NULL;
+		}
+	} else {
+		keep_header(sink, line, size);
+	}
+	return size;
+}
+
+/* ---- The request ---- */
+
+static bool add_header(struct call *call, const char *name, const char *value)
+{
+	size_t size = strlen(name) + strlen(value) + 3;
+	char *line = malloc(size);
+	struct curl_slist *list;
+
+	if (line == NULL)
+		return false;
+	if (value[0] != '\0')
+		snprintf(line, size, "%s: %s", name, value);
+	else
+		snprintf(line, size, "%s;", name); /* how libcurl sends one without a value */
+	list = curl_slist_append(call->headers, line);
+	wipe(line, size);
+	if (list != NULL)
+		call->headers = list;
+	return list != NULL;
+}
+
+static bool fill_headers(struct call *call, struct fetch_fault *fault)
+{
+	const struct fetch_request *request = call->request;
+	bool ok = true;
+
+	call->headers = curl_slist_append(NULL, "Expect:"); /* no 100-continue */
+	ok = call->headers != NULL;
+	if (ok && call->name != call->host) { /* the URL's host becomes the certificate's name */
+		bool usual = strcmp(call->port, "443") == 0;
+		snprintf(call->host_header, sizeof(call->host_header), "%.253s%s%s", call->host,
+			 usual ? "" : ":", usual ? "" : call->port);
+		ok = add_header(call, "Host", call->host_header);
+	}
+	for (size_t i = 0; ok && i < request->header_count; i++) {
+		const struct skymon_label *header = &request->headers[i];
+		if (header->value == NULL)
+			continue;
+		if (strpbrk(header->name, "\r\n:") != NULL || strpbrk(header->value, "\r\n") != NULL) {
+			fetch_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER,
+					"the header %.60s has a line break in its value", header->name);
+			return false;
+		}
+		ok = add_header(call, header->name, header->value);
+	}
+	if (!ok)
+		fetch_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "no memory is left for the request");
+	return ok;
+}
+
+static void set_method(CURL *easy, const struct fetch_request *request)
+{
+	const char *method = request->method != NULL ? request->method : "GET";
+
+	if (strcmp(method, "HEAD") == 0) {
+		curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+		return;
+	}
+	if (request->body != NULL || strcmp(method, "POST") == 0) {
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body != NULL ? request->body : "");
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+				 request->body != NULL ? (curl_off_t)request->body_size : 0);
+	}
+	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
+}
+
+static void set_tls(struct call *call, CURL *easy)
+{
+	const struct skymon_tls *tls = call->request->tls;
+	char entry[800];
+
+	/* A resumed session would hide that the certificate has ended. */
+	curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	if (tls == NULL || !call->tls)
+		return;
+	if (tls->ca_file != NULL) { /* that one alone */
+		curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca_file);
+		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+	}
+	if (tls->cert_file != NULL) {
+		curl_easy_setopt(easy, CURLOPT_SSLCERT, tls->cert_file);
+		curl_easy_setopt(easy, CURLOPT_SSLKEY,
+				 tls->key_file != NULL ? tls->key_file : tls->cert_file);
+	}
+	if (tls->insecure) {
+		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+	}
+	if (call->name != call->host) {
+		curl_url_set(call->url, CURLUPART_HOST, call->name, 0);
+		snprintf(entry, sizeof(entry), "%.253s:%s:%.253s:%s", call->name, call->port, call->host,
+			 call->port);
+		call->connect_to = curl_slist_append(NULL, entry);
+		curl_easy_setopt(easy, CURLOPT_CONNECT_TO, call->connect_to);
+	}
+}
+
+static void set_protocols(CURL *easy)
+{
+#if LIBCURL_VERSION_NUM >= 0x075500
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
+}
+
+static void set_options(struct call *call, CURL *easy, long timeout_ms)
+{
+	curl_easy_reset(easy); /* keeps connection and addresses */
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->words);
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+#if LIBCURL_VERSION_NUM >= 0x075700
+	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+#endif
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, timeout_ms);
+	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, 3600L); /* longer than intervals are */
+	curl_easy_setopt(easy, CURLOPT_PROXY, call->proxy != NULL ? call->proxy : ""); /* "": none */
+	curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
+	if (call->proxy != NULL) {
+		curl_easy_setopt(easy, CURLOPT_PROXYPORT, strtol(call->peer_port, NULL, 10));
+		curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	}
+	set_protocols(easy);
+	set_tls(call, easy);
+	curl_easy_setopt(easy, CURLOPT_CURLU, call->url);
+	curl_easy_setopt(easy, CURLOPT_RESOLVE, call->resolve);
+	curl_easy_setopt(easy, CURLOPT_USERAGENT, "skymon");
+	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
+	set_method(easy, call->request);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, &call->sink);
+	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(easy, CURLOPT_HEADERDATA, &call->sink);
+}
+
+static bool file_is_readable(const char *option, const char *path, struct fetch_fault *fault)
+{
+	int file;
+
+	if (path == NULL)
+		return true;
+	file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (file >= 0) {
+		close(file);
+		return true;
+	}
+	fetch_fault_set(fault, SKYMON_UNKNOWN, SKYMON_TLS_OTHER, "cannot read tls.%s %.200s: %s", option,
+			path, strerror(errno));
+	return false;
+}
+
+static bool files_are_readable(const struct call *call, struct fetch_fault *fault)
+{
+	const struct skymon_tls *tls = call->request->tls;
+
+	return !call->tls || tls == NULL ||
+	       (file_is_readable("ca_file", tls->ca_file, fault) &&
+		file_is_readable("cert_file", tls->cert_file, fault) &&
+		file_is_readable("key_file", tls->key_file, fault));
+}
+
+/* ---- Asking ---- */
+
+static double seconds_of(CURL *easy, CURLINFO what)
+{
+	curl_off_t us = 0;
+
+	return curl_easy_getinfo(easy, what, &us) == CURLE_OK ? (double)us / 1e6 : 0;
+}
+
+static long number_of(CURL *easy, CURLINFO what)
+{
+	long value = 0;
+
+	return curl_easy_getinfo(easy, what, &value) == CURLE_OK ? value : 0;
+}
+
+static void take_answer(struct call *call, CURL *easy)
+{
+	struct fetch_answer *answer = call->sink.answer;
+	double connect = seconds_of(easy, CURLINFO_CONNECT_TIME_T);
+	double ready = seconds_of(easy, CURLINFO_PRETRANSFER_TIME_T);
+
+	answer->code = (int)number_of(easy, CURLINFO_RESPONSE_CODE);
+	answer->reused = number_of(easy, CURLINFO_NUM_CONNECTS) == 0;
+	answer->seconds = seconds_of(easy, CURLINFO_TOTAL_TIME_T);
+	answer->wait_seconds = seconds_of(easy, CURLINFO_STARTTRANSFER_TIME_T) - ready;
+	if (!answer->reused) {
+		answer->connect_seconds = connect;
+		if (call->tls)
+			answer->tls_seconds = seconds_of(easy, CURLINFO_APPCONNECT_TIME_T) - connect;
+	}
+	if (answer->body == NULL)
+		answer->body = calloc(1, 1);
+}
+
+static void explain(struct call *call, CURL *easy, CURLcode code, struct fetch_fault *fault)
+{
+	struct fetch_failure failure = {
+		.code = (int)code,
+		.words = call->words,
+		.os_errno = (int)number_of(easy, CURLINFO_OS_ERRNO),
+		.verify = number_of(easy, CURLINFO_SSL_VERIFYRESULT),
+		.connect_code = number_of(easy, CURLINFO_HTTP_CONNECTCODE),
+		.by_proxy = call->proxy != NULL,
+		.tls = call->tls,
+		.reused = number_of(easy, CURLINFO_NUM_CONNECTS) == 0,
+		.connected = seconds_of(easy, CURLINFO_CONNECT_TIME_T) > 0,
+		.secured = seconds_of(easy, CURLINFO_APPCONNECT_TIME_T) > 0,
+		.asked = seconds_of(easy, CURLINFO_PRETRANSFER_TIME_T) > 0,
+		.answered = call->sink.answered,
+		.received = call->sink.answer->size,
+		.body_max = call->sink.max,
+		.too_large = call->sink.too_large,
+		.place = call->place,
+		.name = call->name,
+	};
+
+	if (!failure.connected)
+		failure.reused = false; /* no connection at all */
+	fetch_explain(&failure, fault);
+}
+
+/* Ends this much before the deadline, so that our own sentence arrives in time: ms. */
+static long time_for(struct skymon *sm)
+{
+	int64_t left = skymon_ms_left(sm), margin = left / 20;
+
+	left -= margin < 2 ? 2 : margin > 100 ? 100 : margin;
+	return left < 0 ? 0 : left > 86400000 ? 86400000 : (long)left;
+}
+
+static CURLcode attempt(struct call *call)
+{
+	CURL *easy = call->fetch->easy;
+	long timeout_ms = time_for(call->sm);
+
+	fetch_answer_free(call->sink.answer);
+	call->sink.room = 0;
+	call->sink.answered = call->sink.headed = call->sink.too_large = false;
+	curl_slist_free_all(call->connect_to);
+	call->connect_to = NULL;
+	set_options(call, easy, timeout_ms > 0 ? timeout_ms : 1);
+	return curl_easy_perform(easy);
+}
+
+static bool ask(struct call *call, struct fetch_fault *fault)
+{
+	CURLcode code;
+
+	if (!is_kept(call) && !resolve(call)) {
+		fetch_fault_set(fault, SKYMON_UNHEALTHY,
+				skymon_ms_left(call->sm) > 0 ? SKYMON_DNS : SKYMON_TIMEOUT,
+				"%s: its name cannot be resolved", call->place);
+		fault->told = true;
+		return false;
+	}
+	code = attempt(call);
+	/* The connection was lost in this moment, and the server's address may be another by now. */
+	if (code == CURLE_COULDNT_CONNECT && !call->resolved && time_for(call->sm) > 0 && resolve(call))
+		code = attempt(call);
+	if (code == CURLE_OK && !call->sink.headed)
+		code = CURLE_PARTIAL_FILE; /* libcurl takes headers without an end for a whole answer */
+	if (code == CURLE_OK) {
+		take_answer(call, call->fetch->easy);
+		if (call->sink.answer->body != NULL)
+			return true;
+		code = CURLE_OUT_OF_MEMORY;
+	}
+	explain(call, call->fetch->easy, code, fault);
+	fetch_answer_free(call->sink.answer);
+	return false;
+}
+
+/* What the handle still points to goes first. */
+static void end_call(struct call *call)
+{
+	CURL *easy = call->fetch->easy;
+
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL);
+	curl_easy_setopt(easy, CURLOPT_CURLU, NULL);
+	curl_easy_setopt(easy, CURLOPT_RESOLVE, NULL);
+	curl_easy_setopt(easy, CURLOPT_CONNECT_TO, NULL);
+	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, NULL);
+	curl_easy_setopt(easy, CURLOPT_POSTFIELDS, NULL);
+	for (struct curl_slist *at = call->headers; at != NULL; at = at->next)
+		explicit_bzero(at->data, strlen(at->data));
+	curl_slist_free_all(call->headers);
+	curl_slist_free_all(call->resolve);
+	curl_slist_free_all(call->connect_to);
+	curl_free(call->proxy_port);
+	curl_free(call->proxy_host);
+	curl_free(call->port);
+	curl_free(call->host);
+	curl_free(call->scheme);
+	curl_url_cleanup(call->url);
+}
+
+bool fetch_do(struct skymon *sm, struct fetch *fetch, const struct fetch_request *request,
+	      struct fetch_answer *answer, struct fetch_fault *fault)
+{
+	struct call call = {.sm = sm, .fetch = fetch, .request = request};
+	bool ok;
+
+	*answer = (struct fetch_answer){0};
+	*fault = (struct fetch_fault){.status = SKYMON_UNKNOWN, .reason = SKYMON_OTHER};
+	call.sink.request = request;
+	call.sink.answer = answer;
+	call.sink.max = request->body_max > 0 ? request->body_max : FETCH_BODY_MAX;
+	ok = read_url(&call, fault) && files_are_readable(&call, fault) && fill_headers(&call, fault) &&
+	     ask(&call, fault);
+	end_call(&call);
+	return ok;
+}

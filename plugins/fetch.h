@@ -1,0 +1,91 @@
+/* fetch: HTTP for plugins: one request within the check's deadline, over a connection that is kept for the
+ * next one. On libcurl; compiled into each plugin that uses it.
+ *
+ * What holds for every request: the whole of it ends a little before skymon_ms_left; names are looked up by
+ * the host's helper (a proxy's client leaves that to the proxy); only http and https; no redirect is
+ * followed; the answer is bounded; nothing is read from the environment or from ~/.netrc; no signal is used.
+ * A kept connection that the server has ended is replaced without a word.
+ *
+ * A `struct fetch` is for one thread at a time: a component whose check and secret callback both ask has two,
+ * or a lock. */
+#ifndef FETCH_H
+#define FETCH_H
+
+#include <skymon/plugin.h>
+
+struct fetch;
+
+/* Once per process, in the plugin's load and unload. */
+bool fetch_load(void);
+void fetch_unload(void);
+
+struct fetch *fetch_new(void); /* NULL: no memory */
+void fetch_free(struct fetch *fetch);
+
+/* Why there is no answer. */
+struct fetch_fault {
+	enum skymon_status status; /* unhealthy; unknown when it was we who could not look */
+	enum skymon_reason reason;
+	bool told;      /* the host has set message and reason already (a name that does not resolve) */
+	char text[320]; /* "host:port: connection refused": no user info, path, header or body */
+};
+
+#define FETCH_WANTED_MAX 8
+#define FETCH_BODY_MAX (1u << 20)
+
+struct fetch_request {
+	const char *method; /* NULL: GET */
+	const char *url;    /* user info in it is sent as Basic authentication, and never shown */
+	const struct skymon_label *headers; /* name, value; one with a NULL value is left out */
+	size_t header_count;
+	const void *body; /* NULL: none */
+	size_t body_size;
+	size_t body_max;           /* of the answer; 0: FETCH_BODY_MAX. More than that is a fault */
+	const char *const *wanted; /* names of the answer's headers to be kept; ends with NULL; may be NULL */
+	const struct skymon_tls *tls; /* may be NULL */
+	const char *proxy;            /* NULL, "" and "none": none; http://, https:// or socks5h:// */
+};
+
+struct fetch_answer {
+	int code;
+	char *body; /* ends with '\0'; never NULL */
+	size_t size;
+	char *wanted[FETCH_WANTED_MAX]; /* as in the request; NULL: the answer has none */
+	bool reused;                    /* the connection was kept from an earlier request */
+	double seconds;                 /* all of it */
+	double connect_seconds;         /* to the end of TCP, and of TLS; 0 when reused */
+	double tls_seconds;
+	double wait_seconds; /* from the request to the first byte of the answer */
+};
+
+/* false: *fault says why, and *answer is empty. Else the answer, of whatever code, to be freed. */
+bool fetch_do(struct skymon *sm, struct fetch *fetch, const struct fetch_request *request,
+	      struct fetch_answer *answer, struct fetch_fault *fault);
+void fetch_answer_free(struct fetch_answer *answer); /* wipes the body */
+
+/* For `start`: can this be asked at all? false: the sentence, which shows nothing of user info. `name`: the
+ * option's, as in "address must begin with http:// or https://". */
+bool fetch_accepts(const char *name, const char *url, const char *proxy, struct fetch_fault *fault);
+/* "host:port" of a URL, for messages and labels. false: it is no URL. */
+bool fetch_place(const char *url, char *place, size_t size);
+
+/* ---- The module's own: fetch_fault.c (pure) ---- */
+
+void fetch_fault_set(struct fetch_fault *fault, enum skymon_status status, enum skymon_reason reason,
+		     const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+struct fetch_failure {     /* what libcurl left */
+	int code;          /* CURLcode */
+	const char *words; /* its error buffer */
+	int os_errno;
+	long verify;       /* X509_V_… of the server's certificate */
+	long connect_code; /* of the proxy */
+	bool by_proxy, tls, reused;
+	bool connected, secured, asked, answered; /* how far it came */
+	size_t received, body_max;
+	bool too_large;
+	const char *place, *name; /* the peer's host:port; the name that its certificate must have */
+};
+void fetch_explain(const struct fetch_failure *failure, struct fetch_fault *fault);
+
+#endif

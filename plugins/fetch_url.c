@@ -1,0 +1,80 @@
+/* fetch_url: the parts of a URL, by libcurl's own parser, so that ours and its never differ. */
+#include "fetch_url.h"
+
+#include <stdio.h>
+#include <string.h>
+
+char *fetch_part(CURLU *url, CURLUPart part)
+{
+	char *text = NULL;
+
+	return curl_url_get(url, part, &text, part == CURLUPART_PORT ? CURLU_DEFAULT_PORT : 0) == CURLUE_OK
+		       ? text
+		       : NULL;
+}
+
+CURLU *fetch_parse(const char *text)
+{
+	CURLU *url = curl_url();
+
+	if (url != NULL && text != NULL &&
+	    curl_url_set(url, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK)
+		return url;
+	curl_url_cleanup(url);
+	return NULL;
+}
+
+static bool is_one_of(const char *word, const char *a, const char *b, const char *c)
+{
+	return word != NULL && (strcmp(word, a) == 0 || strcmp(word, b) == 0 || strcmp(word, c) == 0);
+}
+
+/* Is it a URL with one of the schemes, and a host? */
+static bool is_url(const char *text, const char *a, const char *b, const char *c)
+{
+	CURLU *url = strstr(text, "://") != NULL ? fetch_parse(text) : NULL;
+	char *scheme = url != NULL ? fetch_part(url, CURLUPART_SCHEME) : NULL;
+	char *host = url != NULL ? fetch_part(url, CURLUPART_HOST) : NULL;
+	bool good = is_one_of(scheme, a, b, c) && host != NULL && host[0] != '\0';
+
+	curl_free(host);
+	curl_free(scheme);
+	curl_url_cleanup(url);
+	return good;
+}
+
+const char *fetch_given_proxy(const char *proxy)
+{
+	return proxy == NULL || proxy[0] == '\0' || strcmp(proxy, "none") == 0 ? NULL : proxy;
+}
+
+bool fetch_accepts(const char *name, const char *url, const char *proxy, struct fetch_fault *fault)
+{
+	if (url == NULL || !is_url(url, "http", "https", "https")) {
+		fetch_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER,
+				"%s is no URL that begins with http:// or https:// and names a host", name);
+		return false;
+	}
+	if (fetch_given_proxy(proxy) != NULL && !is_url(proxy, "http", "https", "socks5h")) {
+		fetch_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER,
+				"proxy must be none, or a URL that begins with http://, https:// or "
+				"socks5h:// and names a host");
+		return false;
+	}
+	return true;
+}
+
+bool fetch_place(const char *text, char *place, size_t size)
+{
+	CURLU *url = fetch_parse(text);
+	char *host = url != NULL ? fetch_part(url, CURLUPART_HOST) : NULL;
+	char *port = url != NULL ? fetch_part(url, CURLUPART_PORT) : NULL;
+	bool good = host != NULL && port != NULL;
+
+	if (good)
+		snprintf(place, size, "%.253s:%s", host, port);
+	curl_free(port);
+	curl_free(host);
+	curl_url_cleanup(url);
+	return good;
+}
