@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define ADDRESSES_MAX 512
@@ -14,6 +15,8 @@
 struct fetch {
 	CURL *easy;
 	char known[300]; /* "host:port" of the peer whose addresses libcurl has from an earlier request */
+	curl_socket_t opened; /* in this attempt, the last */
+	bool connected;       /* it was, when it was closed */
 };
 
 /* The answer as it comes in. */
@@ -354,6 +357,27 @@ static void set_protocols(CURL *easy)
 	curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
 }
 
+/* libcurl tells the time of a connection only when TLS has followed; so the sockets themselves are asked. */
+static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	struct fetch *fetch = arg;
+
+	(void)purpose;
+	fetch->opened = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	return fetch->opened;
+}
+
+static int on_close(void *arg, curl_socket_t fd)
+{
+	struct fetch *fetch = arg;
+	struct sockaddr_storage peer;
+	socklen_t size = sizeof(peer);
+
+	if (fd == fetch->opened && getpeername(fd, (struct sockaddr *)&peer, &size) == 0)
+		fetch->connected = true;
+	return close(fd);
+}
+
 static void set_options(struct call *call, CURL *easy, long timeout_ms)
 {
 	curl_easy_reset(easy); /* keeps connection and addresses */
@@ -365,6 +389,10 @@ static void set_options(struct call *call, CURL *easy, long timeout_ms)
 #endif
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, timeout_ms);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call->fetch);
+	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, call->fetch);
 	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, 3600L); /* longer than intervals are */
 	curl_easy_setopt(easy, CURLOPT_PROXY, call->proxy != NULL ? call->proxy : ""); /* "": none */
 	curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
@@ -457,7 +485,7 @@ static void explain(struct call *call, CURL *easy, CURLcode code, struct fetch_f
 		.by_proxy = call->proxy != NULL,
 		.tls = call->tls,
 		.reused = number_of(easy, CURLINFO_NUM_CONNECTS) == 0,
-		.connected = seconds_of(easy, CURLINFO_CONNECT_TIME_T) > 0,
+		.connected = call->fetch->connected || seconds_of(easy, CURLINFO_CONNECT_TIME_T) > 0,
 		.secured = seconds_of(easy, CURLINFO_APPCONNECT_TIME_T) > 0,
 		.asked = seconds_of(easy, CURLINFO_PRETRANSFER_TIME_T) > 0,
 		.answered = call->sink.answered,
@@ -489,6 +517,8 @@ static CURLcode attempt(struct call *call)
 
 	fetch_answer_free(call->sink.answer);
 	call->sink.room = 0;
+	call->fetch->opened = CURL_SOCKET_BAD;
+	call->fetch->connected = false;
 	call->sink.answered = call->sink.headed = call->sink.too_large = false;
 	curl_slist_free_all(call->connect_to);
 	call->connect_to = NULL;

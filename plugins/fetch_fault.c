@@ -89,7 +89,8 @@ static void explain_certificate(const struct fetch_failure *failure, struct fetc
 	const char *problem = strstr(failure->words, "certificate problem: ");
 	bool of_time = failure->verify == X509_EXPIRED || failure->verify == X509_NOT_YET_VALID;
 
-	if (failure->verify == 0 && problem == NULL) /* the chain is good, the name is not */
+	if (problem == NULL &&
+	    strstr(failure->words, "match") != NULL) /* the chain is good, the name is not */
 		fetch_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TLS_UNTRUSTED,
 				"%s: the server's certificate is not for the name %s", failure->place,
 				failure->name);
@@ -112,6 +113,10 @@ static void explain_tls(const struct fetch_failure *failure, struct fetch_fault 
 		    "the server asks for a certificate, and none is configured");
 	else if (strstr(words, "alert") != NULL && strstr(words, "certificate") != NULL)
 		bad(fault, failure, SKYMON_TLS_OTHER, "the server does not accept our certificate");
+	else if (strstr(words, "alert handshake failure") != NULL)
+		bad(fault, failure, SKYMON_TLS_OTHER,
+		    "the server refuses TLS's handshake: no version or cipher in common, or it asks for a "
+		    "certificate");
 	else if (strstr(words, "alert unknown ca") != NULL)
 		bad(fault, failure, SKYMON_TLS_OTHER,
 		    "the server does not trust the issuer of our certificate");

@@ -1,0 +1,402 @@
+/* The HTTP client of the plugins, against a server of a few lines that answers whatever a row of a table
+ * says. TLS and real servers: tests/live. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+
+#include "fake_host.h"
+#include "unit.h"
+
+#include "../../plugins/fetch.c"
+#include "../../plugins/fetch_fault.c"
+#include "../../plugins/fetch_url.c"
+
+/* ---- The server ---- */
+
+enum then { CLOSE, HANG, KEEP, FLOOD, REFUSE_TO_READ };
+
+static struct server {
+	int listener, port;
+	const char *answer;
+	size_t size;
+	enum then then;
+	atomic_int connections, requests, stop;
+	char last[8192]; /* the last request */
+	pthread_t thread;
+} server;
+
+static bool wait_for(int fd)
+{
+	struct pollfd on = {.fd = fd, .events = POLLIN};
+
+	while (!server.stop)
+		if (poll(&on, 1, 10) > 0)
+			return true;
+	return false;
+}
+
+/* A request without a body, or with one that comes in the same piece. */
+static bool read_request(int fd)
+{
+	size_t used = 0;
+	ssize_t got;
+
+	while (wait_for(fd) && (got = recv(fd, server.last + used, sizeof(server.last) - 1 - used, 0)) > 0) {
+		used += (size_t)got;
+		server.last[used] = '\0';
+		if (strstr(server.last, "\r\n\r\n") != NULL) {
+			server.requests++;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void serve(int fd)
+{
+	if (server.then != REFUSE_TO_READ)
+		while (read_request(fd)) {
+			send(fd, server.answer, server.size, MSG_NOSIGNAL);
+			while (server.then == FLOOD && !server.stop &&
+			       send(fd, server.answer, server.size, MSG_NOSIGNAL) > 0)
+				;
+			if (server.then == HANG)
+				while (!server.stop)
+					poll(NULL, 0, 10);
+			if (server.then != KEEP)
+				break;
+		}
+	close(fd);
+}
+
+static void *run(void *arg)
+{
+	(void)arg;
+	while (wait_for(server.listener)) {
+		int fd = accept(server.listener, NULL, NULL);
+		if (fd < 0)
+			continue;
+		server.connections++;
+		serve(fd);
+	}
+	return NULL;
+}
+
+static void listen_on(int port)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	socklen_t size = sizeof(at);
+	int one = 1;
+
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	server.listener = socket(AF_INET, SOCK_STREAM, 0);
+	setsockopt(server.listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(server.listener, (struct sockaddr *)&at, sizeof(at)) != 0 ||
+	    listen(server.listener, 16) != 0 ||
+	    getsockname(server.listener, (struct sockaddr *)&at, &size) != 0)
+		abort();
+	server.port = ntohs(at.sin_port);
+}
+
+static void start_server(int port, const char *answer, size_t size, enum then then)
+{
+	server = (struct server){.answer = answer, .size = size, .then = then};
+	listen_on(port);
+	if (pthread_create(&server.thread, NULL, run, NULL) != 0)
+		abort();
+}
+
+static void stop_server(void)
+{
+	server.stop = 1;
+	pthread_join(server.thread, NULL);
+	close(server.listener);
+}
+
+/* ---- The host ---- */
+
+static int lookups;
+
+static bool fake_resolve(struct skymon *sm, const char *host, char *addresses, size_t size)
+{
+	lookups++;
+	if (strcmp(host, "nowhere.test") == 0) {
+		skymon_reason(sm, SKYMON_DNS);
+		skymon_unknown(sm, "cannot resolve nowhere.test");
+		return false;
+	}
+	snprintf(addresses, size, "%s", strcmp(host, "here.test") == 0 ? "::1,127.0.0.1" : host);
+	return true;
+}
+
+static struct skymon *new_run(int64_t ms_left)
+{
+	static struct skymon_host host;
+	static struct skymon sm = {&host};
+
+	host = *fake_new_run()->host;
+	host.resolve = fake_resolve;
+	fake.ms_left = ms_left;
+	return &sm;
+}
+
+static const char *url_of(const char *host, const char *path)
+{
+	static char url[300];
+
+	snprintf(url, sizeof(url), "http://%s:%d%s", host, server.port, path);
+	return url;
+}
+
+static struct fetch_answer answer;
+static struct fetch_fault fault;
+
+static bool get(struct fetch *fetch, struct fetch_request request)
+{
+	fetch_answer_free(&answer);
+	return fetch_do(new_run(600), fetch, &request, &answer, &fault);
+}
+
+/* ---- Tests ---- */
+
+#define OK "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-One: a\r\nx-two:  b \r\n\r\nhello"
+
+static void answers(void)
+{
+	struct fetch *fetch = fetch_new();
+	static const char *const wanted[] = {"x-one", "X-TWO", "x-three", NULL};
+	struct skymon_label headers[] = {{"X-Vault-Token", "geheim"}, {"X-None", NULL}, {"X-Empty", ""}};
+
+	start_server(0, OK, strlen(OK), KEEP);
+	CU_ASSERT(get(fetch, (struct fetch_request){.url = url_of("127.0.0.1", "/a?b=c"),
+						    .wanted = wanted,
+						    .headers = headers,
+						    .header_count = 3}));
+	CU_ASSERT(answer.code == 200 && answer.size == 5 && !answer.reused && answer.seconds > 0 &&
+		  answer.connect_seconds > 0 && answer.tls_seconds == 0 && answer.wait_seconds > 0);
+	UNIT_TEXT(answer.body, "hello");
+	UNIT_TEXT(answer.wanted[0], "a");
+	UNIT_TEXT(answer.wanted[1], "b");
+	CU_ASSERT_PTR_NULL(answer.wanted[2]);
+	CU_ASSERT(strncmp(server.last, "GET /a?b=c HTTP/1.1\r\n", 21) == 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(server.last, "\r\nX-Vault-Token: geheim\r\n"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(server.last, "\r\nX-Empty:\r\n"));
+	CU_ASSERT_PTR_NULL(strstr(server.last, "X-None"));
+	CU_ASSERT(get(fetch, (struct fetch_request){.method = "PUT",
+						    .url = url_of("127.0.0.1", "/"),
+						    .body = "{}",
+						    .body_size = 2}));
+	CU_ASSERT(answer.reused && answer.connect_seconds == 0 && server.connections == 1);
+	CU_ASSERT(strncmp(server.last, "PUT / HTTP/1.1\r\n", 16) == 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(server.last, "\r\nContent-Length: 2\r\n"));
+	CU_ASSERT_PTR_NULL(strstr(server.last, "geheim")); /* nothing stays from the last request */
+	CU_ASSERT(get(fetch, (struct fetch_request){.method = "POST", .url = url_of("127.0.0.1", "/")}));
+	CU_ASSERT_PTR_NOT_NULL(strstr(server.last, "\r\nContent-Length: 0\r\n"));
+	CU_ASSERT(get(fetch, (struct fetch_request){.method = "DELETE", .url = url_of("127.0.0.1", "/")}));
+	CU_ASSERT(strncmp(server.last, "DELETE / HTTP/1.1\r\n", 19) == 0 && server.connections == 1);
+	/* a header that would become two */
+	headers[0].value = "a\r\nHost: b";
+	CU_ASSERT_FALSE(get(fetch, (struct fetch_request){.url = url_of("127.0.0.1", "/"),
+							  .headers = headers,
+							  .header_count = 1}));
+	CU_ASSERT(fault.status == SKYMON_UNKNOWN && server.requests == 4);
+	stop_server();
+	fetch_free(fetch);
+	fetch_answer_free(&answer);
+}
+
+/* Names: looked up once while the connection is kept; the second address counts when the first refuses. */
+static void names(void)
+{
+	struct fetch *fetch = fetch_new();
+	int port;
+
+	start_server(0, OK, strlen(OK), KEEP);
+	port = server.port;
+	lookups = 0;
+	for (int i = 0; i < 3; i++)
+		CU_ASSERT(get(fetch, (struct fetch_request){.url = url_of("here.test", "/")}));
+	CU_ASSERT(lookups == 1 && server.connections == 1);
+	/* restarted: no fault, a new connection, a new look-up */
+	stop_server();
+	start_server(port, OK, strlen(OK), KEEP);
+	CU_ASSERT(get(fetch, (struct fetch_request){.url = url_of("here.test", "/")}));
+	CU_ASSERT(lookups == 2 && server.connections == 1);
+	CU_ASSERT_FALSE(get(fetch, (struct fetch_request){.url = "http://nowhere.test:1/"}));
+	CU_ASSERT(fault.told && fault.reason == SKYMON_DNS && fake.reason == SKYMON_DNS);
+	stop_server();
+	CU_ASSERT_FALSE(get(fetch, (struct fetch_request){.url = url_of("here.test", "/")}));
+	CU_ASSERT(fault.reason == SKYMON_REFUSED && fault.status == SKYMON_UNHEALTHY && !fault.told);
+	fetch_free(fetch);
+	fetch_answer_free(&answer);
+}
+
+#define TEXT(text) text, sizeof(text) - 1
+static const struct row {
+	const char *name, *answer;
+	size_t size;
+	enum then then;
+	enum skymon_reason reason; /* SKYMON_OK: it is an answer */
+	const char *words;
+} rows[] = {
+	{"closed before the request", TEXT(""), REFUSE_TO_READ, SKYMON_PROTOCOL, "before it answered"},
+	{"closed after it", TEXT(""), CLOSE, SKYMON_PROTOCOL, "before it answered"},
+	{"silent", TEXT(""), HANG, SKYMON_TIMEOUT, "took the request and did not answer in time"},
+	{"half a status line", TEXT("HTTP/1.1 20"), CLOSE, SKYMON_PROTOCOL, ""},
+	{"half a status line, silent", TEXT("HTTP/1.1 20"), HANG, SKYMON_TIMEOUT, ""},
+	{"half a header", TEXT("HTTP/1.1 200 OK\r\nContent-Le"), CLOSE, SKYMON_PROTOCOL, "in the middle"},
+	{"no end of headers", TEXT("HTTP/1.1 200 OK\r\nA: b\r\n"), CLOSE, SKYMON_PROTOCOL, "in the middle"},
+	{"half a body", TEXT("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"), CLOSE, SKYMON_PROTOCOL,
+	 "in the middle"},
+	{"half a body, silent", TEXT("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"), HANG,
+	 SKYMON_TIMEOUT, "did not end it in time"},
+	{"half a chunk", TEXT("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"), CLOSE,
+	 SKYMON_PROTOCOL, "in the middle"},
+	{"a chunk of nonsense", TEXT("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\nab"), HANG,
+	 SKYMON_PROTOCOL, ""},
+	{"noise", TEXT("\1\2\3\377\0\0 noise\r\n\r\n"), CLOSE, SKYMON_PROTOCOL, "not HTTP"},
+	{"another protocol", TEXT("SSH-2.0-OpenSSH_9.2\r\n"), HANG, SKYMON_PROTOCOL, "not HTTP"},
+	{"a wrong length", TEXT("HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello"), CLOSE, SKYMON_PROTOCOL,
+	 ""},
+	{"no end of the body",
+	 TEXT("HTTP/1.1 200 OK\r\n\r\n 64 bytes of a body that never ends, over and over.."), FLOOD,
+	 SKYMON_PROTOCOL, "larger than the 1000 bytes"},
+	{"a length that is too large", TEXT("HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\nhello"),
+	 FLOOD, SKYMON_PROTOCOL, "larger than the 1000 bytes"},
+	{"no end of the headers", TEXT("HTTP/1.1 200 OK\r\nX-Header: and another one, and another one\r\n"),
+	 FLOOD, SKYMON_PROTOCOL, ""},
+	{"a redirect",
+	 TEXT("HTTP/1.1 302 Found\r\nLocation: http://nowhere.test/\r\nContent-Length: 0\r\n\r\n"), CLOSE,
+	 SKYMON_OK, ""},
+	{"without a length", TEXT("HTTP/1.1 200 OK\r\n\r\nhello"), CLOSE, SKYMON_OK, ""},
+	{"after 100 Continue", TEXT("HTTP/1.1 100 Continue\r\nA: b\r\n\r\n" OK), CLOSE, SKYMON_OK, ""},
+};
+
+static void faults(void)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct row *row = &rows[i];
+		struct fetch *fetch = fetch_new();
+		struct fetch_request request = {.body_max = 1000};
+		bool good;
+
+		start_server(0, row->answer, row->size, row->then);
+		request.url = url_of("user:geheim@127.0.0.1", "/geheim");
+		good = get(fetch, request);
+		if (good != (row->reason == SKYMON_OK) ||
+		    (!good && (fault.reason != row->reason || strstr(fault.text, row->words) == NULL))) {
+			fprintf(stderr, "\n%s: %d, reason %d: %s\n", row->name, good, fault.reason,
+				fault.text);
+			CU_FAIL();
+		}
+		CU_ASSERT(good ||
+			  (fault.status == SKYMON_UNHEALTHY && answer.body == NULL &&
+			   strstr(fault.text, "geheim") == NULL && strstr(fault.text, "user") == NULL &&
+			   strncmp(fault.text, "127.0.0.1:", 10) == 0));
+		stop_server();
+		fetch_free(fetch);
+		fetch_answer_free(&answer);
+	}
+}
+
+static void proxies(void)
+{
+	struct fetch *fetch = fetch_new();
+	char proxy[80];
+
+	start_server(0, OK, strlen(OK), KEEP);
+	snprintf(proxy, sizeof(proxy), "http://puser:geheim@127.0.0.1:%d", server.port);
+	setenv("http_proxy", "http://127.0.0.1:1", 1); /* is not asked */
+	setenv("https_proxy", "http://127.0.0.1:1", 1);
+	setenv("NO_PROXY", "*", 1);
+	lookups = 0;
+	CU_ASSERT(get(fetch, (struct fetch_request){.url = url_of("127.0.0.1", "/"), .proxy = "none"}));
+	CU_ASSERT(get(fetch, (struct fetch_request){.url = url_of("127.0.0.1", "/"), .proxy = ""}));
+	fetch_free(fetch); /* the server has one connection at a time */
+	fetch = fetch_new();
+	CU_ASSERT(get(fetch, (struct fetch_request){.url = "http://nowhere.test/x", .proxy = proxy}));
+	CU_ASSERT(strncmp(server.last, "GET http://nowhere.test/x HTTP/1.1\r\n", 36) == 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(server.last, "Proxy-Authorization: Basic "));
+	stop_server();
+	start_server(server.port, TEXT("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"), CLOSE);
+	CU_ASSERT_FALSE(get(fetch, (struct fetch_request){.url = "https://nowhere.test/x", .proxy = proxy}));
+	CU_ASSERT(strncmp(server.last, "CONNECT nowhere.test:443 HTTP/1.1\r\n", 35) == 0);
+	CU_ASSERT(fault.reason == SKYMON_AUTH_FAILED && strstr(fault.text, "geheim") == NULL);
+	stop_server();
+	start_server(server.port, TEXT("HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n"), CLOSE);
+	CU_ASSERT_FALSE(get(fetch, (struct fetch_request){.url = "https://nowhere.test/x", .proxy = proxy}));
+	CU_ASSERT(fault.reason == SKYMON_UNREACHABLE && strstr(fault.text, "HTTP 502") != NULL);
+	stop_server();
+	CU_ASSERT_FALSE(get(fetch, (struct fetch_request){.url = "https://nowhere.test/x", .proxy = proxy}));
+	CU_ASSERT(fault.reason == SKYMON_REFUSED && strncmp(fault.text, "proxy 127.0.0.1:", 16) == 0);
+	fetch_free(fetch);
+	fetch_answer_free(&answer);
+}
+
+static void accepts(void)
+{
+	static const char *const good[] = {"http://a", "https://a.b:8200/path/", "https://u:p@[::1]:1",
+					   "HTTP://A"};
+	static const char *const wrong[] = {"",
+					    "a",
+					    "a:8200",
+					    "//a",
+					    "ftp://a",
+					    "http://",
+					    "http://u:geheim@",
+					    "file:///etc",
+					    "http://a:99999",
+					    "http://a b",
+					    NULL};
+	char place[300];
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		CU_ASSERT(fetch_accepts("url", good[i], "", &fault));
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		if (fetch_accepts("url", wrong[i], "", &fault)) {
+			fprintf(stderr, "\naccepted: %s\n", wrong[i]);
+			CU_FAIL();
+		}
+		CU_ASSERT(strstr(fault.text, "geheim") == NULL && strncmp(fault.text, "url ", 4) == 0);
+	}
+	CU_ASSERT(fetch_accepts("url", "http://a", "none", &fault));
+	CU_ASSERT(fetch_accepts("url", "http://a", "socks5h://b:1", &fault));
+	CU_ASSERT_FALSE(fetch_accepts("url", "http://a", "b:1", &fault));
+	CU_ASSERT_FALSE(fetch_accepts("url", "http://a", "socks5://b:1", &fault));
+	CU_ASSERT(fetch_place("https://u:geheim@a.b/x", place, sizeof(place)));
+	UNIT_TEXT(place, "a.b:443");
+	CU_ASSERT(fetch_place("http://[::1]:8200", place, sizeof(place)));
+	UNIT_TEXT(place, "[::1]:8200");
+	CU_ASSERT_FALSE(fetch_place("", place, sizeof(place)));
+}
+
+static void no_file(void)
+{
+	struct fetch *fetch = fetch_new();
+	struct skymon_tls tls = {.ca_file = "/nowhere/ca.pem"};
+
+	CU_ASSERT_FALSE(get(fetch, (struct fetch_request){.url = "https://127.0.0.1:1/", .tls = &tls}));
+	CU_ASSERT(fault.status == SKYMON_UNKNOWN && fault.reason == SKYMON_TLS_OTHER);
+	CU_ASSERT_PTR_NOT_NULL(strstr(fault.text, "/nowhere/ca.pem"));
+	fetch_free(fetch);
+}
+
+int main(void)
+{
+	int failed;
+
+	if (!fetch_load())
+		return 2;
+	failed = unit_run("fetch", (const struct unit_test[]){{"answers", answers},
+							      {"names", names},
+							      {"faults", faults},
+							      {"proxies", proxies},
+							      {"accepts", accepts},
+							      {"no file", no_file},
+							      {0}});
+	fetch_unload();
+	return failed;
+}
