@@ -113,7 +113,13 @@ AT(skymon_host, config_public, 232);
 AT(skymon_host, routes, 240);
 AT(skymon_host, request_trusted, 248);
 AT(skymon_host, render, 256);
-AT_LEAST(skymon_host, 264);
+AT(skymon_host, ask_path, 264);
+AT(skymon_host, ask_field, 272);
+AT(skymon_host, ask_fresh, 280);
+AT(skymon_host, answer, 288);
+AT(skymon_host, refuse, 296);
+AT(skymon_host, shared, 304);
+AT_LEAST(skymon_host, 312);
 
 AT(skymon, host, 0);
 AT_LEAST(skymon, 8);

@@ -117,7 +117,7 @@ def test_layout(compiler, tmp_path):
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang", "g++", "clang++"])
-@pytest.mark.parametrize("header", ["plugin.h", "routes.h"])
+@pytest.mark.parametrize("header", ["plugin.h", "routes.h", "secrets.h"])
 def test_headers_stand_alone(compiler, header, tmp_path):
     source = tmp_path / ("alone.cc" if "+" in compiler else "alone.c")
     source.write_text(f"#include <skymon/{header}>\n#include <skymon/{header}>\nint main() {{ return 0; }}\n"
