@@ -30,12 +30,21 @@ static int64_t patience_ms(const struct http *http, enum peer_state state)
 	}
 }
 
+/* Has the client said that it sends no more? libmicrohttpd, which waits for edges, does not see an end that
+ * came together with bytes. */
+static bool is_over(const struct peer *peer)
+{
+	char byte;
+	return recv(peer->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 static void sweep(struct timer *timer, int64_t now_ms)
 {
 	struct http *http = container_of(timer, struct http, sweep);
 	for (struct peer *peer = http->peers; peer != NULL; peer = peer->next) {
 		int64_t patience = patience_ms(http, peer->state);
-		if (patience > 0 && now_ms - peer->since_ms >= patience)
+		int64_t age = now_ms - peer->since_ms;
+		if (patience > 0 && (age >= patience || (age >= SWEEP_MIN_MS && is_over(peer))))
 			shutdown(peer->fd, SHUT_RDWR); /* libmicrohttpd sees its end and closes it */
 	}
 	int64_t pause = http->header_timeout_ms / 4;

@@ -275,7 +275,14 @@ void *request_begin(void *arg, const char *uri, struct MHD_Connection *connectio
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 	rq->peer = info != NULL ? info->socket_context : NULL;
 	set_state(rq, PEER_HEADER);
-	take_target(rq, uri != NULL ? uri : "");
+	if (uri == NULL)
+		return rq;
+	take_target(rq, uri);
+	/* The query is read from our copy, when somebody asks for it. libmicrohttpd would make an entry for
+	 * each "&" and lose the connection when its memory is full of them: it sees none in its buffer. */
+	char *query = strchr((char *)(uintptr_t)uri, '?');
+	if (query != NULL)
+		query[1] = '\0';
 	return rq;
 }
 

@@ -518,6 +518,14 @@ static void refuses_large(void)
 		CU_ASSERT_EQUAL(reply.code, 414);
 		forget(&reply);
 	}
+	/* a query of nothing but separators is a query */
+	strcpy(request, "GET /echo?");
+	memset(request + 10, '&', 7000);
+	strcpy(request + 7010, "q=last HTTP/1.1\r\n" HOST);
+	reply = ask(request);
+	CU_ASSERT_EQUAL(reply.code, 200);
+	UNIT_TEXT(reply.body, "GET name=- q=last x=- trusted=1 body=");
+	forget(&reply);
 	free(request);
 	stop();
 }
@@ -988,6 +996,11 @@ static void ends_slow_clients(void)
 		nanosleep(&pause, NULL);
 	}
 	CU_ASSERT(is_closed(silent));
+	int gone = dial(); /* ends together with its first bytes */
+	say(gone, "GET /ec");
+	shutdown(gone, SHUT_WR);
+	CU_ASSERT(is_closed(gone));
+	close(gone);
 	char byte;
 	CU_ASSERT(recv(slow, &byte, 1, 0) <= 0);
 	say(fast, "GET /echo HTTP/1.1\r\n" HOST); /* and who has had an answer may be idle for longer */
