@@ -38,12 +38,13 @@ static void publish(struct component *component, struct result *result, bool cou
 			       verdict_stale_after_ms(spec->interval_ms, spec->timeout_ms));
 }
 
-static void publish_failure(struct component *component)
+/* counted: a run ended with it. */
+static void publish_failure(struct component *component, bool counted)
 {
 	publish(component,
 		result_new(SKYMON_UNKNOWN, component->failure_reason, wall_clock_ms(), -1, "%s",
 			   component->failure),
-		false);
+		counted);
 }
 
 static void publish_timeout(struct component *component, bool counted)
@@ -95,7 +96,7 @@ static void fall_due(struct timer *timer, int64_t now_ms)
 	} else {
 		component->wanted = true;
 		if (component->failure[0] != '\0')
-			publish_failure(component);
+			publish_failure(component, false);
 	}
 }
 
@@ -133,13 +134,14 @@ static void able(void *arg, struct component *component)
 static void unable(void *arg, struct component *component, enum skymon_reason reason, const char *text)
 {
 	(void)arg;
+	bool ran = component->run != 0 && !component->expired;
 	end_run(component);
 	if (component->gone)
 		return;
 	component->wanted = true;
 	component->failure_reason = reason;
 	snprintf(component->failure, sizeof(component->failure), "%s", text);
-	publish_failure(component);
+	publish_failure(component, ran);
 }
 
 static void cut_off(void *arg, struct component *component)
