@@ -91,7 +91,10 @@ def test_rubbish_is_answered_or_closed_and_nothing_breaks(skymond, tmp_path):
                  b"GET\r\n\r\n", b"GET /api/v1/health\r\n\r\n", b"GET  HTTP/1.1\r\n\r\n", b"G" * 100000, b"GET /" + b"a/" * 50000,
                  b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 20000 + b"\r\n", b"GET / HTTP/9.9\r\nHost: x\r\n\r\n",
                  b"GET /\x00 HTTP/1.0\r\n\r\n", b"GET /?" + b"&" * 7000 + b" HTTP/1.0\r\n\r\n"]:
-        got = daemon.raw(data)
+        try:
+            got = daemon.raw(data)
+        except OSError:  # it was ended while we spoke
+            continue
         assert got == b"" or re.match(rb"HTTP/1\.1 [2345]\d\d ", got), (data[:40], got[:200])
     assert daemon.get("/api/v1/alive").status_code == 200
 
@@ -306,9 +309,8 @@ def test_tls_speaks_to_many_at_once(skymond, certs, tmp_path):
 
     def ask():
         with requests.Session() as session:
-            session.verify = str(certs.ca)
             for _ in range(10):
-                codes.append(session.get(url, timeout=20 * SLOW).status_code)
+                codes.append(session.get(url, verify=str(certs.ca), timeout=20 * SLOW).status_code)
 
     threads = [threading.Thread(target=ask) for _ in range(16)]
     for thread in threads:
