@@ -285,7 +285,8 @@ def test_tls_and_certificates_that_change(skymond, certs, tmp_path):
     assert serial(port) == old
     with pytest.raises(ssl.SSLError):  # what is older than TLS 1.2 is refused
         context = ssl._create_unverified_context()
-        context.maximum_version = ssl.TLSVersion.TLSv1_1
+        with pytest.warns(DeprecationWarning):
+            context.maximum_version = ssl.TLSVersion.TLSv1_1
         with socket.create_connection(("127.0.0.1", port)) as raw, context.wrap_socket(raw):
             pass
 
