@@ -69,6 +69,10 @@ bool fetch_accepts(const char *name, const char *url, const char *proxy, struct 
 /* "host:port" of a URL, for messages and labels. false: it is no URL. */
 bool fetch_place(const char *url, char *place, size_t size);
 
+/* Is the body's JSON nested at most `depth` deep? To be asked before a parser that recurses: the stack of a
+ * check is small, and jansson's own limit of 2048 would use most of it. */
+bool fetch_is_shallow(const struct fetch_answer *answer, int depth);
+
 /* ---- The module's own: fetch_fault.c (pure) ---- */
 
 void fetch_fault_set(struct fetch_fault *fault, enum skymon_status status, enum skymon_reason reason,

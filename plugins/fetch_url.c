@@ -1,4 +1,5 @@
-/* fetch_url: the parts of a URL, by libcurl's own parser, so that ours and its never differ. */
+/* fetch_url: the parts of a URL, by libcurl's own parser, so that ours and its never differ;
+ * and the depth of a body. Pure. */
 #include "fetch_url.h"
 
 #include <stdio.h>
@@ -77,4 +78,24 @@ bool fetch_place(const char *text, char *place, size_t size)
 	curl_free(host);
 	curl_url_cleanup(url);
 	return good;
+}
+
+bool fetch_is_shallow(const struct fetch_answer *answer, int depth)
+{
+	int open = 0;
+	bool text = false;
+
+	for (size_t i = 0; i < answer->size; i++) {
+		char c = answer->body[i];
+
+		if (text && c == '\\')
+			i++;
+		else if (c == '"')
+			text = !text;
+		else if (!text && (c == '[' || c == '{') && ++open > depth)
+			return false;
+		else if (!text && (c == ']' || c == '}'))
+			open--;
+	}
+	return true;
 }

@@ -241,7 +241,7 @@ static const struct row {
 	enum then then;
 	enum skymon_reason reason; /* SKYMON_OK: it is an answer */
 	const char *words;
-} rows[] = {
+} row_list[] = {
 	{"closed before the request", TEXT(""), REFUSE_TO_READ, SKYMON_PROTOCOL, "before it answered"},
 	{"closed after it", TEXT(""), CLOSE, SKYMON_PROTOCOL, "before it answered"},
 	{"silent", TEXT(""), HANG, SKYMON_TIMEOUT, "took the request and did not answer in time"},
@@ -277,8 +277,8 @@ static const struct row {
 
 static void faults(void)
 {
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		const struct row *row = &rows[i];
+	for (size_t i = 0; i < sizeof(row_list) / sizeof(row_list[0]); i++) {
+		const struct row *row = &row_list[i];
 		struct fetch *fetch = fetch_new();
 		struct fetch_request request = {.body_max = 1000};
 		bool good;
@@ -384,6 +384,29 @@ static void no_file(void)
 	fetch_free(fetch);
 }
 
+static void depth(void)
+{
+	static const struct {
+		const char *body;
+		bool shallow;
+	} rows[] = {{"", true},
+		    {"{}", true},
+		    {"[[1], [2], {\"a\": 3}]", true},
+		    {"[[[1]]]", false},
+		    {"{\"a\": {\"b\": {}}}", false},
+		    {"[\"[[[[{{{\", \"\\\"[[[\"]", true},
+		    {"[\"\\\\\", [[", false},
+		    {"]]]]]", true},
+		    {"\"[[[[", true}};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char body[80];
+		struct fetch_answer of = {.body = body, .size = strlen(rows[i].body)};
+		memcpy(body, rows[i].body, of.size + 1);
+		CU_ASSERT(fetch_is_shallow(&of, 2) == rows[i].shallow);
+	}
+}
+
 int main(void)
 {
 	int failed;
@@ -396,6 +419,7 @@ int main(void)
 							      {"proxies", proxies},
 							      {"accepts", accepts},
 							      {"no file", no_file},
+							      {"depth", depth},
 							      {0}});
 	fetch_unload();
 	return failed;
