@@ -1,0 +1,111 @@
+/* dial: a connection for plugins that speak a protocol of their own: name, TCP or Unix socket, HTTP proxy,
+ * TLS, and reading and writing, all within the check's deadline. On OpenSSL; compiled into each plugin that
+ * uses it.
+ *
+ * What holds: no call waits longer than skymon_ms_left less the caller's margin; names are looked up by the
+ * host's helper (behind a proxy by the proxy); the addresses are tried in turn, each with its share of the
+ * time; certificates and keys are read anew for each connection; nothing is read from the environment but
+ * SSL_CERT_FILE and SSL_CERT_DIR; no signal is raised. A `struct dial` is for one thread at a time. */
+#ifndef DIAL_H
+#define DIAL_H
+
+#include <openssl/types.h>
+#include <skymon/plugin.h>
+#include <sys/types.h>
+
+/* Why it did not work. */
+struct dial_fault {
+	enum skymon_status status; /* unhealthy; unknown when it was we who could not look */
+	enum skymon_reason reason;
+	bool told;      /* the host has set message and reason already (a name that does not resolve) */
+	bool lost;      /* the peer ended a connection that stood: a kept one may be opened anew */
+	char text[320]; /* "host:port: connection refused": no user info */
+};
+void dial_fault_set(struct dial_fault *fault, enum skymon_status status, enum skymon_reason reason,
+		    const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* Sets the check's reason and message, and returns the status. */
+enum skymon_status dial_report(struct skymon *sm, const struct dial_fault *fault);
+
+struct dial_to {
+	const char *host; /* name, address without brackets, or path of a Unix socket (begins with '/') */
+	uint16_t port;
+	const char *proxy;            /* NULL, "" and "none": none; http://[user:password@]host:port */
+	bool secure;                  /* TLS over it */
+	const struct skymon_tls *tls; /* may be NULL: the system's authorities, the host's name */
+	int64_t margin_ms;            /* all waits end so much before the deadline: dial_margin */
+};
+
+struct dial {
+	int fd;            /* non-blocking */
+	SSL *tls;          /* NULL: none */
+	char place[300];   /* "host:port", for messages; the path of a Unix socket */
+	int64_t margin_ms; /* to be set anew at each check */
+	double resolve_seconds, connect_seconds /* TCP and proxy */, tls_seconds;
+};
+
+/* For the check's own sentence to arrive before the daemon's: ms, from what is left now. Call it once, first.
+ */
+int64_t dial_margin(struct skymon *sm);
+/* What is left for waits: ms */
+int64_t dial_left(struct skymon *sm, int64_t margin_ms);
+/* Waits until fd is ready for `events` of poll(2). false: the time is over. */
+bool dial_wait(struct skymon *sm, int fd, short events, int64_t margin_ms);
+/* Of a clock that only goes forward: s */
+double dial_clock(void);
+
+/* NULL: *fault says why. */
+struct dial *dial_open(struct skymon *sm, const struct dial_to *to, struct dial_fault *fault);
+/* At once, without a farewell; NULL is fine. */
+void dial_close(struct dial *dial);
+/* Gives up all but the descriptor, for a library that goes on with it. Not with TLS. */
+int dial_release(struct dial *dial);
+
+/* Is a kept connection still good for a question: not ended by the peer, and nothing there that nobody asked
+ * for? */
+bool dial_alive(struct dial *dial);
+/* Waits for some bytes. 0 or less: *fault says why (0: the peer ended the connection in order). */
+ssize_t dial_read(struct skymon *sm, struct dial *dial, void *bytes, size_t size, struct dial_fault *fault);
+/* All of them. */
+bool dial_write(struct skymon *sm, struct dial *dial, const void *bytes, size_t size,
+		struct dial_fault *fault);
+
+/* For `start`: false when `proxy` cannot be used; the sentence shows nothing of user info. */
+bool dial_accepts_proxy(const char *proxy, struct dial_fault *fault);
+
+/* ---- dial_url.c (pure) ---- */
+
+/* scheme://user:password@host:port/path?query, user info decoded. Texts are never NULL; user and password are
+ * "" when there is none (has_password tells). For dial_url_free. */
+struct dial_url {
+	char *memory;
+	size_t size;
+	const char *scheme, *user, *password, *host, *path,
+		*query; /* host without brackets; path with its '/' */
+	bool has_password, is_v6;
+	uint16_t port; /* 0: none */
+};
+/* false: *why is half a sentence that shows nothing of the text, as in "url %s". */
+bool dial_url_parse(const char *text, struct dial_url *url, const char **why);
+void dial_url_free(struct dial_url *url); /* wipes it */
+bool dial_url_is_v6(const char *host);
+/* "host:port", brackets where they belong. */
+void dial_place(const char *host, uint16_t port, char *place, size_t size);
+
+/* ---- The module's own ---- */
+
+/* dial_proxy.c: has the proxy at fd connect it further. `place` is the proxy's. */
+bool dial_through(struct skymon *sm, int fd, const struct dial_to *to, const struct dial_url *proxy,
+		  struct dial_fault *fault);
+bool dial_no_proxy(const char *proxy);
+/* dial_tls.c */
+bool dial_secure(struct skymon *sm, struct dial *dial, const struct dial_to *to, struct dial_fault *fault);
+ssize_t dial_tls_read(struct skymon *sm, struct dial *dial, void *bytes, size_t size,
+		      struct dial_fault *fault);
+ssize_t dial_tls_write(struct skymon *sm, struct dial *dial, const void *bytes, size_t size,
+		       struct dial_fault *fault);
+bool dial_tls_silent(struct dial *dial);
+void dial_tls_free(struct dial *dial);
+/* What errno of a connection that stood means. */
+void dial_broken(const char *place, int error, struct dial_fault *fault);
+
+#endif

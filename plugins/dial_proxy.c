@@ -1,0 +1,154 @@
+/* dial_proxy: an HTTP proxy is asked to connect further (CONNECT). */
+#include <errno.h>
+#include <openssl/evp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "dial.h"
+
+#define HEAD_MAX 8192 /* of the proxy's answer */
+
+bool dial_no_proxy(const char *proxy)
+{
+	return proxy == NULL || proxy[0] == '\0' || strcmp(proxy, "none") == 0;
+}
+
+bool dial_accepts_proxy(const char *proxy, struct dial_fault *fault)
+{
+	struct dial_url url;
+	const char *why;
+	bool http;
+
+	if (dial_no_proxy(proxy))
+		return true;
+	if (!dial_url_parse(proxy, &url, &why)) {
+		dial_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER, "proxy %s", why);
+		return false;
+	}
+	http = strcmp(url.scheme, "http") == 0;
+	dial_url_free(&url);
+	if (!http)
+		dial_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER,
+			       "proxy must be http://host:port (it is asked to CONNECT), or none");
+	return http;
+}
+
+/* user:password in base64; "" when there is no user info. */
+static bool authorization(const struct dial_url *proxy, char *out, size_t size)
+{
+	char word[512];
+	int used;
+
+	out[0] = '\0';
+	if (proxy->user[0] == '\0' && !proxy->has_password)
+		return true;
+	used = snprintf(word, sizeof(word), "%s:%s", proxy->user, proxy->password);
+	if ((size_t)used < sizeof(word) && (size_t)used * 4 / 3 + 5 < size)
+		EVP_EncodeBlock((unsigned char *)out, (const unsigned char *)word, used);
+	explicit_bzero(word, sizeof(word));
+	return out[0] != '\0';
+}
+
+static bool send_all(struct skymon *sm, int fd, const char *text, size_t size, int64_t margin_ms)
+{
+	while (size > 0) {
+		ssize_t sent = send(fd, text, size, MSG_NOSIGNAL);
+
+		if (sent > 0) {
+			text += sent;
+			size -= (size_t)sent;
+		} else if (errno != EAGAIN && errno != EINTR) {
+			return false;
+		} else if (!dial_wait(sm, fd, POLLOUT, margin_ms)) {
+			errno = ETIMEDOUT;
+			return false;
+		}
+	}
+	return true;
+}
+
+/* The head of the answer and nothing behind it: that is the server's. false: errno, EBADMSG for what is no
+ * HTTP. */
+static bool read_head(struct skymon *sm, int fd, char head[HEAD_MAX + 1], int64_t margin_ms)
+{
+	size_t used = 0;
+
+	while (used < HEAD_MAX) {
+		ssize_t got = recv(fd, head + used, 1, 0);
+
+		if (got == 1) {
+			head[++used] = '\0';
+			if (used > 3 && memcmp(head + used - 4, "\r\n\r\n", 4) == 0)
+				return true;
+			if (used == 5 && memcmp(head, "HTTP/", 5) != 0)
+				break;
+		} else if (got == 0) {
+			errno = ECONNRESET;
+			return false;
+		} else if (errno != EAGAIN && errno != EINTR) {
+			return false;
+		} else if (!dial_wait(sm, fd, POLLIN, margin_ms)) {
+			errno = ETIMEDOUT;
+			return false;
+		}
+	}
+	errno = EBADMSG;
+	return false;
+}
+
+static bool judge(const char *head, const char *place, struct dial_fault *fault)
+{
+	const char *at = strchr(head, ' ');
+	long code = at != NULL ? strtol(at, NULL, 10) : 0;
+
+	if (code >= 200 && code < 300)
+		return true;
+	if (code < 100 || code > 599)
+		dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL,
+			       "proxy %s: what answers there is no HTTP proxy", place);
+	else if (code == 407)
+		dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_AUTH_FAILED,
+			       "proxy %s: asks for a login, or refuses ours (HTTP 407)", place);
+	else
+		dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_UNREACHABLE,
+			       "proxy %s: refuses the connection to the server with HTTP %ld", place, code);
+	return false;
+}
+
+bool dial_through(struct skymon *sm, int fd, const struct dial_to *to, const struct dial_url *proxy,
+		  struct dial_fault *fault)
+{
+	char target[300], place[300], word[700], ask[2048], head[HEAD_MAX + 1];
+	bool done;
+	int size;
+
+	dial_place(to->host, to->port, target, sizeof(target));
+	dial_place(proxy->host, proxy->port, place, sizeof(place));
+	if (!authorization(proxy, word, sizeof(word))) {
+		dial_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER, "proxy %s: its user info is too long",
+			       place);
+		return false;
+	}
+	skymon_step(sm, "asking the proxy to connect");
+	size = snprintf(ask, sizeof(ask), "CONNECT %s HTTP/1.1\r\nHost: %s\r\n%s%s%s\r\n", target, target,
+			word[0] != '\0' ? "Proxy-Authorization: Basic " : "", word,
+			word[0] != '\0' ? "\r\n" : "");
+	done = send_all(sm, fd, ask, (size_t)size, to->margin_ms) && read_head(sm, fd, head, to->margin_ms);
+	explicit_bzero(ask, sizeof(ask));
+	explicit_bzero(word, sizeof(word));
+	if (done)
+		return judge(head, place, fault);
+	if (errno == ETIMEDOUT)
+		dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TIMEOUT,
+			       "proxy %s: took the connection and did not connect it further in time", place);
+	else if (errno == EBADMSG)
+		dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL,
+			       "proxy %s: what answers there is no HTTP proxy", place);
+	else
+		dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL,
+			       "proxy %s: closed the connection before it answered", place);
+	return false;
+}

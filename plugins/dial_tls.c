@@ -1,0 +1,310 @@
+/* dial_tls: TLS over a connection of dial, and what OpenSSL's errors mean. Its context is made for each
+ * connection and goes with it: certificates and keys that were replaced count from the next one on. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "dial.h"
+
+/* ---- A BIO over the socket: OpenSSL's own would raise SIGPIPE ---- */
+
+static int bio_write(BIO *bio, const char *bytes, int size)
+{
+	ssize_t sent = send((int)(intptr_t)BIO_get_data(bio), bytes, (size_t)size, MSG_NOSIGNAL);
+
+	BIO_clear_retry_flags(bio);
+	if (sent < 0 && (errno == EAGAIN || errno == EINTR))
+		BIO_set_retry_write(bio);
+	return (int)sent;
+}
+
+static int bio_read(BIO *bio, char *bytes, int size)
+{
+	ssize_t got = recv((int)(intptr_t)BIO_get_data(bio), bytes, (size_t)size, 0);
+
+	BIO_clear_retry_flags(bio);
+	if (got == 0)
+		BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		BIO_set_retry_read(bio);
+	return (int)got;
+}
+
+static long bio_control(BIO *bio, int command, long number, void *pointer)
+{
+	(void)number, (void)pointer;
+	if (command == BIO_CTRL_EOF)
+		return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0;
+	return command == BIO_CTRL_FLUSH;
+}
+
+/* The method lives as long as the session that uses it. */
+static bool set_bio(SSL *tls, int fd)
+{
+	BIO_METHOD *method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "dial");
+	BIO *bio = NULL;
+
+	if (method != NULL && BIO_meth_set_write(method, bio_write) && BIO_meth_set_read(method, bio_read) &&
+	    BIO_meth_set_ctrl(method, bio_control))
+		bio = BIO_new(method);
+	if (bio == NULL || !SSL_set_app_data(tls, method)) {
+		BIO_free(bio);
+		BIO_meth_free(method);
+		return false;
+	}
+	BIO_set_data(bio, (void *)(intptr_t)fd);
+	BIO_set_init(bio, 1);
+	SSL_set_bio(tls, bio, bio);
+	return true;
+}
+
+void dial_tls_free(struct dial *dial)
+{
+	BIO_METHOD *method = dial->tls != NULL ? SSL_get_app_data(dial->tls) : NULL;
+
+	SSL_free(dial->tls);
+	BIO_meth_free(method);
+	dial->tls = NULL;
+}
+
+/* ---- Faults ---- */
+
+static void bad(const struct dial *dial, enum skymon_reason reason, const char *words,
+		struct dial_fault *fault)
+{
+	dial_fault_set(fault, SKYMON_UNHEALTHY, reason, "%s: %s", dial->place, words);
+}
+
+static void explain_certificate(const struct dial *dial, const char *name, struct dial_fault *fault)
+{
+	long verdict = SSL_get_verify_result(dial->tls);
+
+	if (verdict == X509_V_ERR_HOSTNAME_MISMATCH || verdict == X509_V_ERR_IP_ADDRESS_MISMATCH)
+		dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TLS_UNTRUSTED,
+			       "%s: the server's certificate is not for the name %.100s", dial->place, name);
+	else
+		dial_fault_set(fault, SKYMON_UNHEALTHY,
+			       verdict == X509_V_ERR_CERT_HAS_EXPIRED ||
+					       verdict == X509_V_ERR_CERT_NOT_YET_VALID
+				       ? SKYMON_TLS_EXPIRED
+				       : SKYMON_TLS_UNTRUSTED,
+			       "%s: the server's certificate is not accepted: %s", dial->place,
+			       X509_verify_cert_error_string(verdict));
+}
+
+/* What the oldest error of OpenSSL's queue says; some are the server's alerts. */
+static void explain_library(const struct dial *dial, const char *name, struct dial_fault *fault)
+{
+	unsigned long error = ERR_get_error();
+
+	switch (ERR_GET_LIB(error) == ERR_LIB_SSL ? ERR_GET_REASON(error) : 0) {
+	case SSL_R_CERTIFICATE_VERIFY_FAILED:
+		explain_certificate(dial, name, fault);
+		break;
+	case SSL_R_WRONG_VERSION_NUMBER:
+	case SSL_R_PACKET_LENGTH_TOO_LONG:
+#ifdef SSL_R_RECORD_LAYER_FAILURE
+	case SSL_R_RECORD_LAYER_FAILURE:
+#endif
+	case SSL_R_BAD_RECORD_TYPE:
+	case SSL_R_UNEXPECTED_RECORD:
+	case SSL_R_HTTP_REQUEST:
+		bad(dial, SKYMON_TLS_OTHER, "what answers there is not TLS", fault);
+		break;
+	case SSL_R_UNEXPECTED_EOF_WHILE_READING:
+		bad(dial, SKYMON_PROTOCOL, "the server closed the connection before it answered", fault);
+		fault->lost = true;
+		break;
+	case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
+		bad(dial, SKYMON_TLS_OTHER, "the server asks for a certificate, and none is configured",
+		    fault);
+		break;
+	case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+		bad(dial, SKYMON_TLS_OTHER, "the server does not trust the issuer of our certificate", fault);
+		break;
+	case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+	case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
+	case SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED:
+	case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
+	case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
+	case SSL_R_TLSV1_ALERT_ACCESS_DENIED:
+		bad(dial, SKYMON_TLS_OTHER, "the server does not accept our certificate", fault);
+		break;
+	case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
+	case SSL_R_UNSUPPORTED_PROTOCOL:
+		bad(dial, SKYMON_TLS_OTHER, "the server and we have no version of TLS in common", fault);
+		break;
+	default: /* the words name functions and alerts, no data */
+		dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TLS_OTHER, "%s: TLS failed: %.120s",
+			       dial->place,
+			       ERR_reason_error_string(error) != NULL ? ERR_reason_error_string(error)
+								      : "no reason given");
+	}
+}
+
+/* A call of OpenSSL returned `result`: true: it has to be made again, the socket is ready. Else *fault says
+ * why. */
+static bool again(struct skymon *sm, struct dial *dial, int result, const char *late, const char *name,
+		  struct dial_fault *fault)
+{
+	int error = errno, kind = SSL_get_error(dial->tls, result);
+
+	if (kind == SSL_ERROR_WANT_READ || kind == SSL_ERROR_WANT_WRITE) {
+		if (dial_wait(sm, dial->fd, kind == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, dial->margin_ms))
+			return true;
+		bad(dial, SKYMON_TIMEOUT, late, fault);
+	} else if (kind == SSL_ERROR_SSL) {
+		explain_library(dial, name, fault);
+	} else {
+		dial_broken(dial->place, kind == SSL_ERROR_SYSCALL ? error : 0, fault);
+	}
+	return false;
+}
+
+/* ---- Opening ---- */
+
+static bool blind(struct dial_fault *fault, enum skymon_reason reason, const char *words)
+{
+	dial_fault_set(fault, SKYMON_UNKNOWN, reason, "%s", words);
+	return false;
+}
+
+static bool trust(SSL_CTX *context, const struct skymon_tls *tls, struct dial_fault *fault)
+{
+	if (tls != NULL && tls->ca_file != NULL && !SSL_CTX_load_verify_file(context, tls->ca_file))
+		return blind(fault, SKYMON_TLS_OTHER, "tls.ca_file holds no certificate that can be read");
+	if ((tls == NULL || tls->ca_file == NULL) && !SSL_CTX_set_default_verify_paths(context))
+		return blind(fault, SKYMON_TLS_OTHER, "the system's certificates cannot be read");
+	/* An authority that is named is trusted, whether or not it is a root: as libcurl has it. */
+	X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context), X509_V_FLAG_PARTIAL_CHAIN);
+	SSL_CTX_set_verify(context, tls != NULL && tls->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+	return true;
+}
+
+static int no_passphrase(char *to, int size, int writing, void *arg)
+{
+	(void)to, (void)size, (void)writing, (void)arg;
+	return -1; /* never ask the terminal */
+}
+
+static bool show(SSL_CTX *context, const struct skymon_tls *tls, struct dial_fault *fault)
+{
+	if (tls == NULL || (tls->cert_file == NULL && tls->key_file == NULL))
+		return true;
+	SSL_CTX_set_default_passwd_cb(context, no_passphrase);
+	if (tls->cert_file == NULL || SSL_CTX_use_certificate_chain_file(context, tls->cert_file) != 1 ||
+	    SSL_CTX_use_PrivateKey_file(context, tls->key_file != NULL ? tls->key_file : tls->cert_file,
+					SSL_FILETYPE_PEM) != 1)
+		return blind(fault, SKYMON_TLS_OTHER, "tls.cert_file and tls.key_file hold no usable pair");
+	return true;
+}
+
+/* The name that the certificate must have, and that the server is told (an address is not told). */
+static bool expect_name(SSL *tls, const char *name)
+{
+	unsigned char address[16];
+
+	if (inet_pton(AF_INET, name, address) == 1 || inet_pton(AF_INET6, name, address) == 1)
+		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls), name) == 1;
+	SSL_set_hostflags(tls, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	return SSL_set1_host(tls, name) == 1 && SSL_set_tlsext_host_name(tls, name) == 1;
+}
+
+static const char *name_of(const struct dial_to *to)
+{
+	if (to->tls != NULL && to->tls->server_name != NULL && to->tls->server_name[0] != '\0')
+		return to->tls->server_name;
+	return to->host[0] == '/' ? "localhost" : to->host;
+}
+
+static bool prepare(struct dial *dial, const struct dial_to *to, struct dial_fault *fault)
+{
+	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+	bool done = context != NULL && SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+
+	*fault = (struct dial_fault){.status = SKYMON_UNKNOWN};
+	if (done) {
+		SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+						  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+		SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+		done = trust(context, to->tls, fault) && show(context, to->tls, fault);
+	}
+	if (done) {
+		dial->tls = SSL_new(context);
+		done = dial->tls != NULL && set_bio(dial->tls, dial->fd) &&
+		       expect_name(dial->tls, name_of(to));
+	}
+	SSL_CTX_free(context); /* the session holds it */
+	if (!done && fault->text[0] == '\0')
+		blind(fault, SKYMON_RESOURCE, "no memory is left for TLS, or its name cannot be one");
+	return done;
+}
+
+bool dial_secure(struct skymon *sm, struct dial *dial, const struct dial_to *to, struct dial_fault *fault)
+{
+	double began = dial_clock();
+	int result;
+
+	ERR_clear_error();
+	if (!prepare(dial, to, fault))
+		return false;
+	skymon_step(sm, "TLS handshake");
+	do {
+		ERR_clear_error();
+		errno = 0;
+		result = SSL_connect(dial->tls);
+	} while (result != 1 && again(sm, dial, result, "took the connection and did not begin TLS in time",
+				      name_of(to), fault));
+	dial->tls_seconds = dial_clock() - began;
+	return result == 1;
+}
+
+/* ---- Using it ---- */
+
+ssize_t dial_tls_read(struct skymon *sm, struct dial *dial, void *bytes, size_t size,
+		      struct dial_fault *fault)
+{
+	int got;
+
+	do {
+		ERR_clear_error();
+		errno = 0;
+		got = SSL_read(dial->tls, bytes, size > 1 << 30 ? 1 << 30 : (int)size);
+		if (got > 0)
+			return got;
+	} while (again(sm, dial, got, "no answer in time", "", fault));
+	return fault->lost ? 0 : -1;
+}
+
+ssize_t dial_tls_write(struct skymon *sm, struct dial *dial, const void *bytes, size_t size,
+		       struct dial_fault *fault)
+{
+	int sent;
+
+	do {
+		ERR_clear_error();
+		errno = 0;
+		sent = SSL_write(dial->tls, bytes, size > 1 << 30 ? 1 << 30 : (int)size);
+		if (sent > 0)
+			return sent;
+	} while (again(sm, dial, sent, "no answer in time", "", fault));
+	return -1;
+}
+
+bool dial_tls_silent(struct dial *dial)
+{
+	char byte;
+	int got;
+
+	ERR_clear_error();
+	got = SSL_peek(dial->tls, &byte, 1);
+	return got <= 0 && SSL_get_error(dial->tls, got) == SSL_ERROR_WANT_READ;
+}

@@ -1,0 +1,459 @@
+/* dial: URLs taken apart without being shown; sockets, proxies and deadlines against a server of a few lines.
+ * TLS and real servers: tests/live/test_cache.py. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+#include "fake_host.h"
+#include "unit.h"
+
+#include "../../plugins/dial.c"
+#include "../../plugins/dial_proxy.c"
+#include "../../plugins/dial_tls.c"
+#include "../../plugins/dial_url.c"
+
+/* ---- URLs ---- */
+
+static const struct url_row {
+	const char *text, *scheme, *user, *password, *host, *path, *query;
+	uint16_t port;
+} good_urls[] = {
+	{"redis://h", "redis", "", "", "h", "", "", 0},
+	{"REDIS://cache.example.com:6380/3", "redis", "", "", "cache.example.com", "/3", "", 6380},
+	{"redis://:pw@h/", "redis", "", "pw", "h", "/", "", 0},
+	{"rediss://u:p%40%3a%2f%25@h:1", "rediss", "u", "p@:/%", "h", "", "", 1},
+	{"redis://u:a@b@h:65535?x=1#f", "redis", "u", "a@b", "h", "", "x=1", 65535},
+	{"ws://[::1]:80/a/b?c=d&e", "ws", "", "", "::1", "/a/b", "c=d&e", 80},
+	{"redis://u@10.0.0.1", "redis", "u", "", "10.0.0.1", "", "", 0},
+	{"redis://h#frag", "redis", "", "", "h", "", "", 0},
+};
+
+static const struct {
+	const char *text, *word;
+} bad_urls[] = {
+	{"", "no ://"},
+	{"SECRET", "no ://"},
+	{"://h", "no ://"},
+	{"redis://", "no host"},
+	{"redis://u:SECRET@", "no host"},
+	{"redis://u:SEC/RET@h", "%2F"},
+	{"redis://:SEC#RET@h", "no number"},
+	{"redis://u:SEC%zzRET@h", "%25"},
+	{"redis://u:SEC%00RET@h", "%XX"},
+	{"redis://h:0", "1 to 65535"},
+	{"redis://h:65536", "1 to 65535"},
+	{"redis://h:99999999999999999999", "1 to 65535"},
+	{"redis://h:+1", "1 to 65535"},
+	{"redis://h:", "1 to 65535"},
+	{"redis://::1", "brackets"},
+	{"redis://[::1", "brackets"},
+	{"redis://[SECRET]", "brackets"},
+	{"redis://[::1]x", "brackets"},
+	{"redis://a b", "no host"},
+	{"redis://a\rb", "no host"},
+};
+
+static void urls(void)
+{
+	struct dial_url url;
+	const char *why;
+	char place[300];
+
+	for (size_t i = 0; i < sizeof(good_urls) / sizeof(good_urls[0]); i++) {
+		const struct url_row *is = &good_urls[i];
+
+		CU_ASSERT_FATAL(dial_url_parse(is->text, &url, &why));
+		UNIT_TEXT(url.scheme, is->scheme);
+		UNIT_TEXT(url.user, is->user);
+		UNIT_TEXT(url.password, is->password);
+		UNIT_TEXT(url.host, is->host);
+		UNIT_TEXT(url.path, is->path);
+		UNIT_TEXT(url.query, is->query);
+		CU_ASSERT(url.port == is->port && url.has_password == (is->password[0] != '\0'));
+		dial_url_free(&url);
+	}
+	for (size_t i = 0; i < sizeof(bad_urls) / sizeof(bad_urls[0]); i++) {
+		CU_ASSERT_FALSE_FATAL(dial_url_parse(bad_urls[i].text, &url, &why));
+		CU_ASSERT(strstr(why, "SEC") == NULL && strstr(why, "RET") == NULL && url.memory == NULL);
+		if (strstr(why, bad_urls[i].word) == NULL)
+			UNIT_TEXT(why, bad_urls[i].word);
+	}
+	dial_place("::1", 5, place, sizeof(place));
+	UNIT_TEXT(place, "[::1]:5");
+	dial_place("h", 5, place, sizeof(place));
+	UNIT_TEXT(place, "h:5");
+	dial_place("/run/x", 5, place, sizeof(place));
+	UNIT_TEXT(place, "/run/x");
+}
+
+/* ---- A server: for each connection it waits for `expect` bytes' end, then sends its answer ---- */
+
+static struct server {
+	int listener;
+	uint16_t port;
+	const char *expect, *answer; /* NULL: nothing is waited for, or sent */
+	bool hang;
+	char got[4096];
+	size_t size;
+	atomic_int connections;
+	atomic_bool stop;
+	pthread_t thread;
+} server;
+
+static bool readable(int fd)
+{
+	struct pollfd on = {.fd = fd, .events = POLLIN};
+
+	while (!server.stop)
+		if (poll(&on, 1, 10) > 0)
+			return true;
+	return false;
+}
+
+static void serve(int fd)
+{
+	ssize_t got;
+
+	server.size = 0;
+	while (server.expect != NULL && readable(fd) &&
+	       (got = recv(fd, server.got + server.size, sizeof(server.got) - 1 - server.size, 0)) > 0) {
+		server.size += (size_t)got;
+		server.got[server.size] = '\0';
+		if (strstr(server.got, server.expect) != NULL)
+			break;
+	}
+	if (server.answer != NULL)
+		send(fd, server.answer, strlen(server.answer), MSG_NOSIGNAL);
+	while (server.hang && !server.stop)
+		poll(NULL, 0, 5);
+	close(fd);
+}
+
+static void *run(void *arg)
+{
+	(void)arg;
+	while (readable(server.listener)) {
+		int fd = accept(server.listener, NULL, NULL);
+
+		if (fd < 0)
+			break;
+		server.connections++;
+		serve(fd);
+	}
+	return NULL;
+}
+
+static void start_server(const char *expect, const char *answer, bool hang)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(at);
+
+	memset(&server, 0, sizeof(server));
+	server.expect = expect;
+	server.answer = answer;
+	server.hang = hang;
+	server.listener = socket(AF_INET, SOCK_STREAM, 0);
+	CU_ASSERT_FATAL(bind(server.listener, (struct sockaddr *)&at, sizeof(at)) == 0 &&
+			listen(server.listener, 8) == 0 &&
+			getsockname(server.listener, (struct sockaddr *)&at, &size) == 0);
+	server.port = ntohs(at.sin_port);
+	CU_ASSERT_FATAL(pthread_create(&server.thread, NULL, run, NULL) == 0);
+}
+
+static void stop_server(void)
+{
+	server.stop = true;
+	pthread_join(server.thread, NULL);
+	close(server.listener);
+}
+
+/* ---- The host: a clock that runs, and two names ---- */
+
+static double ends;
+static const char *here_is; /* addresses of the name "here.test" */
+
+static int64_t ms_left(struct skymon *sm)
+{
+	double left = (ends - dial_clock()) * 1000;
+
+	(void)sm;
+	return left > 0 ? (int64_t)left : 0;
+}
+
+static bool resolve(struct skymon *sm, const char *host, char *addresses, size_t size)
+{
+	if (strcmp(host, "nowhere.test") == 0) {
+		fake_reason(sm, SKYMON_DNS);
+		return false;
+	}
+	snprintf(addresses, size, "%s", strcmp(host, "here.test") == 0 ? here_is : host);
+	return true;
+}
+
+static struct skymon *host(int for_ms)
+{
+	static struct skymon_host table;
+	static struct skymon sm = {&table};
+
+	table = *fake_new_run()->host;
+	table.ms_left = ms_left;
+	table.resolve = resolve;
+	ends = dial_clock() + for_ms / 1000.0;
+	return &sm;
+}
+
+static struct dial_fault fault;
+
+static struct dial *open_at(struct skymon *sm, const char *name, uint16_t port, const char *proxy)
+{
+	struct dial_to to = {.host = name, .port = port, .proxy = proxy, .margin_ms = dial_margin(sm)};
+
+	return dial_open(sm, &to, &fault);
+}
+
+static uint16_t closed_port(void)
+{
+	uint16_t port;
+
+	start_server(NULL, NULL, false);
+	port = server.port;
+	stop_server();
+	return port;
+}
+
+static void read_and_write(void)
+{
+	struct skymon *sm = host(2000);
+	struct dial *dial;
+	char text[64] = "";
+
+	here_is = "127.0.0.1";
+	start_server("ping", "pong", false);
+	dial = open_at(sm, "here.test", server.port, "none");
+	CU_ASSERT_FATAL(dial != NULL);
+	CU_ASSERT(strncmp(dial->place, "here.test:", 10) == 0 && dial_alive(dial));
+	CU_ASSERT(dial_write(sm, dial, "ping", 4, &fault));
+	CU_ASSERT(dial_read(sm, dial, text, sizeof(text), &fault) == 4 && memcmp(text, "pong", 4) == 0);
+	/* The server closes: seen by a read, and without one. */
+	CU_ASSERT(dial_read(sm, dial, text, sizeof(text), &fault) == 0);
+	CU_ASSERT(fault.lost && fault.reason == SKYMON_PROTOCOL && !dial_alive(dial));
+	/* A write into what is closed raises no signal (the default one would end this test). */
+	signal(SIGPIPE, SIG_DFL);
+	for (int i = 0; i < 3; i++)
+		dial_write(sm, dial, "ping", 4, &fault);
+	CU_ASSERT(!dial_write(sm, dial, "ping", 4, &fault) && fault.lost);
+	dial_close(dial);
+	stop_server();
+}
+
+static void addresses(void)
+{
+	struct skymon *sm = host(2000);
+	struct dial *dial;
+
+	/* the second address counts */
+	start_server(NULL, NULL, true);
+	here_is = "::1,127.0.0.1";
+	dial = open_at(sm, "here.test", server.port, NULL);
+	CU_ASSERT_FATAL(dial != NULL);
+	dial_close(dial);
+	stop_server();
+	/* of several, the most telling fault */
+	here_is = "127.0.0.1,255.255.255.255";
+	CU_ASSERT(open_at(sm, "here.test", closed_port(), NULL) == NULL);
+	CU_ASSERT(fault.reason == SKYMON_REFUSED && fault.status == SKYMON_UNHEALTHY);
+	CU_ASSERT(strstr(fault.text, "connection refused") != NULL &&
+		  strncmp(fault.text, "here.test:", 10) == 0);
+	CU_ASSERT(open_at(sm, "nowhere.test", 1, NULL) == NULL);
+	CU_ASSERT(fault.told && dial_report(sm, &fault) == SKYMON_UNHEALTHY && fake.reason == SKYMON_DNS);
+	CU_ASSERT(open_at(sm, "/no/such/socket", 0, NULL) == NULL && fault.reason == SKYMON_REFUSED);
+}
+
+/* A listener whose queue is full drops what comes. */
+static void black_hole(void)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int hole = socket(AF_INET, SOCK_STREAM, 0), fill[8];
+	socklen_t size = sizeof(at);
+	struct skymon *sm;
+	double began;
+
+	CU_ASSERT_FATAL(bind(hole, (struct sockaddr *)&at, sizeof(at)) == 0 && listen(hole, 0) == 0 &&
+			getsockname(hole, (struct sockaddr *)&at, &size) == 0);
+	for (int i = 0; i < 8; i++) {
+		fill[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		connect(fill[i], (struct sockaddr *)&at, sizeof(at));
+	}
+	sm = host(400);
+	began = dial_clock();
+	CU_ASSERT(open_at(sm, "127.0.0.1", ntohs(at.sin_port), NULL) == NULL);
+	CU_ASSERT(fault.reason == SKYMON_TIMEOUT && strstr(fault.text, "connection attempt") != NULL);
+	CU_ASSERT(dial_clock() - began > 0.3 && skymon_ms_left(sm) > 0); /* before the deadline */
+	for (int i = 0; i < 8; i++)
+		close(fill[i]);
+	close(hole);
+}
+
+static void silence(void)
+{
+	struct skymon *sm = host(300);
+	char text[8];
+	struct dial *dial;
+
+	start_server(NULL, NULL, true);
+	dial = open_at(sm, "127.0.0.1", server.port, "");
+	CU_ASSERT_FATAL(dial != NULL);
+	CU_ASSERT(dial_read(sm, dial, text, sizeof(text), &fault) < 0);
+	CU_ASSERT(fault.reason == SKYMON_TIMEOUT && !fault.lost && skymon_ms_left(sm) > 0);
+	CU_ASSERT(dial_alive(dial));
+	dial_close(dial);
+	stop_server();
+}
+
+/* ---- The proxy ---- */
+
+static const struct {
+	const char *answer;
+	bool hang;
+	enum skymon_reason reason; /* NONE: it connects */
+	const char *word;
+} proxies[] = {
+	{"HTTP/1.1 200 Connection established\r\n\r\n+PONG\r\n", true, SKYMON_NONE, ""},
+	{"HTTP/1.0 200 OK\r\nA: b\r\n\r\n+PONG\r\n", true, SKYMON_NONE, ""},
+	{"HTTP/1.1 407 Auth\r\n\r\n", false, SKYMON_AUTH_FAILED, "407"},
+	{"HTTP/1.1 503 No\r\n\r\n", false, SKYMON_UNREACHABLE, "HTTP 503"},
+	{"HTTP/1.1 200 OK\r\n", true, SKYMON_TIMEOUT, "further in time"},
+	{"HTTP/1.1 200 OK\r\n", false, SKYMON_PROTOCOL, "closed"},
+	{NULL, false, SKYMON_PROTOCOL, "closed"},
+	{NULL, true, SKYMON_TIMEOUT, "in time"},
+	{"SSH-2.0-OpenSSH\r\n", true, SKYMON_PROTOCOL, "no HTTP proxy"},
+	{"HTTP/1.1 hello\r\n\r\n", true, SKYMON_PROTOCOL, "no HTTP proxy"},
+};
+
+static void proxy(void)
+{
+	char url[100], text[16] = "";
+
+	for (size_t i = 0; i < sizeof(proxies) / sizeof(proxies[0]); i++) {
+		struct skymon *sm = host(proxies[i].reason == SKYMON_TIMEOUT ? 300 : 3000);
+		struct dial *dial;
+
+		start_server("\r\n\r\n", proxies[i].answer, proxies[i].hang);
+		snprintf(url, sizeof(url), "http://us%%40er:wo%%3Ard@127.0.0.1:%u", server.port);
+		dial = open_at(sm, "cache.test", 6379, url); /* a name that only the proxy knows */
+		if (proxies[i].reason == SKYMON_NONE) {
+			CU_ASSERT_FATAL(dial != NULL);
+			/* What follows the head is the server's. */
+			CU_ASSERT(dial_read(sm, dial, text, sizeof(text) - 1, &fault) == 7);
+			UNIT_TEXT(text, "+PONG\r\n");
+			UNIT_TEXT(dial->place, "cache.test:6379");
+			/* base64 of us@er:wo:rd */
+			UNIT_TEXT(server.got, "CONNECT cache.test:6379 HTTP/1.1\r\nHost: cache.test:6379\r\n"
+					      "Proxy-Authorization: Basic dXNAZXI6d286cmQ=\r\n\r\n");
+		} else {
+			CU_ASSERT(dial == NULL && fault.reason == proxies[i].reason);
+			if (strstr(fault.text, proxies[i].word) == NULL)
+				UNIT_TEXT(fault.text, proxies[i].word);
+			CU_ASSERT(strncmp(fault.text, "proxy 127.0.0.1:", 16) == 0);
+		}
+		dial_close(dial);
+		stop_server();
+	}
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u", closed_port());
+	CU_ASSERT(open_at(host(1000), "cache.test", 1, url) == NULL && fault.reason == SKYMON_REFUSED);
+	CU_ASSERT(strncmp(fault.text, "proxy ", 6) == 0);
+}
+
+static void endless_head(void)
+{
+	struct skymon *sm = host(3000);
+	char *flood = malloc(100000), url[60];
+
+	memset(flood, 'a', 99999);
+	memcpy(flood, "HTTP/1.1 200 ", 13);
+	flood[99999] = '\0';
+	start_server("\r\n\r\n", flood, true);
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u", server.port);
+	CU_ASSERT(open_at(sm, "cache.test", 1, url) == NULL && fault.reason == SKYMON_PROTOCOL);
+	stop_server();
+	free(flood);
+}
+
+static void accepted_proxies(void)
+{
+	CU_ASSERT(dial_accepts_proxy(NULL, &fault) && dial_accepts_proxy("", &fault));
+	CU_ASSERT(dial_accepts_proxy("none", &fault) && dial_accepts_proxy("http://a:3128", &fault));
+	CU_ASSERT(!dial_accepts_proxy("https://SECRET:a@b:1", &fault) && fault.status == SKYMON_UNKNOWN);
+	CU_ASSERT(strstr(fault.text, "SECRET") == NULL);
+	CU_ASSERT(!dial_accepts_proxy("SECRET", &fault) && strstr(fault.text, "SECRET") == NULL);
+}
+
+/* ---- What answers a TLS handshake without being TLS ---- */
+
+static void no_tls(void)
+{
+	static const struct {
+		const char *answer;
+		bool hang;
+		enum skymon_reason reason;
+		const char *word;
+	} rows[] = {
+		{"-ERR unknown command\r\n", true, SKYMON_TLS_OTHER, "not TLS"},
+		{"HTTP/1.1 400 Bad Request\r\n\r\n", true, SKYMON_TLS_OTHER, "not TLS"},
+		{NULL, false, SKYMON_PROTOCOL, "closed"},
+		{NULL, true, SKYMON_TIMEOUT, "did not begin TLS in time"},
+		{"\x16\x03\x03", true, SKYMON_TIMEOUT, "did not begin TLS in time"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct skymon *sm = host(rows[i].reason == SKYMON_TIMEOUT ? 300 : 3000);
+		struct dial_to to = {.host = "127.0.0.1", .secure = true, .margin_ms = dial_margin(sm)};
+
+		start_server(rows[i].hang ? "\x03" : NULL, rows[i].answer, rows[i].hang);
+		to.port = server.port;
+		CU_ASSERT(dial_open(sm, &to, &fault) == NULL);
+		CU_ASSERT(fault.reason == rows[i].reason && fault.status == SKYMON_UNHEALTHY);
+		if (strstr(fault.text, rows[i].word) == NULL)
+			UNIT_TEXT(fault.text, rows[i].word);
+		stop_server();
+	}
+}
+
+static void tls_files(void)
+{
+	static const struct skymon_tls blocks[] = {
+		{.ca_file = "/none.pem"}, {.cert_file = "/none.pem"}, {.key_file = "/none.pem"}};
+
+	start_server(NULL, NULL, true);
+	for (size_t i = 0; i < 3; i++) {
+		struct skymon *sm = host(1000);
+		struct dial_to to = {.host = "127.0.0.1",
+				     .port = server.port,
+				     .secure = true,
+				     .tls = &blocks[i],
+				     .margin_ms = 10};
+
+		CU_ASSERT(dial_open(sm, &to, &fault) == NULL);
+		CU_ASSERT(fault.reason == SKYMON_TLS_OTHER && fault.status == SKYMON_UNKNOWN);
+		CU_ASSERT(strstr(fault.text, i == 0 ? "tls.ca_file" : "tls.cert_file and tls.key_file") !=
+			  NULL);
+	}
+	stop_server();
+}
+
+int main(void)
+{
+	return unit_run("dial", (const struct unit_test[]){{"urls", urls},
+							   {"read and write", read_and_write},
+							   {"addresses", addresses},
+							   {"black hole", black_hole},
+							   {"silence", silence},
+							   {"proxy", proxy},
+							   {"endless head", endless_head},
+							   {"accepted proxies", accepted_proxies},
+							   {"no TLS", no_tls},
+							   {"TLS files", tls_files},
+							   {0}});
+}
