@@ -1,7 +1,10 @@
 #include "plan.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void add_name(struct plan *plan, const char *name)
 {
@@ -126,6 +129,25 @@ static void judge_secrets(const struct settings *settings, config_lookup *lookup
 	}
 }
 
+static void judge_file(const struct settings_listen *listen, const char *path, struct err_list *errs)
+{
+	int fd = path != NULL ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+	if (path != NULL && fd < 0)
+		err_add(errs, "listen %s: cannot read %s: %s", listen->text, path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
+
+static void judge_certificates(const struct settings *settings, struct err_list *errs)
+{
+	for (size_t i = 0; i < settings->listen_count; i++) {
+		const struct settings_listen *listen = &settings->listens[i];
+		judge_file(listen, listen->cert_file, errs);
+		judge_file(listen, listen->key_file, errs);
+		judge_file(listen, listen->client_ca_file, errs);
+	}
+}
+
 bool plan_bind(struct plan *plan, const struct crew *crew, config_lookup *lookup, struct err_list *errs)
 {
 	const struct settings *settings = plan->settings;
@@ -134,6 +156,7 @@ bool plan_bind(struct plan *plan, const struct crew *crew, config_lookup *lookup
 		bind_component(plan, &settings->components[i], crew, lookup, errs);
 	judge_sources(plan, crew, errs);
 	judge_secrets(settings, lookup, errs);
+	judge_certificates(settings, errs);
 	struct serve_lookup plugins = {get_info, get_path, (void *)crew};
 	plan->serve = serve_plan(settings, &plugins, lookup, errs);
 	return errs->count == 0;

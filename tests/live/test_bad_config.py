@@ -50,6 +50,8 @@ CASES = {
     "unknown source": ("service: {metrics: {database_conections: self}}\n", "database_conections", "database_connections"),
     "two plugins on one route": ("plugins: {t_duplicate_route: {}}\n", "/api/v1/health", "t_duplicate_route", "api"),
     "a check under plugins": ("plugins: {t_ok: {}}\n", "t_ok", "components"),
+    "missing certificate": ("listen: [{address: '127.0.0.1:0', tls: {cert_file: /nonexistent/c.pem, key_file: /nonexistent/k.pem}}]\n",
+                            "/nonexistent/c.pem", "/nonexistent/k.pem"),
     "bad listen": ("listen: 0.0.0.0:99999\n", "c.yaml:2:", "99999"),
     # files that are no plugins
     "no symbol": ("components: {a: {plugin: t_no_symbol}}\n", "t_no_symbol", "skymon_plugin"),
