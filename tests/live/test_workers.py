@@ -182,6 +182,16 @@ def test_a_start_that_fails_is_unknown_and_tried_again(skymond):
     assert daemon.get("/api/v1/health/bad").status_code == 503
 
 
+def test_a_start_that_hangs_costs_itself_only(skymond):
+    daemon = skymond({"components": {"good": component("t_start_hangs"), "bad": component("t_start_hangs", hang=True),
+                                     "later": component("t_start_hangs")}})
+    daemon.wait_component("good", status="healthy")
+    found = daemon.wait_component("bad", timeout=20, status="unknown", reason="killed")
+    assert "start" in found["message"]
+    daemon.wait_component("good", status="healthy")
+    daemon.wait_component("later", status="healthy")
+
+
 def test_isolation_own(skymond):
     daemon = skymond({"components": {"a": component("t_ok", isolation="own"), "b": component("t_ok"), "c": component("t_ok")}})
     for name in "abc":
