@@ -1,0 +1,363 @@
+/* authentication: an OpenID Connect provider, as its clients see it: the discovery document is the issuer's
+ * own, the published keys can verify signatures, and, when a client is configured, a token is given for its
+ * secret and was signed by one of those keys. */
+#include "authentication.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "json_read.h"
+
+#define WELL_KNOWN "/.well-known/openid-configuration"
+
+static const char *const method_words[] = {"auto", "basic", "post", NULL};
+
+static const struct skymon_option options[] = {
+	SKYMON_OPT(struct authentication, issuer, NULL,
+		   "the provider's URL, exactly as its tokens have it in iss: "
+		   "https://id.example.com/realms/main",
+		   .flags = SKYMON_TARGET),
+	SKYMON_OPT(struct authentication, client_id, NULL,
+		   "a client that may use the client-credentials grant: a token is asked for in each check"),
+	SKYMON_OPT(struct authentication, client_secret, NULL, "the client's secret"),
+	SKYMON_OPT(
+		struct authentication, client_auth, "auto",
+		"how the secret is sent; auto: as the provider offers it, in the Authorization header if it "
+		"takes that",
+		.words = method_words),
+	SKYMON_OPT(struct authentication, scope, NULL, "scopes to ask for, with spaces between them"),
+	SKYMON_OPT(struct authentication, audience, NULL, "what the token's aud must hold; not sent"),
+	SKYMON_OPT(struct authentication, parameters, NULL,
+		   "more parameters of the token request, as in {resource: https://api.example.com}"),
+	SKYMON_OPT(
+		struct authentication, verify_token, "true",
+		"a token that is a JWT must be signed by a published key, and have the right iss, exp, iat"),
+	SKYMON_OPT(struct authentication, tls, NULL, "the provider's certificate, and ours"),
+	SKYMON_OPT(struct authentication, proxy, "none", "URL of a proxy, or none"),
+	{0}};
+
+static const struct skymon_number numbers[] = {
+	{"usable_keys", "", "published keys that can verify a signature"},
+	{"discovery_time", "s", "time that the discovery document took"},
+	{"jwks_time", "s", "time that the keys took"},
+	{"jwks_age", "s",
+	 "how old the keys' answer is, as a cache on the way tells (Age); absent without one"},
+	{"clock_skew", "s", "difference between the provider's clock and ours, from the Date of its answers"},
+	{"token_time", "s", "time that the token took"},
+	{"token_ttl", "s", "how long a new token holds"},
+	{0}};
+
+/* ---- Asking ---- */
+
+bool auth_bad(struct visit *visit, enum skymon_reason reason, const char *format, ...)
+{
+	char text[480];
+	va_list list;
+
+	va_start(list, format);
+	vsnprintf(text, sizeof(text), format, list);
+	va_end(list);
+	skymon_reason(visit->sm, reason);
+	visit->status = skymon_unhealthy(visit->sm, "%s", text);
+	return false;
+}
+
+static bool say_fault(struct visit *visit, const char *what, const struct fetch_fault *fault)
+{
+	visit->status = fault->status;
+	if (fault->told)
+		return false;
+	skymon_reason(visit->sm, fault->reason);
+	if (fault->status == SKYMON_UNKNOWN)
+		skymon_unknown(visit->sm, "%s: %s", what, fault->text);
+	else
+		skymon_unhealthy(visit->sm, "%s: %s", what, fault->text);
+	return false;
+}
+
+static double wall_clock(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* The last answer's counts: a token's never comes from a cache. */
+static void note_skew(struct visit *visit, const struct fetch_answer *answer, double sent, double received)
+{
+	const char *date = answer->wanted[AUTH_DATE];
+	time_t unix_time = date != NULL ? curl_getdate(date, NULL) : -1;
+
+	if (unix_time < 0)
+		return;
+	visit->skew = auth_skew((double)unix_time, auth_age(answer->wanted[AUTH_AGE]), sent, received);
+	visit->has_skew = true;
+}
+
+bool auth_ask(struct visit *visit, const char *what, struct fetch_request *request,
+	      struct fetch_answer *answer)
+{
+	struct authentication *auth = visit->auth;
+	const struct skymon_label label = {"request", what};
+	struct fetch_fault fault;
+	double sent = wall_clock();
+
+	request->wanted = auth_wanted;
+	request->tls = &auth->tls;
+	request->proxy = auth->proxy;
+	skymon_step(visit->sm, what);
+	if (!fetch_do(visit->sm, auth->fetch, request, answer, &fault))
+		return say_fault(visit, what, &fault);
+	note_skew(visit, answer, sent, wall_clock());
+	if (!answer->reused)
+		auth->connects++;
+	skymon_metric(visit->sm, SKYMON_GAUGE, "skymon_oidc_request_duration_seconds",
+		      "Time that the provider's answer took", answer->seconds, &label, 1);
+	return true;
+}
+
+const char *auth_endpoint(struct visit *visit, const char *member)
+{
+	const char *url = json_read_text(visit->document, member), *fault;
+
+	if (url == NULL) {
+		auth_bad(visit, SKYMON_PROTOCOL, "discovery: the document has no %s", member);
+		return NULL;
+	}
+	fault = auth_url_fault(visit->auth->issuer, url);
+	if (fault != NULL) {
+		auth_bad(visit, SKYMON_BODY_MISMATCH, "discovery: the document's %s %s", member, fault);
+		return NULL;
+	}
+	return url;
+}
+
+/* A document: GET, 200, JSON, an object. NULL: the step has failed. */
+static json_t *get(struct visit *visit, const char *what, const char *url, struct fetch_answer *answer)
+{
+	static const struct skymon_label accept = {"Accept", "application/json"};
+	struct fetch_request request = {.url = url, .headers = &accept, .header_count = 1};
+	char place[300] = "";
+	json_t *json = NULL;
+
+	if (!auth_ask(visit, what, &request, answer))
+		return NULL;
+	fetch_place(url, place, sizeof(place));
+	if (answer->code != 200)
+		auth_bad(visit, SKYMON_HTTP_STATUS, "%s: %s answers HTTP %d", what, place, answer->code);
+	else if (!json_is_object(json = json_read(answer->body, answer->size)))
+		auth_bad(visit, SKYMON_PROTOCOL, "%s: %s does not answer with a JSON object", what, place);
+	else
+		return json;
+	json_decref(json);
+	return NULL;
+}
+
+/* ---- Discovery ---- */
+
+static bool is_ours(struct visit *visit)
+{
+	const char *ours = visit->auth->issuer, *theirs = json_read_text(visit->document, "issuer");
+	size_t length = strlen(ours);
+	char shown[160];
+
+	if (theirs == NULL)
+		return auth_bad(visit, SKYMON_PROTOCOL, "discovery: the document names no issuer");
+	if (strcmp(ours, theirs) == 0)
+		return true;
+	if ((strncmp(ours, theirs, length) == 0 && strcmp(theirs + length, "/") == 0) ||
+	    (strncmp(ours, theirs, length - 1) == 0 && ours[length - 1] == '/' && theirs[length - 1] == '\0'))
+		return auth_bad(visit, SKYMON_BODY_MISMATCH,
+				"discovery: the document's issuer and ours differ in the slash at the end");
+	auth_show_issuer(theirs, shown, sizeof(shown));
+	return auth_bad(visit, SKYMON_BODY_MISMATCH, "discovery: the document is another issuer's: %s",
+			shown);
+}
+
+static bool discover(struct visit *visit)
+{
+	struct fetch_answer answer = {0};
+
+	visit->document = get(visit, "discovery", visit->auth->discovery_url, &answer);
+	if (visit->document != NULL)
+		skymon_number(visit->sm, "discovery_time", answer.seconds);
+	fetch_answer_free(&answer);
+	return visit->document != NULL && is_ours(visit);
+}
+
+/* ---- Keys ---- */
+
+static void report_keys(struct visit *visit, const struct fetch_answer *answer)
+{
+	struct skymon *sm = visit->sm;
+	double age = auth_age(answer->wanted[AUTH_AGE]);
+	double max_age = auth_max_age(answer->wanted[AUTH_CACHE_CONTROL]);
+
+	skymon_detail_number(sm, "keys", (double)visit->keys.published);
+	skymon_detail_number(sm, "usable_keys", (double)visit->keys.count);
+	skymon_number(sm, "usable_keys", (double)visit->keys.count);
+	skymon_number(sm, "jwks_time", answer->seconds);
+	skymon_gauge(sm, "skymon_oidc_keys", "Keys that the provider publishes",
+		     (double)visit->keys.published);
+	skymon_gauge(sm, "skymon_oidc_usable_keys", "Published keys that can verify a signature",
+		     (double)visit->keys.count);
+	if (max_age >= 0)
+		skymon_detail_number(sm, "jwks_max_age_seconds", max_age);
+	if (age < 0)
+		return;
+	skymon_detail_number(sm, "jwks_age_seconds", age);
+	skymon_number(sm, "jwks_age", age);
+	skymon_gauge(sm, "skymon_oidc_jwks_age_seconds", "Age of the published keys in a cache on the way",
+		     age);
+}
+
+bool auth_fetch_keys(struct visit *visit)
+{
+	const char *url = auth_endpoint(visit, "jwks_uri");
+	struct fetch_answer answer = {0};
+	json_t *set = url != NULL ? get(visit, "jwks", url, &answer) : NULL;
+	bool good = set != NULL;
+
+	jose_keys_free(&visit->keys);
+	if (good && !jose_keys_read(set, &visit->keys))
+		good = auth_bad(visit, SKYMON_PROTOCOL, "jwks: %s", visit->keys.why);
+	if (good)
+		report_keys(visit, &answer);
+	if (good && visit->keys.count == 0)
+		good = auth_bad(visit, SKYMON_BODY_MISMATCH,
+				"jwks: none of its %zu keys can verify a signature%s%s",
+				visit->keys.published, visit->keys.why[0] != '\0' ? "; the first: " : "",
+				visit->keys.why);
+	json_decref(set);
+	fetch_answer_free(&answer);
+	return good;
+}
+
+/* ---- The check ---- */
+
+static enum skymon_status conclude(struct visit *visit)
+{
+	const struct jose_keys *keys = &visit->keys;
+
+	if (keys->leaked > 0) {
+		skymon_reason(visit->sm, SKYMON_BODY_MISMATCH);
+		return skymon_degraded(
+			visit->sm,
+			"jwks: %zu of its %zu keys are published with their private part: whoever "
+			"reads them can sign tokens",
+			keys->leaked, keys->published);
+	}
+	return skymon_healthy(visit->sm, "%s: %zu signing key%s; %s", visit->auth->place, keys->count,
+			      keys->count == 1 ? "" : "s", visit->token);
+}
+
+static void report_skew(const struct visit *visit)
+{
+	if (!visit->has_skew)
+		return;
+	skymon_number(visit->sm, "clock_skew", visit->skew < 0 ? -visit->skew : visit->skew);
+	skymon_detail_number(visit->sm, "clock_skew_seconds", visit->skew);
+	skymon_gauge(visit->sm, "skymon_oidc_clock_skew_seconds",
+		     "The provider's clock minus ours; 0 as far as its seconds tell", visit->skew);
+}
+
+static enum skymon_status check(struct skymon *sm, void *state)
+{
+	struct authentication *auth = state;
+	struct visit visit = {.sm = sm, .auth = auth, .status = SKYMON_UNKNOWN};
+	bool has_client = auth->client_id != NULL && auth->client_id[0] != '\0', good;
+
+	skymon_detail(sm, "issuer", "%s", auth->issuer);
+	if (auth->realm[0] != '\0')
+		skymon_detail(sm, "realm", "%s", auth->realm);
+	snprintf(visit.token, sizeof(visit.token), "no client is configured, so no token was asked for");
+	good = discover(&visit) && auth_fetch_keys(&visit) && (!has_client || auth_token_check(&visit));
+	report_skew(&visit);
+	skymon_counter(sm, "skymon_oidc_connects_total", "Connections to the provider that were opened",
+		       auth->connects);
+	if (good)
+		visit.status = conclude(&visit);
+	jose_keys_free(&visit.keys);
+	json_decref(visit.document);
+	return visit.status;
+}
+
+/* ---- Life ---- */
+
+static const char *options_fault(const struct authentication *auth)
+{
+	static const char *const ours[] = {"grant_type", "scope", "client_id", "client_secret"};
+	bool has_id = auth->client_id != NULL && auth->client_id[0] != '\0';
+
+	if (has_id != (auth->client_secret.size > 0))
+		return has_id ? "client_id is given, and client_secret is not"
+			      : "client_secret is given, and client_id is not";
+	for (size_t i = 0; i < auth->parameters.count; i++)
+		for (size_t j = 0; j < sizeof(ours) / sizeof(ours[0]); j++)
+			if (strcmp(auth->parameters.items[i].name, ours[j]) == 0)
+				return "parameters must not hold grant_type, scope, client_id or "
+				       "client_secret";
+	return auth_issuer_fault(auth->issuer);
+}
+
+static bool start(struct skymon *sm, void *state)
+{
+	struct authentication *auth = state;
+	struct fetch_fault fault;
+	const char *wrong = options_fault(auth);
+	size_t length = strlen(auth->issuer);
+
+	if (wrong == NULL && !fetch_accepts("issuer", auth->issuer, auth->proxy, &fault))
+		wrong = fault.text;
+	if (wrong != NULL) {
+		skymon_unknown(sm, "%s", wrong);
+		return false;
+	}
+	auth_realm(auth->issuer, auth->realm, sizeof(auth->realm));
+	fetch_place(auth->issuer, auth->place, sizeof(auth->place));
+	auth->discovery_url = malloc(length + sizeof(WELL_KNOWN));
+	auth->fetch = fetch_new();
+	if (auth->discovery_url == NULL || auth->fetch == NULL) {
+		skymon_unknown(sm, "no memory is left");
+		return false;
+	}
+	while (length > 0 && auth->issuer[length - 1] == '/')
+		length--;
+	sprintf(auth->discovery_url, "%.*s%s", (int)length, auth->issuer, WELL_KNOWN);
+	return true;
+}
+
+static void stop(struct skymon *sm, void *state)
+{
+	struct authentication *auth = state;
+
+	(void)sm;
+	fetch_free(auth->fetch);
+	free(auth->discovery_url);
+	auth->fetch = NULL;
+	auth->discovery_url = NULL;
+}
+
+static bool load(struct skymon *sm, void *shared)
+{
+	(void)shared;
+	if (!fetch_load())
+		skymon_unknown(sm, "libcurl cannot be initialised");
+	else
+		return true;
+	return false;
+}
+
+static void unload(struct skymon *sm, void *shared)
+{
+	(void)sm, (void)shared;
+	fetch_unload();
+}
+
+SKYMON_PLUGIN(authentication, "1.0", "An OpenID Connect provider: discovery, signing keys, a client's token",
+	      .state_size = sizeof(struct authentication), .options = options, .numbers = numbers,
+	      .load = load, .unload = unload, .start = start, .stop = stop, .check = check);

@@ -1,0 +1,216 @@
+/* authentication_facts: what issuers, URLs, headers and claims say. Pure. */
+#include "authentication.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "json_read.h"
+
+const char *const auth_wanted[] = {"Date", "Age", "Cache-Control", NULL};
+
+/* ---- URLs ---- */
+
+static bool is_https(const char *url)
+{
+	return strncasecmp(url, "https://", 8) == 0;
+}
+
+static bool has_user_info(const char *url)
+{
+	const char *host = strstr(url, "://");
+
+	return host != NULL && memchr(host + 3, '@', strcspn(host + 3, "/?#")) != NULL;
+}
+
+const char *auth_issuer_fault(const char *issuer)
+{
+	if (has_user_info(issuer))
+		return "issuer must not hold a user's name or password; the client's are client_id and "
+		       "client_secret";
+	if (strpbrk(issuer, "?#") != NULL)
+		return "issuer must not have a query or a fragment";
+	if (strstr(issuer, "/.well-known/") != NULL)
+		return "issuer is what comes before /.well-known/openid-configuration";
+	return NULL;
+}
+
+void auth_show_issuer(const char *issuer, char *out, size_t size)
+{
+	jose_show(has_user_info(issuer) ? "(URL-with-user-info)" : issuer, out, size);
+}
+
+void auth_realm(const char *issuer, char *realm, size_t size)
+{
+	const char *at = strstr(issuer, "/realms/"), *next;
+
+	realm[0] = '\0';
+	while (at != NULL && (next = strstr(at + 1, "/realms/")) != NULL)
+		at = next;
+	if (at == NULL)
+		return;
+	at += strlen("/realms/");
+	if (at[strcspn(at, "/")] == '\0')
+		jose_show(at, realm, size);
+}
+
+const char *auth_url_fault(const char *issuer, const char *url)
+{
+	struct fetch_fault fault;
+
+	if (strpbrk(url, " \t\r\n") != NULL || strlen(url) > 2000 || has_user_info(url) ||
+	    !fetch_accepts("it", url, NULL, &fault))
+		return "is no URL that can be asked";
+	if (is_https(issuer) && !is_https(url))
+		return "is not https, as the issuer is";
+	return NULL;
+}
+
+/* ---- Headers ---- */
+
+double auth_age(const char *age)
+{
+	char *end;
+	unsigned long long seconds;
+
+	if (age == NULL || age[0] < '0' || age[0] > '9')
+		return -1;
+	seconds = strtoull(age, &end, 10);
+	return *end == '\0' && seconds < 1ull << 40 ? (double)seconds : -1;
+}
+
+double auth_max_age(const char *cache_control)
+{
+	const char *at = cache_control;
+
+	while (at != NULL && *at != '\0') {
+		at += strspn(at, " \t,");
+		if (strncasecmp(at, "max-age=", 8) == 0) {
+			char number[24] = "";
+			at += 8 + (at[8] == '"');
+			memcpy(number, at, strnlen(at, sizeof(number) - 1));
+			number[strspn(number, "0123456789")] = '\0';
+			return auth_age(number);
+		}
+		at += strcspn(at, ",");
+	}
+	return -1;
+}
+
+double auth_skew(double date, double age, double sent, double received)
+{
+	/* Date is the beginning of a second, and Age the whole ones that have passed. */
+	double earliest = date + (age > 0 ? age : 0), latest = earliest + (age > 0 ? 2 : 1);
+
+	return earliest > received ? earliest - received : latest < sent ? latest - sent : 0;
+}
+
+/* ---- Claims ---- */
+
+static bool wrong(char *why, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static bool wrong(char *why, size_t size, const char *format, ...)
+{
+	va_list list;
+
+	va_start(list, format);
+	vsnprintf(why, size, format, list);
+	va_end(list);
+	return false;
+}
+
+static bool is_for(const json_t *aud, const char *audience)
+{
+	const json_t *one;
+	size_t i;
+
+	if (json_is_string(aud))
+		return strcmp(json_string_value(aud), audience) == 0;
+	json_array_foreach(aud, i, one)
+	{
+		if (json_is_string(one) && strcmp(json_string_value(one), audience) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool auth_claims(const json_t *claims, const char *issuer, const char *audience, double now, char *why,
+		 size_t size)
+{
+	const char *iss = json_read_text(claims, "iss");
+	const json_t *exp = json_object_get(claims, "exp"), *iat = json_object_get(claims, "iat");
+	const json_t *nbf = json_object_get(claims, "nbf");
+	char shown[120];
+
+	auth_show_issuer(iss != NULL ? iss : "", shown, sizeof(shown));
+	if (iss == NULL)
+		return wrong(why, size, "it does not say who issued it (iss)");
+	if (strcmp(iss, issuer) != 0)
+		return wrong(why, size, "it is issued by another: iss is %s", shown);
+	if (!json_is_number(exp))
+		return wrong(why, size, "it does not say when it ends (exp)");
+	if (json_number_value(exp) + AUTH_LEEWAY < now)
+		return wrong(why, size, "it had ended %.0f s ago (exp) when it came; do the clocks agree?",
+			     now - json_number_value(exp));
+	if (iat != NULL && (!json_is_number(iat) || json_number_value(iat) - AUTH_LEEWAY > now))
+		return wrong(why, size, "it was issued in the future (iat); do the clocks agree?");
+	if (nbf != NULL && (!json_is_number(nbf) || json_number_value(nbf) - AUTH_LEEWAY > now))
+		return wrong(why, size, "it does not hold yet (nbf); do the clocks agree?");
+	if (audience != NULL && audience[0] != '\0' && !is_for(json_object_get(claims, "aud"), audience))
+		return wrong(why, size, "it is not for %.80s (aud)", audience);
+	return true;
+}
+
+/* ---- Forms ---- */
+
+void auth_text_add(struct auth_text *text, const char *bytes, size_t size)
+{
+	if (!text->failed && text->room - text->size <= size) {
+		size_t room = (text->size + size + 1) * 2;
+		char *larger = malloc(room); /* no realloc: what it leaves behind is a secret */
+		if (larger == NULL) {
+			text->failed = true;
+			return;
+		}
+		if (text->size > 0)
+			memcpy(larger, text->bytes, text->size);
+		larger[text->size] = '\0';
+		struct auth_text old = *text;
+		text->bytes = larger;
+		text->room = room;
+		auth_text_free(&old);
+	}
+	if (text->failed)
+		return;
+	memcpy(text->bytes + text->size, bytes, size);
+	text->size += size;
+	text->bytes[text->size] = '\0';
+}
+
+void auth_form_add(struct auth_text *text, const char *name, const char *value, size_t size)
+{
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+
+	if (name != NULL && text->size > 0)
+		auth_text_add(text, "&", 1);
+	if (name != NULL) {
+		auth_form_add(text, NULL, name, strlen(name));
+		auth_text_add(text, "=", 1);
+	}
+	for (size_t i = 0; i < size; i++) {
+		char code[4];
+		snprintf(code, sizeof(code), "%%%02X", (unsigned char)value[i]);
+		if (value[i] != '\0' && strchr(plain, value[i]) != NULL)
+			auth_text_add(text, value + i, 1);
+		else
+			auth_text_add(text, code, 3);
+	}
+}
+
+void auth_text_free(struct auth_text *text)
+{
+	if (text->bytes != NULL)
+		explicit_bzero(text->bytes, text->room);
+	free(text->bytes);
+	*text = (struct auth_text){0};
+}

@@ -1,0 +1,281 @@
+/* authentication_token: a token for the configured client, asked for anew in each check. What the provider
+ * gave or said is never shown, but for words of its protocol. */
+#include "authentication.h"
+
+#include <math.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "json_read.h"
+
+/* ---- The request ---- */
+
+/* RFC 6749: both sides are form-encoded before they are joined. */
+static bool basic_header(const struct authentication *auth, struct auth_text *header)
+{
+	struct auth_text login = {0};
+	char *code = NULL;
+	size_t size = 0;
+
+	auth_form_add(&login, NULL, auth->client_id, strlen(auth->client_id));
+	auth_text_add(&login, ":", 1);
+	auth_form_add(&login, NULL, auth->client_secret.bytes, auth->client_secret.size);
+	if (!login.failed) {
+		size = login.size / 3 * 4 + 5;
+		code = malloc(size);
+	}
+	if (code != NULL) {
+		EVP_EncodeBlock((unsigned char *)code, (unsigned char *)login.bytes, (int)login.size);
+		auth_text_add(header, "Basic ", 6);
+		auth_text_add(header, code, strlen(code));
+		explicit_bzero(code, size);
+	}
+	free(code);
+	auth_text_free(&login);
+	return code != NULL && !header->failed;
+}
+
+static bool takes(const json_t *methods, const char *method)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(methods, i, one)
+	{
+		if (json_is_string(one) && strcmp(json_string_value(one), method) == 0)
+			return true;
+	}
+	return false;
+}
+
+static enum auth_method method_for(const struct visit *visit)
+{
+	const json_t *methods = json_object_get(visit->document, "token_endpoint_auth_methods_supported");
+
+	if (visit->auth->client_auth.index != AUTH_AUTO)
+		return (enum auth_method)visit->auth->client_auth.index;
+	return !takes(methods, "client_secret_basic") && takes(methods, "client_secret_post") ? AUTH_POST
+											      : AUTH_BASIC;
+}
+
+static bool fill_form(const struct authentication *auth, enum auth_method method, struct auth_text *form)
+{
+	auth_form_add(form, "grant_type", "client_credentials", 18);
+	if (auth->scope != NULL && auth->scope[0] != '\0')
+		auth_form_add(form, "scope", auth->scope, strlen(auth->scope));
+	for (size_t i = 0; i < auth->parameters.count; i++) {
+		const struct skymon_label *parameter = &auth->parameters.items[i];
+		auth_form_add(form, parameter->name, parameter->value, strlen(parameter->value));
+	}
+	if (method == AUTH_POST) {
+		auth_form_add(form, "client_id", auth->client_id, strlen(auth->client_id));
+		auth_form_add(form, "client_secret", auth->client_secret.bytes, auth->client_secret.size);
+	}
+	return !form->failed;
+}
+
+static bool ask(struct visit *visit, const char *url, struct fetch_answer *answer)
+{
+	enum auth_method method = method_for(visit);
+	struct auth_text form = {0}, header = {0};
+	bool good = fill_form(visit->auth, method, &form) &&
+		    (method == AUTH_POST || basic_header(visit->auth, &header));
+
+	if (good) {
+		const struct skymon_label headers[] = {{"Accept", "application/json"},
+						       {"Content-Type", "application/x-www-form-urlencoded"},
+						       {"Authorization", header.bytes}};
+		struct fetch_request request = {.method = "POST",
+						.url = url,
+						.headers = headers,
+						.header_count = 3,
+						.body = form.bytes,
+						.body_size = form.size};
+		good = auth_ask(visit, "token", &request, answer);
+	} else {
+		skymon_reason(visit->sm, SKYMON_RESOURCE);
+		visit->status = skymon_unknown(visit->sm, "token: no memory is left for the request");
+	}
+	auth_text_free(&form);
+	auth_text_free(&header);
+	return good;
+}
+
+/* ---- A refusal ---- */
+
+static bool is_word(const char *text)
+{
+	return text != NULL && text[0] != '\0' && strlen(text) <= 40 &&
+	       text[strspn(text, "abcdefghijklmnopqrstuvwxyz_")] == '\0';
+}
+
+/* Not every provider means its own secret's refusal by invalid_client, but 401 is about the client. */
+static bool explain_refusal(struct visit *visit, const char *place, const struct fetch_answer *answer)
+{
+	json_t *json = json_read(answer->body, answer->size);
+	const char *error = json_read_text(json, "error");
+	bool has_word = is_word(error), of_secret = answer->code == 401;
+	char code[80];
+
+	snprintf(code, sizeof(code), "HTTP %d%s%s", answer->code, has_word ? ", " : "",
+		 has_word ? error : "");
+	if (answer->code == 400 && has_word && strcmp(error, "invalid_client") == 0)
+		of_secret = true;
+	if (of_secret) {
+		skymon_secret_refused(visit->sm);
+		auth_bad(visit, SKYMON_AUTH_FAILED, "token: %s refuses the client's id or secret (%s)", place,
+			 code);
+	} else if (answer->code == 400 && has_word && strcmp(error, "unauthorized_client") == 0) {
+		auth_bad(visit, SKYMON_AUTH_FAILED,
+			 "token: %s does not let this client use the client-credentials grant (%s)", place,
+			 code);
+	} else {
+		auth_bad(visit, SKYMON_HTTP_STATUS, "token: %s answers %s", place, code);
+	}
+	json_decref(json);
+	return false;
+}
+
+/* ---- A token ---- */
+
+static double now(void)
+{
+	struct timespec at;
+
+	clock_gettime(CLOCK_REALTIME, &at);
+	return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
+}
+
+/* A provider that gives it as text exists. NaN: it does not say. */
+static double seconds_of(const json_t *value)
+{
+	double seconds =
+		json_is_number(value) ? json_number_value(value) : auth_age(json_string_value(value));
+
+	return json_is_number(value) || seconds >= 0 ? seconds : NAN;
+}
+
+static bool judge_claims(struct visit *visit, const struct jose_token *token)
+{
+	char why[240];
+
+	if (auth_claims(token->claims, visit->auth->issuer, visit->auth->audience, now(), why, sizeof(why)))
+		return true;
+	return auth_bad(visit, SKYMON_BODY_MISMATCH, "token: %s", why);
+}
+
+/* What cannot be judged is said, and counts as given. */
+static bool judge_signature(struct visit *visit, enum jose_verdict verdict, const struct jose_token *token)
+{
+	const char *why = NULL;
+
+	switch (verdict) {
+	case JOSE_VERIFIED:
+		snprintf(visit->token, sizeof(visit->token), "token given and verified (%s)", token->alg);
+		return judge_claims(visit, token);
+	case JOSE_OPAQUE:
+		why = "it is opaque";
+		break;
+	case JOSE_ENCRYPTED:
+		why = "it is encrypted";
+		break;
+	case JOSE_SYMMETRIC:
+		why = "it is signed by a shared secret";
+		break;
+	case JOSE_UNSIGNED:
+		return auth_bad(visit, SKYMON_BODY_MISMATCH, "token: it is not signed (alg none)");
+	case JOSE_UNKNOWN:
+		return auth_bad(visit, SKYMON_BODY_MISMATCH,
+				"token: it is signed in a way that is not known here (alg %s)", token->alg);
+	case JOSE_NO_KEY:
+		return auth_bad(visit, SKYMON_BODY_MISMATCH,
+				"token: it is signed by a key that is not in the JWKS (alg %s%s%s)",
+				token->alg, token->kid[0] != '\0' ? ", kid " : "", token->kid);
+	case JOSE_FORGED:
+		return auth_bad(visit, SKYMON_BODY_MISMATCH,
+				"token: its signature is not that of the published key (alg %s, kid %s)",
+				token->alg, token->kid);
+	case JOSE_BROKEN:
+		return auth_bad(visit, SKYMON_BODY_MISMATCH, "token: its claims are no JSON object");
+	}
+	snprintf(visit->token, sizeof(visit->token), "token given, signature not checked: %s", why);
+	return true;
+}
+
+static bool judge_token(struct visit *visit, const char *text)
+{
+	struct jose_token token;
+	enum jose_verdict verdict;
+	bool good;
+
+	if (!visit->auth->verify_token) {
+		snprintf(visit->token, sizeof(visit->token),
+			 "token given, signature not checked: verify_token is off");
+		skymon_detail_boolean(visit->sm, "token_verified", false);
+		return true;
+	}
+	verdict = jose_verify(text, &visit->keys, &token);
+	if (verdict ==
+	    JOSE_NO_KEY) { /* keys may have changed in between: ask once more, as any client does */
+		if (!auth_fetch_keys(visit))
+			return false;
+		verdict = jose_verify(text, &visit->keys, &token);
+	}
+	good = judge_signature(visit, verdict, &token);
+	skymon_detail_boolean(visit->sm, "token_verified", good && verdict == JOSE_VERIFIED);
+	json_decref(token.claims);
+	return good;
+}
+
+static bool judge_answer(struct visit *visit, const char *place, const json_t *json)
+{
+	const char *token = json_read_text(json, "access_token"), *type = json_read_text(json, "token_type");
+	double ttl = seconds_of(json_object_get(json, "expires_in"));
+	char shown[24];
+
+	if (!json_is_object(json))
+		return auth_bad(visit, SKYMON_PROTOCOL, "token: %s does not answer with a JSON object",
+				place);
+	if (token == NULL || token[0] == '\0' || type == NULL)
+		return auth_bad(visit, SKYMON_PROTOCOL,
+				"token: the answer of %s has no access_token or no token_type", place);
+	jose_show(type, shown, sizeof(shown));
+	skymon_detail(visit->sm, "token_type", "%s", shown);
+	if (!isnan(ttl)) {
+		skymon_detail_number(visit->sm, "expires_in", ttl);
+		skymon_number(visit->sm, "token_ttl", ttl);
+		skymon_gauge(visit->sm, "skymon_oidc_token_lifetime_seconds", "How long a new token holds",
+			     ttl);
+	}
+	if (!isnan(ttl) && ttl <= 0)
+		return auth_bad(visit, SKYMON_BODY_MISMATCH, "token: it ends at once (expires_in %.0f)", ttl);
+	return judge_token(visit, token);
+}
+
+bool auth_token_check(struct visit *visit)
+{
+	const char *url = auth_endpoint(visit, "token_endpoint");
+	struct fetch_answer answer = {0};
+	char place[300] = "";
+	json_t *json;
+	bool good;
+
+	if (url == NULL || !ask(visit, url, &answer))
+		return false;
+	fetch_place(url, place, sizeof(place));
+	skymon_number(visit->sm, "token_time", answer.seconds);
+	if (answer.code != 200) {
+		good = explain_refusal(visit, place, &answer);
+	} else {
+		json = json_read(answer.body, answer.size);
+		good = judge_answer(visit, place, json);
+		json_read_wipe(json_object_get(json, "access_token"));
+		json_decref(json);
+	}
+	fetch_answer_free(&answer);
+	return good;
+}

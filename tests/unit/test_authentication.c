@@ -1,0 +1,441 @@
+/* authentication: which keys are keys, which signatures hold (the RFCs' own examples), and what issuers,
+ * headers and claims mean: tables. The check itself: tests/live/test_authentication.py. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "unit.h"
+
+#include "../../plugins/authentication_facts.c"
+#include "../../plugins/authentication_jwk.c"
+#include "../../plugins/authentication_jws.c"
+#include "../../plugins/fetch_fault.c"
+#include "../../plugins/fetch_url.c"
+
+/* RFC 7515, A.2 and A.3; RFC 8037, A.4 */
+#define RSA_N                                                                                                \
+	"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-" \
+	"yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-"                                 \
+	"bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-"                                                                  \
+	"KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-"               \
+	"DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ"
+#define CLAIMS                                                                                               \
+	"eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"
+#define RS256                                                                                                \
+	"eyJhbGciOiJSUzI1NiJ9." CLAIMS                                                                       \
+	".cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_"             \
+	"O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMH"  \
+	"lb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-"                                                  \
+	"eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_"   \
+	"IoypGlUPQGe77Rw"
+#define EC_SIGNATURE "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q"
+#define ES256 "eyJhbGciOiJFUzI1NiJ9." CLAIMS "." EC_SIGNATURE
+#define EC_X "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"
+#define EC_Y "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"
+#define ED_X "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+#define EDDSA                                                                                                \
+	"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc."                                          \
+	"hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg"
+
+#define RSA_KEY(more) "{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQAB\"" more "}"
+#define EC_KEY(more) "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"" EC_X "\",\"y\":\"" EC_Y "\"" more "}"
+#define ED_KEY(more) "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"" ED_X "\"" more "}"
+
+static bool read_set(const char *list, struct jose_keys *keys)
+{
+	char *text;
+	json_t *set;
+	bool good;
+
+	if (asprintf(&text, "{\"keys\":[%s]}", list) < 0)
+		abort();
+	set = json_read(text, strlen(text));
+	CU_ASSERT_PTR_NOT_NULL(set);
+	good = jose_keys_read(set, keys);
+	json_decref(set);
+	free(text);
+	return good;
+}
+
+/* ---- Keys ---- */
+
+static const struct {
+	const char *jwk;
+	const char *why; /* NULL: it can verify */
+} keys_table[] = {
+	{RSA_KEY(""), NULL},
+	{RSA_KEY(",\"use\":\"sig\",\"alg\":\"PS512\",\"kid\":\"a\""), NULL},
+	{RSA_KEY(",\"key_ops\":[\"verify\"]"), NULL},
+	{RSA_KEY(",\"use\":\"enc\""), "its use is not sig"},
+	{RSA_KEY(",\"use\":7"), "its use is not sig"},
+	{RSA_KEY(",\"key_ops\":[\"encrypt\"]"), "its key_ops have no verify"},
+	{RSA_KEY(",\"alg\":\"RSA-OAEP\""), "its alg is no signature that its kind of key can make"},
+	{RSA_KEY(",\"alg\":\"ES256\""), "its alg is no signature that its kind of key can make"},
+	{RSA_KEY(",\"alg\":[]"), "its alg is no signature that its kind of key can make"},
+	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\"}", "its n or e cannot be read"},
+	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQ==\"}", "its n or e cannot be read"},
+	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQ\"}", "its n or e is no RSA key's"},
+	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"Ag\"}", "its n or e is no RSA key's"},
+	{"{\"kty\":\"RSA\",\"n\":\"" EC_X EC_X "\",\"e\":\"AQAB\"}", "511 bits are too few for RSA"},
+	{EC_KEY(""), NULL},
+	{EC_KEY(",\"alg\":\"ES256\",\"use\":\"sig\""), NULL},
+	{EC_KEY(",\"alg\":\"ES384\""), "its alg is no signature that its kind of key can make"},
+	{"{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"" EC_Y "\",\"y\":\"" EC_X "\"}",
+	 "its point is not on P-256"},
+	{"{\"kty\":\"EC\",\"crv\":\"P-384\",\"x\":\"" EC_X "\",\"y\":\"" EC_Y "\"}",
+	 "its x or y has not the 48 bytes of P-384"},
+	{"{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"" EC_X "\"}", "its x or y has not the 32 bytes of P-256"},
+	{"{\"kty\":\"EC\",\"crv\":\"P-192\",\"x\":\"" EC_X "\",\"y\":\"" EC_Y "\"}",
+	 "its crv is no curve for signatures that is known here"},
+	{ED_KEY(",\"alg\":\"EdDSA\""), NULL},
+	{ED_KEY(",\"alg\":\"Ed25519\""), NULL},
+	{ED_KEY(",\"alg\":\"Ed448\""), "its alg is no signature that its kind of key can make"},
+	{"{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":\"" ED_X "\"}",
+	 "its crv is no curve for signatures that is known here"},
+	{"{\"kty\":\"OKP\",\"crv\":\"Ed448\",\"x\":\"" ED_X "\"}", "its x has not the 57 bytes of Ed448"},
+	{"{\"kty\":\"oct\",\"k\":\"AAAA\"}", "its kty is none of RSA, EC and OKP"},
+	{"{\"kty\":3}", "its kty is none of RSA, EC and OKP"},
+	{"{}", "its kty is none of RSA, EC and OKP"},
+	{"7", "it is no object"},
+};
+
+static void keys_are_judged(void)
+{
+	struct jose_keys keys;
+
+	for (size_t i = 0; i < sizeof(keys_table) / sizeof(keys_table[0]); i++) {
+		CU_ASSERT(read_set(keys_table[i].jwk, &keys));
+		CU_ASSERT(keys.published == 1);
+		UNIT_TEXT(keys.why, keys_table[i].why != NULL ? keys_table[i].why : "");
+		CU_ASSERT(keys.count == (keys_table[i].why == NULL));
+		CU_ASSERT(keys.leaked == (strstr(keys_table[i].jwk, "oct") != NULL));
+		jose_keys_free(&keys);
+	}
+}
+
+static void sets_are_judged(void)
+{
+	char many[(JOSE_KEYS_MAX + 1) * 3 + 1] = "";
+	struct jose_keys keys;
+	json_t *other = json_read("{\"keys\":{}}", 11);
+
+	CU_ASSERT(read_set("", &keys) && keys.count == 0 && keys.published == 0);
+	CU_ASSERT(read_set(RSA_KEY(",\"use\":\"enc\"") "," EC_KEY("") "," ED_KEY(",\"d\":\"AAAA\""), &keys));
+	CU_ASSERT(keys.count == 2 && keys.published == 3 && keys.leaked == 1);
+	UNIT_TEXT(keys.why, "its use is not sig");
+	jose_keys_free(&keys);
+	CU_ASSERT(!jose_keys_read(other, &keys));
+	UNIT_TEXT(keys.why, "it has no list of keys");
+	json_decref(other);
+	for (int i = 0; i <= JOSE_KEYS_MAX; i++)
+		strcat(many, i == 0 ? "{}" : ",{}");
+	CU_ASSERT(!read_set(many, &keys) && keys.count == 0);
+	UNIT_TEXT(keys.why, "it has 129 keys, more than the 128 that are looked at");
+}
+
+/* ---- Signatures ---- */
+
+static const char *const verdict_words[] = {
+	[JOSE_VERIFIED] = "verified",   [JOSE_OPAQUE] = "opaque",     [JOSE_ENCRYPTED] = "encrypted",
+	[JOSE_SYMMETRIC] = "symmetric", [JOSE_UNSIGNED] = "unsigned", [JOSE_UNKNOWN] = "unknown",
+	[JOSE_NO_KEY] = "no key",       [JOSE_FORGED] = "forged",     [JOSE_BROKEN] = "broken"};
+
+static const struct {
+	const char *keys, *token, *verdict;
+} tokens[] = {
+	{RSA_KEY(""), RS256, "verified"},
+	{EC_KEY(""), ES256, "verified"},
+	{ED_KEY(""), EDDSA, "broken"}, /* the signature holds; what it signs is no JSON */
+	{ED_KEY(",\"alg\":\"Ed25519\""), EDDSA, "broken"},
+	{RSA_KEY("") "," EC_KEY(",\"kid\":\"x\"") "," ED_KEY(""), ES256, "verified"},
+	{RSA_KEY(",\"alg\":\"RS256\""), RS256, "verified"},
+	{RSA_KEY(",\"alg\":\"RS512\""), RS256, "no key"},
+	{EC_KEY(""), RS256, "no key"},
+	{RSA_KEY(""), ES256, "no key"},
+	{EC_KEY(""), EDDSA, "no key"},
+	/* other claims, another signature, half of it, none */
+	{EC_KEY(""), "eyJhbGciOiJFUzI1NiJ9.e30." EC_SIGNATURE, "no key"},
+	{EC_KEY(""), "eyJhbGciOiJFUzI1NiJ9." CLAIMS "." EC_X EC_Y, "no key"},
+	{EC_KEY(""), "eyJhbGciOiJFUzI1NiJ9." CLAIMS "." EC_X, "no key"},
+	{EC_KEY(""), "eyJhbGciOiJFUzI1NiJ9." CLAIMS ".", "no key"},
+	/* {"alg":"ES256","kid":"x"} */
+	{EC_KEY(",\"kid\":\"x\""), "eyJhbGciOiJFUzI1NiIsImtpZCI6IngifQ." CLAIMS "." EC_SIGNATURE, "forged"},
+	{EC_KEY(",\"kid\":\"y\""), "eyJhbGciOiJFUzI1NiIsImtpZCI6IngifQ." CLAIMS "." EC_SIGNATURE, "no key"},
+	{EC_KEY(""), "eyJhbGciOiJFUzI1NiIsImtpZCI6IngifQ." CLAIMS "." EC_SIGNATURE, "no key"},
+	/* {"alg":"none"}, {"alg":"HS256"}, {"alg":"XS256"}, {"alg":"ES256","crit":["b64"]}, {"typ":"JWT"},
+	   {"alg":1} */
+	{RSA_KEY(""), "eyJhbGciOiJub25lIn0." CLAIMS ".", "unsigned"},
+	{RSA_KEY(""), "eyJhbGciOiJIUzI1NiJ9." CLAIMS "." EC_X, "symmetric"},
+	{RSA_KEY(""), "eyJhbGciOiJYUzI1NiJ9." CLAIMS "." EC_X, "unknown"},
+	{EC_KEY(""), "eyJhbGciOiJFUzI1NiIsImNyaXQiOlsiYjY0Il19." CLAIMS "." EC_SIGNATURE, "unknown"},
+	{EC_KEY(""), "eyJ0eXAiOiJKV1QifQ." CLAIMS "." EC_SIGNATURE, "opaque"},
+	{EC_KEY(""), "eyJhbGciOjF9." CLAIMS "." EC_SIGNATURE, "opaque"},
+	{EC_KEY(""), "eyJhbGciOiJSU0EtT0FFUCJ9.a.b.c.d", "encrypted"},
+	{EC_KEY(""), "", "opaque"},
+	{EC_KEY(""), "1a2b3c", "opaque"},
+	{EC_KEY(""), "..", "opaque"},
+	{EC_KEY(""), "a.b.c", "opaque"},
+	{EC_KEY(""), "eyJhbGciOiJFUzI1NiJ9." CLAIMS "." EC_SIGNATURE ".", "opaque"},
+	{EC_KEY(""), "eyJhbGciOiJFUzI1NiJ9." CLAIMS "." EC_SIGNATURE " ", "opaque"},
+};
+
+static void signatures_are_judged(void)
+{
+	struct jose_keys keys;
+	struct jose_token token;
+
+	for (size_t i = 0; i < sizeof(tokens) / sizeof(tokens[0]); i++) {
+		CU_ASSERT(read_set(tokens[i].keys, &keys));
+		enum jose_verdict verdict = jose_verify(tokens[i].token, &keys, &token);
+		UNIT_TEXT(verdict_words[verdict], tokens[i].verdict);
+		if (strcmp(verdict_words[verdict], tokens[i].verdict) != 0)
+			fprintf(stderr, "  row %zu\n", i);
+		CU_ASSERT((token.claims != NULL) == (verdict == JOSE_VERIFIED));
+		if (token.claims != NULL)
+			UNIT_TEXT(json_read_text(token.claims, "iss"), "joe");
+		json_decref(token.claims);
+		jose_keys_free(&keys);
+	}
+}
+
+/* Each bit of a signed text counts. */
+static void every_character_counts(void)
+{
+	char text[sizeof(ES256)];
+	struct jose_keys keys;
+	struct jose_token token;
+	int held = 0;
+
+	CU_ASSERT(read_set(EC_KEY(""), &keys));
+	for (size_t i = 0; i < sizeof(text) - 1; i++) {
+		memcpy(text, ES256, sizeof(text));
+		text[i] = text[i] == 'A' ? 'B' : 'A';
+		held += jose_verify(text, &keys, &token) == JOSE_VERIFIED;
+		json_decref(token.claims);
+	}
+	/* The last character's lowest bits are no part of the signature's bytes. */
+	CU_ASSERT(held <= 1);
+	jose_keys_free(&keys);
+}
+
+static void base64_is_strict(void)
+{
+	static const struct {
+		const char *text;
+		ssize_t size;
+		const char *bytes;
+	} table[] = {{"", 0, ""},        {"Zg", 1, "f"},        {"Zm8", 2, "fo"},
+		     {"Zm9v", 3, "foo"}, {"Zm9vYg", 4, "foob"}, {"-_-_", 3, "\xfb\xff\xbf"},
+		     {"Z", -1, ""},      {"Zg==", -1, ""},      {"Z+8", -1, ""},
+		     {"Zm 8", -1, ""}};
+	uint8_t out[16];
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		CU_ASSERT_EQUAL(jose_decode(table[i].text, strlen(table[i].text), out), table[i].size);
+		if (table[i].size > 0)
+			CU_ASSERT(memcmp(out, table[i].bytes, (size_t)table[i].size) == 0);
+	}
+}
+
+/* ---- JSON ---- */
+
+static void deep_json_is_not_read(void)
+{
+	char text[4001];
+	json_t *json;
+
+	memset(text, '[', 4000);
+	CU_ASSERT_PTR_NULL(json_read(text, 4000));
+	memset(text + 2000, ']', 2000);
+	CU_ASSERT_PTR_NULL(json_read(text, 4000));
+	memset(text, '[', 64);
+	memset(text + 64, ']', 64);
+	json = json_read(text, 128);
+	CU_ASSERT_PTR_NOT_NULL(json);
+	json_decref(json);
+	/* Brackets of a text are none. */
+	memset(text, '[', 4000);
+	memcpy(text, "[\"\\\"", 4);
+	memcpy(text + 3998, "\"]", 2);
+	json = json_read(text, 4000);
+	CU_ASSERT_PTR_NOT_NULL(json);
+	json_decref(json);
+	CU_ASSERT_PTR_NULL(json_read("{\"a\":1,\"a\":2}", 13));
+}
+
+/* ---- Issuers, URLs, headers ---- */
+
+static void issuers_are_judged(void)
+{
+	static const struct {
+		const char *issuer, *realm;
+		bool bad;
+	} table[] = {
+		{"https://id.example.com", "", false},
+		{"https://id.example.com/realms/main", "main", false},
+		{"https://id.example.com/auth/realms/main/", "", false},
+		{"https://id.example.com/realms/a/b", "", false},
+		{"https://id.example.com/realms/a/realms/b", "b", false},
+		{"https://id.example.com/realms/", "", false},
+		{"https://id.example.com/@x", "", false},
+		{"https://u@id.example.com/realms/main", "main", true},
+		{"https://u:p@id.example.com?x", "", true},
+		{"https://id.example.com/?a=b", "", true},
+		{"https://id.example.com/#a", "", true},
+		{"https://id.example.com/.well-known/openid-configuration", "", true},
+	};
+	char realm[128];
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		auth_realm(table[i].issuer, realm, sizeof(realm));
+		UNIT_TEXT(realm, table[i].realm);
+		CU_ASSERT((auth_issuer_fault(table[i].issuer) != NULL) == table[i].bad);
+	}
+	auth_show_issuer("https://u:p@x/", realm, sizeof(realm));
+	CU_ASSERT_PTR_NULL(strstr(realm, "u:p"));
+	auth_show_issuer("https://x/\n\xff", realm, sizeof(realm));
+	UNIT_TEXT(realm, "https://x/??");
+}
+
+static void urls_are_judged(void)
+{
+	static const struct {
+		const char *issuer, *url;
+		bool bad;
+	} table[] = {
+		{"https://a", "https://b/keys", false},
+		{"http://127.0.0.1:1", "http://127.0.0.1:1/k", false},
+		{"http://127.0.0.1", "https://b", false},
+		{"https://a", "http://a/keys", true},
+		{"HTTPS://a", "http://a/keys", true},
+		{"https://a", "HTTPS://a/keys", false},
+		{"https://a", "https://u:p@a/k", true},
+		{"https://a", "file:///etc/passwd", true},
+		{"http://a", "ftp://a/k", true},
+		{"https://a", "", true},
+		{"https://a", "https://a/ b", true},
+		{"https://a", "https://a/\r\nX: y", true},
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		CU_ASSERT_EQUAL(auth_url_fault(table[i].issuer, table[i].url) != NULL, table[i].bad);
+}
+
+static void headers_are_read(void)
+{
+	static const struct {
+		const char *text;
+		double seconds;
+	} ages[] = {{NULL, -1}, {"", -1},   {"0", 0},
+		    {"17", 17}, {"-1", -1}, {"1.5", -1},
+		    {"x", -1},  {" 1", -1}, {"99999999999999999999999", -1}},
+	  controls[] = {{NULL, -1},
+			{"", -1},
+			{"no-store", -1},
+			{"max-age=300", 300},
+			{"public, Max-Age=60, must-revalidate", 60},
+			{"max-age=\"5\"", 5},
+			{"s-maxage=9", -1},
+			{"x-max-age=9, max-age=7", 7},
+			{"max-age=", -1},
+			{"max-age=x", -1}};
+
+	for (size_t i = 0; i < sizeof(ages) / sizeof(ages[0]); i++)
+		CU_ASSERT_EQUAL(auth_age(ages[i].text), ages[i].seconds);
+	for (size_t i = 0; i < sizeof(controls) / sizeof(controls[0]); i++)
+		CU_ASSERT_EQUAL(auth_max_age(controls[i].text), controls[i].seconds);
+}
+
+static void skew_is_what_seconds_cannot_explain(void)
+{
+	CU_ASSERT_EQUAL(auth_skew(1000, -1, 1000.5, 1000.6), 0);
+	CU_ASSERT_EQUAL(auth_skew(1000, -1, 999.5, 1000.0), 0);
+	CU_ASSERT_EQUAL(auth_skew(1000, -1, 999.0, 999.5), 0.5);
+	CU_ASSERT_EQUAL(auth_skew(1000, -1, 1003.5, 1004), -2.5);
+	CU_ASSERT_EQUAL(auth_skew(1000, 60, 1060, 1061), 0);
+	CU_ASSERT_EQUAL(auth_skew(1000, 60, 1062.5, 1063), -0.5);
+	CU_ASSERT_EQUAL(auth_skew(1000, 60, 1000, 1010), 50);
+	CU_ASSERT_EQUAL(auth_skew(1000, -1, 900, 1100), 0); /* a slow answer tells little */
+}
+
+/* ---- Claims ---- */
+
+static void claims_are_judged(void)
+{
+	static const struct {
+		const char *claims, *why; /* NULL: right */
+	} table[] = {
+		{"{\"iss\":\"https://a\",\"exp\":1100,\"iat\":1000,\"aud\":\"me\"}", NULL},
+		{"{\"iss\":\"https://a\",\"exp\":1100.5,\"nbf\":1059,\"iat\":1060,\"aud\":[\"you\",\"me\"]}",
+		 NULL},
+		{"{\"iss\":\"https://a\",\"exp\":940,\"aud\":\"me\"}", NULL},
+		{"{\"exp\":1100,\"aud\":\"me\"}", "it does not say who issued it (iss)"},
+		{"{\"iss\":\"https://a/\",\"exp\":1100,\"aud\":\"me\"}",
+		 "it is issued by another: iss is https://a/"},
+		{"{\"iss\":\"https://a\",\"aud\":\"me\"}", "it does not say when it ends (exp)"},
+		{"{\"iss\":\"https://a\",\"exp\":\"1100\",\"aud\":\"me\"}",
+		 "it does not say when it ends (exp)"},
+		{"{\"iss\":\"https://a\",\"exp\":900,\"aud\":\"me\"}",
+		 "it had ended 100 s ago (exp) when it came; do the clocks agree?"},
+		{"{\"iss\":\"https://a\",\"exp\":1100,\"iat\":1061,\"aud\":\"me\"}",
+		 "it was issued in the future (iat); do the clocks agree?"},
+		{"{\"iss\":\"https://a\",\"exp\":1100,\"iat\":\"1\",\"aud\":\"me\"}",
+		 "it was issued in the future (iat); do the clocks agree?"},
+		{"{\"iss\":\"https://a\",\"exp\":1100,\"nbf\":1061,\"aud\":\"me\"}",
+		 "it does not hold yet (nbf); do the clocks agree?"},
+		{"{\"iss\":\"https://a\",\"exp\":1100,\"aud\":\"you\"}", "it is not for me (aud)"},
+		{"{\"iss\":\"https://a\",\"exp\":1100,\"aud\":[\"you\",7]}", "it is not for me (aud)"},
+		{"{\"iss\":\"https://a\",\"exp\":1100}", "it is not for me (aud)"},
+	};
+	char why[240];
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		json_t *claims = json_read(table[i].claims, strlen(table[i].claims));
+		why[0] = '\0';
+		CU_ASSERT_EQUAL(auth_claims(claims, "https://a", "me", 1000, why, sizeof(why)),
+				table[i].why == NULL);
+		UNIT_TEXT(why, table[i].why != NULL ? table[i].why : "");
+		json_decref(claims);
+	}
+	json_t *claims = json_read("{\"iss\":\"https://a\",\"exp\":1100}", 30);
+	CU_ASSERT(auth_claims(claims, "https://a", NULL, 1000, why, sizeof(why)));
+	CU_ASSERT(auth_claims(claims, "https://a", "", 1000, why, sizeof(why)));
+	json_decref(claims);
+}
+
+static void forms_are_encoded(void)
+{
+	struct auth_text form = {0};
+
+	auth_form_add(&form, "a b", "c&d=é", strlen("c&d=é"));
+	auth_form_add(&form, "n", "\0x", 2);
+	auth_form_add(&form, "scope", "openid email", 12);
+	UNIT_TEXT(form.bytes, "a%20b=c%26d%3D%C3%A9&n=%00x&scope=openid%20email");
+	CU_ASSERT_EQUAL(form.size, strlen(form.bytes));
+	auth_text_free(&form);
+	for (int i = 0; i < 1000; i++)
+		auth_text_add(&form, "0123456789", 10);
+	CU_ASSERT_EQUAL(form.size, 10000);
+	CU_ASSERT_EQUAL(strlen(form.bytes), 10000);
+	auth_text_free(&form);
+	CU_ASSERT_PTR_NULL(form.bytes);
+}
+
+int main(void)
+{
+	return unit_run("authentication",
+			(const struct unit_test[]){{"keys are judged", keys_are_judged},
+						   {"sets of keys are judged", sets_are_judged},
+						   {"signatures are judged", signatures_are_judged},
+						   {"every character counts", every_character_counts},
+						   {"base64url is strict", base64_is_strict},
+						   {"deep JSON is not read", deep_json_is_not_read},
+						   {"issuers are judged", issuers_are_judged},
+						   {"URLs are judged", urls_are_judged},
+						   {"headers are read", headers_are_read},
+						   {"skew", skew_is_what_seconds_cannot_explain},
+						   {"claims are judged", claims_are_judged},
+						   {"forms are encoded", forms_are_encoded},
+						   {0}});
+}
