@@ -1,0 +1,361 @@
+/* vault: does Vault (or OpenBao) answer, is it unsealed and active, is our token good and for how long, can a
+ * path be read; and, for other components, what is at a path. */
+#include "vault.h"
+
+#include <malloc.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define HEALTH_MAX 65536
+#define HEALTH_DEPTH 8
+
+static const struct skymon_option options[] = {
+	SKYMON_OPT(struct vault, address, "${VAULT_ADDR:-}", "https://host:port of Vault or OpenBao",
+		   .flags = SKYMON_TARGET),
+	SKYMON_OPT(struct vault, token, NULL, "a token; or role_id and secret_id"),
+	SKYMON_OPT(struct vault, role_id, NULL, "AppRole login: the role's id"),
+	SKYMON_OPT(struct vault, secret_id, NULL, "AppRole login: its secret id, if the role asks for one"),
+	SKYMON_OPT(struct vault, login, "approle", "where the AppRole auth method is mounted"),
+	SKYMON_OPT_NAMED(struct vault, name_space, "namespace", NULL,
+			 "namespace of token, login and secrets"),
+	SKYMON_OPT(struct vault, mount, "secret",
+		   "where secrets are kept; a path that begins with / names its mount itself"),
+	SKYMON_OPT(struct vault, read, NULL, "path#field: it is unhealthy when that cannot be read"),
+	SKYMON_OPT(struct vault, renew, "true", "renew the token when less than half of its life is left"),
+	SKYMON_OPT(struct vault, tls, NULL, "for https"),
+	SKYMON_OPT(struct vault, proxy, NULL, "http://, https:// or socks5h:// URL, or none"),
+	{0}};
+
+static const struct skymon_number numbers[] = {
+	{"token_ttl", "s", "how long the token still holds (absent when for ever)"},
+	{"clock_skew", "s", "how far the server's clock and ours are apart"},
+	{0}};
+
+/* ---- Once per process ---- */
+
+/* All that jansson frees may have been a secret. */
+static void free_wiped(void *memory)
+{
+	if (memory != NULL)
+		explicit_bzero(memory, malloc_usable_size(memory));
+	free(memory);
+}
+
+static bool load(struct skymon *sm, void *shared)
+{
+	(void)sm;
+	(void)shared;
+	json_set_alloc_funcs(malloc, free_wiped);
+	return fetch_load();
+}
+
+static void unload(struct skymon *sm, void *shared)
+{
+	(void)sm;
+	(void)shared;
+	json_set_alloc_funcs(malloc, free);
+	fetch_unload();
+}
+
+/* ---- Start and stop ---- */
+
+static bool options_agree(struct skymon *sm, const struct vault *vault)
+{
+	const char *hash = vault->read != NULL ? strrchr(vault->read, '#') : NULL;
+	struct fetch_fault fault;
+	const char *wrong = NULL;
+
+	if (!fetch_accepts("address", vault->address, vault->proxy, &fault))
+		wrong = fault.text;
+	else if (vault->token.bytes != NULL && vault->role_id != NULL)
+		wrong = "token and role_id are both given: one of them is needed";
+	else if (vault->token.bytes != NULL && vault->token.size == 0)
+		wrong = "token is empty";
+	else if (vault->secret_id.bytes != NULL && vault->role_id == NULL)
+		wrong = "secret_id is given without role_id";
+	else if (vault->read != NULL && (hash == NULL || hash == vault->read || hash[1] == '\0'))
+		wrong = "read must be written as path#field";
+	else if (vault->read != NULL && !vault_has_token(vault))
+		wrong = "read needs a token, or role_id and secret_id";
+	if (wrong != NULL)
+		skymon_unknown(sm, "%s", wrong);
+	return wrong == NULL;
+}
+
+static void stop(struct skymon *sm, void *state)
+{
+	struct vault *vault = state;
+	struct vault_own *own = vault->own;
+
+	(void)sm;
+	if (own == NULL)
+		return;
+	fetch_free(own->check_fetch);
+	fetch_free(own->ask_fetch);
+	vault_forget_all(vault);
+	if (own->has_locks) {
+		vault_forget_token(vault);
+		pthread_mutex_destroy(&own->login_lock);
+		pthread_mutex_destroy(&own->ask_lock);
+	}
+	free(own);
+	vault->own = NULL;
+}
+
+static bool start(struct skymon *sm, void *state)
+{
+	struct vault *vault = state;
+	struct vault_own *own;
+	size_t length;
+
+	if (!options_agree(sm, vault))
+		return false;
+	own = vault->own = calloc(1, sizeof(*own));
+	if (own != NULL) {
+		own->check_fetch = fetch_new();
+		own->ask_fetch = fetch_new();
+		own->has_locks = pthread_mutex_init(&own->login_lock, NULL) == 0 &&
+				 pthread_mutex_init(&own->ask_lock, NULL) == 0;
+	}
+	if (own == NULL || own->check_fetch == NULL || own->ask_fetch == NULL || !own->has_locks) {
+		stop(sm, state);
+		skymon_unknown(sm, "no memory is left");
+		return false;
+	}
+	snprintf(own->base, sizeof(own->base), "%s", vault->address);
+	for (length = strlen(own->base); length > 0 && own->base[length - 1] == '/'; length--)
+		own->base[length - 1] = '\0';
+	if (strlen(vault->address) >= sizeof(own->base) ||
+	    !fetch_place(own->base, own->place, sizeof(own->place))) {
+		stop(sm, state);
+		skymon_unknown(sm, "address is longer than 500 bytes");
+		return false;
+	}
+	return true;
+}
+
+/* ---- The check ---- */
+
+static enum skymon_status say_fault(struct skymon *sm, const struct fetch_fault *fault)
+{
+	if (fault->told)
+		return fault->status;
+	skymon_reason(sm, fault->reason);
+	return fault->status == SKYMON_UNKNOWN ? skymon_unknown(sm, "%s", fault->text)
+					       : skymon_unhealthy(sm, "%s", fault->text);
+}
+
+static double wall_clock(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void report_clock(struct skymon *sm, const struct vault_health *health,
+			 const struct fetch_answer *answer)
+{
+	double skew;
+
+	if (health->server_time < 0)
+		return;
+	skew = vault_skew(health->server_time, wall_clock() - answer->wait_seconds / 2);
+	skymon_number(sm, "clock_skew", fabs(skew));
+	skymon_detail_number(sm, "clock_skew_seconds", skew);
+	skymon_gauge(sm, "skymon_vault_clock_skew_seconds",
+		     "How much the server's clock is ahead of ours (negative: behind)", skew);
+}
+
+static void report_health(struct skymon *sm, const struct vault_health *health, int code)
+{
+	bool standby = code == 429 || code == 473 || code == 474 || health->standby;
+
+	skymon_detail_boolean(sm, "initialized", health->initialized);
+	skymon_detail_boolean(sm, "sealed", health->sealed);
+	if (!health->sealed) /* a sealed one calls itself a standby */
+		skymon_detail_boolean(sm, "standby", standby);
+	if (health->version[0] != '\0')
+		skymon_detail(sm, "version", "%s", health->version);
+	if (health->cluster[0] != '\0')
+		skymon_detail(sm, "cluster_name", "%s", health->cluster);
+	skymon_gauge(sm, "skymon_vault_initialized", "1 when the server is initialized", health->initialized);
+	skymon_gauge(sm, "skymon_vault_sealed", "1 when the server is sealed", health->sealed);
+	if (!health->sealed)
+		skymon_gauge(sm, "skymon_vault_standby", "1 when the server is a standby", standby);
+}
+
+/* Without a token and a namespace: the server tells this to everybody. */
+static bool ask_health(struct skymon *sm, struct vault *vault, struct vault_health *health,
+		       struct vault_verdict *verdict, struct fetch_fault *fault)
+{
+	char url[600];
+	static const struct skymon_label headers[] = {{"X-Vault-Request", "true"}};
+	struct fetch_request request = {.url = url,
+					.headers = headers,
+					.header_count = 1,
+					.body_max = HEALTH_MAX,
+					.tls = &vault->tls,
+					.proxy = vault->proxy};
+	struct fetch_answer answer;
+	bool known;
+
+	skymon_step(sm, "asking for the server's health");
+	snprintf(url, sizeof(url), "%s/v1/sys/health", vault->own->base);
+	if (!fetch_do(sm, vault->own->check_fetch, &request, &answer, fault))
+		return false;
+	known = fetch_is_shallow(&answer, HEALTH_DEPTH) && vault_parse_health(answer.body, health);
+	vault_judge(answer.code, known ? health : NULL, verdict);
+	if (known) {
+		report_health(sm, health, answer.code);
+		report_clock(sm, health, &answer);
+	}
+	if (verdict->reason == SKYMON_HTTP_STATUS || verdict->reason == SKYMON_PROTOCOL)
+		fetch_fault_set(fault, verdict->status, verdict->reason, "%.120s: %s (HTTP %d)",
+				vault->own->place, verdict->text, answer.code);
+	else
+		fetch_fault_set(fault, verdict->status, verdict->reason, "%.120s: %s", vault->own->place,
+				verdict->text);
+	fetch_answer_free(&answer);
+	return true;
+}
+
+/* Gives it a longer life when it is time; a login's token that cannot have one is replaced. */
+static bool prolong(struct skymon *sm, struct vault *vault, struct vault_token *token,
+		    struct vault_fault *fault)
+{
+	struct vault_own *own = vault->own;
+	int64_t now = vault_now_ms(), pause = (int64_t)(token->creation_ttl * 100);
+	struct vault_fault of_renewal;
+
+	if (vault->renew && vault_is_due(token) && now >= own->renew_after_ms) {
+		own->renew_after_ms = now + (pause < 1000 ? 1000 : pause);
+		if (!vault_renew(sm, vault, own->check_fetch, token, &of_renewal))
+			skymon_detail(sm, "token_renewal", "%s", of_renewal.is.text);
+	}
+	if (vault->role_id == NULL || token->forever || token->ttl >= token->creation_ttl / 4)
+		return true;
+	vault_forget_token(vault);
+	return vault_lookup(sm, vault, own->check_fetch, token, fault);
+}
+
+static bool check_token(struct skymon *sm, struct vault *vault, struct vault_token *token, bool *known,
+			struct vault_fault *fault)
+{
+	*known = vault_lookup(sm, vault, vault->own->check_fetch, token, fault) &&
+		 prolong(sm, vault, token, fault);
+	if (!*known && fault->code == 403 && !fault->invalid && !fault->login) {
+		/* it is a token, and has no right to ask about itself (policy `default` would give it) */
+		skymon_detail(sm, "token_ttl", "not known: the token may not look itself up");
+		skymon_detail_boolean(sm, "authentication_valid", true);
+		return true;
+	}
+	if (!*known) {
+		if (fault->login)
+			skymon_detail_boolean(sm, "authentication_valid", false);
+		return false;
+	}
+	skymon_detail_boolean(sm, "authentication_valid", true);
+	skymon_detail_boolean(sm, "token_renewable", token->renewable);
+	if (!token->forever) {
+		skymon_number(sm, "token_ttl", token->ttl);
+		skymon_detail_number(sm, "token_ttl_seconds", token->ttl);
+		skymon_gauge(sm, "skymon_vault_token_ttl_seconds", "How long the token still holds",
+			     token->ttl);
+	}
+	return true;
+}
+
+/* Reads the path, and forgets at once what it is. */
+static bool check_read(struct skymon *sm, struct vault *vault, struct vault_fault *fault)
+{
+	const char *hash = strrchr(vault->read, '#'), *bytes;
+	char path[VAULT_PATH_MAX], room[64];
+	struct vault_lease lease;
+	size_t size;
+	json_t *data = NULL;
+	bool good;
+
+	if ((size_t)(hash - vault->read) >= sizeof(path))
+		hash = vault->read; /* an empty path is refused there */
+	snprintf(path, sizeof(path), "%.*s", (int)(hash - vault->read), vault->read);
+	good = vault_read(sm, vault, vault->own->check_fetch, path, &data, &lease, fault);
+	if (good && vault_field(sm, data, hash + 1, room, &bytes, &size) != VAULT_FOUND) {
+		good = false;
+		*fault = (struct vault_fault){.code = 200};
+		fetch_fault_set(&fault->is, SKYMON_UNHEALTHY, SKYMON_BODY_MISMATCH,
+				"%.120s: field %.80s is not at %.100s, or is no text", vault->own->place,
+				hash + 1, path);
+	}
+	json_decref(data);
+	explicit_bzero(room, sizeof(room));
+	if (good || fault->code != 0)
+		skymon_detail_boolean(sm, "readable", good);
+	return good;
+}
+
+static void report_asks(struct skymon *sm, struct vault *vault)
+{
+	const struct vault_counts *counts = &vault->own->counts;
+	const struct {
+		const char *result;
+		uint64_t count;
+	} rows[] = {{"read", counts->read}, {"remembered", counts->remembered}, {"refused", counts->refused}};
+
+	for (size_t i = 0; vault_has_token(vault) && i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct skymon_label label = {"result", rows[i].result};
+		skymon_metric(sm, SKYMON_COUNTER, "skymon_vault_secrets_total",
+			      "Secrets that other components asked for, by what they were told",
+			      (double)rows[i].count, &label, 1);
+	}
+}
+
+static enum skymon_status say_good(struct skymon *sm, const struct fetch_fault *verdict,
+				   const struct vault_health *health, const struct vault_token *token,
+				   bool token_known)
+{
+	char more[160] = "";
+	size_t used = 0;
+
+	if (health->version[0] != '\0')
+		used = (size_t)snprintf(more, sizeof(more), ", version %s", health->version);
+	if (token_known && !token->forever)
+		snprintf(more + used, sizeof(more) - used, "; the token holds for %.0f s", token->ttl);
+	skymon_reason(sm, verdict->reason);
+	return verdict->status == SKYMON_HEALTHY    ? skymon_healthy(sm, "%s%s", verdict->text, more)
+	       : verdict->status == SKYMON_DEGRADED ? skymon_degraded(sm, "%s%s", verdict->text, more)
+						    : skymon_unhealthy(sm, "%s%s", verdict->text, more);
+}
+
+static enum skymon_status check(struct skymon *sm, void *state)
+{
+	struct vault *vault = state;
+	struct vault_health health = {0};
+	struct vault_verdict verdict;
+	struct vault_token token = {0};
+	struct vault_fault fault;
+	struct fetch_fault said;
+	bool token_known = false;
+
+	report_asks(sm, vault);
+	if (!ask_health(sm, vault, &health, &verdict, &said)) {
+		skymon_detail_boolean(sm, "accessible", false);
+		return say_fault(sm, &said);
+	}
+	skymon_detail_boolean(sm, "accessible", verdict.accessible);
+	if (verdict.serves && vault_has_token(vault)) {
+		if (!check_token(sm, vault, &token, &token_known, &fault) ||
+		    (vault->read != NULL && !check_read(sm, vault, &fault)))
+			return say_fault(sm, &fault.is);
+		vault->own->pause_until_ms = 0;
+	}
+	return say_good(sm, &said, &health, &token, token_known);
+}
+
+SKYMON_PLUGIN(vault, "1.0",
+	      "Vault or OpenBao: sealed, standby, token, clock; keeps other components' secrets",
+	      .state_size = sizeof(struct vault), .options = options, .numbers = numbers, .load = load,
+	      .unload = unload, .start = start, .stop = stop, .check = check, .secret = vault_secret);

@@ -1,0 +1,431 @@
+/* vault_api: requests with the component's token, which is configured or comes from an AppRole login. A login
+ * is made when there is no token, when its life has ended, and once more when it was refused. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "vault.h"
+
+#define LOGIN_AGAIN_MS 60000 /* for rights that a new token might have */
+#define DEPTH_MAX 32
+
+int64_t vault_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+bool vault_lock(struct skymon *sm, pthread_mutex_t *lock)
+{
+	int64_t left = skymon_ms_left(sm);
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += left / 1000;
+	until.tv_nsec += left % 1000 * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	return pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &until) == 0;
+}
+
+bool vault_has_token(const struct vault *vault)
+{
+	return vault->token.bytes != NULL || vault->role_id != NULL;
+}
+
+static void fail(struct vault_fault *fault, enum skymon_status status, enum skymon_reason reason,
+		 const char *place, const char *text)
+{
+	*fault = (struct vault_fault){0};
+	fetch_fault_set(&fault->is, status, reason, "%.120s %s", place, text);
+}
+
+/* ---- One request ---- */
+
+struct request {
+	const char *method, *path, *body, *token;
+};
+
+static bool parse(const struct fetch_answer *answer, const char *place, json_t **json,
+		  struct vault_fault *fault)
+{
+	*json = NULL;
+	if (answer->size == 0)
+		return true;
+	if (fetch_is_shallow(answer, DEPTH_MAX))
+		*json = json_loadb(answer->body, answer->size, JSON_REJECT_DUPLICATES, NULL);
+	if (json_is_object(*json))
+		return true;
+	json_decref(*json);
+	*json = NULL;
+	fail(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL, place, "answers, and not as Vault does");
+	return false;
+}
+
+static bool send_one(struct skymon *sm, struct vault *vault, struct fetch *fetch,
+		     const struct request *request, const char *what, json_t **json,
+		     struct vault_fault *fault)
+{
+	struct vault_own *own = vault->own;
+	const struct skymon_label headers[] = {
+		{"X-Vault-Token", request->token},
+		{"X-Vault-Namespace",
+		 vault->name_space != NULL && vault->name_space[0] != '\0' ? vault->name_space : NULL},
+		{"X-Vault-Request", "true"}, /* an agent in between may insist on it */
+		{"Content-Type", request->body != NULL ? "application/json" : NULL}};
+	char url[VAULT_PATH_MAX * 4];
+	struct fetch_request ask = {.method = request->method,
+				    .url = url,
+				    .headers = headers,
+				    .header_count = sizeof(headers) / sizeof(headers[0]),
+				    .body = request->body,
+				    .body_size = request->body != NULL ? strlen(request->body) : 0,
+				    .tls = &vault->tls,
+				    .proxy = vault->proxy};
+	struct fetch_answer answer;
+	bool good;
+
+	*json = NULL;
+	*fault = (struct vault_fault){.outage = true};
+	snprintf(url, sizeof(url), "%s/v1/%s", own->base, request->path);
+	if (!fetch_do(sm, fetch, &ask, &answer, &fault->is))
+		return false;
+	if (answer.code >= 200 && answer.code < 300) {
+		good = parse(&answer, own->place, json, fault);
+	} else {
+		vault_explain(answer.code, answer.body, own->place, what, fault);
+		good = false;
+	}
+	fault->code = answer.code;
+	fetch_answer_free(&answer);
+	return good;
+}
+
+/* ---- The token ---- */
+
+static void drop_token(struct vault_own *own)
+{
+	if (own->token != NULL)
+		explicit_bzero(own->token, strlen(own->token));
+	free(own->token);
+	own->token = NULL;
+}
+
+void vault_forget_token(struct vault *vault)
+{
+	struct vault_own *own = vault->own;
+
+	pthread_mutex_lock(&own->login_lock);
+	drop_token(own);
+	pthread_mutex_unlock(&own->login_lock);
+}
+
+static bool take_login(struct vault_own *own, const json_t *answer)
+{
+	const json_t *auth = json_object_get(answer, "auth");
+	const char *token = json_string_value(json_object_get(auth, "client_token"));
+	const json_t *life = json_object_get(auth, "lease_duration");
+	double seconds = json_is_number(life) ? json_number_value(life) : 0;
+
+	if (token == NULL || token[0] == '\0')
+		return false;
+	own->token = strdup(token);
+	own->token_number++;
+	own->login_ms = vault_now_ms();
+	own->token_until_ms =
+		seconds > 0 && seconds < 1e9 ? own->login_ms + (int64_t)(seconds * 1000) : INT64_MAX;
+	return own->token != NULL;
+}
+
+/* Under the lock. */
+static bool log_in(struct skymon *sm, struct vault *vault, struct fetch *fetch, struct vault_fault *fault)
+{
+	struct vault_own *own = vault->own;
+	json_t *body = json_pack("{s:s, s:s#}", "role_id", vault->role_id, "secret_id",
+				 vault->secret_id.bytes != NULL ? vault->secret_id.bytes : "",
+				 (int)vault->secret_id.size),
+	       *answer = NULL;
+	char *text = json_dumps(body, JSON_COMPACT), mount[VAULT_PATH_MAX], path[VAULT_PATH_MAX + 20];
+	bool good = false;
+
+	json_decref(body);
+	drop_token(own);
+	if (text == NULL || !vault_encode(vault->login, mount, sizeof(mount))) {
+		fail(fault, SKYMON_UNKNOWN, SKYMON_OTHER, own->place,
+		     "cannot be logged in to: role_id, secret_id or login hold what is no UTF-8 text");
+	} else {
+		struct request login = {"POST", path, text, NULL};
+
+		snprintf(path, sizeof(path), "auth/%s/login", mount);
+		skymon_step(sm, "logging in to Vault");
+		good = send_one(sm, vault, fetch, &login, "a login", &answer, fault);
+		if (good && !take_login(own, answer)) {
+			good = false;
+			fail(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL, own->place,
+			     "answers the login without a token");
+		}
+	}
+	if (!good && fault->code >= 400 && fault->code < 500 && !fault->outage) {
+		int code = fault->code;
+
+		skymon_secret_refused(sm); /* secret_id may have been replaced */
+		fail(fault, SKYMON_UNHEALTHY, SKYMON_AUTH_FAILED, own->place,
+		     code == 404 ? "has no such login or namespace (HTTP 404)"
+				 : "refuses the login: role_id, secret_id or the name of `login` is wrong");
+		fault->code = code;
+		fault->login = true;
+	}
+	if (text != NULL)
+		explicit_bzero(text, strlen(text));
+	free(text);
+	json_decref(answer);
+	return good;
+}
+
+struct ticket { /* the token as it is now */
+	char *token;
+	uint64_t number;
+	int64_t login_ms;
+};
+
+static void free_ticket(struct ticket *ticket)
+{
+	if (ticket->token != NULL)
+		explicit_bzero(ticket->token, strlen(ticket->token));
+	free(ticket->token);
+	ticket->token = NULL;
+}
+
+/* stale: the number of the token that was refused; 0: none. */
+static bool get_ticket(struct skymon *sm, struct vault *vault, struct fetch *fetch, uint64_t stale,
+		       struct ticket *ticket, struct vault_fault *fault)
+{
+	struct vault_own *own = vault->own;
+	bool good = true;
+
+	*ticket = (struct ticket){0};
+	if (vault->token.bytes != NULL) {
+		ticket->token = strdup(vault->token.bytes);
+		return ticket->token != NULL;
+	}
+	if (!vault_lock(sm, &own->login_lock)) {
+		fail(fault, SKYMON_UNHEALTHY, SKYMON_TIMEOUT, own->place, "did not answer the login in time");
+		fault->outage = true;
+		return false;
+	}
+	if (own->token == NULL || own->token_number == stale || vault_now_ms() >= own->token_until_ms)
+		good = log_in(sm, vault, fetch, fault);
+	if (good) {
+		ticket->token = strdup(own->token);
+		ticket->number = own->token_number;
+		ticket->login_ms = own->login_ms;
+	}
+	pthread_mutex_unlock(&own->login_lock);
+	return good && ticket->token != NULL;
+}
+
+bool vault_ask(struct skymon *sm, struct vault *vault, struct fetch *fetch, const char *method,
+	       const char *path, const char *what, json_t **answer, struct vault_fault *fault)
+{
+	struct request request = {method, path, strcmp(method, "POST") == 0 ? "{}" : NULL, NULL};
+	struct ticket ticket;
+	bool good, again;
+
+	*answer = NULL;
+	if (!get_ticket(sm, vault, fetch, 0, &ticket, fault))
+		return false;
+	request.token = ticket.token;
+	good = send_one(sm, vault, fetch, &request, what, answer, fault);
+	/* A token of a login may have been revoked, or its role has new rights. */
+	again = !good && fault->code == 403 && ticket.number != 0 &&
+		(fault->invalid || vault_now_ms() - ticket.login_ms > LOGIN_AGAIN_MS);
+	if (again) {
+		uint64_t stale = ticket.number;
+
+		free_ticket(&ticket);
+		if (!get_ticket(sm, vault, fetch, stale, &ticket, fault))
+			return false;
+		request.token = ticket.token;
+		good = send_one(sm, vault, fetch, &request, what, answer, fault);
+	}
+	if (!good && fault->invalid)
+		skymon_secret_refused(sm); /* the file it came from may hold a new one */
+	free_ticket(&ticket);
+	return good;
+}
+
+bool vault_lookup(struct skymon *sm, struct vault *vault, struct fetch *fetch, struct vault_token *token,
+		  struct vault_fault *fault)
+{
+	json_t *answer;
+	bool good;
+
+	skymon_step(sm, "asking about the token");
+	good = vault_ask(sm, vault, fetch, "GET", "auth/token/lookup-self", "the token's life", &answer,
+			 fault);
+	if (good && !vault_parse_token(answer, token)) {
+		good = false;
+		fail(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL, vault->own->place,
+		     "tells nothing about the token that can be understood");
+	}
+	json_decref(answer);
+	return good;
+}
+
+bool vault_renew(struct skymon *sm, struct vault *vault, struct fetch *fetch, struct vault_token *token,
+		 struct vault_fault *fault)
+{
+	json_t *answer;
+	const json_t *life;
+	bool good;
+
+	skymon_step(sm, "renewing the token");
+	good = vault_ask(sm, vault, fetch, "POST", "auth/token/renew-self", "the token's renewal", &answer,
+			 fault);
+	life = json_object_get(json_object_get(answer, "auth"), "lease_duration");
+	if (good && json_is_number(life) && json_number_value(life) > token->ttl) {
+		token->ttl = json_number_value(life);
+		pthread_mutex_lock(&vault->own->login_lock);
+		if (vault->own->token != NULL && token->ttl < 1e9)
+			vault->own->token_until_ms = vault_now_ms() + (int64_t)(token->ttl * 1000);
+		pthread_mutex_unlock(&vault->own->login_lock);
+	}
+	json_decref(answer);
+	return good;
+}
+
+/* ---- A path ---- */
+
+struct place { /* where a path of the config is, from Vault's root */
+	char full[VAULT_PATH_MAX];
+	size_t mount;       /* how much of it is the mount's name */
+	bool known, second; /* known: the server told the next two; second: it is KV version 2 */
+};
+
+static bool ask_path(struct skymon *sm, struct vault *vault, struct fetch *fetch, const char *before,
+		     const char *path, json_t **answer, struct vault_fault *fault)
+{
+	char encoded[VAULT_PATH_MAX * 3], whole[VAULT_PATH_MAX * 3 + 40], what[160];
+
+	*answer = NULL;
+	if (!vault_encode(path, encoded, sizeof(encoded))) {
+		fail(fault, SKYMON_UNKNOWN, SKYMON_OTHER, vault->own->place,
+		     "is not asked: the path is too long");
+		return false;
+	}
+	snprintf(whole, sizeof(whole), "%s%s", before, encoded);
+	snprintf(what, sizeof(what), "%s%.140s", before[0] != '\0' ? "the mount of " : "", path);
+	return vault_ask(sm, vault, fetch, "GET", whole, what, answer, fault);
+}
+
+/* Asks which mount the path is in. false: it is no use to go on. A token without rights there is not told. */
+static bool find_mount(struct skymon *sm, struct vault *vault, struct fetch *fetch, struct place *place,
+		       struct vault_fault *fault)
+{
+	json_t *answer = NULL;
+	const json_t *data;
+	const char *mount, *type, *version;
+	size_t length;
+
+	if (!ask_path(sm, vault, fetch, "sys/internal/ui/mounts/", place->full, &answer, fault))
+		return fault->code == 403 && !fault->invalid;
+	data = json_object_get(answer, "data");
+	mount = json_string_value(json_object_get(data, "path"));
+	type = json_string_value(json_object_get(data, "type"));
+	version = json_string_value(json_object_get(json_object_get(data, "options"), "version"));
+	length = mount != NULL ? strlen(mount) : 0;
+	if (length > 1 && mount[length - 1] == '/' && strncmp(place->full, mount, length) == 0) {
+		place->known = true;
+		place->mount = length - 1;
+		place->second = type != NULL && strcmp(type, "kv") == 0 && version != NULL &&
+				strcmp(version, "2") == 0;
+	}
+	json_decref(answer);
+	return true;
+}
+
+static void take_lease(const json_t *answer, struct vault_lease *lease)
+{
+	const json_t *life = json_object_get(answer, "lease_duration");
+	const char *id = json_string_value(json_object_get(answer, "lease_id"));
+	double seconds = json_is_number(life) ? json_number_value(life) : 0;
+
+	snprintf(lease->id, sizeof(lease->id), "%s", id != NULL ? id : "");
+	lease->life_ms = seconds > 0 && seconds < 1e9 ? (int64_t)(seconds * 1000) : 0;
+}
+
+/* KV version 2: the data and its metadata are one level down. */
+static bool read_second(struct skymon *sm, struct vault *vault, struct fetch *fetch,
+			const struct place *place, json_t **data, struct vault_fault *fault)
+{
+	char path[VAULT_PATH_MAX + 8];
+	json_t *answer = NULL, *found;
+
+	snprintf(path, sizeof(path), "%.*s/data/%s", (int)place->mount, place->full,
+		 place->full + place->mount + 1);
+	if (!ask_path(sm, vault, fetch, "", path, &answer, fault))
+		return false;
+	found = json_object_get(answer, "data");
+	if (json_is_object(json_object_get(found, "metadata")))
+		*data = json_incref(json_object_get(found, "data"));
+	json_decref(answer);
+	if (json_is_object(*data))
+		return true;
+	json_decref(*data);
+	*data = NULL;
+	vault_explain(404, NULL, vault->own->place, place->full, fault);
+	return false;
+}
+
+static bool read_first(struct skymon *sm, struct vault *vault, struct fetch *fetch, const struct place *place,
+		       json_t **data, struct vault_lease *lease, struct vault_fault *fault)
+{
+	json_t *answer = NULL;
+
+	if (!ask_path(sm, vault, fetch, "", place->full, &answer, fault))
+		return false;
+	*data = json_incref(json_object_get(answer, "data"));
+	take_lease(answer, lease);
+	json_decref(answer);
+	if (json_is_object(*data))
+		return true;
+	json_decref(*data);
+	*data = NULL;
+	vault_explain(404, NULL, vault->own->place, place->full, fault);
+	return false;
+}
+
+bool vault_read(struct skymon *sm, struct vault *vault, struct fetch *fetch, const char *path, json_t **data,
+		struct vault_lease *lease, struct vault_fault *fault)
+{
+	struct place place = {.known = false};
+	struct vault_fault first;
+
+	*data = NULL;
+	*lease = (struct vault_lease){.life_ms = 0};
+	if (!vault_full_path(vault->mount, path, place.full, sizeof(place.full), &place.mount) ||
+	    place.full[place.mount] != '/') {
+		fail(fault, SKYMON_UNKNOWN, SKYMON_OTHER, vault->own->place,
+		     "is not asked: the path or `mount` is empty, too long or has an empty part");
+		return false;
+	}
+	skymon_step(sm, "reading a path");
+	if (!find_mount(sm, vault, fetch, &place, fault))
+		return false;
+	if (place.known)
+		return place.second ? read_second(sm, vault, fetch, &place, data, fault)
+				    : read_first(sm, vault, fetch, &place, data, lease, fault);
+	if (read_second(sm, vault, fetch, &place, data, fault))
+		return true;
+	first = *fault;
+	if (first.code != 403 && first.code != 404 && first.code != 405)
+		return false;
+	if (read_first(sm, vault, fetch, &place, data, lease, fault))
+		return true;
+	if (fault->code == 404 && first.code == 403)
+		*fault = first;
+	return false;
+}

@@ -1,0 +1,241 @@
+/* vault_parse: what Vault's answers mean, and where a secret's path leads. Pure. */
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vault.h"
+
+/* ---- Health ---- */
+
+/* A stranger's text, for people: printable ASCII. */
+static void copy_plain(char *to, size_t room, const char *from)
+{
+	size_t used = 0;
+
+	for (; from != NULL && *from != '\0' && used + 1 < room; from++)
+		if (isprint((unsigned char)*from))
+			to[used++] = *from;
+	to[used] = '\0';
+}
+
+bool vault_parse_health(const char *body, struct vault_health *health)
+{
+	json_t *answer = json_loads(body, JSON_REJECT_DUPLICATES, NULL);
+	const json_t *initialized = json_object_get(answer, "initialized");
+	const json_t *sealed = json_object_get(answer, "sealed");
+	const json_t *server_time = json_object_get(answer, "server_time_utc");
+	bool good = json_is_boolean(initialized) && json_is_boolean(sealed);
+
+	*health = (struct vault_health){.initialized = json_is_true(initialized),
+					.sealed = json_is_true(sealed),
+					.standby = json_is_true(json_object_get(answer, "standby")),
+					.server_time = -1};
+	if (json_is_number(server_time) && json_number_value(server_time) > 0)
+		health->server_time = json_number_value(server_time);
+	copy_plain(health->version, sizeof(health->version),
+		   json_string_value(json_object_get(answer, "version")));
+	copy_plain(health->cluster, sizeof(health->cluster),
+		   json_string_value(json_object_get(answer, "cluster_name")));
+	json_decref(answer);
+	return good;
+}
+
+static const struct {
+	int code;
+	struct vault_verdict is;
+} verdicts[] = {
+	{200, {SKYMON_HEALTHY, SKYMON_OK, true, true, "initialized, unsealed and active"}},
+	{429, {SKYMON_HEALTHY, SKYMON_STANDBY, true, true, "unsealed, a standby"}},
+	{472,
+	 {SKYMON_HEALTHY, SKYMON_STANDBY, true, false, "unsealed, active in a disaster recovery secondary"}},
+	{473, {SKYMON_HEALTHY, SKYMON_STANDBY, true, true, "unsealed, a performance standby"}},
+	{474,
+	 {SKYMON_DEGRADED, SKYMON_STANDBY, true, false,
+	  "a standby that cannot reach the active server of its cluster"}},
+	{501, {SKYMON_UNHEALTHY, SKYMON_OTHER, true, false, "not initialized: run `vault operator init`"}},
+	{503, {SKYMON_UNHEALTHY, SKYMON_SEALED, true, false, "sealed"}},
+};
+
+void vault_judge(int code, const struct vault_health *health, struct vault_verdict *verdict)
+{
+	*verdict = (struct vault_verdict){SKYMON_UNHEALTHY, SKYMON_HTTP_STATUS, false, false,
+					  "answers with an HTTP code that Vault's health does not have"};
+	if (code == 530) {
+		verdict->accessible = health != NULL;
+		verdict->text = "was removed from its cluster";
+	}
+	if (health == NULL && code == 200) {
+		verdict->reason = SKYMON_PROTOCOL;
+		verdict->text = "answers, and not as Vault does";
+	}
+	if (health == NULL)
+		return;
+	if (code == 200 && health->sealed) /* a proxy may have changed the code; the body knows */
+		code = health->initialized ? 503 : 501;
+	for (size_t i = 0; i < sizeof(verdicts) / sizeof(verdicts[0]); i++)
+		if (verdicts[i].code == code)
+			*verdict = verdicts[i].is;
+}
+
+double vault_skew(double server_time, double our_time)
+{
+	if (server_time > our_time)
+		return server_time - our_time;
+	if (server_time + 1 < our_time)
+		return server_time + 1 - our_time;
+	return 0;
+}
+
+/* ---- Tokens ---- */
+
+bool vault_parse_token(const json_t *answer, struct vault_token *token)
+{
+	const json_t *data = json_object_get(answer, "data");
+	const json_t *ttl = json_object_get(data, "ttl"), *born = json_object_get(data, "creation_ttl");
+	const json_t *period = json_object_get(data, "period");
+
+	*token = (struct vault_token){.renewable = json_is_true(json_object_get(data, "renewable"))};
+	if (!json_is_number(ttl) || json_number_value(ttl) < 0)
+		return false;
+	token->ttl = json_number_value(ttl);
+	token->creation_ttl = json_is_number(born) ? json_number_value(born) : 0;
+	if (json_is_number(period) && json_number_value(period) > 0) /* what a renewal gives */
+		token->creation_ttl = json_number_value(period);
+	token->forever = token->ttl == 0 && json_is_null(json_object_get(data, "expire_time"));
+	return true;
+}
+
+bool vault_is_due(const struct vault_token *token)
+{
+	return token->renewable && !token->forever && token->ttl < token->creation_ttl / 2;
+}
+
+/* ---- Errors ---- */
+
+static bool says(const char *body, const char *words)
+{
+	return body != NULL && strstr(body, words) != NULL;
+}
+
+void vault_explain(int code, const char *body, const char *place, const char *what, struct vault_fault *fault)
+{
+	enum skymon_reason reason = SKYMON_HTTP_STATUS;
+	const char *text = "answers with an error";
+
+	*fault = (struct vault_fault){.code = code};
+	if (code == 403) {
+		/* Who has a token without the right to something is told "1 error occurred: permission
+		 * denied"; the bare words, or "invalid token", are for what is no token. */
+		reason = SKYMON_AUTH_FAILED;
+		fault->invalid = says(body, "[\"permission denied\"]") || says(body, "invalid token") ||
+				 says(body, "bad token");
+		text = fault->invalid ? "refuses the token" : "forbids it to the token";
+	} else if (code == 404) {
+		reason = SKYMON_BODY_MISMATCH;
+		text = says(body, "namespace not found") ? "has no such namespace" : "has no such thing";
+	} else if (code == 429) {
+		fault->outage = true;
+		text = "limits our requests";
+	} else if (code == 503 && says(body, "sealed")) {
+		fault->outage = true;
+		reason = SKYMON_SEALED;
+		text = "is sealed";
+	} else if (code >= 500) {
+		fault->outage = true;
+	} else if (code >= 300 && code < 400) {
+		text = "sends us elsewhere: `address` must be the active server or forward to it";
+	} else if (code == 400) {
+		text = "does not understand it";
+	}
+	fault->login = fault->invalid;
+	fetch_fault_set(&fault->is, SKYMON_UNHEALTHY, reason, "%.120s %s (HTTP %d), asked for %.120s", place,
+			text, code, what);
+}
+
+/* ---- Paths ---- */
+
+static bool is_good_path(const char *path)
+{
+	for (const char *at = path;; at++) {
+		size_t length = strcspn(at, "/");
+
+		if (length == 0 || (length == 1 && at[0] == '.') ||
+		    (length == 2 && at[0] == '.' && at[1] == '.'))
+			return false;
+		at += length;
+		if (*at == '\0')
+			return true;
+	}
+}
+
+/* Copies without slashes at both ends. */
+static size_t trim(char *to, size_t room, const char *from)
+{
+	size_t length;
+
+	from += strspn(from, "/");
+	length = strlen(from);
+	while (length > 0 && from[length - 1] == '/')
+		length--;
+	if (length >= room)
+		length = 0;
+	memcpy(to, from, length);
+	to[length] = '\0';
+	return length;
+}
+
+bool vault_full_path(const char *mount, const char *path, char *full, size_t size, size_t *guess)
+{
+	char own[VAULT_PATH_MAX], rest[VAULT_PATH_MAX];
+	size_t own_size = trim(own, sizeof(own), mount), rest_size = trim(rest, sizeof(rest), path);
+	bool whole = path[0] == '/' ||
+		     (rest_size > own_size && strncmp(rest, own, own_size) == 0 && rest[own_size] == '/');
+
+	if (rest_size == 0 || !is_good_path(rest) || (!whole && (own_size == 0 || !is_good_path(own))))
+		return false;
+	*guess = path[0] == '/' ? strcspn(rest, "/") : own_size;
+	return (size_t)snprintf(full, size, "%s%s%s", whole ? "" : own, whole ? "" : "/", rest) < size;
+}
+
+bool vault_encode(const char *path, char *encoded, size_t size)
+{
+	size_t used = 0;
+
+	for (; *path != '\0'; path++) {
+		unsigned char c = (unsigned char)*path;
+		bool plain = isalnum(c) || strchr("/-._~", c) != NULL;
+
+		if (used + 4 > size)
+			return false;
+		used += (size_t)snprintf(encoded + used, size - used, plain ? "%c" : "%%%02X", c);
+	}
+	encoded[used] = '\0';
+	return used > 0;
+}
+
+/* ---- Values ---- */
+
+enum vault_found vault_field(struct skymon *sm, const json_t *data, const char *field, char *room,
+			     const char **bytes, size_t *size)
+{
+	const json_t *value = json_object_get(data, field);
+
+	if (value == NULL)
+		return VAULT_NO_FIELD;
+	*bytes = room;
+	if (json_is_string(value)) {
+		*bytes = json_string_value(value);
+		*size = json_string_length(value);
+	} else if (json_is_boolean(value)) {
+		*size = (size_t)snprintf(room, 64, "%s", json_is_true(value) ? "true" : "false");
+	} else if (json_is_integer(value)) {
+		*size = (size_t)snprintf(room, 64, "%lld", (long long)json_integer_value(value));
+	} else if (json_is_real(value)) {
+		*size = skymon_print(sm, json_real_value(value), room, 64);
+	} else {
+		return VAULT_NO_TEXT;
+	}
+	return VAULT_FOUND;
+}
