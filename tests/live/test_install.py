@@ -12,11 +12,14 @@ SHIPPED = (SOURCE / "etc" / "skymon.yaml").read_text()
 
 def test_installed_files():
     found = {str(path.relative_to(ROOT)) for path in ROOT.rglob("*") if path.is_file()}
+    plugins = [path.stem for path in (SOURCE / "plugins").glob("*.c") if re.search(r"^SKYMON_PLUGIN\(", path.read_text(), re.M)]
+    assert {"host", "process", "prometheus", "database"} <= set(plugins)
     expected = {
-        "sbin/skymond", "bin/skymon", "libexec/skymon/skymon-worker", "include/skymon/plugin.h", "include/skymon/routes.h",
+        "sbin/skymond", "bin/skymon", "libexec/skymon/skymon-worker",
         "lib/pkgconfig/skymon.pc", "lib/systemd/system/skymon.service", "etc/skymon/skymon.yaml",
         "share/man/man1/skymon.1", "share/man/man8/skymond.8", "share/man/man5/skymon.yaml.5",
-    } | {f"lib/skymon/plugins/{name}.so" for name in ("host", "process", "prometheus", "database")} | {
+    } | {f"lib/skymon/plugins/{name}.so" for name in plugins} | {
+        f"include/skymon/{path.name}" for path in (SOURCE / "sdk" / "include" / "skymon").glob("*.h")} | {
         f"etc/skymon/conf.d/{path.name}" for path in (SOURCE / "etc" / "conf.d").glob("*.yaml.example")}
     assert found == expected
 
