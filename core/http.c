@@ -76,6 +76,9 @@ void http_note_connection(void *arg, struct MHD_Connection *connection, void **c
 		http->open_connections--;
 		free(peer);
 		*context = NULL;
+		/* one more turn: libmicrohttpd listens again after a limit only in its next run, for which
+		 * it does not ask */
+		((struct listener *)arg)->resumed = true;
 	}
 }
 

@@ -170,7 +170,7 @@ int listener_turn(struct listener *listener)
 			place = &engine->next;
 		}
 	}
-	return wait;
+	return listener->resumed ? 0 : wait; /* what was closed in this turn */
 }
 
 /* ---- Certificates that change ---- */
