@@ -1,0 +1,397 @@
+/* websocket: is there a WebSocket, does it answer a ping, and, if wanted, a message. RFC 6455; frames and
+ * handshake are ours (websocket_frame.h says why), the connection is dial's (websocket_link.c).
+ *
+ * What the server's close codes mean when a new connection is closed: 3000 and 3003 (unauthorized, forbidden)
+ * are auth_failed; 1013 (try again later) is resource; 1002, 1003, 1007, 1009 and 1010, with which it blames
+ * us, and an end without a close frame are protocol; the others are other, 1011 (internal error) among them:
+ * such a server keeps to the protocol. A kept connection may be closed with any code: a new one decides. */
+#include <linux/sockios.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+
+#include "websocket.h"
+
+static const struct skymon_option options[] = {
+	SKYMON_OPT(struct websocket, url, "${WEBSOCKET_URL:-}", "ws://host:port/path or wss://host:port/path",
+		   .flags = SKYMON_TARGET),
+	SKYMON_OPT(struct websocket, headers, NULL,
+		   "further headers of the handshake; Host here replaces the URL's"),
+	SKYMON_OPT(struct websocket, authorization, NULL,
+		   "the handshake's Authorization, whole: \"Bearer …\"; stands above user info in the URL"),
+	SKYMON_OPT(struct websocket, origin, NULL,
+		   "the handshake's Origin, as a browser sends it: https://example.com"),
+	SKYMON_OPT(struct websocket, subprotocol, NULL,
+		   "sub-protocol to ask for, or a list: the server must agree to one"),
+	SKYMON_OPT(struct websocket, send, NULL, "text message to send in each check"),
+	SKYMON_OPT(struct websocket, expect, NULL,
+		   "text that must stand in a message that follows (anywhere in it; case counts). Without "
+		   "`send` the "
+		   "server must send it by itself after the handshake, which is then made in each check"),
+	SKYMON_OPT(struct websocket, keep, "5m",
+		   "how long a connection is kept before a new one shows that newcomers get in too; 0s: a "
+		   "new one for each "
+		   "check",
+		   .min = 0, .max = 24.0 * 3600 * 1000),
+	SKYMON_OPT(struct websocket, tls, NULL, "how wss:// verifies the server"),
+	SKYMON_OPT(struct websocket, proxy, NULL, "http://host:port, which is asked to CONNECT, or none"),
+	{0}};
+
+static const struct skymon_number numbers[] = {
+	{"pong_time", "s", "from a ping to its pong"},
+	{"handshake_time", "s",
+	 "to open a connection: name, TCP, proxy, TLS and handshake; when one was opened"},
+	{"message_time", "s",
+	 "from `send` (without it: from the handshake) to the message that `expect` wants"},
+	{0}};
+
+struct run { /* one check; times are -1 when they were not measured */
+	bool kept, parted;
+	const char *subprotocol;
+	double pong_seconds, handshake_seconds, message_seconds, age_seconds;
+};
+
+/* ---- Start ---- */
+
+static bool refuse(struct skymon *sm, const char *option, const char *name, const char *why)
+{
+	skymon_unknown(sm, "%s%s%.60s %s", option, name[0] != '\0' ? ": " : "", name, why);
+	return false;
+}
+
+static bool read_url(struct skymon *sm, struct websocket *ws)
+{
+	struct dial_url *url = &ws->address;
+	const char *why;
+
+	if (!dial_url_parse(ws->url, url, &why))
+		return refuse(sm, "url", "", why);
+	ws->to.secure = strcmp(url->scheme, "wss") == 0;
+	if (!ws->to.secure && strcmp(url->scheme, "ws") != 0)
+		return refuse(sm, "url", "", "must begin with ws:// or wss://");
+	if (!websocket_is_sendable(url->path) || !websocket_is_sendable(url->query) ||
+	    strchr(url->path, ' ') != NULL || strchr(url->query, ' ') != NULL)
+		return refuse(sm, "url", "",
+			      "has characters in its path or query that must be written as %XX");
+	ws->to.host = url->host;
+	ws->to.port = url->port != 0 ? url->port : ws->to.secure ? 443 : 80;
+	dial_place(url->host, ws->to.port, ws->place, sizeof(ws->place));
+	snprintf(ws->host, sizeof(ws->host), "%s", ws->place);
+	if (ws->to.port == (ws->to.secure ? 443 : 80)) /* a usual port is not said */
+		*strrchr(ws->host, ':') = '\0';
+	return true;
+}
+
+/* User info of the URL, as browsers and curl send it. */
+static bool make_basic(struct websocket *ws)
+{
+	const struct dial_url *url = &ws->address;
+	size_t size = strlen(url->user) + strlen(url->password) + 1;
+	char *word;
+
+	if (url->user[0] == '\0' && !url->has_password)
+		return true;
+	word = malloc(size + 1);
+	ws->basic = malloc(size * 4 / 3 + 16);
+	if (word != NULL && ws->basic != NULL) {
+		snprintf(word, size + 1, "%s:%s", url->user, url->password);
+		memcpy(ws->basic, "Basic ", 6);
+		EVP_EncodeBlock((unsigned char *)ws->basic + 6, (const unsigned char *)word, (int)size);
+		explicit_bzero(word, size);
+	}
+	free(word);
+	return word != NULL && ws->basic != NULL;
+}
+
+static bool judge_options(struct skymon *sm, struct websocket *ws)
+{
+	struct dial_fault fault;
+
+	for (size_t i = 0; i < ws->headers.count; i++) {
+		const struct skymon_label *header = &ws->headers.items[i];
+		const char *why = websocket_header_fault(header->name, header->value);
+		if (why != NULL)
+			return refuse(sm, "headers",
+				      websocket_is_sendable(header->name) ? header->name : "one", why);
+	}
+	for (size_t i = 0; i < ws->subprotocol.count; i++)
+		if (!websocket_is_token(ws->subprotocol.items[i]))
+			return refuse(sm, "subprotocol", "",
+				      "is a word without spaces or commas, or a list of such");
+	if (ws->origin != NULL && !websocket_is_sendable(ws->origin))
+		return refuse(sm, "origin", "", "has characters that a header cannot hold");
+	if (ws->authorization.bytes != NULL && (strlen(ws->authorization.bytes) != ws->authorization.size ||
+						!websocket_is_sendable(ws->authorization.bytes)))
+		return refuse(sm, "authorization", "",
+			      "has a line break or other characters that a header cannot hold");
+	if (!dial_accepts_proxy(ws->proxy, &fault))
+		return refuse(sm, fault.text, "", "");
+	return true;
+}
+
+/* An option that a variable left empty is one that was left out. */
+static void forget_empty(const char **text)
+{
+	if (*text != NULL && **text == '\0')
+		*text = NULL;
+}
+
+static bool start(struct skymon *sm, void *state)
+{
+	struct websocket *ws = state;
+
+	forget_empty(&ws->send);
+	forget_empty(&ws->expect);
+	forget_empty(&ws->origin);
+	if (ws->authorization.size == 0)
+		ws->authorization.bytes = NULL;
+	ws->to.proxy = ws->proxy;
+	ws->to.tls = &ws->tls;
+	if (!judge_options(sm, ws))
+		return false;
+	if (!read_url(sm, ws)) {
+		dial_url_free(&ws->address);
+		return false;
+	}
+	if (!make_basic(ws)) {
+		dial_url_free(&ws->address);
+		skymon_unknown(sm, "no memory is left");
+		return false;
+	}
+	return true;
+}
+
+static void stop(struct skymon *sm, void *state)
+{
+	struct websocket *ws = state;
+
+	websocket_drop(sm, ws, 1001);
+	dial_url_free(&ws->address);
+	if (ws->basic != NULL)
+		explicit_bzero(ws->basic, strlen(ws->basic));
+	free(ws->basic);
+	ws->basic = NULL;
+}
+
+/* ---- The questions ---- */
+
+/* Has the other side's kernel not even acknowledged what was sent? Then the way there is dead; a server that
+ * is frozen or slow acknowledges. */
+static bool is_unacknowledged(const struct dial *dial)
+{
+	int bytes = 0;
+
+	return ioctl(dial->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0;
+}
+
+static bool wait_pong(struct skymon *sm, struct websocket *ws, const unsigned char word[8], bool kept,
+		      struct dial_fault *fault)
+{
+	struct websocket_link *link = &ws->link;
+	const char *late = "does not answer a ping in time";
+
+	if (kept) /* that it may be dead comes to mind when half of the time is over */
+		link->dial->margin_ms = ws->margin_ms + dial_left(sm, ws->margin_ms) / 2;
+	for (;;) {
+		enum websocket_event event = websocket_next(sm, ws, late, fault);
+
+		if (event == WEBSOCKET_PONG) {
+			if (link->reader.control_size == 8 && memcmp(link->reader.control, word, 8) == 0)
+				break;
+			late = "answers another ping than the one that it was sent";
+		}
+		if (event != WEBSOCKET_BAD)
+			continue;
+		if (!kept || !websocket_is_late(fault))
+			return false;
+		if (is_unacknowledged(link->dial)) {
+			fault->lost = true;
+			return false;
+		}
+		kept = false;
+		link->dial->margin_ms = ws->margin_ms;
+	}
+	link->dial->margin_ms = ws->margin_ms;
+	return true;
+}
+
+static bool ping(struct skymon *sm, struct websocket *ws, struct run *run, struct dial_fault *fault)
+{
+	double began = dial_clock();
+	unsigned char word[8];
+
+	skymon_step(sm, "ping");
+	if (getrandom(word, sizeof(word), 0) != (ssize_t)sizeof(word)) {
+		dial_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "the system gives no random numbers");
+		return false;
+	}
+	if (!websocket_send(sm, ws, WEBSOCKET_OP_PING, word, sizeof(word), fault) ||
+	    !wait_pong(sm, ws, word, run->kept, fault))
+		return false;
+	run->pong_seconds = dial_clock() - began;
+	return true;
+}
+
+static bool holds(const struct websocket_reader *reader, const char *text)
+{
+	return reader->message_size > 0 &&
+	       memmem(reader->message, reader->message_size, text, strlen(text)) != NULL;
+}
+
+static bool talk(struct skymon *sm, struct websocket *ws, struct run *run, struct dial_fault *fault)
+{
+	double began = ws->send != NULL ? dial_clock() : ws->link.opened;
+	unsigned long messages = 0;
+
+	skymon_step(sm, "message");
+	if (ws->send != NULL && !websocket_send(sm, ws, WEBSOCKET_OP_TEXT, ws->send, strlen(ws->send), fault))
+		return false;
+	while (ws->expect != NULL && run->message_seconds < 0) {
+		enum websocket_event event = websocket_next(
+			sm, ws,
+			ws->send != NULL ? "does not answer a message in time" : "sends no message in time",
+			fault);
+
+		if (event == WEBSOCKET_MESSAGE && holds(&ws->link.reader, ws->expect))
+			run->message_seconds = dial_clock() - began;
+		messages += event == WEBSOCKET_MESSAGE;
+		if (event == WEBSOCKET_BAD) {
+			if (websocket_is_late(fault) && messages > 0)
+				dial_fault_set(
+					fault, SKYMON_UNHEALTHY, SKYMON_BODY_MISMATCH,
+					"%s: sent %lu message%s, and none holds the text that `expect` wants",
+					ws->place, messages, messages == 1 ? "" : "s");
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool ask(struct skymon *sm, struct websocket *ws, struct run *run, struct dial_fault *fault)
+{
+	run->subprotocol = ws->link.subprotocol;
+	run->handshake_seconds = run->kept ? -1 : ws->link.handshake_seconds;
+	run->pong_seconds = run->message_seconds = -1;
+	/* What the server says unasked comes first, and must not be missed while a pong is waited for. */
+	if (ws->send == NULL && ws->expect != NULL)
+		return talk(sm, ws, run, fault) && ping(sm, ws, run, fault);
+	return ping(sm, ws, run, fault) && talk(sm, ws, run, fault);
+}
+
+/* ---- The check ---- */
+
+static bool keeps(const struct websocket *ws)
+{
+	return ws->keep.ms > 0 && (ws->send != NULL || ws->expect == NULL);
+}
+
+/* Can the connection from the last check be asked? false: *fault says why; lost: a new one is to be opened.
+ */
+static bool take_kept(struct skymon *sm, struct websocket *ws, struct dial_fault *fault)
+{
+	if (websocket_is_kept(sm, ws, fault)) {
+		*fault = (struct dial_fault){.status = SKYMON_UNHEALTHY, .lost = true};
+		if (dial_clock() - ws->link.opened < (double)ws->keep.ms / 1000)
+			return true;
+		websocket_part(sm, ws);
+		ws->close_code = 0; /* as was asked for */
+	}
+	return false;
+}
+
+/* Over the kept connection if there is one; when that turns out to be lost, over a new one. */
+static bool look(struct skymon *sm, struct websocket *ws, struct run *run, struct dial_fault *fault)
+{
+	if (ws->link.dial != NULL) {
+		ws->http_status = 101; /* what it began with */
+		run->kept = take_kept(sm, ws, fault);
+		if (run->kept && ask(sm, ws, run, fault))
+			return true;
+		if (!fault->lost)
+			return false;
+		if (fault->text[0] != '\0')
+			skymon_info(sm, "%s; the connection was a kept one, connecting anew", fault->text);
+		websocket_drop(sm, ws, 0);
+		ws->http_status = 0;
+		run->kept = false;
+	}
+	return websocket_open(sm, ws, fault) && ask(sm, ws, run, fault);
+}
+
+static void tell_time(struct skymon *sm, double seconds, const char *detail, const char *number,
+		      const char *metric, const char *help)
+{
+	if (seconds < 0)
+		return;
+	skymon_detail_number(sm, detail, seconds * 1000);
+	skymon_number(sm, number, seconds);
+	skymon_gauge(sm, metric, help, seconds);
+}
+
+static void tell(struct skymon *sm, const struct websocket *ws, const struct run *run)
+{
+	skymon_detail_boolean(sm, "tls", ws->to.secure);
+	skymon_detail_boolean(sm, "kept_connection", run->kept);
+	if (ws->http_status != 0)
+		skymon_detail_number(sm, "http_status", ws->http_status);
+	if (ws->close_code != 0)
+		skymon_detail_number(sm, "close_code", ws->close_code);
+	if (run->parted)
+		skymon_detail_boolean(sm, "closed_cleanly", ws->closed_cleanly);
+	if (run->subprotocol != NULL)
+		skymon_detail(sm, "subprotocol", "%s", run->subprotocol);
+	if (run->age_seconds >= 0)
+		skymon_detail_number(sm, "connection_age_seconds", run->age_seconds);
+	tell_time(sm, run->handshake_seconds, "handshake_ms", "handshake_time",
+		  "skymon_websocket_handshake_duration_seconds",
+		  "Time to open a connection: name, TCP, proxy, TLS and handshake");
+	tell_time(sm, run->pong_seconds, "pong_ms", "pong_time", "skymon_websocket_pong_duration_seconds",
+		  "Time from a ping to its pong");
+	tell_time(sm, run->message_seconds, "message_ms", "message_time",
+		  "skymon_websocket_message_duration_seconds", "Time to the expected message");
+	skymon_counter(sm, "skymon_websocket_connects_total", "Connections that this check has opened",
+		       ws->connects);
+}
+
+static enum skymon_status conclude(struct skymon *sm, const struct websocket *ws, const struct run *run)
+{
+	if (run->message_seconds >= 0)
+		return skymon_healthy(sm, "%s: pong after %.3g ms, the expected message after %.3g ms",
+				      ws->place, run->pong_seconds * 1000, run->message_seconds * 1000);
+	return skymon_healthy(sm, "%s: pong after %.3g ms", ws->place, run->pong_seconds * 1000);
+}
+
+static enum skymon_status check(struct skymon *sm, void *state)
+{
+	struct websocket *ws = state;
+	struct run run = {
+		.pong_seconds = -1, .handshake_seconds = -1, .message_seconds = -1, .age_seconds = -1};
+	struct dial_fault fault;
+	bool good;
+
+	ws->margin_ms = dial_margin(sm);
+	ws->http_status = ws->close_code = 0;
+	ws->closed_cleanly = false;
+	good = look(sm, ws, &run, &fault);
+	if (ws->link.dial != NULL)
+		run.age_seconds = dial_clock() - ws->link.opened;
+	if (good && !keeps(ws)) {
+		ws->closed_cleanly = false;
+		websocket_part(sm, ws);
+		run.parted = true;
+	} else if (!good) {
+		/* Nothing of this connection may reach the next check, a late answer for one. */
+		websocket_drop(sm, ws, fault.lost ? 0 : 1000);
+	} else if (!websocket_is_halfway(&ws->link.reader)) {
+		websocket_forget(&ws->link.reader);
+	}
+	tell(sm, ws, &run);
+	return good ? conclude(sm, ws, &run) : dial_report(sm, &fault);
+}
+
+SKYMON_PLUGIN(websocket, "1.0", "WebSocket: handshake, ping to pong, a message and its answer",
+	      .state_size = sizeof(struct websocket), .options = options, .numbers = numbers, .start = start,
+	      .stop = stop, .check = check);
