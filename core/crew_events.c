@@ -248,7 +248,7 @@ static void take_end(void *arg, struct worker *worker, const struct worker_end *
 	}
 	if (plugin->info == NULL && plugin->why == NULL) {
 		plugin->why = x_printf("its worker %s", end->text);
-		crew->preparing--;
+		crew->preparing -= crew->preparing > 0; /* crew_end waits for none */
 	}
 	if (end->cause == WORKER_ENDED)
 		at_once = bury_all(slot, &(struct worker_end){.cause = WORKER_ENDED, .culprit = UINT32_MAX});

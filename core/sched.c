@@ -154,7 +154,7 @@ static void cut_off(void *arg, struct component *component)
 static void take_result(void *arg, struct component *component, uint64_t run, struct result *result)
 {
 	(void)arg;
-	if (component->run != run || component->gone) {
+	if (run == 0 || component->run != run || component->gone) {
 		result_unref(result); /* of a run that a worker invented, or of a component that is no more */
 		return;
 	}
