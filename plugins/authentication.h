@@ -79,6 +79,9 @@ double auth_skew(double date, double age, double sent, double received);
 bool auth_claims(const json_t *claims, const char *issuer, const char *audience, double now, char *why,
 		 size_t size);
 
+/* Are all scopes that were asked for among those that were given? Words with spaces between them. */
+bool auth_granted(const char *asked, const char *given);
+
 /* Adds "NAME=VALUE" of a form, or VALUE alone (name NULL), percent-encoded. */
 struct auth_text {
 	char *bytes; /* for auth_text_free; NULL at first */

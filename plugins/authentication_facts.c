@@ -161,6 +161,22 @@ bool auth_claims(const json_t *claims, const char *issuer, const char *audience,
 	return true;
 }
 
+bool auth_granted(const char *asked, const char *given)
+{
+	size_t length;
+
+	for (; *(asked += strspn(asked, " ")) != '\0'; asked += length) {
+		const char *at = given;
+		length = strcspn(asked, " ");
+		while (*(at += strspn(at, " ")) != '\0' &&
+		       (strcspn(at, " ") != length || strncmp(at, asked, length) != 0))
+			at += strcspn(at, " ");
+		if (*at == '\0')
+			return false;
+	}
+	return true;
+}
+
 /* ---- Forms ---- */
 
 void auth_text_add(struct auth_text *text, const char *bytes, size_t size)

@@ -234,6 +234,7 @@ static bool judge_token(struct visit *visit, const char *text)
 static bool judge_answer(struct visit *visit, const char *place, const json_t *json)
 {
 	const char *token = json_read_text(json, "access_token"), *type = json_read_text(json, "token_type");
+	const char *asked = visit->auth->scope, *given = json_read_text(json, "scope");
 	double ttl = seconds_of(json_object_get(json, "expires_in"));
 	char shown[24];
 
@@ -253,6 +254,9 @@ static bool judge_answer(struct visit *visit, const char *place, const json_t *j
 	}
 	if (!isnan(ttl) && ttl <= 0)
 		return auth_bad(visit, SKYMON_BODY_MISMATCH, "token: it ends at once (expires_in %.0f)", ttl);
+	if (asked != NULL && given != NULL && !auth_granted(asked, given))
+		return auth_bad(visit, SKYMON_BODY_MISMATCH,
+				"token: the provider does not give all scopes that were asked for");
 	return judge_token(visit, token);
 }
 

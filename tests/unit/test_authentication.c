@@ -404,6 +404,14 @@ static void claims_are_judged(void)
 	json_decref(claims);
 }
 
+static void scopes_are_compared(void)
+{
+	CU_ASSERT(auth_granted("", "") && auth_granted("", "a") && auth_granted("a", "a"));
+	CU_ASSERT(auth_granted(" b  a ", "a b c") && auth_granted("a", " b a"));
+	CU_ASSERT(!auth_granted("a", "") && !auth_granted("a", "ab") && !auth_granted("ab", "a b"));
+	CU_ASSERT(!auth_granted("a d", "a b c"));
+}
+
 static void forms_are_encoded(void)
 {
 	struct auth_text form = {0};
@@ -436,6 +444,7 @@ int main(void)
 						   {"headers are read", headers_are_read},
 						   {"skew", skew_is_what_seconds_cannot_explain},
 						   {"claims are judged", claims_are_judged},
+						   {"scopes are compared", scopes_are_compared},
 						   {"forms are encoded", forms_are_encoded},
 						   {0}});
 }
