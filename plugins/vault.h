@@ -121,6 +121,8 @@ struct vault_own {
 	char *token; /* NULL: none */
 	int64_t token_until_ms, login_ms;
 	uint64_t token_number;
+	struct vault_fault refused; /* the login, and is not tried until then */
+	int64_t refused_pause_ms, refused_until_ms;
 	/* asks, one after another */
 	pthread_mutex_t ask_lock;
 	struct vault_kept *kept;

@@ -8,6 +8,10 @@
 #include "vault.h"
 
 #define LOGIN_AGAIN_MS 60000 /* for rights that a new token might have */
+/* After a refused login. Vault locks a role after 5 of them with less than 15 minutes between each: so the
+ * pauses double until they are longer than that, before it is the fifth. */
+#define REFUSED_FIRST_MS (2 * 60000)
+#define REFUSED_LAST_MS (16 * 60000)
 #define DEPTH_MAX 32
 
 int64_t vault_now_ms(void)
@@ -140,6 +144,26 @@ static bool take_login(struct vault_own *own, const json_t *answer)
 	return own->token != NULL;
 }
 
+/* The login was refused: not again for a while. What comes with a changed configuration starts anew. */
+static void refuse_login(struct skymon *sm, struct vault_own *own, struct vault_fault *fault)
+{
+	int code = fault->code;
+	int64_t pause = own->refused_pause_ms == 0 ? REFUSED_FIRST_MS : own->refused_pause_ms * 2;
+	char text[160];
+
+	own->refused_pause_ms = pause > REFUSED_LAST_MS ? REFUSED_LAST_MS : pause;
+	own->refused_until_ms = vault_now_ms() + own->refused_pause_ms;
+	skymon_secret_refused(sm); /* secret_id may have been replaced */
+	snprintf(text, sizeof(text), "%s (HTTP %d); so that the role is not locked, again after %d min",
+		 code == 404 ? "has no such login or namespace"
+			     : "refuses the login: role_id, secret_id or the name of `login` is wrong",
+		 code, (int)(own->refused_pause_ms / 60000));
+	fail(fault, SKYMON_UNHEALTHY, SKYMON_AUTH_FAILED, own->place, text);
+	fault->code = code;
+	fault->login = true;
+	own->refused = *fault;
+}
+
 /* Under the lock. */
 static bool log_in(struct skymon *sm, struct vault *vault, struct fetch *fetch, struct vault_fault *fault)
 {
@@ -149,11 +173,14 @@ static bool log_in(struct skymon *sm, struct vault *vault, struct fetch *fetch, 
 				 (int)vault->secret_id.size),
 	       *answer = NULL;
 	char *text = json_dumps(body, JSON_COMPACT), mount[VAULT_PATH_MAX], path[VAULT_PATH_MAX + 20];
-	bool good = false;
+	bool good = false, asked = false;
 
 	json_decref(body);
 	drop_token(own);
-	if (text == NULL || !vault_encode(vault->login, mount, sizeof(mount))) {
+	if (own->refused_pause_ms > 0 && vault_now_ms() < own->refused_until_ms) {
+		*fault = own->refused;
+		skymon_secret_refused(sm);
+	} else if (text == NULL || !vault_encode(vault->login, mount, sizeof(mount))) {
 		fail(fault, SKYMON_UNKNOWN, SKYMON_OTHER, own->place,
 		     "cannot be logged in to: role_id, secret_id or login hold what is no UTF-8 text");
 	} else {
@@ -161,6 +188,7 @@ static bool log_in(struct skymon *sm, struct vault *vault, struct fetch *fetch, 
 
 		snprintf(path, sizeof(path), "auth/%s/login", mount);
 		skymon_step(sm, "logging in to Vault");
+		asked = true;
 		good = send_one(sm, vault, fetch, &login, "a login", &answer, fault);
 		if (good && !take_login(own, answer)) {
 			good = false;
@@ -168,16 +196,10 @@ static bool log_in(struct skymon *sm, struct vault *vault, struct fetch *fetch, 
 			     "answers the login without a token");
 		}
 	}
-	if (!good && fault->code >= 400 && fault->code < 500 && !fault->outage) {
-		int code = fault->code;
-
-		skymon_secret_refused(sm); /* secret_id may have been replaced */
-		fail(fault, SKYMON_UNHEALTHY, SKYMON_AUTH_FAILED, own->place,
-		     code == 404 ? "has no such login or namespace (HTTP 404)"
-				 : "refuses the login: role_id, secret_id or the name of `login` is wrong");
-		fault->code = code;
-		fault->login = true;
-	}
+	if (good)
+		own->refused_pause_ms = 0;
+	else if (asked && fault->code >= 400 && fault->code < 500 && !fault->outage)
+		refuse_login(sm, own, fault);
 	if (text != NULL)
 		explicit_bzero(text, strlen(text));
 	free(text);

@@ -56,15 +56,20 @@ def hides(daemon, secrets, *more):
 
 def cell(check, fault, daemon, component, status, reason, within=None, secrets=(), words=(), since=None):
     """Waits for the component to be so, judges it and records the row; returns the component's JSON."""
-    from harness import SLOW
+    from harness import SLOW, wait_until
     began = since if since is not None else time.monotonic()
     within = (within if within is not None else limit_of(daemon, component)) * SLOW
+    words = [words] if isinstance(words, str) else list(words)
+
+    def look():
+        found = daemon.component(component)
+        assert (found["status"], found["reason"]) == (status, reason), found
+        assert all(word in found["message"] for word in words), f"not all of {words} are in {found['message']!r}"
+        return found
     # Waiting longer than allowed tells "late" from "wrong".
-    found = daemon.wait_component(component, timeout=within + 10, status=status, reason=reason)
+    found = wait_until(look, within / SLOW + 10, f"{check}, {fault}: {component} to be {status}/{reason}")
     took = time.monotonic() - began
     assert took <= within, f"{check}, {fault}: {status}/{reason} after {took:.2f} s, later than {within:.2f} s: {found}"
-    for word in [words] if isinstance(words, str) else words:
-        assert word in found["message"], f"{check}, {fault}: {word!r} is not in {found['message']!r}"
     assert found["message"] and "\n" not in found["message"], found
     hides(daemon, secrets, found)
     record({"check": check, "fault": fault, "status": status, "reason": reason, "took": round(took, 2),
