@@ -6,6 +6,7 @@
  * us, and an end without a close frame are protocol; the others are other, 1011 (internal error) among them:
  * such a server keeps to the protocol. A kept connection may be closed with any code: a new one decides. */
 #include <linux/sockios.h>
+#include <math.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -326,7 +327,7 @@ static void tell_time(struct skymon *sm, double seconds, const char *detail, con
 {
 	if (seconds < 0)
 		return;
-	skymon_detail_number(sm, detail, seconds * 1000);
+	skymon_detail_number(sm, detail, rint(seconds * 1e6) / 1e3); /* µs are enough */
 	skymon_number(sm, number, seconds);
 	skymon_gauge(sm, metric, help, seconds);
 }
@@ -376,8 +377,8 @@ static enum skymon_status check(struct skymon *sm, void *state)
 	ws->http_status = ws->close_code = 0;
 	ws->closed_cleanly = false;
 	good = look(sm, ws, &run, &fault);
-	if (ws->link.dial != NULL)
-		run.age_seconds = dial_clock() - ws->link.opened;
+	if (run.kept && ws->link.dial != NULL)
+		run.age_seconds = rint((dial_clock() - ws->link.opened) * 1e3) / 1e3;
 	if (good && !keeps(ws)) {
 		ws->closed_cleanly = false;
 		websocket_part(sm, ws);

@@ -237,8 +237,7 @@ enum websocket_event websocket_read(struct websocket_reader *reader, const void 
 			size_t part = (uint64_t)(end - at) < reader->left ? (size_t)(end - at)
 									  : (size_t)reader->left;
 			if (!take_payload(reader, at, part))
-				event = bad(reader, WEBSOCKET_LARGE,
-					    "sent a message for which no memory is left");
+				event = bad(reader, 1011, "sent a message for which no memory is left");
 			at += part;
 		}
 		if (event == WEBSOCKET_NOTHING && reader->in_payload && reader->left == 0)

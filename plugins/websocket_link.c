@@ -184,7 +184,11 @@ enum websocket_event websocket_next(struct skymon *sm, struct websocket *ws, con
 			take_close(sm, ws, fault);
 			return WEBSOCKET_BAD;
 		case WEBSOCKET_BAD:
-			bad(ws, SKYMON_PROTOCOL, reader->bad, fault);
+			bad(ws, SKYMON_PROTOCOL,
+			    reader->close_code == WEBSOCKET_LARGE
+				    ? "sent a message of more than the 1 MiB that is read"
+				    : reader->bad,
+			    fault);
 			websocket_drop(sm, ws, reader->close_code);
 			return WEBSOCKET_BAD;
 		case WEBSOCKET_PONG:
