@@ -1,0 +1,194 @@
+/* cache_report: what a check found, as details, numbers and metrics. What the server does not say is absent.
+ */
+#include <string.h>
+
+#include "cache.h"
+
+#define HAS(field) (info->has[field])
+#define OF(field) (info->of[field])
+
+/* One that is a detail and a gauge. */
+static void both(struct skymon *sm, const struct cache_info *info, enum cache_field field, const char *detail,
+		 const char *metric, const char *help)
+{
+	if (!HAS(field))
+		return;
+	if (detail != NULL)
+		skymon_detail_number(sm, detail, OF(field));
+	skymon_gauge(sm, metric, help, OF(field));
+}
+
+static void total(struct skymon *sm, const struct cache_info *info, enum cache_field field,
+		  const char *detail, const char *metric, const char *help)
+{
+	if (!HAS(field))
+		return;
+	if (detail != NULL)
+		skymon_detail_number(sm, detail, OF(field));
+	skymon_counter(sm, metric, help, OF(field));
+}
+
+static void report_server(struct skymon *sm, const struct cache_info *info)
+{
+	skymon_detail(sm, "server", "%s", info->product);
+	skymon_detail(sm, "server_version", "%s", info->version);
+	both(sm, info, CACHE_UPTIME, "uptime_seconds", "skymon_cache_uptime_seconds",
+	     "Time since the server started");
+	total(sm, info, CACHE_COMMANDS, NULL, "skymon_cache_commands_total",
+	      "Commands that the server has processed since it started");
+	skymon_detail_number(sm, "keys", info->keys);
+	skymon_gauge(sm, "skymon_cache_keys", "Keys in all databases", info->keys);
+	if (HAS(CACHE_LOADING) && OF(CACHE_LOADING) > 0) {
+		skymon_detail_boolean(sm, "loading", true);
+		if (HAS(CACHE_LOADED_PERCENT))
+			skymon_detail_number(sm, "loaded_percent", OF(CACHE_LOADED_PERCENT));
+	}
+}
+
+static void report_clients(struct skymon *sm, const struct cache_info *info)
+{
+	both(sm, info, CACHE_CLIENTS, "connected_clients", "skymon_cache_connected_clients",
+	     "Client connections, this check's among them");
+	both(sm, info, CACHE_BLOCKED, "blocked_clients", "skymon_cache_blocked_clients",
+	     "Clients that wait in a blocking command");
+	both(sm, info, CACHE_MAX_CLIENTS, "max_clients", "skymon_cache_max_clients",
+	     "The server's maxclients");
+	total(sm, info, CACHE_REJECTED, "rejected_connections", "skymon_cache_rejected_connections_total",
+	      "Connections that were rejected because of maxclients");
+	if (HAS(CACHE_CLIENTS))
+		skymon_number(sm, "connected_clients", OF(CACHE_CLIENTS));
+	if (HAS(CACHE_CLIENTS) && HAS(CACHE_MAX_CLIENTS) && OF(CACHE_MAX_CLIENTS) > 0)
+		skymon_number(sm, "clients_used", OF(CACHE_CLIENTS) / OF(CACHE_MAX_CLIENTS));
+}
+
+static void report_memory(struct skymon *sm, const struct cache_info *info)
+{
+	both(sm, info, CACHE_MEMORY, "used_memory_bytes", "skymon_cache_memory_bytes",
+	     "Memory that the server has allocated for its data and itself");
+	both(sm, info, CACHE_RESIDENT, "resident_memory_bytes", "skymon_cache_resident_memory_bytes",
+	     "Resident memory of the server's process");
+	if (HAS(CACHE_MEMORY))
+		skymon_number(sm, "used_memory", OF(CACHE_MEMORY));
+	if (info->policy[0] != '\0')
+		skymon_detail(sm, "max_memory_policy", "%s", info->policy);
+	if (!HAS(CACHE_MAX_MEMORY))
+		return;
+	if (OF(CACHE_MAX_MEMORY) > 0) {
+		both(sm, info, CACHE_MAX_MEMORY, "max_memory_bytes", "skymon_cache_max_memory_bytes",
+		     "The server's maxmemory; absent when it has no limit");
+		if (HAS(CACHE_MEMORY)) {
+			skymon_number(sm, "memory_used", OF(CACHE_MEMORY) / OF(CACHE_MAX_MEMORY));
+			skymon_detail_number(sm, "memory_used_percent",
+					     100 * OF(CACHE_MEMORY) / OF(CACHE_MAX_MEMORY));
+		}
+	} else {
+		skymon_detail(sm, "max_memory",
+			      "none: the server has no maxmemory, so that there is no memory_used");
+	}
+}
+
+static void report_hits(struct skymon *sm, const struct cache_info *info, const struct cache_hits *hits)
+{
+	total(sm, info, CACHE_EVICTED, "evicted_keys", "skymon_cache_evicted_keys_total",
+	      "Keys that were evicted for want of memory, since the server started");
+	total(sm, info, CACHE_EXPIRED, "expired_keys", "skymon_cache_expired_keys_total",
+	      "Keys that reached the end of their life, since the server started");
+	if (hits->has_evicted)
+		skymon_number(sm, "evicted_keys", hits->evicted);
+	if (!HAS(CACHE_HITS) || !HAS(CACHE_MISSES))
+		return;
+	skymon_counter(sm, "skymon_cache_hits_total",
+		       "Look-ups that found their key, since the server started", OF(CACHE_HITS));
+	skymon_counter(sm, "skymon_cache_requests_total", "Look-ups of keys, since the server started",
+		       OF(CACHE_HITS) + OF(CACHE_MISSES));
+	if (!hits->has_rate) {
+		skymon_detail(sm, "cache_hit_rate",
+			      "not known: nothing was looked up since the server started");
+		return;
+	}
+	skymon_number(sm, "hit_rate", hits->rate);
+	skymon_number(sm, "cache_hit_rate_percent", 100 * hits->rate);
+	skymon_detail_number(sm, "cache_hit_rate_percent", 100 * hits->rate);
+	skymon_detail_number(sm, "cache_hit_rate_percent_in_all", 100 * hits->in_all);
+	if (hits->of_interval)
+		skymon_detail(sm, "cache_hit_rate_over", "the last %.1f s", hits->seconds);
+	else
+		skymon_detail(
+			sm, "cache_hit_rate_over",
+			"all time: there was no look-up since the last check, or this is the first one");
+}
+
+static void report_lag(struct skymon *sm, double seconds, bool has_bytes, double bytes)
+{
+	skymon_number(sm, "replication_lag", seconds);
+	skymon_detail_number(sm, "replication_lag_seconds", seconds);
+	skymon_gauge(
+		sm, "skymon_cache_replication_lag_seconds",
+		"On a replica: time since it heard from its primary; on a primary: since its slowest replica "
+		"acknowledged",
+		seconds);
+	if (!has_bytes)
+		return;
+	skymon_number(sm, "replication_lag_bytes", bytes);
+	skymon_detail_number(sm, "replication_lag_bytes", bytes);
+	skymon_gauge(sm, "skymon_cache_replication_lag_bytes",
+		     "On a replica: received and not applied; on a primary: not yet acknowledged by its "
+		     "slowest replica",
+		     bytes);
+}
+
+static void report_replica(struct skymon *sm, const struct cache_info *info)
+{
+	/* Offsets are kept by Redis 7 and later. */
+	bool has_bytes = HAS(CACHE_READ_OFFSET) && HAS(CACHE_OFFSET) && !info->link_down;
+	double behind = OF(CACHE_READ_OFFSET) - OF(CACHE_OFFSET);
+
+	skymon_detail(sm, "primary", "%s:%.0f", info->primary, OF(CACHE_PRIMARY_PORT));
+	skymon_detail_boolean(sm, "replication_link_up", !info->link_down);
+	skymon_gauge(sm, "skymon_cache_replication_link_up",
+		     "1 when this replica is connected to its primary", !info->link_down);
+	if (info->link_down ? HAS(CACHE_DOWN_SINCE) : HAS(CACHE_LAST_IO))
+		report_lag(sm, OF(info->link_down ? CACHE_DOWN_SINCE : CACHE_LAST_IO), has_bytes,
+			   behind > 0 ? behind : 0);
+}
+
+static void report_replication(struct skymon *sm, const struct cache_info *info)
+{
+	if (info->role == CACHE_NO_ROLE)
+		return;
+	skymon_detail(sm, "role", "%s", info->role == CACHE_REPLICA ? "replica" : "primary");
+	skymon_gauge(sm, "skymon_cache_replica", "1 on a replica, 0 on a primary",
+		     info->role == CACHE_REPLICA);
+	both(sm, info, CACHE_REPLICAS, "replicas", "skymon_cache_replicas",
+	     "Replicas that are connected to this server");
+	if (info->role == CACHE_REPLICA) {
+		report_replica(sm, info);
+		return;
+	}
+	skymon_detail_number(sm, "replicas_online", info->replicas_online);
+	if (info->has_lag)
+		report_lag(sm, info->lag_seconds, true, info->lag_bytes);
+}
+
+void cache_report(struct skymon *sm, const struct cache_link *link, const struct cache_answers *answers,
+		  const struct cache_hits *hits)
+{
+	const struct cache_info *info = &answers->info;
+
+	skymon_counter(sm, "skymon_cache_connects_total", "Connections that this check has opened",
+		       (double)link->connects);
+	if (answers->ping_seconds >= 0) {
+		skymon_number(sm, "ping_time", answers->ping_seconds);
+		skymon_detail_number(sm, "ping_seconds", answers->ping_seconds);
+		skymon_gauge(sm, "skymon_cache_ping_duration_seconds", "Time from PING to its answer",
+			     answers->ping_seconds);
+	}
+	if (!answers->has_info)
+		return;
+	skymon_detail_boolean(sm, "tls", link->to.secure);
+	report_server(sm, info);
+	report_replication(sm, info);
+	report_clients(sm, info);
+	report_memory(sm, info);
+	report_hits(sm, info, hits);
+}
