@@ -273,8 +273,11 @@ static void print_limits(const struct component_spec *spec, bool critical, struc
 void component_print(const struct component_spec *spec, struct buf *out)
 {
 	static const char *const impacts[] = {"unhealthy", "degraded", "none"};
-	buf_printf(out, "  %s:\n    plugin: %s\n    interval: %lldms\n    timeout: %lldms\n", spec->name,
-		   spec->plugin, (long long)spec->interval_ms, (long long)spec->timeout_ms);
+	char interval[64], timeout[64];
+	option_number_text(SKYMON_DURATION, (double)spec->interval_ms, interval);
+	option_number_text(SKYMON_DURATION, (double)spec->timeout_ms, timeout);
+	buf_printf(out, "  %s:\n    plugin: %s\n    interval: %s\n    timeout: %s\n", spec->name,
+		   spec->plugin, interval, timeout);
 	buf_printf(out, "    impact: %s\n    unknown_is: %s\n    rise: %u\n    fall: %u\n    isolation: %s\n",
 		   impacts[spec->impact], spec->unknown_is_unhealthy ? "unhealthy" : "degraded", spec->rise,
 		   spec->fall, spec->isolation_own ? "own" : "shared");

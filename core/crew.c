@@ -26,8 +26,10 @@ struct crew *crew_new(struct loop *loop, const char *program, const struct crew_
 
 void crew_configure(struct crew *crew, const char *state_dir, int64_t worker_memory, config_lookup *lookup)
 {
-	free(crew->state_dir);
-	crew->state_dir = x_strdup(state_dir);
+	if (state_dir != NULL) {
+		free(crew->state_dir);
+		crew->state_dir = x_strdup(state_dir);
+	}
 	crew->worker_memory = worker_memory;
 	crew->lookup = lookup;
 }
@@ -42,10 +44,24 @@ static void free_plugin(struct crew_plugin *plugin)
 	free(plugin);
 }
 
+/* Its components die with it, and nobody needs to be told; but those that are gone already are nobody else's
+ * to free. */
+static void disband(struct crew_slot *slot)
+{
+	for (size_t i = 0; i < slot->count; i++) {
+		crew_secrets_drop(slot->components[i]);
+		if (slot->components[i]->gone)
+			slot->crew->events->left(slot->crew->arg, slot->components[i]);
+	}
+	slot->count = 0;
+}
+
 void crew_free(struct crew *crew)
 {
-	while (crew->slots != NULL)
+	while (crew->slots != NULL) {
+		disband(crew->slots);
 		crew_slot_free(crew->slots);
+	}
 	while (crew->plugins != NULL) {
 		struct crew_plugin *next = crew->plugins->next;
 		free_plugin(crew->plugins);
@@ -158,10 +174,15 @@ void crew_remove(struct crew *crew, struct component *component)
 	struct crew_slot *slot = component->slot;
 	component->gone = true;
 	loop_clear_timer(crew->loop, &component->retry);
-	if (slot != NULL && slot->worker != NULL && component->state != COMPONENT_DOWN) {
+	if (slot != NULL && (component->state == COMPONENT_UP || component->state == COMPONENT_STARTING)) {
+		int64_t patience_ms = CREW_START_MS;
+		if (component->run !=
+		    0) /* its grace is sched's matter; this is for a stop that hangs after it */
+			patience_ms += CREW_BACK_OFF_MAX_MS + 3 * component->spec->timeout_ms;
+		crew_secrets_drop(component);
 		worker_stop(slot->worker, component->id);
-		if (component->run != 0)
-			return; /* `left` comes with WIRE_STOPPED, or with the worker's death */
+		loop_set_timer(crew->loop, &component->retry, loop_now_ms(crew->loop) + patience_ms);
+		return; /* `left` comes with WIRE_STOPPED, or with the worker's death */
 	}
 	if (slot != NULL) {
 		crew_slot_leave(component);
@@ -240,18 +261,6 @@ const struct skymon_plugin_state *const *crew_plugin_states(struct crew *crew, s
 		crew->states[(*count)++] = &plugin->state;
 	}
 	return crew->states;
-}
-
-/* Its components die with it, and nobody needs to be told; but those that are gone already are nobody else's
- * to free. */
-static void disband(struct crew_slot *slot)
-{
-	for (size_t i = 0; i < slot->count; i++) {
-		crew_secrets_drop(slot->components[i]);
-		if (slot->components[i]->gone)
-			slot->crew->events->left(slot->crew->arg, slot->components[i]);
-	}
-	slot->count = 0;
 }
 
 void crew_end(struct crew *crew, crew_prepared *done, void *arg)

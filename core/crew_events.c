@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define START_MS 10000 /* how long a start may take: it opens no network */
-
 /* ---- Starting a component in its worker ---- */
 
 void crew_fail(struct component *component, enum skymon_reason reason, const char *text)
@@ -22,7 +20,7 @@ void crew_tell_start(struct component *component, const struct buf *body)
 	struct crew *crew = component->slot->crew;
 	component->id = ++crew->last_id;
 	component->state = COMPONENT_STARTING;
-	loop_set_timer(crew->loop, &component->retry, loop_now_ms(crew->loop) + START_MS);
+	loop_set_timer(crew->loop, &component->retry, loop_now_ms(crew->loop) + CREW_START_MS);
 	worker_start(component->slot->worker, component->id, body);
 }
 
@@ -41,7 +39,7 @@ static void end_hung_start(struct crew_slot *slot)
 		if (slot->components[i]->state == COMPONENT_STARTING && slot->components[i]->id < first)
 			first = slot->components[i]->id;
 	char text[80];
-	snprintf(text, sizeof(text), "ended: a start did not return within %d ms", START_MS);
+	snprintf(text, sizeof(text), "ended: a start did not return within %d ms", CREW_START_MS);
 	worker_kill(slot->worker, WORKER_KILLED, first, text);
 }
 
@@ -53,6 +51,9 @@ void crew_retry(struct timer *timer, int64_t now_ms)
 		return; /* it is started when its worker is up */
 	if (component->state == COMPONENT_STARTING)
 		end_hung_start(component->slot);
+	else if (component->gone)
+		worker_kill(component->slot->worker, WORKER_KILLED, component->id,
+			    "ended: a stop did not return");
 	else if (component->state == COMPONENT_FAILED || component->state == COMPONENT_WAITING)
 		crew_start_component(component);
 }
@@ -91,6 +92,15 @@ static void take_hello(void *arg, struct worker *worker, struct plugin_info *inf
 	}
 }
 
+/* A component that was taken out of the config: nothing of it runs any more. */
+static void let_go(struct component *component)
+{
+	struct crew_slot *slot = component->slot;
+	crew_slot_leave(component);
+	slot->crew->events->left(slot->crew->arg, component);
+	crew_slot_retire(slot);
+}
+
 static void take_started(void *arg, struct worker *worker, uint32_t id, bool ok, enum skymon_reason reason,
 			 const char *message)
 {
@@ -99,6 +109,12 @@ static void take_started(void *arg, struct worker *worker, uint32_t id, bool ok,
 	(void)worker;
 	if (component == NULL || component->state != COMPONENT_STARTING)
 		return;
+	if (component->gone) {
+		component->state = COMPONENT_UP;
+		if (!ok) /* it is not there to be stopped */
+			let_go(component);
+		return;
+	}
 	if (!ok) {
 		crew_fail(component, reason, message);
 		return;
@@ -148,11 +164,8 @@ static void take_stopped(void *arg, struct worker *worker, uint32_t id)
 	struct crew_slot *slot = arg;
 	struct component *component = crew_find_component(slot, id);
 	(void)worker;
-	if (component == NULL || !component->gone)
-		return;
-	crew_slot_leave(component);
-	slot->crew->events->left(slot->crew->arg, component);
-	crew_slot_retire(slot);
+	if (component != NULL && component->gone)
+		let_go(component);
 }
 
 /* ---- A worker's death ---- */

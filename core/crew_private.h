@@ -5,6 +5,7 @@
 
 #include "crew.h"
 
+#define CREW_START_MS 10000 /* how long a start or a stop may take: they open no network */
 #define CREW_BACK_OFF_MIN_MS 1000
 #define CREW_BACK_OFF_MAX_MS 30000
 

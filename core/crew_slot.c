@@ -67,6 +67,8 @@ void crew_slot_free(struct crew_slot *slot)
 		link = &(*link)->next;
 	*link = slot->next;
 	loop_clear_timer(crew->loop, &slot->restart);
+	if (slot->worker != NULL)
+		worker_free(slot->worker);
 	free(slot->components);
 	free(slot);
 }

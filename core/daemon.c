@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,7 +16,9 @@
 #include "plan.h"
 #include "sched.h"
 
-#define LEAVE_MS 3000   /* how long workers may take to leave */
+#define LEAVE_MS 3000       /* how long workers may take to leave */
+#define OWN_DESCRIPTORS 256 /* for workers, listeners and files, beside connections */
+#define BURY_LOOK_MS 1000
 #define IDLE_LOOK_MS 50 /* while stopping: how often to look whether HTTP is idle */
 
 enum phase { STARTING, RUNNING, DRAINING, CLOSING, LEAVING };
@@ -27,8 +30,10 @@ struct daemon {
 	struct sched *sched;
 	struct http *http;
 	struct host *host;
-	struct plan *plan;    /* what is in force */
-	struct plan *next;    /* what is being judged */
+	struct plan *plan; /* what is in force */
+	struct plan *next; /* what is being judged */
+	struct plan *old;  /* what was in force, while requests on their way still use it */
+	struct timer bury;
 	struct err_list errs; /* … and what was found wrong with it */
 	bool reload_again;
 	enum phase phase;
@@ -83,18 +88,64 @@ static void refuse(struct daemon *daemon)
 	err_list_free(errs);
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return a != NULL && b != NULL ? strcmp(a, b) == 0 : a == b;
+}
+
+static bool same_listen(const struct settings_listen *a, const struct settings_listen *b)
+{
+	bool same = same_text(a->text, b->text) && same_text(a->cert_file, b->cert_file) &&
+		    same_text(a->key_file, b->key_file) && same_text(a->client_ca_file, b->client_ca_file) &&
+		    a->route_count == b->route_count;
+	for (size_t i = 0; same && i < a->route_count; i++)
+		same = same_text(a->routes[i], b->routes[i]);
+	return same;
+}
+
 /* What a reload cannot change is said, so that nobody waits for it. */
 static void warn_of_restart(const struct settings *old, const struct settings *new)
 {
 	bool same = old->listen_count == new->listen_count;
 	for (size_t i = 0; same && i < old->listen_count; i++)
-		same = strcmp(old->listens[i].text, new->listens[i].text) == 0;
+		same = same_listen(&old->listens[i], &new->listens[i]);
 	if (!same)
 		log_warn("`listen` has changed: that takes a restart");
+	if (old->connections != new->connections || old->idle_timeout_ms != new->idle_timeout_ms ||
+	    old->connections_per_address != new->connections_per_address)
+		log_warn("`limits` of connections have changed: that takes a restart");
 	if (strcmp(old->state_dir, new->state_dir) != 0)
 		log_warn("`state_dir` has changed: that takes a restart");
 	if (old->worker_memory != new->worker_memory)
 		log_info("`limits.worker_memory` has changed: it holds for workers that start from now on");
+}
+
+/* A reply that is being sent may still be in the hands of a route plugin's code: its state goes when the last
+ * such reply has gone. */
+static void bury(struct timer *timer, int64_t now_ms)
+{
+	struct daemon *daemon = container_of(timer, struct daemon, bury);
+	for (struct plan **link = &daemon->old; *link != NULL;) {
+		struct plan *plan = *link;
+		if (route_table_is_shared(serve_routes(plan->serve))) {
+			link = &plan->next;
+			continue;
+		}
+		*link = plan->next;
+		plan_free(plan);
+	}
+	if (daemon->old != NULL)
+		loop_set_timer(daemon->loop, timer, now_ms + BURY_LOOK_MS);
+}
+
+static void retire(struct daemon *daemon, struct plan *plan)
+{
+	if (plan == NULL)
+		return;
+	plan->next = daemon->old;
+	daemon->old = plan;
+	daemon->bury.fire = bury;
+	loop_set_timer(daemon->loop, &daemon->bury, loop_now_ms(daemon->loop) + BURY_LOOK_MS);
 }
 
 static bool carry_out(struct daemon *daemon, struct err *err)
@@ -107,7 +158,8 @@ static bool carry_out(struct daemon *daemon, struct err *err)
 		warn_of_restart(before->settings, settings);
 	struct crew *crew = sched_crew(daemon->sched);
 	log_configure(settings->log_level, settings->log_format);
-	crew_configure(crew, settings->state_dir, settings->worker_memory, config_environment);
+	crew_configure(crew, before == NULL ? settings->state_dir : NULL, settings->worker_memory,
+		       config_environment);
 	for (size_t i = 0; i < settings->plugin_count; i++)
 		crew_set_daemon_plugin(crew, settings->plugins[i].plugin);
 	host_set_settings(daemon->host, settings);
@@ -120,7 +172,7 @@ static bool carry_out(struct daemon *daemon, struct err *err)
 	host_set_reload(daemon->host, true, wall_clock_ms());
 	daemon->plan = plan;
 	daemon->next = NULL;
-	plan_free(before);
+	retire(daemon, before);
 	return true;
 }
 
@@ -193,6 +245,7 @@ static void finish_reload(struct daemon *daemon)
 	} else {
 		err_add(&daemon->errs, "%s", err.text);
 		refuse(daemon);
+		crew_tidy(sched_crew(daemon->sched));
 	}
 }
 
@@ -202,9 +255,31 @@ static const struct skymon_plugin_state *const *plugin_states(void *arg, size_t 
 	return crew_plugin_states(sched_crew(daemon->sched), count);
 }
 
+/* Each connection is a descriptor: as many as the system lets us have, and not more connections than that. */
+static void fit_descriptors(struct settings *settings)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	rlim_t wanted = settings->connections + OWN_DESCRIPTORS;
+	if (limit.rlim_cur < wanted) {
+		limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	if (limit.rlim_cur >= wanted)
+		return;
+	uint32_t fits = limit.rlim_cur > 2 * OWN_DESCRIPTORS ? (uint32_t)limit.rlim_cur - OWN_DESCRIPTORS
+							     : (uint32_t)limit.rlim_cur / 2;
+	log_warn("limits.connections is %u, but the system allows %llu descriptors: %u connections are taken "
+		 "at once",
+		 settings->connections, (unsigned long long)limit.rlim_cur, fits);
+	settings->connections = fits;
+}
+
 /* The part that depends on a config to be made at all. */
 static void assemble(struct daemon *daemon)
 {
+	fit_descriptors(daemon->next->settings);
 	daemon->http = http_new(daemon->loop, daemon->next->settings);
 	daemon->host = host_new(daemon->loop, daemon->http, daemon->board);
 	host_set_plugins(daemon->host, plugin_states, daemon);
@@ -379,11 +454,16 @@ static void tear_down(struct daemon *daemon)
 	if (fd >= 0)
 		close(fd);
 	loop_clear_timer(daemon->loop, &daemon->stop);
+	loop_clear_timer(daemon->loop, &daemon->bury);
 	loop_clear_timer(daemon->loop, &daemon->watchdog);
 	if (daemon->http != NULL)
 		http_free(daemon->http);
 	plan_free(daemon->next);
 	plan_free(daemon->plan);
+	for (struct plan *plan = daemon->old, *next; plan != NULL; plan = next) {
+		next = plan->next;
+		plan_free(plan);
+	}
 	if (daemon->host != NULL)
 		host_free(daemon->host);
 	sched_free(daemon->sched);
@@ -391,8 +471,25 @@ static void tear_down(struct daemon *daemon)
 	loop_free(daemon->loop);
 }
 
+static bool judge_arguments(const struct daemon_options *options)
+{
+	struct err err;
+	bool fine = true;
+	for (size_t i = 0; i < options->listen_count; i++) {
+		struct settings_listen listen = {0};
+		if (!settings_listen_parse(options->listens[i], &listen, &err)) {
+			log_error("--listen: %s", err.text);
+			fine = false;
+		}
+		settings_listen_free(&listen);
+	}
+	return fine;
+}
+
 int daemon_run(const struct daemon_options *options)
 {
+	if (!judge_arguments(options))
+		return DAEMON_BAD_CONFIG;
 	struct daemon daemon = {.options = options, .signals = {.fd = -1}, .stop = {.fire = go_on_stopping}};
 	daemon.loop = loop_new();
 	if (daemon.loop == NULL || !watch_signals(&daemon)) {

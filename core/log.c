@@ -1,5 +1,7 @@
 #include "log.h"
 
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -47,6 +49,30 @@ static void add_pair(struct buf *line, const char *key, const char *value)
 	add_value(line, value);
 }
 
+/* Whoever reads our stderr may stop reading: nobody waits for him. What does not fit is dropped, and counted
+ * when there is room again. */
+static void put(const struct buf *line)
+{
+	static unsigned long dropped;
+	struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+	for (size_t at = 0; at < line->size;) {
+		if (poll(&out, 1, 0) == 0) {
+			dropped++;
+			return;
+		}
+		size_t size = line->size - at < PIPE_BUF ? line->size - at : PIPE_BUF;
+		ssize_t written = write(STDERR_FILENO, line->data + at, size);
+		if (written < 0)
+			return; /* a log that cannot be written cannot be told to anybody */
+		at += (size_t)written;
+	}
+	if (dropped > 0 && poll(&out, 1, 0) > 0) {
+		unsigned long count = dropped;
+		dropped = 0;
+		log_warn("%lu lines of this log were dropped, because nobody read it", count);
+	}
+}
+
 void log_line_list(enum log_level level, const char *const *fields, const char *format, va_list list)
 {
 	static const char *const words[] = {"error", "warn", "info", "debug"};
@@ -66,8 +92,7 @@ void log_line_list(enum log_level level, const char *const *fields, const char *
 		add_pair(&line, fields[0], fields[1]);
 	add_pair(&line, "msg", text);
 	buf_text(&line, format_now == LOG_FORMAT_JSON ? "}\n" : "\n");
-	ssize_t written = write(STDERR_FILENO, line.data, line.size);
-	(void)written; /* a log that cannot be written cannot be told to anybody */
+	put(&line);
 	buf_free(&line);
 }
 

@@ -8,6 +8,7 @@
 #include "serve.h"
 
 struct plan {
+	struct plan *next; /* for who keeps several */
 	struct settings *settings;
 	char **names; /* of all plugins in it, each once */
 	size_t name_count;

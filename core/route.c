@@ -58,6 +58,11 @@ static void node_clear(struct node *node)
 	free(node->rest);
 }
 
+bool route_table_is_shared(const struct route_table *table)
+{
+	return table->references > 1;
+}
+
 void route_table_unref(struct route_table *table)
 {
 	if (table == NULL || --table->references > 0)

@@ -361,11 +361,11 @@ void sched_end(struct sched *sched, crew_prepared *done, void *arg)
 
 void sched_free(struct sched *sched)
 {
+	crew_free(sched->crew); /* first: it lets go of the components */
 	for (size_t i = 0; i < sched->count; i++) {
 		board_item_free(sched->components[i]->item);
 		free_component(sched->components[i]);
 	}
-	crew_free(sched->crew);
 	free(sched->components);
 	free(sched);
 }

@@ -17,6 +17,8 @@
 
 #define LEAVE_MS 2000       /* how long a worker may take to leave once its wire is closed */
 #define PACKETS_PER_TURN 64 /* of one worker, before the others and HTTP have their turn */
+#define LAST_PACKETS 4096   /* more than the kernel keeps of one wire */
+#define LOG_LINES_MAX 200   /* lines that one plugin may log in PRINT_WINDOW_MS */
 #define PRINT_LINE_MAX 1000 /* a line that a plugin prints is cut there */
 #define PRINT_LINES_MAX 20  /* lines that one plugin may print in … */
 #define PRINT_WINDOW_MS 10000
@@ -39,6 +41,8 @@ struct worker {
 	size_t line_size;
 	int64_t print_window_ms;
 	unsigned printed, dropped;
+	int64_t log_window_ms;
+	unsigned logged;
 };
 
 /* ---- Its death ---- */
@@ -188,7 +192,13 @@ static void take_log(struct worker *worker, const struct wire_message *message)
 	struct wire_reader in = wire_reader(message->body, message->size);
 	uint8_t level = wire_get_u8(&in);
 	const char *text = wire_get_text_or_empty(&in);
-	if (level <= LOG_LEVEL_DEBUG)
+	int64_t now = loop_now_ms(worker->loop);
+	if (now - worker->log_window_ms > PRINT_WINDOW_MS) {
+		worker->log_window_ms = now;
+		worker->logged = 0;
+	}
+	if (level <= LOG_LEVEL_DEBUG &&
+	    worker->logged++ < LOG_LINES_MAX) /* the runner says itself what it drops */
 		log_line((enum log_level)level, (const char *[]){"plugin", worker->name, NULL}, "%s", text);
 }
 
@@ -382,17 +392,25 @@ static void process_ready(struct watch *watch, uint32_t events)
 	(void)events;
 	struct worker *worker = container_of(watch, struct worker, process);
 	siginfo_t info = {0};
+	kill(-worker->pid,
+	     SIGKILL); /* programs that it had started; the group is its own until it is reaped */
+	receive(worker, LAST_PACKETS); /* its last words may still be in the wire */
 	if (waitid(P_PIDFD, (id_t)watch->fd, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
 		return;
-	receive(worker, 1 << 20); /* its last words may still be in the wire; what it sent is bounded by the
-				     kernel's buffer */
 	if (worker->print.fd >= 0)
 		print_ready(&worker->print, EPOLLIN);
 	if (worker->line_size > 0)
 		log_print(worker);
-	kill(-worker->pid, SIGKILL); /* programs that it had started */
 	describe_exit(worker, &info);
 	worker->events->ended(worker->arg, worker, &worker->end);
+	forget(worker);
+}
+
+void worker_free(struct worker *worker)
+{
+	siginfo_t info;
+	kill(-worker->pid, SIGKILL);
+	waitid(P_PIDFD, (id_t)worker->process.fd, &info, WEXITED);
 	forget(worker);
 }
 
@@ -443,6 +461,7 @@ static bool spawn(struct worker *worker, const struct worker_spec *spec, int wir
 	posix_spawn_file_actions_adddup2(&actions, print, 1);
 	posix_spawn_file_actions_adddup2(&actions, print, 2);
 	posix_spawn_file_actions_adddup2(&actions, wire, 3);
+	posix_spawn_file_actions_addclosefrom_np(&actions, 4); /* what the daemon itself inherited */
 	posix_spawnattr_init(&attributes);
 	posix_spawnattr_setflags(&attributes,
 				 POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);

@@ -65,6 +65,8 @@ void worker_stop(struct worker *worker, uint32_t id);
 void worker_kill(struct worker *worker, enum worker_cause cause, uint32_t culprit, const char *text);
 /* Closes the wire, so that it leaves by itself; killed after 2 s. `ended` comes with WORKER_ENDED. */
 void worker_end(struct worker *worker);
+/* Kills it and waits for that: at the very end, when no loop turns any more. No event comes. */
+void worker_free(struct worker *worker);
 /* A second owner: events go there from now on. */
 void worker_set_events(struct worker *worker, const struct worker_events *events, void *arg);
 pid_t worker_pid(const struct worker *worker);
