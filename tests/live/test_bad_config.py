@@ -128,6 +128,8 @@ def test_a_good_config_is_good():
 def test_bad_usage():
     assert run_skymond(None, "--what").returncode == 2
     assert run_skymond("{}", "word").returncode == 2
+    assert run_skymond("{}", "--listen", "nonsense").returncode == 2
+    assert run_skymond("{}", "--listen", "127.0.0.1:99999", "--check-config").returncode == 2
     assert run_skymond(None, "--version").returncode == 0
     assert "check-config" in run_skymond(None, "--help").stdout
 

@@ -1,6 +1,9 @@
 """What probes and balancers do: a real HAProxy, the drain, ready and alive."""
+import resource
 import signal
+import socket
 import threading
+import time
 
 import requests
 
@@ -122,3 +125,38 @@ def test_ready_follows_self(skymond, tmp_path):
     daemon.wait_component("db", status="unhealthy")
     assert daemon.get("/api/v1/health").status_code == 503
     assert daemon.get("/api/v1/ready").status_code == 200
+
+
+def test_a_log_that_nobody_reads_stops_nobody(skymond, tmp_path):
+    """stderr is a pipe that is full: the daemon answers, and says later how much it dropped."""
+    daemon = skymond({"log": {"level": "debug"}, "components": {
+        f"flap{i}": component("t_file", path=str(tmp_path / "status"), interval="100ms") for i in range(40)}})
+    (tmp_path / "status").write_text("healthy")
+    daemon.output.pause()
+    deadline = time.monotonic() + 6
+    turn = 0
+    while time.monotonic() < deadline:
+        turn += 1
+        (tmp_path / "status").write_text("healthy" if turn % 2 else "unhealthy " + "x" * 150)
+        assert daemon.get("/api/v1/alive", timeout=2).status_code == 200
+        time.sleep(0.05)
+    daemon.output.go_on()
+    daemon.wait_log("were dropped", timeout=10)
+
+
+def test_more_connections_than_descriptors(skymond):
+    """A low limit of descriptors makes fewer connections, not a daemon that cannot start its workers."""
+    def low():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (600, 600))
+    daemon = skymond({"components": {"a": component("t_exits", interval="500ms"), "b": component("t_ok")}}, preexec_fn=low)
+    daemon.wait_log("limits.connections is")
+    held = []
+    try:
+        for _ in range(400):
+            held.append(socket.create_connection(("127.0.0.1", daemon.port), timeout=5))
+        mark = daemon.log_mark()
+        daemon.wait_log("ended its process", after=mark, timeout=20)  # a worker was started again, and died again
+    finally:
+        for connection in held:
+            connection.close()
+    daemon.wait_component("b", status="healthy")

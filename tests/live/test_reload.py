@@ -127,3 +127,17 @@ def test_a_hanging_component_can_be_removed(skymond, tmp_path):
     began = time.monotonic()
     wait_until(lambda: len(daemon.children()) == 1, 45, "the hung worker to be ended after its grace")
     assert time.monotonic() - began < 45
+
+
+def test_a_stop_that_hangs_costs_no_neighbour_its_name(skymond):
+    """A component whose stop never returns is removed: its worker is ended for it, and the neighbour only runs again."""
+    config = {"plugins": {"prometheus": {}}, "components": {
+        "bad": component("t_start_hangs", hang_stop=True), "good": component("t_start_hangs")}}
+    daemon = skymond(config)
+    daemon.wait_component("good", status="healthy")
+    worker = set(daemon.children())
+    del config["components"]["bad"]
+    reload(daemon, config)
+    wait_until(lambda: not set(daemon.children()) & worker, 20, "the worker with the hanging stop to be ended")
+    daemon.wait_component("good", status="healthy", reason="ok")
+    assert not any("component=good" in line and "killed" in line for line in daemon.log_lines())

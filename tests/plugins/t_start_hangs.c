@@ -1,13 +1,15 @@
-/* Its start never returns, if it is told so. */
+/* Its start, or its stop, never returns, if it is told so. */
 #include <skymon/plugin.h>
 #include <unistd.h>
 
 struct start {
-	bool hang;
+	bool hang, hang_stop;
 };
 
-static const struct skymon_option options[] = {SKYMON_OPT(struct start, hang, "false", "whether to hang"),
-					       {0}};
+static const struct skymon_option options[] = {
+	SKYMON_OPT(struct start, hang, "false", "whether its start hangs"),
+	SKYMON_OPT(struct start, hang_stop, "false", "whether its stop hangs"),
+	{0}};
 
 static bool start(struct skymon *sm, void *state)
 {
@@ -18,6 +20,14 @@ static bool start(struct skymon *sm, void *state)
 	return true;
 }
 
+static void stop(struct skymon *sm, void *state)
+{
+	const struct start *told = state;
+	skymon_step(sm, "hanging in its stop");
+	while (told->hang_stop)
+		pause();
+}
+
 static enum skymon_status check(struct skymon *sm, void *state)
 {
 	(void)state;
@@ -25,4 +35,4 @@ static enum skymon_status check(struct skymon *sm, void *state)
 }
 
 SKYMON_PLUGIN(t_start_hangs, "1.0", "Hangs when started", .state_size = sizeof(struct start),
-	      .options = options, .start = start, .check = check);
+	      .options = options, .start = start, .stop = stop, .check = check);
