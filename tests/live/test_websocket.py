@@ -7,7 +7,6 @@ import select
 import socket
 import subprocess
 import threading
-import time
 
 import pytest
 
