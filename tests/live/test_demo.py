@@ -1,0 +1,63 @@
+"""The demo as a person uses it: all parts healthy, each one-liner breaks and mends its part, Prometheus has the eight metrics, Ctrl-C leaves
+nothing behind."""
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+
+import requests
+
+from harness import end_process, need, processes, wait_until
+
+SEED = ["active_connections", "total_requests_total", "error_rate_percent", "average_response_time_ms", "memory_usage_mb",
+        "cpu_usage_percent", "database_connections", "cache_hit_rate_percent"]
+
+
+def descendants(root):
+    """Pids of all processes below root, with their start times."""
+    alive, found, grown = processes(), {root}, True
+    while grown:
+        more = {pid for pid, (parent, _, _) in alive.items() if parent in found} - found
+        found |= more
+        grown = bool(more)
+    return {(pid, alive[pid][1]) for pid in found if pid in alive}
+
+
+def test_the_demo(tmp_path):
+    need("curl")
+    told = tmp_path / "told.json"
+    with open(tmp_path / "out", "w") as out:
+        demo = subprocess.Popen([sys.executable, str(pathlib.Path(__file__).parent / "demo.py"), "--port", "0", "--json", str(told)],
+                                stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: told.exists() or demo.poll() is not None, 90, "the demo to be up")
+        assert demo.poll() is None, (tmp_path / "out").read_text()
+        told = json.loads(told.read_text())
+
+        def component(name):
+            found = requests.get(f"{told['url']}/api/v1/health/{name}", timeout=10).json()
+            return f"{found['status']}/{found['reason']}"
+
+        for name in ("vault", "database", "authentication", "websocket", "cache"):
+            assert component(name) == "healthy/ok"
+        health = requests.get(told["url"] + "/api/v1/status", timeout=10).json()["health"]
+        assert all(value is not None for key, value in health["metrics"].items() if key != "cache_hit_rate_percent")
+        for name, _, breaks, shows, mends in told["one_liners"]:
+            subprocess.run(["bash", "-c", breaks], check=True, timeout=20, capture_output=True)
+            wait_until(lambda: component(name) == shows, 10, f"{name} to be {shows}")
+            subprocess.run(["bash", "-c", mends], check=True, timeout=20, capture_output=True)
+            wait_until(lambda: component(name) == "healthy/ok", 15, f"{name} to be healthy again")
+
+        def in_prometheus(metric):
+            query = f'sky_genesis_{metric}{{service="api",job="sky-genesis-api"}}'
+            return requests.get(told["prometheus"] + "/api/v1/query", params={"query": query}, timeout=10).json()["data"]["result"]
+        for metric in SEED:
+            wait_until(lambda: in_prometheus(metric), 15, f"{metric} in Prometheus")
+        family = descendants(demo.pid)
+        assert len(family) > 8
+    finally:
+        code = end_process(demo, signal.SIGINT, timeout=30)
+    assert code == 0, (tmp_path / "out").read_text()
+    alive = processes()
+    assert [pid for pid, start in family if pid in alive and alive[pid][1] == start] == []

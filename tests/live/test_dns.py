@@ -1,0 +1,77 @@
+"""A name server that never answers: the daemon runs with a resolv.conf of the test's own, mounted over the real one in a mount namespace of
+its own. No worker is ended for it, and nobody else's result is lost."""
+import ctypes
+import os
+import socket
+import time
+
+import pytest
+
+from harness import wait_until
+from test_workers import checks, component, restarts
+
+CLONE_NEWNS, MS_BIND, MS_REC, MS_PRIVATE = 0x20000, 4096, 16384, 1 << 18
+SILENT = "127.99.0.1"
+
+
+def own_resolv_conf(path):
+    """For Popen's preexec_fn: only this process and its children see the file as /etc/resolv.conf."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def enter():
+        target = os.path.realpath("/etc/resolv.conf").encode()
+        for done in (libc.unshare(CLONE_NEWNS),
+                     libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None),
+                     libc.mount(str(path).encode(), target, None, MS_BIND, None)):
+            if done != 0:
+                raise OSError(ctypes.get_errno(), "cannot mount a resolv.conf")
+    return enter
+
+
+@pytest.fixture
+def silent_name_server(tmp_path):
+    """A resolv.conf that names a server which takes every question and answers none."""
+    if os.geteuid() != 0:
+        if os.environ.get("CI") == "true":
+            pytest.fail("this test needs root, and under CI nothing is skipped")
+        pytest.skip("only root may mount")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind((SILENT, 53))
+        path = tmp_path / "resolv.conf"
+        path.write_text(f"nameserver {SILENT}\n")
+        yield path, server
+
+
+def test_an_outage_of_dns(skymond, silent_name_server, postgres, tmp_path):
+    path, server = silent_name_server
+    named = {
+        "vault": component("vault", address="http://vault.example.test:8200"),
+        "authentication": component("authentication", issuer="http://id.example.test/realms/x"),
+        "websocket": component("websocket", url="ws://ws.example.test:9000/"),
+        "cache": component("cache", url="redis://cache.example.test:6379"),
+    }
+    for i in range(6):  # more of them than the helper has slots for calls that hang
+        named[f"db{i}"] = component("database", url=f"postgresql://u@db{i}.example.test/x")
+    good = {
+        "good-db": component("database", url=postgres.url(), timeout="2s"),
+        "good-file": component("database", url="sqlite:good.db", timeout="2s"),
+        "good": component("t_ok"),
+    }
+    daemon = skymond({"plugins": {"prometheus": {}}, "components": {**named, **good}}, preexec_fn=own_resolv_conf(path))
+    for name in named:
+        found = daemon.wait_component(name, timeout=20, status="unhealthy", reason="timeout")
+        assert found["response_time_ms"] <= 2500
+    for name in good:
+        daemon.wait_component(name, status="healthy")
+    server.settimeout(5)
+    assert b"example" in server.recv(512)  # the name server really was asked
+    workers, before, began = set(daemon.children()), checks(daemon), time.monotonic()
+    wait_until(lambda: time.monotonic() - began > 40, 60, "an outage longer than the grace", every=0.5)
+    after, seconds = checks(daemon), time.monotonic() - began
+    assert set(daemon.children()) == workers
+    assert set(restarts(daemon).values()) == {0}
+    for name in good:
+        assert daemon.component(name)["status"] == "healthy"
+        assert after[name] - before[name] >= int(seconds) - 2, (name, before[name], after[name])
+    for name in named:
+        assert daemon.component(name)["reason"] == "timeout"
