@@ -162,9 +162,9 @@ def test_frozen_and_paused(skymond, redis):
     cell("frozen (SIGSTOP)", sm, "unhealthy", "timeout", "did not answer PING in time")
     server.resume()
     cell("thawed", sm, "healthy", "ok")
-    server.command("client", "pause", "3000", "all")  # nobody can end it early: CLIENT UNPAUSE waits too
+    server.command("client", "pause", int(3000 * SLOW), "all")  # nobody can end it early: CLIENT UNPAUSE waits too
     cell("CLIENT PAUSE", sm, "unhealthy", "timeout", "did not answer PING in time")
-    cell("pause over", sm, "healthy", "ok", since=time.monotonic() + 3)
+    cell("pause over", sm, "healthy", "ok", since=time.monotonic() + 3 * SLOW)
 
 
 def test_slow(skymond, redis):
