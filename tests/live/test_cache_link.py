@@ -25,6 +25,8 @@ def test_tls(skymond, redis, certs):
         gone=with_tls(ca_file="/none.pem"), plain=part(url.replace("rediss", "redis"))))
     for name in ("c", "scheme", "named", "insecure"):
         assert sm.wait_component(name, status="healthy")["details"]["tls"] is True
+    first = sm.component("c")["last_check"]
+    wait_until(lambda: sm.component("c")["last_check"] != first and connects(sm) == 1, 10, "another check on the same connection")
     cell("certificate of an unknown authority", sm, "unhealthy", "tls_untrusted", "not accepted", name="other")
     cell("certificate unknown to the system", sm, "unhealthy", "tls_untrusted", "not accepted", name="system")
     cell("certificate of another name", sm, "unhealthy", "tls_untrusted", "not for the name no.test", name="wrong")
