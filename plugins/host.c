@@ -188,6 +188,10 @@ static bool find_disks(struct skymon *sm, struct host_mounts *mounts)
 		host_mounts_add(mounts, line);
 	free(line);
 	fclose(file);
+	if (mounts->count == 0) { /* in a plain chroot the root is no mount of its own */
+		snprintf(mounts->items[0].path, sizeof(mounts->items[0].path), "/");
+		mounts->count = 1;
+	}
 	return true;
 }
 
