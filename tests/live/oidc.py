@@ -45,8 +45,8 @@ class OidcProvider(Server):
     name = "oidc"
 
     def __init__(self, certificate=None, **settings):
-        super().__init__()
         need_part(MODULES / "node_modules" / "oidc-provider", "the OpenID provider (npm package oidc-provider)")
+        super().__init__()
         self.port = free_port()
         self.client_id, self.client_secret = "skymon-client", "geheim-oidc:+%/ ~x"
         self.certificate = certificate
@@ -86,15 +86,15 @@ class OidcProvider(Server):
 
 
 class Keycloak(Server):
-    """A real Keycloak with a database in memory. Its folder is a copy: it writes there as it starts."""
+    """A real Keycloak. Its folder is a copy: it writes there as it starts, and has its database there."""
 
     name = "keycloak"
     PASSWORD = "geheim-admin"
 
     def __init__(self):
-        super().__init__()
         need_part(KEYCLOAK / "bin" / "kc.sh", "Keycloak (Maven package org.keycloak:keycloak-quarkus-dist)")
         need("java")
+        super().__init__()
         self.home = self.folder.path / "home"
         shutil.copytree(KEYCLOAK, self.home)
         self.port, self.management = free_port(), free_port()
