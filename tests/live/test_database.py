@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+import truth
 from harness import Postgres, SLOW, end_process, free_port, need, processes, run_tool, wait_until
 
 SECRET = Postgres.PASSWORD
@@ -30,8 +31,9 @@ def watching(url, **options):
     return config({"db": part(url, **options)})
 
 
-def expect(sm, status, reason, *words, since=None, name="db"):
-    """Waits for the component to be so; judges its sentence, and how long it took since the deed."""
+def expect(sm, status, reason, *words, since=None, name="db", fault=None):
+    """Waits for the component to be so; judges its sentence, and how long it took since the deed. A `fault` is a row of the truth table."""
+    began = since or time.monotonic()
     found = sm.wait_component(name, status=status, reason=reason)
     took = time.monotonic() - since if since else 0
     for word in words:
@@ -41,6 +43,9 @@ def expect(sm, status, reason, *words, since=None, name="db"):
     # A deadline that the daemon noticed would have another sentence; the check's own came in time.
     assert found["response_time_ms"] <= TIMEOUT * 1000 * SLOW, found
     no_secret(sm, found)
+    if fault:
+        truth.record({"check": "database", "fault": fault, "status": status, "reason": reason, "took": round(time.monotonic() - began, 2),
+                      "within": round((INTERVAL + 2 * TIMEOUT + 1) * SLOW, 2), "message": found["message"]})
     return found
 
 
@@ -65,7 +70,7 @@ def values(sm, family):
 def test_healthy(skymond, fresh_postgres):
     pg = fresh_postgres(max_connections=20)
     sm = skymond(watching(pg.url()))
-    found = expect(sm, "healthy", "ok", f"127.0.0.1:{pg.port}/postgres", "primary", "1 of 20")
+    found = expect(sm, "healthy", "ok", f"127.0.0.1:{pg.port}/postgres", "primary", "1 of 20", fault="none")
     details = found["details"]
     assert details["role"] == "primary" and details["max_connections"] == 20 and details["server_version"].startswith("15.")
     assert (details["database_connections"], details["active_connections"], details["idle_connections"]) == (1, 0, 1)
@@ -106,7 +111,7 @@ def test_thresholds(skymond, fresh_postgres):
     expect(sm, "healthy", "ok")
     other = pg_session(pg, "select 1")
     try:
-        expect(sm, "degraded", "threshold_warn", "connections_used")
+        expect(sm, "degraded", "threshold_warn", "connections_used", fault="many connections (threshold)")
     finally:
         end_process(other)
     expect(sm, "healthy", "ok")
@@ -153,9 +158,9 @@ def test_stopped_and_brought_back(skymond, fresh_postgres):
     for mode in ("immediate", "fast"):
         began = time.monotonic()
         pg.stop(mode)
-        expect(sm, "unhealthy", "refused", f"127.0.0.1:{pg.port}/postgres: connection refused", since=began)
+        expect(sm, "unhealthy", "refused", f"127.0.0.1:{pg.port}/postgres: connection refused", since=began, fault="stopped")
         pg.start()
-        expect(sm, "healthy", "ok", since=time.monotonic())
+        expect(sm, "healthy", "ok", since=time.monotonic(), fault="started again")
 
 
 def test_restart_under_a_kept_connection(skymond, fresh_postgres):
@@ -168,6 +173,7 @@ def test_restart_under_a_kept_connection(skymond, fresh_postgres):
     found = wait_until(lambda: (c := sm.component("db"))["last_check"] != first["last_check"] and c, 15, "the next check")
     assert (found["status"], found["consecutive_failures"]) == ("healthy", 0), found
     assert found["last_result"] is None
+    expect(sm, "healthy", "ok", fault="restarted under a kept connection")
     assert list(values(sm, "skymon_db_connects_total").values()) == [2]
 
 
@@ -212,10 +218,10 @@ def test_frozen(skymond, fresh_postgres):
     began = time.monotonic()
     pg.pause()
     # First under the kept connection, then no new one comes about; both are the check's own sentences.
-    expect(sm, "unhealthy", "timeout", since=began)
+    expect(sm, "unhealthy", "timeout", since=began, fault="frozen")
     wait_until(lambda: "did not begin TLS" in sm.component("db")["message"], 15, "a login without an answer")
     pg.resume()
-    expect(sm, "healthy", "ok", since=time.monotonic())
+    expect(sm, "healthy", "ok", since=time.monotonic(), fault="thawed")
 
 
 def test_full(skymond, fresh_postgres):
@@ -233,7 +239,7 @@ def test_full(skymond, fresh_postgres):
     try:
         wait_until(filled, 20, "no connection to be left")
         sm = skymond(watching(pg.url()))
-        expect(sm, "unhealthy", "resource", "no connection left", "53300")
+        expect(sm, "unhealthy", "resource", "no connection left", "53300", fault="no connection left")
     finally:
         for session in sessions:
             end_process(session)
@@ -247,7 +253,7 @@ def test_wrong_password_then_right(skymond, fresh_postgres, tmp_path):
     word.write_text("not-the-word\n")
     word.chmod(0o600)
     sm = skymond(watching(pg.url(password=None), password={"file": str(word)}))
-    found = expect(sm, "unhealthy", "auth_failed", "refused the password")
+    found = expect(sm, "unhealthy", "auth_failed", "refused the password", fault="wrong password")
     assert "not-the-word" not in json.dumps(found) + sm.log_text()
     word.write_text(SECRET + "\n")  # read again, because the check said that it was refused
     expect(sm, "healthy", "ok", since=None)
@@ -266,14 +272,14 @@ def test_no_password_and_no_such_things(skymond, postgres):
         "both": part(postgres.url(host="no-such-host.invalid,127.0.0.1").replace(f":{postgres.port}/",
                                                                                 f":{postgres.port},{postgres.port}/")),
     }))
-    expect(sm, "unhealthy", "auth_failed", "asks for a password", name="none")
+    expect(sm, "unhealthy", "auth_failed", "asks for a password", name="none", fault="no password")
     assert "somebody" not in expect(sm, "unhealthy", "auth_failed", name="role")["message"]
-    expect(sm, "unhealthy", "query_error", "no such database", name="base")
-    expect(sm, "unhealthy", "dns", name="name")
+    expect(sm, "unhealthy", "query_error", "no such database", name="base", fault="no such database")
+    expect(sm, "unhealthy", "dns", name="name", fault="name does not resolve")
     expect(sm, "healthy", "ok", name="over")
     expect(sm, "healthy", "ok", name="sock")
     expect(sm, "unhealthy", "refused", name="gone")
-    expect(sm, "unhealthy", "standby", "is a primary", name="attr")
+    expect(sm, "unhealthy", "standby", "is a primary", name="attr", fault="a primary where a standby is asked for")
     expect(sm, "healthy", "ok", name="both")
 
 
@@ -360,7 +366,7 @@ def test_not_postgres(skymond):
         sm = skymond(config({f"f{i}": part(f"postgresql://bob:{SECRET}@127.0.0.1:{fake.port}/x")
                              for i, fake in enumerate(fakes.values())}))
         for i, (name, (_, _, _, reason, words)) in enumerate(FAKES.items()):
-            found = expect(sm, "unhealthy", reason, words, name=f"f{i}")
+            found = expect(sm, "unhealthy", reason, words, name=f"f{i}", fault=name)
             assert "bob" not in found["message"], (name, found)
     finally:
         for fake in fakes.values():
@@ -381,7 +387,7 @@ def test_no_answer_to_the_connection(skymond, postgres):
         sm = skymond(config({
             "db": part(f"postgresql://postgres:{SECRET}@127.0.0.1:{port}/postgres"),
             "two": part(f"postgresql://postgres:{SECRET}@127.0.0.1:{port},127.0.0.1:{postgres.port}/postgres")}))
-        expect(sm, "unhealthy", "timeout", "connection attempt")
+        expect(sm, "unhealthy", "timeout", "connection attempt", fault="no answer to the connection")
         expect(sm, "healthy", "ok", name="two")
     finally:
         for one in [hole, *fill]:
@@ -419,7 +425,7 @@ def test_query(skymond, fresh_postgres):
     sm = skymond(config({name: part(pg.url(), query=query, crit={"query_rows": "<2"} if name == "good" else {})
                          for name, (query, _, _) in queries.items()}))
     for name, (_, reason, words) in queries.items():
-        found = expect(sm, "healthy" if reason == "ok" else "unhealthy", reason, words, name=name)
+        found = expect(sm, "healthy" if reason == "ok" else "unhealthy", reason, words, name=name, fault=f"query: {name}")
         assert "4111" not in json.dumps(found)
     assert pg.psql("select count(*) from orders") == "2"
     # A slow query is ended by the server, a little before the deadline: the connection survives it, and nothing is left running.
@@ -560,21 +566,21 @@ def test_tls(skymond, fresh_postgres, tmp_path):
         "insecure": part(pg.url(), tls={"insecure": True}),
         "gone": part(pg.url(), tls={"ca_file": "/none.pem"}),
         "strict": part(pg.url() + "?sslmode=verify-full")}))
-    expect(sm, "unhealthy", "tls_other", "has no TLS", name="ours")
+    expect(sm, "unhealthy", "tls_other", "has no TLS", name="ours", fault="no TLS")
     pg.stop("fast")
     pg.start(ssl="on", ssl_cert_file="server.pem", ssl_key_file="server.key")
     for name in ("ours", "named", "insecure"):
         assert expect(sm, "healthy", "ok", name=name)["details"]["tls"] is True
-    expect(sm, "unhealthy", "tls_untrusted", "issuer", name="other")
+    expect(sm, "unhealthy", "tls_untrusted", "issuer", name="other", fault="certificate of an unknown authority")
     expect(sm, "unhealthy", "tls_untrusted", "issuer", name="strict")
-    expect(sm, "unhealthy", "tls_untrusted", "no.test", name="wrong")
+    expect(sm, "unhealthy", "tls_untrusted", "no.test", name="wrong", fault="certificate of another name")
     sm.wait_component("gone", status="unknown", reason="tls_other")
     # A new certificate counts for new connections: those that are kept are ended first.
     for name, reason, words in (("old", "tls_expired", "expired"), ("elsewhere", "tls_untrusted", "else.test")):
         present(name)
         pg.stop("fast")
         pg.start()
-        expect(sm, "unhealthy", reason, words, name="ours")
+        expect(sm, "unhealthy", reason, words, name="ours", fault=f"certificate: {words}")
         expect(sm, "healthy", "ok", name="insecure")
     present("good")
     pg.stop("fast")

@@ -7,7 +7,8 @@
 
 A cell waits until the component says so, then asserts status, reason, `words` in the message, that it came in time and that no secret
 is in any answer or in the log; then it records a row. The rows of a run are printed at its end (conftest.py) and appended to the
-file SKYMON_TRUTH (default build/log/truth.jsonl); `tests/live/truth.py` prints that file's newest rows as a Markdown table.
+file SKYMON_TRUTH (default build/log/truth.jsonl); `tests/live/truth.py` prints that file's newest rows in Markdown as they stand in the README
+(`--all`: every cell; other files may be named).
 
 In time: within `within` seconds, by default the component's interval + timeout + 1 s, counted from `since` (time.monotonic() of the
 deed), by default from the call; so call it right after the deed.
@@ -16,6 +17,7 @@ import json
 import os
 import pathlib
 import re
+import sys
 import time
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
@@ -101,13 +103,74 @@ def table(rows):
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
 
 
-def markdown(rows):
-    """As it stands in the README."""
-    lines = ["| check | fault | status/reason |", "|---|---|---|"]
-    for row in newest(rows):
-        lines.append(f"| {row['check']} | {row['fault']} | {row['status']}/{row['reason']} |")
+def said(rows, check, faults):
+    """What a check says of faults that are one row: `unhealthy/refused`; of two kinds, both."""
+    found = [f"{row['status']}/{row['reason']}" for row in rows if row["check"] == check and row["fault"] in faults]
+    return " or ".join(dict.fromkeys(found))
+
+
+# The README's rows: a fault that many have, and what the tests of each check call it.
+CHECKS = ["vault", "authentication", "websocket", "cache", "database"]
+SHARED = {
+    "stopped": ["stopped"],
+    "frozen": ["frozen", "frozen (SIGSTOP)"],
+    "takes the connection, says nothing": ["accepts and is silent", "no answer to the handshake", "takes and is silent"],
+    "above a limit of `warn`": ["slow", "slow (threshold)", "many connections (threshold)"],
+    "name does not resolve": ["name does not resolve"],
+    "name server never answers": ["name server never answers"],
+    "wrong password, token or secret": ["wrong password", "wrong token", "wrong client secret"],
+    "certificate not trusted": ["certificate: untrusted", "authority not trusted", "certificate of an unknown issuer",
+                                "certificate of an unknown authority"],
+    "certificate expired": ["certificate: expired", "certificate expired"],
+    "certificate for another name": ["certificate: wrong_name", "certificate for another name", "certificate of another name"],
+    "half an answer, then silence": ["half an answer and silent", "half an answer, then silence", "half a handshake",
+                                     "half a login and silent"],
+    "half an answer, then closed": ["half an answer", "half a handshake, closed", "half an answer and closed", "half a login and closed"],
+    "garbage": ["garbage", "noise", "noise for a login"],
+    "huge answer": ["huge answer", "a huge answer", "promises two gigabytes"],
+    "no connection left": ["closes with 1013", "is full", "no connection left"],
+    "proxy stopped": ["proxy stopped", "proxy refused"],
+    "restarted under a kept connection": ["restarted under a kept connection", "restarted, with new keys"],
+    "back to normal": ["started again", "back after stopped", "back"],
+}
+OWN = {
+    "vault": ["sealed", "not initialized", "answers 429", "answers 474", "token revoked", "token ends soon", "path: no such thing",
+              "answers 200, but is not Vault"],
+    "authentication": ["issuer mismatch", "no usable key", "token signed by another key", "expired token", "private keys are published",
+                       "clock of yesterday", "HTTP 404"],
+    "websocket": ["no WebSocket there", "no pong", "wrong answer", "sub-protocol not agreed", "closes with 1011", "closes with 3000"],
+    "cache": ["no right to INFO", "loading its data", "memory full, noeviction", "cannot save, takes no writes", "replica, link down",
+              "CLIENT PAUSE"],
+    "database": ["no such database", "query: none", "query: slow", "starts up", "a primary where a standby is asked for"],
+}
+
+
+def readme(rows):
+    """As it stands in the README: what all checks share as a table, what is of one alone as a list."""
+    rows = newest(rows)
+    lines = ["| fault | " + " | ".join(CHECKS) + " |", "|---" * (len(CHECKS) + 1) + "|"]
+    for title, faults in SHARED.items():
+        lines.append(f"| {title} | " + " | ".join(said(rows, check, faults) or "–" for check in CHECKS) + " |")
+    lines.append("")
+    for check, faults in OWN.items():
+        cells = [(fault, said(rows, check, [fault])) for fault in faults]
+        missing = [fault for fault, cell in cells if not cell]
+        assert not missing, f"{check}: nothing has been recorded for {missing}"
+        lines.append(f"- {check}: " + " · ".join(f"{fault}: {cell}" for fault, cell in cells))
     return lines
 
 
+def every(rows):
+    """Every cell, a line each."""
+    lines = ["| check | fault | status/reason |", "|---|---|---|"]
+    return lines + [f"| {row['check']} | {row['fault']} | {row['status']}/{row['reason']} |" for row in newest(rows)]
+
+
+def main(arguments):
+    show = every if "--all" in arguments else readme
+    files = [pathlib.Path(name) for name in arguments if name != "--all"] or [FILE]
+    print("\n".join(show([json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()])))
+
+
 if __name__ == "__main__":
-    print("\n".join(markdown(map(json.loads, FILE.read_text(encoding="utf-8").splitlines()))))
+    main(sys.argv[1:])
