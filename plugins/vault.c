@@ -90,16 +90,15 @@ static void stop(struct skymon *sm, void *state)
 	struct vault *vault = state;
 	struct vault_own *own = vault->own;
 
-	(void)sm;
 	if (own == NULL)
 		return;
 	fetch_free(own->check_fetch);
 	fetch_free(own->ask_fetch);
 	vault_forget_all(vault);
-	if (own->has_locks) {
-		vault_forget_token(vault);
-		pthread_mutex_destroy(&own->login_lock);
-		pthread_mutex_destroy(&own->ask_lock);
+	if (own->has_turns) {
+		vault_forget_token(sm, vault);
+		vault_turn_end(&own->login_turn);
+		vault_turn_end(&own->ask_turn);
 	}
 	free(own);
 	vault->own = NULL;
@@ -117,10 +116,9 @@ static bool start(struct skymon *sm, void *state)
 	if (own != NULL) {
 		own->check_fetch = fetch_new();
 		own->ask_fetch = fetch_new();
-		own->has_locks = pthread_mutex_init(&own->login_lock, NULL) == 0 &&
-				 pthread_mutex_init(&own->ask_lock, NULL) == 0;
+		own->has_turns = vault_turn_init(&own->login_turn) && vault_turn_init(&own->ask_turn);
 	}
-	if (own == NULL || own->check_fetch == NULL || own->ask_fetch == NULL || !own->has_locks) {
+	if (own == NULL || own->check_fetch == NULL || own->ask_fetch == NULL || !own->has_turns) {
 		stop(sm, state);
 		skymon_unknown(sm, "no memory is left");
 		return false;
@@ -238,7 +236,7 @@ static bool prolong(struct skymon *sm, struct vault *vault, struct vault_token *
 	}
 	if (vault->role_id == NULL || token->forever || token->ttl >= token->creation_ttl / 4)
 		return true;
-	vault_forget_token(vault);
+	vault_forget_token(sm, vault);
 	return vault_lookup(sm, vault, own->check_fetch, token, fault);
 }
 

@@ -102,7 +102,7 @@ bool vault_lookup(struct skymon *sm, struct vault *vault, struct fetch *fetch, s
 bool vault_renew(struct skymon *sm, struct vault *vault, struct fetch *fetch, struct vault_token *token,
 		 struct vault_fault *fault);
 /* A login gave the token: the next request logs in anew. */
-void vault_forget_token(struct vault *vault);
+void vault_forget_token(struct skymon *sm, struct vault *vault);
 
 /* ---- Secrets for others (vault_secret.c) ---- */
 
@@ -112,19 +112,30 @@ struct vault_counts {
 	_Atomic uint64_t read, remembered, refused;
 };
 
+/* A lock that is waited for at most to the deadline, and held while a server is asked. */
+struct vault_turn {
+	pthread_mutex_t lock;
+	pthread_cond_t free;
+	bool taken;
+};
+bool vault_turn_init(struct vault_turn *turn);
+void vault_turn_end(struct vault_turn *turn);
+bool vault_turn_take(struct skymon *sm, struct vault_turn *turn); /* false: the deadline came first */
+void vault_turn_give(struct vault_turn *turn);
+
 struct vault_own {
 	char base[512], place[300]; /* the address without a slash at its end; its host:port */
 	struct fetch *check_fetch, *ask_fetch;
-	bool has_locks;
+	bool has_turns;
 	/* what a login gave */
-	pthread_mutex_t login_lock;
+	struct vault_turn login_turn;
 	char *token; /* NULL: none */
 	int64_t token_until_ms, login_ms;
 	uint64_t token_number;
 	struct vault_fault refused; /* the login, and is not tried until then */
 	int64_t refused_pause_ms, refused_until_ms;
 	/* asks, one after another */
-	pthread_mutex_t ask_lock;
+	struct vault_turn ask_turn;
 	struct vault_kept *kept;
 	struct vault_fault last_fault; /* while backing off */
 	int64_t pause_ms;
@@ -136,7 +147,5 @@ struct vault_own {
 
 void vault_secret(struct skymon *sm, void *state, struct skymon_ask *ask);
 void vault_forget_all(struct vault *vault);
-/* Waits for a lock, at most to the deadline. */
-bool vault_lock(struct skymon *sm, pthread_mutex_t *lock);
 
 #endif

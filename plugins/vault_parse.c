@@ -150,8 +150,12 @@ void vault_explain(int code, const char *body, const char *place, const char *wh
 		text = "does not understand it";
 	}
 	fault->login = fault->invalid;
-	fetch_fault_set(&fault->is, SKYMON_UNHEALTHY, reason, "%.120s %s (HTTP %d), asked for %.120s", place,
-			text, code, what);
+	if (fault->outage) /* whatever is asked for */
+		fetch_fault_set(&fault->is, SKYMON_UNHEALTHY, reason, "%.120s %s (HTTP %d)", place, text,
+				code);
+	else
+		fetch_fault_set(&fault->is, SKYMON_UNHEALTHY, reason, "%.120s %s (HTTP %d), asked for %.120s",
+				place, text, code, what);
 }
 
 /* ---- Paths ---- */
