@@ -8,44 +8,6 @@
 #define JSON "application/json"
 #define STUCK_MS 30000 /* a turn of the loop that took longer than this is no life */
 
-const char *api_status_word(int status)
-{
-	static const char *const words[] = {"unknown", "healthy", "degraded", "unhealthy"};
-	return status >= SKYMON_UNKNOWN && status <= SKYMON_UNHEALTHY ? words[status] : words[0];
-}
-
-static const char *reason_of(int reason)
-{
-	static const char *const words[SKYMON_REASON_COUNT] = {
-		[SKYMON_NONE] = "other",
-		[SKYMON_OK] = "ok",
-		[SKYMON_TIMEOUT] = "timeout",
-		[SKYMON_DNS] = "dns",
-		[SKYMON_REFUSED] = "refused",
-		[SKYMON_UNREACHABLE] = "unreachable",
-		[SKYMON_TLS_EXPIRED] = "tls_expired",
-		[SKYMON_TLS_UNTRUSTED] = "tls_untrusted",
-		[SKYMON_TLS_OTHER] = "tls_other",
-		[SKYMON_HTTP_STATUS] = "http_status",
-		[SKYMON_BODY_MISMATCH] = "body_mismatch",
-		[SKYMON_AUTH_FAILED] = "auth_failed",
-		[SKYMON_SEALED] = "sealed",
-		[SKYMON_STANDBY] = "standby",
-		[SKYMON_QUERY_ERROR] = "query_error",
-		[SKYMON_THRESHOLD_WARN] = "threshold_warn",
-		[SKYMON_THRESHOLD_CRIT] = "threshold_crit",
-		[SKYMON_STALE] = "stale",
-		[SKYMON_CRASHED] = "crashed",
-		[SKYMON_KILLED] = "killed",
-		[SKYMON_NOT_CONFIGURED] = "not_configured",
-		[SKYMON_STARTING] = "starting",
-		[SKYMON_PROTOCOL] = "protocol",
-		[SKYMON_RESOURCE] = "resource",
-		[SKYMON_OTHER] = "other",
-	};
-	return reason >= 0 && reason < SKYMON_REASON_COUNT && words[reason] != NULL ? words[reason] : "other";
-}
-
 void api_reply(struct skymon *sm, struct skymon_request *rq, int code, const char *type, struct buf *body)
 {
 	skymon_reply(sm, rq, code, type, body->data, body->size);
@@ -67,7 +29,7 @@ static bool choose_code(struct skymon *sm, struct skymon_request *rq, int status
 {
 	*code = status == SKYMON_HEALTHY || status == SKYMON_DEGRADED ? 200 : 503;
 	for (int each = SKYMON_UNKNOWN; each <= SKYMON_UNHEALTHY; each++) {
-		const char *name = api_status_word(each), *text = skymon_query(sm, rq, name);
+		const char *name = skymon_status_word(each), *text = skymon_query(sm, rq, name);
 		int wanted;
 		if (text == NULL)
 			continue;
@@ -124,7 +86,7 @@ static void handle_health(struct skymon *sm, void *state, struct skymon_request 
 	struct buf body = {0};
 	buf_room(&body, 255);
 	buf_text(&body, "{\"status\":\"");
-	buf_text(&body, api_status_word(status));
+	buf_text(&body, skymon_status_word(status));
 	buf_text(&body, "\",\"timestamp\":");
 	buf_json_time(&body, self->now_ms);
 	buf_text(&body, ",\"version\":");
@@ -132,7 +94,7 @@ static void handle_health(struct skymon *sm, void *state, struct skymon_request 
 	buf_text(&body, ",\"uptime_seconds\":");
 	buf_json_number(&body, (double)self->uptime_seconds);
 	buf_text(&body, "}");
-	skymon_reply_header(sm, rq, "X-Health-Status", api_status_word(status));
+	skymon_reply_header(sm, rq, "X-Health-Status", skymon_status_word(status));
 	add_retry_after(sm, rq, code, next_ms);
 	api_reply(sm, rq, code, JSON, &body);
 }
@@ -172,9 +134,9 @@ static void add_last_result(struct buf *out, const struct skymon_component *comp
 		return;
 	}
 	buf_text(out, "{\"status\":");
-	buf_json(out, api_status_word(latest->status));
+	buf_json(out, skymon_status_word(latest->status));
 	add_key(out, "reason");
-	buf_json(out, reason_of(latest->reason));
+	buf_json(out, skymon_reason_word(latest->reason));
 	add_key(out, "message");
 	buf_json(out, trusted ? latest->message : "");
 	add_run(out, latest);
@@ -187,14 +149,14 @@ void api_add_component(struct buf *out, const struct skymon_component *component
 	buf_text(out, "{\"name\":");
 	buf_json(out, component->name);
 	add_key(out, "status");
-	buf_json(out, api_status_word(component->status));
+	buf_json(out, skymon_status_word(component->status));
 	add_key(out, "message");
 	buf_json(out, trusted ? component->message : "");
 	add_run(out, shown);
 	add_key(out, "details");
 	buf_text(out, trusted && shown != NULL ? shown->details : "{}");
 	add_key(out, "reason");
-	buf_json(out, reason_of(component->reason));
+	buf_json(out, skymon_reason_word(component->reason));
 	add_key(out, "since");
 	buf_json_time(out, component->since_ms);
 	add_key(out, "last_success");
@@ -236,7 +198,7 @@ static void reply_component(struct skymon *sm, struct skymon_request *rq,
 		return;
 	struct buf body = {0};
 	api_add_component(&body, component, skymon_is_trusted(sm, rq));
-	skymon_reply_header(sm, rq, "X-Health-Status", api_status_word(component->status));
+	skymon_reply_header(sm, rq, "X-Health-Status", skymon_status_word(component->status));
 	if (component->configured) /* else waiting helps nobody */
 		add_retry_after(sm, rq, code, component->next_check_ms);
 	api_reply(sm, rq, code, JSON, &body);
@@ -280,13 +242,14 @@ static void handle_ready(struct skymon *sm, void *state, struct skymon_request *
 	const struct skymon_snapshot *snapshot = skymon_snapshot(sm);
 	const char *reason = not_ready(sm, self, snapshot);
 	struct buf body = {0};
-	buf_printf(&body, "{\"status\":\"%s\",\"ready\":%s,\"timestamp\":", api_status_word(snapshot->status),
+	buf_printf(&body,
+		   "{\"status\":\"%s\",\"ready\":%s,\"timestamp\":", skymon_status_word(snapshot->status),
 		   reason == NULL ? "true" : "false");
 	buf_json_time(&body, self->now_ms);
 	if (reason != NULL)
 		buf_printf(&body, ",\"reason\":\"%s\"", reason);
 	buf_text(&body, "}");
-	skymon_reply_header(sm, rq, "X-Health-Status", api_status_word(snapshot->status));
+	skymon_reply_header(sm, rq, "X-Health-Status", skymon_status_word(snapshot->status));
 	if (reason != NULL && self->phase != SKYMON_PHASE_DRAINING)
 		add_retry_after(sm, rq, 503, soonest_check(snapshot));
 	skymon_release(sm, snapshot);

@@ -6,7 +6,6 @@
 
 #include "buf.h"
 
-const char *api_status_word(int status);
 /* {"name","status","message",…}; message and details are left empty for a caller who is not trusted. */
 void api_add_component(struct buf *out, const struct skymon_component *component, bool trusted);
 /* Answers with what is in the buffer, and frees it. */

@@ -38,7 +38,7 @@ static void add_health(struct skymon *sm, struct buf *out, const struct skymon_s
 		       const struct skymon_snapshot *snapshot, bool trusted)
 {
 	(void)sm;
-	buf_printf(out, "{\"overall_status\":\"%s\",\"components\":[", api_status_word(snapshot->status));
+	buf_printf(out, "{\"overall_status\":\"%s\",\"components\":[", skymon_status_word(snapshot->status));
 	for (size_t i = 0; i < snapshot->count; i++) {
 		buf_text(out, i > 0 ? "," : "");
 		api_add_component(out, snapshot->components[i], trusted);
@@ -106,7 +106,7 @@ void api_handle_status(struct skymon *sm, void *state, struct skymon_request *rq
 	buf_text(&body, ",\"version\":");
 	buf_json(&body, self->service_version);
 	buf_printf(&body, ",\"status\":\"%s\",\"uptime_seconds\":%lld,\"timestamp\":",
-		   api_status_word(snapshot->status), (long long)self->uptime_seconds);
+		   skymon_status_word(snapshot->status), (long long)self->uptime_seconds);
 	buf_json_time(&body, self->now_ms);
 	buf_text(&body, ",\"health\":");
 	add_health(sm, &body, self, snapshot, trusted);
@@ -114,7 +114,7 @@ void api_handle_status(struct skymon *sm, void *state, struct skymon_request *rq
 	add_configuration(&body, skymon_config_public(sm));
 	buf_text(&body, ",\"endpoints\":");
 	add_endpoints(&body, skymon_routes(sm));
-	skymon_reply_header(sm, rq, "X-Health-Status", api_status_word(snapshot->status));
+	skymon_reply_header(sm, rq, "X-Health-Status", skymon_status_word(snapshot->status));
 	skymon_release(sm, snapshot);
 	buf_text(&body, ",\"prometheus_metrics\":");
 	add_exposition(sm, rq, &body, trusted);
@@ -208,7 +208,7 @@ static void print_html(struct skymon *sm, struct buf *out)
 		 "</title><style>body{font:16px/1.5 sans-serif;margin:2em auto;max-width:60em;padding:0 1em}"
 		 "td{padding:.2em 1em .2em 0;vertical-align:top}</style></head><body>\n<h1>");
 	add_html(out, title);
-	buf_printf(out, "</h1>\n<p>%s. Watched by skymon ", api_status_word(snapshot->status));
+	buf_printf(out, "</h1>\n<p>%s. Watched by skymon ", skymon_status_word(snapshot->status));
 	skymon_release(sm, snapshot);
 	add_html(out, self->version);
 	buf_text(out, ".</p>\n<table>\n");

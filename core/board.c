@@ -203,7 +203,7 @@ void board_set_stale(struct board *board, struct board_item *item, int64_t now_m
 	int64_t age_ms = now_ms > last->time_ms ? now_ms - last->time_ms : 0;
 	struct result *result = result_new(
 		SKYMON_UNKNOWN, SKYMON_STALE, now_ms, -1, "the last result is %lld s old; it was %s (%s)",
-		(long long)(age_ms / 1000), status_word(last->status), last->message);
+		(long long)(age_ms / 1000), skymon_status_word(last->status), last->message);
 	verdict_streak_reset(&item->streak);
 	set_result(&item->shown, item->latest);
 	set_result(&item->latest, result);

@@ -402,9 +402,9 @@ static void log_change(void *arg, const struct skymon_component *now, int from)
 			       : now->status == SKYMON_UNHEALTHY ? LOG_LEVEL_ERROR
 								 : LOG_LEVEL_WARN;
 	log_line(level,
-		 (const char *[]){"component", now->name, "status", status_word(now->status), "reason",
-				  reason_word(now->reason), from >= 0 ? "from" : NULL,
-				  from >= 0 ? status_word(from) : NULL, NULL},
+		 (const char *[]){"component", now->name, "status", skymon_status_word(now->status), "reason",
+				  skymon_reason_word(now->reason), from >= 0 ? "from" : NULL,
+				  from >= 0 ? skymon_status_word(from) : NULL, NULL},
 		 "%s", now->message);
 }
 

@@ -14,44 +14,6 @@ struct views {
 	const struct skymon_family **family_list;
 };
 
-const char *status_word(int status)
-{
-	static const char *const words[] = {"unknown", "healthy", "degraded", "unhealthy"};
-	return status >= SKYMON_UNKNOWN && status <= SKYMON_UNHEALTHY ? words[status] : "unknown";
-}
-
-const char *reason_word(int reason)
-{
-	static const char *const words[SKYMON_REASON_COUNT] = {
-		[SKYMON_NONE] = "other",
-		[SKYMON_OK] = "ok",
-		[SKYMON_TIMEOUT] = "timeout",
-		[SKYMON_DNS] = "dns",
-		[SKYMON_REFUSED] = "refused",
-		[SKYMON_UNREACHABLE] = "unreachable",
-		[SKYMON_TLS_EXPIRED] = "tls_expired",
-		[SKYMON_TLS_UNTRUSTED] = "tls_untrusted",
-		[SKYMON_TLS_OTHER] = "tls_other",
-		[SKYMON_HTTP_STATUS] = "http_status",
-		[SKYMON_BODY_MISMATCH] = "body_mismatch",
-		[SKYMON_AUTH_FAILED] = "auth_failed",
-		[SKYMON_SEALED] = "sealed",
-		[SKYMON_STANDBY] = "standby",
-		[SKYMON_QUERY_ERROR] = "query_error",
-		[SKYMON_THRESHOLD_WARN] = "threshold_warn",
-		[SKYMON_THRESHOLD_CRIT] = "threshold_crit",
-		[SKYMON_STALE] = "stale",
-		[SKYMON_CRASHED] = "crashed",
-		[SKYMON_KILLED] = "killed",
-		[SKYMON_NOT_CONFIGURED] = "not_configured",
-		[SKYMON_STARTING] = "starting",
-		[SKYMON_PROTOCOL] = "protocol",
-		[SKYMON_RESOURCE] = "resource",
-		[SKYMON_OTHER] = "other",
-	};
-	return reason > 0 && reason < SKYMON_REASON_COUNT ? words[reason] : "other";
-}
-
 /* ---- Life ---- */
 
 static struct result *new_result(int status, int reason, int64_t time_ms, int64_t duration_us)

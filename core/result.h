@@ -8,9 +8,6 @@
 
 #include "wire.h"
 
-const char *status_word(int status); /* "healthy" … ; "unknown" for nonsense */
-const char *reason_word(int reason); /* "ok", "timeout", "not_configured" … */
-
 struct result {
 	struct skymon_result view; /* the first member: a skymon_result is its result */
 	uint32_t references;

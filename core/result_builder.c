@@ -379,7 +379,7 @@ void result_encode(struct result_builder *b, enum skymon_status status, int64_t 
 	wire_put_u8(body, (uint8_t)known);
 	wire_put_u8(body, (uint8_t)reason);
 	wire_put_u64(body, (uint64_t)(duration_us > 0 ? duration_us : 0));
-	wire_put_text(body, b->message[0] != '\0' ? b->message : reason_word(reason));
+	wire_put_text(body, b->message[0] != '\0' ? b->message : skymon_reason_word(reason));
 	encode_details(b, body);
 	wire_put_u32(body, (uint32_t)b->number_count);
 	wire_put_u32(body, (uint32_t)b->family_count);

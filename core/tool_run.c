@@ -101,8 +101,8 @@ static void print_result(const struct skymon_result *result)
 	for (size_t i = 0; i < result->number_count; i++)
 		json_object_set_new(numbers, result->numbers[i]->name,
 				    value_json(result->numbers[i]->text, strlen(result->numbers[i]->text)));
-	json_object_set_new(out, "status", json_string(status_word(result->status)));
-	json_object_set_new(out, "reason", json_string(reason_word(result->reason)));
+	json_object_set_new(out, "status", json_string(skymon_status_word(result->status)));
+	json_object_set_new(out, "reason", json_string(skymon_reason_word(result->reason)));
 	json_object_set_new(out, "message", json_string(result->message));
 	json_object_set_new(out, "response_time_ms",
 			    result->duration_us >= 0 ? json_integer(result->duration_us / 1000)
@@ -122,7 +122,7 @@ static int print_own(enum skymon_status status, enum skymon_reason reason, int64
 {
 	struct result *result = result_new(status, reason, 0, duration_us, "%s", message);
 	print_result(&result->view);
-	int code = tool_exit_of(status_word(result->view.status));
+	int code = tool_exit_of(skymon_status_word(result->view.status));
 	result_unref(result);
 	return code;
 }
@@ -290,7 +290,7 @@ static int run_once(struct run *run, uint64_t number)
 			      (long long)(result->view.duration_us / 1000), (long long)run->timeout_ms,
 			      result->view.message);
 	print_result(&result->view);
-	int code = tool_exit_of(status_word(result->view.status));
+	int code = tool_exit_of(skymon_status_word(result->view.status));
 	result_unref(result);
 	return code;
 }

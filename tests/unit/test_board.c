@@ -16,7 +16,7 @@ static void note(void *arg, const struct skymon_component *now, int from)
 	struct told *told = arg;
 	size_t used = strlen(told->text);
 	snprintf(told->text + used, sizeof(told->text) - used, "%s:%d->%s/%s ", now->name, from,
-		 status_word(now->status), reason_word(now->reason));
+		 skymon_status_word(now->status), skymon_reason_word(now->reason));
 }
 
 struct fixture {
@@ -68,8 +68,8 @@ static void publish(struct fixture *f, size_t index, enum skymon_status status, 
 #define EXPECT_STATUS(view, status_, reason_, message_)                                                      \
 	do {                                                                                                 \
 		const struct skymon_component *v_ = (view);                                                  \
-		UNIT_TEXT(status_word(v_->status), status_);                                                 \
-		UNIT_TEXT(reason_word(v_->reason), reason_);                                                 \
+		UNIT_TEXT(skymon_status_word(v_->status), status_);                                                 \
+		UNIT_TEXT(skymon_reason_word(v_->reason), reason_);                                                 \
 		UNIT_TEXT(v_->message, message_);                                                            \
 	} while (0)
 

@@ -356,12 +356,12 @@ static void worsens_and_counts(void)
 	UNIT_TEXT(result->view.message, "fine for 3 days, but");
 	result_unref(result);
 	result_unref(NULL);
-	UNIT_TEXT(status_word(SKYMON_DEGRADED), "degraded");
-	UNIT_TEXT(status_word(-1), "unknown");
-	UNIT_TEXT(reason_word(SKYMON_TLS_UNTRUSTED), "tls_untrusted");
-	UNIT_TEXT(reason_word(SKYMON_REASON_COUNT), "other");
+	UNIT_TEXT(skymon_status_word(SKYMON_DEGRADED), "degraded");
+	UNIT_TEXT(skymon_status_word(-1), "unknown");
+	UNIT_TEXT(skymon_reason_word(SKYMON_TLS_UNTRUSTED), "tls_untrusted");
+	UNIT_TEXT(skymon_reason_word(SKYMON_REASON_COUNT), "other");
 	for (int i = 0; i < SKYMON_REASON_COUNT; i++)
-		CU_ASSERT_PTR_NOT_NULL(reason_word(i));
+		CU_ASSERT_PTR_NOT_NULL(skymon_reason_word(i));
 }
 
 int main(void)
