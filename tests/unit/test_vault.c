@@ -27,8 +27,8 @@ static void health(void)
 					   "{\"initialized\":true}",
 					   "{\"initialized\":1,\"sealed\":0}",
 					   BODY "x",
-					   "{\"sealed\":false,\"sealed\":true,"
-					   "\"initialized\":true}"};
+					   ("{\"sealed\":false,\"sealed\":true,"
+					    "\"initialized\":true}")};
 
 	CU_ASSERT(vault_parse_health(BODY, &is));
 	CU_ASSERT(is.initialized && !is.sealed && !is.standby && is.server_time == 1795364633);
