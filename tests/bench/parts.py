@@ -106,6 +106,33 @@ def folder(name):
     return pathlib.Path(tempfile.mkdtemp(prefix=f"skymon-bench-{name}-"))
 
 
+def start_once(command, port, path, env):
+    """Milliseconds from exec to the first 200, the memory then, and the CPU (ms) that it took."""
+    request = f"GET {path} HTTP/1.0\r\n\r\n".encode()
+    null = os.open(os.devnull, os.O_RDWR)
+    began = time.perf_counter()
+    pid = os.posix_spawn(command[0], command, env, file_actions=[(os.POSIX_SPAWN_DUP2, null, fd) for fd in (0, 1, 2)])
+    try:
+        while True:
+            try:
+                with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+                    connection.sendall(request)
+                    if b" 200 " in connection.recv(4096):
+                        break
+            except OSError:
+                pass
+            if time.perf_counter() - began > 10:
+                raise SystemExit(f"bench: {command[0]} does not start")
+            time.sleep(0.0002)
+        taken, used = (time.perf_counter() - began) * 1000, cpu_ns([pid]) / 1e6
+        time.sleep(0.3)
+        return taken, memory_mib(pid), used
+    finally:
+        os.kill(pid, 15)
+        os.waitpid(pid, 0)
+        os.close(null)
+
+
 def skymond(components, plugins="prometheus: {}"):
     place, port = folder("skymond"), free_port()
     (place / "skymon.yaml").write_text(f"plugin_path: [{TEST_PLUGINS}]\nplugins: {{{plugins}}}\ncomponents: {{{components}}}\n")
