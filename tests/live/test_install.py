@@ -72,9 +72,11 @@ def test_shipped_config_answers(skymond):
     assert store["last_check"] and store["details"]
     host = wait_until(lambda: (c := sm.component("host"))["last_check"] and c, 10, "the host's first result")
     assert host["status"] in ("healthy", "degraded", "unhealthy") and host["details"]
-    answer = sm.get("/api/v1/health/database")
-    assert answer.status_code == 503 and "Retry-After" not in answer.headers
-    assert answer.json()["reason"] == "not_configured" and "DATABASE_URL" in answer.json()["message"]
+    for name, variable in {"vault": "VAULT_ADDR", "database": "DATABASE_URL", "authentication": "OIDC_ISSUER",
+                           "websocket": "WEBSOCKET_URL", "cache": "REDIS_URL"}.items():
+        answer = sm.get(f"/api/v1/health/{name}")
+        assert answer.status_code == 503 and "Retry-After" not in answer.headers, name
+        assert answer.json()["reason"] == "not_configured" and variable in answer.json()["message"], answer.text
     assert sm.get("/api/v1/alive").json()["status"] == "alive"
     status = sm.get("/api/v1/status").json()
     assert status["version"] == "2.1" and status["configuration"]["environment"] == "production"
@@ -83,5 +85,5 @@ def test_shipped_config_answers(skymond):
                  "memory_usage_mb", "cpu_usage_percent"):
         assert re.search(rf'^sky_genesis_{name}{{service="api"}} [0-9.e+-]+$', metrics, re.M), name
     assert "sky_genesis_database_connections{" not in metrics
-    missing = sm.get("/api/v1/health/vault")
+    missing = sm.get("/api/v1/health/nothing")
     assert missing.status_code == 404 and "local-store" in missing.json()["detail"]

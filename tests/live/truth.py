@@ -156,7 +156,7 @@ def readme(rows):
         cells = [(fault, said(rows, check, [fault])) for fault in faults]
         missing = [fault for fault, cell in cells if not cell]
         assert not missing, f"{check}: nothing has been recorded for {missing}"
-        lines.append(f"- {check}: " + " · ".join(f"{fault}: {cell}" for fault, cell in cells))
+        lines.append(f"- **{check}** " + " · ".join(f"{fault} → {cell}" for fault, cell in cells))
     return lines
 
 
