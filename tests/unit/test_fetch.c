@@ -24,9 +24,20 @@ static struct server {
 	size_t size;
 	enum then then;
 	atomic_int connections, requests, stop;
-	char last[8192]; /* the last request */
+	char last[8192]; /* the last request; under last_lock, for its thread and the test's */
 	pthread_t thread;
 } server;
+static pthread_mutex_t last_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static const char *last_request(void)
+{
+	static char copy[sizeof(server.last)];
+
+	pthread_mutex_lock(&last_lock);
+	memcpy(copy, server.last, sizeof(copy));
+	pthread_mutex_unlock(&last_lock);
+	return copy;
+}
 
 static bool wait_for(int fd)
 {
@@ -41,13 +52,17 @@ static bool wait_for(int fd)
 /* A request without a body, or with one that comes in the same piece. */
 static bool read_request(int fd)
 {
+	char request[sizeof(server.last)];
 	size_t used = 0;
 	ssize_t got;
 
-	while (wait_for(fd) && (got = recv(fd, server.last + used, sizeof(server.last) - 1 - used, 0)) > 0) {
+	while (wait_for(fd) && (got = recv(fd, request + used, sizeof(request) - 1 - used, 0)) > 0) {
 		used += (size_t)got;
-		server.last[used] = '\0';
-		if (strstr(server.last, "\r\n\r\n") != NULL) {
+		request[used] = '\0';
+		if (strstr(request, "\r\n\r\n") != NULL) {
+			pthread_mutex_lock(&last_lock);
+			memcpy(server.last, request, used + 1);
+			pthread_mutex_unlock(&last_lock);
 			server.requests++;
 			return true;
 		}
@@ -181,22 +196,22 @@ static void answers(void)
 	UNIT_TEXT(answer.wanted[0], "a");
 	UNIT_TEXT(answer.wanted[1], "b");
 	CU_ASSERT_PTR_NULL(answer.wanted[2]);
-	CU_ASSERT(strncmp(server.last, "GET /a?b=c HTTP/1.1\r\n", 21) == 0);
-	CU_ASSERT_PTR_NOT_NULL(strstr(server.last, "\r\nX-Vault-Token: geheim\r\n"));
-	CU_ASSERT_PTR_NOT_NULL(strstr(server.last, "\r\nX-Empty:\r\n"));
-	CU_ASSERT_PTR_NULL(strstr(server.last, "X-None"));
+	CU_ASSERT(strncmp(last_request(), "GET /a?b=c HTTP/1.1\r\n", 21) == 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(last_request(), "\r\nX-Vault-Token: geheim\r\n"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(last_request(), "\r\nX-Empty:\r\n"));
+	CU_ASSERT_PTR_NULL(strstr(last_request(), "X-None"));
 	CU_ASSERT(get(fetch, (struct fetch_request){.method = "PUT",
 						    .url = url_of("127.0.0.1", "/"),
 						    .body = "{}",
 						    .body_size = 2}));
 	CU_ASSERT(answer.reused && answer.connect_seconds == 0 && server.connections == 1);
-	CU_ASSERT(strncmp(server.last, "PUT / HTTP/1.1\r\n", 16) == 0);
-	CU_ASSERT_PTR_NOT_NULL(strstr(server.last, "\r\nContent-Length: 2\r\n"));
-	CU_ASSERT_PTR_NULL(strstr(server.last, "geheim")); /* nothing stays from the last request */
+	CU_ASSERT(strncmp(last_request(), "PUT / HTTP/1.1\r\n", 16) == 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(last_request(), "\r\nContent-Length: 2\r\n"));
+	CU_ASSERT_PTR_NULL(strstr(last_request(), "geheim")); /* nothing stays from the last request */
 	CU_ASSERT(get(fetch, (struct fetch_request){.method = "POST", .url = url_of("127.0.0.1", "/")}));
-	CU_ASSERT_PTR_NOT_NULL(strstr(server.last, "\r\nContent-Length: 0\r\n"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(last_request(), "\r\nContent-Length: 0\r\n"));
 	CU_ASSERT(get(fetch, (struct fetch_request){.method = "DELETE", .url = url_of("127.0.0.1", "/")}));
-	CU_ASSERT(strncmp(server.last, "DELETE / HTTP/1.1\r\n", 19) == 0 && server.connections == 1);
+	CU_ASSERT(strncmp(last_request(), "DELETE / HTTP/1.1\r\n", 19) == 0 && server.connections == 1);
 	/* a header that would become two */
 	headers[0].value = "a\r\nHost: b";
 	CU_ASSERT_FALSE(get(fetch, (struct fetch_request){.url = url_of("127.0.0.1", "/"),
@@ -318,12 +333,12 @@ static void proxies(void)
 	fetch_free(fetch); /* the server has one connection at a time */
 	fetch = fetch_new();
 	CU_ASSERT(get(fetch, (struct fetch_request){.url = "http://nowhere.test/x", .proxy = proxy}));
-	CU_ASSERT(strncmp(server.last, "GET http://nowhere.test/x HTTP/1.1\r\n", 36) == 0);
-	CU_ASSERT_PTR_NOT_NULL(strstr(server.last, "Proxy-Authorization: Basic "));
+	CU_ASSERT(strncmp(last_request(), "GET http://nowhere.test/x HTTP/1.1\r\n", 36) == 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(last_request(), "Proxy-Authorization: Basic "));
 	stop_server();
 	start_server(server.port, TEXT("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"), CLOSE);
 	CU_ASSERT_FALSE(get(fetch, (struct fetch_request){.url = "https://nowhere.test/x", .proxy = proxy}));
-	CU_ASSERT(strncmp(server.last, "CONNECT nowhere.test:443 HTTP/1.1\r\n", 35) == 0);
+	CU_ASSERT(strncmp(last_request(), "CONNECT nowhere.test:443 HTTP/1.1\r\n", 35) == 0);
 	CU_ASSERT(fault.reason == SKYMON_AUTH_FAILED && strstr(fault.text, "geheim") == NULL);
 	stop_server();
 	start_server(server.port, TEXT("HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n"), CLOSE);
