@@ -41,6 +41,7 @@ class Demo:
         say("starting skymond and Prometheus …")
         self.skymond = self.add(Skymond(
             (SOURCE / "etc" / "demo.yaml").read_text(), listen=f"127.0.0.1:{self.port}",
+            preexec_fn=os.setpgrp,  # a terminal's Ctrl-C is for the demo, which stops it in its turn
             env={"DEMO_VAULT": self.vault.url, "DEMO_VAULT_TOKEN": self.vault.token,
                  "DEMO_DATABASE": f"postgresql://orders@127.0.0.1:{self.database.port}/postgres",
                  "DEMO_ISSUER": self.oidc.issuer, "DEMO_CLIENT": self.oidc.client_id,

@@ -1,6 +1,7 @@
 """The demo as a person uses it: all parts healthy, each one-liner breaks and mends its part, Prometheus has the eight metrics, Ctrl-C leaves
 nothing behind."""
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -29,7 +30,7 @@ def test_the_demo(tmp_path):
     told = tmp_path / "told.json"
     with open(tmp_path / "out", "w") as out:
         demo = subprocess.Popen([sys.executable, str(pathlib.Path(__file__).parent / "demo.py"), "--port", "0", "--json", str(told)],
-                                stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+                                stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
         wait_until(lambda: told.exists() or demo.poll() is not None, 90, "the demo to be up")
         assert demo.poll() is None, (tmp_path / "out").read_text()
@@ -57,7 +58,10 @@ def test_the_demo(tmp_path):
         family = descendants(demo.pid)
         assert len(family) > 8
     finally:
+        if demo.poll() is None:
+            os.killpg(demo.pid, signal.SIGINT)  # as a terminal's Ctrl-C
         code = end_process(demo, signal.SIGINT, timeout=30)
-    assert code == 0, (tmp_path / "out").read_text()
+    said = (tmp_path / "out").read_text()
+    assert code == 0 and "demo:" not in said, said
     alive = processes()
     assert [pid for pid, start in family if pid in alive and alive[pid][1] == start] == []

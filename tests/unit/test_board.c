@@ -68,8 +68,8 @@ static void publish(struct fixture *f, size_t index, enum skymon_status status, 
 #define EXPECT_STATUS(view, status_, reason_, message_)                                                      \
 	do {                                                                                                 \
 		const struct skymon_component *v_ = (view);                                                  \
-		UNIT_TEXT(skymon_status_word(v_->status), status_);                                                 \
-		UNIT_TEXT(skymon_reason_word(v_->reason), reason_);                                                 \
+		UNIT_TEXT(skymon_status_word(v_->status), status_);                                          \
+		UNIT_TEXT(skymon_reason_word(v_->reason), reason_);                                          \
 		UNIT_TEXT(v_->message, message_);                                                            \
 	} while (0)
 
