@@ -53,10 +53,29 @@ static void *make_array(const redisReadTask *task, int count)
 	return NULL;
 }
 
+/* Those of RESP3, which nobody asked for; without a maker hiredis would give a number for a pointer. */
+#if HIREDIS_MAJOR >= 1
+static void *make_double(const redisReadTask *task, double value, char *text, size_t size)
+{
+	(void)value;
+	return make_text(task, text, size);
+}
+
+static void *make_boolean(const redisReadTask *task, int value)
+{
+	(void)value;
+	return make_text(task, NULL, 0);
+}
+#endif
+
 static const redisReplyObjectFunctions makers = {.createString = make_text,
 						 .createArray = make_array,
 						 .createInteger = make_integer,
 						 .createNil = make_nil,
+#if HIREDIS_MAJOR >= 1
+						 .createDouble = make_double,
+						 .createBool = make_boolean,
+#endif
 						 .freeObject = free};
 
 /* ---- The connection ---- */

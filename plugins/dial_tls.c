@@ -299,11 +299,26 @@ ssize_t dial_tls_write(struct skymon *sm, struct dial *dial, const void *bytes, 
 	return -1;
 }
 
+/* Has a certificate ended that was good when the connection was opened? Newcomers would not get in. */
+static bool has_ended(const SSL *tls)
+{
+	STACK_OF(X509) *chain = SSL_get0_verified_chain(tls);
+
+	if (SSL_get_verify_mode(tls) == SSL_VERIFY_NONE)
+		return false;
+	for (int i = 0; i < sk_X509_num(chain); i++)
+		if (X509_cmp_current_time(X509_get0_notAfter(sk_X509_value(chain, i))) < 0)
+			return true;
+	return false;
+}
+
 bool dial_tls_silent(struct dial *dial)
 {
 	char byte;
 	int got;
 
+	if (has_ended(dial->tls))
+		return false;
 	ERR_clear_error();
 	got = SSL_peek(dial->tls, &byte, 1);
 	return got <= 0 && SSL_get_error(dial->tls, got) == SSL_ERROR_WANT_READ;

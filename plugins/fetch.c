@@ -8,13 +8,19 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ADDRESSES_MAX 512
+/* How long a connection is kept: a new one shows that newcomers get in too, with the certificate and the
+ * address that the server has by now. */
+#define KEPT_MAX_S 300L
+#define HEADERS_MAX (256u * 1024) /* of all headers and trailers of an answer */
 
 struct fetch {
 	CURL *easy;
-	char known[300]; /* "host:port" of the peer whose addresses libcurl has from an earlier request */
+	char known[300];    /* "host:port" of the peer whose addresses libcurl has from an earlier request */
+	double known_since; /* of a clock that only goes forward: s */
 	curl_socket_t opened; /* in this attempt, the last */
 	bool connected;       /* it was, when it was closed */
 };
@@ -23,7 +29,7 @@ struct fetch {
 struct sink {
 	const struct fetch_request *request;
 	struct fetch_answer *answer;
-	size_t room, max;
+	size_t room, max, header_size;
 	bool too_large, answered, headed; /* headed: the headers came to their end */
 };
 
@@ -137,6 +143,14 @@ static bool read_url(struct call *call, struct fetch_fault *fault)
 
 /* ---- Addresses ---- */
 
+static double clock_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
 /* Nothing is to be read from the kept connection: the server has not ended it. */
 static bool is_kept(const struct call *call)
 {
@@ -144,6 +158,7 @@ static bool is_kept(const struct call *call)
 	struct pollfd on = {.events = POLLIN | POLLRDHUP};
 
 	if (strcmp(call->fetch->known, call->place) != 0 ||
+	    clock_now() - call->fetch->known_since >= (double)KEPT_MAX_S ||
 	    curl_easy_getinfo(call->fetch->easy, CURLINFO_ACTIVESOCKET, &socket) != CURLE_OK ||
 	    socket == CURL_SOCKET_BAD)
 		return false;
@@ -166,6 +181,7 @@ static bool resolve(struct call *call)
 	if (!skymon_resolve(call->sm, host, addresses, sizeof(addresses)))
 		return false;
 	snprintf(call->fetch->known, sizeof(call->fetch->known), "%s", call->place);
+	call->fetch->known_since = clock_now();
 	curl_slist_free_all(call->resolve);
 	call->resolve = NULL;
 	if (strcmp(addresses, host) == 0)
@@ -235,6 +251,12 @@ static size_t on_header(char *line, size_t one, size_t count, void *arg)
 	size_t size = one * count;
 
 	sink->answered = true;
+	sink->header_size += size;
+	if (sink->header_size > HEADERS_MAX) { /* libcurl keeps them all, trailers without end too */
+		sink->too_large = true;
+		sink->max = HEADERS_MAX;
+		return 0;
+	}
 	sink->headed = line[0] == '\r' || line[0] == '\n';
 	if (size >= 5 && memcmp(line, "HTTP/", 5) == 0) { /* a further answer, as after 100 Continue */
 		for (size_t i = 0; i < FETCH_WANTED_MAX; i++) {
@@ -321,6 +343,9 @@ static void set_tls(struct call *call, CURL *easy)
 	/* A resumed session would hide that the certificate has ended. */
 	curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
 	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+#if LIBCURL_VERSION_NUM >= 0x075700 /* else a file of authorities that was replaced counts a day later */
+	curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
+#endif
 	if (tls == NULL || !call->tls)
 		return;
 	if (tls->ca_file != NULL) { /* that one alone */
@@ -394,6 +419,9 @@ static void set_options(struct call *call, CURL *easy, long timeout_ms)
 	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
 	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, call->fetch);
 	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, 3600L); /* longer than intervals are */
+#if LIBCURL_VERSION_NUM >= 0x075000
+	curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN, KEPT_MAX_S);
+#endif
 	curl_easy_setopt(easy, CURLOPT_PROXY, call->proxy != NULL ? call->proxy : ""); /* "": none */
 	curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
 	if (call->proxy != NULL) {
@@ -516,7 +544,7 @@ static CURLcode attempt(struct call *call)
 	long timeout_ms = time_for(call->sm);
 
 	fetch_answer_free(call->sink.answer);
-	call->sink.room = 0;
+	call->sink.room = call->sink.header_size = 0;
 	call->fetch->opened = CURL_SOCKET_BAD;
 	call->fetch->connected = false;
 	call->sink.answered = call->sink.headed = call->sink.too_large = false;

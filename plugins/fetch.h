@@ -4,7 +4,7 @@
  * What holds for every request: the whole of it ends a little before skymon_ms_left; names are looked up by
  * the host's helper (a proxy's client leaves that to the proxy); only http and https; no redirect is
  * followed; the answer is bounded; nothing is read from the environment or from ~/.netrc; no signal is used.
- * A kept connection that the server has ended is replaced without a word.
+ * A kept connection that the server has ended, or that is older than 5 minutes, is replaced without a word.
  *
  * A `struct fetch` is for one thread at a time: a component whose check and secret callback both ask has two,
  * or a lock. */

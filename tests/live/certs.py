@@ -7,6 +7,7 @@
 
     good        127.0.0.1, ::1, localhost and good.test; 30 days
     expired     the same names; ended yesterday
+    brief       the same names; made anew by certs.brief(seconds), and ends after them
     early       the same names; begins tomorrow
     wrong_name  else.test only
     untrusted   the names of good, signed by other_ca
@@ -66,6 +67,11 @@ class Certs:
             self._leaf(name, *of)
         self.ca, self.other_ca = self.pem("ca"), self.pem("other_ca")
 
+    def brief(self, seconds):
+        for path in (self.pem("brief"), self.key("brief")):
+            pathlib.Path(path).unlink(missing_ok=True)
+        self._leaf("brief", "ca", NAMES, -1, seconds / 86400)
+
     def pem(self, name):
         return str(self.folder / f"{name}.pem")
 
@@ -92,7 +98,7 @@ class Certs:
         work = self.folder / f"{name}.ca"  # openssl ca alone takes a beginning and an end; it wants a database
         work.mkdir()
         (work / "index").touch()
-        (work / "serial").write_text(f"{10 + list(LEAVES).index(name):02x}\n")
+        (work / "serial").write_text(f"{10 + [*LEAVES, 'brief'].index(name):02x}\n")
         extensions = f"subjectAltName = {names}\nextendedKeyUsage = serverAuth\n" if names else "extendedKeyUsage = clientAuth\n"
         config = work / "config"
         config.write_text(CONFIG.format(folder=work).replace("[authority]", extensions + "[authority]"))

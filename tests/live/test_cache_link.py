@@ -2,10 +2,11 @@
 of the truth table, as in test_cache.py."""
 import socket
 import threading
+import time
 
 import pytest
 
-from harness import free_port, wait_until
+from harness import SLOW, free_port, wait_until
 from redis_server import SECRET, cell, config, connects, fake, part, redis  # noqa: F401
 
 
@@ -48,6 +49,22 @@ def test_tls(skymond, redis, certs):
     cell("frozen, TLS", sm, "unhealthy", "timeout", "in time")
     server.resume()
     cell("thawed, TLS", sm, "healthy", "ok")
+
+
+def test_certificate_ends_under_a_kept_connection(skymond, redis, certs):
+    certs.brief(4 * SLOW)
+    server = redis(tls=certs)
+    server.present("brief")
+    server.stop()
+    server.start()
+    sm = skymond(config(c=part(server.url(scheme="rediss"), tls={"ca_file": certs.ca})))
+    sm.wait_component("c", status="healthy")
+    cell("certificate ends under a kept connection", sm, "unhealthy", "tls_expired", "expired", since=time.monotonic() + 4 * SLOW)
+    assert connects(sm) == 1
+    server.present("good")
+    server.stop()
+    server.start()
+    cell("certificate renewed", sm, "healthy", "ok")
 
 
 def test_client_certificate(skymond, redis, certs):

@@ -325,6 +325,16 @@ def test_tls(skymond, bao, certs, tmp_path):
     cell(sm, "good certificate again", "healthy", "ok", name="ours", secrets=[one.token])
 
 
+def test_authorities_are_replaced(skymond, bao, certs, tmp_path):
+    """The file that `tls.ca_file` names counts as it is now."""
+    one, file = bao(certificate=(certs.pem("good"), certs.key("good"))), tmp_path / "ca.pem"
+    file.write_text(open(certs.other_ca, encoding="ascii").read())
+    sm = skymond(watching(one.url, tls={"ca_file": str(file)}))
+    cell(sm, "authority that is not the server's", "unhealthy", "tls_untrusted", "issuer")
+    file.write_text(open(certs.ca, encoding="ascii").read())
+    cell(sm, "authority replaced in its file", "healthy", "ok")
+
+
 # ---- What is not OpenBao ----
 
 class Stand:
@@ -422,7 +432,7 @@ def test_slow(skymond, shared_bao):
 
 
 class Raw:
-    """Takes connections, reads once, sends `answer` (again and again when `flood`), then closes or hangs."""
+    """Takes connections, reads once, sends `answer` (again and again when `flood`; or flood's bytes), then closes or hangs."""
 
     def __init__(self, answer, hang=False, flood=False):
         self.answer, self.hang, self.flood, self.kept = answer, hang, flood, []
@@ -445,7 +455,7 @@ class Raw:
             connection.recv(4096)
             connection.sendall(self.answer)
             while self.flood:
-                connection.sendall(self.answer)
+                connection.sendall(self.flood if isinstance(self.flood, bytes) else self.answer)
             if not self.hang:
                 connection.close()
         except OSError:
@@ -469,6 +479,8 @@ RAWS = {  # fault: (bytes, hang, flood, reason, words)
     "JSON nested without end": (HEAD + b"\r\n" + b"[" * 60000, False, False, "protocol", "not as Vault"),
     "huge answer": (HEAD + b"\r\n" + b"x" * 60000, False, True, "protocol", "larger than"),
     "huge header": (HEAD + b"X: " + b"x" * 60000 + b"\r\n", False, True, "protocol", ""),
+    "headers without end": (HEAD, False, b"X: y\r\n" * 4096, "protocol", "larger than"),
+    "trailers without end": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", False, b"X: y\r\n" * 4096, "protocol", "larger than"),
     "redirect": (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", False, False, "http_status", "302"),
 }
 
