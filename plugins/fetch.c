@@ -1,7 +1,6 @@
 #include "fetch_url.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -257,8 +256,10 @@ static size_t on_header(char *line, size_t one, size_t count, void *arg)
 		sink->max = HEADERS_MAX;
 		return 0;
 	}
-	sink->headed = line[0] == '\r' || line[0] == '\n';
+	if (line[0] == '\r' || line[0] == '\n')
+		sink->headed = true;                      /* what comes later are trailers */
 	if (size >= 5 && memcmp(line, "HTTP/", 5) == 0) { /* a further answer, as after 100 Continue */
+		sink->headed = false;
 		for (size_t i = 0; i < FETCH_WANTED_MAX; i++) {
 			free(sink->answer->wanted[i]);
 			sink->answer->wanted[i] = NULL;
@@ -441,32 +442,6 @@ static void set_options(struct call *call, CURL *easy, long timeout_ms)
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, &call->sink);
 }
 
-static bool file_is_readable(const char *option, const char *path, struct fetch_fault *fault)
-{
-	int file;
-
-	if (path == NULL)
-		return true;
-	file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (file >= 0) {
-		close(file);
-		return true;
-	}
-	fetch_fault_set(fault, SKYMON_UNKNOWN, SKYMON_TLS_OTHER, "cannot read tls.%s %.200s: %s", option,
-			path, strerror(errno));
-	return false;
-}
-
-static bool files_are_readable(const struct call *call, struct fetch_fault *fault)
-{
-	const struct skymon_tls *tls = call->request->tls;
-
-	return !call->tls || tls == NULL ||
-	       (file_is_readable("ca_file", tls->ca_file, fault) &&
-		file_is_readable("cert_file", tls->cert_file, fault) &&
-		file_is_readable("key_file", tls->key_file, fault));
-}
-
 /* ---- Asking ---- */
 
 static double seconds_of(CURL *easy, CURLINFO what)
@@ -617,8 +592,8 @@ bool fetch_do(struct skymon *sm, struct fetch *fetch, const struct fetch_request
 	call.sink.request = request;
 	call.sink.answer = answer;
 	call.sink.max = request->body_max > 0 ? request->body_max : FETCH_BODY_MAX;
-	ok = read_url(&call, fault) && files_are_readable(&call, fault) && fill_headers(&call, fault) &&
-	     ask(&call, fault);
+	ok = read_url(&call, fault) && (!call.tls || fetch_files_are_readable(request->tls, fault)) &&
+	     fill_headers(&call, fault) && ask(&call, fault);
 	end_call(&call);
 	return ok;
 }
