@@ -12,6 +12,7 @@
 
 #include "../../plugins/fetch.c"
 #include "../../plugins/fetch_fault.c"
+#include "../../plugins/fetch_files.c"
 #include "../../plugins/fetch_url.c"
 
 /* ---- The server ---- */
@@ -287,6 +288,9 @@ static const struct row {
 	 TEXT("HTTP/1.1 302 Found\r\nLocation: http://nowhere.test/\r\nContent-Length: 0\r\n\r\n"), CLOSE,
 	 SKYMON_OK, ""},
 	{"without a length", TEXT("HTTP/1.1 200 OK\r\n\r\nhello"), CLOSE, SKYMON_OK, ""},
+	{"with trailers",
+	 TEXT("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Trailer: a\r\n\r\n"),
+	 KEEP, SKYMON_OK, ""},
 	{"after 100 Continue", TEXT("HTTP/1.1 100 Continue\r\nA: b\r\n\r\n" OK), CLOSE, SKYMON_OK, ""},
 };
 
