@@ -147,9 +147,11 @@ static json_t *get(struct visit *visit, const char *what, const char *url, struc
 	if (!auth_ask(visit, what, &request, answer))
 		return NULL;
 	fetch_place(url, place, sizeof(place));
+	if (answer->code == 200)
+		json = json_read(answer->body, answer->size);
 	if (answer->code != 200)
 		auth_bad(visit, SKYMON_HTTP_STATUS, "%s: %s answers HTTP %d", what, place, answer->code);
-	else if (!json_is_object(json = json_read(answer->body, answer->size)))
+	else if (!json_is_object(json)) /* a macro that looks at its argument twice */
 		auth_bad(visit, SKYMON_PROTOCOL, "%s: %s does not answer with a JSON object", what, place);
 	else
 		return json;
