@@ -1,4 +1,5 @@
 """What probes and balancers do: a real HAProxy, the drain, ready and alive."""
+import fcntl
 import resource
 import signal
 import socket
@@ -133,7 +134,8 @@ def test_a_log_that_nobody_reads_stops_nobody(skymond, tmp_path):
         f"flap{i}": component("t_file", path=str(tmp_path / "status"), interval="100ms") for i in range(40)}})
     (tmp_path / "status").write_text("healthy")
     daemon.output.pause()
-    deadline = time.monotonic() + 6
+    fcntl.fcntl(daemon.process.stderr.fileno(), 1031, 4096)  # F_SETPIPE_SZ: soon full
+    deadline = time.monotonic() + 4
     turn = 0
     while time.monotonic() < deadline:
         turn += 1
