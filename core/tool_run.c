@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <jansson.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -304,6 +305,7 @@ static int run_all(struct run *run, char *const *words, size_t count)
 	spec.values = bind_words(run, words, count, &code);
 	if (spec.values == NULL)
 		return code;
+	signal(SIGPIPE, SIG_IGN); /* as in a worker: a server that goes must not end us */
 	run->runner = runner_new(&run->plugin, 0, &events, run, &err);
 	if (run->runner == NULL) {
 		option_values_free(spec.values);
