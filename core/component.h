@@ -67,6 +67,7 @@ struct component {
 	int64_t retry_ms;
 	struct crew_secrets *secrets; /* being gathered; NULL: not now */
 	struct timer lease;           /* of the secret that ends first */
+	bool leased;                  /* they hold for a time only */
 	uint64_t secrets_hash;        /* of those that it was started with */
 	unsigned patience;            /* how often it has waited for a store that is only starting */
 	/* sched's */
@@ -75,6 +76,7 @@ struct component {
 	uint64_t run; /* the run that is out; 0: none */
 	int64_t run_began_ms;
 	bool refresh;       /* its secrets are to be read again once its run has ended */
+	bool refused;       /* … because its server refused them */
 	int64_t refused_ms; /* when that was last asked for by a refusal */
 	bool expired;       /* its deadline has passed, and the daemon has said so */
 	bool wanted;        /* its time came while it could not run: run it as soon as it can */

@@ -191,11 +191,12 @@ void crew_remove(struct crew *crew, struct component *component)
 	crew->events->left(crew->arg, component);
 }
 
-void crew_refresh(struct crew *crew, struct component *component)
+void crew_refresh(struct crew *crew, struct component *component, bool fresh)
 {
 	(void)crew;
 	if (component->slot != NULL && component->state == COMPONENT_UP && component->secrets == NULL)
-		crew_secrets_gather(component, true); /* else it will be started with fresh ones anyway */
+		crew_secrets_gather(component, true,
+				    fresh); /* else it will be started with fresh ones anyway */
 }
 
 void crew_run(struct crew *crew, struct component *component, uint64_t run, int64_t timeout_ms)

@@ -48,8 +48,9 @@ void crew_add(struct crew *crew, struct component *component);
 /* `left` comes when its last run has ended, at once when none is out. */
 void crew_remove(struct crew *crew, struct component *component);
 
-/* Reads its secrets anew; when they have changed it is stopped and started with them. No run may be out. */
-void crew_refresh(struct crew *crew, struct component *component);
+/* Reads its secrets anew (fresh: its server refused the last ones); when they have changed it is stopped and
+ * started with them. No run may be out. */
+void crew_refresh(struct crew *crew, struct component *component, bool fresh);
 
 void crew_run(struct crew *crew, struct component *component, uint64_t run, int64_t timeout_ms);
 /* Its run is out past the grace: the worker is ended, and all runs in it that are past their deadline count

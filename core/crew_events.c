@@ -27,7 +27,7 @@ void crew_tell_start(struct component *component, const struct buf *body)
 void crew_start_component(struct component *component)
 {
 	loop_clear_timer(component->slot->crew->loop, &component->retry);
-	crew_secrets_gather(component, false);
+	crew_secrets_gather(component, false, false);
 }
 
 /* A worker starts its components one after the other: the one that hangs is the first that it has not told

@@ -61,7 +61,7 @@ void crew_fail(struct component *component, enum skymon_reason reason,
 void crew_tell_start(struct component *component, const struct buf *body);
 /* Gathers the secrets, then tells the worker to start it; refresh: it runs, start it anew if they have
  * changed. */
-void crew_secrets_gather(struct component *component, bool refresh);
+void crew_secrets_gather(struct component *component, bool refresh, bool fresh);
 void crew_secrets_drop(struct component *component); /* it leaves its slot */
 void crew_secrets_answer(struct crew *crew, const struct worker_answer *answer);
 void crew_secrets_store_up(struct component *store);

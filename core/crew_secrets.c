@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ASK_MS 10000       /* what a store has to answer in */
-#define STORE_LOOK_MS 200  /* how often to look whether a store that is starting is up … */
-#define STORE_LOOKS_MAX 15 /* … before it is said that it is not */
+#define ASK_MS 10000            /* what a store has to answer in */
+#define LEASE_MAX_MS 2592000000 /* 30 days: what is longer is asked for then all the same */
+#define STORE_LOOK_MS 200       /* how often to look whether a store that is starting is up … */
+#define STORE_LOOKS_MAX 15      /* … before it is said that it is not */
 
 struct crew_secrets {
 	struct crew_secrets *next;
@@ -18,6 +19,7 @@ struct crew_secrets {
 	uint64_t *numbers;          /* of the asks that are out; 0: none */
 	size_t count, out;
 	bool refresh;     /* it runs already: start it anew only if they have changed */
+	bool fresh;       /* its server refused the last ones: the store is not to answer from memory */
 	int64_t lease_ms; /* the shortest; 0: none ends */
 	struct timer late;
 };
@@ -48,11 +50,14 @@ void crew_secrets_drop(struct component *component)
 static void give_up(struct crew_secrets *secrets, const char *text)
 {
 	struct component *component = secrets->component;
+	struct crew *crew = component->slot->crew;
 	bool refresh = secrets->refresh;
 	free_secrets(secrets);
+	if (refresh && component->leased) /* its lease has ended or soon will: asked for until it is there */
+		loop_set_timer(crew->loop, &component->lease, loop_now_ms(crew->loop) + CREW_BACK_OFF_MAX_MS);
 	if (!refresh)
 		crew_fail(component, SKYMON_AUTH_FAILED, text);
-	else /* it goes on with what it has; its server refuses that, or the next lease's end asks again */
+	else /* it goes on with what it has */
 		log_line(LOG_LEVEL_WARN, (const char *[]){"component", component->spec->name, NULL}, "%s",
 			 text);
 }
@@ -64,7 +69,7 @@ static void end_lease(struct timer *timer, int64_t now_ms)
 	if (component->run != 0)
 		component->refresh = true;
 	else
-		crew_refresh(component->slot->crew, component);
+		crew_refresh(component->slot->crew, component, false);
 }
 
 static void finish(struct crew_secrets *secrets)
@@ -74,7 +79,8 @@ static void finish(struct crew_secrets *secrets)
 	uint64_t hash = component_hash(secrets->bytes, secrets->count);
 	bool same = secrets->refresh && hash == component->secrets_hash;
 	component->lease.fire = end_lease;
-	if (secrets->lease_ms > 0)
+	component->leased = secrets->lease_ms > 0;
+	if (component->leased)
 		loop_set_timer(crew->loop, &component->lease, loop_now_ms(crew->loop) + secrets->lease_ms);
 	if (secrets->refresh && !same && component->run != 0) {
 		component->refresh = true; /* a run began meanwhile: once more, when it has ended */
@@ -115,7 +121,7 @@ static bool ask(struct crew_secrets *secrets, size_t index, const struct option_
 		return false;
 	secrets->numbers[index] = ++crew->last_ask;
 	secrets->out++;
-	worker_ask(store->slot->worker, store->id, crew->last_ask, secrets->refresh, ASK_MS, secret->text);
+	worker_ask(store->slot->worker, store->id, crew->last_ask, secrets->fresh, ASK_MS, secret->text);
 	return true;
 }
 
@@ -142,7 +148,7 @@ static void wait_for_store(struct crew_secrets *secrets, const struct option_sec
 	give_up(secrets, text);
 }
 
-void crew_secrets_gather(struct component *component, bool refresh)
+void crew_secrets_gather(struct component *component, bool refresh, bool fresh)
 {
 	struct crew *crew = component->slot->crew;
 	crew_secrets_drop(component);
@@ -150,6 +156,7 @@ void crew_secrets_gather(struct component *component, bool refresh)
 	const struct option_secret *wanted = option_secrets(component->spec->values, &secrets->count);
 	secrets->component = component;
 	secrets->refresh = refresh;
+	secrets->fresh = fresh;
 	secrets->bytes = x_alloc((secrets->count + 1) * sizeof(*secrets->bytes));
 	secrets->numbers = x_alloc((secrets->count + 1) * sizeof(*secrets->numbers));
 	secrets->late.fire = lose_patience;
@@ -212,8 +219,9 @@ void crew_secrets_answer(struct crew *crew, const struct worker_answer *answer)
 		memcpy(bytes, answer->bytes, answer->size);
 	secrets->bytes[index] = (struct option_bytes){bytes, answer->size};
 	secrets->numbers[index] = 0;
-	if (answer->lease_ms > 0 && (secrets->lease_ms == 0 || answer->lease_ms < secrets->lease_ms))
-		secrets->lease_ms = answer->lease_ms;
+	int64_t lease_ms = answer->lease_ms < LEASE_MAX_MS ? answer->lease_ms : LEASE_MAX_MS;
+	if (lease_ms > 0 && (secrets->lease_ms == 0 || lease_ms < secrets->lease_ms))
+		secrets->lease_ms = lease_ms;
 	if (--secrets->out == 0)
 		finish(secrets);
 }

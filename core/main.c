@@ -3,6 +3,8 @@
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -65,6 +67,12 @@ int main(int argc, char **argv)
 		.listens = listens,
 	};
 	open_standard();
+	/* Secrets are in this process: they must not get into a core file, nor be read by another process of
+	 * the same user. */
+#ifndef __SANITIZE_ADDRESS__ /* whose leak check traces its own process */
+	prctl(PR_SET_DUMPABLE, 0);
+#endif
+	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 	setlocale(LC_ALL, "C");
 	for (int option; (option = getopt_long(argc, argv, "c:tVh", longs, NULL)) != -1;) {
 		switch (option) {

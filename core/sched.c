@@ -164,10 +164,10 @@ static void take_result(void *arg, struct component *component, uint64_t run, st
 		result_unref(result);
 	else
 		publish(component, result, true);
-	bool refresh = component->refresh;
-	component->refresh = false;
+	bool refresh = component->refresh, fresh = component->refused;
+	component->refresh = component->refused = false;
 	if (refresh)
-		crew_refresh(component->sched->crew, component);
+		crew_refresh(component->sched->crew, component, fresh);
 }
 
 /* Its server refused its secret. When the file or variable holds another one by now, it is started with that,
@@ -179,7 +179,7 @@ static void refused(void *arg, struct component *component)
 	if (component->refused_ms != 0 && now_ms - component->refused_ms < REFUSED_MIN_MS)
 		return;
 	component->refused_ms = now_ms;
-	component->refresh = true;
+	component->refresh = component->refused = true;
 }
 
 static void free_component(struct component *component)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static const char help[] =
@@ -90,6 +91,7 @@ static int run_foreign(char **argv)
 int main(int argc, char **argv)
 {
 	setlocale(LC_ALL, "C");
+	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* `run` has secrets in this process */
 	if (argc < 2) {
 		fputs(help, stderr);
 		return TOOL_UNKNOWN;

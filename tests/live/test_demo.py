@@ -42,6 +42,14 @@ def test_the_demo(tmp_path):
 
         for name in ("vault", "database", "authentication", "websocket", "cache"):
             assert component(name) == "healthy/ok"
+        def details(name):  # upstream's keys
+            shown = subprocess.run(["bash", "-c", f"curl -s {told['url']}/api/v1/health/{name} | jq .details"], capture_output=True,
+                                   text=True, timeout=20, check=True).stdout
+            return json.loads(shown)
+
+        assert details("vault")["accessible"] is True and details("vault")["authentication_valid"] is True
+        assert details("database")["active_connections"] >= 0 and details("database")["idle_connections"] >= 0
+        assert details("authentication")["usable_keys"] >= 1 and details("websocket") and details("cache")
         health = requests.get(told["url"] + "/api/v1/status", timeout=10).json()["health"]
         assert all(value is not None for key, value in health["metrics"].items() if key != "cache_hit_rate_percent")
         for name, _, breaks, shows, mends in told["one_liners"]:

@@ -48,6 +48,17 @@ def test_the_end_of_a_lease(skymond, tmp_path):
     wait_until(lambda: daemon.component("lock")["details"]["secret_size"] == len(SECOND + "longer"), 10, "the new value")
 
 
+def test_a_lease_that_ends_while_the_store_refuses(skymond, tmp_path):
+    """The consumer goes on with what it has, and the store is asked until it answers."""
+    daemon = skymond(store_config(tmp_path, lease="700"))
+    daemon.wait_component("lock", status="healthy")
+    (tmp_path / "keep" / "word").unlink()
+    daemon.wait_log("no such secret")
+    assert daemon.component("lock")["status"] == "healthy"
+    (tmp_path / "keep" / "word").write_text(SECOND + "longer")
+    wait_until(lambda: daemon.component("lock")["details"]["secret_size"] == len(SECOND + "longer"), 45, "the new value")
+
+
 def test_a_store_that_has_it_not_yet(skymond, tmp_path):
     config = store_config(tmp_path)
     (tmp_path / "keep" / "word").unlink()
