@@ -412,7 +412,7 @@ def fill_documents(f):
     bad("half an answer", "protocol", "broke off", discovery=raw(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{\"iss"), table=True)
     bad("half an answer, then silence", "timeout", "in time", table=True,
         discovery=raw(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{\"iss", hang=True))
-    bad("silence", "timeout", "in time", discovery=raw(b"", hang=True))
+    bad("silence", "timeout", "in time", table=True, discovery=raw(b"", hang=True))
     bad("garbage", "protocol", "not HTTP", discovery=raw(b"\xff\x00\x17garbage\n" * 50), table=True)
     bad("a huge answer", "protocol", "larger than", discovery=flood, table=True)
 

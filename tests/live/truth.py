@@ -114,7 +114,7 @@ CHECKS = ["vault", "authentication", "websocket", "cache", "database"]
 SHARED = {
     "stopped": ["stopped"],
     "frozen": ["frozen", "frozen (SIGSTOP)"],
-    "takes the connection, says nothing": ["accepts and is silent", "no answer to the handshake", "takes and is silent"],
+    "takes the connection, says nothing": ["accepts and is silent", "no answer to the handshake", "takes and is silent", "silence"],
     "above a limit of `warn`": ["slow", "slow (threshold)", "many connections (threshold)"],
     "name does not resolve": ["name does not resolve"],
     "name server never answers": ["name server never answers"],
