@@ -103,12 +103,20 @@ Ctrl-C stops and removes all of it.""", flush=True)
                 print(f"demo: {error}", file=sys.stderr)
 
 
+def interrupt(number, frame):
+    """The first one ends it; what follows, as an impatient Ctrl-C, must not keep it from cleaning up."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--port", type=int, default=8080)
     arguments.add_argument("--json", help="also write the one-liners and addresses to this file")
     options = arguments.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
     demo = Demo(options.port)
     try:
         demo.start()
@@ -125,7 +133,6 @@ def main():
         print("\nstopping all of it …", file=sys.stderr)
         return 0
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         demo.close()
 
 
