@@ -51,16 +51,6 @@ void notify_stopping(void)
 	say("STOPPING=1");
 }
 
-void notify_status(const char *format, ...)
-{
-	char text[256] = "STATUS=";
-	va_list list;
-	va_start(list, format);
-	vsnprintf(text + 7, sizeof(text) - 7, format, list);
-	va_end(list);
-	say(text);
-}
-
 void notify_watchdog(void)
 {
 	say("WATCHDOG=1");

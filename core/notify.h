@@ -13,7 +13,6 @@ void notify_ready(void);
 void notify_reloading(
 	void); /* with MONOTONIC_USEC, as Type=notify-reload demands; then notify_ready when done */
 void notify_stopping(void);
-void notify_status(const char *format, ...) PRINTF(1); /* one line for systemctl status */
 void notify_watchdog(void);
 
 #endif

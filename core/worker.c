@@ -535,14 +535,3 @@ struct worker *worker_new(struct loop *loop, const struct worker_spec *spec,
 	loop_set_timer(loop, &worker->patience, loop_now_ms(loop) + spec->hello_timeout_ms);
 	return worker;
 }
-
-void worker_set_events(struct worker *worker, const struct worker_events *events, void *arg)
-{
-	worker->events = events;
-	worker->arg = arg;
-}
-
-pid_t worker_pid(const struct worker *worker)
-{
-	return worker->pid;
-}

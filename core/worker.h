@@ -67,8 +67,5 @@ void worker_kill(struct worker *worker, enum worker_cause cause, uint32_t culpri
 void worker_end(struct worker *worker);
 /* Kills it and waits for that: at the very end, when no loop turns any more. No event comes. */
 void worker_free(struct worker *worker);
-/* A second owner: events go there from now on. */
-void worker_set_events(struct worker *worker, const struct worker_events *events, void *arg);
-pid_t worker_pid(const struct worker *worker);
 
 #endif

@@ -199,6 +199,16 @@ def run_tool(*args, env=None, timeout=30, cwd=None):
                           timeout=timeout * SLOW, stdin=subprocess.DEVNULL, cwd=cwd)
 
 
+def family_values(sm, family):
+    """{labels: value} of one family of the exposition."""
+    rows = {}
+    for line in sm.metrics().splitlines():
+        if line.startswith((family + "{", family + " ")):
+            labels, value = line[len(family):].rsplit(" ", 1)
+            rows[labels] = float(value)
+    return rows
+
+
 class Skymond:
     """A running daemon. wait=False returns before it listens."""
 

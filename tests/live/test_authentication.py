@@ -12,7 +12,7 @@ import time
 import pytest
 
 import truth
-from harness import SLOW, free_port, need, run_tool, wait_until
+from harness import SLOW, family_values, free_port, need, run_tool, wait_until
 from oidc import OidcProvider
 
 ALGS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
@@ -44,16 +44,6 @@ def watching(op, **options):
     return config({"sso": part(op.issuer, op, **options)})
 
 
-def values(sm, family):
-    """{labels: value} of one family of the exposition."""
-    rows = {}
-    for line in sm.metrics().splitlines():
-        if line.startswith((family + "{", family + " ")):
-            labels, value = line[len(family):].rsplit(" ", 1)
-            rows[labels] = float(value)
-    return rows
-
-
 # ---- The provider as it should be ----
 
 @pytest.mark.sanitized
@@ -66,14 +56,14 @@ def test_healthy(skymond, provider):
     assert details["issuer"] == op.issuer and "realm" not in details
     assert (details["keys"], details["usable_keys"], details["token_type"], details["expires_in"]) == (2, 2, "Bearer", 600)
     assert details["token_verified"] is True and details["clock_skew_seconds"] == 0
-    assert values(sm, "skymon_oidc_usable_keys") == {'{component="sso"}': 2}
-    assert values(sm, "skymon_oidc_token_lifetime_seconds") == {'{component="sso"}': 600}
-    times = values(sm, "skymon_oidc_request_duration_seconds")
+    assert family_values(sm, "skymon_oidc_usable_keys") == {'{component="sso"}': 2}
+    assert family_values(sm, "skymon_oidc_token_lifetime_seconds") == {'{component="sso"}': 600}
+    times = family_values(sm, "skymon_oidc_request_duration_seconds")
     assert sorted(times) == [f'{{component="sso",request="{what}"}}' for what in ("discovery", "jwks", "token")]
     assert all(0 < seconds < 2 * SLOW for seconds in times.values())
     # One connection for all requests of all checks.
-    wait_until(lambda: list(values(sm, "skymon_component_checks_total").values())[0] > 5, 10, "some checks")
-    assert values(sm, "skymon_oidc_connects_total") == {'{component="sso"}': 1}
+    wait_until(lambda: list(family_values(sm, "skymon_component_checks_total").values())[0] > 5, 10, "some checks")
+    assert family_values(sm, "skymon_oidc_connects_total") == {'{component="sso"}': 1}
     truth.hides(sm, [op.client_secret, "eyJ"], found)
 
 
@@ -135,11 +125,11 @@ def test_stopped_frozen_slow_and_back(skymond, provider):
     op.resume()
     cell("back after frozen", sm, op, "healthy", "ok")
     # The connection that is kept is lost, and the keys are others.
-    connects = values(sm, "skymon_oidc_connects_total")['{component="sso"}']
+    connects = family_values(sm, "skymon_oidc_connects_total")['{component="sso"}']
     op.stop()
     op.start(delay_ms=400)
     cell("slow", sm, op, "degraded", "threshold_warn", "discovery_time")
-    assert values(sm, "skymon_oidc_connects_total")['{component="sso"}'] == connects + 1
+    assert family_values(sm, "skymon_oidc_connects_total")['{component="sso"}'] == connects + 1
     op.stop()
     op.start(delay_ms=0)
     cell("restarted, with new keys", sm, op, "healthy", "ok")
@@ -152,7 +142,7 @@ def test_restart_between_two_checks(skymond, provider):
     sm.wait_component("sso", status="healthy")
     op.stop()
     op.start()
-    wait_until(lambda: values(sm, "skymon_oidc_connects_total") == {'{component="sso"}': 2}, 20, "the next check")
+    wait_until(lambda: family_values(sm, "skymon_oidc_connects_total") == {'{component="sso"}': 2}, 20, "the next check")
     found = sm.component("sso")
     assert found["status"] == "healthy" and found["consecutive_failures"] == 0 and found["last_result"] is None
 
@@ -480,7 +470,7 @@ def test_fakes(skymond, fake, tmp_path):
         assert found["response_time_ms"] <= 2000 * SLOW, (fault, found)
     truth.hides(sm, faults.secrets)
     # Deep and huge answers cost nobody the worker, nor memory.
-    assert values(sm, "skymon_worker_restarts_total").get('{plugin="authentication"}', 0) == 0, sm.log_text()
+    assert family_values(sm, "skymon_plugin_restarts_total")['{plugin="authentication"}'] == 0, sm.log_text()
     (pid,) = sm.children()
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
     assert int(re.search(r"VmHWM:\s+(\d+)", status).group(1)) < 100_000 * (10 if SLOW > 1 else 1), status

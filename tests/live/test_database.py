@@ -13,7 +13,7 @@ import time
 import pytest
 
 import truth
-from harness import Postgres, SLOW, end_process, free_port, need, processes, run_tool, wait_until
+from harness import Postgres, SLOW, end_process, family_values, free_port, need, processes, run_tool, wait_until
 
 SECRET = Postgres.PASSWORD
 INTERVAL, TIMEOUT = 0.3, 2.0
@@ -54,16 +54,6 @@ def no_secret(sm, *more):
         assert SECRET not in text, text
 
 
-def values(sm, family):
-    """{labels: value} of one family of the exposition."""
-    rows = {}
-    for line in sm.metrics().splitlines():
-        if line.startswith((family + "{", family + " ")):
-            labels, value = line[len(family):].rsplit(" ", 1)
-            rows[labels] = float(value)
-    return rows
-
-
 # ---- PostgreSQL as it should be ----
 
 @pytest.mark.sanitized
@@ -81,7 +71,7 @@ def test_healthy(skymond, fresh_postgres):
     sits = pg_session(pg, "begin", "select 1")
     try:
         def counted():
-            rows = values(sm, "skymon_db_connections")
+            rows = family_values(sm, "skymon_db_connections")
             of = {state: sum(v for labels, v in rows.items() if f'state="{state}"' in labels)
                   for state in ("active", "idle", "idle_in_transaction")}
             assert of == {"active": 1, "idle": 1, "idle_in_transaction": 1}, rows
@@ -92,7 +82,7 @@ def test_healthy(skymond, fresh_postgres):
         end_process(works)
         end_process(sits)
     # The connection was kept all the while.
-    assert list(values(sm, "skymon_db_connects_total").values()) == [1]
+    assert list(family_values(sm, "skymon_db_connects_total").values()) == [1]
 
 
 def pg_session(pg, *statements):
@@ -125,8 +115,8 @@ def test_many_at_once(skymond, postgres):
     sm = skymond(config(parts))
     for name in parts:
         sm.wait_component(name, status="healthy")
-    wait_until(lambda: values(sm, "skymon_component_checks_total") and
-               min(values(sm, "skymon_component_checks_total").values()) >= 5, 20, "five checks of each")
+    wait_until(lambda: family_values(sm, "skymon_component_checks_total") and
+               min(family_values(sm, "skymon_component_checks_total").values()) >= 5, 20, "five checks of each")
     assert all(sm.component(name)["consecutive_failures"] == 0 for name in parts)
 
 
@@ -141,7 +131,7 @@ def test_less_privileged_role_says_what_is_hidden(skymond, fresh_postgres):
         assert found["details"]["database_connections"] == 2
         assert "active_connections" not in found["details"] and "longest_transaction_seconds" not in found["details"]
         assert "pg_read_all_stats" in found["details"]["hidden"]
-        assert values(sm, "skymon_db_connections") == {}
+        assert family_values(sm, "skymon_db_connections") == {}
         pg.psql("grant pg_read_all_stats to low")
         wait_until(lambda: sm.component("db")["details"].get("idle_connections") == 2, 10, "all to be seen")
     finally:
@@ -174,7 +164,7 @@ def test_restart_under_a_kept_connection(skymond, fresh_postgres):
     assert (found["status"], found["consecutive_failures"]) == ("healthy", 0), found
     assert found["last_result"] is None
     expect(sm, "healthy", "ok", fault="restarted under a kept connection")
-    assert list(values(sm, "skymon_db_connects_total").values()) == [2]
+    assert list(family_values(sm, "skymon_db_connects_total").values()) == [2]
 
 
 def test_terminated_session_is_no_outage(skymond, fresh_postgres):
@@ -184,7 +174,7 @@ def test_terminated_session_is_no_outage(skymond, fresh_postgres):
     since = sm.component("db")["since"]
     for connects in (2, 3, 4):
         pg.psql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'skymon'")
-        wait_until(lambda: list(values(sm, "skymon_db_connects_total").values()) == [connects], 10, "a new connection")
+        wait_until(lambda: list(family_values(sm, "skymon_db_connects_total").values()) == [connects], 10, "a new connection")
     found = sm.component("db")
     assert (found["status"], found["since"], found["consecutive_failures"]) == ("healthy", since, 0)
 
@@ -199,7 +189,7 @@ def test_session_that_ends_under_a_question_is_no_outage(skymond, fresh_postgres
     os.kill(backend, signal.SIGTERM)
     wait_until(lambda: unread_bytes(pg.port) > 0, 10, "a question to wait at the frozen backend")
     pg.resume()
-    wait_until(lambda: list(values(sm, "skymon_db_connects_total").values()) == [2], 10, "a new connection")
+    wait_until(lambda: list(family_values(sm, "skymon_db_connects_total").values()) == [2], 10, "a new connection")
     found = sm.component("db")
     assert (found["status"], found["since"], found["consecutive_failures"]) == ("healthy", first["since"], 0)
 
@@ -429,7 +419,7 @@ def test_query(skymond, fresh_postgres):
         assert "4111" not in json.dumps(found)
     assert pg.psql("select count(*) from orders") == "2"
     # A slow query is ended by the server, a little before the deadline: the connection survives it, and nothing is left running.
-    connects = values(sm, "skymon_db_connects_total")
+    connects = family_values(sm, "skymon_db_connects_total")
     assert connects['{component="slow"}'] == 1, connects
     # Somebody locks the table: the query waits, and its check says so.
     lock = pg_session(pg, "begin", "lock table orders")

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 import truth
-from harness import SLOW, wait_until
+from harness import SLOW, family_values, wait_until
 from openbao import OpenBao
 
 SECRET = "geheim-pw"
@@ -56,16 +56,6 @@ def cell(sm, fault, status, reason, *words, secrets=(), name="vault", **options)
     return truth.cell("vault", fault, sm, name, status=status, reason=reason, words=words, secrets=[SECRET, *secrets], **options)
 
 
-def series(sm, family):
-    """{labels: value} of one family of the exposition."""
-    rows = {}
-    for line in sm.metrics().splitlines():
-        if line.startswith((family + "{", family + " ")):
-            labels, value = line[len(family):].rsplit(" ", 1)
-            rows[labels] = float(value)
-    return rows
-
-
 # ---- OpenBao's states ----
 
 @pytest.mark.sanitized
@@ -81,7 +71,7 @@ def test_states(skymond, bao):
     one.seal()
     found = cell(sm, "sealed", "unhealthy", "sealed", secrets=[one.token, one.unseal_key])
     assert found["details"]["sealed"] is True and "authentication_valid" not in found["details"]
-    assert list(series(sm, "skymon_vault_sealed").values()) == [1]
+    assert list(family_values(sm, "skymon_vault_sealed").values()) == [1]
     one.unseal()
     cell(sm, "unsealed again", "healthy", "ok")
     one.pause()
@@ -117,7 +107,7 @@ def test_connection_is_kept(skymond, shared_bao):
         lines = open("/proc/net/tcp").read().splitlines()[1:]
         return {line.split()[1] for line in lines if line.split()[2].endswith(f":{shared_bao.port:04X}") and line.split()[3] == "01"}
     first = ports()
-    wait_until(lambda: min(series(sm, "skymon_component_checks_total").values()) >= 8, 10, "eight checks")
+    wait_until(lambda: min(family_values(sm, "skymon_component_checks_total").values()) >= 8, 10, "eight checks")
     assert len(first) == 1 and ports() == first
 
 
@@ -191,7 +181,7 @@ def test_renewal(skymond, shared_bao):
     sm.wait_component("kept", status="healthy")
     sm.wait_component("left", status="unhealthy", reason="auth_failed")
     before = sm.component("kept")["since"]
-    wait_until(lambda: min(series(sm, "skymon_component_checks_total").values()) >= 20, 20, "twenty checks")
+    wait_until(lambda: min(family_values(sm, "skymon_component_checks_total").values()) >= 20, 20, "twenty checks")
     found = sm.component("kept")
     assert (found["status"], found["since"]) == ("healthy", before), found
 
@@ -202,7 +192,7 @@ def test_token_without_the_right_to_look(skymond, shared_bao):
     sm = skymond(watching(shared_bao.url, token=token, crit={"token_ttl": "<10s"}))
     found = sm.wait_component("vault", status="healthy")
     assert found["details"]["authentication_valid"] is True and "may not look" in found["details"]["token_ttl"]
-    assert series(sm, "skymon_vault_token_ttl_seconds") == {}
+    assert family_values(sm, "skymon_vault_token_ttl_seconds") == {}
 
 
 @pytest.mark.sanitized
@@ -225,14 +215,14 @@ def test_approle(skymond, shared_bao):
     sm.wait_component("mount", status="unhealthy", reason="auth_failed")
     # Past its longest life, and after all its tokens were revoked, it logs in anew, and nobody notices.
     since = sm.component("vault")["since"]
-    wait_until(lambda: min(series(sm, "skymon_component_checks_total").values()) >= 9, 20, "nine checks")
+    wait_until(lambda: min(family_values(sm, "skymon_component_checks_total").values()) >= 9, 20, "nine checks")
     shared_bao.do("POST", "sys/leases/revoke-prefix/auth/approle/login")
-    before = min(series(sm, "skymon_component_checks_total").values())
-    wait_until(lambda: min(series(sm, "skymon_component_checks_total").values()) >= before + 3, 20, "three checks more")
+    before = min(family_values(sm, "skymon_component_checks_total").values())
+    wait_until(lambda: min(family_values(sm, "skymon_component_checks_total").values()) >= before + 3, 20, "three checks more")
     found = sm.component("vault")
     assert (found["status"], found["since"], found["last_result"]) == ("healthy", since, None), found
     # One that is refused does not go on until Vault locks the role (at the fifth time) for everybody.
-    assert series(sm, "skymon_component_checks_total")['{component="wrong"}'] > 10
+    assert family_values(sm, "skymon_component_checks_total")['{component="wrong"}'] > 10
     word = shared_bao.do("POST", "auth/approle/role/locked/secret-id", {})["data"]["secret_id"]
     shared_bao.do("POST", "auth/approle/login", {"role_id": locked_role, "secret_id": word})
 
