@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from harness import wait_until
-from test_database import expect, values, watching
+from harness import family_values, wait_until
+from test_database import expect, watching
 
 
 @pytest.mark.sanitized
@@ -52,7 +52,7 @@ def test_sqlite_of_somebody_else_is_only_read(skymond, tmp_path):
     sm = skymond(watching(f"sqlite:{path}", query="select count(*) from t"))
     found = expect(sm, "healthy", "ok", "can be read")
     assert found["details"]["written"] is False and "write_seconds" not in found["details"]
-    wait_until(lambda: values(sm, "skymon_component_checks_total").get('{component="db"}', 0) >= 3, 10, "three checks")
+    wait_until(lambda: family_values(sm, "skymon_component_checks_total").get('{component="db"}', 0) >= 3, 10, "three checks")
     assert path.read_bytes() == before
     path.unlink()
     expect(sm, "unhealthy", "other", "No such file")

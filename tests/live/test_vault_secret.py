@@ -9,10 +9,10 @@ import time
 import pytest
 
 import truth
-from harness import SLOW, Postgres, wait_until
+from harness import SLOW, Postgres, family_values, wait_until
 from openbao import OpenBao
 from test_secrets import grep
-from test_vault import Stand, config, part, series
+from test_vault import Stand, config, part
 
 FIRST, SECOND, THIRD = "first-geheim-11", "second-geheim-22", "third-geheim-33"
 
@@ -104,8 +104,8 @@ def test_vault_goes_later(skymond, bao, fresh_postgres):
     since = sm.component("db")["since"]
     bao.stop()
     sm.wait_component("vault", status="unhealthy", reason="refused")
-    before = series(sm, "skymon_component_checks_total")['{component="db"}']
-    wait_until(lambda: series(sm, "skymon_component_checks_total")['{component="db"}'] >= before + 3, 10, "three checks more")
+    before = family_values(sm, "skymon_component_checks_total")['{component="db"}']
+    wait_until(lambda: family_values(sm, "skymon_component_checks_total")['{component="db"}'] >= before + 3, 10, "three checks more")
     found = cell(sm, "Vault goes down later", "healthy", "ok")
     assert found["since"] == since
 
@@ -114,7 +114,7 @@ def test_vault_goes_later(skymond, bao, fresh_postgres):
     os.kill(worker, signal.SIGKILL)
     wait_until(lambda: worker_of(sm, "database") not in (None, worker), 20, "a new worker")
     cell(sm, "started anew while Vault is down", "healthy", "ok", within=20)
-    wait_until(lambda: series(sm, "skymon_vault_secrets_total")['{component="vault",result="remembered"}'] >= 1, 5, "it to be counted")
+    wait_until(lambda: family_values(sm, "skymon_vault_secrets_total")['{component="vault",result="remembered"}'] >= 1, 5, "it to be counted")
 
     # What was refused is not answered from memory.
     rotate(pg, SECOND)
@@ -166,7 +166,7 @@ def test_the_end_of_a_lease(skymond, bao, tmp_path):
     bao.put("app/brief", mount="kv1", text=SECOND, ttl="3s")
     (tmp_path / "next").write_text(SECOND)
     began = time.monotonic()
-    wait_until(lambda: series(sm, "skymon_vault_secrets_total")['{component="vault",result="read"}'] >= 3, 15, "reads without a refusal")
+    wait_until(lambda: family_values(sm, "skymon_vault_secrets_total")['{component="vault",result="read"}'] >= 3, 15, "reads without a refusal")
     assert time.monotonic() - began <= 9 * SLOW
     os.rename(tmp_path / "next", tmp_path / "right")
     sm.wait_component("lock", status="healthy", timeout=3)
@@ -192,7 +192,7 @@ def test_dynamic_secrets(skymond, bao, fresh_postgres, tmp_path):
     def roles():
         return set(pg.psql("select rolname from pg_roles where rolname like 'v-%'").split())
     first = wait_until(roles, 10, "a role")
-    wait_until(lambda: series(sm, "skymon_vault_secrets_total")['{component="vault",result="read"}'] >= 2, 10, "two answers")
+    wait_until(lambda: family_values(sm, "skymon_vault_secrets_total")['{component="vault",result="read"}'] >= 2, 10, "two answers")
     assert len(first) == 1 and roles() == first, roles()  # one for both
     wait_until(lambda: roles() - first, 10, "a new role before the first one ends")
     wait_until(lambda: not first & roles(), 15, "the end of the first lease")
