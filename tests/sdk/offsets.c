@@ -13,7 +13,7 @@
 		       "struct " #type " has another size, and nothing tells it")
 #define AT_LEAST(type, size) _Static_assert(sizeof(struct type) >= (size), "struct " #type " has shrunk")
 
-_Static_assert(SKYMON_ABI_MAJOR == 0 && SKYMON_ABI_MINOR == 1, "a new ABI: review this file");
+_Static_assert(SKYMON_ABI_MAJOR == 0 && SKYMON_ABI_MINOR == 2, "a new ABI: review this file");
 _Static_assert(sizeof(enum skymon_status) == 4 && SKYMON_UNHEALTHY == 3, "the status words");
 _Static_assert(SKYMON_REASON_COUNT >= 25 && SKYMON_OTHER == 24, "the reasons: only appended");
 _Static_assert(SKYMON_TEXT == 1 && SKYMON_TLS == 13, "the types of options: only appended");
@@ -119,7 +119,16 @@ AT(skymon_host, ask_fresh, 280);
 AT(skymon_host, answer, 288);
 AT(skymon_host, refuse, 296);
 AT(skymon_host, shared, 304);
-AT_LEAST(skymon_host, 312);
+AT(skymon_host, request_caller, 312);
+AT(skymon_host, request_again, 320);
+AT(skymon_host, request_audit, 328);
+AT(skymon_host, problem_json, 336);
+AT_LEAST(skymon_host, 344);
+
+AT(skymon_caller, size, 0);
+AT(skymon_caller, local, 4);
+AT(skymon_caller, address, 8);
+AT_LEAST(skymon_caller, 16);
 
 AT(skymon, host, 0);
 AT_LEAST(skymon, 8);

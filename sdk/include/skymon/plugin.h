@@ -10,7 +10,8 @@
  * Threads  `check` runs on a thread of the worker; never twice at once for one component, at the same time for
  *          different ones. So mutable data belongs in `state` (one per component) or `shared` (one per
  *          process, your own lock), never at file scope. load, start and stop: the worker's main thread.
- *          Routes of a SKYMON_IN_DAEMON plugin: the daemon's only thread; they must not wait for anything.
+ *          Routes of a SKYMON_IN_DAEMON plugin: the daemon's only thread; they must not wait for anything. Other
+ *          routes: a thread of the worker for each request, beside each other and the check, never beside start and stop.
  * Time     Every wait in a check takes skymon_ms_left(). When the deadline passes the daemon publishes
  *          unhealthy/timeout by itself and drops the late result; a check that never returns costs the worker.
  * Memory   Who allocates frees; nothing crosses the border to be freed on the other side. Texts given to a wrapper are
@@ -20,7 +21,7 @@
  * Secrets  The value of a secret, user info of a URL and data of a query never go into message, detail, metric or log.
  * ABI      Loaded when majors are equal and the plugin's minor is not above the core's. Fields are only appended and zero
  *          means "as before". While the major is 0, any minor may change anything. Changes, newest first:
- *          0.1 (2026-11) first.
+ *          0.2 (2026-11) routes of plugins in a worker. 0.1 (2026-11) first.
  */
 #ifndef SKYMON_PLUGIN_H
 #define SKYMON_PLUGIN_H
@@ -31,7 +32,7 @@
 #include <stdint.h>
 
 #define SKYMON_ABI_MAJOR 0
-#define SKYMON_ABI_MINOR 1
+#define SKYMON_ABI_MINOR 2
 
 #ifdef __cplusplus
 extern "C" {
@@ -103,10 +104,7 @@ struct skymon_option {
 struct skymon_number { const char *name, *unit, *help; };  /* a declared number; unit: "s", "bytes", "ratio", "" … */
 enum skymon_metric_type { SKYMON_GAUGE = 1, SKYMON_COUNTER };
 struct skymon_part { const void *bytes; size_t size; };
-struct skymon_snapshot;
-struct skymon_self;
-struct skymon_config;
-struct skymon_routes;
+struct skymon_snapshot; struct skymon_self; struct skymon_config; struct skymon_routes; struct skymon_caller;
 
 struct skymon_host {
 	uint32_t size;
@@ -150,6 +148,10 @@ struct skymon_host {
 	void (*answer)(struct skymon_ask *, const void *bytes, size_t size, int64_t lease_ms);
 	void (*refuse)(struct skymon_ask *, int reason, const char *format, va_list);
 	void *(*shared)(struct skymon *);
+	const struct skymon_caller *(*request_caller)(struct skymon_request *);
+	bool (*request_again)(struct skymon_request *);
+	void (*request_audit)(struct skymon_request *, const char *format, va_list);
+	void (*problem_json)(struct skymon_request *, const char *key, const char *json);
 };
 struct skymon { const struct skymon_host *host; };
 
@@ -167,6 +169,8 @@ struct skymon_route {
 #define SKYMON_ROUTE_OPTIONS_AS_GET 1u /* OPTIONS answers with GET's code (HAProxy's httpchk judges by it) */
 #define SKYMON_ROUTE_PRIVATE 2u        /* never readable by pages of other origins: no CORS header */
 #define SKYMON_ROUTE_ANY_BODY 4u       /* POST and PUT take any Content-Type; else only application/json (415) */
+#define SKYMON_ROUTE_GUARDED 8u        /* PRIVATE; a foreign Host or Origin is refused (403), a write is audited */
+#define SKYMON_ROUTE_HEALTH 16u        /* GET, no handle: the daemon answers from the component's newest result */
 
 #define SKYMON_IN_DAEMON 1u
 

@@ -1,8 +1,16 @@
 /* skymon/routes.h - for plugins that have routes: the request, the reply, and what the daemon knows.
  *
- * The four read functions (skymon_snapshot, skymon_self, skymon_routes, skymon_config_public) serve plugins flagged
- * SKYMON_IN_DAEMON only; elsewhere they return NULL. All of this runs on the daemon's one thread: no locks, no
- * waiting. Structs carry their size and grow at the end: read a field only when `size` reaches it if the plugin must run on
+ * A plugin flagged SKYMON_IN_DAEMON answers on the daemon's one thread: no locks, no waiting. The four read functions
+ * (skymon_snapshot, skymon_self, skymon_routes, skymon_config_public) and skymon_render are for such plugins only; elsewhere
+ * they return NULL.
+ *
+ * Any other plugin may have routes too, and be named under `plugins`; its section becomes a component of that name, with
+ * start, stop, secrets and (if it has one) check as any other. Its handlers run in the worker, each request on a thread of its
+ * own, up to 64 at once beside the check: what they change in `state` needs a lock. The `sm` of a handler is of that request
+ * alone: skymon_ms_left tells the time to the request's own deadline (30 s; 0 as soon as the client has left), skymon_resolve,
+ * skymon_step and the log work as in a check, and what a verdict says there goes nowhere.
+ *
+ * Structs carry their size and grow at the end: read a field only when `size` reaches it if the plugin must run on
  * an older core. Texts are UTF-8 and never NULL unless said so. Times are ms since 1970 (UTC); 0 means never.
  */
 #ifndef SKYMON_ROUTES_H
@@ -177,6 +185,19 @@ static inline bool skymon_is_trusted(struct skymon *sm, struct skymon_request *r
 static inline const char *skymon_render(struct skymon *sm, struct skymon_request *rq, const char *route, size_t *size)
 { return sm->host->render(rq, route, size); }
 
+/* Who asks. local: over loopback, from the connection's own local address, or over a Unix socket, and no proxy's header
+ * (Forwarded, X-Forwarded-For, X-Real-IP, Via) is there. address: "127.0.0.1", "::1", "unix". */
+struct skymon_caller { uint32_t size; bool local; const char *address; };
+static inline const struct skymon_caller *skymon_caller(struct skymon *sm, struct skymon_request *rq)
+{ return sm->host->request_caller(rq); }
+/* In a worker: a server refused the secret that this request was done with. true: return without an answer: the secret is read
+ * anew, and the handler is called once more for this request (in a state that was started with the new one, if it changed).
+ * false: that has been done for it already: answer it. */
+static inline bool skymon_again(struct skymon *sm, struct skymon_request *rq) { return sm->host->request_again(rq); }
+/* What a write did, in some words, for the daemon's audit line (which has client, method, path and code already). */
+SKYMON_SAYS(3) void skymon_audit(struct skymon *sm, struct skymon_request *rq, const char *format, ...)
+{ SKYMON_TELL(sm->host->request_audit(rq, format, list_)); }
+
 /* Adds a header to the coming reply. Content-Length, Connection, Date and Cache-Control: no-store come by themselves. */
 static inline void skymon_reply_header(struct skymon *sm, struct skymon_request *rq, const char *name, const char *value)
 { sm->host->reply_header(rq, name, value); }
@@ -190,6 +211,9 @@ static inline void skymon_reply_parts(struct skymon *sm, struct skymon_request *
 				      const struct skymon_part *parts, size_t count, uint64_t generation,
 				      void (*done)(void *), void *argument)
 { sm->host->reply_parts(rq, code, type, parts, count, generation, done, argument); }
+/* Adds a member (any JSON value, as text) to the coming problem. What is no JSON is dropped, and logged. */
+static inline void skymon_problem_json(struct skymon *sm, struct skymon_request *rq, const char *key, const char *json)
+{ sm->host->problem_json(rq, key, json); }
 /* Answers with application/problem+json (RFC 9457); the sentence is its detail. */
 SKYMON_SAYS(4) void skymon_problem(struct skymon *sm, struct skymon_request *rq, int code, const char *format, ...)
 { SKYMON_TELL(sm->host->reply_problem(rq, code, format, list_)); }
