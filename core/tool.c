@@ -71,23 +71,6 @@ void tool_print(const char *text)
 		putchar(*at < ' ' || *at == 0x7F ? ' ' : *at);
 }
 
-/* A word that is not ours may be a program of a plugin. */
-static int run_foreign(char **argv)
-{
-	if (!plugin_name_ok(argv[0]))
-		return tool_fail("there is no command %s; try skymon --help", argv[0]);
-	char *path = x_printf("%s/skymon-%s", SKYMON_LIBEXECDIR, argv[0]);
-	bool ours = strcmp(argv[0], "worker") == 0; /* lives there too, and is the daemon's only */
-	if (!ours)
-		execv(path, argv);
-	if (ours || errno == ENOENT)
-		tool_fail("there is no command %s; try skymon --help", argv[0]);
-	else
-		tool_fail("cannot start %s: %s", path, strerror(errno));
-	free(path);
-	return TOOL_UNKNOWN;
-}
-
 int main(int argc, char **argv)
 {
 	setlocale(LC_ALL, "C");
@@ -105,6 +88,7 @@ int main(int argc, char **argv)
 		return tool_plugins(argc - 1, argv + 1);
 	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
 		fputs(help, stdout);
+		tool_words_print();
 		return 0;
 	}
 	if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
@@ -113,5 +97,5 @@ int main(int argc, char **argv)
 	}
 	if (word[0] == '-')
 		return tool_fail("there is no option %s; try skymon --help", word);
-	return run_foreign(argv + 1);
+	return tool_word(argv + 1);
 }

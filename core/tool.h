@@ -35,6 +35,11 @@ int tool_run(int argc, char **argv);
 int tool_status(int argc, char **argv);
 int tool_plugins(int argc, char **argv);
 
+/* A word that is none of those: becomes its program, or says that there is none. argv begins with the word.
+ */
+int tool_word(char **argv);
+void tool_words_print(void); /* for --help: the words that there are programs for */
+
 /* `skymon run`: one YAML document from words of the form a.b=VALUE. NULL with err. */
 char *tool_yaml(char *const *words, size_t count, struct err *err) MUST_CHECK;
 

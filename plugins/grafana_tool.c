@@ -1,0 +1,117 @@
+/* skymon-grafana, started by `skymon grafana`: has a running skymond look at its Grafana, and bring to it
+ * what ships. The work is done by the daemon's routes; here are words, lines and exit codes. */
+#include "grafana_tool.h"
+
+#include <curl/curl.h>
+#include <getopt.h>
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+	"Usage: skymon grafana check        is Grafana there, is the key valid, which permissions does it "
+	"lack?\n"
+	"       skymon grafana apply        brings the shipped folder, data source, dashboards and rules to "
+	"Grafana\n"
+	"       skymon grafana diff         tells what apply would change\n"
+	"       skymon grafana export UID   prints a dashboard as a file that can be imported\n"
+	"\n"
+	"       --url http://127.0.0.1:8080 the skymond to ask; may be unix:/path\n"
+	"       --token-file FILE           its access token, where read_access or write_access ask for one\n"
+	"\n"
+	"Exit codes: 0 all is well; 1 something failed; 2 bad usage. diff: 0 nothing differs, 1 something "
+	"does,\n"
+	"2 it could not be told.\n";
+
+struct command {
+	const char *word, *method, *path;
+	int (*show)(const struct tool_place *place, const struct tool_answer *answer);
+	bool takes_uid;
+	int trouble; /* the exit code when skymond could not be asked */
+};
+
+static const struct command commands[] = {
+	{"check", "GET", "/api/v1/grafana/check", tool_show_checks, false, TOOL_BAD},
+	{"apply", "POST", "/api/v1/grafana/apply", tool_show_apply, false, TOOL_BAD},
+	{"diff", "GET", "/api/v1/grafana/diff", tool_show_diff, false, TOOL_TROUBLE},
+	{"export", "GET", "/api/v1/grafana/dashboards/", tool_show_export, true, TOOL_BAD},
+};
+
+static const struct command *find(const char *word)
+{
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (strcmp(commands[i].word, word) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static int run(const struct command *command, const struct tool_place *place, const char *uid)
+{
+	struct tool_answer answer = {0};
+	int code = command->trouble;
+	char *path = NULL, *escaped = curl_easy_escape(NULL, uid, 0);
+	if (escaped == NULL || asprintf(&path, "%s%s", command->path, escaped) < 0)
+		path = NULL;
+	curl_free(escaped);
+	if (path != NULL && tool_ask(place, command->method, path, &answer))
+		code = command->show(place, &answer);
+	json_decref(answer.body);
+	free(path);
+	if (fflush(stdout) == 0)
+		return code;
+	tool_fail("cannot write the answer");
+	return command->trouble;
+}
+
+/* The options may stand before and after the words. */
+static int read_options(int argc, char **argv, struct tool_place *place)
+{
+	static const struct option longs[] = {{"url", required_argument, NULL, 'u'},
+					      {"token-file", required_argument, NULL, 't'},
+					      {"help", no_argument, NULL, 'h'},
+					      {0}};
+	for (int option; (option = getopt_long(argc, argv, "u:t:h", longs, NULL)) != -1;) {
+		if (option == 'u')
+			place->url = optarg;
+		else if (option == 't')
+			place->token_file = optarg;
+		else
+			return option;
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	setlocale(LC_ALL, "C");
+	argv[0] = "skymon grafana"; /* as getopt's complaints name us */
+	struct tool_place place = {.url = "http://127.0.0.1:8080"};
+	int option = read_options(argc, argv, &place);
+	const char *word = optind < argc ? argv[optind] : NULL;
+	if (option == 'h' || (option == 0 && word != NULL && strcmp(word, "help") == 0)) {
+		fputs(help, stdout);
+		return TOOL_GOOD;
+	}
+	if (option != 0)
+		return TOOL_TROUBLE;
+	if (word == NULL) {
+		fputs(help, stderr);
+		return TOOL_TROUBLE;
+	}
+	const struct command *command = find(word);
+	if (command == NULL) {
+		tool_fail("there is no command %s; try skymon grafana --help", word);
+		return TOOL_TROUBLE;
+	}
+	const char *uid = command->takes_uid && optind + 1 < argc ? argv[optind + 1] : "";
+	if (argc - optind != 1 + command->takes_uid || (command->takes_uid && uid[0] == '\0')) {
+		tool_fail(command->takes_uid ? "%s takes the uid of one dashboard" : "%s takes no word",
+			  word);
+		return TOOL_TROUBLE;
+	}
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	int code = run(command, &place, uid);
+	curl_global_cleanup();
+	return code;
+}

@@ -1,0 +1,149 @@
+/* grafana_tool: one question to skymond, over HTTP. */
+#include "grafana_tool.h"
+
+#include <curl/curl.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "json_read.h"
+
+#define ANSWER_MAX (64u << 20)
+#define CONNECT_MS 3000L
+#define ANSWER_MS 40000L /* more than the 30 s that skymond gives to a route */
+
+struct bytes {
+	char *data;
+	size_t size;
+};
+
+void tool_fail(const char *format, ...)
+{
+	char text[1024];
+	va_list list;
+	va_start(list, format);
+	vsnprintf(text, sizeof(text), format, list);
+	va_end(list);
+	for (unsigned char *at = (unsigned char *)text; *at != '\0'; at++)
+		if (*at < ' ' || *at == 0x7F)
+			*at = ' ';
+	fprintf(stderr, "skymon grafana: %s\n", text);
+}
+
+static size_t take(char *bytes, size_t size, size_t count, void *argument)
+{
+	struct bytes *taken = argument;
+	size_t more = size * count;
+	char *data = taken->size + more > ANSWER_MAX ? NULL : realloc(taken->data, taken->size + more + 1);
+	if (data == NULL)
+		return 0;
+	memcpy(data + taken->size, bytes, more);
+	taken->data = data;
+	taken->size += more;
+	return more;
+}
+
+/* "Authorization: Bearer …" from the first line of the file. */
+static struct curl_slist *add_token(struct curl_slist *headers, const char *path)
+{
+	char token[4096] = "", line[sizeof(token) + 32];
+	FILE *file = fopen(path, "re");
+	if (file == NULL || fgets(token, sizeof(token), file) == NULL)
+		token[0] = '\0';
+	if (file != NULL)
+		fclose(file);
+	token[strcspn(token, "\r\n")] = '\0';
+	snprintf(line, sizeof(line), "Authorization: Bearer %s", token);
+	bool there = token[0] != '\0';
+	explicit_bzero(token, sizeof(token));
+	if (there) {
+		struct curl_slist *longer = curl_slist_append(headers, line);
+		explicit_bzero(line, sizeof(line));
+		return longer;
+	}
+	tool_fail("cannot read a token from %s", path);
+	return NULL;
+}
+
+/* What every question has in common. The connection goes straight to skymond: a proxy of the environment
+ * would make us a stranger to it. */
+static void set_up(CURL *curl, const char *method, char *why, struct bytes *taken)
+{
+	curl_easy_setopt(curl, CURLOPT_PROXY, "");
+	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
+	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, ANSWER_MS);
+	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
+	curl_easy_setopt(curl, CURLOPT_WRITEDATA, taken);
+	if (strcmp(method, "POST") == 0)
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, "{}");
+}
+
+/* The URL without its last slash, and the path; a Unix socket becomes an option. NULL: no memory. */
+static char *address(CURL *curl, const char *base, const char *path)
+{
+	char *url = NULL;
+	if (strncmp(base, "unix:", 5) == 0) {
+		curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, base + 5);
+		base = "http://localhost";
+	}
+	size_t size = strlen(base);
+	while (size > 0 && base[size - 1] == '/')
+		size--;
+	return asprintf(&url, "%.*s%s", (int)size, base, path) < 0 ? NULL : url;
+}
+
+static bool exchange(CURL *curl, const struct tool_place *place, const char *method, const char *path,
+		     struct bytes *taken, long *code)
+{
+	char why[CURL_ERROR_SIZE] = "";
+	CURLcode failed = CURLE_OUT_OF_MEMORY;
+	set_up(curl, method, why, taken);
+	char *url = address(curl, place->url, path);
+	struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
+	if (headers != NULL && place->token_file != NULL) {
+		struct curl_slist *longer = add_token(headers, place->token_file);
+		if (longer == NULL) {
+			curl_slist_free_all(headers);
+			free(url);
+			return false;
+		}
+		headers = longer;
+	}
+	if (url != NULL && headers != NULL) {
+		curl_easy_setopt(curl, CURLOPT_URL, url);
+		curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+		failed = curl_easy_perform(curl);
+		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, code);
+	}
+	curl_slist_free_all(headers);
+	free(url);
+	if (failed == CURLE_OK)
+		return true;
+	tool_fail("cannot ask skymond at %s: %s", place->url,
+		  why[0] != '\0' ? why : curl_easy_strerror(failed));
+	return false;
+}
+
+bool tool_ask(const struct tool_place *place, const char *method, const char *path, struct tool_answer *out)
+{
+	struct bytes taken = {0};
+	CURL *curl = curl_easy_init();
+	*out = (struct tool_answer){0};
+	if (curl == NULL)
+		tool_fail("cannot start libcurl");
+	bool ok = curl != NULL && exchange(curl, place, method, path, &taken, &out->code);
+	curl_easy_cleanup(curl);
+	if (ok) {
+		out->body = taken.data != NULL ? json_read(taken.data, taken.size) : NULL;
+		ok = json_is_object(out->body);
+		if (!ok)
+			tool_fail("%s answered %ld, but not with the JSON of skymond", place->url, out->code);
+	}
+	free(taken.data);
+	return ok;
+}
