@@ -14,7 +14,6 @@
 /* How long a connection is kept: a new one shows that newcomers get in too, with the certificate and the
  * address that the server has by now. */
 #define KEPT_MAX_S 300L
-#define HEADERS_MAX (256u * 1024) /* of all headers and trailers of an answer */
 
 struct fetch {
 	CURL *easy;
@@ -22,14 +21,6 @@ struct fetch {
 	double known_since; /* of a clock that only goes forward: s */
 	curl_socket_t opened; /* in this attempt, the last */
 	bool connected;       /* it was, when it was closed */
-};
-
-/* The answer as it comes in. */
-struct sink {
-	const struct fetch_request *request;
-	struct fetch_answer *answer;
-	size_t room, max, header_size;
-	bool too_large, answered, headed; /* headed: the headers came to their end */
 };
 
 /* What one request needs from its beginning to its end. */
@@ -45,8 +36,9 @@ struct call {
 	const char *peer_host, *peer_port;
 	char place[300], host_header[300];
 	bool tls, resolved;
+	double began;
 	struct curl_slist *headers, *resolve, *connect_to;
-	struct sink sink;
+	struct fetch_sink sink;
 	char words[CURL_ERROR_SIZE];
 };
 
@@ -82,16 +74,9 @@ void fetch_free(struct fetch *fetch)
 	free(fetch);
 }
 
-static void wipe(void *bytes, size_t size)
-{
-	if (bytes != NULL)
-		explicit_bzero(bytes, size);
-	free(bytes);
-}
-
 void fetch_answer_free(struct fetch_answer *answer)
 {
-	wipe(answer->body, answer->size);
+	fetch_wipe(answer->body, answer->size);
 	for (size_t i = 0; i < FETCH_WANTED_MAX; i++)
 		free(answer->wanted[i]);
 	*answer = (struct fetch_answer){0};
@@ -194,82 +179,6 @@ static bool resolve(struct call *call)
 	return true;
 }
 
-/* ---- The answer ---- */
-
-static size_t on_body(char *bytes, size_t one, size_t count, void *arg)
-{
-	struct sink *sink = arg;
-	struct fetch_answer *answer = sink->answer;
-	size_t size = one * count, room = sink->room;
-	char *larger;
-
-	if (size > sink->max - answer->size) {
-		sink->too_large = true;
-		return size + 1; /* an error to libcurl, for an empty piece too */
-	}
-	while (answer->size + size + 1 > room)
-		room = room == 0 ? 4096 : room * 2;
-	if (room != sink->room) {
-		larger = malloc(room); /* no realloc: what it leaves behind may be a secret */
-		if (larger == NULL)
-			return size + 1;
-		if (answer->size > 0)
-			memcpy(larger, answer->body, answer->size);
-		wipe(answer->body, answer->size);
-		answer->body = larger;
-		sink->room = room;
-	}
-	memcpy(answer->body + answer->size, bytes, size);
-	answer->size += size;
-	answer->body[answer->size] = '\0';
-	return size;
-}
-
-static void keep_header(struct sink *sink, const char *line, size_t size)
-{
-	const char *const *wanted = sink->request->wanted;
-	const char *colon = memchr(line, ':', size), *end = line + size;
-
-	for (size_t i = 0; colon != NULL && wanted != NULL && i < FETCH_WANTED_MAX && wanted[i] != NULL; i++)
-		if (strlen(wanted[i]) == (size_t)(colon - line) &&
-		    strncasecmp(wanted[i], line, (size_t)(colon - line)) == 0) {
-			const char *value = colon + 1;
-			while (value < end && (*value == ' ' || *value == '\t'))
-				value++;
-			while (end > value && strchr("\r\n \t", end[-1]) != NULL && end[-1] != '\0')
-				end--;
-			free(sink->answer->wanted[i]);
-			sink->answer->wanted[i] = strndup(value, (size_t)(end - value));
-			return;
-		}
-}
-
-static size_t on_header(char *line, size_t one, size_t count, void *arg)
-{
-	struct sink *sink = arg;
-	size_t size = one * count;
-
-	sink->answered = true;
-	sink->header_size += size;
-	if (sink->header_size > HEADERS_MAX) { /* libcurl keeps them all, trailers without end too */
-		sink->too_large = true;
-		sink->max = HEADERS_MAX;
-		return 0;
-	}
-	if (line[0] == '\r' || line[0] == '\n')
-		sink->headed = true;                      /* what comes later are trailers */
-	if (size >= 5 && memcmp(line, "HTTP/", 5) == 0) { /* a further answer, as after 100 Continue */
-		sink->headed = false;
-		for (size_t i = 0; i < FETCH_WANTED_MAX; i++) {
-			free(sink->answer->wanted[i]);
-			sink->answer->wanted[i] = NULL;
-		}
-	} else {
-		keep_header(sink, line, size);
-	}
-	return size;
-}
-
 /* ---- The request ---- */
 
 static bool add_header(struct call *call, const char *name, const char *value)
@@ -285,7 +194,7 @@ static bool add_header(struct call *call, const char *name, const char *value)
 	else
 		snprintf(line, size, "%s;", name); /* how libcurl sends one without a value */
 	list = curl_slist_append(call->headers, line);
-	wipe(line, size);
+	fetch_wipe(line, size);
 	if (list != NULL)
 		call->headers = list;
 	return list != NULL;
@@ -406,6 +315,8 @@ static int on_close(void *arg, curl_socket_t fd)
 
 static void set_options(struct call *call, CURL *easy, long timeout_ms)
 {
+	int64_t connect_ms = call->request->connect_ms;
+
 	curl_easy_reset(easy); /* keeps connection and addresses */
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->words);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -414,7 +325,9 @@ static void set_options(struct call *call, CURL *easy, long timeout_ms)
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 #endif
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms);
-	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, timeout_ms);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+			 connect_ms > 0 && connect_ms < timeout_ms ? (long)connect_ms : timeout_ms);
+	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, call->request->once ? 1L : 0L);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call->fetch);
 	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
@@ -436,9 +349,9 @@ static void set_options(struct call *call, CURL *easy, long timeout_ms)
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "skymon");
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
 	set_method(easy, call->request);
-	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, fetch_sink_body);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, &call->sink);
-	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, fetch_sink_header);
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, &call->sink);
 }
 
@@ -504,19 +417,23 @@ static void explain(struct call *call, CURL *easy, CURLcode code, struct fetch_f
 	fetch_explain(&failure, fault);
 }
 
-/* Ends this much before the deadline, so that our own sentence arrives in time: ms. */
-static long time_for(struct skymon *sm)
+/* Ends a little before the deadline, so that our own sentence arrives in time: ms. */
+static long time_for(const struct call *call)
 {
-	int64_t left = skymon_ms_left(sm), margin = left / 20;
+	int64_t left = skymon_ms_left(call->sm), margin = left / 20, own;
 
 	left -= margin < 2 ? 2 : margin > 100 ? 100 : margin;
+	if (call->request->timeout_ms > 0) {
+		own = call->request->timeout_ms - (int64_t)((clock_now() - call->began) * 1000);
+		left = own < left ? own : left;
+	}
 	return left < 0 ? 0 : left > 86400000 ? 86400000 : (long)left;
 }
 
 static CURLcode attempt(struct call *call)
 {
 	CURL *easy = call->fetch->easy;
-	long timeout_ms = time_for(call->sm);
+	long timeout_ms = time_for(call);
 
 	fetch_answer_free(call->sink.answer);
 	call->sink.room = call->sink.header_size = 0;
@@ -533,7 +450,7 @@ static bool ask(struct call *call, struct fetch_fault *fault)
 {
 	CURLcode code;
 
-	if (!is_kept(call) && !resolve(call)) {
+	if ((call->request->once || !is_kept(call)) && !resolve(call)) {
 		fetch_fault_set(fault, SKYMON_UNHEALTHY,
 				skymon_ms_left(call->sm) > 0 ? SKYMON_DNS : SKYMON_TIMEOUT,
 				"%s: its name cannot be resolved", call->place);
@@ -542,7 +459,7 @@ static bool ask(struct call *call, struct fetch_fault *fault)
 	}
 	code = attempt(call);
 	/* The connection was lost in this moment, and the server's address may be another by now. */
-	if (code == CURLE_COULDNT_CONNECT && !call->resolved && time_for(call->sm) > 0 && resolve(call))
+	if (code == CURLE_COULDNT_CONNECT && !call->resolved && time_for(call) > 0 && resolve(call))
 		code = attempt(call);
 	if (code == CURLE_OK && !call->sink.headed)
 		code = CURLE_PARTIAL_FILE; /* libcurl takes headers without an end for a whole answer */
@@ -584,7 +501,7 @@ static void end_call(struct call *call)
 bool fetch_do(struct skymon *sm, struct fetch *fetch, const struct fetch_request *request,
 	      struct fetch_answer *answer, struct fetch_fault *fault)
 {
-	struct call call = {.sm = sm, .fetch = fetch, .request = request};
+	struct call call = {.sm = sm, .fetch = fetch, .request = request, .began = clock_now()};
 	bool ok;
 
 	*answer = (struct fetch_answer){0};

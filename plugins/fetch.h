@@ -27,6 +27,8 @@ struct fetch_fault {
 	enum skymon_status status; /* unhealthy; unknown when it was we who could not look */
 	enum skymon_reason reason;
 	bool told;      /* the host has set message and reason already (a name that does not resolve) */
+	bool sent;      /* the request, or some of it, may have reached the server */
+	bool broken;    /* the connection broke, in the way that a second attempt may not meet */
 	char text[320]; /* "host:port: connection refused": no user info, path, header or body */
 };
 
@@ -40,7 +42,11 @@ struct fetch_request {
 	size_t header_count;
 	const void *body; /* NULL: none */
 	size_t body_size;
-	size_t body_max;           /* of the answer; 0: FETCH_BODY_MAX. More than that is a fault */
+	size_t body_max;    /* of the answer; 0: FETCH_BODY_MAX. More than that is a fault */
+	int64_t timeout_ms; /* for all of it; 0: the deadline alone counts */
+	int64_t connect_ms; /* for the connection, TLS included; 0: as timeout_ms */
+	bool once; /* must not reach the server twice: no kept connection, which libcurl would replace unasked
+		    */
 	const char *const *wanted; /* names of the answer's headers to be kept; ends with NULL; may be NULL */
 	const struct skymon_tls *tls; /* may be NULL */
 	const char *proxy;            /* NULL, "" and "none": none; http://, https:// or socks5h:// */

@@ -147,10 +147,12 @@ static void explain_broken(const struct fetch_failure *failure, struct fetch_fau
 		explain_proxy(failure, fault);
 	else if (strstr(failure->words, "alert") != NULL)
 		explain_tls(failure, fault);
-	else if (!failure->answered)
-		bad(fault, failure, SKYMON_PROTOCOL, "the server closed the connection before it answered");
-	else
-		bad(fault, failure, SKYMON_PROTOCOL, "the server broke off in the middle of its answer");
+	else {
+		bad(fault, failure, SKYMON_PROTOCOL,
+		    failure->answered ? "the server broke off in the middle of its answer"
+				      : "the server closed the connection before it answered");
+		fault->broken = true;
+	}
 }
 
 static void explain_large(const struct fetch_failure *failure, struct fetch_fault *fault)
@@ -162,7 +164,7 @@ static void explain_large(const struct fetch_failure *failure, struct fetch_faul
 	bad(fault, failure, SKYMON_PROTOCOL, words);
 }
 
-void fetch_explain(const struct fetch_failure *failure, struct fetch_fault *fault)
+static void explain_code(const struct fetch_failure *failure, struct fetch_fault *fault)
 {
 	switch (failure->code) {
 	case CURLE_COULDNT_CONNECT:
@@ -217,4 +219,12 @@ void fetch_explain(const struct fetch_failure *failure, struct fetch_fault *faul
 		fetch_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER, "%s: %s", failure->place,
 				curl_easy_strerror((CURLcode)failure->code));
 	}
+}
+
+void fetch_explain(const struct fetch_failure *failure, struct fetch_fault *fault)
+{
+	explain_code(failure, fault);
+	fault->sent = failure->asked || failure->reused || failure->answered;
+	if (!fault->sent && fault->reason == SKYMON_PROTOCOL) /* in the middle of connecting */
+		fault->broken = true;
 }

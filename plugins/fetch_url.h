@@ -1,4 +1,4 @@
-/* fetch's own: what fetch.c, fetch_url.c and fetch_files.c share. Nobody else includes this. */
+/* fetch's own: what its files share. Nobody else includes this. */
 #ifndef FETCH_URL_H
 #define FETCH_URL_H
 
@@ -9,6 +9,18 @@
 CURLU *fetch_parse(const char *text);             /* NULL: it is no URL; else for curl_url_cleanup */
 char *fetch_part(CURLU *url, CURLUPart part);     /* NULL: there is none; else for curl_free */
 const char *fetch_given_proxy(const char *proxy); /* NULL: none */
+/* The answer as it comes in. */
+struct fetch_sink {
+	const struct fetch_request *request;
+	struct fetch_answer *answer;
+	size_t room, max, header_size;
+	bool too_large, answered, headed; /* headed: the headers came to their end */
+};
+/* For libcurl, as CURLOPT_WRITEFUNCTION and CURLOPT_HEADERFUNCTION. */
+size_t fetch_sink_body(char *bytes, size_t one, size_t count, void *sink);
+size_t fetch_sink_header(char *line, size_t one, size_t count, void *sink);
+
+void fetch_wipe(void *bytes, size_t size); /* and frees */
 bool fetch_files_are_readable(const struct skymon_tls *tls, struct fetch_fault *fault);
 
 #endif

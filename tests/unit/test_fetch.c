@@ -13,11 +13,13 @@
 #include "../../plugins/fetch.c"
 #include "../../plugins/fetch_fault.c"
 #include "../../plugins/fetch_files.c"
+#include "../../plugins/fetch_sink.c"
 #include "../../plugins/fetch_url.c"
 
 /* ---- The server ---- */
 
-enum then { CLOSE, HANG, KEEP, FLOOD, REFUSE_TO_READ };
+enum then { CLOSE, HANG, KEEP, FLOOD, REFUSE_TO_READ, LOSE_SECOND };
+#define CONNECTIONS_MAX 16
 
 static struct server {
 	int listener, port;
@@ -26,7 +28,7 @@ static struct server {
 	enum then then;
 	atomic_int connections, requests, stop;
 	char last[8192]; /* the last request; under last_lock, for its thread and the test's */
-	pthread_t thread;
+	pthread_t thread, servers[CONNECTIONS_MAX];
 } server;
 static pthread_mutex_t last_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -71,10 +73,14 @@ static bool read_request(int fd)
 	return false;
 }
 
-static void serve(int fd)
+static void *serve(void *arg)
 {
+	int fd = (int)(intptr_t)arg;
+
 	if (server.then != REFUSE_TO_READ)
 		while (read_request(fd)) {
+			if (server.then == LOSE_SECOND && server.requests == 2)
+				break;
 			send(fd, server.answer, server.size, MSG_NOSIGNAL);
 			while (server.then == FLOOD && !server.stop &&
 			       send(fd, server.answer, server.size, MSG_NOSIGNAL) > 0)
@@ -82,10 +88,11 @@ static void serve(int fd)
 			if (server.then == HANG)
 				while (!server.stop)
 					poll(NULL, 0, 10);
-			if (server.then != KEEP)
+			if (server.then != KEEP && server.then != LOSE_SECOND)
 				break;
 		}
 	close(fd);
+	return NULL;
 }
 
 static void *run(void *arg)
@@ -95,8 +102,11 @@ static void *run(void *arg)
 		int fd = accept(server.listener, NULL, NULL);
 		if (fd < 0)
 			continue;
+		if (server.connections == CONNECTIONS_MAX ||
+		    pthread_create(&server.servers[server.connections], NULL, serve, (void *)(intptr_t)fd) !=
+			    0)
+			abort();
 		server.connections++;
-		serve(fd);
 	}
 	return NULL;
 }
@@ -129,6 +139,8 @@ static void stop_server(void)
 {
 	server.stop = 1;
 	pthread_join(server.thread, NULL);
+	for (int i = 0; i < server.connections; i++)
+		pthread_join(server.servers[i], NULL);
 	close(server.listener);
 }
 
@@ -321,6 +333,69 @@ static void faults(void)
 	}
 }
 
+/* An answer is lost on a kept connection. libcurl asks again by itself, which is right unless it must not. */
+static void once(void)
+{
+	struct fetch *fetch = fetch_new();
+	struct fetch_request request = {.method = "POST"};
+
+	start_server(0, OK, strlen(OK), LOSE_SECOND);
+	request.url = url_of("127.0.0.1", "/");
+	CU_ASSERT(get(fetch, request));
+	CU_ASSERT(get(fetch, request));
+	CU_ASSERT(server.requests == 3 && server.connections == 2);
+	stop_server();
+	start_server(0, OK, strlen(OK), LOSE_SECOND);
+	request.url = url_of("127.0.0.1", "/");
+	request.once = true;
+	CU_ASSERT(get(fetch, request));
+	CU_ASSERT_FALSE(get(fetch, request));
+	CU_ASSERT(fault.reason == SKYMON_PROTOCOL && fault.sent && fault.broken);
+	CU_ASSERT(server.requests == 2 && server.connections == 2);
+	request.once = false;
+	CU_ASSERT(get(fetch, request)); /* and the first connection is of use still */
+	CU_ASSERT(server.requests == 3);
+	stop_server();
+	CU_ASSERT_FALSE(get(fetch, request));
+	CU_ASSERT(fault.reason == SKYMON_REFUSED && !fault.sent && !fault.broken);
+	fetch_free(fetch);
+	fetch_answer_free(&answer);
+}
+
+/* A time of its own, within the deadline. */
+static void timeouts(void)
+{
+	struct fetch *fetch = fetch_new();
+	struct fetch_request request = {.timeout_ms = 50};
+	struct skymon *sm = new_run(600000); /* were that the time, the test would not end */
+
+	start_server(0, "", 0, HANG);
+	request.url = url_of("127.0.0.1", "/");
+	CU_ASSERT_FALSE(fetch_do(sm, fetch, &request, &answer, &fault));
+	CU_ASSERT(fault.reason == SKYMON_TIMEOUT && fault.sent && !fault.broken);
+	stop_server();
+	fetch_free(fetch);
+	fetch_answer_free(&answer);
+}
+
+/* A server that takes the connection and says nothing of TLS. */
+static void connect_timeout(void)
+{
+	struct fetch *fetch = fetch_new();
+	struct fetch_request request = {.connect_ms = 50};
+	struct skymon *sm = new_run(600000);
+	char url[80];
+
+	start_server(0, "", 0, HANG);
+	snprintf(url, sizeof(url), "https://127.0.0.1:%d/", server.port);
+	request.url = url;
+	CU_ASSERT_FALSE(fetch_do(sm, fetch, &request, &answer, &fault));
+	CU_ASSERT(fault.reason == SKYMON_TIMEOUT && !fault.sent && !fault.broken);
+	stop_server();
+	fetch_free(fetch);
+	fetch_answer_free(&answer);
+}
+
 static void proxies(void)
 {
 	struct fetch *fetch = fetch_new();
@@ -334,8 +409,6 @@ static void proxies(void)
 	lookups = 0;
 	CU_ASSERT(get(fetch, (struct fetch_request){.url = url_of("127.0.0.1", "/"), .proxy = "none"}));
 	CU_ASSERT(get(fetch, (struct fetch_request){.url = url_of("127.0.0.1", "/"), .proxy = ""}));
-	fetch_free(fetch); /* the server has one connection at a time */
-	fetch = fetch_new();
 	CU_ASSERT(get(fetch, (struct fetch_request){.url = "http://nowhere.test/x", .proxy = proxy}));
 	CU_ASSERT(strncmp(last_request(), "GET http://nowhere.test/x HTTP/1.1\r\n", 36) == 0);
 	CU_ASSERT_PTR_NOT_NULL(strstr(last_request(), "Proxy-Authorization: Basic "));
@@ -435,6 +508,9 @@ int main(void)
 	failed = unit_run("fetch", (const struct unit_test[]){{"answers", answers},
 							      {"names", names},
 							      {"faults", faults},
+							      {"once", once},
+							      {"timeouts", timeouts},
+							      {"connect timeout", connect_timeout},
 							      {"proxies", proxies},
 							      {"accepts", accepts},
 							      {"no file", no_file},

@@ -5,6 +5,7 @@
 #include "../../plugins/fetch.c"
 #include "../../plugins/fetch_fault.c"
 #include "../../plugins/fetch_files.c"
+#include "../../plugins/fetch_sink.c"
 #include "../../plugins/fetch_url.c"
 #include "../../plugins/vault_api.c"
 #include "../../plugins/vault.c"

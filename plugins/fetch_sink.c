@@ -1,0 +1,90 @@
+/* fetch_sink: an answer as it comes in: its body into one piece of memory, bounded; the headers that are
+ * wanted. */
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "fetch_url.h"
+
+#define HEADERS_MAX (256u * 1024) /* of all headers and trailers of an answer */
+
+void fetch_wipe(void *bytes, size_t size)
+{
+	if (bytes != NULL)
+		explicit_bzero(bytes, size);
+	free(bytes);
+}
+
+size_t fetch_sink_body(char *bytes, size_t one, size_t count, void *arg)
+{
+	struct fetch_sink *sink = arg;
+	struct fetch_answer *answer = sink->answer;
+	size_t size = one * count, room = sink->room;
+	char *larger;
+
+	if (size > sink->max - answer->size) {
+		sink->too_large = true;
+		return size + 1; /* an error to libcurl, for an empty piece too */
+	}
+	while (answer->size + size + 1 > room)
+		room = room == 0 ? 4096 : room * 2;
+	if (room != sink->room) {
+		larger = malloc(room); /* no realloc: what it leaves behind may be a secret */
+		if (larger == NULL)
+			return size + 1;
+		if (answer->size > 0)
+			memcpy(larger, answer->body, answer->size);
+		fetch_wipe(answer->body, answer->size);
+		answer->body = larger;
+		sink->room = room;
+	}
+	memcpy(answer->body + answer->size, bytes, size);
+	answer->size += size;
+	answer->body[answer->size] = '\0';
+	return size;
+}
+
+static void keep_header(struct fetch_sink *sink, const char *line, size_t size)
+{
+	const char *const *wanted = sink->request->wanted;
+	const char *colon = memchr(line, ':', size), *end = line + size;
+
+	for (size_t i = 0; colon != NULL && wanted != NULL && i < FETCH_WANTED_MAX && wanted[i] != NULL; i++)
+		if (strlen(wanted[i]) == (size_t)(colon - line) &&
+		    strncasecmp(wanted[i], line, (size_t)(colon - line)) == 0) {
+			const char *value = colon + 1;
+			while (value < end && (*value == ' ' || *value == '\t'))
+				value++;
+			while (end > value && strchr("\r\n \t", end[-1]) != NULL && end[-1] != '\0')
+				end--;
+			free(sink->answer->wanted[i]);
+			sink->answer->wanted[i] = strndup(value, (size_t)(end - value));
+			return;
+		}
+}
+
+size_t fetch_sink_header(char *line, size_t one, size_t count, void *arg)
+{
+	struct fetch_sink *sink = arg;
+	size_t size = one * count;
+
+	sink->answered = true;
+	sink->header_size += size;
+	if (sink->header_size > HEADERS_MAX) { /* libcurl keeps them all, trailers without end too */
+		sink->too_large = true;
+		sink->max = HEADERS_MAX;
+		return 0;
+	}
+	if (line[0] == '\r' || line[0] == '\n')
+		sink->headed = true;                      /* what comes later are trailers */
+	if (size >= 5 && memcmp(line, "HTTP/", 5) == 0) { /* a further answer, as after 100 Continue */
+		sink->headed = false;
+		for (size_t i = 0; i < FETCH_WANTED_MAX; i++) {
+			free(sink->answer->wanted[i]);
+			sink->answer->wanted[i] = NULL;
+		}
+	} else {
+		keep_header(sink, line, size);
+	}
+	return size;
+}
