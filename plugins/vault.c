@@ -97,8 +97,8 @@ static void stop(struct skymon *sm, void *state)
 	vault_forget_all(vault);
 	if (own->has_turns) {
 		vault_forget_token(sm, vault);
-		vault_turn_end(&own->login_turn);
-		vault_turn_end(&own->ask_turn);
+		turn_end(&own->login_turn);
+		turn_end(&own->ask_turn);
 	}
 	free(own);
 	vault->own = NULL;
@@ -116,7 +116,7 @@ static bool start(struct skymon *sm, void *state)
 	if (own != NULL) {
 		own->check_fetch = fetch_new();
 		own->ask_fetch = fetch_new();
-		own->has_turns = vault_turn_init(&own->login_turn) && vault_turn_init(&own->ask_turn);
+		own->has_turns = turn_init(&own->login_turn) && turn_init(&own->ask_turn);
 	}
 	if (own == NULL || own->check_fetch == NULL || own->ask_fetch == NULL || !own->has_turns) {
 		stop(sm, state);

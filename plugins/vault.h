@@ -9,6 +9,7 @@
 #include <skymon/secrets.h>
 
 #include "fetch.h"
+#include "turn.h"
 
 #define VAULT_PATH_MAX 1024
 #define VAULT_VALUE_MAX 65536
@@ -112,30 +113,19 @@ struct vault_counts {
 	_Atomic uint64_t read, remembered, refused;
 };
 
-/* A lock that is waited for at most to the deadline, and held while a server is asked. */
-struct vault_turn {
-	pthread_mutex_t lock;
-	pthread_cond_t free;
-	bool taken;
-};
-bool vault_turn_init(struct vault_turn *turn);
-void vault_turn_end(struct vault_turn *turn);
-bool vault_turn_take(struct skymon *sm, struct vault_turn *turn); /* false: the deadline came first */
-void vault_turn_give(struct vault_turn *turn);
-
 struct vault_own {
 	char base[512], place[300]; /* the address without a slash at its end; its host:port */
 	struct fetch *check_fetch, *ask_fetch;
 	bool has_turns;
 	/* what a login gave */
-	struct vault_turn login_turn;
+	struct turn login_turn;
 	char *token; /* NULL: none */
 	int64_t token_until_ms, login_ms;
 	uint64_t token_number;
 	struct vault_fault refused; /* the login, and is not tried until then */
 	int64_t refused_pause_ms, refused_until_ms;
 	/* asks, one after another */
-	struct vault_turn ask_turn;
+	struct turn ask_turn;
 	struct vault_kept *kept;
 	struct vault_fault last_fault; /* while backing off */
 	int64_t pause_ms;

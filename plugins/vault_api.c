@@ -22,56 +22,6 @@ int64_t vault_now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-bool vault_turn_init(struct vault_turn *turn)
-{
-	pthread_condattr_t monotonic;
-
-	if (pthread_condattr_init(&monotonic) != 0)
-		return false;
-	if (pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) != 0 ||
-	    pthread_cond_init(&turn->free, &monotonic) != 0) {
-		pthread_condattr_destroy(&monotonic);
-		return false;
-	}
-	pthread_condattr_destroy(&monotonic);
-	turn->taken = false;
-	return pthread_mutex_init(&turn->lock, NULL) == 0;
-}
-
-void vault_turn_end(struct vault_turn *turn)
-{
-	pthread_mutex_destroy(&turn->lock);
-	pthread_cond_destroy(&turn->free);
-}
-
-bool vault_turn_take(struct skymon *sm, struct vault_turn *turn)
-{
-	int64_t left = skymon_ms_left(sm);
-	struct timespec until;
-	bool mine;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += left / 1000;
-	until.tv_nsec += left % 1000 * 1000000;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	pthread_mutex_lock(&turn->lock);
-	while (turn->taken && pthread_cond_timedwait(&turn->free, &turn->lock, &until) == 0)
-		;
-	mine = !turn->taken;
-	turn->taken = true;
-	pthread_mutex_unlock(&turn->lock);
-	return mine;
-}
-
-void vault_turn_give(struct vault_turn *turn)
-{
-	pthread_mutex_lock(&turn->lock);
-	turn->taken = false;
-	pthread_cond_signal(&turn->free);
-	pthread_mutex_unlock(&turn->lock);
-}
-
 bool vault_has_token(const struct vault *vault)
 {
 	return vault->token.bytes != NULL || vault->role_id != NULL;
@@ -159,10 +109,10 @@ void vault_forget_token(struct skymon *sm, struct vault *vault)
 {
 	struct vault_own *own = vault->own;
 
-	if (!vault_turn_take(sm, &own->login_turn))
+	if (!turn_take(sm, &own->login_turn))
 		return; /* somebody is logging in anew at this moment */
 	drop_token(own);
-	vault_turn_give(&own->login_turn);
+	turn_give(&own->login_turn);
 }
 
 static bool take_login(struct vault_own *own, const json_t *answer)
@@ -271,7 +221,7 @@ static bool get_ticket(struct skymon *sm, struct vault *vault, struct fetch *fet
 		ticket->token = strdup(vault->token.bytes);
 		return ticket->token != NULL;
 	}
-	if (!vault_turn_take(sm, &own->login_turn)) {
+	if (!turn_take(sm, &own->login_turn)) {
 		fail(fault, SKYMON_UNHEALTHY, SKYMON_TIMEOUT, own->place, "did not answer the login in time");
 		fault->outage = true;
 		return false;
@@ -283,7 +233,7 @@ static bool get_ticket(struct skymon *sm, struct vault *vault, struct fetch *fet
 		ticket->number = own->token_number;
 		ticket->login_ms = own->login_ms;
 	}
-	vault_turn_give(&own->login_turn);
+	turn_give(&own->login_turn);
 	return good && ticket->token != NULL;
 }
 
@@ -348,10 +298,10 @@ bool vault_renew(struct skymon *sm, struct vault *vault, struct fetch *fetch, st
 	life = json_object_get(json_object_get(answer, "auth"), "lease_duration");
 	if (good && json_is_number(life) && json_number_value(life) > token->ttl) {
 		token->ttl = json_number_value(life);
-		if (vault_turn_take(sm, &vault->own->login_turn)) {
+		if (turn_take(sm, &vault->own->login_turn)) {
 			if (vault->own->token != NULL && token->ttl < 1e9)
 				vault->own->token_until_ms = vault_now_ms() + (int64_t)(token->ttl * 1000);
-			vault_turn_give(&vault->own->login_turn);
+			turn_give(&vault->own->login_turn);
 		}
 	}
 	json_decref(answer);

@@ -222,7 +222,7 @@ void vault_secret(struct skymon *sm, void *state, struct skymon_ask *ask)
 		refuse(sm, vault, ask, &why);
 		return;
 	}
-	if (!vault_turn_take(sm, &own->ask_turn)) {
+	if (!turn_take(sm, &own->ask_turn)) {
 		fetch_fault_set(&why, SKYMON_UNHEALTHY, SKYMON_TIMEOUT,
 				"%.120s: earlier questions were not answered in time", own->place);
 		refuse(sm, vault, ask, &why);
@@ -235,5 +235,5 @@ void vault_secret(struct skymon *sm, void *state, struct skymon_ask *ask)
 		answer_without_server(sm, vault, ask, &own->last_fault);
 	else
 		ask_server(sm, vault, ask);
-	vault_turn_give(&own->ask_turn);
+	turn_give(&own->ask_turn);
 }
