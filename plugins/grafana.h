@@ -1,0 +1,160 @@
+/* grafana: a broker to a Grafana: dashboards, data sources and alert rules, made with a key that the caller
+ * does not have. What its files share:
+ * grafana.c: options, start, stop, the check, the table of routes; grafana_client.c: one exchange with
+ * Grafana, and JSON as text; grafana_problem.c: what goes wrong, as a sentence and a code; grafana_access.c:
+ * who may ask; grafana_dashboards.c, grafana_sources.c, grafana_rules.c: the routes; grafana_folder.c:
+ * folders and uids; grafana_rule.c: alert rules translated and judged (pure); grafana_json.h: reading what
+ * the caller sent.
+ *
+ * Handlers run on many threads. Of `struct grafana_own` the pool of connections has a lock of its own, and
+ * what creates something takes a turn, so that two who post the same at once do not both find it missing. */
+#ifndef GRAFANA_H
+#define GRAFANA_H
+
+#include <jansson.h>
+#include <pthread.h>
+#include <skymon/routes.h>
+
+#include "fetch.h"
+#include "turn.h"
+
+#define GRAFANA_IDLE_MAX 8           /* connections that are kept while nobody asks */
+#define GRAFANA_UID_MAX 40           /* bytes of a uid: Grafana's limit */
+#define GRAFANA_FOLDER "sky-genesis" /* where rules go that name no folder, and all that ships; its uid */
+#define GRAFANA_FOLDER_TITLE "Sky Genesis"
+
+enum grafana_access {
+	GRAFANA_LOOPBACK,
+	GRAFANA_TOKEN,
+	GRAFANA_ANY
+}; /* as the words of read_access, write_access */
+
+struct grafana_own {
+	char base[512], place[300]; /* the url without a slash at its end; its host:port */
+	pthread_mutex_t lock;       /* of the pool */
+	struct fetch *idle[GRAFANA_IDLE_MAX];
+	size_t idle_count;
+	struct turn creating;
+	bool has_lock, has_turn;
+};
+
+struct grafana { /* the options, as the core stored them */
+	const char *url, *proxy, *content, *prometheus_url;
+	struct skymon_secret api_key, access_token;
+	struct skymon_choice read_access, write_access;
+	struct skymon_duration connect_timeout, timeout;
+	struct skymon_tls tls;
+	struct grafana_own *own;
+};
+
+/* Why something was not done: ours or Grafana's fault, or the caller's. */
+struct grafana_fault {
+	int code;                  /* of the problem that tells it: 400 … 504; 0: nothing went wrong */
+	int upstream_status;       /* Grafana's; 0: it did not answer, or was not asked */
+	bool key_refused;          /* by Grafana: the key may have been replaced */
+	bool told;                 /* the host has set a check's message and reason already */
+	enum skymon_status status; /* for a check */
+	enum skymon_reason reason;
+	char detail[640];
+	char upstream_message[320], upstream_word[40]; /* Grafana's "message" and "status" */
+	char pointer[160];                             /* to the field of the caller's body; "": none */
+	char retry_after[16];                          /* "": none */
+	json_t *members; /* more members of the problem, as "uid" of what is there; NULL: none */
+};
+
+/* One request to a route, or one check; for one thread. What fails leaves its reason in `fault`. */
+struct grafana_ctx {
+	struct skymon *sm;
+	struct grafana *grafana;
+	struct skymon_request *rq; /* NULL: a check */
+	struct grafana_fault fault;
+};
+
+/* ---- grafana_client.c ---- */
+
+struct grafana_answer {
+	int code;      /* 2xx */
+	json_t *json;  /* NULL: it has no body */
+	bool repeated; /* the first attempt broke, perhaps after it was done */
+};
+
+/* One exchange: `path` from the slash on ("/api/org"), what it holds of the caller's percent-encoded; body:
+ * NULL, or JSON that stays the caller's. true: Grafana answered 2xx, *answer is to be freed; false:
+ * ctx->fault (Grafana's code in upstream_status), *answer is empty. What creates something under a name that
+ * Grafana chooses is POST, and is sent once; the others are tried once more when the connection breaks. No
+ * request leaves without a key. */
+bool grafana_ask(struct grafana_ctx *ctx, const char *method, const char *path, const json_t *body,
+		 struct grafana_answer *answer);
+void grafana_answer_free(struct grafana_answer *answer);
+/* BEFORE, the text percent-encoded, AFTER. false: it does not fit. */
+bool grafana_path(char *path, size_t size, const char *before, const char *text, const char *after);
+/* Compact JSON, whose numbers read back as the same; for free. NULL: no memory is left. */
+char *grafana_print(const json_t *json);
+void grafana_free_text(char *text); /* wipes it first: it may hold a data source's secrets */
+/* Answers with JSON. */
+void grafana_reply(struct grafana_ctx *ctx, int code, const json_t *json);
+
+/* ---- grafana_problem.c ---- */
+
+/* Each forgets the fault before, says what went wrong, and returns false. */
+bool grafana_fail(struct grafana_ctx *ctx, int code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* 422 (or 400) for a field of the caller's body: pointer and sentence, as in "/data/0/refId" "is missing". */
+bool grafana_wrong(struct grafana_fault *fault, const char *pointer, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Adds a member to the coming problem; takes over the value. */
+void grafana_member(struct grafana_fault *fault, const char *key, json_t *value);
+void grafana_forget(struct grafana_fault *fault);
+/* Answers the request with ctx->fault, or has it done again with a new key. Forgets the fault. */
+void grafana_tell(struct grafana_ctx *ctx);
+
+/* What an answer that is no success means (pure). word: its "status", as in "name-exists". */
+void grafana_explain(int code, const char *message, const char *word, const char *retry_after,
+		     const char *place, struct grafana_fault *fault);
+/* An answer that is not Grafana's: location: of a redirect, or NULL. */
+void grafana_explain_alien(int code, const char *location, const char *body, const char *place,
+			   struct grafana_fault *fault);
+void grafana_explain_fetch(const struct fetch_fault *from, struct grafana_fault *fault);
+/* A text of others for a message or a log: one line, printable, cut at `size`. Whole UTF-8 characters. */
+void grafana_clean(const char *text, char *out, size_t size);
+
+/* ---- grafana_access.c ---- */
+
+/* May this caller read, or write? false: it has been answered. */
+bool grafana_enter(struct grafana_ctx *ctx, bool write);
+/* For the audit line of a write: "dashboard", its uid and title (NULL: none), what became of it. */
+void grafana_audit(struct grafana_ctx *ctx, const char *kind, const char *uid, const char *title,
+		   const char *result);
+
+enum grafana_verdict { GRAFANA_MAY, GRAFANA_NOT_LOCAL, GRAFANA_NO_TOKEN, GRAFANA_WRONG_TOKEN };
+/* Pure. authorization: the header's value, or NULL. */
+enum grafana_verdict grafana_judge_access(enum grafana_access access, bool local, const char *authorization,
+					  const struct skymon_secret *token);
+
+/* ---- grafana_folder.c ---- */
+
+/* Makes sure that there is a folder of this uid; title: for a new one, NULL: the uid. *uid_out is that of the
+ * folder to use: another one where the title is taken by a folder that stands beside it. */
+bool grafana_folder(struct grafana_ctx *ctx, const char *uid, const char *title,
+		    char uid_out[GRAFANA_UID_MAX + 1]);
+/* A uid for something new that was posted without one, the same for the same thing each time: what was done
+ * although its answer was lost is not done twice. */
+void grafana_make_uid(const char *kind, const char *folder, const char *title, char out[GRAFANA_UID_MAX + 1]);
+/* Is this a uid that Grafana takes? NULL: yes, else why not. */
+const char *grafana_uid_fault(const char *uid);
+
+/* ---- Routes ---- */
+
+void grafana_post_dashboard(struct skymon *sm, void *state, struct skymon_request *rq);
+void grafana_list_dashboards(struct skymon *sm, void *state, struct skymon_request *rq);
+void grafana_get_dashboard(struct skymon *sm, void *state, struct skymon_request *rq);
+void grafana_put_dashboard(struct skymon *sm, void *state, struct skymon_request *rq);
+void grafana_delete_dashboard(struct skymon *sm, void *state, struct skymon_request *rq);
+void grafana_post_source(struct skymon *sm, void *state, struct skymon_request *rq);
+void grafana_post_rule(struct skymon *sm, void *state, struct skymon_request *rq);
+/* grafana_apply.c, grafana_permissions.c */
+void grafana_post_apply(struct skymon *sm, void *state, struct skymon_request *rq);
+void grafana_get_diff(struct skymon *sm, void *state, struct skymon_request *rq);
+void grafana_get_check(struct skymon *sm, void *state, struct skymon_request *rq);
+
+#endif
