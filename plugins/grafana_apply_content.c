@@ -1,0 +1,242 @@
+/* grafana_apply: reads the folder of shipped content. What an administrator has put there may be anything:
+ * files are bounded, and a bad one is named and keeps none of the others from being applied. */
+#include "grafana_apply.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "json_read.h"
+
+#define FILE_MAX (1 << 20)
+#define CONTENT_MAX (8u << 20) /* of all files: their trees take several times as much */
+
+void apply_failed(struct apply_item *item, int code, const char *format, ...)
+{
+	va_list list;
+	va_start(list, format);
+	vsnprintf(item->message, sizeof(item->message), format, list);
+	va_end(list);
+	item->result = "failed";
+	item->code = code;
+}
+
+/* false, and the sentence in `why`. */
+__attribute__((format(printf, 3, 4))) static bool refuse(char *why, size_t size, const char *format, ...)
+{
+	va_list list;
+	va_start(list, format);
+	vsnprintf(why, size, format, list);
+	va_end(list);
+	return false;
+}
+
+/* ---- One file ---- */
+
+/* All bytes of a plain file of at most FILE_MAX. NULL: why says so. */
+static char *read_file(const char *path, size_t *size, char *why, size_t why_size)
+{
+	struct stat about;
+	char *bytes = NULL;
+	ssize_t got = 0;
+	int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (file < 0 || fstat(file, &about) != 0)
+		refuse(why, why_size, "cannot be read: %s", strerror(errno));
+	else if (!S_ISREG(about.st_mode))
+		refuse(why, why_size, "is no file");
+	else if ((bytes = malloc(FILE_MAX + 1)) == NULL)
+		refuse(why, why_size, "there is no memory for it");
+	for (*size = 0; bytes != NULL && *size <= FILE_MAX; *size += (size_t)got)
+		if ((got = read(file, bytes + *size, FILE_MAX + 1 - *size)) <= 0)
+			break;
+	if (bytes != NULL && (got < 0 || *size > FILE_MAX)) {
+		if (got < 0)
+			refuse(why, why_size, "cannot be read: %s", strerror(errno));
+		else
+			refuse(why, why_size, "is larger than %d bytes", FILE_MAX);
+		free(bytes);
+		bytes = NULL;
+	}
+	if (file >= 0)
+		close(file);
+	return bytes;
+}
+
+static json_t *read_json(const char *path, size_t *total, char *why, size_t why_size)
+{
+	json_error_t error;
+	size_t size;
+	char *bytes = read_file(path, &size, why, why_size);
+	if (bytes == NULL)
+		return NULL;
+	json_t *value = NULL;
+	*total += size;
+	if (*total > CONTENT_MAX)
+		refuse(why, why_size, "with those before it is more than %u bytes", CONTENT_MAX);
+	else if (json_read_is_deep(bytes, size))
+		refuse(why, why_size, "is nested deeper than %d", JSON_READ_DEPTH);
+	else if ((value = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, &error)) == NULL)
+		refuse(why, why_size, "line %d, column %d: %s", error.line, error.column, error.text);
+	free(bytes);
+	return value;
+}
+
+/* ---- Is it what it must be? ---- */
+
+/* NULL: it can be applied. Else the key that is wrong; `what` says how. */
+static const char *find_fault(const struct apply_item *item, const char **what)
+{
+	static const char *const texts[][4] = {[APPLY_IS_SOURCE] = {"name", "type"},
+					       [APPLY_IS_DASHBOARD] = {"title"},
+					       [APPLY_IS_RULE] = {"title", "ruleGroup", "condition"}};
+	const char *uid = json_read_text(item->shipped, "uid");
+	*what = uid != NULL ? grafana_uid_fault(uid) : "must be a text";
+	if (*what != NULL)
+		return "uid";
+	*what = "must be a text that is not empty";
+	for (size_t i = 0; i < 4 && texts[item->kind][i] != NULL; i++) {
+		const char *text = json_read_text(item->shipped, texts[item->kind][i]);
+		if (text == NULL || *text == '\0')
+			return texts[item->kind][i];
+	}
+	/* Grafana takes a rule of a folder that is not there, and never shows it. */
+	const char *folder = json_read_text(item->shipped, "folderUID");
+	*what = "must be " GRAFANA_FOLDER ", the folder that is created here";
+	return item->kind == APPLY_IS_RULE && (folder == NULL || strcmp(folder, GRAFANA_FOLDER) != 0)
+		       ? "folderUID"
+		       : NULL;
+}
+
+static bool is_taken(const struct apply_list *list, const struct apply_item *item, const char **by)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		const struct apply_item *other = &list->items[i];
+		if (other->kind == item->kind && other->shipped != NULL &&
+		    strcmp(other->uid, item->uid) == 0) {
+			*by = other->file;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void bad_file(struct apply_item *item, const char *folder, const char *key, const char *why)
+{
+	json_decref(item->shipped);
+	item->shipped = NULL;
+	item->uid = "";
+	item->title = item->file;
+	apply_failed(item, 500, "%s/%s: %s%s%s; mend the file", folder, item->file, key != NULL ? key : "",
+		     key != NULL ? " " : "", why);
+}
+
+static void add_file(struct apply_list *list, enum apply_kind kind, const char *folder, const char *inner,
+		     const char *name)
+{
+	struct apply_item *item = &list->items[list->count];
+	char path[4096], why[300];
+	const char *what, *key, *other;
+	item->kind = kind;
+	snprintf(item->file, sizeof(item->file), "%s%s%s", inner, *inner != '\0' ? "/" : "", name);
+	snprintf(path, sizeof(path), "%s/%s", folder, item->file);
+	item->shipped = read_json(path, &list->bytes, why, sizeof(why));
+	if (item->shipped == NULL) {
+		bad_file(item, folder, NULL, why);
+	} else if (!json_is_object(item->shipped)) {
+		bad_file(item, folder, NULL, "must be a JSON object");
+	} else if ((key = find_fault(item, &what)) != NULL) {
+		bad_file(item, folder, key, what);
+	} else {
+		item->uid = json_read_text(item->shipped, "uid");
+		item->title = json_read_text(item->shipped, kind == APPLY_IS_SOURCE ? "name" : "title");
+		if (is_taken(list, item, &other)) {
+			snprintf(why, sizeof(why), "%s is that of %s too", item->uid, other);
+			bad_file(item, folder, "uid", why);
+		}
+	}
+	list->count++;
+}
+
+/* ---- The folder ---- */
+
+static int is_json(const struct dirent *entry)
+{
+	const char *end = strrchr(entry->d_name, '.');
+	return entry->d_name[0] != '.' && end != NULL && strcmp(end, ".json") == 0;
+}
+
+static int by_name(const struct dirent **left, const struct dirent **right)
+{
+	return strcmp((*left)->d_name, (*right)->d_name); /* alphasort would ask the locale */
+}
+
+/* A folder that is not there holds nothing. */
+static bool add_files(struct apply_list *list, enum apply_kind kind, const char *folder, const char *inner,
+		      char *why, size_t size)
+{
+	char path[4096];
+	struct dirent **names = NULL;
+	snprintf(path, sizeof(path), "%s/%s", folder, inner);
+	int count = scandir(path, &names, is_json, by_name);
+	if (count < 0 && errno == ENOENT)
+		return true;
+	if (count < 0)
+		return refuse(why, size, "cannot read the folder %s: %s", path, strerror(errno));
+	bool fits = list->count + (size_t)count <= APPLY_ITEMS_MAX;
+	if (!fits)
+		refuse(why, size, "%s holds more than %d files; take some out", folder, APPLY_ITEMS_MAX);
+	for (int i = 0; i < count; i++) {
+		if (fits)
+			add_file(list, kind, folder, inner, names[i]->d_name);
+		free(names[i]);
+	}
+	free(names);
+	return fits;
+}
+
+bool apply_read(const char *folder, const char *prometheus_url, struct apply_list *list, char *why,
+		size_t size)
+{
+	char path[4096];
+	*list = (struct apply_list){.items = calloc(APPLY_ITEMS_MAX + 2, sizeof(*list->items))};
+	if (list->items == NULL)
+		return refuse(why, size, "no memory is left to read %s", folder);
+	struct apply_item *item = &list->items[list->count++];
+	item->kind = APPLY_IS_FOLDER;
+	item->shipped = json_pack("{s:s, s:s}", "uid", GRAFANA_FOLDER, "title", GRAFANA_FOLDER_TITLE);
+	item->uid = GRAFANA_FOLDER;
+	item->title = GRAFANA_FOLDER_TITLE;
+	snprintf(path, sizeof(path), "%s/datasource.json", folder);
+	if (access(path, F_OK) == 0) {
+		add_file(list, APPLY_IS_SOURCE, folder, "", "datasource.json");
+		item = &list->items[list->count - 1];
+		if (item->shipped != NULL)
+			json_object_set_new(item->shipped, "url", json_string(prometheus_url));
+	}
+	if (!add_files(list, APPLY_IS_DASHBOARD, folder, "dashboards", why, size) ||
+	    !add_files(list, APPLY_IS_RULE, folder, "rules", why, size))
+		return false;
+	if (list->count == 1)
+		return refuse(why, size,
+			      "%s holds nothing to apply: no datasource.json, no dashboards, no rules; set "
+			      "the option "
+			      "content to the folder that does",
+			      folder);
+	return true;
+}
+
+void apply_list_free(struct apply_list *list)
+{
+	for (size_t i = 0; list->items != NULL && i < list->count; i++) {
+		json_decref(list->items[i].shipped);
+		json_decref(list->items[i].differences);
+	}
+	free(list->items);
+	*list = (struct apply_list){0};
+}

@@ -1,0 +1,175 @@
+/* grafana_permissions: GET /api/v1/grafana/check: is Grafana there, is the key valid, which permissions does
+ * it lack, is the data source there? What was looked at is answered; what could not be looked at has no line.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "grafana.h"
+#include "json_read.h"
+
+#define SOURCE_UID "prometheus" /* that of the data source that ships */
+
+/* What the routes need, and what shows that a key may read it, where Grafana tells no permissions: a path
+ * whose answer to others is 403. */
+static const struct {
+	const char *name, *probe;
+} permissions[] = {
+	{"dashboards:create", NULL},
+	{"dashboards:write", NULL},
+	{"dashboards:read", "/api/dashboards/uid/" GRAFANA_FOLDER "-none"},
+	{"dashboards:delete", NULL},
+	{"folders:create", NULL},
+	{"folders:read", "/api/folders/" GRAFANA_FOLDER},
+	{"datasources:create", NULL},
+	{"datasources:read", "/api/datasources"},
+	{"datasources:write", NULL},
+	{"alert.provisioning:read", "/api/v1/provisioning/alert-rules/" GRAFANA_FOLDER "-none"},
+	{"alert.provisioning:write", NULL},
+};
+#define PERMISSION_COUNT (sizeof(permissions) / sizeof(permissions[0]))
+
+struct checks {
+	struct grafana_ctx *ctx;
+	json_t *lines;
+	bool all_ok;
+};
+
+__attribute__((format(printf, 4, 5))) static bool add(struct checks *checks, const char *name, bool ok,
+						      const char *format, ...)
+{
+	char text[900], clean[900];
+	va_list list;
+	va_start(list, format);
+	vsnprintf(text, sizeof(text), format, list);
+	va_end(list);
+	grafana_clean(text, clean, sizeof(clean));
+	json_array_append_new(checks->lines,
+			      json_pack("{s:s, s:b, s:s}", "name", name, "ok", ok, "message", clean));
+	checks->all_ok &= ok;
+	return ok;
+}
+
+/* What went wrong becomes a line. */
+static bool add_fault(struct checks *checks, const char *name)
+{
+	return add(checks, name, false, "%s", checks->ctx->fault.detail);
+}
+
+static bool check_reachable(struct checks *checks)
+{
+	struct grafana_answer answer;
+	if (!grafana_ask(checks->ctx, "GET", "/api/health", NULL, &answer))
+		return add_fault(checks, "reachable");
+	const char *version = json_read_text(answer.json, "version"),
+		   *place = checks->ctx->grafana->own->place;
+	bool ok = version != NULL ? add(checks, "reachable", true, "%s is a Grafana %s", place, version)
+				  : add(checks, "reachable", false,
+					"%s answers, but not as a Grafana does: is `url` right?", place);
+	grafana_answer_free(&answer);
+	return ok;
+}
+
+static bool check_key(struct checks *checks)
+{
+	struct grafana_answer answer;
+	if (!grafana_ask(checks->ctx, "GET", "/api/org", NULL, &answer))
+		return add_fault(checks, "key");
+	const char *name = json_read_text(answer.json, "name");
+	add(checks, "key", true, "valid in the organisation %s", name != NULL ? name : "?");
+	grafana_answer_free(&answer);
+	return true;
+}
+
+/* ---- Permissions ---- */
+
+static void check_told(struct checks *checks, const json_t *told)
+{
+	for (size_t i = 0; i < PERMISSION_COUNT; i++) {
+		char name[80];
+		bool ok = json_object_get(told, permissions[i].name) != NULL;
+		snprintf(name, sizeof(name), "permission %s", permissions[i].name);
+		add(checks, name, ok, "%s",
+		    ok ? "the key has it"
+		       : "the key lacks it: give its service account the role Admin, or this permission");
+	}
+}
+
+/* By what the key may read; whether it may write is seen when it does. */
+static bool check_by_reading(struct checks *checks)
+{
+	add(checks, "permissions", true,
+	    "this Grafana does not tell those of a key (HTTP 404): judged by what it lets the key read; what "
+	    "the key "
+	    "may write is not known");
+	for (size_t i = 0; i < PERMISSION_COUNT; i++) {
+		struct grafana_fault *fault = &checks->ctx->fault;
+		struct grafana_answer answer;
+		char name[80];
+		if (permissions[i].probe == NULL)
+			continue;
+		snprintf(name, sizeof(name), "permission %s", permissions[i].name);
+		if (grafana_ask(checks->ctx, "GET", permissions[i].probe, NULL, &answer))
+			grafana_answer_free(&answer);
+		else if (fault->upstream_status != 404) /* not there: so it may look */
+			add_fault(checks, name);
+		if (fault->key_refused)
+			return false;
+		if (fault->code == 0 || fault->upstream_status == 404)
+			add(checks, name, true, "the key may read these");
+	}
+	return true;
+}
+
+static bool check_permissions(struct checks *checks)
+{
+	struct grafana_answer answer;
+	if (grafana_ask(checks->ctx, "GET", "/api/access-control/user/permissions", NULL, &answer)) {
+		check_told(checks, answer.json);
+		grafana_answer_free(&answer);
+		return true;
+	}
+	return checks->ctx->fault.upstream_status == 404 ? check_by_reading(checks)
+							 : add_fault(checks, "permissions");
+}
+
+static void check_source(struct checks *checks)
+{
+	struct grafana_answer answer;
+	if (grafana_ask(checks->ctx, "GET", "/api/datasources/uid/" SOURCE_UID, NULL, &answer)) {
+		const char *name = json_read_text(answer.json, "name"),
+			   *url = json_read_text(answer.json, "url");
+		char place[200] = "";
+		if (url != NULL)
+			fetch_place(url, place, sizeof(place)); /* a URL may hold a password */
+		add(checks, "datasource", true, "%s asks %s", name != NULL ? name : "?",
+		    place[0] != '\0' ? place : "no URL");
+		grafana_answer_free(&answer);
+	} else if (checks->ctx->fault.code == 404) {
+		add(checks, "datasource", false,
+		    "there is none with the uid " SOURCE_UID
+		    ", which rules and panels ask for: `skymon grafana apply` "
+		    "creates it");
+	} else {
+		add_fault(checks, "datasource");
+	}
+}
+
+void grafana_get_check(struct skymon *sm, void *state, struct skymon_request *rq)
+{
+	struct grafana_ctx ctx = {.sm = sm, .grafana = state, .rq = rq};
+	struct checks checks = {.ctx = &ctx, .all_ok = true};
+	if (!grafana_enter(&ctx, false))
+		return;
+	checks.lines = json_array();
+	if (check_reachable(&checks) && check_key(&checks) && check_permissions(&checks))
+		check_source(&checks);
+	/* A key that was refused may have been replaced: then all is asked once more with the new one. */
+	if (!ctx.fault.key_refused || !skymon_again(sm, rq)) {
+		json_t *body = json_pack("{s:b, s:O}", "ok", checks.all_ok, "checks", checks.lines);
+		grafana_reply(&ctx, 200, body);
+		json_decref(body);
+	}
+	json_decref(checks.lines);
+	grafana_forget(&ctx.fault);
+}
