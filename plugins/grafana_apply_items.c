@@ -6,9 +6,12 @@
 
 #include "json_read.h"
 
-enum found { FAILED, MISSING, FOUND };
+/* HIDDEN: 403. What is not there gives nobody a right to see it, unless the key may see all: an Editor's may
+ * be told so of a dashboard that it may well create. */
+enum found { FAILED, MISSING, HIDDEN, FOUND };
 
-/* GET of what has a uid. A rule that is not there is answered with a 404 that has no body. */
+/* GET of what has a uid. A rule that is not there is answered with a 404 that has no body. MISSING leaves no
+ * fault. */
 static enum found look_up(struct apply_run *run, const char *before, const char *uid,
 			  struct grafana_answer *there)
 {
@@ -18,6 +21,8 @@ static enum found look_up(struct apply_run *run, const char *before, const char 
 		return grafana_fail(run->ctx, 500, "the uid %s is too long", uid) ? FOUND : FAILED;
 	if (grafana_ask(run->ctx, "GET", path, NULL, there))
 		return FOUND;
+	if (fault->code == 403)
+		return HIDDEN;
 	if (fault->upstream_status != 404 || (fault->code != 404 && strstr(before, "/alert-rules/") == NULL))
 		return FAILED;
 	grafana_forget(fault);
@@ -64,19 +69,62 @@ static bool is_same(const struct apply_item *item)
 
 /* ---- The folder ---- */
 
+/* Somebody may have made a folder of this title under another uid: then that one is used. */
+static bool find_title(struct apply_run *run, struct apply_item *item, bool *found)
+{
+	struct grafana_answer list;
+	size_t i;
+	json_t *folder;
+	*found = false;
+	if (!grafana_ask(run->ctx, "GET", "/api/folders?limit=1000", NULL, &list))
+		return false;
+	json_array_foreach(list.json, i, folder)
+	{
+		const char *title = json_read_text(folder, "title"), *uid = json_read_text(folder, "uid");
+		if (title == NULL || uid == NULL || strcmp(title, item->title) != 0 ||
+		    strlen(uid) > GRAFANA_UID_MAX)
+			continue;
+		*found = true;
+		snprintf(run->folder, sizeof(run->folder), "%s", uid);
+		snprintf(item->message, sizeof(item->message),
+			 "the folder of this title has the uid %s, and is used", uid);
+	}
+	grafana_answer_free(&list);
+	return true;
+}
+
+static bool create_folder(struct apply_run *run, const struct apply_item *item, bool hidden)
+{
+	struct grafana_fault *fault = &run->ctx->fault;
+	if (write_it(run, "POST", "/api/folders", json_deep_copy(item->shipped)))
+		return true;
+	if (fault->upstream_status == 409)
+		return grafana_fail(
+			run->ctx, 409,
+			"the title is that of a dashboard, or of a folder that the key may not see; "
+			"rename or delete it");
+	if (fault->upstream_status == 412 && hidden)
+		return grafana_fail(
+			run->ctx, 403,
+			"the folder is there, but the key may not see it: it lacks the permission "
+			"folders:read");
+	return fault->upstream_status == 412; /* somebody has made it in this moment */
+}
+
 /* A folder counts by its uid: whoever has given it another title may keep it. */
 static bool folder_item(struct apply_run *run, struct apply_item *item)
 {
 	struct grafana_answer there;
 	enum found found = look_up(run, "/api/folders/", item->uid, &there);
-	if (found == FAILED)
+	bool by_title = false;
+	if (found == FAILED || (found == HIDDEN && !run->writes))
 		return false;
-	item->result = found == FOUND ? "unchanged" : run->writes ? "created" : "missing";
-	if (found == FOUND) {
+	if (found == FOUND)
 		grafana_answer_free(&there);
-		return true;
-	}
-	return !run->writes || grafana_folder(run->ctx, item->uid, item->title, run->folder);
+	else if (!find_title(run, item, &by_title))
+		return false;
+	item->result = found == FOUND || by_title ? "unchanged" : run->writes ? "created" : "missing";
+	return found == FOUND || by_title || !run->writes || create_folder(run, item, found == HIDDEN);
 }
 
 /* ---- The data source ---- */
@@ -146,7 +194,7 @@ static bool source_item(struct apply_run *run, struct apply_item *item)
 	static const char *const drop[] = {"uid", "name", "isDefault", "id", "orgId", "version", NULL};
 	struct grafana_answer there;
 	enum found found = look_up(run, "/api/datasources/uid/", item->uid, &there);
-	if (found == FAILED)
+	if (found == FAILED || found == HIDDEN)
 		return false;
 	if (found == MISSING) {
 		item->result = run->writes ? "created" : "missing";
@@ -176,7 +224,8 @@ static bool source_item(struct apply_run *run, struct apply_item *item)
 
 /* With the version that was looked at and without overwrite: neither a change made in between nor another
  * dashboard of this title is lost. */
-static bool write_dashboard(struct apply_run *run, const struct apply_item *item, const json_t *theirs)
+static bool write_dashboard(struct apply_run *run, const struct apply_item *item, const json_t *theirs,
+			    bool hidden)
 {
 	json_t *model = json_copy(item->shipped), *version = json_object_get(theirs, "version");
 	json_object_del(model, "id");
@@ -192,6 +241,11 @@ static bool write_dashboard(struct apply_run *run, const struct apply_item *item
 			run->ctx, 409,
 			"another dashboard of the folder has the title %.200s; rename or delete it",
 			item->title);
+	if (!good && hidden && fault->upstream_status == 412)
+		return grafana_fail(
+			run->ctx, 403,
+			"the dashboard is there, but the key may not see it: it lacks the permission "
+			"dashboards:read");
 	return good;
 }
 
@@ -201,11 +255,11 @@ static bool dashboard_item(struct apply_run *run, struct apply_item *item)
 	static const char *const drop[] = {"id", "version", "schemaVersion", NULL};
 	struct grafana_answer there;
 	enum found found = look_up(run, "/api/dashboards/uid/", item->uid, &there);
-	if (found == FAILED)
+	if (found == FAILED || (found == HIDDEN && !run->writes))
 		return false;
-	if (found == MISSING) {
+	if (found == MISSING || found == HIDDEN) {
 		item->result = run->writes ? "created" : "missing";
-		return !run->writes || write_dashboard(run, item, NULL);
+		return !run->writes || write_dashboard(run, item, NULL, found == HIDDEN);
 	}
 	json_t *ours = json_copy(item->shipped), *theirs = json_object_get(there.json, "dashboard");
 	const char *folder = json_read_text(json_object_get(there.json, "meta"), "folderUid");
@@ -213,7 +267,7 @@ static bool dashboard_item(struct apply_run *run, struct apply_item *item)
 	if (folder == NULL || strcmp(folder, run->folder) != 0)
 		json_array_append_new(item->differences, json_string("/folderUid"));
 	item->result = is_same(item) ? "unchanged" : run->writes ? "updated" : "different";
-	bool good = is_same(item) || !run->writes || write_dashboard(run, item, theirs);
+	bool good = is_same(item) || !run->writes || write_dashboard(run, item, theirs, false);
 	json_decref(ours);
 	grafana_answer_free(&there);
 	return good;
@@ -257,7 +311,7 @@ static bool rule_item(struct apply_run *run, struct apply_item *item)
 	static const char *const drop[] = {"id", "orgID", "updated", "provenance", NULL};
 	struct grafana_answer there = {0};
 	enum found found = look_up(run, "/api/v1/provisioning/alert-rules/", item->uid, &there);
-	if (found == FAILED)
+	if (found == FAILED || found == HIDDEN)
 		return false;
 	json_t *ours = json_copy(item->shipped);
 	bool good = true;
