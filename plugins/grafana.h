@@ -18,24 +18,27 @@
 #include "fetch.h"
 #include "turn.h"
 
-#define GRAFANA_IDLE_MAX 8           /* connections that are kept while nobody asks */
-#define GRAFANA_UID_MAX 40           /* bytes of a uid: Grafana's limit */
-#define GRAFANA_FOLDER "sky-genesis" /* where rules go that name no folder, and all that ships; its uid */
+#define GRAFANA_IDLE_MAX 8 /* connections that are kept while nobody asks */
+#define GRAFANA_TURNS 16
+#define GRAFANA_UID_MAX 40 /* bytes of a uid: Grafana's limit */
+#define GRAFANA_PATH_MAX 1500
+/* The folder of all that ships, and of rules that name none. */
+#define GRAFANA_FOLDER "sky-genesis"
 #define GRAFANA_FOLDER_TITLE "Sky Genesis"
 
-enum grafana_access {
-	GRAFANA_LOOPBACK,
-	GRAFANA_TOKEN,
-	GRAFANA_ANY
-}; /* as the words of read_access, write_access */
+/* The words of read_access and write_access. */
+enum grafana_access { GRAFANA_LOOPBACK, GRAFANA_TOKEN, GRAFANA_ANY };
 
 struct grafana_own {
 	char base[512], place[300]; /* the url without a slash at its end; its host:port */
 	pthread_mutex_t lock;       /* of the pool */
 	struct fetch *idle[GRAFANA_IDLE_MAX];
 	size_t idle_count;
-	struct turn creating;
-	bool has_lock, has_turn;
+	/* What creates something takes the turn of its kind and name, so that two who post the same at once
+	 * do not both find it missing. */
+	struct turn turns[GRAFANA_TURNS];
+	bool has_lock;
+	size_t turn_count; /* of those that stand */
 };
 
 struct grafana { /* the options, as the core stored them */
@@ -52,6 +55,8 @@ struct grafana_fault {
 	int code;                  /* of the problem that tells it: 400 … 504; 0: nothing went wrong */
 	int upstream_status;       /* Grafana's; 0: it did not answer, or was not asked */
 	bool key_refused;          /* by Grafana: the key may have been replaced */
+	bool sent;                 /* no answer came, and Grafana may have done it all the same */
+	bool repeated;             /* the first attempt broke, perhaps after it was done */
 	bool told;                 /* the host has set a check's message and reason already */
 	enum skymon_status status; /* for a check */
 	enum skymon_reason reason;
@@ -67,15 +72,16 @@ struct grafana_ctx {
 	struct skymon *sm;
 	struct grafana *grafana;
 	struct skymon_request *rq; /* NULL: a check */
+	bool repeatable;           /* the next POST replaces what has a uid: it may be sent twice */
+	struct turn *turn;         /* that we have; NULL: none */
 	struct grafana_fault fault;
 };
 
 /* ---- grafana_client.c ---- */
 
 struct grafana_answer {
-	int code;      /* 2xx */
-	json_t *json;  /* NULL: it has no body */
-	bool repeated; /* the first attempt broke, perhaps after it was done */
+	int code;     /* 2xx */
+	json_t *json; /* NULL: it has no body */
 };
 
 /* One exchange: `path` from the slash on ("/api/org"), what it holds of the caller's percent-encoded; body:
@@ -131,8 +137,42 @@ enum grafana_verdict { GRAFANA_MAY, GRAFANA_NOT_LOCAL, GRAFANA_NO_TOKEN, GRAFANA
 enum grafana_verdict grafana_judge_access(enum grafana_access access, bool local, const char *authorization,
 					  const struct skymon_secret *token);
 
+/* ---- grafana_json.c: what the caller sent ---- */
+
+/* The body, an object, for json_decref. NULL: ctx->fault: 400 when it is no JSON, 422 when it is no object.
+ */
+json_t *grafana_body(struct grafana_ctx *ctx);
+
+struct grafana_name { /* a name that is taken too, and Grafana's own */
+	const char *other, *own;
+};
+/* A row of these names as what the caller may have sent; ends with {NULL, NULL}. */
+struct grafana_spot {
+	const json_t *sent; /* an object as it came */
+	const struct grafana_name *names;
+	const char *pointer; /* to the object, as "/data/0"; "": the body */
+	struct grafana_fault *fault;
+};
+/* A copy of the object (its values are shared) with Grafana's names. NULL: a field is there under two names.
+ */
+json_t *grafana_rename(const struct grafana_spot *spot);
+/* Each of these: false: 422 for the field, named as the caller has named it. */
+enum grafana_kind { GRAFANA_TEXT, GRAFANA_BOOLEAN, GRAFANA_INTEGER, GRAFANA_OBJECT, GRAFANA_ARRAY };
+bool grafana_is(const struct grafana_spot *spot, const char *own,
+		enum grafana_kind kind); /* or missing, or null */
+bool grafana_needs(const struct grafana_spot *spot, const char *own,
+		   enum grafana_kind kind);                            /* and not empty */
+bool grafana_is_uid(const struct grafana_spot *spot, const char *own); /* or missing, null, "" */
+bool grafana_wrong_field(const struct grafana_spot *spot, const char *own, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* The field, by either name; NULL: it is missing, or null. */
+json_t *grafana_field(const struct grafana_spot *spot, const char *own);
+
 /* ---- grafana_folder.c ---- */
 
+/* Waits for the turn of this kind and name. false: 504. */
+bool grafana_take_turn(struct grafana_ctx *ctx, const char *kind, const char *folder, const char *title);
+void grafana_give_turn(struct grafana_ctx *ctx); /* if there is one */
 /* Makes sure that there is a folder of this uid; title: for a new one, NULL: the uid. *uid_out is that of the
  * folder to use: another one where the title is taken by a folder that stands beside it. */
 bool grafana_folder(struct grafana_ctx *ctx, const char *uid, const char *title,

@@ -149,6 +149,13 @@ static void finish(struct exchange *x)
 	grafana_free_text(x->body);
 }
 
+static void append(struct grafana_ctx *ctx, const char *text)
+{
+	size_t used = strlen(ctx->fault.detail);
+
+	snprintf(ctx->fault.detail + used, sizeof(ctx->fault.detail) - used, "%s", text);
+}
+
 /* Once, or once more when the connection broke and that does no harm. */
 static bool fetch_it(struct exchange *x, struct fetch_answer *from, bool *repeated)
 {
@@ -165,9 +172,11 @@ static bool fetch_it(struct exchange *x, struct fetch_answer *from, bool *repeat
 		if (again && fault.sent)
 			*repeated = true;
 	}
-	if (!good && fetch != NULL)
+	if (!good && fetch != NULL) {
 		grafana_explain_fetch(&fault, &ctx->fault);
-	else if (!good)
+		if (fault.sent && strcmp(x->request.method, "GET") != 0)
+			append(ctx, "; it may have been done: the same request once more is safe");
+	} else if (!good)
 		grafana_fail(ctx, 500, "no memory is left for a connection to Grafana");
 	if (fetch != NULL)
 		give_fetch(ctx->grafana->own, fetch);
@@ -201,13 +210,14 @@ bool grafana_ask(struct grafana_ctx *ctx, const char *method, const char *path, 
 		 struct grafana_answer *answer)
 {
 	struct grafana *grafana = ctx->grafana;
-	bool writes = strcmp(method, "GET") != 0;
-	bool provisions = writes && strncmp(path, "/api/v1/provisioning/", 21) == 0, good;
+	bool writes = strcmp(method, "GET") != 0, once = strcmp(method, "POST") == 0 && !ctx->repeatable;
+	bool provisions = writes && strncmp(path, "/api/v1/provisioning/", 21) == 0, good, repeated;
 	struct exchange x = {.ctx = ctx};
 	struct fetch_answer from = {0};
 
 	*answer = (struct grafana_answer){0};
 	grafana_forget(&ctx->fault);
+	ctx->repeatable = false;
 	if (!has_key(ctx))
 		return false;
 	good = prepare(&x, path, body);
@@ -227,11 +237,12 @@ bool grafana_ask(struct grafana_ctx *ctx, const char *method, const char *path, 
 						   .body_max = BODY_MAX,
 						   .timeout_ms = grafana->timeout.ms,
 						   .connect_ms = grafana->connect_timeout.ms,
-						   .once = strcmp(method, "POST") == 0,
+						   .once = once,
 						   .wanted = wanted,
 						   .tls = &grafana->tls,
 						   .proxy = grafana->proxy};
-		good = fetch_it(&x, &from, &answer->repeated) && read_answer(ctx, &from, answer);
+		good = fetch_it(&x, &from, &repeated) && read_answer(ctx, &from, answer);
+		ctx->fault.repeated = repeated;
 		fetch_answer_free(&from);
 	}
 	finish(&x);

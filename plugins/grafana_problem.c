@@ -238,6 +238,7 @@ void grafana_explain_fetch(const struct fetch_fault *from, struct grafana_fault 
 	default: /* refused, unreachable, dns, TLS, its proxy, and what we lack ourselves */
 		fault->code = 503;
 	}
+	fault->sent = from->sent;
 	say(fault, "Grafana cannot be asked: %s", from->text);
 }
 

@@ -1,0 +1,85 @@
+/* grafana_access: who may ask. The broker spends a privileged key on the caller's behalf. */
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "grafana.h"
+
+/* Takes as long for a wrong byte at the start as for one at the end. */
+static bool is_same(const char *given, const struct skymon_secret *token)
+{
+	size_t size = strlen(given);
+	volatile unsigned char differs = size != token->size;
+
+	for (size_t i = 0; i < size; i++)
+		differs |= (unsigned char)given[i] ^
+			   (unsigned char)token->bytes[token->size > 0 ? i % token->size : 0];
+	return differs == 0;
+}
+
+enum grafana_verdict grafana_judge_access(enum grafana_access access, bool local, const char *authorization,
+					  const struct skymon_secret *token)
+{
+	if (access == GRAFANA_ANY)
+		return GRAFANA_MAY;
+	if (access == GRAFANA_LOOPBACK)
+		return local ? GRAFANA_MAY : GRAFANA_NOT_LOCAL;
+	if (authorization == NULL || strncasecmp(authorization, "Bearer ", 7) != 0)
+		return GRAFANA_NO_TOKEN;
+	authorization += 7 + strspn(authorization + 7, " ");
+	return token->bytes != NULL && token->size > 0 && is_same(authorization, token) ? GRAFANA_MAY
+											: GRAFANA_WRONG_TOKEN;
+}
+
+static enum grafana_access access_of(const struct grafana *grafana, bool write)
+{
+	return (enum grafana_access)(write ? grafana->write_access : grafana->read_access).index;
+}
+
+bool grafana_enter(struct grafana_ctx *ctx, bool write)
+{
+	const struct skymon_caller *caller = skymon_caller(ctx->sm, ctx->rq);
+	const char *option = write ? "write_access" : "read_access";
+	enum grafana_verdict verdict = grafana_judge_access(
+		access_of(ctx->grafana, write), caller != NULL && caller->local,
+		skymon_header(ctx->sm, ctx->rq, "Authorization"), &ctx->grafana->access_token);
+
+	switch (verdict) {
+	case GRAFANA_MAY:
+		return true;
+	case GRAFANA_NOT_LOCAL:
+		grafana_fail(
+			ctx, 403,
+			"Grafana may be %s through skymon from this machine itself only, and not by way of a "
+			"proxy: to allow others set `%s: token` and `access_token` (or `%s: any`) for the "
+			"plugin "
+			"grafana",
+			write ? "changed" : "read", option, option);
+		break;
+	case GRAFANA_NO_TOKEN:
+		skymon_reply_header(ctx->sm, ctx->rq, "WWW-Authenticate", "Bearer realm=\"skymon grafana\"");
+		grafana_fail(
+			ctx, 401,
+			"this needs `Authorization: Bearer` with the access_token of the plugin grafana");
+		break;
+	case GRAFANA_WRONG_TOKEN:
+		skymon_reply_header(ctx->sm, ctx->rq, "WWW-Authenticate",
+				    "Bearer realm=\"skymon grafana\", error=\"invalid_token\"");
+		grafana_fail(ctx, 401, "this token is not the access_token of the plugin grafana");
+		break;
+	}
+	grafana_tell(ctx);
+	return false;
+}
+
+void grafana_audit(struct grafana_ctx *ctx, const char *kind, const char *uid, const char *title,
+		   const char *result)
+{
+	static const char *const by[] = {"a local caller", "the access token", "anybody"};
+	char its_uid[GRAFANA_UID_MAX + 1], its_title[100];
+
+	grafana_clean(uid != NULL ? uid : "", its_uid, sizeof(its_uid));
+	grafana_clean(title != NULL ? title : "", its_title, sizeof(its_title));
+	skymon_audit(ctx->sm, ctx->rq, "%s %s%s\"%s\" %s, allowed as %s", kind, its_uid,
+		     uid != NULL ? " " : "", its_title, result, by[access_of(ctx->grafana, true)]);
+}
