@@ -108,8 +108,14 @@ bool grafana_fail(struct grafana_ctx *ctx, int code, const char *format, ...)
 /* 422 (or 400) for a field of the caller's body: pointer and sentence, as in "/data/0/refId" "is missing". */
 bool grafana_wrong(struct grafana_fault *fault, const char *pointer, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+/* Another code and sentence for what Grafana has refused, whose own words stay. pointer: "" or to a field,
+ * and then the sentence follows it. Returns false. */
+bool grafana_mean(struct grafana_ctx *ctx, int code, const char *pointer, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
 /* Adds a member to the coming problem; takes over the value. */
 void grafana_member(struct grafana_fault *fault, const char *key, json_t *value);
+/* The same, of an object that may have it. */
+void grafana_copy_member(struct grafana_fault *fault, const json_t *from, const char *key);
 void grafana_forget(struct grafana_fault *fault);
 /* Answers the request with ctx->fault, or has it done again with a new key. Forgets the fault. */
 void grafana_tell(struct grafana_ctx *ctx);

@@ -41,6 +41,31 @@ bool grafana_wrong(struct grafana_fault *fault, const char *pointer, const char 
 	return false;
 }
 
+bool grafana_mean(struct grafana_ctx *ctx, int code, const char *pointer, const char *format, ...)
+{
+	struct grafana_fault *fault = &ctx->fault;
+	char text[480];
+	va_list list;
+
+	json_decref(fault->members);
+	fault->members = NULL;
+	fault->code = code;
+	fault->retry_after[0] = '\0';
+	va_start(list, format);
+	vsnprintf(text, sizeof(text), format, list);
+	va_end(list);
+	snprintf(fault->pointer, sizeof(fault->pointer), "%s", pointer);
+	snprintf(fault->detail, sizeof(fault->detail), "%s%s%s", pointer, pointer[0] != '\0' ? " " : "",
+		 text);
+	return false;
+}
+
+void grafana_copy_member(struct grafana_fault *fault, const json_t *from, const char *key)
+{
+	if (json_object_get(from, key) != NULL)
+		grafana_member(fault, key, json_incref(json_object_get(from, key)));
+}
+
 void grafana_member(struct grafana_fault *fault, const char *key, json_t *value)
 {
 	if (fault->members == NULL)
