@@ -204,6 +204,48 @@ static void reply_component(struct skymon *sm, struct skymon_request *rq,
 	api_reply(sm, rq, code, JSON, &body);
 }
 
+/* {"healthy","status","message","timestamp"}, then the details of the result: flat, as its users read it. */
+static void add_served(struct buf *out, const struct skymon_component *component, bool trusted,
+		       int64_t now_ms)
+{
+	bool healthy = component->status == SKYMON_HEALTHY || component->status == SKYMON_DEGRADED;
+	const char *details = trusted && component->shown != NULL ? component->shown->details : "{}";
+	size_t size = strlen(details);
+	buf_printf(out, "{\"healthy\":%s", healthy ? "true" : "false");
+	add_key(out, "status");
+	buf_json(out, skymon_status_word(component->status));
+	add_key(out, "message");
+	buf_json(out, trusted ? component->message : "");
+	add_key(out, "timestamp");
+	buf_json_time(out, now_ms);
+	if (size > 2) {
+		buf_text(out, ",");
+		buf_add(out, details + 1, size - 2);
+	}
+	buf_text(out, "}");
+}
+
+void api_handle_served(struct skymon *sm, void *state, struct skymon_request *rq)
+{
+	const struct skymon_snapshot *snapshot = skymon_snapshot(sm);
+	const struct skymon_component *found = NULL;
+	int code;
+	for (size_t i = 0; i < snapshot->count; i++)
+		if (strcmp(snapshot->components[i]->name, state) == 0)
+			found = snapshot->components[i];
+	if (found == NULL) {
+		skymon_problem(sm, rq, 503, "plugin %s is not there yet", (const char *)state);
+	} else if (choose_code(sm, rq, found->status, &code)) {
+		struct buf body = {0};
+		add_served(&body, found, skymon_is_trusted(sm, rq), skymon_self(sm)->now_ms);
+		skymon_reply_header(sm, rq, "X-Health-Status", skymon_status_word(found->status));
+		if (found->configured)
+			add_retry_after(sm, rq, code, found->next_check_ms);
+		api_reply(sm, rq, code, JSON, &body);
+	}
+	skymon_release(sm, snapshot);
+}
+
 static void handle_component(struct skymon *sm, void *state, struct skymon_request *rq)
 {
 	(void)state;

@@ -7,4 +7,7 @@
 
 extern const struct skymon_plugin api_plugin;
 
+/* Answers a route flagged SKYMON_ROUTE_HEALTH; state: the component's name (const char *). */
+void api_handle_served(struct skymon *sm, void *state, struct skymon_request *rq);
+
 #endif

@@ -151,6 +151,7 @@ static struct component_spec *copy_section(const struct settings_section *sectio
 	spec->impact = section->impact;
 	spec->unknown_is_unhealthy = section->unknown_is_unhealthy;
 	spec->isolation_own = section->isolation_own;
+	spec->serves = section->serves;
 	spec->rise = section->rise;
 	spec->fall = section->fall;
 	return spec;
@@ -162,8 +163,8 @@ struct component_spec *component_bind(const struct settings *settings, const str
 {
 	size_t errors = errs->count;
 	char what[128];
-	snprintf(what, sizeof(what), "component %s", section->name);
-	if (!info->has_check) {
+	snprintf(what, sizeof(what), "%s %s", section->serves ? "plugin" : "component", section->name);
+	if (!info->has_check) { /* in the daemon, that is: plugin_open sees to it */
 		config_error_key(errs, section->place,
 				 "plugin %s has no check, so it cannot be a component's; it goes "
 				 "under `plugins`",
@@ -176,7 +177,7 @@ struct component_spec *component_bind(const struct settings *settings, const str
 			.table = info->options,
 			.section = section->node,
 			.defaults = config_value(settings->defaults, section->plugin),
-			.also = settings_component_keys,
+			.also = settings_component_keys + section->serves, /* `plugin` comes first */
 			.what = what,
 			.lookup = lookup,
 		},
@@ -215,7 +216,8 @@ bool component_same_options(const struct component_spec *a, const struct compone
 {
 	return strcmp(a->name, b->name) == 0 && strcmp(a->plugin, b->plugin) == 0 &&
 	       strcmp(a->labels, b->labels) == 0 && a->isolation_own == b->isolation_own &&
-	       a->secrets_hash == b->secrets_hash && option_values_equal(a->values, b->values);
+	       a->serves == b->serves && a->secrets_hash == b->secrets_hash &&
+	       option_values_equal(a->values, b->values);
 }
 
 struct board_traits component_traits(const struct component_spec *spec)
@@ -276,8 +278,10 @@ void component_print(const struct component_spec *spec, struct buf *out)
 	char interval[64], timeout[64];
 	option_number_text(SKYMON_DURATION, (double)spec->interval_ms, interval);
 	option_number_text(SKYMON_DURATION, (double)spec->timeout_ms, timeout);
-	buf_printf(out, "  %s:\n    plugin: %s\n    interval: %s\n    timeout: %s\n", spec->name,
-		   spec->plugin, interval, timeout);
+	buf_printf(out, "  %s:\n", spec->name);
+	if (!spec->serves)
+		buf_printf(out, "    plugin: %s\n", spec->plugin);
+	buf_printf(out, "    interval: %s\n    timeout: %s\n", interval, timeout);
 	buf_printf(out, "    impact: %s\n    unknown_is: %s\n    rise: %u\n    fall: %u\n    isolation: %s\n",
 		   impacts[spec->impact], spec->unknown_is_unhealthy ? "unhealthy" : "degraded", spec->rise,
 		   spec->fall, spec->isolation_own ? "own" : "shared");

@@ -17,6 +17,7 @@ struct component_spec {
 	int64_t interval_ms, timeout_ms;
 	enum skymon_impact impact;
 	bool unknown_is_unhealthy, isolation_own;
+	bool serves; /* it stands under `plugins`: its plugin's routes are served */
 	uint32_t rise, fall;
 	uint64_t secrets_hash; /* of the bytes of its secrets when it was bound: a changed file counts as a
 				  changed option */
@@ -67,6 +68,7 @@ struct component {
 	int64_t retry_ms;
 	struct crew_secrets *secrets; /* being gathered; NULL: not now */
 	struct timer lease;           /* of the secret that ends first */
+	struct timer again;           /* a request waits until its refused secret may be read anew */
 	bool leased;                  /* they hold for a time only */
 	uint64_t secrets_hash;        /* of those that it was started with */
 	unsigned patience;            /* how often it has waited for a store that is only starting */

@@ -58,6 +58,7 @@ static void disband(struct crew_slot *slot)
 
 void crew_free(struct crew *crew)
 {
+	crew_requests_end(crew);
 	while (crew->slots != NULL) {
 		disband(crew->slots);
 		crew_slot_free(crew->slots);
@@ -176,6 +177,8 @@ void crew_remove(struct crew *crew, struct component *component)
 	loop_clear_timer(crew->loop, &component->retry);
 	if (slot != NULL && (component->state == COMPONENT_UP || component->state == COMPONENT_STARTING)) {
 		int64_t patience_ms = CREW_START_MS;
+		if (slot->plugin->info->route_count > 0) /* its handlers are waited for */
+			patience_ms += EXCHANGE_MS;
 		if (component->run !=
 		    0) /* its grace is sched's matter; this is for a stop that hangs after it */
 			patience_ms += CREW_BACK_OFF_MAX_MS + 3 * component->spec->timeout_ms;
@@ -220,7 +223,7 @@ void crew_kill(struct crew *crew, struct component *component)
 void crew_set_daemon_plugin(struct crew *crew, const char *name)
 {
 	struct crew_plugin *plugin = find_plugin(crew, name);
-	if (plugin != NULL)
+	if (plugin != NULL && plugin->info != NULL && (plugin->info->flags & SKYMON_IN_DAEMON) != 0)
 		plugin->in_daemon = true;
 }
 
@@ -270,6 +273,7 @@ void crew_end(struct crew *crew, crew_prepared *done, void *arg)
 	crew->preparing = 0;
 	crew->done = done;
 	crew->done_arg = arg;
+	crew_requests_end(crew);
 	for (struct crew_slot *slot = crew->slots, *next; slot != NULL; slot = next) {
 		next = slot->next;
 		disband(slot);

@@ -21,8 +21,10 @@ struct crew_events {
 		void *arg,
 		struct component *component); /* its run died with the worker, by no fault of its own */
 	void (*result)(void *arg, struct component *component, uint64_t run,
-		       struct result *result);                   /* taken over */
-	void (*refused)(void *arg, struct component *component); /* its server refused its secret */
+		       struct result *result); /* taken over */
+	/* Its server refused its secret. 0: it is or will be read anew; else in so many ms it may be, and is
+	 * to be told again then, if somebody waits for it. */
+	int64_t (*refused)(void *arg, struct component *component);
 	void (*left)(void *arg,
 		     struct component *component); /* after crew_remove: nothing of it runs any more */
 };
@@ -56,6 +58,17 @@ void crew_run(struct crew *crew, struct component *component, uint64_t run, int6
 /* Its run is out past the grace: the worker is ended, and all runs in it that are past their deadline count
  * as culprits. */
 void crew_kill(struct crew *crew, struct component *component);
+
+/* ---- Requests for routes that live in a worker (crew_requests.c) ---- */
+
+/* reply: valid during the call. NULL: there is none; code and why say what to answer instead. */
+typedef void crew_answered(void *arg, const struct exchange_reply *reply, int code, const char *why);
+/* Has the component of that name answer. `answered` is called once, perhaps before this returns (0 is
+ * returned then), at the latest after EXCHANGE_MS. Else the number, for crew_withdraw. */
+uint64_t crew_request(struct crew *crew, const char *component, const struct exchange_request *request,
+		      crew_answered *answered, void *arg);
+/* Nobody waits for it any more: `answered` does not come. */
+void crew_withdraw(struct crew *crew, uint64_t number);
 
 void crew_set_daemon_plugin(struct crew *crew,
 			    const char *name); /* for the plugin states: it runs in the daemon */

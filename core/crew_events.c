@@ -10,6 +10,7 @@ void crew_fail(struct component *component, enum skymon_reason reason, const cha
 {
 	struct crew *crew = component->slot->crew;
 	component->state = COMPONENT_FAILED;
+	crew_requests_fail(component, text);
 	component->retry_ms = crew_back_off(component->retry_ms);
 	loop_set_timer(crew->loop, &component->retry, loop_now_ms(crew->loop) + component->retry_ms);
 	crew->events->unable(crew->arg, component, reason, text);
@@ -124,6 +125,7 @@ static void take_started(void *arg, struct worker *worker, uint32_t id, bool ok,
 	component->retry_ms = 0;
 	component->patience = 0;
 	slot->crew->events->able(slot->crew->arg, component);
+	crew_requests_send(component);
 	if (slot->plugin->info->has_secret)
 		crew_secrets_store_up(component);
 }
@@ -148,7 +150,8 @@ static void take_refused(void *arg, struct worker *worker, uint32_t id)
 	struct component *component = crew_find_component(slot, id);
 	(void)worker;
 	if (component != NULL && !component->gone)
-		slot->crew->events->refused(slot->crew->arg, component);
+		(void)slot->crew->events->refused(slot->crew->arg,
+						  component); /* its next check tries again */
 }
 
 static void take_answer(void *arg, struct worker *worker, uint32_t id, const struct worker_answer *answer)
@@ -157,6 +160,13 @@ static void take_answer(void *arg, struct worker *worker, uint32_t id, const str
 	(void)worker;
 	(void)id;
 	crew_secrets_answer(slot->crew, answer);
+}
+
+static void take_reply(void *arg, struct worker *worker, uint64_t number, const struct exchange_reply *reply)
+{
+	struct crew_slot *slot = arg;
+	(void)worker;
+	crew_requests_reply(slot->crew, number, reply);
 }
 
 static void take_stopped(void *arg, struct worker *worker, uint32_t id)
@@ -216,10 +226,12 @@ static void bury(struct crew_slot *slot, struct component *component, const stru
 	}
 	if (suspect)
 		isolate(component, guilty ? CREW_BACK_OFF_MIN_MS : 0);
-	if (suspect && guilty && (end->culprit == 0 || named))
+	if (suspect && guilty && (end->culprit == 0 || named)) {
+		crew_requests_fail(component, end->text);
 		crew->events->unable(crew->arg, component, reason, end->text);
-	else if (running)
+	} else if (running) {
 		crew->events->cut_off(crew->arg, component);
+	}
 }
 
 /* Everybody who was in it learns it; who may have done it moves out. Several suspects without a name: each
@@ -255,6 +267,7 @@ static void take_end(void *arg, struct worker *worker, const struct worker_end *
 	slot->worker = NULL;
 	bool was_up = slot->up, at_once = false;
 	slot->up = false;
+	crew_requests_lost(slot, end->text);
 	if (end->cause != WORKER_ENDED && plugin->info != NULL && plugin->why == NULL) {
 		log_end(slot, end);
 		plugin->restarts++;
@@ -282,6 +295,7 @@ const struct worker_events crew_worker_events = {
 	.result = take_result,
 	.refused = take_refused,
 	.answered = take_answer,
+	.replied = take_reply,
 	.stopped = take_stopped,
 	.ended = take_end,
 };

@@ -45,6 +45,8 @@ struct crew {
 	uint32_t last_id;
 	uint64_t last_ask;
 	struct crew_secrets *gathering; /* of all components */
+	struct crew_request *requests;  /* that are not answered, or whose handler is still at it */
+	uint64_t last_request;
 	bool ending;
 	size_t preparing; /* plugins that have not said hello yet */
 	crew_prepared *done;
@@ -69,6 +71,17 @@ void crew_start_component(struct component *component); /* its slot is up */
 void crew_retry(struct timer *timer, int64_t now_ms);   /* of component->retry */
 void crew_tell_done(struct crew *crew);
 int64_t crew_back_off(int64_t back_off_ms); /* the next one */
+
+/* It runs: what waited for it goes to its worker. */
+void crew_requests_send(struct component *component);
+/* It cannot run: what waits for it is answered 503. */
+void crew_requests_fail(struct component *component, const char *text);
+/* Its secrets were read anew; they are the same, or could not be had. fresh: not from a store's memory. */
+void crew_requests_refreshed(struct component *component, bool fresh);
+/* Its worker is gone, with all that was out to it. */
+void crew_requests_lost(struct crew_slot *slot, const char *text);
+void crew_requests_end(struct crew *crew); /* all are answered 503 */
+void crew_requests_reply(struct crew *crew, uint64_t number, const struct exchange_reply *reply);
 
 struct crew_slot *crew_slot_new(struct crew *crew, struct crew_plugin *plugin, bool own);
 struct crew_slot *crew_slot_shared(struct crew *crew, struct crew_plugin *plugin);

@@ -51,7 +51,7 @@ static void give_up(struct crew_secrets *secrets, const char *text)
 {
 	struct component *component = secrets->component;
 	struct crew *crew = component->slot->crew;
-	bool refresh = secrets->refresh;
+	bool refresh = secrets->refresh, fresh = secrets->fresh;
 	free_secrets(secrets);
 	if (refresh && component->leased) /* its lease has ended or soon will: asked for until it is there */
 		loop_set_timer(crew->loop, &component->lease, loop_now_ms(crew->loop) + CREW_BACK_OFF_MAX_MS);
@@ -60,6 +60,8 @@ static void give_up(struct crew_secrets *secrets, const char *text)
 	else /* it goes on with what it has */
 		log_line(LOG_LEVEL_WARN, (const char *[]){"component", component->spec->name, NULL}, "%s",
 			 text);
+	if (refresh)
+		crew_requests_refreshed(component, fresh);
 }
 
 static void end_lease(struct timer *timer, int64_t now_ms)
@@ -77,7 +79,8 @@ static void finish(struct crew_secrets *secrets)
 	struct component *component = secrets->component;
 	struct crew *crew = component->slot->crew;
 	uint64_t hash = component_hash(secrets->bytes, secrets->count);
-	bool same = secrets->refresh && hash == component->secrets_hash;
+	bool same = secrets->refresh && hash == component->secrets_hash, unchanged = same;
+	bool fresh = secrets->fresh;
 	component->lease.fire = end_lease;
 	component->leased = secrets->lease_ms > 0;
 	if (component->leased)
@@ -96,6 +99,8 @@ static void finish(struct crew_secrets *secrets)
 		component_wipe(&body);
 	}
 	free_secrets(secrets);
+	if (unchanged)
+		crew_requests_refreshed(component, fresh);
 }
 
 /* ---- Asking ---- */

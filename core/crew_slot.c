@@ -91,6 +91,7 @@ void crew_fail_all(struct crew_slot *slot, const char *text)
 	for (size_t i = 0; i < slot->count; i++) {
 		slot->components[i]->state = COMPONENT_DOWN;
 		crew_secrets_drop(slot->components[i]);
+		crew_requests_fail(slot->components[i], text);
 		slot->crew->events->unable(slot->crew->arg, slot->components[i], SKYMON_CRASHED, text);
 	}
 }

@@ -249,6 +249,28 @@ static void finish_reload(struct daemon *daemon)
 	}
 }
 
+/* ---- Requests for plugins in a worker: from http to crew and back ---- */
+
+static void answered(void *arg, const struct exchange_reply *reply, int code, const char *why)
+{
+	http_answer(arg, reply, code, why);
+}
+
+static uint64_t hand_over(void *arg, const struct route_entry *entry, const struct exchange_request *asked,
+			  struct skymon_request *rq)
+{
+	struct daemon *daemon = arg;
+	return crew_request(sched_crew(daemon->sched), entry->plugin, asked, answered, rq);
+}
+
+static void withdraw(void *arg, uint64_t number)
+{
+	struct daemon *daemon = arg;
+	crew_withdraw(sched_crew(daemon->sched), number);
+}
+
+static const struct http_away away = {hand_over, withdraw};
+
 static const struct skymon_plugin_state *const *plugin_states(void *arg, size_t *count)
 {
 	struct daemon *daemon = arg;
@@ -281,6 +303,7 @@ static void assemble(struct daemon *daemon)
 {
 	fit_descriptors(daemon->next->settings);
 	daemon->http = http_new(daemon->loop, daemon->next->settings);
+	http_set_away(daemon->http, &away, daemon);
 	daemon->host = host_new(daemon->loop, daemon->http, daemon->board);
 	host_set_plugins(daemon->host, plugin_states, daemon);
 }

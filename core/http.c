@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "http_private.h"
 
@@ -208,6 +209,9 @@ void http_configure(struct http *http, const struct settings *settings)
 {
 	struct access *access = &http->access;
 	http->body_limit = settings->request_body;
+	texts_free(http->server_names, http->server_name_count);
+	http->server_names = texts_copy(settings->server_names, settings->server_name_count);
+	http->server_name_count = settings->server_name_count;
 	http->header_timeout_ms = settings->header_timeout_ms;
 	access->asked = settings->access;
 	texts_free(access->names, access->name_count);
@@ -252,6 +256,8 @@ struct http *http_new(struct loop *loop, const struct settings *settings)
 	http->connections = settings->connections;
 	http->connections_per_address = settings->connections_per_address;
 	http->idle_timeout_ms = settings->idle_timeout_ms;
+	if (gethostname(http->machine, sizeof(http->machine) - 1) != 0)
+		http->machine[0] = '\0';
 	http_configure(http, settings);
 	loop_set_turn(loop, turn, http);
 	return http;
@@ -273,6 +279,7 @@ bool http_is_idle(const struct http *http)
 
 void http_free(struct http *http)
 {
+	away_end(http);
 	gzip_free(http->gzip); /* answers who waits for it; afterwards nothing is suspended */
 	if (!http->quiesced)
 		http_quiesce(http);
@@ -288,6 +295,7 @@ void http_free(struct http *http)
 	route_table_unref(http->table);
 	forget_token(&http->access);
 	texts_free(http->access.names, http->access.name_count);
+	texts_free(http->server_names, http->server_name_count);
 	free(http->access.open);
 	free(http->by_index);
 	counts_free(http->counts);

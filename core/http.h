@@ -4,6 +4,7 @@
 #ifndef HTTP_H
 #define HTTP_H
 
+#include "exchange.h"
 #include "loop.h"
 #include "route.h"
 #include "settings.h"
@@ -22,6 +23,17 @@ bool http_listen(struct http *http, const struct settings_listen *listen, struct
 void http_set_routes(struct http *http, struct route_table *table);
 /* What a reload may change: access, limits of the body, certificates. */
 void http_configure(struct http *http, const struct settings *settings);
+/* Requests for routes that live in a worker (entry->away) are handed over while their connection is
+ * suspended. hand: http_answer comes for each, once, perhaps before it returns (0 is returned then); else its
+ * number, for withdraw: the client has left. */
+struct http_away {
+	uint64_t (*hand)(void *arg, const struct route_entry *entry, const struct exchange_request *asked,
+			 struct skymon_request *rq);
+	void (*withdraw)(void *arg, uint64_t number);
+};
+void http_set_away(struct http *http, const struct http_away *away, void *arg);
+/* reply NULL: a problem of that code and sentence. */
+void http_answer(struct skymon_request *rq, const struct exchange_reply *reply, int code, const char *why);
 void http_quiesce(struct http *http); /* stop accepting; running requests go on */
 bool http_is_idle(const struct http *http);
 void http_free(struct http *http);

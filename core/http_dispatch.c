@@ -101,6 +101,12 @@ static void run_handler(struct skymon_request *rq)
 		reply_problem(rq, 400, "the path cannot be decoded");
 		return;
 	}
+	if (entry->route->flags & SKYMON_ROUTE_GUARDED && !request_is_guarded(rq))
+		return;
+	if (entry->away) {
+		away_hand(rq);
+		return;
+	}
 	entry->route->handle(entry->sm, entry->state, rq);
 	if (rq->answered)
 		return;
@@ -212,24 +218,15 @@ static const char *host_param(struct skymon_request *rq, const char *name)
 	return NULL;
 }
 
-/* The query is short and seldom there: it is searched each time. Names are compared as sent. */
+/* The query is short and seldom there: it is searched each time. */
 static const char *host_query(struct skymon_request *rq, const char *name)
 {
-	size_t length = strlen(name);
-	for (const char *at = rq->query; *at != '\0';) {
-		size_t size = strcspn(at, "&");
-		bool found = size >= length && memcmp(at, name, length) == 0;
-		if (found && size == length)
-			return "";
-		if (found && at[length] == '=') {
-			char *text = request_text(rq, size - length);
-			return route_decode(at + length + 1, size - length - 1, true, text, size - length)
-				       ? text
-				       : "";
-		}
-		at += size + (at[size] == '&');
-	}
-	return NULL;
+	size_t length;
+	const char *value = route_query(rq->query, name, &length);
+	if (value == NULL || length == 0)
+		return value != NULL ? "" : NULL;
+	char *text = request_text(rq, length + 1);
+	return route_decode(value, length, true, text, length + 1) ? text : "";
 }
 
 static const char *host_header(struct skymon_request *rq, const char *name)
@@ -254,7 +251,8 @@ static const char *host_render(struct skymon_request *rq, const char *name, size
 	const struct route_entry *found = NULL;
 	for (size_t i = 0; rq->parent == NULL && i < route_count(rq->table) && found == NULL; i++) {
 		const struct route_entry *entry = route_at(rq->table, i);
-		if (strcmp(entry->route->name, name) == 0 && strcmp(entry->route->method, "GET") == 0)
+		if (!entry->away && strcmp(entry->route->name, name) == 0 &&
+		    strcmp(entry->route->method, "GET") == 0)
 			found = entry;
 	}
 	if (found == NULL)
@@ -277,6 +275,21 @@ static const char *host_render(struct skymon_request *rq, const char *name, size
 	return text;
 }
 
+/* The plugins in the daemon have no secrets that a server could refuse. */
+static bool host_again(struct skymon_request *rq)
+{
+	(void)rq;
+	return false;
+}
+
+/* The plugins in the daemon are trusted to give JSON. */
+static void host_problem_json(struct skymon_request *rq, const char *key, const char *json)
+{
+	buf_text(&rq->members, ",");
+	buf_json(&rq->members, key);
+	buf_printf(&rq->members, ":%s", json);
+}
+
 const struct skymon_host http_host = {
 	.size = sizeof(struct skymon_host),
 	.request_method = host_method,
@@ -286,6 +299,10 @@ const struct skymon_host http_host = {
 	.request_body = host_body,
 	.request_trusted = host_trusted,
 	.render = host_render,
+	.request_caller = request_caller,
+	.request_again = host_again,
+	.request_audit = request_audit,
+	.problem_json = host_problem_json,
 	.reply_header = reply_header,
 	.reply = reply_copy,
 	.reply_parts = reply_parts,

@@ -125,6 +125,12 @@ struct access {
 bool socket_open(const struct settings_listen *listen_at, int *fd, struct err *err) MUST_CHECK;
 
 struct http {
+	const struct http_away *away;
+	void *away_arg;
+	struct skymon_request *waiting; /* for a reply from a worker */
+	char machine[256];              /* its name */
+	char **server_names;
+	size_t server_name_count;
 	struct loop *loop;
 	struct listener *listeners;
 	struct route_table *table;
@@ -186,10 +192,18 @@ struct skymon_request {
 	int fault;          /* a code: the request is refused with it, when it is read */
 	const char *fault_text;
 	bool too_long, too_big, trusted, as_options, close, answered, problem;
-	bool keep; /* the response is the kept one, not ours to destroy */
+	bool keep;            /* the response is the kept one, not ours to destroy */
+	bool away, suspended; /* away: it waits for a reply from a worker */
+	uint64_t away_number; /* 0: not yet known */
+	struct skymon_request *previous_away, *next_away;
+	struct watch client; /* whether it leaves meanwhile */
+	struct skymon_caller caller;
+	char address[64];  /* of caller */
+	const char *audit; /* what a write did; NULL: not said */
 	int code;
 	struct buf body;               /* what the client sent */
 	struct buf extra;              /* headers of the reply: name '\0' value '\0' … */
+	struct buf members;            /* of the coming problem */
 	struct buf output;             /* of a rendered one */
 	struct MHD_Response *response; /* ready, to be queued */
 	struct gzip_run *run;          /* waited for */
@@ -218,6 +232,22 @@ void request_dispatch(struct skymon_request *rq);
 /* Is a route meant by one of these names: its plugin's, its own, or that of a route above it? */
 bool request_route_named(const struct route_table *table, const struct route_entry *entry, char *const *names,
 			 size_t count);
+
+/* ---- Who asks (http_caller.c) ---- */
+
+const struct skymon_caller *request_caller(struct skymon_request *rq);
+/* Of a GUARDED route: does Host name this machine, and Origin nobody else? Else it is refused here. */
+bool request_is_guarded(struct skymon_request *rq);
+/* One line in the log for each write over a GUARDED route. code 0: its client left before it was answered. */
+void request_log_audit(struct skymon_request *rq, int code);
+void request_audit(struct skymon_request *rq, const char *format, va_list list)
+	__attribute__((format(printf, 2, 0)));
+
+/* ---- Requests for a worker (http_away.c) ---- */
+
+void away_hand(struct skymon_request *rq);   /* afterwards rq->away, or it is answered */
+void away_forget(struct skymon_request *rq); /* it ends, or its connection does */
+void away_end(struct http *http);            /* resumes all that wait, so that they can be closed */
 
 /* ---- Replies (http_reply.c) ---- */
 

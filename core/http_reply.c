@@ -58,7 +58,7 @@ void reply_header(struct skymon_request *rq, const char *name, const char *value
 static bool is_public_read(const struct skymon_request *rq)
 {
 	const struct route_entry *entry = rq->entry;
-	if (entry == NULL || entry->route->flags & SKYMON_ROUTE_PRIVATE)
+	if (entry == NULL || entry->route->flags & (SKYMON_ROUTE_PRIVATE | SKYMON_ROUTE_GUARDED))
 		return false;
 	if (rq->method_index != HTTP_GET && rq->method_index != HTTP_HEAD && rq->method_index != HTTP_OPTIONS)
 		return false;
@@ -184,26 +184,12 @@ void reply_copy(struct skymon_request *rq, int code, const char *type, const voi
 
 /* ---- Problems ---- */
 
-static void print_problem(struct buf *body, int code, const char *detail)
-{
-	const char *title = MHD_get_reason_phrase_for((unsigned)code);
-	buf_text(body, "{\"type\":\"about:blank\",\"title\":");
-	buf_json(body, title);
-	buf_printf(body, ",\"status\":%d,\"detail\":", code);
-	buf_json(body, detail);
-	buf_text(body, ",\"timestamp\":");
-	buf_json_time(body, wall_clock_ms());
-	buf_text(body, ",\"error\":");
-	buf_json(body, detail);
-	buf_text(body, "}");
-}
-
 void reply_problem_list(struct skymon_request *rq, int code, const char *format, va_list list)
 {
 	char detail[2048];
 	struct buf body = {0};
 	vsnprintf(detail, sizeof(detail), format, list);
-	print_problem(&body, code, detail);
+	exchange_print_problem(&body, code, detail, rq->members.data, wall_clock_ms());
 	rq->problem = true;
 	reply_copy(rq, code, "application/problem+json", body.data, body.size);
 	buf_free(&body);

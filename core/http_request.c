@@ -44,6 +44,8 @@ void request_end(struct skymon_request *rq)
 	struct http *http = rq->http;
 	if (rq->run != NULL)
 		reply_forget_waiter(rq);
+	if (rq->away)
+		away_forget(rq);
 	if (rq->response != NULL && !rq->keep)
 		MHD_destroy_response(rq->response);
 	if (rq->table != NULL)
@@ -52,8 +54,11 @@ void request_end(struct skymon_request *rq)
 		next = chunk->next;
 		free(chunk);
 	}
+	if (rq->body.data != NULL && rq->entry != NULL && rq->entry->route->flags & SKYMON_ROUTE_GUARDED)
+		explicit_bzero(rq->body.data, rq->body.size); /* it may hold passwords */
 	buf_free(&rq->body);
 	buf_free(&rq->output);
+	buf_free(&rq->members);
 	rq->extra.size = 0;
 	rq->next = http->spare;
 	http->spare = rq;
@@ -340,14 +345,17 @@ static void take_body(struct skymon_request *rq, const char *upload, size_t size
 
 static enum MHD_Result last_call(struct skymon_request *rq)
 {
-	if (rq->run != NULL) /* woken by something else: still waiting */
+	if (rq->run != NULL || rq->away) /* woken by something else: still waiting */
 		return MHD_YES;
+	if (rq->suspended && rq->response == NULL) /* its client has left */
+		return MHD_NO;
 	set_state(rq, PEER_BUSY);
 	if (rq->fault != 0)
 		reply_problem(rq, rq->fault, "%s", rq->fault_text);
 	else
 		request_dispatch(rq);
-	if (rq->run != NULL) {
+	if (rq->run != NULL || rq->away) {
+		rq->suspended = true;
 		MHD_suspend_connection(rq->connection);
 		return MHD_YES;
 	}
@@ -394,6 +402,7 @@ void request_completed(void *arg, struct MHD_Connection *connection, void **cont
 		return;
 	*context = NULL;
 	int code = code_of(rq, connection);
+	request_log_audit(rq, code);
 	int64_t duration_ns = rq->started_ns > 0 ? now_ns() - rq->started_ns : 0;
 	if (code != 0)
 		counts_add(rq->http->counts, rq->count, rq->method_index, code, rq->problem && code >= 500,

@@ -63,6 +63,18 @@ static bool keeps_secrets(void *arg, const char *component)
 	return false;
 }
 
+/* The component of a served plugin has the plugin's name, which nobody else may have then. */
+static void judge_name(const struct plan *plan, const struct settings_section *section, struct err_list *errs)
+{
+	for (size_t i = 0; i < plan->settings->component_count; i++) {
+		const struct config_pair *other = plan->settings->components[i].place;
+		if (strcmp(plan->settings->components[i].name, section->name) == 0)
+			config_error_key(errs, section->place,
+					 "plugin %s is a component of that name too, which %s:%u has already",
+					 section->name, other->value->file, other->line);
+	}
+}
+
 static void bind_component(struct plan *plan, const struct settings_section *section, const struct crew *crew,
 			   config_lookup *lookup, struct err_list *errs)
 {
@@ -70,6 +82,11 @@ static void bind_component(struct plan *plan, const struct settings_section *sec
 	if (section->plugin == NULL)
 		return; /* said already */
 	const struct plugin_info *info = crew_info(crew, section->plugin, &why);
+	if (section->serves) {
+		if (info == NULL || (info->flags & SKYMON_IN_DAEMON) != 0 || info->route_count == 0)
+			return; /* serve's matter */
+		judge_name(plan, section, errs);
+	}
 	if (info == NULL) {
 		config_error_key(errs, section->place, "component %s: plugin %s cannot be used: %s",
 				 section->name, section->plugin, why);
@@ -151,9 +168,12 @@ static void judge_certificates(const struct settings *settings, struct err_list 
 bool plan_bind(struct plan *plan, const struct crew *crew, config_lookup *lookup, struct err_list *errs)
 {
 	const struct settings *settings = plan->settings;
-	plan->specs = x_alloc((settings->component_count + 1) * sizeof(*plan->specs));
+	plan->specs =
+		x_alloc((settings->component_count + settings->plugin_count + 1) * sizeof(*plan->specs));
 	for (size_t i = 0; i < settings->component_count; i++)
 		bind_component(plan, &settings->components[i], crew, lookup, errs);
+	for (size_t i = 0; i < settings->plugin_count; i++)
+		bind_component(plan, &settings->plugins[i], crew, lookup, errs);
 	judge_sources(plan, crew, errs);
 	judge_secrets(settings, lookup, errs);
 	judge_certificates(settings, errs);
@@ -166,9 +186,16 @@ void plan_print(const struct plan *plan, struct buf *out)
 {
 	settings_print(plan->settings, out);
 	serve_print(plan->serve, out);
-	if (plan->spec_count > 0)
+	size_t own = 0;
+	for (size_t i = 0; i < plan->spec_count; i++) {
+		if (plan->specs[i]->serves)
+			component_print(plan->specs[i], out);
+		else
+			own++;
+	}
+	if (own > 0)
 		buf_text(out, "components:\n");
-	for (size_t i = 0; i < plan->spec_count; i++)
+	for (size_t i = 0; i < own; i++)
 		component_print(plan->specs[i], out);
 }
 

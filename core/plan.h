@@ -13,7 +13,7 @@ struct plan {
 	char **names; /* of all plugins in it, each once */
 	size_t name_count;
 	struct component_spec **specs; /* in config order; plan_take_specs gives them away */
-	size_t spec_count;
+	size_t spec_count;             /* of `components`, then of those `plugins` that run in a worker */
 	struct serve *serve;
 };
 

@@ -263,10 +263,13 @@ static bool take_route(const struct skymon_route *from, struct skymon_route *to,
 	if (to->method == NULL || !method_ok(to->method) || to->path == NULL || to->path[0] != '/')
 		return err_set(err, "a route is \"%.20s %.100s\"", to->method != NULL ? to->method : "",
 			       to->path != NULL ? to->path : "");
-	if (to->name == NULL || !plugin_name_ok(to->name) || to->summary == NULL || to->handle == NULL)
+	bool health = (to->flags & SKYMON_ROUTE_HEALTH) != 0;
+	if (to->name == NULL || !plugin_name_ok(to->name) || to->summary == NULL ||
+	    (to->handle == NULL) != health)
 		return err_set(err, "route %.100s lacks a name (a-z, 0-9, _ and -), a summary or handle",
 			       to->path);
-	return true;
+	return !health || strcmp(to->method, "GET") == 0 ||
+	       err_set(err, "route %.100s is SKYMON_ROUTE_HEALTH, so it must be GET", to->path);
 }
 
 static bool take_routes(const struct skymon_plugin *from, struct skymon_plugin *to, struct err *err)
@@ -296,15 +299,19 @@ static bool roles_ok(const struct skymon_plugin *plugin, struct err *err)
 	if ((plugin->flags & SKYMON_IN_DAEMON) != 0) {
 		if (!routes)
 			return err_set(err, "it is SKYMON_IN_DAEMON and has no routes");
+		for (size_t i = 0; plugin->routes[i] != NULL; i++)
+			if (plugin->routes[i]->flags & SKYMON_ROUTE_HEALTH)
+				return err_set(err, "it is SKYMON_IN_DAEMON, so no component stands behind "
+						    "its SKYMON_ROUTE_HEALTH");
 		return (plugin->check == NULL && plugin->begin == NULL && plugin->secret == NULL) ||
 		       err_set(err, "it is SKYMON_IN_DAEMON, so it may have routes only: no check, begin or "
 				    "secret");
 	}
-	if (routes)
-		return err_set(
-			err,
-			"it has routes and is not SKYMON_IN_DAEMON: this skymon serves none from a worker");
-	return plugin->check != NULL || err_set(err, "it has neither a check nor routes");
+	if (plugin->check != NULL)
+		return true;
+	return err_set(err,
+		       routes ? "it has routes in a worker and no check: nobody could tell whether they work"
+			      : "it has neither a check nor routes");
 }
 
 /* from: the plugin's own words, at today's size; to: the same with tables that are ours. */

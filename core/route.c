@@ -345,6 +345,22 @@ static int hex(char digit)
 	return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
 }
 
+const char *route_query(const char *query, const char *name, size_t *length)
+{
+	size_t name_length = strlen(name);
+	for (const char *at = query; *at != '\0';) {
+		size_t size = strcspn(at, "&");
+		bool found = size >= name_length && memcmp(at, name, name_length) == 0;
+		if (found && (size == name_length || at[name_length] == '=')) {
+			const char *value = at + name_length + (size > name_length);
+			*length = (size_t)(at + size - value);
+			return value;
+		}
+		at += size + (at[size] == '&');
+	}
+	return NULL;
+}
+
 bool route_decode(const char *text, size_t length, bool plus, char *out, size_t size)
 {
 	size_t made = 0;

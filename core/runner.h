@@ -8,6 +8,7 @@
 #ifndef RUNNER_H
 #define RUNNER_H
 
+#include "exchange.h"
 #include "log.h"
 #include "option.h"
 #include "result.h"
@@ -42,6 +43,8 @@ struct runner_events { /* called on any thread but for `stopped`; the receiver l
 	/* The answer to a runner_ask; its texts and bytes are valid during the call. May be NULL when nothing
 	 * asks. */
 	void (*answered)(void *arg, uint32_t id, uint64_t number, const struct runner_answer *answer);
+	/* The reply to a runner_request; valid during the call. May be NULL when nothing requests. */
+	void (*replied)(void *arg, uint32_t id, uint64_t number, const struct exchange_reply *reply);
 	/* A component that runner_stop was called for is gone. Main thread. May be NULL. */
 	void (*stopped)(void *arg, uint32_t id);
 };
@@ -68,6 +71,11 @@ void runner_stop(struct runner *runner, uint32_t id);
 void runner_tend(struct runner *runner);
 /* Asks a component of a secret store; `answered` comes exactly once, perhaps before this returns. */
 void runner_ask(struct runner *runner, uint32_t id, const struct runner_question *question);
+/* Has a route of the plugin answer, on a thread of its own; `replied` comes exactly once, perhaps before this
+ * returns. message: what wire.h says of WIRE_REQUEST, malloc'd, taken over. */
+void runner_request(struct runner *runner, uint32_t id, void *message, size_t size);
+/* Nobody waits for that reply any more: its handler has no time left. */
+void runner_cancel(struct runner *runner, uint64_t number);
 uint32_t runner_component_id(const struct runner_component *component);
 /* Waits for runs to end (at most timeout_ms), stops all, unload. What is still out then stays as it is: the
  * caller leaves its process. false: so. For skymon run and tests; a worker just leaves. */

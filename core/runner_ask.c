@@ -109,21 +109,7 @@ static struct skymon_ask *new_ask(struct runner_component *component, const stru
 {
 	struct skymon_ask *ask = x_alloc(sizeof(*ask));
 	const char *hash = strrchr(question->path, '#');
-	/* only what does not change: a check of it may be running */
-	ask->self = (struct runner_component){
-		.sm = component->sm,
-		.runner = component->runner,
-		.id = component->id,
-		.name = component->name,
-		.state_dir = component->state_dir,
-		.label_names = component->label_names,
-		.values = component->values,
-		.state = component->state,
-		.secrets = component->secrets,
-		.secret_count = component->secret_count,
-		.builder = result_builder_new(),
-		.deadline_us = runner_clock_us() + question->timeout_ms * 1000,
-	};
+	ask->self = runner_aside(component, question->timeout_ms);
 	snprintf(ask->self.step, sizeof(ask->self.step), "answering for a secret");
 	ask->component = component;
 	ask->number = question->number;

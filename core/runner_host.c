@@ -81,6 +81,26 @@ static char *masked(const struct runner_component *component, const char *text)
 	return out.data;
 }
 
+const void *runner_masked_bytes(const struct runner_component *component, const void *bytes, size_t *size,
+				struct buf *room)
+{
+	const char *text = bytes;
+	size_t same = 0; /* what was copied, up to here */
+	for (size_t at = 0, secret; component->secret_count > 0 && at<*size; at += secret> 0 ? secret : 1) {
+		secret = secret_at(component, text + at, *size - at);
+		if (secret == 0)
+			continue;
+		buf_add(room, text + same, at - same);
+		buf_text(room, MASK);
+		same = at + secret;
+	}
+	if (same == 0)
+		return bytes;
+	buf_add(room, text + same, *size - same);
+	*size = room->size;
+	return room->data;
+}
+
 char *runner_masked(const struct runner_component *component, const char *format, va_list list)
 {
 	char *text = NULL;
@@ -355,8 +375,7 @@ static void *shared(struct skymon *sm)
 	return of(sm)->runner->shared;
 }
 
-/* What only plugins in the daemon have: nothing is to be seen from here. There are no requests either, so
- * that nothing else can be called. */
+/* What only plugins in the daemon have: nothing is to be seen from here. */
 static const struct skymon_snapshot *no_snapshot(struct skymon *sm)
 {
 	(void)sm;
@@ -411,6 +430,21 @@ const struct skymon_host runner_host = {
 	.config_public = no_config,
 	.routes = no_routes,
 	.shared = shared,
+	.request_method = runner_request_method,
+	.request_param = runner_request_param,
+	.request_query = runner_request_query,
+	.request_header = runner_request_header,
+	.request_body = runner_request_body,
+	.request_trusted = runner_request_trusted,
+	.request_caller = runner_request_caller,
+	.request_again = runner_request_again,
+	.request_audit = runner_request_audit,
+	.render = runner_request_render,
+	.reply_header = runner_reply_header,
+	.reply = runner_reply,
+	.reply_parts = runner_reply_parts,
+	.reply_problem = runner_reply_problem,
+	.problem_json = runner_problem_json,
 	.ask_path = runner_ask_path,
 	.ask_field = runner_ask_field,
 	.ask_fresh = runner_ask_fresh,

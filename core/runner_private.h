@@ -3,6 +3,7 @@
 #define RUNNER_PRIVATE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "runner.h"
 
@@ -29,7 +30,8 @@ struct runner_component {
 	bool running, stopping; /* under the runner's lock, with the next one */
 	unsigned telling;       /* threads that are telling a result of it */
 	uint64_t run;
-	int64_t timeout_ms, deadline_us;
+	int64_t timeout_ms;
+	_Atomic int64_t deadline_us; /* a request's may be taken away from it by another thread */
 	char step[RUNNER_STEP_MAX];
 	char *complaint; /* the last about what the plugin reported, so that each is logged once */
 	unsigned complaints;
@@ -48,7 +50,10 @@ struct runner {
 	pthread_mutex_t lock;
 	pthread_cond_t work, change; /* for the pool; for runner_free */
 	struct runner_component *queue_first, *queue_last;
-	size_t queue_length, threads, idle, asks, out; /* out: runs and asks that have not ended */
+	size_t queue_length, threads, idle, asks;
+	size_t out; /* runs, asks and requests that have not ended */
+	struct skymon_request *requests;
+	size_t request_count;
 	bool quit;
 };
 
@@ -62,10 +67,38 @@ void runner_ask_answer(struct skymon_ask *ask, const void *bytes, size_t size, i
 void runner_ask_refuse(struct skymon_ask *ask, int reason, const char *format, va_list list)
 	__attribute__((format(printf, 3, 0)));
 
+/* The host's functions of skymon/routes.h. */
+const char *runner_request_method(struct skymon_request *rq);
+const char *runner_request_param(struct skymon_request *rq, const char *name);
+const char *runner_request_query(struct skymon_request *rq, const char *name);
+const char *runner_request_header(struct skymon_request *rq, const char *name);
+const char *runner_request_body(struct skymon_request *rq, size_t *size);
+bool runner_request_trusted(struct skymon_request *rq);
+const struct skymon_caller *runner_request_caller(struct skymon_request *rq);
+bool runner_request_again(struct skymon_request *rq);
+void runner_request_audit(struct skymon_request *rq, const char *format, va_list list)
+	__attribute__((format(printf, 2, 0)));
+const char *runner_request_render(struct skymon_request *rq, const char *route, size_t *size);
+void runner_reply_header(struct skymon_request *rq, const char *name, const char *value);
+void runner_reply(struct skymon_request *rq, int code, const char *type, const void *bytes, size_t size);
+void runner_reply_parts(struct skymon_request *rq, int code, const char *type,
+			const struct skymon_part *parts, size_t count, uint64_t generation,
+			void (*done)(void *), void *argument);
+void runner_reply_problem(struct skymon_request *rq, int code, const char *format, va_list list)
+	__attribute__((format(printf, 3, 0)));
+void runner_problem_json(struct skymon_request *rq, const char *key, const char *json);
+
+/* A handle for a callback beside the component's check: it shares all that does not change, and has a step, a
+ * deadline and a message of its own (the builder and the complaint are to be freed). */
+struct runner_component runner_aside(const struct runner_component *component, int64_t timeout_ms);
+
 struct runner_component *runner_find(struct runner *runner, uint32_t id);
 void runner_set_current(struct runner_component *component); /* who runs on this thread; NULL: nobody */
 bool runner_spawn_thread(void *(*run)(void *),
 			 void *arg); /* detached, small stack, no signals but fatal ones */
+/* Bytes without the component's secrets: the same ones, or a copy that *room then holds. */
+const void *runner_masked_bytes(const struct runner_component *component, const void *bytes, size_t *size,
+				struct buf *room);
 char *runner_masked(const struct runner_component *component, const char *format, va_list list)
 	__attribute__((format(printf, 2, 0)));
 

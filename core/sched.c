@@ -136,6 +136,7 @@ static void unable(void *arg, struct component *component, enum skymon_reason re
 	(void)arg;
 	bool ran = component->run != 0 && !component->expired;
 	end_run(component);
+	component->refresh = component->refused = false; /* its secrets are read when it is started anew */
 	if (component->gone)
 		return;
 	component->wanted = true;
@@ -148,6 +149,7 @@ static void cut_off(void *arg, struct component *component)
 {
 	(void)arg;
 	end_run(component);
+	component->refresh = component->refused = false;
 	component->wanted = true;
 }
 
@@ -172,14 +174,20 @@ static void take_result(void *arg, struct component *component, uint64_t run, st
 
 /* Its server refused its secret. When the file or variable holds another one by now, it is started with that,
  * once its run has ended. */
-static void refused(void *arg, struct component *component)
+static int64_t refused(void *arg, struct component *component)
 {
 	struct sched *sched = arg;
 	int64_t now_ms = loop_now_ms(sched->loop);
+	if (component->refused) /* it will be, when its run has ended */
+		return 0;
 	if (component->refused_ms != 0 && now_ms - component->refused_ms < REFUSED_MIN_MS)
-		return;
+		return component->refused_ms + REFUSED_MIN_MS - now_ms;
 	component->refused_ms = now_ms;
-	component->refresh = component->refused = true;
+	if (component->run != 0)
+		component->refresh = component->refused = true;
+	else
+		crew_refresh(sched->crew, component, true);
+	return 0;
 }
 
 static void free_component(struct component *component)
@@ -190,6 +198,7 @@ static void free_component(struct component *component)
 	loop_clear_timer(loop, &component->stale);
 	loop_clear_timer(loop, &component->retry);
 	loop_clear_timer(loop, &component->lease);
+	loop_clear_timer(loop, &component->again);
 	component_spec_free(component->spec);
 	free(component);
 }

@@ -21,6 +21,8 @@ struct opened {
 struct instance {
 	char *name;
 	const struct skymon_plugin *builtin; /* the api; else NULL */
+	struct skymon_route *away;           /* of a plugin in a worker: copies of its routes; else NULL */
+	size_t away_count;
 	const char *path;
 	struct option_values *values;
 	struct opened *opened;
@@ -34,8 +36,6 @@ struct serve {
 	size_t count;
 	struct route_table *routes;
 };
-
-static const char *const section_keys[] = {"interval", "timeout", "impact", NULL};
 
 static void close_opened(struct opened *opened)
 {
@@ -59,6 +59,7 @@ static void free_instance(struct instance *instance)
 	close_opened(instance->opened);
 	if (instance->values != NULL)
 		option_values_free(instance->values);
+	free(instance->away);
 	free(instance->state);
 	free(instance->name);
 	free(instance);
@@ -87,6 +88,18 @@ static void plan_routes(struct route_table *table, const struct skymon_route *ro
 	}
 }
 
+/* Its routes are handed over to its worker, but for its health, which is told from the board. */
+static void plan_away(struct instance *instance, const struct plugin_info *info)
+{
+	instance->away_count = info->route_count;
+	instance->away = x_alloc(info->route_count * sizeof(*instance->away));
+	for (size_t i = 0; i < info->route_count; i++) {
+		instance->away[i] = info->routes[i];
+		if (info->routes[i].flags & SKYMON_ROUTE_HEALTH)
+			instance->away[i].handle = api_handle_served;
+	}
+}
+
 static void plan_section(struct serve *serve, struct route_table *table, const struct settings *settings,
 			 const struct settings_section *section, const struct serve_lookup *plugins,
 			 config_lookup *lookup, struct err_list *errs)
@@ -97,7 +110,7 @@ static void plan_section(struct serve *serve, struct route_table *table, const s
 		config_error_key(errs, section->place, "plugin %s cannot be used: %s", section->plugin, why);
 		return;
 	}
-	if ((info->flags & SKYMON_IN_DAEMON) == 0) {
+	if (info->route_count == 0) {
 		config_error_key(errs, section->place,
 				 "plugin %s has no routes that the daemon could serve; its checks go under "
 				 "`components`",
@@ -107,17 +120,20 @@ static void plan_section(struct serve *serve, struct route_table *table, const s
 	char what[128];
 	snprintf(what, sizeof(what), "plugin %s", section->name);
 	struct instance *instance = add_instance(serve, section->name);
+	plan_routes(table, info->routes, info->route_count, section->name, section, errs);
+	if ((info->flags & SKYMON_IN_DAEMON) == 0) { /* its options are its component's */
+		plan_away(instance, info);
+		return;
+	}
 	instance->path = plugins->path(plugins->arg, section->plugin);
 	struct option_binding binding = {
 		.table = info->options,
 		.section = section->node,
 		.defaults = config_value(settings->defaults, section->plugin),
-		.also = section_keys,
 		.what = what,
 		.lookup = lookup,
 	};
 	instance->values = option_bind(&binding, errs);
-	plan_routes(table, info->routes, info->route_count, section->name, section, errs);
 }
 
 /* Names in `routes` of a listener and in `public` of access are those of routes or of plugins. */
@@ -237,6 +253,23 @@ static bool same_options(const struct instance *a, const struct instance *b)
 	return option_values_equal(a->values, b->values);
 }
 
+static bool add_away_routes(struct serve *serve, const struct instance *instance, struct err *err)
+{
+	for (size_t i = 0; i < instance->away_count; i++) {
+		struct route_entry entry = {
+			.route = &instance->away[i],
+			.sm = serve->instances[0]->opened->sm, /* the api's */
+			.state = instance->name,
+			.plugin = instance->name,
+			.away = instance->away[i].handle == NULL,
+			.number = (uint32_t)i,
+		};
+		if (!route_add(serve->routes, &entry, err))
+			return false;
+	}
+	return true;
+}
+
 static bool add_routes(struct serve *serve, const struct instance *instance, struct err *err)
 {
 	const struct skymon_plugin *plugin = &instance->opened->plugin;
@@ -259,6 +292,11 @@ bool serve_start(struct serve *serve, struct serve *before, struct host *host, s
 	for (size_t i = 0; i < serve->count; i++) {
 		struct instance *instance = serve->instances[i];
 		struct instance *old = find_instance(before, instance->name);
+		if (instance->away != NULL) {
+			if (!add_away_routes(serve, instance, err))
+				return false;
+			continue;
+		}
 		if (old != NULL && same_options(old, instance)) {
 			free_instance(instance);
 			serve->instances[i] = instance = old;
@@ -279,7 +317,7 @@ struct route_table *serve_routes(const struct serve *serve)
 
 void serve_print(const struct serve *serve, struct buf *out)
 {
-	if (serve->count > 1)
+	if (serve->count > 1) /* the api is always there, and in no config */
 		buf_text(out, "plugins:\n");
 	for (size_t i = 0; i < serve->count; i++) {
 		const struct instance *instance = serve->instances[i];

@@ -27,11 +27,12 @@ struct settings_section {    /* one entry of `plugins` or `components` */
 	char *name, *plugin; /* plugins: both the same */
 	const struct config_pair *place;
 	const struct config_node *node;
-	/* components only: the common options (defaults applied; 0: the plugin's own default, then 30 s and 5
-	 * s) */
+	/* the common options, of a plugin that runs in the daemon too, where they mean nothing (defaults
+	 * applied; 0: the plugin's own default, then 30 s and 5 s) */
 	int64_t interval_ms, timeout_ms;
 	enum skymon_impact impact;
 	bool unknown_is_unhealthy, isolation_own;
+	bool serves; /* an entry of `plugins` */
 	uint32_t rise, fall;
 	char *labels;                          /* as labels_print */
 	const struct config_node *warn, *crit; /* MAPs or NULL; judged against the plugin's numbers later */

@@ -172,6 +172,21 @@ static void apply_common(struct binding *b, struct settings_section *section, co
 			     "`%.63s` is no name of a plugin: a-z, 0-9, _ and -", section->plugin);
 }
 
+/* The common options of a section: its own, then those of defaults.PLUGIN, then of defaults. general: which
+ * of the last. */
+static struct config_node *pick_common(struct binding *b, const struct config_node *node,
+				       const char *const *keys, const char *plugin,
+				       const char *const *general)
+{
+	struct settings *s = b->settings;
+	struct config_node *picked = settings_pick(&b->temporary, node, keys);
+	if (plugin != NULL)
+		settings_pick_more(&b->temporary, picked, config_value(s->defaults, plugin), default_keys);
+	if (general != NULL)
+		settings_pick_more(&b->temporary, picked, s->defaults, general);
+	return picked;
+}
+
 static void read_component(struct binding *b, const struct config_pair *pair, bool defaults_ok)
 {
 	struct settings *s = b->settings;
@@ -190,13 +205,11 @@ static void read_component(struct binding *b, const struct config_pair *pair, bo
 		config_error(b->errs, pair->value, "component %.63s must be a map of options", pair->key);
 		return;
 	}
-	struct config_node *picked = settings_pick(&b->temporary, pair->value, common_keys);
-	const struct config_node *plugin = config_value(picked, "plugin");
-	if (defaults_ok && plugin != NULL && plugin->kind == CONFIG_SCALAR)
-		settings_pick_more(&b->temporary, picked, config_value(s->defaults, plugin->text),
-				   default_keys);
-	if (defaults_ok)
-		settings_pick_more(&b->temporary, picked, s->defaults, default_keys);
+	const struct config_node *plugin = config_value(pair->value, "plugin");
+	bool named = plugin != NULL && plugin->kind == CONFIG_SCALAR;
+	struct config_node *picked =
+		pick_common(b, pair->value, common_keys, defaults_ok && named ? plugin->text : NULL,
+			    defaults_ok ? default_keys : NULL);
 	char *what = x_printf("component %s", pair->key);
 	struct option_values *values = settings_bind(b, common_table, picked, NULL, what, &common);
 	free(what);
@@ -214,7 +227,35 @@ static void read_component(struct binding *b, const struct config_pair *pair, bo
 	option_values_free(values);
 }
 
-static void read_plugin(struct binding *b, const struct config_pair *pair)
+/* What `defaults` says for all is meant for components; of that, only what has to do with time is for
+ * plugins. */
+static const char *const served_keys[] = {"interval", "timeout", NULL};
+
+/* As for a component, but that it has no say in the whole unless it is given one. */
+static void read_served(struct binding *b, struct settings_section *section, bool defaults_ok)
+{
+	struct skymon_option table[sizeof(common_table) / sizeof(common_table[0]) - 1];
+	struct common common = {.plugin = section->plugin};
+	memcpy(table, common_table + 1, sizeof(table));
+	for (struct skymon_option *option = table; option->name != NULL; option++)
+		if (strcmp(option->name, "impact") == 0)
+			option->fallback = "none";
+	struct config_node *picked =
+		pick_common(b, section->node, default_keys, defaults_ok ? section->plugin : NULL,
+			    defaults_ok ? served_keys : NULL);
+	char *what = x_printf("plugin %s", section->name);
+	struct option_values *values = settings_bind(b, table, picked, NULL, what, &common);
+	free(what);
+	judge_labels(b, config_value(picked, "labels"));
+	section->warn = read_limits(b, section, NULL, "warn");
+	section->crit = read_limits(b, section, NULL, "crit");
+	if (values == NULL)
+		return;
+	apply_common(b, section, &common);
+	option_values_free(values);
+}
+
+static void read_plugin(struct binding *b, const struct config_pair *pair, bool defaults_ok)
 {
 	struct settings *s = b->settings;
 	struct settings_section *section = &s->plugins[s->plugin_count++];
@@ -222,15 +263,15 @@ static void read_plugin(struct binding *b, const struct config_pair *pair)
 					     .plugin = x_strdup(pair->key),
 					     .place = pair,
 					     .node = pair->value,
-					     .rise = 1,
-					     .fall = 1,
-					     .labels = x_strdup("")};
+					     .serves = true};
 	if (!plugin_name_ok(pair->key))
 		config_error_key(b->errs, pair, "`%.80s` is no name of a plugin: a-z, 0-9, _ and -",
 				 pair->key);
 	if (pair->value->kind != CONFIG_MAP && pair->value->kind != CONFIG_EMPTY)
 		config_error(b->errs, pair->value,
 			     "plugin %.63s must be a map of options; {} when it has none", pair->key);
+	else if (plugin_name_ok(pair->key))
+		read_served(b, section, defaults_ok);
 }
 
 void settings_read_sections(struct binding *b)
@@ -240,7 +281,7 @@ void settings_read_sections(struct binding *b)
 	size_t count = settings_map(b, "plugins", &pairs);
 	b->settings->plugins = x_alloc((count + 1) * sizeof(*b->settings->plugins));
 	for (size_t i = 0; i < count; i++)
-		read_plugin(b, &pairs[i]);
+		read_plugin(b, &pairs[i], defaults_ok);
 	count = settings_map(b, "components", &pairs);
 	b->settings->components = x_alloc((count + 1) * sizeof(*b->settings->components));
 	for (size_t i = 0; i < count; i++)

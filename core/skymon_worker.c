@@ -195,6 +195,17 @@ static void send_answer(void *arg, uint32_t id, uint64_t number, const struct ru
 	buf_free(&body);
 }
 
+static void send_reply(void *arg, uint32_t id, uint64_t number, const struct exchange_reply *reply)
+{
+	struct buf body = {0};
+	(void)arg;
+	buf_room(&body, reply->body_size + 1024);
+	wire_put_u64(&body, number);
+	exchange_put_reply(&body, reply);
+	send_message(WIRE_REPLY, id, body.data, body.size);
+	buf_free(&body);
+}
+
 static void memory_is_over(void *arg, uint32_t id)
 {
 	(void)arg;
@@ -214,6 +225,7 @@ static const struct runner_events events = {.ended = send_result,
 					    .log = send_log,
 					    .refused = send_refused,
 					    .answered = send_answer,
+					    .replied = send_reply,
 					    .memory = memory_is_over,
 					    .wake = wake_main,
 					    .stopped = send_stopped};
@@ -267,7 +279,13 @@ static void take_ask(const struct wire_message *message)
 		runner_ask(worker.runner, message->id, &question);
 }
 
-static void take(const struct wire_message *message)
+static void take_cancel(const struct wire_message *message)
+{
+	struct wire_reader in = wire_reader(message->body, message->size);
+	runner_cancel(worker.runner, wire_get_u64(&in));
+}
+
+static void take(struct wire_message *message)
 {
 	switch (message->type) {
 	case WIRE_START:
@@ -281,6 +299,13 @@ static void take(const struct wire_message *message)
 		break;
 	case WIRE_ASK:
 		take_ask(message);
+		break;
+	case WIRE_REQUEST:
+		runner_request(worker.runner, message->id, message->body, message->size);
+		message->body = NULL; /* it was taken */
+		break;
+	case WIRE_CANCEL:
+		take_cancel(message);
 		break;
 	default: /* of a newer daemon: the build ids tell */
 		break;

@@ -21,9 +21,12 @@ static size_t message_max(unsigned type)
 {
 	if (type == WIRE_RESULT)
 		return WIRE_RESULT_MAX;
+	if (type == WIRE_REPLY)
+		return WIRE_REPLY_MAX;
 	if (type == WIRE_CRASH)
 		return 1024;
-	bool known = (type >= WIRE_START && type <= WIRE_ASK) || (type >= WIRE_HELLO && type <= WIRE_ANSWER);
+	bool known =
+		(type >= WIRE_START && type <= WIRE_CANCEL) || (type >= WIRE_HELLO && type <= WIRE_REPLY);
 	return known ? WIRE_MESSAGE_MAX : 0;
 }
 

@@ -18,6 +18,8 @@ enum wire_type {
 	WIRE_STOP,      /* id = component */
 	WIRE_ASK, /* id = component of a secret store: number u64, fresh u8, timeout_ms u32, path#field text
 		   */
+	WIRE_REQUEST, /* id = component: number u64, again u8, timeout_ms u32, then exchange.h */
+	WIRE_CANCEL,  /* id = component: number u64: nobody waits for the reply any more */
 	/* worker -> daemon */
 	WIRE_HELLO = 32, /* what the plugin declares (plugin.h), or why it cannot be used */
 	WIRE_STARTED,    /* id = component: ok u8, reason u8, message text */
@@ -28,11 +30,13 @@ enum wire_type {
 		       a signal handler */
 	WIRE_STOPPED, /* id = component */
 	WIRE_ANSWER,  /* id = component: number u64, ok u8, reason u8, lease_ms u64, message text, bytes */
+	WIRE_REPLY,   /* id = component: number u64, then exchange.h */
 };
 enum wire_crash { WIRE_CRASH_SIGNAL, WIRE_CRASH_EXIT, WIRE_CRASH_MEMORY };
 
 #define WIRE_PACKET_MAX 65536u      /* header and payload of one packet */
 #define WIRE_RESULT_MAX (64u << 20) /* one result */
+#define WIRE_REPLY_MAX (10u << 20)  /* one reply */
 #define WIRE_MESSAGE_MAX (2u << 20) /* any other message */
 
 struct wire_head {

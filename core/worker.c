@@ -15,12 +15,13 @@
 #include "config.h"
 #include "log.h"
 
-#define LEAVE_MS 2000       /* how long a worker may take to leave once its wire is closed */
-#define PACKETS_PER_TURN 64 /* of one worker, before the others and HTTP have their turn */
-#define LAST_PACKETS 4096   /* more than the kernel keeps of one wire */
-#define LOG_LINES_MAX 200   /* lines that one plugin may log in PRINT_WINDOW_MS */
-#define PRINT_LINE_MAX 1000 /* a line that a plugin prints is cut there */
-#define PRINT_LINES_MAX 20  /* lines that one plugin may print in … */
+#define LEAVE_MS 2000                     /* how long a worker may take to leave once its wire is closed */
+#define PACKETS_PER_TURN 64               /* of one worker, before the others and HTTP have their turn */
+#define LAST_PACKETS 4096                 /* more than the kernel keeps of one wire */
+#define LOG_LINES_MAX 200                 /* lines that one plugin may log in PRINT_WINDOW_MS */
+#define BACKLOG_MAX (WIRE_OUTBOX_MAX / 2) /* of requests; the rest is for what must go through */
+#define PRINT_LINE_MAX 1000               /* a line that a plugin prints is cut there */
+#define PRINT_LINES_MAX 20                /* lines that one plugin may print in … */
 #define PRINT_WINDOW_MS 10000
 
 struct worker {
@@ -187,6 +188,19 @@ static void take_answer(struct worker *worker, struct wire_message *message)
 	explicit_bzero(message->body, message->size);
 }
 
+static void take_reply(struct worker *worker, struct wire_message *message)
+{
+	struct wire_reader in = wire_reader(message->body, message->size);
+	uint64_t number = wire_get_u64(&in);
+	struct exchange_reply reply;
+	if (!exchange_get_reply(&in, &reply)) {
+		worker_kill(worker, WORKER_CRASHED, message->id, "sent a reply that is broken");
+		return;
+	}
+	worker->events->replied(worker->arg, worker, number, &reply);
+	exchange_free_reply(&reply);
+}
+
 static void take_log(struct worker *worker, const struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
@@ -247,6 +261,9 @@ static void take(struct worker *worker, struct wire_message *message)
 		break;
 	case WIRE_ANSWER:
 		take_answer(worker, message);
+		break;
+	case WIRE_REPLY:
+		take_reply(worker, message);
 		break;
 	case WIRE_LOG:
 		take_log(worker, message);
@@ -347,6 +364,31 @@ void worker_ask(struct worker *worker, uint32_t id, uint64_t number, bool fresh,
 void worker_stop(struct worker *worker, uint32_t id)
 {
 	post(worker, WIRE_STOP, id, NULL, 0);
+}
+
+bool worker_request(struct worker *worker, uint32_t id, uint64_t number, bool again, uint32_t timeout_ms,
+		    const struct buf *body)
+{
+	struct buf message = {0};
+	if (worker->outbox.bytes + body->size > BACKLOG_MAX)
+		return false;
+	buf_room(&message, body->size + 16);
+	wire_put_u64(&message, number);
+	wire_put_u8(&message, again);
+	wire_put_u32(&message, timeout_ms);
+	buf_add(&message, body->data, body->size);
+	post(worker, WIRE_REQUEST, id, message.data, message.size);
+	explicit_bzero(message.data, message.size); /* it may hold passwords */
+	buf_free(&message);
+	return true;
+}
+
+void worker_cancel(struct worker *worker, uint32_t id, uint64_t number)
+{
+	struct buf body = {0};
+	wire_put_u64(&body, number);
+	post(worker, WIRE_CANCEL, id, body.data, body.size);
+	buf_free(&body);
 }
 
 /* ---- What it prints ---- */

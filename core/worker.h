@@ -6,6 +6,7 @@
 
 #include <sys/types.h>
 
+#include "exchange.h"
 #include "loop.h"
 #include "plugin.h"
 #include "result.h"
@@ -42,6 +43,9 @@ struct worker_events {
 	/* The answer to worker_ask; valid during the call. */
 	void (*answered)(void *arg, struct worker *worker, uint32_t id, const struct worker_answer *answer);
 	void (*stopped)(void *arg, struct worker *worker, uint32_t id);
+	/* The reply to worker_request; valid during the call. */
+	void (*replied)(void *arg, struct worker *worker, uint64_t number,
+			const struct exchange_reply *reply);
 	/* The process is gone and reaped; the worker is freed after this call. The last call. */
 	void (*ended)(void *arg, struct worker *worker, const struct worker_end *end);
 };
@@ -61,6 +65,11 @@ void worker_run(struct worker *worker, uint32_t id, uint64_t run, uint32_t timeo
 void worker_ask(struct worker *worker, uint32_t id, uint64_t number, bool fresh, uint32_t timeout_ms,
 		const char *path);
 void worker_stop(struct worker *worker, uint32_t id);
+/* body: as exchange_put_request has put it. again: its secret was read anew for it already. false: too much
+ * is waiting for it already, and nothing was sent. */
+bool worker_request(struct worker *worker, uint32_t id, uint64_t number, bool again, uint32_t timeout_ms,
+		    const struct buf *body) MUST_CHECK;
+void worker_cancel(struct worker *worker, uint32_t id, uint64_t number);
 /* Kills the process group; `ended` comes with this cause, culprit and text. */
 void worker_kill(struct worker *worker, enum worker_cause cause, uint32_t culprit, const char *text);
 /* Closes the wire, so that it leaves by itself; killed after 2 s. `ended` comes with WORKER_ENDED. */

@@ -5,7 +5,7 @@
  * they return NULL.
  *
  * Any other plugin may have routes too, and be named under `plugins`; its section becomes a component of that name, with
- * start, stop, secrets and (if it has one) check as any other. Its handlers run in the worker, each request on a thread of its
+ * start, stop, secrets and check as any other. Its handlers run in the worker, each request on a thread of its
  * own, up to 64 at once beside the check: what they change in `state` needs a lock. The `sm` of a handler is of that request
  * alone: skymon_ms_left tells the time to the request's own deadline (30 s; 0 as soon as the client has left), skymon_resolve,
  * skymon_step and the log work as in a check, and what a verdict says there goes nowhere.

@@ -1,0 +1,198 @@
+#include "exchange.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* ---- Pairs ---- */
+
+static void put_pairs(struct buf *body, const struct exchange_pair *pairs, size_t count)
+{
+	wire_put_u32(body, (uint32_t)count);
+	for (size_t i = 0; i < count; i++) {
+		wire_put_text(body, pairs[i].name);
+		wire_put_text(body, pairs[i].value);
+	}
+}
+
+static void get_pairs(struct wire_reader *in, struct exchange_pair *pairs, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		pairs[i].name = wire_get_text_or_empty(in);
+		pairs[i].value = wire_get_text_or_empty(in);
+	}
+}
+
+static size_t get_count(struct wire_reader *in, size_t most)
+{
+	uint32_t count = wire_get_count(in, 2 * sizeof(uint32_t));
+	in->bad = in->bad || count > most;
+	return in->bad ? 0 : count;
+}
+
+static struct exchange_pair *get_headers(struct wire_reader *in, size_t *count)
+{
+	*count = get_count(in, EXCHANGE_HEADERS_MAX);
+	struct exchange_pair *headers = x_alloc((*count + 1) * sizeof(*headers));
+	get_pairs(in, headers, *count);
+	return headers;
+}
+
+const char *exchange_find(const struct exchange_pair *pairs, size_t count, const char *name,
+			  bool case_matters)
+{
+	for (size_t i = 0; i < count; i++)
+		if ((case_matters ? strcmp(pairs[i].name, name) : strcasecmp(pairs[i].name, name)) == 0)
+			return pairs[i].value;
+	return NULL;
+}
+
+/* ---- Requests ---- */
+
+void exchange_put_request(struct buf *body, const struct exchange_request *request)
+{
+	wire_put_u32(body, request->route);
+	wire_put_u8(body, request->trusted);
+	wire_put_u8(body, request->local);
+	wire_put_text(body, request->method);
+	wire_put_text(body, request->query);
+	wire_put_text(body, request->address);
+	put_pairs(body, request->params, request->param_count);
+	put_pairs(body, request->headers, request->header_count);
+	wire_put_bytes(body, request->body, request->body_size);
+}
+
+bool exchange_get_request(struct wire_reader *in, struct exchange_request *out)
+{
+	*out = (struct exchange_request){.route = wire_get_u32(in)};
+	out->trusted = wire_get_u8(in) != 0;
+	out->local = wire_get_u8(in) != 0;
+	out->method = wire_get_text_or_empty(in);
+	out->query = wire_get_text_or_empty(in);
+	out->address = wire_get_text_or_empty(in);
+	out->param_count = get_count(in, EXCHANGE_PARAMS_MAX);
+	get_pairs(in, out->params, out->param_count);
+	out->headers = get_headers(in, &out->header_count);
+	out->body = wire_get_bytes(in, &out->body_size);
+	if (wire_end(in))
+		return true;
+	exchange_free_request(out);
+	return false;
+}
+
+void exchange_free_request(struct exchange_request *request)
+{
+	free(request->headers);
+	*request = (struct exchange_request){0};
+}
+
+/* ---- Replies ---- */
+
+void exchange_put_reply(struct buf *body, const struct exchange_reply *reply)
+{
+	wire_put_u8(body, reply->again);
+	wire_put_u8(body, reply->problem);
+	wire_put_u32(body, (uint32_t)reply->code);
+	wire_put_text(body, reply->type);
+	wire_put_text(body, reply->audit);
+	put_pairs(body, reply->headers, reply->header_count);
+	wire_put_bytes(body, reply->body, reply->body_size);
+}
+
+/* Nothing in it may end a line of the reply's head, or say where its body ends. */
+static bool header_ok(const struct exchange_pair *header)
+{
+	static const char *const ours[] = {"Content-Length", "Transfer-Encoding", "Connection", "Date"};
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		if (strcasecmp(header->name, ours[i]) == 0)
+			return false;
+	for (const char *at = header->name; *at != '\0'; at++)
+		if (*at <= ' ' || *at >= 0x7F || *at == ':')
+			return false;
+	for (const char *at = header->value; *at != '\0'; at++)
+		if ((unsigned char)*at < ' ' || *at == 0x7F)
+			return false;
+	return header->name[0] != '\0';
+}
+
+static bool reply_ok(const struct exchange_reply *reply)
+{
+	bool ok = reply->again ||
+		  (reply->code >= 200 && reply->code <= 599 && reply->body_size <= EXCHANGE_BODY_MAX);
+	for (size_t i = 0; ok && i < reply->header_count; i++)
+		ok = header_ok(&reply->headers[i]);
+	return ok && header_ok(&(struct exchange_pair){"Content-Type", reply->type});
+}
+
+bool exchange_get_reply(struct wire_reader *in, struct exchange_reply *out)
+{
+	*out = (struct exchange_reply){.again = wire_get_u8(in) != 0};
+	out->problem = wire_get_u8(in) != 0;
+	uint32_t code = wire_get_u32(in);
+	out->code = code < 1000 ? (int)code : 0;
+	out->type = wire_get_text_or_empty(in);
+	out->audit = wire_get_text_or_empty(in);
+	out->headers = get_headers(in, &out->header_count);
+	out->body = wire_get_bytes(in, &out->body_size);
+	if (wire_end(in) && reply_ok(out))
+		return true;
+	exchange_free_reply(out);
+	return false;
+}
+
+void exchange_free_reply(struct exchange_reply *reply)
+{
+	free(reply->headers);
+	*reply = (struct exchange_reply){0};
+}
+
+/* ---- Problems ---- */
+
+/* The reason phrase of RFC 9110, or of 6585 where it has none: the title of a problem without a type. */
+static const char *title_of(int code)
+{
+	static const struct {
+		int code;
+		const char *title;
+	} titles[] = {
+		{400, "Bad Request"},
+		{401, "Unauthorized"},
+		{403, "Forbidden"},
+		{404, "Not Found"},
+		{405, "Method Not Allowed"},
+		{408, "Request Timeout"},
+		{409, "Conflict"},
+		{411, "Length Required"},
+		{412, "Precondition Failed"},
+		{413, "Content Too Large"},
+		{414, "URI Too Long"},
+		{415, "Unsupported Media Type"},
+		{422, "Unprocessable Content"},
+		{429, "Too Many Requests"},
+		{431, "Request Header Fields Too Large"},
+		{500, "Internal Server Error"},
+		{501, "Not Implemented"},
+		{502, "Bad Gateway"},
+		{503, "Service Unavailable"},
+		{504, "Gateway Timeout"},
+	};
+	for (size_t i = 0; i < sizeof(titles) / sizeof(titles[0]); i++)
+		if (titles[i].code == code)
+			return titles[i].title;
+	return code < 500 ? "Client Error" : "Server Error";
+}
+
+void exchange_print_problem(struct buf *body, int code, const char *detail, const char *members,
+			    int64_t now_ms)
+{
+	buf_text(body, "{\"type\":\"about:blank\",\"title\":");
+	buf_json(body, title_of(code));
+	buf_printf(body, ",\"status\":%d,\"detail\":", code);
+	buf_json(body, detail);
+	buf_text(body, ",\"timestamp\":");
+	buf_json_time(body, now_ms);
+	buf_text(body, ",\"error\":");
+	buf_json(body, detail);
+	buf_text(body, members != NULL ? members : "");
+	buf_text(body, "}");
+}

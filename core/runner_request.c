@@ -1,0 +1,365 @@
+/* runner_request: has a route of the plugin answer a request, on a thread of its own: requests are rare,
+ * privileged and slow (they wait for a server), and must not wait for checks. The plugin sees an own handle
+ * (step, deadline, message), so that the check of the same component is not disturbed. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "route.h"
+#include "runner_private.h"
+
+#define AUDIT_MAX 300
+
+struct text { /* lives as long as the request */
+	struct text *next;
+	char bytes[];
+};
+
+struct skymon_request {
+	struct runner_component self; /* the handle */
+	struct runner_component *component;
+	struct skymon_request *next; /* of the runner's, under its lock */
+	uint64_t number;
+	void *message; /* owned; `asked` points into it */
+	struct exchange_request asked;
+	struct skymon_caller caller;
+	struct text *texts;
+	struct exchange_pair *headers; /* of the coming reply; their bytes are in texts */
+	size_t header_count, header_room;
+	struct buf members; /* of the coming problem */
+	char audit[AUDIT_MAX];
+	bool answered, again;
+	bool repeated; /* its secret was read anew for it already */
+};
+
+struct runner_component runner_aside(const struct runner_component *component, int64_t timeout_ms)
+{
+	return (struct runner_component){
+		.sm = component->sm,
+		.runner = component->runner,
+		.id = component->id,
+		.name = component->name,
+		.state_dir = component->state_dir,
+		.label_names = component->label_names,
+		.values = component->values,
+		.state = component->state,
+		.secrets = component->secrets,
+		.secret_count = component->secret_count,
+		.builder = result_builder_new(),
+		.deadline_us = runner_clock_us() + timeout_ms * 1000,
+	};
+}
+
+/* ---- What is asked ---- */
+
+static char *keep(struct skymon_request *rq, size_t size)
+{
+	struct text *text = x_alloc(sizeof(*text) + size + 1);
+	text->next = rq->texts;
+	rq->texts = text;
+	return text->bytes;
+}
+
+static const char *keep_text(struct skymon_request *rq, const char *bytes)
+{
+	return memcpy(keep(rq, strlen(bytes)), bytes, strlen(bytes));
+}
+
+const char *runner_request_method(struct skymon_request *rq)
+{
+	return rq->asked.method;
+}
+
+const char *runner_request_param(struct skymon_request *rq, const char *name)
+{
+	return exchange_find(rq->asked.params, rq->asked.param_count, name, true);
+}
+
+const char *runner_request_query(struct skymon_request *rq, const char *name)
+{
+	size_t length;
+	const char *value = route_query(rq->asked.query, name, &length);
+	if (value == NULL)
+		return NULL;
+	char *text = keep(rq, length);
+	return route_decode(value, length, true, text, length + 1) ? text : "";
+}
+
+const char *runner_request_header(struct skymon_request *rq, const char *name)
+{
+	return exchange_find(rq->asked.headers, rq->asked.header_count, name, false);
+}
+
+const char *runner_request_body(struct skymon_request *rq, size_t *size)
+{
+	*size = rq->asked.body_size;
+	return rq->asked.body_size > 0 ? rq->asked.body : "";
+}
+
+bool runner_request_trusted(struct skymon_request *rq)
+{
+	return rq->asked.trusted;
+}
+
+const struct skymon_caller *runner_request_caller(struct skymon_request *rq)
+{
+	return &rq->caller;
+}
+
+bool runner_request_again(struct skymon_request *rq)
+{
+	if (rq->repeated)
+		return false;
+	return rq->again = true;
+}
+
+/* Only routes in the daemon can be rendered, and only for one another. */
+const char *runner_request_render(struct skymon_request *rq, const char *route, size_t *size)
+{
+	(void)rq;
+	(void)route;
+	*size = 0;
+	return NULL;
+}
+
+/* ---- What is answered ---- */
+
+void runner_request_audit(struct skymon_request *rq, const char *format, va_list list)
+{
+	char *text = runner_masked(&rq->self, format, list);
+	for (char *at = text; *at != '\0'; at++)
+		if ((unsigned char)*at < ' ' || *at == 0x7F)
+			*at = ' ';
+	snprintf(rq->audit, sizeof(rq->audit), "%s", text);
+	free(text);
+}
+
+void runner_reply_header(struct skymon_request *rq, const char *name, const char *value)
+{
+	if (rq->answered || rq->header_count == EXCHANGE_HEADERS_MAX)
+		return;
+	rq->headers = x_grow(rq->headers, &rq->header_room, rq->header_count + 1, sizeof(*rq->headers));
+	rq->headers[rq->header_count++] = (struct exchange_pair){keep_text(rq, name), keep_text(rq, value)};
+}
+
+static void tell(struct skymon_request *rq, struct exchange_reply *reply)
+{
+	struct runner *runner = rq->self.runner;
+	if (rq->answered) {
+		runner_log(&rq->self, LOG_LEVEL_ERROR, "a handler answered twice: only the first counts");
+		return;
+	}
+	rq->answered = true;
+	struct buf room = {0};
+	reply->headers = rq->headers;
+	reply->header_count = rq->header_count;
+	reply->audit = rq->audit;
+	reply->type = reply->type != NULL ? reply->type : "";
+	reply->body = runner_masked_bytes(&rq->self, reply->body, &reply->body_size, &room);
+	runner->events->replied(runner->arg, rq->self.id, rq->number, reply);
+	buf_free(&room);
+}
+
+PRINTF(3) static void tell_problem(struct skymon_request *rq, int code, const char *format, ...);
+static void tell_problem(struct skymon_request *rq, int code, const char *format, ...)
+{
+	va_list list;
+	va_start(list, format);
+	runner_reply_problem(rq, code, format, list);
+	va_end(list);
+}
+
+void runner_reply(struct skymon_request *rq, int code, const char *type, const void *bytes, size_t size)
+{
+	if (size > EXCHANGE_BODY_MAX)
+		tell_problem(rq, 502, "the answer has %zu bytes, more than a route in a worker may give",
+			     size);
+	else
+		tell(rq,
+		     &(struct exchange_reply){.code = code, .type = type, .body = bytes, .body_size = size});
+}
+
+void runner_reply_parts(struct skymon_request *rq, int code, const char *type,
+			const struct skymon_part *parts, size_t count, uint64_t generation,
+			void (*done)(void *), void *argument)
+{
+	struct buf body = {0};
+	(void)generation;
+	for (size_t i = 0; i < count; i++)
+		buf_add(&body, parts[i].bytes, parts[i].size);
+	runner_reply(rq, code, type, body.data, body.size);
+	buf_free(&body);
+	if (done != NULL)
+		done(argument);
+}
+
+void runner_problem_json(struct skymon_request *rq, const char *key, const char *json)
+{
+	json_error_t error;
+	json_t *value = json_loads(json, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
+	json_decref(value);
+	if (value == NULL) {
+		runner_log(&rq->self, LOG_LEVEL_ERROR, "member %.60s of a problem is no JSON: %s", key,
+			   error.text);
+		return;
+	}
+	buf_text(&rq->members, ",");
+	buf_json(&rq->members, key);
+	buf_printf(&rq->members, ":%s", json);
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void runner_reply_problem(struct skymon_request *rq, int code, const char *format, va_list list)
+{
+	char detail[2048];
+	struct buf body = {0};
+	vsnprintf(detail, sizeof(detail), format, list);
+	exchange_print_problem(&body, code, detail, rq->members.data, now_ms());
+	tell(rq, &(struct exchange_reply){.code = code,
+					  .problem = true,
+					  .type = "application/problem+json",
+					  .body = body.data,
+					  .body_size = body.size});
+	buf_free(&body);
+}
+
+/* ---- Its life ---- */
+
+static void free_request(struct skymon_request *rq)
+{
+	for (struct text *text = rq->texts, *next; text != NULL; text = next) {
+		next = text->next;
+		free(text);
+	}
+	explicit_bzero((char *)(uintptr_t)rq->asked.body, rq->asked.body_size); /* it may hold passwords */
+	exchange_free_request(&rq->asked);
+	result_builder_free(rq->self.builder);
+	free(rq->self.complaint);
+	buf_free(&rq->members);
+	free(rq->headers);
+	free(rq->message);
+	free(rq);
+}
+
+/* Under the lock. */
+static void leave(struct skymon_request *rq)
+{
+	struct runner *runner = rq->self.runner;
+	struct skymon_request **link = &runner->requests;
+	while (*link != rq)
+		link = &(*link)->next;
+	*link = rq->next;
+	rq->component->telling--;
+	runner->request_count--;
+	runner->out--;
+}
+
+static void handle(struct skymon_request *rq)
+{
+	const struct skymon_route *route = rq->self.runner->plugin->routes[rq->asked.route];
+	snprintf(rq->self.step, sizeof(rq->self.step), "answering %.8s %.60s", route->method, route->path);
+	runner_set_current(&rq->self);
+	route->handle(&rq->self.sm, rq->self.state, rq);
+	runner_set_current(NULL);
+	if (rq->answered)
+		return;
+	if (rq->again) {
+		tell(rq, &(struct exchange_reply){.again = true});
+		return;
+	}
+	runner_log(&rq->self, LOG_LEVEL_ERROR, "the handler of %s %s did not answer", route->method,
+		   route->path);
+	tell_problem(rq, 500, "the handler of this route did not answer; that is a defect of the plugin %s",
+		     rq->self.runner->plugin->name);
+}
+
+static void *request_thread(void *arg)
+{
+	struct skymon_request *rq = arg;
+	struct runner *runner = rq->self.runner;
+	runner_signal_stack();
+	handle(rq);
+	pthread_mutex_lock(&runner->lock);
+	leave(rq);
+	if (rq->component->stopping && runner->events->wake != NULL)
+		runner->events->wake(runner->arg);
+	pthread_cond_broadcast(&runner->change);
+	pthread_mutex_unlock(&runner->lock);
+	free_request(rq);
+	return NULL;
+}
+
+static bool decode(struct skymon_request *rq, const struct runner *runner, void *message, size_t size,
+		   uint32_t *timeout_ms)
+{
+	struct wire_reader in = wire_reader(message, size);
+	rq->message = message;
+	rq->number = wire_get_u64(&in);
+	rq->repeated = wire_get_u8(&in) != 0;
+	*timeout_ms = wire_get_u32(&in);
+	if (!exchange_get_request(&in, &rq->asked))
+		return false;
+	size_t routes = 0;
+	while (runner->plugin->routes != NULL && runner->plugin->routes[routes] != NULL)
+		routes++;
+	rq->caller = (struct skymon_caller){
+		.size = sizeof(rq->caller), .local = rq->asked.local, .address = rq->asked.address};
+	return rq->asked.route < routes && runner->plugin->routes[rq->asked.route]->handle != NULL;
+}
+
+/* Counts it in; false: it cannot be taken. */
+static bool enter(struct runner *runner, struct skymon_request *rq, struct runner_component *component)
+{
+	pthread_mutex_lock(&runner->lock);
+	bool taken = component != NULL && !component->stopping && runner->request_count < EXCHANGE_OUT_MAX;
+	if (taken) {
+		component->telling++; /* holds the component */
+		runner->request_count++;
+		runner->out++;
+		rq->next = runner->requests;
+		runner->requests = rq;
+	}
+	pthread_mutex_unlock(&runner->lock);
+	return taken;
+}
+
+void runner_request(struct runner *runner, uint32_t id, void *message, size_t size)
+{
+	struct skymon_request *rq = x_alloc(sizeof(*rq));
+	struct runner_component *component = runner_find(runner, id);
+	uint32_t timeout_ms = 0;
+	bool known = decode(rq, runner, message, size, &timeout_ms);
+	rq->self = runner_aside(component != NULL ? component : &runner->self, timeout_ms);
+	rq->component = component;
+	if (!known) {
+		tell_problem(rq, 500,
+			     "the daemon and its worker do not understand each other: restart skymond");
+	} else if (!enter(runner, rq, component)) {
+		tell_problem(rq, 503, "the plugin is stopping or too busy; try again");
+	} else if (runner_spawn_thread(request_thread, rq)) {
+		return;
+	} else {
+		pthread_mutex_lock(&runner->lock);
+		leave(rq);
+		pthread_mutex_unlock(&runner->lock);
+		tell_problem(rq, 503, "cannot start one more thread; try again");
+	}
+	free_request(rq);
+}
+
+void runner_cancel(struct runner *runner, uint64_t number)
+{
+	pthread_mutex_lock(&runner->lock);
+	for (struct skymon_request *rq = runner->requests; rq != NULL; rq = rq->next)
+		if (rq->number == number)
+			atomic_store(&rq->self.deadline_us, 0);
+	pthread_mutex_unlock(&runner->lock);
+}
