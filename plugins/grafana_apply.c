@@ -87,12 +87,13 @@ static void tell_failure(struct grafana_ctx *ctx, const struct apply_list *list,
 {
 	const struct apply_item *first = outcome->first;
 	size_t failed = count(list, "failed");
+	char text[1200];
 	ctx->fault = outcome->fault;
 	outcome->fault = (struct grafana_fault){0};
 	ctx->fault.code = first->code;
-	snprintf(ctx->fault.detail, sizeof(ctx->fault.detail),
-		 "%zu of %zu items failed; the first is the %s %s: %s", failed, list->count,
-		 kinds[first->kind], first->title, first->message);
+	snprintf(text, sizeof(text), "%zu of %zu items failed; the first is the %s %s: %s", failed,
+		 list->count, kinds[first->kind], first->title, first->message);
+	grafana_clean(text, ctx->fault.detail, sizeof(ctx->fault.detail));
 	grafana_member(&ctx->fault, "changed", json_integer((json_int_t)changed));
 	grafana_member(&ctx->fault, "failed", json_integer((json_int_t)failed));
 	grafana_member(&ctx->fault, "items", items);

@@ -13,8 +13,9 @@ enum apply_kind { APPLY_IS_FOLDER, APPLY_IS_SOURCE, APPLY_IS_DASHBOARD, APPLY_IS
 struct apply_item {
 	enum apply_kind kind;
 	json_t *shipped;         /* NULL: its file is bad, and the item has failed */
-	const char *uid, *title; /* in `shipped`; of a bad file: "", and its name in `file` */
+	const char *uid, *title; /* in `shipped`; of a bad file: "", and its name */
 	char file[300];          /* relative to the content's folder; "": not from a file */
+	char shown[300];         /* the name of a bad file, as text */
 	const char *result;      /* "created" …; NULL: not yet tried */
 	int code;                /* when failed: what the answer would be, had only this been asked for */
 	char message[600];

@@ -19,10 +19,12 @@
 
 void apply_failed(struct apply_item *item, int code, const char *format, ...)
 {
+	char text[2 * sizeof(item->message)];
 	va_list list;
 	va_start(list, format);
-	vsnprintf(item->message, sizeof(item->message), format, list);
+	vsnprintf(text, sizeof(text), format, list);
 	va_end(list);
+	grafana_clean(text, item->message, sizeof(item->message));
 	item->result = "failed";
 	item->code = code;
 }
@@ -131,7 +133,8 @@ static void bad_file(struct apply_item *item, const char *folder, const char *ke
 	json_decref(item->shipped);
 	item->shipped = NULL;
 	item->uid = "";
-	item->title = item->file;
+	grafana_clean(item->file, item->shown, sizeof(item->shown));
+	item->title = item->shown;
 	apply_failed(item, 500, "%s/%s: %s%s%s; mend the file", folder, item->file, key != NULL ? key : "",
 		     key != NULL ? " " : "", why);
 }
