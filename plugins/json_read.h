@@ -4,8 +4,10 @@
 #define JSON_READ_H
 
 #include <jansson.h>
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define JSON_READ_DEPTH 64
@@ -38,6 +40,14 @@ static inline json_t *json_read(const char *text, size_t size)
 static inline const char *json_read_text(const json_t *object, const char *key)
 {
 	return json_string_value(json_object_get(object, key));
+}
+
+/* For json_set_alloc_funcs, in a process where all that jansson frees may have been a secret. */
+static inline void json_read_free_wiped(void *memory)
+{
+	if (memory != NULL)
+		explicit_bzero(memory, malloc_usable_size(memory));
+	free(memory);
 }
 
 /* Before json_decref, where the text is a secret. */

@@ -2,12 +2,13 @@
  * path be read; and, for other components, what is at a path. */
 #include "vault.h"
 
-#include <malloc.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include "json_read.h"
 
 #define HEALTH_MAX 65536
 #define HEALTH_DEPTH 8
@@ -36,19 +37,11 @@ static const struct skymon_number numbers[] = {
 
 /* ---- Once per process ---- */
 
-/* All that jansson frees may have been a secret. */
-static void free_wiped(void *memory)
-{
-	if (memory != NULL)
-		explicit_bzero(memory, malloc_usable_size(memory));
-	free(memory);
-}
-
 static bool load(struct skymon *sm, void *shared)
 {
 	(void)sm;
 	(void)shared;
-	json_set_alloc_funcs(malloc, free_wiped);
+	json_set_alloc_funcs(malloc, json_read_free_wiped);
 	return fetch_load();
 }
 

@@ -1,0 +1,254 @@
+/* grafana: does Grafana answer, and does it take our key; and, for callers that are let in, its dashboards,
+ * data sources and alert rules. */
+#include "grafana.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "json_read.h"
+
+static const char *const access_words[] = {"loopback", "token", "any", NULL};
+
+static const struct skymon_option options[] = {
+	SKYMON_OPT(struct grafana, url, "${GRAFANA_URL:-https://grafana.skygenesisenterprise.com}",
+		   "Grafana's URL; it may have a path", .flags = SKYMON_TARGET),
+	SKYMON_OPT(struct grafana, api_key, "{vault: \"${GRAFANA_API_KEY_PATH:-grafana/api_key}#key\"}",
+		   "a service account's token; data sources and alert rules need one with the role Admin"),
+	SKYMON_OPT(struct grafana, read_access, "loopback",
+		   "who may read dashboards: loopback: this machine; token: who brings access_token; any",
+		   .words = access_words),
+	SKYMON_OPT(struct grafana, write_access, "loopback",
+		   "who may change what is in Grafana: as read_access", .words = access_words),
+	SKYMON_OPT(struct grafana, access_token, NULL, "what callers send as Authorization: Bearer"),
+	SKYMON_OPT(struct grafana, connect_timeout, "2s", "for a connection to Grafana, with TLS", .min = 10,
+		   .max = 3600000),
+	SKYMON_OPT(struct grafana, timeout, "10s", "for each call to Grafana, and for a check", .min = 10,
+		   .max = 3600000),
+	SKYMON_OPT(struct grafana, tls, NULL, "for https"),
+	SKYMON_OPT(struct grafana, proxy, NULL, "http://, https:// or socks5h:// URL, or none"),
+	SKYMON_OPT(struct grafana, content, GRAFANA_CONTENT,
+		   "folder of the dashboards and rules that apply writes"),
+	SKYMON_OPT(struct grafana, prometheus_url, "http://prometheus:9090",
+		   "where Grafana finds Prometheus, for the data source that apply writes"),
+	{0}};
+
+/* ---- Once per process ---- */
+
+static bool load(struct skymon *sm, void *shared)
+{
+	(void)sm;
+	(void)shared;
+	json_set_alloc_funcs(malloc, json_read_free_wiped); /* a data source has passwords */
+	return fetch_load();
+}
+
+static void unload(struct skymon *sm, void *shared)
+{
+	(void)sm;
+	(void)shared;
+	json_set_alloc_funcs(malloc, free);
+	fetch_unload();
+}
+
+/* ---- Start and stop ---- */
+
+/* A header's value: a key with a line's end in the middle would become two headers. */
+static bool is_clean(const struct skymon_secret *secret)
+{
+	for (size_t i = 0; i < secret->size; i++)
+		if (secret->bytes[i] <= ' ' || secret->bytes[i] == 0x7f)
+			return false;
+	return true;
+}
+
+static bool options_agree(struct skymon *sm, const struct grafana *grafana)
+{
+	bool wants_token =
+		grafana->read_access.index == GRAFANA_TOKEN || grafana->write_access.index == GRAFANA_TOKEN;
+	struct fetch_fault fault;
+	const char *wrong = NULL;
+
+	if (!fetch_accepts("url", grafana->url, grafana->proxy, &fault))
+		wrong = fault.text;
+	else if (strpbrk(grafana->url, "?#") != NULL)
+		wrong = "url must end with its path: it has a ? or #";
+	else if (!is_clean(&grafana->api_key))
+		wrong = "api_key has a space, a line's end or another byte that no key of Grafana has";
+	else if (wants_token && (grafana->access_token.bytes == NULL || grafana->access_token.size == 0))
+		wrong = "access_token is missing: read_access or write_access is `token`";
+	else if (!is_clean(&grafana->access_token))
+		wrong = "access_token has a space, a line's end or another byte that no header can bring";
+	if (wrong != NULL)
+		skymon_unknown(sm, "%s", wrong);
+	return wrong == NULL;
+}
+
+static void stop(struct skymon *sm, void *state)
+{
+	struct grafana *grafana = state;
+	struct grafana_own *own = grafana->own;
+
+	(void)sm;
+	if (own == NULL)
+		return;
+	for (size_t i = 0; i < own->idle_count; i++)
+		fetch_free(own->idle[i]);
+	for (size_t i = 0; i < own->turn_count; i++)
+		turn_end(&own->turns[i]);
+	if (own->has_lock)
+		pthread_mutex_destroy(&own->lock);
+	free(own);
+	grafana->own = NULL;
+}
+
+static bool make_own(struct grafana *grafana)
+{
+	struct grafana_own *own = grafana->own = calloc(1, sizeof(*own));
+
+	if (own == NULL)
+		return false;
+	own->has_lock = pthread_mutex_init(&own->lock, NULL) == 0;
+	while (own->turn_count < GRAFANA_TURNS && turn_init(&own->turns[own->turn_count]))
+		own->turn_count++;
+	return own->has_lock && own->turn_count == GRAFANA_TURNS;
+}
+
+static bool start(struct skymon *sm, void *state)
+{
+	struct grafana *grafana = state;
+	struct grafana_own *own;
+
+	if (!options_agree(sm, grafana))
+		return false;
+	if (!make_own(grafana)) {
+		stop(sm, state);
+		skymon_unknown(sm, "no memory is left");
+		return false;
+	}
+	own = grafana->own;
+	snprintf(own->base, sizeof(own->base), "%s", grafana->url);
+	for (size_t length = strlen(own->base); length > 0 && own->base[length - 1] == '/'; length--)
+		own->base[length - 1] = '\0';
+	if (strlen(grafana->url) < sizeof(own->base) &&
+	    fetch_place(own->base, own->place, sizeof(own->place)))
+		return true;
+	stop(sm, state);
+	skymon_unknown(sm, "url is longer than 500 bytes");
+	return false;
+}
+
+/* ---- The check ---- */
+
+static enum skymon_status say_fault(struct grafana_ctx *ctx)
+{
+	const struct grafana_fault fault = ctx->fault;
+	struct skymon *sm = ctx->sm;
+
+	if (fault.key_refused)
+		skymon_secret_refused(sm);
+	grafana_forget(&ctx->fault);
+	if (fault.told)
+		return fault.status;
+	skymon_reason(sm, fault.reason);
+	return fault.status == SKYMON_UNKNOWN ? skymon_unknown(sm, "%s", fault.detail)
+					      : skymon_unhealthy(sm, "%s", fault.detail);
+}
+
+/* Version and database, which Grafana tells to everybody. */
+static bool ask_health(struct grafana_ctx *ctx, char *version, size_t size)
+{
+	struct grafana_answer answer;
+	const char *text, *database;
+	char shown[60];
+	bool good = true;
+
+	skymon_step(ctx->sm, "asking for Grafana's health");
+	if (!grafana_ask(ctx, "GET", "/api/health", NULL, &answer)) {
+		if (ctx->fault.upstream_status == 503)
+			grafana_mean(ctx, 503, "",
+				     "Grafana says that it is not well (HTTP 503): its database fails");
+		return false;
+	}
+	text = json_read_text(answer.json, "version");
+	grafana_clean(text != NULL ? text : "", version, size);
+	if (version[0] != '\0')
+		skymon_detail(ctx->sm, "version", "%s", version);
+	database = json_read_text(answer.json, "database");
+	if (database == NULL) {
+		good = grafana_fail(ctx, 502, "%.200s does not answer as Grafana does: is `url` right?",
+				    ctx->grafana->own->place);
+		ctx->fault.status = SKYMON_UNHEALTHY;
+		ctx->fault.reason = SKYMON_PROTOCOL;
+	} else {
+		grafana_clean(database, shown, sizeof(shown));
+		skymon_detail(ctx->sm, "database", "%s", shown);
+		if (strcmp(database, "ok") != 0) {
+			good = grafana_fail(ctx, 503, "Grafana's database is %s", shown);
+			ctx->fault.status = SKYMON_UNHEALTHY;
+		}
+	}
+	grafana_answer_free(&answer);
+	return good;
+}
+
+static enum skymon_status check(struct skymon *sm, void *state)
+{
+	struct grafana_ctx ctx = {.sm = sm, .grafana = state};
+	struct grafana_answer answer;
+	char version[60] = "", org[100];
+	const char *name;
+
+	if (!ask_health(&ctx, version, sizeof(version)))
+		return say_fault(&ctx);
+	skymon_step(sm, "asking whether Grafana takes the key");
+	if (!grafana_ask(&ctx, "GET", "/api/org", NULL, &answer))
+		return say_fault(&ctx);
+	name = json_read_text(answer.json, "name");
+	grafana_clean(name != NULL ? name : "", org, sizeof(org));
+	skymon_detail(sm, "org", "%s", org);
+	grafana_answer_free(&answer);
+	return skymon_healthy(sm, "Grafana %s answers, and takes the key (%s)", version, org);
+}
+
+/* ---- Routes ---- */
+
+#define BASE "/api/v1/grafana/"
+#define ROUTE(symbol, method_, path_, name_, summary_, handle_)                                              \
+	static const struct skymon_route symbol = {.size = sizeof(struct skymon_route),                      \
+						   .method = method_,                                        \
+						   .path = BASE path_,                                       \
+						   .name = name_,                                            \
+						   .summary = summary_,                                      \
+						   .handle = handle_,                                        \
+						   .flags = SKYMON_ROUTE_GUARDED}
+
+static const struct skymon_route health = {.size = sizeof(struct skymon_route),
+					   .method = "GET",
+					   .path = BASE "health",
+					   .name = "grafana_health",
+					   .summary = "does Grafana answer, and take our key",
+					   .flags = SKYMON_ROUTE_PRIVATE | SKYMON_ROUTE_HEALTH};
+ROUTE(list_dashboards, "GET", "dashboards", "grafana_dashboards", "all dashboards", grafana_list_dashboards);
+ROUTE(post_dashboard, "POST", "dashboards", "grafana_dashboards", "create a dashboard",
+      grafana_post_dashboard);
+ROUTE(get_dashboard, "GET", "dashboards/{uid}", "grafana_dashboard", "a dashboard", grafana_get_dashboard);
+ROUTE(put_dashboard, "PUT", "dashboards/{uid}", "grafana_dashboard", "replace a dashboard",
+      grafana_put_dashboard);
+ROUTE(delete_dashboard, "DELETE", "dashboards/{uid}", "grafana_dashboard", "delete a dashboard",
+      grafana_delete_dashboard);
+ROUTE(post_source, "POST", "datasources", "grafana_datasources", "create a data source", grafana_post_source);
+ROUTE(post_rule, "POST", "alerts", "grafana_alerts", "create an alert rule", grafana_post_rule);
+ROUTE(post_apply, "POST", "apply", "grafana_apply", "write the dashboards, data source and rules that ship",
+      grafana_post_apply);
+ROUTE(get_diff, "GET", "diff", "grafana_diff", "what apply would change", grafana_get_diff);
+ROUTE(get_check, "GET", "check", "grafana_check", "what the key may do, and what is missing",
+      grafana_get_check);
+
+static const struct skymon_route *const routes[] = {
+	&health,      &list_dashboards, &post_dashboard, &get_dashboard, &put_dashboard, &delete_dashboard,
+	&post_source, &post_rule,       &post_apply,     &get_diff,      &get_check,     NULL};
+
+SKYMON_PLUGIN(grafana, "1.0", "Dashboards, data sources and alert rules of a Grafana",
+	      .state_size = sizeof(struct grafana), .timeout_ms = 10000, .options = options, .load = load,
+	      .unload = unload, .start = start, .stop = stop, .check = check, .routes = routes);

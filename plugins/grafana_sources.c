@@ -1,0 +1,177 @@
+/* grafana_sources: data sources. One of type T that is posted without a uid gets the uid T if that is free,
+ * because alert rules name it so, and is the default if the organization has none, because panels that name
+ * none ask that one. */
+#include <stdio.h>
+#include <string.h>
+
+#include "grafana.h"
+#include "json_read.h"
+
+static const struct grafana_name names[] = {{"is_default", "isDefault"},
+					    {"json_data", "jsonData"},
+					    {"secure_json_data", "secureJsonData"},
+					    {"basic_auth", "basicAuth"},
+					    {"basic_auth_user", "basicAuthUser"},
+					    {"with_credentials", "withCredentials"},
+					    {"org_id", "orgId"},
+					    {"read_only", "readOnly"},
+					    {NULL, NULL}};
+
+static bool judge(const struct grafana_spot *spot)
+{
+	const char *access;
+
+	if (!grafana_needs(spot, "name", GRAFANA_TEXT) || !grafana_needs(spot, "type", GRAFANA_TEXT) ||
+	    !grafana_is(spot, "url", GRAFANA_TEXT) || !grafana_is(spot, "access", GRAFANA_TEXT) ||
+	    !grafana_is_uid(spot, "uid") || !grafana_is(spot, "isDefault", GRAFANA_BOOLEAN) ||
+	    !grafana_is(spot, "basicAuth", GRAFANA_BOOLEAN) ||
+	    !grafana_is(spot, "basicAuthUser", GRAFANA_TEXT) ||
+	    !grafana_is(spot, "withCredentials", GRAFANA_BOOLEAN) ||
+	    !grafana_is(spot, "jsonData", GRAFANA_OBJECT) ||
+	    !grafana_is(spot, "secureJsonData", GRAFANA_OBJECT))
+		return false;
+	access = json_string_value(grafana_field(spot, "access"));
+	return access == NULL || access[0] == '\0' || strcmp(access, "proxy") == 0 ||
+	       strcmp(access, "direct") == 0 ||
+	       grafana_wrong_field(spot, "access", "must be proxy or direct");
+}
+
+/* The one whose member has this text; NULL: none. */
+static const json_t *find(const json_t *list, const char *member, const char *text)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(list, i, item)
+	{
+		const char *its = json_read_text(item, member);
+
+		if (its != NULL && strcmp(its, text) == 0)
+			return item;
+	}
+	return NULL;
+}
+
+static bool has_default(const json_t *list)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(list, i, item) if (json_is_true(json_object_get(item, "isDefault"))) return true;
+	return false;
+}
+
+/* Fills in what the caller left out. Pure. */
+static void complete(json_t *source, const json_t *list)
+{
+	const char *type = json_read_text(source, "type"), *uid = json_read_text(source, "uid"),
+		   *access = json_read_text(source, "access");
+
+	if (uid == NULL || uid[0] == '\0') {
+		if (grafana_uid_fault(type) == NULL && find(list, "uid", type) == NULL)
+			json_object_set_new(source, "uid", json_string(type));
+		else
+			json_object_del(source, "uid");
+	}
+	if (access == NULL || access[0] == '\0')
+		json_object_set_new(source, "access", json_string("proxy"));
+	if (!json_is_boolean(json_object_get(source, "isDefault")))
+		json_object_set_new(source, "isDefault", json_boolean(!has_default(list)));
+}
+
+/* 409 with what is there. Its url is left out: it may hold a password. */
+static bool refuse(struct grafana_ctx *ctx, const json_t *there, const char *what)
+{
+	grafana_mean(ctx, 409, "", "a data source with this %s is there already", what);
+	grafana_copy_member(&ctx->fault, there, "uid");
+	grafana_copy_member(&ctx->fault, there, "name");
+	grafana_copy_member(&ctx->fault, there, "type");
+	return false;
+}
+
+/* Of the name, or of the uid, in the list. */
+static bool is_free(struct grafana_ctx *ctx, const json_t *source, const json_t *list)
+{
+	const char *uid = json_read_text(source, "uid");
+	const json_t *there = find(list, "name", json_read_text(source, "name"));
+
+	if (there != NULL)
+		return refuse(ctx, there, "name");
+	there = uid != NULL && uid[0] != '\0' ? find(list, "uid", uid) : NULL;
+	return there == NULL || refuse(ctx, there, "uid");
+}
+
+static bool get_list(struct grafana_ctx *ctx, struct grafana_answer *list)
+{
+	if (!grafana_ask(ctx, "GET", "/api/datasources", NULL, list))
+		return false;
+	if (json_is_array(list->json))
+		return true;
+	grafana_answer_free(list);
+	return grafana_fail(ctx, 502, "Grafana answered what is no list of data sources");
+}
+
+/* Somebody else made it in this moment: what is it? */
+static bool explain(struct grafana_ctx *ctx, const json_t *source)
+{
+	struct grafana_fault was = ctx->fault;
+	struct grafana_answer list;
+
+	if (was.code != 409)
+		return false;
+	ctx->fault.members = NULL;
+	if (get_list(ctx, &list)) {
+		ctx->fault = was;
+		is_free(ctx, source, list.json);
+		grafana_answer_free(&list);
+	} else {
+		grafana_forget(&ctx->fault);
+		ctx->fault = was;
+	}
+	return false;
+}
+
+static bool create(struct grafana_ctx *ctx, json_t *source, struct grafana_answer *answer)
+{
+	struct grafana_answer list;
+	bool done;
+
+	/* one turn for all: who is the default, and who gets the uid of the type, is decided among all */
+	if (!grafana_take_turn(ctx, "source", "", "") || !get_list(ctx, &list))
+		return false;
+	done = is_free(ctx, source, list.json);
+	if (done) {
+		complete(source, list.json);
+		done = grafana_ask(ctx, "POST", "/api/datasources", source, answer) || explain(ctx, source);
+	}
+	grafana_answer_free(&list);
+	return done;
+}
+
+void grafana_post_source(struct skymon *sm, void *state, struct skymon_request *rq)
+{
+	struct grafana_ctx ctx = {.sm = sm, .grafana = state, .rq = rq};
+	struct grafana_spot spot = {NULL, names, "", &ctx.fault};
+	struct grafana_answer answer = {0};
+	json_t *source = NULL, *sent;
+	bool done = false;
+
+	if (!grafana_enter(&ctx, true))
+		return;
+	spot.sent = sent = grafana_body(&ctx);
+	if (sent != NULL && judge(&spot))
+		source = grafana_rename(&spot);
+	if (source != NULL) {
+		done = create(&ctx, source, &answer);
+		grafana_give_turn(&ctx);
+		grafana_audit(&ctx, "data source", json_read_text(source, "uid"),
+			      json_read_text(source, "name"), done ? "made" : "not made");
+	}
+	if (done)
+		grafana_reply(&ctx, answer.code, answer.json);
+	else
+		grafana_tell(&ctx);
+	grafana_answer_free(&answer);
+	json_decref(source);
+	json_decref(sent);
+}
