@@ -15,11 +15,6 @@ struct outcome {
 	int stopped; /* the code with which the rest was given up; 0: it was not */
 };
 
-static void outcome_free(struct outcome *outcome)
-{
-	grafana_forget(&outcome->fault);
-}
-
 /* ---- All items, one after the other ---- */
 
 static void try_item(struct apply_run *run, struct apply_item *item, struct outcome *outcome)
@@ -136,7 +131,8 @@ static void run(struct grafana_ctx *ctx, bool writes)
 		grafana_fail(ctx, 500, "%s", why);
 		grafana_tell(ctx);
 	}
-	outcome_free(&outcome);
+	json_decref(run.sources);
+	grafana_forget(&outcome.fault);
 	apply_list_free(&list);
 }
 

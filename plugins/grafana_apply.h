@@ -57,6 +57,7 @@ struct apply_run {
 	struct grafana_ctx *ctx;
 	bool writes;                      /* false: only looks (diff) */
 	char folder[GRAFANA_UID_MAX + 1]; /* the uid of the folder to use */
+	json_t *sources;                  /* Grafana's list of them, for the rules; NULL: not yet asked for */
 	json_int_t org;                   /* 0: not yet asked for */
 };
 

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "grafana_rule.h"
 #include "json_read.h"
 
 #define FILE_MAX (1 << 20)
@@ -91,77 +92,79 @@ static json_t *read_json(const char *path, size_t *total, char *why, size_t why_
 
 /* ---- Is it what it must be? ---- */
 
-/* NULL: it can be applied. Else the key that is wrong; `what` says how. */
-static const char *find_fault(const struct apply_item *item, const char **what)
+/* A rule is judged as one that is posted, and what it leaves out is filled in. */
+static bool judge_rule(struct apply_item *item, char *why, size_t size)
 {
-	static const char *const texts[][4] = {[APPLY_IS_SOURCE] = {"name", "type"},
-					       [APPLY_IS_DASHBOARD] = {"title"},
-					       [APPLY_IS_RULE] = {"title", "ruleGroup", "condition"}};
-	const char *uid = json_read_text(item->shipped, "uid");
-	*what = uid != NULL ? grafana_uid_fault(uid) : "must be a text";
-	if (*what != NULL)
-		return "uid";
-	*what = "must be a text that is not empty";
-	for (size_t i = 0; i < 4 && texts[item->kind][i] != NULL; i++) {
-		const char *text = json_read_text(item->shipped, texts[item->kind][i]);
-		if (text == NULL || *text == '\0')
-			return texts[item->kind][i];
+	struct grafana_fault fault = {0};
+	json_t *rule = grafana_rule_read(item->shipped, &fault);
+	if (rule == NULL) {
+		refuse(why, size, "%s", fault.detail);
+		grafana_forget(&fault);
+		return false;
 	}
+	json_decref(item->shipped);
+	item->shipped = rule;
+	const char *folder = json_read_text(rule, "folderUID");
 	/* Grafana takes a rule of a folder that is not there, and never shows it. */
-	const char *folder = json_read_text(item->shipped, "folderUID");
-	*what = "must be " GRAFANA_FOLDER ", the folder that is created here";
-	return item->kind == APPLY_IS_RULE && (folder == NULL || strcmp(folder, GRAFANA_FOLDER) != 0)
-		       ? "folderUID"
-		       : NULL;
+	return (folder != NULL && strcmp(folder, GRAFANA_FOLDER) == 0) ||
+	       refuse(why, size, "/folderUID must be " GRAFANA_FOLDER ", the folder that is made for it");
 }
 
-static bool is_taken(const struct apply_list *list, const struct apply_item *item, const char **by)
+static bool judge_text(const struct apply_item *item, const char *key, char *why, size_t size)
+{
+	const char *text = json_read_text(item->shipped, key);
+	return (text != NULL && *text != '\0') ||
+	       refuse(why, size, "/%s must be a text that is not empty", key);
+}
+
+/* Can it be applied? */
+static bool judge(struct apply_item *item, char *why, size_t size)
+{
+	if (!json_is_object(item->shipped))
+		return refuse(why, size, "must hold a JSON object");
+	const char *uid = json_read_text(item->shipped, "uid");
+	const char *fault = uid != NULL ? grafana_uid_fault(uid) : "must be a text";
+	if (fault != NULL)
+		return refuse(why, size, "/uid %s", fault);
+	if (item->kind == APPLY_IS_RULE)
+		return judge_rule(item, why, size);
+	if (item->kind == APPLY_IS_SOURCE)
+		return judge_text(item, "name", why, size) && judge_text(item, "type", why, size);
+	return judge_text(item, "title", why, size);
+}
+
+static bool is_free(const struct apply_list *list, const struct apply_item *item, char *why, size_t size)
 {
 	for (size_t i = 0; i < list->count; i++) {
 		const struct apply_item *other = &list->items[i];
-		if (other->kind == item->kind && other->shipped != NULL &&
-		    strcmp(other->uid, item->uid) == 0) {
-			*by = other->file;
-			return true;
-		}
+		if (other->kind == item->kind && other->shipped != NULL && strcmp(other->uid, item->uid) == 0)
+			return refuse(why, size, "/uid is that of %s too", other->file);
 	}
-	return false;
-}
-
-static void bad_file(struct apply_item *item, const char *folder, const char *key, const char *why)
-{
-	json_decref(item->shipped);
-	item->shipped = NULL;
-	item->uid = "";
-	grafana_clean(item->file, item->shown, sizeof(item->shown));
-	item->title = item->shown;
-	apply_failed(item, 500, "%s/%s: %s%s%s; mend the file", folder, item->file, key != NULL ? key : "",
-		     key != NULL ? " " : "", why);
+	return true;
 }
 
 static void add_file(struct apply_list *list, enum apply_kind kind, const char *folder, const char *inner,
 		     const char *name)
 {
 	struct apply_item *item = &list->items[list->count];
-	char path[4096], why[300];
-	const char *what, *key, *other;
+	char path[4096], why[400];
 	item->kind = kind;
 	snprintf(item->file, sizeof(item->file), "%s%s%s", inner, *inner != '\0' ? "/" : "", name);
 	snprintf(path, sizeof(path), "%s/%s", folder, item->file);
 	item->shipped = read_json(path, &list->bytes, why, sizeof(why));
-	if (item->shipped == NULL) {
-		bad_file(item, folder, NULL, why);
-	} else if (!json_is_object(item->shipped)) {
-		bad_file(item, folder, NULL, "must be a JSON object");
-	} else if ((key = find_fault(item, &what)) != NULL) {
-		bad_file(item, folder, key, what);
-	} else {
+	bool good = item->shipped != NULL && judge(item, why, sizeof(why));
+	if (good) {
 		item->uid = json_read_text(item->shipped, "uid");
 		item->title = json_read_text(item->shipped, kind == APPLY_IS_SOURCE ? "name" : "title");
-		if (is_taken(list, item, &other)) {
-			snprintf(why, sizeof(why), "%s is that of %s too", item->uid, other);
-			bad_file(item, folder, "uid", why);
-		}
+		good = is_free(list, item, why, sizeof(why));
+	}
+	if (!good) {
+		json_decref(item->shipped);
+		item->shipped = NULL;
+		item->uid = "";
+		grafana_clean(item->file, item->shown, sizeof(item->shown));
+		item->title = item->shown;
+		apply_failed(item, 500, "%s %s; mend the file", path, why);
 	}
 	list->count++;
 }

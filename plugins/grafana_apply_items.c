@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "grafana_rule.h"
 #include "json_read.h"
 
 /* HIDDEN: 403. What is not there gives nobody a right to see it, unless the key may see all: an Editor's may
@@ -306,25 +307,46 @@ static bool write_rule(struct apply_run *run, const struct apply_item *item, jso
 	return good;
 }
 
-static bool rule_item(struct apply_run *run, struct apply_item *item)
+/* A rule whose data source is not there would be accepted, and never evaluated. Its type or name will do,
+ * where exactly one fits. For who only looks, a data source that is still missing is no fault of the rule's.
+ */
+static bool match_sources(struct apply_run *run, const struct apply_item *item, json_t *ours)
+{
+	struct grafana_answer list;
+	if (!grafana_rule_has_query(ours))
+		return true;
+	if (run->sources == NULL) {
+		if (!grafana_ask(run->ctx, "GET", "/api/datasources", NULL, &list))
+			return false;
+		run->sources = list.json;
+	}
+	return grafana_rule_match(ours, item->shipped, run->sources, &run->ctx->fault) || !run->writes;
+}
+
+static void compare_rule(struct apply_item *item, json_t *ours, const json_t *theirs)
 {
 	static const char *const drop[] = {"id", "orgID", "updated", "provenance", NULL};
+	json_t *since = json_object_get(theirs, "for");
+	/* Grafana writes durations in its own way. */
+	if (apply_same_duration(json_read_text(ours, "for"), json_string_value(since)))
+		json_object_set(ours, "for", since);
+	compare(item, ours, theirs, drop);
+}
+
+static bool rule_item(struct apply_run *run, struct apply_item *item)
+{
 	struct grafana_answer there = {0};
 	enum found found = look_up(run, "/api/v1/provisioning/alert-rules/", item->uid, &there);
 	if (found == FAILED || found == HIDDEN)
 		return false;
-	json_t *ours = json_copy(item->shipped);
-	bool good = true;
+	json_t *ours = json_deep_copy(item->shipped);
 	json_object_set_new(ours, "folderUID", json_string(run->folder));
-	if (found == MISSING) {
+	bool good = match_sources(run, item, ours);
+	if (good && found == MISSING) {
 		item->result = run->writes ? "created" : "missing";
 		good = !run->writes || write_rule(run, item, ours, true);
-	} else {
-		const char *shipped_for = json_read_text(ours, "for");
-		/* Grafana writes durations in its own way. */
-		if (apply_same_duration(shipped_for, json_read_text(there.json, "for")))
-			json_object_set(ours, "for", json_object_get(there.json, "for"));
-		compare(item, ours, there.json, drop);
+	} else if (good) {
+		compare_rule(item, ours, there.json);
 		item->result = is_same(item) ? "unchanged" : run->writes ? "updated" : "different";
 		good = is_same(item) || !run->writes || write_rule(run, item, ours, false);
 	}

@@ -249,8 +249,7 @@ def test_a_data_source_that_grafana_has_from_a_file(broker, grafana):
 
 def test_a_folder_of_our_title_is_used(broker, grafana):
     one = broker()
-    assert grafana.org.dashboards  # made by hand, before us
-    one.sm.request("POST", "/api/v1/grafana/apply", json={})
+    one.tool("apply")
     folder = grafana.folders.pop("sky-genesis")
     grafana.folders["by-hand"] = {**folder, "uid": "by-hand"}
     grafana.dashboards.clear()
@@ -278,6 +277,30 @@ def test_bad_files_are_named_and_keep_nothing_else(broker, grafana, content):
                         "rules/folder.json": "folderUID", "rules/list.json": "object", "rules/uid.json": "uid"}.items():
         assert words in said[name] and name in said[name], said
     assert set(grafana.rules) == {"r1"} and set(grafana.dashboards) == {"d1"} and "prometheus" in grafana.datasources
+
+
+def test_rules_are_judged_and_completed_as_posted_ones(broker, grafana, content):
+    short = {key: RULE[key] for key in ("title", "condition", "data")}
+    short = copy.deepcopy({**short, "uid": "short", "title": "Short", "for_duration": "90s"})
+    short["data"][0]["datasourceUid"] = "Sky Genesis Prometheus"  # its name will do
+    lost = copy.deepcopy({**RULE, "uid": "lost", "title": "Lost"})
+    lost["data"][0]["datasourceUid"] = "nowhere"
+    for name, rule in (("short", short), ("lost", lost), ("bad", {**RULE, "uid": "bad", "title": "Bad", "condition": "Z"})):
+        (content / "rules" / f"{name}.json").write_text(json.dumps(rule))
+    one = broker()
+    items = {item["title"]: item for item in one.sm.get("/api/v1/grafana/diff").json()["items"]}
+    assert items["rules/bad.json"]["result"] == "failed" and items["Short"]["result"] == "missing" == items["Lost"]["result"]
+    answer = one.apply()
+    items = {item["title"]: item for item in answer.json()["items"]}
+    assert answer.status_code == 500 and answer.json()["failed"] == 2  # the first is the file that is bad
+    assert "/condition" in items["rules/bad.json"]["message"] and "nowhere" in items["Lost"]["message"]
+    assert set(grafana.rules) == {"r1", "short"} and grafana.resolves("short") == []
+    assert (grafana.rules["short"]["for"], grafana.rules["short"]["noDataState"]) == ("1m30s", "NoData")
+    (content / "rules" / "bad.json").unlink()
+    answer = one.apply()
+    assert answer.status_code == 422 and answer.json()["changed"] == 0 and answer.json()["failed"] == 1
+    (content / "rules" / "lost.json").unlink()
+    one.tool("diff")
 
 
 def test_no_content(broker, tmp_path):
@@ -404,12 +427,13 @@ def test_apply_with_an_editor_key(broker, grafana):
 
 def test_a_wrong_key(broker, grafana):
     one = broker(None)
-    lines = one.lines("check", code=1)
-    assert lines[0].startswith("ok ") and lines[1].startswith("FAILED key: ") and len(lines) == 2
-    answer = one.apply()
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:  # each waits until the key may be read anew
+        diff, export = pool.submit(one.tool, "diff", code=2), pool.submit(one.tool, "export", "d1", code=1)
+        check, apply = pool.submit(one.lines, "check", code=1), pool.submit(one.apply)
+    assert check.result()[0].startswith("ok ") and check.result()[1].startswith("FAILED key: ") and len(check.result()) == 2
+    answer = apply.result()
     assert answer.status_code == 502 and "key" in answer.json()["detail"] and answer.json()["failed"] == 4
-    one.tool("diff", code=2)
-    one.tool("export", "d1", code=1)
+    assert "not tried" in diff.result().stdout and "key" in export.result().stderr
     assert one.key not in one.sm.log_text()
 
 
