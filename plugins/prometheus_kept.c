@@ -203,8 +203,9 @@ static uint64_t id_of(const struct skymon_result *result)
 static bool own_is_current(const struct record *record, const struct skymon_component *now)
 {
 	const struct skymon_component *last = &record->last;
-	return record->own.size > 0 && last->status == now->status && last->configured == now->configured &&
-	       last->since_ms == now->since_ms && last->checks_total == now->checks_total &&
+	return record->own.size > 0 && last->status == now->status && last->reason == now->reason &&
+	       last->configured == now->configured && last->since_ms == now->since_ms &&
+	       last->last_success_ms == now->last_success_ms && last->checks_total == now->checks_total &&
 	       last->failures_total == now->failures_total && record->last_latest_id == id_of(now->latest) &&
 	       record->last_shown_id == id_of(now->shown);
 }

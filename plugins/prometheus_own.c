@@ -59,6 +59,27 @@ static void print_resident(struct text *out, const char *name, const struct live
 	put_plain(out, name, live->sm, (double)live->self->resident_bytes);
 }
 
+static void put_moment(struct text *out, const char *name, int64_t ms)
+{
+	text_put(out, name);
+	text_put(out, " ");
+	text_seconds_of_ms(out, ms);
+	text_put(out, "\n");
+}
+
+static void print_start(struct text *out, const char *name, const struct live *live)
+{
+	put_moment(out, name, live->self->started_ms);
+}
+
+static void print_service(struct text *out, const char *name, const struct live *live)
+{
+	text_put(out, name);
+	put_label(out, "{service=\"", live->self->service);
+	put_label(out, ",version=\"", live->self->service_version);
+	text_put(out, "} 1\n");
+}
+
 static void print_build(struct text *out, const char *name, const struct live *live)
 {
 	text_put(out, name);
@@ -74,12 +95,8 @@ static void print_reload_ok(struct text *out, const char *name, const struct liv
 
 static void print_reload_time(struct text *out, const char *name, const struct live *live)
 {
-	if (live->self->reload_time_ms == 0)
-		return;
-	text_put(out, name);
-	text_put(out, " ");
-	text_seconds_of_ms(out, live->self->reload_time_ms);
-	text_put(out, "\n");
+	if (live->self->reload_time_ms != 0)
+		put_moment(out, name, live->self->reload_time_ms);
 }
 
 static void print_requests(struct text *out, const char *name, const struct live *live)
@@ -265,21 +282,48 @@ static void print_last_check(struct text *out, const char *name, const struct sk
 	put_time(out, name, component, run != NULL ? run->time_ms : 0);
 }
 
-static void print_status(struct text *out, const char *name, const struct skymon_component *component)
+static void print_last_success(struct text *out, const char *name, const struct skymon_component *component)
 {
-	static const struct {
-		int status;
-		const char *rest;
-	} rows[] = {{SKYMON_HEALTHY, "\",status=\"healthy\"} "},
-		    {SKYMON_DEGRADED, "\",status=\"degraded\"} "},
-		    {SKYMON_UNHEALTHY, "\",status=\"unhealthy\"} "},
-		    {SKYMON_UNKNOWN, "\",status=\"unknown\"} "}};
-	for (size_t i = 0; component->configured && i < sizeof(rows) / sizeof(*rows); i++) {
+	put_time(out, name, component, component->last_success_ms);
+}
+
+static void print_reason(struct text *out, const char *name, const struct skymon_component *component)
+{
+	if (!component->configured)
+		return;
+	text_put(out, name);
+	put_label(out, "{component=\"", component->name);
+	put_label(out, ",reason=\"", skymon_reason_word(component->reason));
+	text_put(out, "} 1\n");
+}
+
+static const struct {
+	int status;
+	const char *rest;
+} status_rows[] = {{SKYMON_HEALTHY, "status=\"healthy\"} "},
+		   {SKYMON_DEGRADED, "status=\"degraded\"} "},
+		   {SKYMON_UNHEALTHY, "status=\"unhealthy\"} "},
+		   {SKYMON_UNKNOWN, "status=\"unknown\"} "}};
+
+static void print_status(struct text *out, const char *name, const struct live *live)
+{
+	for (size_t i = 0; i < sizeof(status_rows) / sizeof(*status_rows); i++) {
 		text_put(out, name);
-		text_put(out, "{component=\"");
-		text_escaped(out, component->name);
-		text_put(out, rows[i].rest);
-		text_put(out, component->status == rows[i].status ? "1\n" : "0\n");
+		text_put(out, "{");
+		text_put(out, status_rows[i].rest);
+		text_put(out, live->status == status_rows[i].status ? "1\n" : "0\n");
+	}
+}
+
+static void print_component_status(struct text *out, const char *name,
+				   const struct skymon_component *component)
+{
+	for (size_t i = 0; component->configured && i < sizeof(status_rows) / sizeof(*status_rows); i++) {
+		text_put(out, name);
+		put_label(out, "{component=\"", component->name);
+		text_put(out, ",");
+		text_put(out, status_rows[i].rest);
+		text_put(out, component->status == status_rows[i].status ? "1\n" : "0\n");
 	}
 }
 
@@ -330,6 +374,8 @@ const struct own own_families[] = {
 	 print_cpu, NULL, true},
 	{"process_resident_memory_bytes", GAUGE, "Resident memory of the daemon, in bytes", print_resident,
 	 NULL, true},
+	{"process_start_time_seconds", GAUGE, "When the daemon started, as Unix time", print_start, NULL,
+	 true},
 	{"skymon_build_info", GAUGE, "Always 1; the labels say what was built", print_build, NULL, false},
 	{"skymon_component_check_duration_seconds", GAUGE, "How long the newest run of the check took", NULL,
 	 print_check_duration, false},
@@ -342,8 +388,13 @@ const struct own own_families[] = {
 	 "When the present status began, as Unix time", NULL, print_last_change, false},
 	{"skymon_component_last_check_timestamp_seconds", GAUGE,
 	 "When the newest run of the check ended, as Unix time", NULL, print_last_check, false},
+	{"skymon_component_last_success_timestamp_seconds", GAUGE,
+	 "When a run of the check last ended healthy or degraded, as Unix time", NULL, print_last_success,
+	 false},
+	{"skymon_component_reason", GAUGE, "Always 1; the label says why the component has its status", NULL,
+	 print_reason, false},
 	{"skymon_component_status", GAUGE, "1 for the status that the component has, 0 for the others", NULL,
-	 print_status, false},
+	 print_component_status, false},
 	{"skymon_component_up", GAUGE, "1 when the component is healthy or degraded", NULL,
 	 print_component_up, false},
 	{"skymon_config_last_reload_success_timestamp_seconds", GAUGE,
@@ -366,6 +417,10 @@ const struct own own_families[] = {
 	 false},
 	{"skymon_scrape_duration_seconds", GAUGE, "Time that the encoder took for the scrape before this one",
 	 print_scrape, NULL, false},
+	{"skymon_service_info", GAUGE, "Always 1; the labels say which service is watched", print_service,
+	 NULL, false},
+	{"skymon_status", GAUGE, "1 for the status that the whole has, 0 for the others", print_status, NULL,
+	 false},
 	{"skymon_up", GAUGE, "1 when the whole is healthy or degraded", print_up, NULL, false},
 };
 const size_t own_count = sizeof(own_families) / sizeof(*own_families);

@@ -12,12 +12,14 @@ from harness import SOURCE, need, wait_until
 OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
 SEED = ["active_connections", "total_requests_total", "error_rate_percent", "average_response_time_ms", "memory_usage_mb",
         "cpu_usage_percent", "database_connections", "cache_hit_rate_percent"]
-OURS = """process_cpu_seconds_total process_resident_memory_bytes skymon_build_info skymon_component_check_duration_seconds
+OURS = """process_cpu_seconds_total process_resident_memory_bytes process_start_time_seconds skymon_build_info skymon_component_check_duration_seconds
     skymon_component_check_failures_total skymon_component_checks_total skymon_component_configured
-    skymon_component_last_change_timestamp_seconds skymon_component_last_check_timestamp_seconds skymon_component_status
+    skymon_component_last_change_timestamp_seconds skymon_component_last_check_timestamp_seconds
+    skymon_component_last_success_timestamp_seconds skymon_component_reason skymon_component_status
     skymon_component_up skymon_config_last_reload_success_timestamp_seconds skymon_config_last_reload_successful
     skymon_http_request_duration_seconds skymon_http_requests_total skymon_metrics_dropped_total skymon_plugin_info
-    skymon_plugin_restarts_total skymon_plugin_up skymon_scheduler_lag_seconds skymon_scrape_duration_seconds skymon_up""".split()
+    skymon_plugin_restarts_total skymon_plugin_up skymon_scheduler_lag_seconds skymon_scrape_duration_seconds skymon_service_info
+    skymon_status skymon_up""".split()
 KNOWN = {"sky_genesis_average_response_time_ms metric names should not contain abbreviated units",
          "sky_genesis_memory_usage_mb metric names should not contain abbreviated units"}
 

@@ -134,7 +134,9 @@ static void set_up(struct host *host)
 		.version = "0.1.0",
 		.compiler = "gcc 12.2.0",
 		.service = "api",
+		.service_version = "2.1",
 		.now_ms = 1700000000000,
+		.started_ms = 1699990000250,
 		.loop_lag_seconds = 0.002,
 		.resident_bytes = 5767168,
 		.cpu_seconds = 1.5,
@@ -208,7 +210,9 @@ static struct skymon_component component_of(const char *name, const struct skymo
 					 .plugin = "tcp",
 					 .message = "fine",
 					 .labels = "",
+					 .reason = result != NULL ? result->reason : SKYMON_STARTING,
 					 .since_ms = result != NULL ? 1699999000000 : 0,
+					 .last_success_ms = result != NULL ? 1699999960125 : 0,
 					 .interval_ms = 30000,
 					 .checks_total = result != NULL ? 10 : 0,
 					 .failures_total = result != NULL ? 2 : 0,
@@ -294,6 +298,8 @@ static void frozen(void)
 	struct skymon_component components[] = {component_of("orders", &first),
 						component_of("host-1", &second), component_of("vault", NULL),
 						component_of("cache", NULL)};
+	components[1].reason = SKYMON_REFUSED;
+	components[1].last_success_ms = 0; /* never */
 	components[1].labels = "team=\"x\\\"y\",type=\"mine\"";
 	components[2].configured = components[2].starting = false;
 	const struct skymon_component *rows[] = {&components[0], &components[1], &components[2],
