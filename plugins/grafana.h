@@ -112,7 +112,7 @@ bool grafana_wrong(struct grafana_fault *fault, const char *pointer, const char 
  * and then the sentence follows it. Returns false. */
 bool grafana_mean(struct grafana_ctx *ctx, int code, const char *pointer, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
-/* Adds a member to the coming problem; takes over the value. */
+/* Adds a member to the coming problem (not one that all problems have, as title); takes over the value. */
 void grafana_member(struct grafana_fault *fault, const char *key, json_t *value);
 /* The same, of an object that may have it. */
 void grafana_copy_member(struct grafana_fault *fault, const json_t *from, const char *key);

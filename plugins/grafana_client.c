@@ -197,7 +197,8 @@ static bool read_answer(struct grafana_ctx *ctx, const struct fetch_answer *from
 	}
 	message = json_read_text(json, "message");
 	word = json_read_text(json, "status");
-	if (json == NULL || (from->code >= 300 && from->code < 400))
+	/* an error without a body is Grafana's in places, as for a rule that is not there */
+	if (from->code < 400 || (json == NULL && from->size > 0))
 		grafana_explain_alien(from->code, from->wanted[LOCATION], from->body, place, &ctx->fault);
 	else
 		grafana_explain(from->code, message, word, retry, place, &ctx->fault);

@@ -67,23 +67,60 @@ static bool find_title(struct grafana_ctx *ctx, const struct place *place, const
 	return true;
 }
 
+/* An Editor's key is told 403 for what is not there: is it in a list of what the key may see? */
+static bool is_listed(struct grafana_ctx *ctx, const char *uid)
+{
+	char path[GRAFANA_PATH_MAX];
+	struct grafana_answer answer;
+	bool listed = true;
+	json_t *item;
+	size_t i;
+
+	if (!grafana_path(path, sizeof(path), "/api/search?type=dash-db&limit=1000&dashboardUIDs=", uid,
+			  "") ||
+	    !grafana_ask(ctx, "GET", path, NULL, &answer))
+		return true;
+	if (json_array_size(answer.json) < PAGE) { /* an older Grafana may take no heed of dashboardUIDs */
+		listed = false;
+		json_array_foreach(answer.json, i, item)
+		{
+			const char *its = json_read_text(item, "uid");
+
+			listed = listed || (its != NULL && strcmp(its, uid) == 0);
+		}
+	}
+	grafana_answer_free(&answer);
+	return listed;
+}
+
 /* *found: {"meta", "dashboard"}; 404 leaves ctx->fault so. */
 static bool find_uid(struct grafana_ctx *ctx, const char *uid, struct grafana_answer *found)
 {
 	char path[GRAFANA_PATH_MAX];
+	struct grafana_fault was;
 
 	*found = (struct grafana_answer){0};
-	if (grafana_uid_fault(uid) == NULL &&
-	    grafana_path(path, sizeof(path), "/api/dashboards/uid/", uid, "")) {
-		if (grafana_ask(ctx, "GET", path, NULL, found))
-			return true;
-		if (ctx->fault.upstream_status == 404 && ctx->fault.code == 404)
-			snprintf(ctx->fault.detail, sizeof(ctx->fault.detail),
-				 "Grafana has no dashboard with the uid %.*s", GRAFANA_UID_MAX, uid);
-		return false;
+	if (grafana_uid_fault(uid) != NULL ||
+	    !grafana_path(path, sizeof(path), "/api/dashboards/uid/", uid, ""))
+		/* nothing can have it, so nobody is asked */
+		return grafana_fail(ctx, 404, "no dashboard can have this uid: it %s",
+				    grafana_uid_fault(uid));
+	if (grafana_ask(ctx, "GET", path, NULL, found))
+		return true;
+	if (ctx->fault.upstream_status == 403) {
+		was = ctx->fault;
+		if (is_listed(ctx, uid)) {
+			grafana_forget(&ctx->fault);
+			ctx->fault = was;
+			return false;
+		}
+		ctx->fault = was;
+		return grafana_mean(ctx, 404, "",
+				    "Grafana has no dashboard with the uid %s that its key may see", uid);
 	}
-	/* nothing can have it, so nobody is asked */
-	return grafana_fail(ctx, 404, "no dashboard can have this uid: it %s", grafana_uid_fault(uid));
+	if (ctx->fault.code == 404)
+		grafana_mean(ctx, 404, "", "Grafana has no dashboard with the uid %s", uid);
+	return false;
 }
 
 /* 409 with what is there: of a search, or of a dashboard's meta and dashboard. */
@@ -93,7 +130,6 @@ static bool refuse(struct grafana_ctx *ctx, const json_t *found, const char *sen
 
 	grafana_mean(ctx, 409, "", "%s", sentence);
 	grafana_copy_member(&ctx->fault, dashboard != NULL ? dashboard : found, "uid");
-	grafana_copy_member(&ctx->fault, dashboard != NULL ? dashboard : found, "title");
 	grafana_copy_member(&ctx->fault, dashboard, "version");
 	grafana_copy_member(&ctx->fault, meta != NULL ? meta : found, "url");
 	grafana_copy_member(&ctx->fault, meta != NULL ? meta : found, "folderUid");
@@ -247,7 +283,7 @@ static bool save_beside(struct wish *wish, struct grafana_answer *answer)
 	const char *title;
 	bool known = find_uid(ctx, uid, &there), same;
 
-	if (!known && ctx->fault.upstream_status != 404)
+	if (!known && ctx->fault.code != 404)
 		return false;
 	title = json_read_text(json_object_get(there.json, "dashboard"), "title");
 	same = title != NULL && strcmp(title, wish->title) == 0 &&

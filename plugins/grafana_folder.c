@@ -104,11 +104,12 @@ bool grafana_folder(struct grafana_ctx *ctx, const char *uid, const char *title,
 {
 	struct grafana_answer answer;
 	json_t *body;
-	bool made;
+	bool made, hidden;
 
 	if (find_uid(ctx, uid, uid_out))
 		return true;
-	if (ctx->fault.upstream_status != 404 || ctx->fault.code != 404)
+	hidden = ctx->fault.upstream_status == 403; /* so a key is told that has no right to all folders */
+	if (!hidden && (ctx->fault.upstream_status != 404 || ctx->fault.code != 404))
 		return false;
 	if (title == NULL)
 		title = uid;
@@ -121,7 +122,7 @@ bool grafana_folder(struct grafana_ctx *ctx, const char *uid, const char *title,
 		grafana_answer_free(&answer);
 		return true;
 	}
-	if (ctx->fault.upstream_status == 412) /* somebody made it in this moment */
+	if (ctx->fault.upstream_status == 412) /* somebody made it in this moment, or we may not see it */
 		return find_uid(ctx, uid, uid_out);
 	if (ctx->fault.upstream_status == 409)
 		return find_uid(ctx, uid, uid_out) || find_title(ctx, title, uid_out);

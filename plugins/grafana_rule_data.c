@@ -157,14 +157,74 @@ static bool read_classic(struct view *view)
 	return true;
 }
 
+static bool is_one_of(const char *word, const char *const *words)
+{
+	while (*words != NULL && strcmp(*words, word) != 0)
+		words++;
+	return *words != NULL;
+}
+
+static bool read_reduce(const struct grafana_spot *spot)
+{
+	static const char *const reducers[] = {"sum", "mean", "min", "max", "count", "last", "median", NULL};
+
+	return grafana_needs(spot, "reducer", GRAFANA_TEXT) &&
+	       (is_one_of(json_read_text(spot->sent, "reducer"), reducers) ||
+		grafana_wrong_field(spot, "reducer", "must be sum, mean, min, max, count, last or median"));
+}
+
+/* What the value is compared with is in the first condition's evaluator. */
+static bool read_threshold(const struct view *view, const struct grafana_spot *spot)
+{
+	static const char *const types[] = {"gt",
+					    "lt",
+					    "eq",
+					    "ne",
+					    "gte",
+					    "lte",
+					    "within_range",
+					    "outside_range",
+					    "within_range_included",
+					    "outside_range_included",
+					    NULL};
+	const json_t *evaluator, *params;
+	char pointer[120];
+	struct grafana_spot there = {NULL, NULL, pointer, view->fault};
+	size_t wanted;
+
+	if (!grafana_needs(spot, "conditions", GRAFANA_ARRAY))
+		return false;
+	evaluator =
+		json_object_get(json_array_get(json_object_get(view->model, "conditions"), 0), "evaluator");
+	snprintf(pointer, sizeof(pointer), "%s/conditions/0/evaluator", view->pointer);
+	there.sent = evaluator;
+	if (!grafana_needs(&there, "type", GRAFANA_TEXT) || !grafana_needs(&there, "params", GRAFANA_ARRAY))
+		return false;
+	if (!is_one_of(json_read_text(evaluator, "type"), types))
+		return grafana_wrong_field(&there, "type", "must be gt, lt, eq, ne, gte, lte or a range");
+	params = json_object_get(evaluator, "params");
+	wanted = strstr(json_read_text(evaluator, "type"), "range") != NULL ? 2 : 1;
+	for (size_t i = 0; i < wanted; i++)
+		if (!json_is_number(json_array_get(params, i)))
+			return grafana_wrong_field(&there, "params", "must have %zu number%s", wanted,
+						   wanted > 1 ? "s" : "");
+	return true;
+}
+
 static bool read_expression(struct view *view)
 {
+	static const char *const types[] = {"math", "reduce", "resample", "threshold", "classic_conditions",
+					    "sql",  NULL};
 	const struct grafana_spot spot = {view->model, NULL, view->pointer, view->fault};
 	const char *type, *text;
 
 	if (!grafana_needs(&spot, "type", GRAFANA_TEXT))
 		return false;
 	type = json_read_text(view->model, "type");
+	if (!is_one_of(type, types))
+		return grafana_wrong_field(&spot, "type",
+					   "must be math, reduce, resample, threshold, "
+					   "classic_conditions or sql");
 	if (strcmp(type, "classic_conditions") == 0)
 		return grafana_needs(&spot, "conditions", GRAFANA_ARRAY) && read_classic(view);
 	if (!grafana_needs(&spot, "expression", GRAFANA_TEXT))
@@ -172,12 +232,11 @@ static bool read_expression(struct view *view)
 	text = json_read_text(view->model, "expression");
 	if (strcmp(type, "math") == 0)
 		return read_math(view, text);
-	if (strcmp(type, "threshold") == 0 && !grafana_needs(&spot, "conditions", GRAFANA_ARRAY))
+	if (strcmp(type, "sql") == 0) /* of later Grafanas; its text is not read here */
+		return true;
+	if ((strcmp(type, "threshold") == 0 && !read_threshold(view, &spot)) ||
+	    (strcmp(type, "reduce") == 0 && !read_reduce(&spot)))
 		return false;
-	if (strcmp(type, "reduce") == 0 && !grafana_needs(&spot, "reducer", GRAFANA_TEXT))
-		return false;
-	if (strcmp(type, "reduce") != 0 && strcmp(type, "resample") != 0 && strcmp(type, "threshold") != 0)
-		return true; /* sql, and what later Grafanas know */
 	text += text[0] == '$';
 	return add_ref(view, text, strlen(text), "expression");
 }

@@ -33,7 +33,6 @@ static bool refuse(struct grafana_ctx *ctx, const json_t *there, const char *wha
 {
 	grafana_mean(ctx, 409, "", "an alert rule with this %s is there already", what);
 	grafana_copy_member(&ctx->fault, there, "uid");
-	grafana_copy_member(&ctx->fault, there, "title");
 	grafana_copy_member(&ctx->fault, there, "folderUID");
 	grafana_copy_member(&ctx->fault, there, "ruleGroup");
 	return false;
@@ -52,6 +51,10 @@ static bool is_new(struct grafana_ctx *ctx, const json_t *rule)
 	    !grafana_path(path, sizeof(path), before, json_read_text(rule, "ruleGroup"), ""))
 		return grafana_wrong(&ctx->fault, "/ruleGroup", "is too long to be asked for");
 	known = grafana_ask(ctx, "GET", path, NULL, &group);
+	if (!known && ctx->fault.upstream_status == 403) /* who may not read them may not write them either */
+		return grafana_mean(ctx, 403, "",
+				    "Grafana's key lacks a permission: alert.provisioning:write, and "
+				    "alert.provisioning:read; alert rules need a key with the role Admin");
 	if (!known)
 		return ctx->fault.upstream_status == 404 && ctx->fault.code == 404;
 	there = find(json_object_get(group.json, "rules"), folder, title);
@@ -205,12 +208,20 @@ static bool save(struct grafana_ctx *ctx, const json_t *sent, json_t *rule, stru
 	return explain(ctx, sent, rule);
 }
 
+/* A key that may not see the rules makes no folder for one. */
 static bool create(struct grafana_ctx *ctx, const json_t *sent, json_t *rule, struct grafana_answer *answer)
 {
-	return take_org(ctx, sent, rule) && match_sources(ctx, sent, rule) &&
-	       grafana_take_turn(ctx, "rule", json_read_text(rule, "folderUID"),
-				 json_read_text(rule, "title")) &&
-	       take_folder(ctx, rule) && is_new(ctx, rule) && save(ctx, sent, rule, answer);
+	json_t *wanted = json_incref(json_object_get(rule, "folderUID"));
+	bool good =
+		take_org(ctx, sent, rule) && match_sources(ctx, sent, rule) &&
+		grafana_take_turn(ctx, "rule", json_string_value(wanted), json_read_text(rule, "title")) &&
+		is_new(ctx, rule) && take_folder(ctx, rule);
+
+	if (good &&
+	    !json_equal(wanted, json_object_get(rule, "folderUID"))) /* another folder has the title */
+		good = is_new(ctx, rule);
+	json_decref(wanted);
+	return good && save(ctx, sent, rule, answer);
 }
 
 void grafana_post_rule(struct skymon *sm, void *state, struct skymon_request *rq)

@@ -85,7 +85,6 @@ static bool refuse(struct grafana_ctx *ctx, const json_t *there, const char *wha
 	grafana_mean(ctx, 409, "", "a data source with this %s is there already", what);
 	grafana_copy_member(&ctx->fault, there, "uid");
 	grafana_copy_member(&ctx->fault, there, "name");
-	grafana_copy_member(&ctx->fault, there, "type");
 	return false;
 }
 
