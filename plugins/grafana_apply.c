@@ -106,7 +106,7 @@ static void answer(struct grafana_ctx *ctx, const struct apply_list *list, bool 
 		snprintf(counts, sizeof(counts), "%zu created, %zu updated, %zu unchanged, %zu failed",
 			 count(list, "created"), count(list, "updated"), count(list, "unchanged"),
 			 count(list, "failed"));
-		grafana_audit(ctx, "all that ships", NULL, NULL, counts);
+		grafana_audit(ctx, "content", NULL, ctx->grafana->content, counts);
 	}
 	if (outcome->first != NULL) {
 		tell_failure(ctx, list, changed, items, outcome);
