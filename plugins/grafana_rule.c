@@ -49,7 +49,7 @@ bool grafana_rule_is_duration(const char *text)
 		at += digits + letters;
 		next = unit + 1;
 	}
-	return text[0] != '\0' && ms < 9.2e12; /* Go counts in ns, in 63 bits */
+	return text[0] != '\0' && ms <= 9223372036854.0; /* Go counts ns in 63 bits */
 }
 
 /* ---- Fields ---- */

@@ -1,0 +1,350 @@
+/* Alert rules as callers post them: translated, judged, and brought together with the data sources that there
+ * are. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "unit.h"
+
+#include "../../plugins/grafana_rule.h"
+
+#define RANGE "\"relativeTimeRange\":{\"from\":600,\"to\":0},"
+#define QUERY(ref, source)                                                                                   \
+	"{\"refId\":\"" ref "\"," RANGE "\"datasourceUid\":\"" source "\",\"model\":{\"expr\":\"up\"}}"
+#define EXPRESSION(ref, model) "{\"refId\":\"" ref "\",\"datasourceUid\":\"__expr__\",\"model\":{" model "}}"
+#define REDUCE(ref, of) EXPRESSION(ref, "\"type\":\"reduce\",\"expression\":\"" of "\",\"reducer\":\"mean\"")
+#define MATH(ref, text) EXPRESSION(ref, "\"type\":\"math\",\"expression\":\"" text "\"")
+#define ABOVE(evaluator) "\"conditions\":[{\"evaluator\":" evaluator "}]"
+#define THRESHOLD(ref, of)                                                                                   \
+	EXPRESSION(ref, "\"type\":\"threshold\",\"expression\":\"" of                                        \
+			"\"," ABOVE("{\"type\":\"gt\",\"params\":[5]}"))
+#define RULE(more, data) "{\"title\":\"High\",\"condition\":\"C\"," more "\"data\":[" data "]}"
+#define DATA QUERY("A", "prometheus") "," REDUCE("B", "A") "," THRESHOLD("C", "B")
+
+/* Reads a rule, and shows the fault as "POINTER: the detail". */
+static json_t *read_rule(const char *text, char *why, size_t size)
+{
+	struct grafana_fault fault = {0};
+	json_error_t error;
+	json_t *sent = json_loads(text, JSON_REJECT_DUPLICATES, &error), *rule;
+
+	if (sent == NULL)
+		fprintf(stderr, "\n%s: %s\n", error.text, text);
+	CU_ASSERT_FATAL(sent != NULL);
+	rule = grafana_rule_read(sent, &fault);
+	snprintf(why, size, "%s", rule != NULL ? "" : fault.detail);
+	CU_ASSERT(rule != NULL || fault.code == 422);
+	CU_ASSERT(rule != NULL || strncmp(fault.detail, fault.pointer, strlen(fault.pointer)) == 0);
+	grafana_forget(&fault);
+	json_decref(sent);
+	return rule;
+}
+
+static void takes(const char *text, const char *expected)
+{
+	char why[700], *printed;
+	json_t *rule = read_rule(text, why, sizeof(why));
+
+	UNIT_TEXT(why, "");
+	if (rule == NULL)
+		return;
+	json_object_del(rule, "data");
+	printed = json_dumps(rule, JSON_COMPACT | JSON_SORT_KEYS);
+	if (expected != NULL)
+		UNIT_TEXT(printed, expected);
+	free(printed);
+	json_decref(rule);
+}
+
+static void rules_are_translated(void)
+{
+	/* the seed's names, and what it leaves out */
+	takes(RULE("\"no_data_state\":\"NoData\",\"exec_err_state\":\"Error\",\"for_duration\":\"5m\",",
+		   DATA),
+	      "{\"condition\":\"C\",\"execErrState\":\"Error\",\"folderUID\":\"sky-genesis\",\"for\":\"5m\","
+	      "\"noDataState\":\"NoData\",\"ruleGroup\":\"sky-genesis\",\"title\":\"High\"}");
+	takes(RULE("\"no_data_state\":null,\"folder_uid\":\"\",", DATA),
+	      "{\"condition\":\"C\",\"execErrState\":\"Error\",\"folderUID\":\"sky-genesis\",\"for\":\"5m\","
+	      "\"noDataState\":\"NoData\",\"ruleGroup\":\"sky-genesis\",\"title\":\"High\"}");
+	/* Grafana's names, and what we do not know */
+	takes(RULE("\"noDataState\":\"OK\",\"execErrState\":\"KeepLast\",\"for\":\"1h30m\",\"folderUID\":"
+		   "\"ops\","
+		   "\"ruleGroup\":\"a "
+		   "b\",\"orgID\":1,\"isPaused\":true,\"labels\":{\"a\":\"b\"},\"new\":[1.5],",
+		   DATA),
+	      "{\"condition\":\"C\",\"execErrState\":\"KeepLast\",\"folderUID\":\"ops\",\"for\":\"1h30m\","
+	      "\"isPaused\":true,"
+	      "\"labels\":{\"a\":\"b\"},\"new\":[1.5],\"noDataState\":\"OK\",\"orgID\":1,\"ruleGroup\":\"a "
+	      "b\","
+	      "\"title\":\"High\"}");
+	takes(RULE("\"folderUid\":\"ops\",\"org_id\":1,\"rule_group\":\"g\",\"is_paused\":false,\"for\":"
+		   "\"0\",",
+		   DATA),
+	      "{\"condition\":\"C\",\"execErrState\":\"Error\",\"folderUID\":\"ops\",\"for\":\"0\","
+	      "\"isPaused\":false,"
+	      "\"noDataState\":\"NoData\",\"orgID\":1,\"ruleGroup\":\"g\",\"title\":\"High\"}");
+}
+
+static void rules_are_judged(void)
+{
+	static const struct {
+		const char *text, *begins; /* of the detail; "": it is good */
+	} rows[] = {
+		{"{}", "/title is missing"},
+		{"{\"title\":\" \"}", "/title must not be empty"},
+		{"{\"title\":1}", "/title must be a text"},
+		{"{\"title\":\"a\"}", "/data is missing"},
+		{"{\"title\":\"a\",\"data\":[]}", "/data must not be empty"},
+		{"{\"title\":\"a\",\"data\":{}}", "/data must be a list"},
+		{"{\"title\":\"a\",\"data\":[1]}", "/data/0 must be an object"},
+		{"{\"title\":\"a\",\"data\":[{}]}", "/data/0/refId is missing"},
+		{"{\"title\":\"a\",\"data\":[{\"ref_id\":\"\"}]}", "/data/0/ref_id must not be empty"},
+		{"{\"title\":\"a\",\"data\":[{\"refId\":\"A\"}]}", "/data/0/datasourceUid is missing"},
+		{"{\"title\":\"a\",\"data\":[{\"refId\":\"A\",\"datasource_uid\":7}]}",
+		 "/data/0/datasource_uid must be a text"},
+		{"{\"title\":\"a\",\"data\":[{\"refId\":\"A\",\"datasourceUid\":\"p\"}]}",
+		 "/data/0/model is missing"},
+		{"{\"title\":\"a\",\"data\":[{\"refId\":\"A\",\"datasourceUid\":\"p\",\"model\":[]}]}",
+		 "/data/0/model must be an object"},
+		{"{\"title\":\"a\",\"data\":[{\"refId\":\"A\",\"datasourceUid\":\"p\",\"model\":{}}]}",
+		 "/data/0/relativeTimeRange is missing"},
+		{"{\"title\":\"a\",\"data\":[{\"refId\":\"A\",\"ref_id\":\"B\",\"datasourceUid\":\"p\","
+		 "\"model\":{}}]}",
+		 "/data/0/ref_id is given twice"},
+		{"{\"title\":\"a\",\"data\":[{\"refId\":\"A\",\"datasourceUid\":\"p\",\"model\":{},"
+		 "\"relativeTimeRange\":{}}]}",
+		 "/data/0/relativeTimeRange/from must be more"},
+		{"{\"title\":\"a\",\"data\":[{\"refId\":\"A\",\"datasourceUid\":\"p\",\"model\":{},"
+		 "\"relative_time_range\":"
+		 "{\"from\":\"now\"}}]}",
+		 "/data/0/relative_time_range/from must be a whole number"},
+		{"{\"title\":\"a\",\"data\":[{\"refId\":\"A\",\"datasourceUid\":\"p\",\"model\":{},"
+		 "\"relativeTimeRange\":"
+		 "{\"from\":5,\"to\":-1}}]}",
+		 "/data/0/relativeTimeRange/to must be 0 or more"},
+		{RULE("", QUERY("C", "p") "," QUERY("C", "p")), "/data/1/refId is the same"},
+		{RULE("", QUERY("A", "p")), "/condition names no refId of `data`: C"},
+		{"{\"title\":\"a\",\"data\":[" QUERY("A", "p") "]}", "/condition is missing"},
+		{RULE("\"no_data_state\":\"nodata\",", DATA),
+		 "/no_data_state must be NoData, Alerting, OK or KeepLast"},
+		{RULE("\"noDataState\":\"Error\",", DATA), "/noDataState must be"},
+		{RULE("\"exec_err_state\":\"NoData\",", DATA),
+		 "/exec_err_state must be Error, Alerting, OK or KeepLast"},
+		{RULE("\"exec_err_state\":5,", DATA), "/exec_err_state must be a text"},
+		{RULE("\"execErrState\":\"\",", DATA), "/execErrState must be"},
+		{RULE("\"for_duration\":\"abc\",", DATA), "/for_duration is no duration"},
+		{RULE("\"for\":300,", DATA), "/for must be a text"},
+		{RULE("\"for\":\"\",", DATA), "/for is no duration"},
+		{RULE("\"for\":\"5m\",\"for_duration\":\"5m\",", DATA), "/for_duration is given twice"},
+		{RULE("\"folder_uid\":\"a b\",", DATA), "/folder_uid has a character"},
+		{RULE("\"folderUID\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\",", DATA),
+		 "/folderUID is longer than 40"},
+		{RULE("\"uid\":\"a/b\",", DATA), "/uid has a character"},
+		{RULE("\"rule_group\":\"a/b\",", DATA), "/rule_group must have no slash"},
+		{RULE("\"orgID\":\"1\",", DATA), "/orgID must be a whole number"},
+		{RULE("\"labels\":{\"a/b~\":1},", DATA), "/labels/a~1b~0 must be a text"},
+		{RULE("\"annotations\":[],", DATA), "/annotations must be an object"},
+		{RULE("\"isPaused\":\"yes\",", DATA), "/isPaused must be true or false"},
+	};
+	char why[700];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		json_t *rule = read_rule(rows[i].text, why, sizeof(why));
+		if (rule != NULL || strncmp(why, rows[i].begins, strlen(rows[i].begins)) != 0) {
+			fprintf(stderr, "\n%s\n  got      %s\n  expected %s\n", rows[i].text, why,
+				rows[i].begins);
+			CU_FAIL();
+		}
+		json_decref(rule);
+	}
+}
+
+static void expressions_are_judged(void)
+{
+	static const struct {
+		const char *data,
+			*begins; /* of the detail; "": it is good. `A` is a query, `C` the condition */
+	} rows[] = {
+		{REDUCE("C", "A"), ""},
+		{REDUCE("C", "$A"), ""},
+		{REDUCE("C", "B"), "/data/1/model/expression names a query that is not in `data`: B"},
+		{REDUCE("C", ""), "/data/1/model/expression must not be empty"},
+		{REDUCE("C", "C"), "/data/1/model needs its own result"},
+		{REDUCE("B", "C") "," REDUCE("C", "B"), "/data/2/model needs its own result"},
+		{REDUCE("C", "B") "," REDUCE("B", "A"), ""},
+		{EXPRESSION("C", "\"type\":\"reduce\",\"expression\":\"A\""),
+		 "/data/1/model/reducer is missing"},
+		{EXPRESSION("C", "\"type\":\"reduce\",\"expression\":\"A\",\"reducer\":\"avg\""),
+		 "/data/1/model/reducer must be"},
+		{EXPRESSION("C", ""), "/data/1/model/type is missing"},
+		{EXPRESSION("C", "\"type\":\"nonsense\",\"expression\":\"A\""),
+		 "/data/1/model/type must be math"},
+		{EXPRESSION("C", "\"type\":\"math\""), "/data/1/model/expression is missing"},
+		{MATH("C", "$A > 5"), ""},
+		{MATH("C", "${A} > 5 && $A < 7"), ""},
+		{MATH("C", "1 > 0"), ""},
+		{MATH("C", "$AB > 5"), "/data/1/model/expression names a query that is not in `data`: AB"},
+		{MATH("C", "$A + ${no such"),
+		 "/data/1/model/expression names a query that is not in `data`: no such"},
+		{MATH("C", "$A + $"), "/data/1/model/expression names a query that is not in `data`: "},
+		{MATH("C", "$A + $C"), "/data/1/model needs its own result"},
+		{EXPRESSION("C", "\"type\":\"resample\",\"expression\":\"A\""), ""},
+		{EXPRESSION("C", "\"type\":\"sql\",\"expression\":\"SELECT * FROM A\""), ""},
+		{THRESHOLD("C", "A"), ""},
+		{THRESHOLD("C", "B"), "/data/1/model/expression names"},
+		{EXPRESSION("C", "\"type\":\"threshold\",\"expression\":\"A\""),
+		 "/data/1/model/conditions is missing"},
+		{EXPRESSION("C", "\"type\":\"threshold\",\"expression\":\"A\"," ABOVE("{}")),
+		 "/data/1/model/conditions/0/evaluator/type is missing"},
+		{EXPRESSION("C", "\"type\":\"threshold\",\"expression\":\"A\"," ABOVE(
+					 "{\"type\":\"above\",\"params\":[1]}")),
+		 "/data/1/model/conditions/0/evaluator/type must be gt"},
+		{EXPRESSION("C", "\"type\":\"threshold\",\"expression\":\"A\"," ABOVE(
+					 "{\"type\":\"gt\",\"params\":[\"1\"]}")),
+		 "/data/1/model/conditions/0/evaluator/params must have 1 number"},
+		{EXPRESSION("C", "\"type\":\"threshold\",\"expression\":\"A\"," ABOVE(
+					 "{\"type\":\"within_range\",\"params\":[1]}")),
+		 "/data/1/model/conditions/0/evaluator/params must have 2 numbers"},
+		{EXPRESSION(
+			 "C",
+			 "\"type\":\"classic_conditions\",\"conditions\":[{\"query\":{\"params\":[\"A\"]}}]"),
+		 ""},
+		{EXPRESSION("C", "\"type\":\"classic_conditions\",\"conditions\":[{\"query\":{\"params\":["
+				 "\"A\"]}},{}]"),
+		 "/data/1/model/conditions/1/query/params/0 names a query"},
+		{EXPRESSION("C", "\"type\":\"classic_conditions\""), "/data/1/model/conditions is missing"},
+	};
+	char why[700], text[2000];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const char *begins = rows[i].begins;
+		json_t *rule;
+
+		snprintf(text, sizeof(text), RULE("", "%s,%s"), QUERY("A", "prometheus"), rows[i].data);
+		rule = read_rule(text, why, sizeof(why));
+		if ((rule != NULL) != (begins[0] == '\0') || strncmp(why, begins, strlen(begins)) != 0) {
+			fprintf(stderr, "\n%s\n  got      %s\n  expected %s\n", rows[i].data, why, begins);
+			CU_FAIL();
+		}
+		json_decref(rule);
+	}
+}
+
+static void durations(void)
+{
+	static const char *const good[] = {"5m",  "1h30m", "0",   "0s", "1y2w3d4h5m6s7ms",
+					   "90m", "007s",  "292y"};
+	static const char *const wrong[] = {"",    "5",  "m",     "5 m", "1m1h", "5m5m", "1.5h",
+					    "-5m", "5M", "5ms5s", "5mm", "1h30", "300y", "99999999999999999s",
+					    "5µs"};
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		if (!grafana_rule_is_duration(good[i])) {
+			fprintf(stderr, "\nrefused: %s\n", good[i]);
+			CU_FAIL();
+		}
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		if (grafana_rule_is_duration(wrong[i])) {
+			fprintf(stderr, "\naccepted: %s\n", wrong[i]);
+			CU_FAIL();
+		}
+}
+
+#define SOURCE(uid, type, name) "{\"uid\":\"" uid "\",\"type\":\"" type "\",\"name\":\"" name "\"}"
+
+/* What becomes of the seed's "prometheus". */
+static void sources_are_matched(void)
+{
+	static const struct {
+		const char *wanted, *sources, *uid, *why; /* uid NULL: 422, whose detail holds `why` */
+	} rows[] = {
+		{"prometheus", "[" SOURCE("prometheus", "prometheus", "P") "]", "prometheus", NULL},
+		{"prometheus", "[" SOURCE("x1", "prometheus", "P") "]", "x1", NULL},
+		{"P", "[" SOURCE("x1", "prometheus", "P") "," SOURCE("x2", "prometheus", "Q") "]", "x1",
+		 NULL},
+		{"prometheus", "[" SOURCE("x1", "loki", "prometheus") "]", "x1", NULL},
+		/* the uid itself wins, wherever it stands */
+		{"b", "[" SOURCE("x1", "b", "b") "," SOURCE("b", "loki", "L") "]", "b", NULL},
+		{"prometheus", "[" SOURCE("x1", "prometheus", "P") "," SOURCE("x2", "prometheus", "Q") "]",
+		 NULL, "fits 2 data sources (prometheus), of which x1, x2 may be named"},
+		{"prometheus", "[" SOURCE("x1", "prometheus", "P") "," SOURCE("x2", "loki", "prometheus") "]",
+		 NULL, "fits 2"},
+		{"prometheus", "[]", NULL, "is the uid, type or name of no data source: prometheus"},
+		{"Prometheus", "[" SOURCE("x1", "prometheus", "P") "]", NULL, "of no data source"},
+		{"prometheus", "[{\"type\":\"prometheus\"},7,null]", NULL, "of no data source"},
+		{"prometheus", "{}", NULL, "of no data source"},
+	};
+	char text[1000], why[700];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct grafana_fault fault = {0};
+		json_t *sources = json_loads(rows[i].sources, 0, NULL), *sent, *rule;
+		const char *uid;
+		bool good;
+
+		snprintf(text, sizeof(text),
+			 RULE("", "%s,{\"refId\":\"Q\",%s\"datasource_uid\":\"%s\",\"model\":{\"datasource\":"
+				  "{\"uid\":\"%s\"}}}"),
+			 REDUCE("C", "Q"), RANGE, rows[i].wanted, rows[i].wanted);
+		rule = read_rule(text, why, sizeof(why));
+		CU_ASSERT_FATAL(rule != NULL && sources != NULL);
+		CU_ASSERT(grafana_rule_has_query(rule));
+		sent = json_loads(text, 0, NULL);
+		good = grafana_rule_match(rule, sent, sources, &fault);
+		CU_ASSERT_EQUAL(good, rows[i].uid != NULL);
+		uid = json_string_value(
+			json_object_get(json_array_get(json_object_get(rule, "data"), 1), "datasourceUid"));
+		if (good) {
+			const json_t *query = json_array_get(json_object_get(rule, "data"), 1);
+			UNIT_TEXT(uid, rows[i].uid);
+			UNIT_TEXT(json_string_value(json_object_get(
+					  json_object_get(json_object_get(query, "model"), "datasource"),
+					  "uid")),
+				  rows[i].uid);
+		} else {
+			UNIT_TEXT(fault.pointer, "/data/1/datasource_uid");
+			CU_ASSERT(rows[i].why != NULL && strstr(fault.detail, rows[i].why) != NULL);
+			if (rows[i].why == NULL || strstr(fault.detail, rows[i].why) == NULL)
+				fprintf(stderr, "\n%s\n", fault.detail);
+		}
+		/* what the caller sent is as it was */
+		UNIT_TEXT(json_string_value(json_object_get(json_array_get(json_object_get(sent, "data"), 1),
+							    "datasource_uid")),
+			  rows[i].wanted);
+		grafana_forget(&fault);
+		json_decref(sources);
+		json_decref(sent);
+		json_decref(rule);
+	}
+}
+
+/* Grafana's own arithmetic is never looked up, under its new name and its old one. */
+static void expressions_have_no_source(void)
+{
+	char why[700];
+	struct grafana_fault fault = {0};
+	json_t *none = json_array(), *sent = json_object();
+	json_t *rule = read_rule(RULE("", "{\"refId\":\"C\",\"datasourceUid\":\"-100\",\"model\":{\"type\":"
+					  "\"math\",\"expression\":"
+					  "\"1\"}}," MATH("D", "$C")),
+				 why, sizeof(why));
+
+	CU_ASSERT_FATAL(rule != NULL);
+	CU_ASSERT_FALSE(grafana_rule_has_query(rule));
+	CU_ASSERT(grafana_rule_match(rule, sent, none, &fault));
+	json_decref(rule);
+	json_decref(none);
+	json_decref(sent);
+}
+
+int main(void)
+{
+	return unit_run("grafana_rule",
+			(const struct unit_test[]){{"rules are translated", rules_are_translated},
+						   {"rules are judged", rules_are_judged},
+						   {"expressions are judged", expressions_are_judged},
+						   {"durations", durations},
+						   {"sources are matched", sources_are_matched},
+						   {"expressions have no source", expressions_have_no_source},
+						   {0}});
+}
