@@ -95,7 +95,7 @@ static void stop(struct skymon *sm, void *state)
 	for (size_t i = 0; i < own->idle_count; i++)
 		fetch_free(own->idle[i]);
 	for (size_t i = 0; i < own->turn_count; i++)
-		turn_end(&own->turns[i]);
+		turn_end(&own->turns[i].turn);
 	if (own->has_lock)
 		pthread_mutex_destroy(&own->lock);
 	free(own);
@@ -109,7 +109,7 @@ static bool make_own(struct grafana *grafana)
 	if (own == NULL)
 		return false;
 	own->has_lock = pthread_mutex_init(&own->lock, NULL) == 0;
-	while (own->turn_count < GRAFANA_TURNS && turn_init(&own->turns[own->turn_count]))
+	while (own->turn_count < GRAFANA_TURNS && turn_init(&own->turns[own->turn_count].turn))
 		own->turn_count++;
 	return own->has_lock && own->turn_count == GRAFANA_TURNS;
 }

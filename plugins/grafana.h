@@ -19,7 +19,7 @@
 #include "turn.h"
 
 #define GRAFANA_IDLE_MAX 8 /* connections that are kept while nobody asks */
-#define GRAFANA_TURNS 16
+#define GRAFANA_TURNS 128  /* more than requests that can be in the worker at a time */
 #define GRAFANA_UID_MAX 40 /* bytes of a uid: Grafana's limit */
 #define GRAFANA_PATH_MAX 1500
 /* The folder of all that ships, and of rules that name none. */
@@ -29,14 +29,20 @@
 /* The words of read_access and write_access. */
 enum grafana_access { GRAFANA_LOOPBACK, GRAFANA_TOKEN, GRAFANA_ANY };
 
+/* What creates something takes the turn of its kind and name, so that two who post the same at once do not
+ * both find it missing. Others do not wait for them: each takes as long as Grafana does. */
+struct grafana_turn {
+	struct turn turn;
+	uint64_t name; /* a number made of it */
+	size_t wanted; /* by so many requests, under grafana_own's lock; 0: it has no name */
+};
+
 struct grafana_own {
 	char base[512], place[300]; /* the url without a slash at its end; its host:port */
-	pthread_mutex_t lock;       /* of the pool */
+	pthread_mutex_t lock;       /* of the pool, and of who has which turn */
 	struct fetch *idle[GRAFANA_IDLE_MAX];
 	size_t idle_count;
-	/* What creates something takes the turn of its kind and name, so that two who post the same at once
-	 * do not both find it missing. */
-	struct turn turns[GRAFANA_TURNS];
+	struct grafana_turn turns[GRAFANA_TURNS];
 	bool has_lock;
 	size_t turn_count; /* of those that stand */
 };
@@ -73,7 +79,7 @@ struct grafana_ctx {
 	struct grafana *grafana;
 	struct skymon_request *rq; /* NULL: a check */
 	bool repeatable;           /* the next POST replaces what has a uid: it may be sent twice */
-	struct turn *turn;         /* that we have; NULL: none */
+	struct grafana_turn *turn; /* that we have; NULL: none */
 	struct grafana_fault fault;
 };
 

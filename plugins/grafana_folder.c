@@ -28,21 +28,57 @@ void grafana_make_uid(const char *kind, const char *folder, const char *title, c
 	snprintf(out, GRAFANA_UID_MAX + 1, "sg-%016" PRIx64, number_of(kind, folder, title));
 }
 
+/* The one of this name, or one that nobody wants: there are more than requests. */
+static struct grafana_turn *find_turn(struct grafana_own *own, uint64_t name)
+{
+	struct grafana_turn *free_one = NULL;
+
+	for (size_t i = 0; i < GRAFANA_TURNS; i++) {
+		struct grafana_turn *turn = &own->turns[i];
+
+		if (turn->wanted > 0 && turn->name == name)
+			return turn;
+		if (turn->wanted == 0 && free_one == NULL)
+			free_one = turn;
+	}
+	return free_one;
+}
+
+static void want_less(struct grafana_own *own, struct grafana_turn *turn)
+{
+	pthread_mutex_lock(&own->lock);
+	turn->wanted--;
+	pthread_mutex_unlock(&own->lock);
+}
+
 bool grafana_take_turn(struct grafana_ctx *ctx, const char *kind, const char *folder, const char *title)
 {
-	struct turn *turn = &ctx->grafana->own->turns[number_of(kind, folder, title) % GRAFANA_TURNS];
+	struct grafana_own *own = ctx->grafana->own;
+	uint64_t name = number_of(kind, folder, title);
+	struct grafana_turn *turn;
 
-	if (!turn_take(ctx->sm, turn))
-		return grafana_fail(ctx, 504,
-				    "others who create something in Grafana at this moment took too long");
-	ctx->turn = turn;
-	return true;
+	pthread_mutex_lock(&own->lock);
+	turn = find_turn(own, name);
+	if (turn != NULL) {
+		turn->name = name;
+		turn->wanted++;
+	}
+	pthread_mutex_unlock(&own->lock);
+	if (turn != NULL && turn_take(ctx->sm, &turn->turn)) {
+		ctx->turn = turn;
+		return true;
+	}
+	if (turn != NULL)
+		want_less(own, turn);
+	return grafana_fail(ctx, 504, "others who create the same in Grafana at this moment took too long");
 }
 
 void grafana_give_turn(struct grafana_ctx *ctx)
 {
-	if (ctx->turn != NULL)
-		turn_give(ctx->turn);
+	if (ctx->turn == NULL)
+		return;
+	turn_give(&ctx->turn->turn);
+	want_less(ctx->grafana->own, ctx->turn);
 	ctx->turn = NULL;
 }
 
