@@ -111,6 +111,7 @@ struct exchange {
 	char url[URL_MAX];
 	char *authorization, *body;
 	size_t key_size;
+	bool repeatable; /* by us, when the connection breaks */
 };
 
 static bool has_key(struct grafana_ctx *ctx)
@@ -167,7 +168,7 @@ static bool fetch_it(struct exchange *x, struct fetch_answer *from, bool *repeat
 	*repeated = false;
 	for (int attempt = 0; again && attempt < 2; attempt++) {
 		good = fetch_do(ctx->sm, fetch, &x->request, from, &fault);
-		again = !good && fault.broken && (!fault.sent || !x->request.once) &&
+		again = !good && fault.broken && (!fault.sent || x->repeatable) &&
 			skymon_ms_left(ctx->sm) > 0;
 		if (again && fault.sent)
 			*repeated = true;
@@ -211,9 +212,9 @@ bool grafana_ask(struct grafana_ctx *ctx, const char *method, const char *path, 
 		 struct grafana_answer *answer)
 {
 	struct grafana *grafana = ctx->grafana;
-	bool writes = strcmp(method, "GET") != 0, once = strcmp(method, "POST") == 0 && !ctx->repeatable;
+	bool writes = strcmp(method, "GET") != 0, creates = strcmp(method, "POST") == 0 && !ctx->repeatable;
 	bool provisions = writes && strncmp(path, "/api/v1/provisioning/", 21) == 0, good, repeated;
-	struct exchange x = {.ctx = ctx};
+	struct exchange x = {.ctx = ctx, .repeatable = !creates};
 	struct fetch_answer from = {0};
 
 	*answer = (struct grafana_answer){0};
@@ -238,7 +239,9 @@ bool grafana_ask(struct grafana_ctx *ctx, const char *method, const char *path, 
 						   .body_max = BODY_MAX,
 						   .timeout_ms = grafana->timeout.ms,
 						   .connect_ms = grafana->connect_timeout.ms,
-						   .once = once,
+						   /* of a repeated DELETE we have to know, as it finds
+						      nothing: libcurl is not to repeat it */
+						   .once = creates || strcmp(method, "DELETE") == 0,
 						   .wanted = wanted,
 						   .tls = &grafana->tls,
 						   .proxy = grafana->proxy};
