@@ -234,9 +234,9 @@ class Sources:
         self.org.need(call, "datasources:read")
         return self._find(next((uid for uid, one in self.all.items() if one["name"] == call.args[0]), None))
 
-    def _keep(self, wanted, uid, number, version):
+    def _keep(self, wanted, uid, number, version, secrets=()):
         source = {"id": number, "uid": uid, "orgId": 1, "typeLogoUrl": "", "jsonData": wanted.get("jsonData", {}), "version": version,
-                  "secureJsonFields": {key: True for key in wanted.get("secureJsonData", {})}, "readOnly": False,
+                  "secureJsonFields": {key: True for key in (*secrets, *wanted.get("secureJsonData", {}))}, "readOnly": False,
                   **{key: wanted.get(key, "") for key in self.TEXTS if key != "uid"},
                   **{key: wanted.get(key, False) for key in ("basicAuth", "withCredentials", "isDefault")}}
         if source["isDefault"]:  # not recorded
@@ -259,7 +259,8 @@ class Sources:
         return self._answer(self._keep(wanted, uid, self.ids.take(), 1), "Datasource added")
 
     def replace(self, call):
-        """Not recorded. What the body leaves out is reset, isDefault too; a version refuses when it is older than what is there."""
+        """Not recorded. What the body leaves out is reset, isDefault too, but for secrets, which stay; a version refuses when it is
+        older than what is there."""
         uid = call.args[0]
         self.org.need(call, "datasources:write", scopes=[f"datasources:uid:{uid}"])
         wanted = call.body(self.REQUIRED, **self.TYPES)
@@ -272,7 +273,7 @@ class Sources:
         if new != uid and new in self.all:
             raise refuse(409, "data source with the same uid already exists", traceID="")
         del self.all[uid]
-        return self._answer(self._keep(wanted, new, old["id"], wanted.get("version", 0) + 1), "Datasource updated")
+        return self._answer(self._keep(wanted, new, old["id"], wanted.get("version", 0) + 1, old["secureJsonFields"]), "Datasource updated")
 
     def delete(self, call):
         """Not recorded."""

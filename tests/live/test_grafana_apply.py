@@ -168,6 +168,7 @@ def test_what_users_set_in_the_data_source_stays(broker, grafana):
     source = grafana.datasources["prometheus"]
     source.update(name="My Prometheus", url="http://elsewhere:9090", basicAuth=True, basicAuthUser="me", isDefault=False)
     source["jsonData"].update(httpMethod="GET", timeInterval="5s")
+    source["secureJsonFields"] = {"basicAuthPassword": True}
     items = {item["uid"]: item for item in one.sm.get("/api/v1/grafana/diff").json()["items"]}
     assert set(items["prometheus"]["differences"]) == {"/url", "/jsonData/timeInterval"}
     assert results(one.apply())[("datasource", "prometheus")] == "updated"
@@ -177,6 +178,7 @@ def test_what_users_set_in_the_data_source_stays(broker, grafana):
     assert source["jsonData"] == {"httpMethod": "GET", "timeInterval": "30s"}
     body = next(request.json for request in grafana.requests if request.method == "PUT")
     assert "secureJsonData" not in body  # so Grafana keeps what it has
+    assert source["secureJsonFields"] == {"basicAuthPassword": True}
     one.tool("diff")
 
 
