@@ -81,7 +81,7 @@ def test_the_set():
         "HighErrorRate": "warning", "HighResponseTime": "warning", "APIDown": "critical",
         "CriticalErrorRate": "critical", "ServiceUnhealthy": "critical", "ComponentUnhealthy": "warning", "ComponentDegraded": "warning",
         "ComponentStale": "warning", "SkymonPluginRestarts": "warning", "SkymonReloadFailed": "warning",
-        "ComponentStatusChanged": "info", "VersionChanged": "info"}
+        "ComponentStatusChanged": "info", "VersionChanged": "info", "SkymonVersionChanged": "info"}
 
 
 def test_promtool_takes_config_and_rules():
@@ -309,6 +309,7 @@ def test_every_query_returns_data(world):
     queries = {text for rule in RULES.values() for text in selectors(rule["expr"])}
     queries |= {threshold_of(rule)[0] for rule in RULES.values() if comparison(rule["expr"])}
     queries |= {grafana["data"][0]["model"]["expr"] for grafana in GRAFANA.values() if comparison(RULES[grafana["title"]]["expr"])}
+    queries |= set(re.findall(r"\b(?:skymon|sky_genesis)_\w+", (PROMETHEUS / "RUNBOOK.md").read_text()))
     assert len(queries) > len(RULES)
     for query in sorted(queries):
         assert world.rows(query), query
@@ -333,7 +334,7 @@ def test_each_rule_finds_what_it_is_for(world):
     def finds(name, **labels):
         rows = world.prometheus.wait_query(expression(name), lambda rows: any(labels.items() <= row[0].items() for row in rows))
         assert all(labels.items() <= row[0].items() for row in rows), rows
-    for name in set(RULES) - {"VersionChanged"}:
+    for name in set(RULES) - {"VersionChanged", "SkymonVersionChanged"}:
         assert world.prometheus.query(expression(name)) == [], name
     world.say("degraded")
     finds("ComponentDegraded", **component)
@@ -388,3 +389,20 @@ def test_a_start_and_a_new_component_are_no_change(skymond, prometheus):
     starts("new", daemon)
     told = server.query('last_over_time(ALERTS{alertname=~".*Changed"}[10m])')
     assert told == []
+
+
+def test_a_reload_with_another_version_of_the_service_is_told(skymond, prometheus):
+    """By the rule as it is, but that 10 minutes are 3 seconds here; and whatever moment the query comes."""
+    config = {"service": {"name": "api", "version": "2.1"}, "plugins": {"prometheus": {}}}
+    daemon = skymond(config)
+    server = prometheus([f"127.0.0.1:{daemon.port}"])
+    shortened = expression("VersionChanged").replace("offset 10m", "offset 3s")
+    assert shortened.count("offset 3s") == 2
+    told = f"last_over_time(({shortened})[5m:1s])"
+    server.wait_query('skymon_service_info{version="2.1"} offset 3s')
+    assert server.query(told) == []
+    config["service"]["version"] = "2.2"
+    daemon.write_config(config)
+    daemon.hup()
+    (labels, _), = server.wait_query(told)
+    assert labels == {"job": "sky-genesis-api", "service": "api", "version": "2.2"}
