@@ -1,0 +1,590 @@
+"""The broker: what each route does to a Grafana, the examples as pasted, what is refused before Grafana sees it, who may ask, and that
+nothing is there twice. Faults of Grafana itself: test_grafana_faults.py; apply, diff and check: test_grafana_apply.py."""
+import concurrent.futures
+import json
+import pathlib
+import re
+import socket
+import subprocess
+import time
+
+import pytest
+
+from grafana_server import GrafanaDouble
+from harness import Folder, need, wait_until
+from openbao import OpenBao
+from test_secrets import grep
+
+BASE = "/api/v1/grafana"
+SOURCE = {"name": "Sky Genesis Prometheus", "type": "prometheus", "url": "http://prometheus:9090", "access": "proxy"}
+PANEL = {"title": "Active Connections", "type": "graph", "targets": [
+    {"expr": 'sky_genesis_active_connections{service="api"}', "legendFormat": "Active Connections"}]}
+DASHBOARD = {"title": "Sky Genesis System Health", "tags": ["sky-genesis", "health"], "timezone": "browser", "panels": [PANEL],
+             "time": {"from": "now-1h", "to": "now"}, "refresh": "30s"}
+RANGE = {"from": 600, "to": 0}
+RULE = {"title": "High Error Rate", "condition": "C", "data": [
+    {"refId": "A", "queryType": "", "relativeTimeRange": RANGE, "datasourceUid": "prometheus",
+     "model": {"expr": 'sky_genesis_error_rate_percent{service="api"}', "legendFormat": "__auto"}},
+    {"refId": "B", "queryType": "", "relativeTimeRange": RANGE, "datasourceUid": "__expr__",
+     "model": {"type": "reduce", "expression": "A", "reducer": "mean"}},
+    {"refId": "C", "queryType": "", "relativeTimeRange": RANGE, "datasourceUid": "__expr__",
+     "model": {"type": "threshold", "expression": "B", "conditions": [
+         {"evaluator": {"params": [5], "type": "gt"}, "operator": {"type": "and"}, "query": {"params": ["C"]},
+          "reducer": {"params": [], "type": "last"}, "type": "query"}]}}],
+    "no_data_state": "NoData", "exec_err_state": "Error", "for_duration": "5m"}
+
+
+@pytest.fixture
+def grafana():
+    with GrafanaDouble() as double:
+        yield double
+
+
+class Broker:
+    """A skymond before a double, with a key in its config."""
+
+    def __init__(self, start, grafana, role, top=None, **options):
+        self.grafana, self.key = grafana, grafana.add_key(role)
+        self.sm = start({**(top or {}), "plugins": {"grafana": {"url": grafana.url, "api_key": self.key, "interval": "300ms",
+                                                              "timeout": "2s", **options}}})
+
+    def ask(self, method, path, body=None, code=None, **options):
+        if body is not None:
+            options["json"] = body
+        answer = self.sm.request(method, BASE + path, **options)
+        assert code is None or answer.status_code == code, answer.text
+        return answer
+
+    def refused(self, method, path, body, code, pointer=None, *words):
+        """It is a problem with this code, that names the field; nothing was written."""
+        before = len(self.written())
+        found = self.ask(method, path, body, code).json()
+        assert found["status"] == code and found["error"] == found["detail"], found
+        assert found.get("pointer") == pointer and all(word in found["detail"] for word in words), found
+        assert pointer is None or found["detail"].startswith(pointer + " ")
+        assert len(self.written()) == before
+        return found
+
+    def written(self):
+        return [(request.method, request.path) for request in list(self.grafana.requests) if request.method != "GET"]
+
+
+@pytest.fixture
+def broker(skymond, grafana):
+    return lambda role="admin", **options: Broker(skymond, grafana, role, **options)
+
+
+# ---- The examples ----
+
+def pasted(path, body, port):
+    """The example's command, with a host name that leads here."""
+    command = (f"curl -s -w '\\n%{{http_code}}' --connect-to your-api-server:8080:127.0.0.1:{port} -X POST "
+               f"http://your-api-server:8080{BASE}{path} \\\n  -H \"Content-Type: application/json\" \\\n  -d '{json.dumps(body, indent=2)}'")
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=20)
+    text, _, code = done.stdout.rpartition("\n")
+    return int(code), json.loads(text)
+
+
+@pytest.mark.sanitized
+def test_the_three_examples_twice(skymond, grafana):
+    """On an empty Grafana, in order, with the key from a real OpenBao: the rule resolves, the panel reaches its data source; the second
+    time nothing changes, and each says what is there."""
+    need("curl")
+    bao = OpenBao()
+    try:
+        key = grafana.add_key("admin")
+        bao.put("grafana/api_key", key=key)
+        sm = skymond({"server_names": ["your-api-server"], "plugins": {"grafana": {"url": grafana.url}},
+                      "components": {"vault": {"plugin": "vault", "address": bao.url, "token": bao.token}}})
+        sm.wait_component("grafana", status="healthy")
+        examples = [("/datasources", SOURCE, 200), ("/dashboards", {"dashboard": DASHBOARD, "overwrite": False}, 200), ("/alerts", RULE, 201)]
+        for path, body, code in examples:
+            assert pasted(path, body, sm.port)[0] == code
+        rule, = grafana.rules.values()
+        assert grafana.resolves(rule) == [] and grafana.org.rules.visible("sky-genesis", "sky-genesis") == [rule]
+        assert (rule["folderUID"], rule["orgID"], rule["for"], rule["noDataState"], rule["execErrState"]) == (
+            "sky-genesis", 1, "5m", "NoData", "Error")
+        assert "provenance" not in rule and grafana.folders["sky-genesis"]["title"] == "Sky Genesis"
+        (uid, kept), = grafana.dashboards.items()
+        assert grafana.panel_sources(uid) == [("Active Connections", "prometheus", None)]
+        assert kept["model"]["panels"] == [PANEL]
+        assert grafana.datasources["prometheus"]["isDefault"] and grafana.datasources["prometheus"]["access"] == "proxy"
+        state = json.dumps([grafana.rules, grafana.dashboards, grafana.datasources, grafana.folders])
+        for (path, body, _), there in zip(examples, ("prometheus", uid, rule["uid"])):
+            code, found = pasted(path, body, sm.port)
+            assert code == 409 and found["uid"] == there and "already" in found["detail"]
+        assert json.dumps([grafana.rules, grafana.dashboards, grafana.datasources, grafana.folders]) == state
+        assert grep(sm, key) == []
+    finally:
+        bao.close()
+
+
+# ---- Dashboards ----
+
+def test_dashboards(broker, grafana):
+    one = broker()
+    made = one.ask("POST", "/dashboards", {"dashboard": {**DASHBOARD, "uid": "own", "new": {"a": [0.1, 1e300]}}, "message": "first"}, 200)
+    assert made.json() == {"id": 3, "uid": "own", "slug": "sky-genesis-system-health", "status": "success", "version": 1,
+                           "url": "/d/own/sky-genesis-system-health"}
+    assert grafana.dashboards["own"]["versions"][0][1] == "first" and grafana.dashboards["own"]["model"]["new"] == {"a": [0.1, 1e300]}
+    found = one.ask("GET", "/dashboards/own", code=200).json()
+    assert found["dashboard"]["panels"] == [PANEL] and found["meta"]["version"] == 1
+    assert [row["uid"] for row in one.ask("GET", "/dashboards", code=200).json()] == ["own"]
+    put = one.ask("PUT", "/dashboards/own", {"dashboard": {"title": "Other", "id": 4242}}, 200).json()
+    assert put["version"] == 2 and grafana.dashboards["own"]["model"]["title"] == "Other"
+    gone = one.ask("DELETE", "/dashboards/own", code=200).json()
+    assert gone["message"] == "Dashboard Other deleted" and gone["title"] == "Other"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", gone["timestamp"])
+    for method, body in (("GET", None), ("DELETE", None), ("PUT", {"dashboard": {"title": "x"}})):
+        assert one.ask(method, "/dashboards/own", body, 404).json()["upstream_status"] == 404
+        assert "upstream_status" not in one.ask(method, "/dashboards/a%20b", body, 404).json()  # nobody was asked
+    assert not grafana.dashboards
+
+
+def test_folders_of_dashboards(broker, grafana):
+    one = broker()
+    for uid in ("a", "b"):
+        grafana.org.answer(call_of(grafana, "POST", "/api/folders", {"uid": uid, "title": uid.upper()}))
+    for field, value, folder in (("folder_uid", "a", "a"), ("folderUid", "b", "b"), ("folder_id", grafana.folders["a"]["id"], "a"),
+                                 ("folderId", grafana.folders["b"]["id"], "b"), ("folderId", 0, ""), ("folder_uid", "", "")):
+        title = f"in {field} {value}"
+        uid = one.ask("POST", "/dashboards", {"dashboard": {"title": title}, field: value}, 200).json()["uid"]
+        assert grafana.dashboards[uid]["folder"] == folder
+        assert one.ask("POST", "/dashboards", {"dashboard": {"title": title}, field: value}, 409).json()["uid"] == uid
+        one.ask("PUT", f"/dashboards/{uid}", {"dashboard": {"title": title + " new"}}, 200)
+        assert grafana.dashboards[uid]["folder"] == folder  # it stays where it is
+        one.ask("PUT", f"/dashboards/{uid}", {"dashboard": {"title": title}, "folder_uid": "b"}, 200)
+        assert grafana.dashboards[uid]["folder"] == "b"
+    uids = {one.ask("POST", "/dashboards", {"dashboard": {"title": "everywhere"}, "folder_uid": uid}, 200).json()["uid"]
+            for uid in ("a", "b", "")}
+    assert len(uids) == 3  # the same title in another folder is another dashboard
+    found = one.ask("POST", "/dashboards", {"dashboard": {"title": "x"}, "folder_uid": "nosuch"}, 422).json()
+    assert found["pointer"] == "/folder_uid" and (found["upstream_status"], found["upstream_message"]) == (400, "Folder not found")
+
+
+def call_of(grafana, method, path, body):
+    from grafana_state import Call
+    headers = {"authorization": f"Bearer {grafana.add_key('admin')}", "content-type": "application/json"}
+    return Call(method, path, headers, json.dumps(body).encode())
+
+
+def test_versions_and_overwriting(broker, grafana):
+    one = broker()
+    uid = one.ask("POST", "/dashboards", {"dashboard": {"title": "T"}}, 200).json()["uid"]
+    there = one.ask("POST", "/dashboards", {"dashboard": {"title": "T", "uid": uid}}, 409).json()
+    assert (there["uid"], there["version"], there["url"]) == (uid, 1, f"/d/{uid}/t") and there["upstream_status"] == 412
+    there = one.ask("POST", "/dashboards", {"dashboard": {"title": "T", "uid": "another"}}, 409).json()
+    assert there["uid"] == uid and there["upstream_message"] == "A dashboard with the same name in the folder already exists"
+    there = one.ask("PUT", f"/dashboards/{uid}", {"dashboard": {"title": "T", "version": 7}, "overwrite": False}, 409).json()
+    assert there["version"] == 1
+    one.ask("PUT", f"/dashboards/{uid}", {"dashboard": {"title": "T", "version": 1}, "overwrite": False}, 200)
+    one.ask("POST", "/dashboards", {"dashboard": {"title": "T", "uid": uid}, "overwrite": True}, 200)
+    assert one.ask("POST", "/dashboards", {"dashboard": {"title": "T"}, "overwrite": True}, 200).json() == {
+        "id": 3, "uid": uid, "slug": "t", "status": "success", "url": f"/d/{uid}/t", "version": 4}
+    assert len(grafana.dashboards) == 1
+    # renamed: its first title is free, though the uid that we would give is not
+    one.ask("PUT", f"/dashboards/{uid}", {"dashboard": {"title": "Renamed"}}, 200)
+    other = one.ask("POST", "/dashboards", {"dashboard": {"title": " T "}}, 200).json()["uid"]
+    assert other != uid and {kept["model"]["title"] for kept in grafana.dashboards.values()} == {"T", "Renamed"}
+    assert one.ask("POST", "/dashboards", {"dashboard": {"title": "T "}}, 409).json()["uid"] == other
+    one.ask("PUT", f"/dashboards/{uid}", {"dashboard": {"title": "T"}, "overwrite": False}, 409)
+    assert len(grafana.dashboards) == 2
+
+
+def test_the_list_has_all_pages(broker, grafana):
+    one = broker()
+    when = "2026-01-01T00:00:00Z"
+    for number in range(2001):
+        model = {"uid": f"u{number}", "title": f"D {number:04}", "id": number + 100, "version": 1, "tags": []}
+        grafana.dashboards[model["uid"]] = {"model": model, "folder": "", "created": when, "updated": when, "versions": []}
+    found = one.ask("GET", "/dashboards", code=200).json()
+    assert isinstance(found, list) and {row["uid"] for row in found} == set(grafana.dashboards) and len(found) == 2001
+    assert sum("page=" in request.path for request in grafana.requests) == 3
+    # and a title is found beyond the first page of those that hold it
+    assert one.ask("POST", "/dashboards", {"dashboard": {"title": "D 2000"}}, 409).json()["uid"] == "u2000"
+    for number in range(2001):
+        grafana.dashboards[f"u{number}"]["model"]["title"] = f"all D {number:04}"
+    grafana.dashboards["u0"]["model"]["title"] = "zz D"
+    grafana.dashboards["u1"]["model"]["title"] = "D"
+    assert one.ask("POST", "/dashboards", {"dashboard": {"title": "zz D"}}, 409).json()["uid"] == "u0"
+    assert one.ask("POST", "/dashboards", {"dashboard": {"title": "D"}}, 409).json()["uid"] == "u1"
+
+
+@pytest.mark.parametrize("body, pointer", [
+    ({}, "/dashboard"), ({"dashboard": []}, "/dashboard"), ({"dashboard": {}}, "/dashboard"), ({"dashboard": {"a": 1}}, "/dashboard/title"),
+    ({"dashboard": {"title": " "}}, "/dashboard/title"), ({"dashboard": {"title": 7}}, "/dashboard/title"),
+    ({"dashboard": {"title": "x", "uid": "a b/c"}}, "/dashboard/uid"), ({"dashboard": {"title": "x", "uid": "x" * 41}}, "/dashboard/uid"),
+    ({"dashboard": {"title": "x", "version": "1"}}, "/dashboard/version"), ({"dashboard": {"title": "x", "id": "1"}}, "/dashboard/id"),
+    ({"dashboard": {"title": "x"}, "overwrite": "yes"}, "/overwrite"), ({"dashboard": {"title": "x"}, "folder_id": "1"}, "/folder_id"),
+    ({"dashboard": {"title": "x"}, "folderUid": 1}, "/folderUid"), ({"dashboard": {"title": "x"}, "message": 1}, "/message"),
+    ({"dashboard": {"title": "x"}, "folder_uid": "a", "folderUid": "a"}, "/folder_uid"), ({"dashboard": {"title": "x" * 2000}}, "/dashboard/title")])
+def test_wrong_dashboards(broker, body, pointer):
+    one = broker()
+    one.refused("POST", "/dashboards", body, 422, pointer)
+    one.refused("PUT", "/dashboards/x", body, 422 if len(json.dumps(body)) < 1000 else 404, pointer if len(json.dumps(body)) < 1000 else None)
+
+
+def test_wrong_bodies(broker):
+    one = broker()
+    json_type = {"Content-Type": "application/json"}
+    for path in ("/dashboards", "/datasources", "/alerts"):
+        for text, code, words in (("garbage", 400, "line 1, column 7"), ('{\n "a": 1,\n "a": 2}', 400, "line 3"), ("", 400, "no body"),
+                                  ("[]", 422, "object"), ('{"a": ' * 100 + "1" + "}" * 100, 422, "deeper than 64")):
+            found = one.ask("POST", path, code=code, data=text, headers=json_type).json()
+            assert words in found["detail"], found
+        one.ask("POST", path, code=415, data="a=b")
+        one.ask("POST", path, code=413, data=" " * (1 << 20) + "{}", headers=json_type)
+    one.refused("PUT", "/dashboards/x", {"dashboard": {"title": "x", "uid": "y"}}, 422, "/dashboard/uid", "path")
+    assert one.ask("POST", "/dashboards", {"dashboard": {"title": "x", "id": 4242}}, 422).json()["pointer"] == "/dashboard/id"
+    one.ask("PATCH", "/dashboards/x", code=405)
+    assert one.written() == [("POST", "/api/dashboards/db")]
+
+
+# ---- Data sources ----
+
+def test_data_sources(broker, grafana):
+    one = broker()
+    first = one.ask("POST", "/datasources", {"name": "one", "type": "loki", "url": "http://l"}, 200).json()
+    assert first["message"] == "Datasource added" and first["datasource"]["uid"] == "loki"
+    assert (first["datasource"]["isDefault"], first["datasource"]["access"]) == (True, "proxy")
+    second = one.ask("POST", "/datasources", {"name": "two", "type": "loki", "secure_json_data": {"password": "geheim-77"},
+                                              "json_data": {"a": 1}, "with_credentials": True, "access": "direct"}, 200).json()["datasource"]
+    assert second["uid"] != "loki" and second["isDefault"] is False and second["jsonData"] == {"a": 1} and second["withCredentials"]
+    assert second["secureJsonFields"] == {"password": True} and second["access"] == "direct"
+    third = one.ask("POST", "/datasources", {"name": "three", "type": "x y", "uid": "own", "isDefault": True}, 200).json()["datasource"]
+    assert third["uid"] == "own" and third["isDefault"] and not grafana.datasources["loki"]["isDefault"]
+    for body, uid in (({"name": "one", "type": "tempo"}, "loki"), ({"name": "new", "type": "tempo", "uid": "own"}, "own")):
+        found = one.ask("POST", "/datasources", body, 409).json()
+        assert found["uid"] == uid and "there already" in found["detail"]
+    assert "geheim-77" not in one.sm.log_text()
+    assert len(grafana.datasources) == 3
+
+
+def test_no_default_is_made_where_it_is_not_wanted(broker, grafana):
+    one = broker()
+    for name, more in (("a", {"is_default": False}), ("b", {"isDefault": False})):
+        assert one.ask("POST", "/datasources", {"name": name, "type": "t", **more}, 200).json()["datasource"]["isDefault"] is False
+    assert one.ask("POST", "/datasources", {"name": "c", "type": "t"}, 200).json()["datasource"]["isDefault"] is True
+
+
+@pytest.mark.parametrize("body, pointer", [
+    ({}, "/name"), ({"name": "", "type": "t"}, "/name"), ({"name": "n"}, "/type"), ({"name": "n", "type": 1}, "/type"),
+    ({"name": "n", "type": "t", "access": "server"}, "/access"), ({"name": "n", "type": "t", "uid": "a/b"}, "/uid"),
+    ({"name": "n", "type": "t", "is_default": "yes"}, "/is_default"), ({"name": "n", "type": "t", "json_data": []}, "/json_data"),
+    ({"name": "n", "type": "t", "url": 1}, "/url"), ({"name": "n", "type": "t", "jsonData": {}, "json_data": {}}, "/json_data")])
+def test_wrong_data_sources(broker, body, pointer):
+    broker().refused("POST", "/datasources", body, 422, pointer)
+
+
+# ---- Alert rules ----
+
+def test_rules(broker, grafana):
+    one = broker()
+    one.ask("POST", "/datasources", {**SOURCE, "uid": "px1"}, 200)
+    made = one.ask("POST", "/alerts", {**RULE, "labels": {"severity": "critical"}}, 201).json()
+    assert made["data"][0]["datasourceUid"] == "px1" and made["data"][1]["datasourceUid"] == "__expr__"  # matched by its type
+    assert made["labels"] == {"severity": "critical"} and grafana.resolves(made["uid"]) == []
+    assert grafana.requests[-1].headers["x-disable-provenance"] == "true"
+    # the same title in another folder is another rule; in another group of the folder Grafana refuses it
+    own = {**RULE, "folder_uid": "ops", "rule_group": "every minute", "uid": "own"}
+    assert one.ask("POST", "/alerts", own, 201).json()["uid"] == "own" and grafana.folders["ops"]["title"] == "ops"
+    assert one.ask("POST", "/alerts", own, 409).json()["uid"] == "own"
+    found = one.ask("POST", "/alerts", {**RULE, "ruleGroup": "another"}, 409).json()
+    assert (found["uid"], found["ruleGroup"], found["upstream_status"]) == (made["uid"], "sky-genesis", 500)
+    found = one.ask("POST", "/alerts", {**RULE, "title": "t", "uid": "own"}, 409).json()
+    assert "uid" in found["detail"] or found["upstream_status"] == 500
+    found = one.ask("POST", "/alerts", {**RULE, "title": "t", "no_data_state": "KeepLast"}, 422).json()
+    assert found["pointer"] == "/no_data_state" and found["upstream_message"] == "unknown NoData state option KeepLast"
+    # a rule was renamed in Grafana: the uid that we would give is taken, its first title is free
+    grafana.rules[made["uid"]]["title"] = "Renamed"
+    again = one.ask("POST", "/alerts", RULE, 201).json()
+    assert again["uid"] != made["uid"] and len(grafana.rules) == 3
+
+
+def test_rules_and_data_sources_that_do_not_fit(broker, grafana):
+    one = broker()
+    one.refused("POST", "/alerts", RULE, 422, "/data/0/datasourceUid", "no data source: prometheus")
+    for name in ("a", "b"):
+        one.ask("POST", "/datasources", {"name": name, "type": "prometheus", "uid": name}, 200)
+    one.refused("POST", "/alerts", RULE, 422, "/data/0/datasourceUid", "2 data sources", "a, b")
+    assert not grafana.folders  # nothing was made for it
+    query = {**RULE["data"][0], "datasourceUid": "b"}
+    one.ask("POST", "/alerts", {**RULE, "data": [query, *RULE["data"][1:]]}, 201)
+    one.refused("POST", "/alerts", {**RULE, "org_id": 7}, 422, "/org_id", "organization than 1")
+    one.refused("POST", "/alerts", {**RULE, "for_duration": "soon"}, 422, "/for_duration")
+    one.refused("POST", "/alerts", {**RULE, "condition": "Z"}, 422, "/condition")
+    one.refused("POST", "/alerts", {**RULE, "data": []}, 422, "/data")
+
+
+def test_the_folder_of_that_title_is_taken(broker, grafana):
+    """Made by hand, with a uid of Grafana's: that is the one."""
+    one = broker()
+    grafana.org.answer(call_of(grafana, "POST", "/api/folders", {"uid": "hand", "title": "Sky Genesis"}))
+    one.ask("POST", "/datasources", SOURCE, 200)
+    assert one.ask("POST", "/alerts", RULE, 201).json()["folderUID"] == "hand"
+    assert one.ask("POST", "/alerts", RULE, 409).json()["folderUID"] == "hand"
+    assert list(grafana.folders) == ["hand"] and len(grafana.rules) == 1
+
+
+# ---- Nothing is there twice ----
+
+def posts(one, path, body, count=6):
+    """So many at once: their codes, sorted."""
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        return sorted(answer.status_code for answer in pool.map(lambda _: one.ask("POST", path, body, timeout=40), range(count)))
+
+
+def allow_same_titles(grafana, monkeypatch):
+    """As Grafana from 11.6 on: titles may be there twice, and what was made a moment ago is not found yet."""
+    dashboards, rules = grafana.org.dashboards, grafana.org.rules
+    save = dashboards._replaced
+
+    def replaced(model, uid, folder, overwrite):
+        old = dashboards.all.get(uid)
+        if old:
+            return save(model, uid, folder, overwrite)
+        return uid or grafana.org.new_uid()
+    monkeypatch.setattr(dashboards, "_replaced", replaced)
+    monkeypatch.setattr(dashboards, "search", lambda call: [])
+    monkeypatch.setattr(rules, "_check", lambda rule, old: None)
+    for at, (method, pattern, handler) in enumerate(grafana.org.routes):
+        if handler.__name__ == "search":
+            grafana.org.routes[at] = (method, pattern, lambda call: [])
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_the_same_at_once(broker, grafana, monkeypatch, later):
+    one = broker(timeout="10s")
+    if later:
+        allow_same_titles(grafana, monkeypatch)
+    grafana.fail("POST", "^/api/(dashboards|datasources|v1)", "slow", seconds=0.2)
+    for path, body, code in (("/datasources", SOURCE, 200), ("/dashboards", {"dashboard": DASHBOARD}, 200), ("/alerts", RULE, 201)):
+        assert posts(one, path, body) == [code, 409, 409, 409, 409, 409]
+    assert (len(grafana.datasources), len(grafana.dashboards), len(grafana.rules), len(grafana.folders)) == (1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_a_lost_answer(broker, grafana, monkeypatch, later):
+    """What creates is sent once, and the same again says that it is there. What replaces or deletes is sent again by itself."""
+    one = broker()
+    if later:
+        allow_same_titles(grafana, monkeypatch)
+    for path, body in (("/datasources", SOURCE), ("/dashboards", {"dashboard": DASHBOARD}), ("/alerts", RULE)):
+        one.ask("GET", "/dashboards", code=200)  # so that a connection is kept
+        grafana.fail("POST", "^/api/(dashboards|datasources|v1)", "close", times=1, done=True)
+        found = one.ask("POST", path, body, 502).json()
+        assert "may have been done" in found["detail"]
+        assert one.ask("POST", path, body, 409).json()["uid"]
+    assert (len(grafana.datasources), len(grafana.dashboards), len(grafana.rules)) == (1, 1, 1)
+    uid, = grafana.dashboards
+    for method, body, upstream in (("PUT", {"dashboard": {"title": "New"}}, "POST"), ("GET", None, "GET"), ("DELETE", None, "DELETE")):
+        fault = grafana.fail(upstream, "^/api/dashboards", "close", times=1, done=True)
+        answer = one.ask(method, f"/dashboards/{uid}", body, 200).json()
+        assert fault.hits == 1
+    assert answer["title"] == "New" and answer["message"] == "Dashboard New deleted" and not grafana.dashboards
+
+
+def test_kept_connections_that_grafana_has_closed(broker, grafana):
+    one = broker()
+    for _ in range(5):
+        one.ask("GET", "/dashboards", code=200)
+        grafana.drop_idle()
+    fault = grafana.fail("GET", "^/api/search", "close", kept=True)
+    for _ in range(3):
+        one.ask("GET", "/dashboards", code=200)
+    fault.end()
+    assert fault.hits >= 1
+
+
+# ---- Rights of the key ----
+
+def test_an_editors_key(broker, grafana):
+    """It writes dashboards, and nothing else: an error of the document that the project started from."""
+    one = broker("editor")
+    uid = one.ask("POST", "/dashboards", {"dashboard": DASHBOARD}, 200).json()["uid"]
+    one.ask("PUT", f"/dashboards/{uid}", {"dashboard": DASHBOARD}, 200)
+    one.ask("PUT", "/dashboards/nosuch", {"dashboard": DASHBOARD}, 404)
+    one.ask("GET", "/dashboards/nosuch", code=404)
+    for path, body, needed in (("/datasources", SOURCE, "datasources:create"), ("/alerts", {**RULE, "data": [
+            {"refId": "C", "datasourceUid": "__expr__", "model": {"type": "math", "expression": "1 > 0"}}]}, "alert.provisioning:write")):
+        found = one.ask("POST", path, body, 403).json()
+        assert needed in found["detail"] and "role Admin" in found["detail"] and found["upstream_status"] == 403
+        assert "Permissions needed" in found["upstream_message"]
+    assert not grafana.folders and not grafana.rules and not grafana.datasources
+    one.ask("DELETE", f"/dashboards/{uid}", code=200)
+
+
+def test_a_viewers_key(broker):
+    one = broker("viewer")
+    found = one.ask("POST", "/dashboards", {"dashboard": DASHBOARD}, 403).json()
+    assert "dashboards:create" in found["detail"]
+
+
+def test_a_key_that_is_replaced_in_the_store(skymond, grafana):
+    """Revoked in Grafana: 502 until a new one is in the store; from then on no request fails, and nothing was restarted."""
+    bao = OpenBao()
+    try:
+        old, new = grafana.add_key("admin"), grafana.add_key("admin")
+        bao.put("grafana/api_key", key=old)
+        sm = skymond({"plugins": {"prometheus": {}, "grafana": {"url": grafana.url, "interval": "10m"}},
+                      "components": {"vault": {"plugin": "vault", "address": bao.url, "token": bao.token}}})
+        sm.wait_component("grafana", status="healthy")
+        grafana.revoke(old)
+        bao.put("grafana/api_key", key=new)
+        assert sm.get(BASE + "/dashboards").status_code == 200  # refused, read anew, asked once more
+        assert sm.request("POST", BASE + "/dashboards", json={"dashboard": DASHBOARD}).status_code == 200
+        grafana.revoke(new)
+        newest = grafana.add_key("admin")
+        found = sm.get(BASE + "/dashboards")
+        assert found.status_code == 502 and found.json()["upstream_status"] == 401 and "`api_key`" in found.json()["detail"]
+        bao.put("grafana/api_key", key=newest)
+        put = time.monotonic()
+        wait_until(lambda: sm.get(BASE + "/dashboards").status_code == 200, 6, "the new key")
+        assert time.monotonic() - put < 6
+        assert [sm.get(BASE + "/dashboards").status_code for _ in range(20)] == [200] * 20
+        assert grep(sm, old, new, newest) == []
+    finally:
+        bao.close()
+
+
+def test_no_key(skymond, grafana):
+    sm = skymond({"plugins": {"grafana": {"url": grafana.url, "api_key": "", "interval": "300ms"}}})
+    found = sm.wait_component("grafana", status="unknown", reason="auth_failed")
+    assert "`api_key`" in found["message"]
+    for method, path, body in (("GET", "/dashboards", None), ("POST", "/datasources", SOURCE)):
+        answer = sm.request(method, BASE + path, json=body)
+        assert answer.status_code == 503 and "`api_key`" in answer.json()["detail"]
+    assert grafana.requests == []
+
+
+# ---- Who may ask ----
+
+READ, WRITE = ("GET", "/dashboards", None), ("POST", "/dashboards", {"dashboard": {"title": "x"}, "overwrite": True})
+
+
+def foreign_address():
+    """An address of this machine that is not loopback; None: it has none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+            return probe.getsockname()[0]
+        except OSError:
+            return None
+
+
+def test_loopback_alone(broker):
+    one = broker()
+    one.ask(*READ, 200)
+    one.ask(*WRITE, 200)
+    for name in ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"):
+        for row, option in ((READ, "read_access"), (WRITE, "write_access")):
+            found = one.ask(*row, 403, headers={name: "127.0.0.1"}).json()
+            assert f"`{option}: token`" in found["detail"] and f"`{option}: any`" in found["detail"]
+    for headers in ({"Host": "evil.test"}, {"Origin": "http://evil.test"}, {"Origin": "null"}):
+        for row in (READ, WRITE):
+            assert one.ask(*row, headers=headers).status_code == 403
+    one.ask(*WRITE, 200, headers={"Origin": f"http://127.0.0.1:{one.sm.port}"})
+    assert "Access-Control-Allow-Origin" not in one.ask(*READ, 200).headers
+    assert one.ask("GET", "/health", headers={"X-Forwarded-For": "1.2.3.4"}).status_code in (200, 503)  # it is public
+
+
+def test_the_machines_own_address(skymond, grafana):
+    address = foreign_address()
+    if address is None:
+        pytest.skip("this machine has no address but loopback")
+    sm = skymond({"plugins": {"grafana": {"url": grafana.url, "api_key": grafana.add_key("admin")}}}, listen="0.0.0.0:0")
+    sm.url = f"http://{address}:{sm.port}"
+    assert sm.get(BASE + "/dashboards").status_code == 200
+
+
+def test_unix_socket(skymond, grafana):
+    folder = Folder("sock")
+    try:
+        path = folder.path / "s"
+        skymond({"listen": ["127.0.0.1:0", f"unix:{path}"], "plugins": {"grafana": {"url": grafana.url, "api_key": grafana.add_key("admin")}}},
+                listen=None)
+        wait_until(path.exists, 5, "the socket")
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(path))
+            connection.sendall(b"GET /api/v1/grafana/dashboards HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+    finally:
+        folder.remove()
+
+
+def test_tokens_and_anybody(broker, tmp_path):
+    token = tmp_path / "token"
+    token.write_text("t0ken-geheim\n")
+    token.chmod(0o600)
+    one = broker(write_access="token", read_access="any", access_token={"file": str(token)})
+    far = {"X-Forwarded-For": "192.0.2.7"}
+    one.ask(*READ, 200, headers=far)
+    for headers in ({}, far, {"Authorization": "Basic dDprZW4="}):
+        assert one.ask(*WRITE, 401, headers=headers).headers["WWW-Authenticate"].startswith("Bearer realm=")
+    for wrong in ("x", "t0ken-gehei", "t0ken-geheimx"):
+        answer = one.ask(*WRITE, 401, headers={"Authorization": f"Bearer {wrong}"})
+        assert "invalid_token" in answer.headers["WWW-Authenticate"] and "t0ken" not in answer.text
+    one.ask(*WRITE, 200, headers={"Authorization": "Bearer t0ken-geheim", **far})
+    assert one.ask(*WRITE, headers={"Authorization": "Bearer t0ken-geheim", "Host": "evil.test"}).status_code == 403
+    assert "t0ken-geheim" not in one.sm.log_text()
+
+
+def test_access_that_cannot_be_is_told(skymond, grafana):
+    sm = skymond({"plugins": {"grafana": {"url": grafana.url, "api_key": "x", "write_access": "token"}}})
+    found = wait_until(lambda: (c := sm.component("grafana"))["message"] and c, 10, "a sentence")
+    found = sm.wait_component("grafana", status="unknown")
+    assert "access_token is missing" in found["message"]
+
+
+# ---- What is written down ----
+
+def test_each_write_leaves_a_line(broker):
+    one = broker()
+    uid = one.ask("POST", "/dashboards", {"dashboard": {"title": "a\nlevel=error é"}}, 200).json()["uid"]
+    one.ask("POST", "/dashboards", {"dashboard": {"title": "a\nlevel=error é"}}, 409)
+    one.ask(*READ, 200)
+    one.ask("DELETE", f"/dashboards/{uid}", code=200)
+    one.ask(*WRITE, 403, headers={"Via": "x"})
+    lines = wait_until(lambda: len(found := [line for line in one.sm.log_lines() if "area=audit" in line]) >= 4 and found, 5, "four lines")
+    assert len(lines) == 4 and all("client=127.0.0.1" in line for line in lines)
+    assert f"method=POST path={BASE}/dashboards code=200" in lines[0] and uid in lines[0] and "a level=error é" in lines[0]
+    assert "code=409" in lines[1] and f"method=DELETE path={BASE}/dashboards/{uid} code=200" in lines[2] and "code=403" in lines[3]
+
+
+# ---- Where Grafana is ----
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_path_under_tls_with_a_private_ca(skymond, certs, slash):
+    with GrafanaDouble(prefix="/grafana", certificate=(certs.pem("good"), certs.key("good")), client_ca=certs.ca) as grafana:
+        key = grafana.add_key("admin")
+        tls = {"ca_file": str(certs.ca), "cert_file": str(certs.pem("client")), "key_file": str(certs.key("client"))}
+        options = {"url": grafana.url + slash, "api_key": key, "interval": "300ms"}
+        sm = skymond({"plugins": {"grafana": {**options, "tls": tls}}})
+        sm.wait_component("grafana", status="healthy")
+        assert sm.request("POST", BASE + "/dashboards", json={"dashboard": DASHBOARD}).status_code == 200
+        assert sm.get(BASE + "/dashboards").json()[0]["url"].startswith("/grafana/d/")
+        sent = len(grafana.requests)
+        other = skymond({"plugins": {"grafana": options}})
+        other.wait_component("grafana", status="unhealthy", reason="tls_untrusted")
+        refused = other.get(BASE + "/dashboards")
+        assert refused.status_code == 503 and "certificate" in refused.json()["detail"]
+        assert all(request.headers["authorization"] == f"Bearer {key}" for request in grafana.requests[sent:])
+
+
+def test_not_configured(skymond):
+    sm = skymond({"plugins": {"grafana": {"url": "", "api_key": "x"}}})
+    assert sm.get("/api/v1/health/grafana").json()["reason"] == "not_configured"
+    assert sm.get(BASE + "/health").status_code == 503 and sm.get(BASE + "/dashboards").status_code == 503
+
+
+def test_no_secret_in_a_dump(skymond, grafana, tmp_path):
+    key = grafana.add_key("admin")
+    sm = skymond({"plugins": {"prometheus": {}, "grafana": {"url": grafana.url, "api_key": key, "write_access": "token",
+                                                            "access_token": "t0ken-geheim", "interval": "300ms"}}})
+    sm.wait_component("grafana", status="healthy")
+    config = pathlib.Path(sm.config)
+    shown = subprocess.run([str(pathlib.Path(sm.process.args[0])), "-c", str(config), "--print-config"], capture_output=True, text=True,
+                           timeout=20)
+    assert shown.returncode == 0 and "grafana" in shown.stdout
+    assert key not in shown.stdout + shown.stderr and "t0ken-geheim" not in shown.stdout + shown.stderr
+    assert grep(sm, key, "t0ken-geheim") == []
