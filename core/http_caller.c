@@ -118,10 +118,13 @@ static bool is_name(const char *host, size_t size, const char *name)
 	return strlen(name) == size && strncasecmp(host, name, size) == 0;
 }
 
-/* A host without its port, and without the dot that ends an absolute name. */
+/* A host without its port, and without the dot that ends an absolute name; 0: it is none. */
 static size_t host_size(const char *host)
 {
 	size_t size = host[0] == '[' ? strcspn(host, "]") + (strchr(host, ']') != NULL) : strcspn(host, ":");
+	const char *port = host + size;
+	if (port[0] != '\0' && (port[0] != ':' || port[1 + strspn(port + 1, "0123456789")] != '\0'))
+		return 0;
 	return size > 1 && host[size - 1] == '.' ? size - 1 : size;
 }
 

@@ -51,11 +51,16 @@ static bool has_token(const struct skymon_request *rq)
 	return same_secret(given, strlen(given), access->token, access->token_size);
 }
 
-static bool may_enter(struct skymon_request *rq, const struct route_entry *entry)
+/* What follows is of that route: its counters, its audit, its headers. */
+static void take_route(struct skymon_request *rq, const struct route_entry *entry)
 {
 	const struct access *access = &rq->http->access;
+	rq->entry = entry;
+	rq->count = rq->http->by_index[entry->index];
+	rq->open = !access->asked || access->open[entry->index];
 	rq->trusted = !access->asked || has_token(rq);
-	return rq->trusted || access->open[entry->index];
+	if (entry->route->flags & SKYMON_ROUTE_GUARDED)
+		request_caller(rq); /* for the audit line: one that has left cannot be looked at any more */
 }
 
 /* ---- Body ---- */
@@ -95,8 +100,7 @@ static bool decode_params(struct skymon_request *rq)
 
 static void run_handler(struct skymon_request *rq)
 {
-	const struct route_entry *entry = rq->match.entry;
-	rq->entry = entry;
+	const struct route_entry *entry = rq->entry;
 	if (!decode_params(rq)) {
 		reply_problem(rq, 400, "the path cannot be decoded");
 		return;
@@ -145,8 +149,8 @@ static void reply_unauthorized(struct skymon_request *rq)
 static void enter(struct skymon_request *rq)
 {
 	const struct route_entry *entry = rq->match.entry;
-	rq->count = rq->http->by_index[entry->index];
-	if (!may_enter(rq, entry))
+	take_route(rq, entry);
+	if (!rq->trusted && !rq->open)
 		reply_unauthorized(rq);
 	else if (wrong_type(rq, entry->route))
 		reply_problem(rq, 415, "%s %s takes a body with Content-Type: application/json",
@@ -174,8 +178,7 @@ static void answer_options(struct skymon_request *rq)
 		return;
 	}
 	if (entry != NULL)
-		rq->count = rq->http->by_index[entry->index];
-	rq->entry = entry;
+		take_route(rq, entry);
 	reply_copy(rq, 204, NULL, NULL, 0);
 }
 

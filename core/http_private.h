@@ -192,7 +192,9 @@ struct skymon_request {
 	int fault;          /* a code: the request is refused with it, when it is read */
 	const char *fault_text;
 	bool too_long, too_big, trusted, as_options, close, answered, problem;
-	bool keep;            /* the response is the kept one, not ours to destroy */
+	bool open; /* everybody may ask for this: judged when it enters, as a reload may come before its reply
+		    */
+	bool keep; /* the response is the kept one, not ours to destroy */
 	bool away, suspended; /* away: it waits for a reply from a worker */
 	uint64_t away_number; /* 0: not yet known */
 	struct skymon_request *previous_away, *next_away;

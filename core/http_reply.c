@@ -62,7 +62,7 @@ static bool is_public_read(const struct skymon_request *rq)
 		return false;
 	if (rq->method_index != HTTP_GET && rq->method_index != HTTP_HEAD && rq->method_index != HTTP_OPTIONS)
 		return false;
-	return !rq->http->access.asked || rq->http->access.open[entry->index];
+	return rq->open;
 }
 
 static const char *date_now(struct http *http)
