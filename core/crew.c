@@ -140,6 +140,7 @@ static bool has_slot(const struct crew *crew, const struct crew_plugin *plugin)
 
 void crew_tidy(struct crew *crew)
 {
+	crew_requests_tidy(crew);
 	for (struct crew_slot *slot = crew->slots, *next; slot != NULL; slot = next) {
 		next = slot->next;
 		crew_slot_retire(slot);
@@ -178,7 +179,7 @@ void crew_remove(struct crew *crew, struct component *component)
 	if (slot != NULL && (component->state == COMPONENT_UP || component->state == COMPONENT_STARTING)) {
 		int64_t patience_ms = CREW_START_MS;
 		if (slot->plugin->info->route_count > 0) /* its handlers are waited for */
-			patience_ms += EXCHANGE_MS;
+			patience_ms += EXCHANGE_MS + EXCHANGE_GRACE_MS;
 		if (component->run !=
 		    0) /* its grace is sched's matter; this is for a stop that hangs after it */
 			patience_ms += CREW_BACK_OFF_MAX_MS + 3 * component->spec->timeout_ms;

@@ -166,7 +166,7 @@ static void take_reply(void *arg, struct worker *worker, uint64_t number, const 
 {
 	struct crew_slot *slot = arg;
 	(void)worker;
-	crew_requests_reply(slot->crew, number, reply);
+	crew_requests_reply(slot, number, reply);
 }
 
 static void take_stopped(void *arg, struct worker *worker, uint32_t id)
@@ -195,18 +195,19 @@ static void isolate(struct component *component, int64_t delay_ms)
 	loop_set_timer(crew->loop, &slot->restart, loop_now_ms(crew->loop) + delay_ms);
 }
 
-static bool is_suspect(const struct component *component, const struct worker_end *end)
+static bool is_suspect(const struct crew_slot *slot, const struct component *component,
+		       const struct worker_end *end)
 {
 	if (end->culprit != 0)
 		return component->id == end->culprit || (end->cause == WORKER_KILLED && component->expired);
-	return component->run != 0;
+	return component->run != 0 || crew_requests_out(slot, component->id);
 }
 
 static size_t count_suspects(const struct crew_slot *slot, const struct worker_end *end)
 {
 	size_t suspects = 0;
 	for (size_t i = 0; i < slot->count; i++)
-		suspects += is_suspect(slot->components[i], end);
+		suspects += is_suspect(slot, slot->components[i], end);
 	return suspects;
 }
 
@@ -215,7 +216,7 @@ static void bury(struct crew_slot *slot, struct component *component, const stru
 {
 	struct crew *crew = slot->crew;
 	enum skymon_reason reason = end->cause == WORKER_KILLED ? SKYMON_KILLED : SKYMON_CRASHED;
-	bool suspect = is_suspect(component, end);
+	bool suspect = is_suspect(slot, component, end);
 	bool running = component->run != 0, named = component->id == end->culprit;
 	component->state = COMPONENT_DOWN;
 	crew_secrets_drop(component);
@@ -267,7 +268,6 @@ static void take_end(void *arg, struct worker *worker, const struct worker_end *
 	slot->worker = NULL;
 	bool was_up = slot->up, at_once = false;
 	slot->up = false;
-	crew_requests_lost(slot, end->text);
 	if (end->cause != WORKER_ENDED && plugin->info != NULL && plugin->why == NULL) {
 		log_end(slot, end);
 		plugin->restarts++;
@@ -282,6 +282,7 @@ static void take_end(void *arg, struct worker *worker, const struct worker_end *
 		at_once = bury_all(slot, end);
 	else
 		crew_fail_all(slot, end->text);
+	crew_requests_lost(slot, end->text);
 	if (slot->count == 0)
 		crew_slot_free(slot);
 	else

@@ -78,10 +78,15 @@ void crew_requests_send(struct component *component);
 void crew_requests_fail(struct component *component, const char *text);
 /* Its secrets were read anew; they are the same, or could not be had. fresh: not from a store's memory. */
 void crew_requests_refreshed(struct component *component, bool fresh);
+/* Is a handler of that component at work there? */
+bool crew_requests_out(const struct crew_slot *slot, uint32_t id);
 /* Its worker is gone, with all that was out to it. */
 void crew_requests_lost(struct crew_slot *slot, const char *text);
+/* What waits for a component that a reload has taken away is answered 503. */
+void crew_requests_tidy(struct crew *crew);
 void crew_requests_end(struct crew *crew); /* all are answered 503 */
-void crew_requests_reply(struct crew *crew, uint64_t number, const struct exchange_reply *reply);
+/* slot: whose worker sent it: that one alone may answer what was sent there. */
+void crew_requests_reply(struct crew_slot *slot, uint64_t number, const struct exchange_reply *reply);
 
 struct crew_slot *crew_slot_new(struct crew *crew, struct crew_plugin *plugin, bool own);
 struct crew_slot *crew_slot_shared(struct crew *crew, struct crew_plugin *plugin);

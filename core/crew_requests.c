@@ -8,8 +8,6 @@
 #include "crew_private.h"
 #include "log.h"
 
-#define GRACE_MS EXCHANGE_MS /* what a handler may take beyond its time, before its worker is ended */
-
 struct crew_request {
 	struct crew_request *next;
 	struct crew *crew;
@@ -66,17 +64,19 @@ static void lose_patience(struct timer *timer, int64_t now_ms)
 	struct crew_request *request = container_of(timer, struct crew_request, patience);
 	char text[160];
 	if (request->slot == NULL) {
-		answer(request, NULL, 504, "the plugin did not come up in time");
+		answer(request, NULL, 504,
+		       request->refreshing ? "the plugin's secret could not be read anew in time"
+					   : "the plugin did not come up in time");
 		return;
 	}
-	if (request->answered == NULL && now_ms >= request->until_ms + GRACE_MS) {
+	if (request->answered == NULL && now_ms >= request->until_ms + EXCHANGE_GRACE_MS) {
 		snprintf(text, sizeof(text), "ended: a request did not return within %d ms",
-			 EXCHANGE_MS + GRACE_MS);
+			 EXCHANGE_MS + EXCHANGE_GRACE_MS);
 		if (request->slot->worker != NULL)
 			worker_kill(request->slot->worker, WORKER_KILLED, request->id, text);
 		return;
 	}
-	loop_set_timer(request->crew->loop, timer, request->until_ms + GRACE_MS);
+	loop_set_timer(request->crew->loop, timer, request->until_ms + EXCHANGE_GRACE_MS);
 	if (request->answered == NULL)
 		return;
 	worker_cancel(request->slot->worker, request->id, request->number);
@@ -233,7 +233,12 @@ static void may_refresh(struct timer *timer, int64_t now_ms)
 {
 	(void)now_ms;
 	struct component *component = container_of(timer, struct component, again);
-	if (component->slot != NULL && component->state == COMPONENT_UP && !component->gone)
+	if (component->slot == NULL || component->state != COMPONENT_UP || component->gone)
+		return; /* what waits is sent when it is up */
+	struct crew_request *request = next_waiting(component, NULL);
+	while (request != NULL && !request->refreshing)
+		request = next_waiting(component, request);
+	if (request != NULL) /* else a read since then has served them all */
 		want_fresh(component);
 }
 
@@ -276,11 +281,11 @@ void crew_requests_refreshed(struct component *component, bool fresh)
 
 /* ---- Replies ---- */
 
-void crew_requests_reply(struct crew *crew, uint64_t number, const struct exchange_reply *reply)
+void crew_requests_reply(struct crew_slot *slot, uint64_t number, const struct exchange_reply *reply)
 {
-	struct crew_request *request = find(crew, number);
-	if (request == NULL || request->slot == NULL)
-		return; /* one that a worker invented */
+	struct crew_request *request = find(slot->crew, number);
+	if (request == NULL || request->slot != slot)
+		return; /* one that a worker invented, or that is another's to answer */
 	if (reply->again && request->answered != NULL && !request->again) {
 		do_again(request);
 		return;
@@ -295,6 +300,14 @@ void crew_requests_reply(struct crew *crew, uint64_t number, const struct exchan
 		answer(request, reply, 0, "");
 }
 
+bool crew_requests_out(const struct crew_slot *slot, uint32_t id)
+{
+	const struct crew_request *request = slot->crew->requests;
+	while (request != NULL && (request->slot != slot || request->id != id))
+		request = request->next;
+	return request != NULL;
+}
+
 void crew_requests_lost(struct crew_slot *slot, const char *text)
 {
 	char why[400];
@@ -305,6 +318,15 @@ void crew_requests_lost(struct crew_slot *slot, const char *text)
 			continue;
 		request->slot = NULL;
 		answer(request, NULL, 502, why);
+	}
+}
+
+void crew_requests_tidy(struct crew *crew)
+{
+	for (struct crew_request *request = crew->requests, *next; request != NULL; request = next) {
+		next = request->next;
+		if (request->slot == NULL && crew_find_named(crew, request->name) == NULL)
+			answer(request, NULL, 503, "a reload has taken the plugin away");
 	}
 }
 

@@ -100,28 +100,34 @@ void exchange_put_reply(struct buf *body, const struct exchange_reply *reply)
 }
 
 /* Nothing in it may end a line of the reply's head, or say where its body ends. */
-static bool header_ok(const struct exchange_pair *header)
+bool exchange_header_ok(const char *name, const char *value)
 {
 	static const char *const ours[] = {"Content-Length", "Transfer-Encoding", "Connection", "Date"};
 	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
-		if (strcasecmp(header->name, ours[i]) == 0)
+		if (strcasecmp(name, ours[i]) == 0)
 			return false;
-	for (const char *at = header->name; *at != '\0'; at++)
+	for (const char *at = name; *at != '\0'; at++)
 		if (*at <= ' ' || *at >= 0x7F || *at == ':')
 			return false;
-	for (const char *at = header->value; *at != '\0'; at++)
+	for (const char *at = value; *at != '\0'; at++)
 		if ((unsigned char)*at < ' ' || *at == 0x7F)
 			return false;
-	return header->name[0] != '\0';
+	return name[0] != '\0';
 }
 
-static bool reply_ok(const struct exchange_reply *reply)
+bool exchange_reply_ok(const struct exchange_reply *reply)
 {
-	bool ok = reply->again ||
-		  (reply->code >= 200 && reply->code <= 599 && reply->body_size <= EXCHANGE_BODY_MAX);
-	for (size_t i = 0; ok && i < reply->header_count; i++)
-		ok = header_ok(&reply->headers[i]);
-	return ok && header_ok(&(struct exchange_pair){"Content-Type", reply->type});
+	size_t head = strlen(reply->type);
+	bool ok = exchange_header_ok("Content-Type", reply->type) &&
+		  reply->header_count <= EXCHANGE_HEADERS_MAX;
+	for (size_t i = 0; ok && i < reply->header_count; i++) {
+		ok = exchange_header_ok(reply->headers[i].name, reply->headers[i].value);
+		head += strlen(reply->headers[i].name) + strlen(reply->headers[i].value);
+	}
+	if (reply->again)
+		return ok;
+	return ok && head <= EXCHANGE_HEAD_MAX && reply->code >= 200 && reply->code <= 599 &&
+	       reply->body_size <= EXCHANGE_BODY_MAX;
 }
 
 bool exchange_get_reply(struct wire_reader *in, struct exchange_reply *out)
@@ -134,7 +140,7 @@ bool exchange_get_reply(struct wire_reader *in, struct exchange_reply *out)
 	out->audit = wire_get_text_or_empty(in);
 	out->headers = get_headers(in, &out->header_count);
 	out->body = wire_get_bytes(in, &out->body_size);
-	if (wire_end(in) && reply_ok(out))
+	if (wire_end(in) && exchange_reply_ok(out))
 		return true;
 	exchange_free_reply(out);
 	return false;

@@ -6,7 +6,9 @@
 #include "wire.h"
 
 #define EXCHANGE_MS 30000            /* what a request may take; then it is answered 504 */
+#define EXCHANGE_GRACE_MS 30000      /* … and its handler beyond that, before its worker is ended */
 #define EXCHANGE_OUT_MAX 64          /* requests that one worker has at a time */
+#define EXCHANGE_HEAD_MAX 4096       /* bytes of a reply's headers: what any connection has room for */
 #define EXCHANGE_HEADERS_MAX 256     /* of a request or a reply */
 #define EXCHANGE_PARAMS_MAX 4        /* as a path has segments in braces */
 #define EXCHANGE_BODY_MAX (8u << 20) /* of a reply */
@@ -41,6 +43,9 @@ struct exchange_reply {
 
 void exchange_put_request(struct buf *body, const struct exchange_request *request);
 void exchange_put_reply(struct buf *body, const struct exchange_reply *reply);
+/* May it be sent to a client? Asked at both ends: of a plugin's mistake only its own request should learn. */
+bool exchange_header_ok(const char *name, const char *value);
+bool exchange_reply_ok(const struct exchange_reply *reply);
 /* What is left of the message. false: it is broken, and *out is empty. */
 bool exchange_get_request(struct wire_reader *in, struct exchange_request *out) MUST_CHECK;
 bool exchange_get_reply(struct wire_reader *in, struct exchange_reply *out) MUST_CHECK;

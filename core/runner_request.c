@@ -11,6 +11,9 @@
 #include "runner_private.h"
 
 #define AUDIT_MAX 300
+#define DETAIL_MAX 2000
+/* Threads: a handler may go on for a moment after its answer, when the daemon has sent the next already. */
+#define THREADS_MAX (2 * EXCHANGE_OUT_MAX)
 
 struct text { /* lives as long as the request */
 	struct text *next;
@@ -23,6 +26,7 @@ struct skymon_request {
 	struct skymon_request *next; /* of the runner's, under its lock */
 	uint64_t number;
 	void *message; /* owned; `asked` points into it */
+	size_t message_size;
 	struct exchange_request asked;
 	struct skymon_caller caller;
 	struct text *texts;
@@ -140,8 +144,30 @@ void runner_reply_header(struct skymon_request *rq, const char *name, const char
 {
 	if (rq->answered || rq->header_count == EXCHANGE_HEADERS_MAX)
 		return;
+	if (!exchange_header_ok(name, value)) {
+		runner_log(&rq->self, LOG_LEVEL_ERROR, "the reply header %.60s cannot be sent: dropped",
+			   name);
+		return;
+	}
 	rq->headers = x_grow(rq->headers, &rq->header_room, rq->header_count + 1, sizeof(*rq->headers));
 	rq->headers[rq->header_count++] = (struct exchange_pair){keep_text(rq, name), keep_text(rq, value)};
+}
+
+PRINTF(3) static void tell_problem(struct skymon_request *rq, int code, const char *format, ...);
+
+/* What cannot be sent (the daemon would take the worker for a hostile one) becomes a problem. */
+static void refuse(struct skymon_request *rq, const struct exchange_reply *reply)
+{
+	rq->header_count = 0;
+	rq->members.size = 0;
+	if (reply->body_size > EXCHANGE_BODY_MAX)
+		tell_problem(rq, 502, "the answer has %zu bytes, more than a route in a worker may give",
+			     reply->body_size);
+	else
+		tell_problem(rq, 500,
+			     "the handler of this route answered with code %d and headers that cannot be "
+			     "sent; that is a defect of the plugin %s",
+			     reply->code, rq->self.runner->plugin->name);
 }
 
 static void tell(struct skymon_request *rq, struct exchange_reply *reply)
@@ -151,18 +177,21 @@ static void tell(struct skymon_request *rq, struct exchange_reply *reply)
 		runner_log(&rq->self, LOG_LEVEL_ERROR, "a handler answered twice: only the first counts");
 		return;
 	}
-	rq->answered = true;
 	struct buf room = {0};
 	reply->headers = rq->headers;
 	reply->header_count = rq->header_count;
 	reply->audit = rq->audit;
 	reply->type = reply->type != NULL ? reply->type : "";
 	reply->body = runner_masked_bytes(&rq->self, reply->body, &reply->body_size, &room);
-	runner->events->replied(runner->arg, rq->self.id, rq->number, reply);
+	if (exchange_reply_ok(reply)) {
+		rq->answered = true;
+		runner->events->replied(runner->arg, rq->self.id, rq->number, reply);
+	} else {
+		refuse(rq, reply);
+	}
 	buf_free(&room);
 }
 
-PRINTF(3) static void tell_problem(struct skymon_request *rq, int code, const char *format, ...);
 static void tell_problem(struct skymon_request *rq, int code, const char *format, ...)
 {
 	va_list list;
@@ -173,12 +202,7 @@ static void tell_problem(struct skymon_request *rq, int code, const char *format
 
 void runner_reply(struct skymon_request *rq, int code, const char *type, const void *bytes, size_t size)
 {
-	if (size > EXCHANGE_BODY_MAX)
-		tell_problem(rq, 502, "the answer has %zu bytes, more than a route in a worker may give",
-			     size);
-	else
-		tell(rq,
-		     &(struct exchange_reply){.code = code, .type = type, .body = bytes, .body_size = size});
+	tell(rq, &(struct exchange_reply){.code = code, .type = type, .body = bytes, .body_size = size});
 }
 
 void runner_reply_parts(struct skymon_request *rq, int code, const char *type,
@@ -219,10 +243,11 @@ static int64_t now_ms(void)
 
 void runner_reply_problem(struct skymon_request *rq, int code, const char *format, va_list list)
 {
-	char detail[2048];
 	struct buf body = {0};
-	vsnprintf(detail, sizeof(detail), format, list);
-	exchange_print_problem(&body, code, detail, rq->members.data, now_ms());
+	char *detail = runner_masked(&rq->self, format, list); /* before JSON escapes what is in it */
+	detail[strnlen(detail, DETAIL_MAX)] = '\0';
+	exchange_print_problem(&body, code, detail, rq->members.size > 0 ? rq->members.data : NULL, now_ms());
+	free(detail);
 	tell(rq, &(struct exchange_reply){.code = code,
 					  .problem = true,
 					  .type = "application/problem+json",
@@ -239,7 +264,7 @@ static void free_request(struct skymon_request *rq)
 		next = text->next;
 		free(text);
 	}
-	explicit_bzero((char *)(uintptr_t)rq->asked.body, rq->asked.body_size); /* it may hold passwords */
+	explicit_bzero(rq->message, rq->message_size); /* it may hold passwords and tokens */
 	exchange_free_request(&rq->asked);
 	result_builder_free(rq->self.builder);
 	free(rq->self.complaint);
@@ -302,6 +327,7 @@ static bool decode(struct skymon_request *rq, const struct runner *runner, void 
 {
 	struct wire_reader in = wire_reader(message, size);
 	rq->message = message;
+	rq->message_size = size;
 	rq->number = wire_get_u64(&in);
 	rq->repeated = wire_get_u8(&in) != 0;
 	*timeout_ms = wire_get_u32(&in);
@@ -319,7 +345,7 @@ static bool decode(struct skymon_request *rq, const struct runner *runner, void 
 static bool enter(struct runner *runner, struct skymon_request *rq, struct runner_component *component)
 {
 	pthread_mutex_lock(&runner->lock);
-	bool taken = component != NULL && !component->stopping && runner->request_count < EXCHANGE_OUT_MAX;
+	bool taken = component != NULL && !component->stopping && runner->request_count < THREADS_MAX;
 	if (taken) {
 		component->telling++; /* holds the component */
 		runner->request_count++;

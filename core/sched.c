@@ -364,6 +364,7 @@ void sched_end(struct sched *sched, crew_prepared *done, void *arg)
 		loop_clear_timer(sched->loop, &sched->components[i]->deadline);
 		loop_clear_timer(sched->loop, &sched->components[i]->stale);
 		loop_clear_timer(sched->loop, &sched->components[i]->retry);
+		loop_clear_timer(sched->loop, &sched->components[i]->again);
 	}
 	crew_end(sched->crew, done, arg);
 }
