@@ -1,9 +1,11 @@
-/* Keeps secrets: path#field is the file `folder`/path; the field is the lease in ms ("0": none). */
+/* Keeps secrets: path#field is the file `folder`/path; the field is the lease in ms ("0": none). Each ask
+ * adds a line to the file `folder`/path.asked: "fresh" or "any", and when (ms). */
 #include <errno.h>
 #include <skymon/secrets.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 struct store {
 	const char *folder;
@@ -22,6 +24,15 @@ static void secret(struct skymon *sm, void *state, struct skymon_ask *ask)
 {
 	const struct store *store = state;
 	char path[512], value[512];
+	snprintf(path, sizeof(path), "%s/%s.asked", store->folder, skymon_ask_path(sm, ask));
+	FILE *asked = fopen(path, "ae");
+	if (asked != NULL) {
+		struct timespec now;
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		fprintf(asked, "%s %lld\n", skymon_ask_fresh(sm, ask) ? "fresh" : "any",
+			(long long)now.tv_sec * 1000 + now.tv_nsec / 1000000);
+		fclose(asked);
+	}
 	snprintf(path, sizeof(path), "%s/%s", store->folder, skymon_ask_path(sm, ask));
 	FILE *file = fopen(path, "re");
 	if (file == NULL) {

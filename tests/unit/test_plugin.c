@@ -41,7 +41,8 @@ static void good_ones_are_opened(void)
 	plugin_close(&plugin);
 	CU_ASSERT_FATAL(open_plugin("t_duplicate_route", &plugin, &err));
 	UNIT_TEXT(plugin.routes[0]->path, "/api/v1/health");
-	CU_ASSERT(plugin.routes[1] == NULL && plugin.flags == SKYMON_IN_DAEMON);
+	UNIT_TEXT(plugin.routes[1]->name, "other");
+	CU_ASSERT(plugin.routes[2] == NULL && plugin.flags == SKYMON_IN_DAEMON);
 	plugin_close(&plugin);
 }
 
