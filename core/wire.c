@@ -375,26 +375,16 @@ static enum wire_got check_head(const struct wire_inbox *inbox, const struct wir
 	return WIRE_MESSAGE;
 }
 
-/* One packet; AGAIN also when it was a part only: *part tells. */
-static enum wire_got receive_packet(struct wire_inbox *inbox, int fd, struct wire_message *out, bool *part,
-				    struct err *err)
+/* AGAIN when it is a part only: *part tells. */
+static enum wire_got take_packet(struct wire_inbox *inbox, const uint8_t *bytes, size_t got,
+				 struct wire_message *out, bool *part, struct err *err)
 {
-	uint8_t bytes[WIRE_PACKET_MAX];
-	ssize_t got;
-	*part = false;
-	do
-		got = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_TRUNC);
-	while (got < 0 && errno == EINTR);
-	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-		return WIRE_AGAIN;
-	if (got <= 0)
-		return WIRE_CLOSED;
 	struct wire_head head;
-	if ((size_t)got < sizeof(head) || (size_t)got > sizeof(bytes))
-		return bad(err, "a packet too short or too long", 0, (size_t)got);
+	if (got < sizeof(head) || got > WIRE_PACKET_MAX)
+		return bad(err, "a packet too short or too long", 0, got);
 	memcpy(&head, bytes, sizeof(head));
 	const uint8_t *payload = bytes + sizeof(head);
-	size_t size = (size_t)got - sizeof(head);
+	size_t size = got - sizeof(head);
 	if (check_head(inbox, &head, size, err) == WIRE_BAD)
 		return WIRE_BAD;
 	if (size == head.size) {
@@ -423,6 +413,25 @@ static enum wire_got receive_packet(struct wire_inbox *inbox, int fd, struct wir
 	return WIRE_MESSAGE;
 }
 
+/* One packet. It may hold a secret, which must not stay on the stack. */
+static enum wire_got receive_packet(struct wire_inbox *inbox, int fd, struct wire_message *out, bool *part,
+				    struct err *err)
+{
+	uint8_t bytes[WIRE_PACKET_MAX];
+	ssize_t got;
+	*part = false;
+	do
+		got = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_TRUNC);
+	while (got < 0 && errno == EINTR);
+	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return WIRE_AGAIN;
+	if (got <= 0)
+		return WIRE_CLOSED;
+	enum wire_got what = take_packet(inbox, bytes, (size_t)got, out, part, err);
+	explicit_bzero(bytes, (size_t)got < sizeof(bytes) ? (size_t)got : sizeof(bytes));
+	return what;
+}
+
 enum wire_got wire_receive(struct wire_inbox *inbox, int fd, struct wire_message *out, struct err *err)
 {
 	bool part = true;
@@ -434,6 +443,8 @@ enum wire_got wire_receive(struct wire_inbox *inbox, int fd, struct wire_message
 
 void wire_inbox_free(struct wire_inbox *inbox)
 {
+	if (inbox->part.body != NULL)
+		explicit_bzero(inbox->part.body, inbox->got);
 	free(inbox->part.body);
 	*inbox = (struct wire_inbox){0};
 }
