@@ -13,6 +13,7 @@
  * memory. */
 #define BODY_MAX (4u << 20)
 #define URL_MAX 2048
+#define KEY_MIN 16 /* bytes; shorter ones are not Grafana's, and may be words */
 
 /* ---- The pool ---- */
 
@@ -184,13 +185,29 @@ static bool fetch_it(struct exchange *x, struct fetch_answer *from, bool *repeat
 	return good;
 }
 
+/* The host masks the key in all that we say. But of a text that tells it back only a part may be said, in
+ * which the host would not find it. */
+static void hide_key(const struct skymon_secret *key, char *text, size_t size)
+{
+	char *at = key->size >= KEY_MIN && text != NULL ? text : NULL;
+
+	while (at != NULL && (at = memmem(at, size - (size_t)(at - text), key->bytes, key->size)) != NULL) {
+		memset(at, '*', key->size);
+		at += key->size;
+	}
+}
+
 /* What came, judged. */
 static bool read_answer(struct grafana_ctx *ctx, const struct fetch_answer *from,
 			struct grafana_answer *answer)
 {
 	const char *place = ctx->grafana->own->place, *retry = from->wanted[RETRY_AFTER], *message, *word;
-	json_t *json = from->size > 0 ? json_read(from->body, from->size) : NULL;
+	char *location = from->wanted[LOCATION];
+	json_t *json;
 
+	hide_key(&ctx->grafana->api_key, from->body, from->size);
+	hide_key(&ctx->grafana->api_key, location, location != NULL ? strlen(location) : 0);
+	json = from->size > 0 ? json_read(from->body, from->size) : NULL;
 	answer->code = from->code;
 	if (from->code >= 200 && from->code < 300 && (json != NULL || from->code == 204)) {
 		answer->json = json;
@@ -200,7 +217,7 @@ static bool read_answer(struct grafana_ctx *ctx, const struct fetch_answer *from
 	word = json_read_text(json, "status");
 	/* an error without a body is Grafana's in places, as for a rule that is not there */
 	if (from->code < 400 || (json == NULL && from->size > 0))
-		grafana_explain_alien(from->code, from->wanted[LOCATION], from->body, place, &ctx->fault);
+		grafana_explain_alien(from->code, location, from->body, place, &ctx->fault);
 	else
 		grafana_explain(from->code, message, word, retry, place, &ctx->fault);
 	json_decref(json);
