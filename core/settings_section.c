@@ -152,8 +152,8 @@ static const struct config_node *read_limits(struct binding *b, const struct set
 		return NULL;
 	if (node->kind == CONFIG_MAP)
 		return node;
-	config_error(b->errs, node, "`%s` of component %s must be a map of limits: {response_time: 200ms}",
-		     key, section->name);
+	config_error(b->errs, node, "`%s` of %s %s must be a map of limits: {response_time: 200ms}", key,
+		     section->serves ? "plugin" : "component", section->name);
 	return NULL;
 }
 

@@ -117,6 +117,7 @@ static inline void handle_render(struct skymon *self, void *state, struct skymon
 		.summary = "", .handle = handle_, .flags = flags_                                            \
 	}
 
+/* Routes without a handler live elsewhere: a test answers for them (http_set_away). */
 static const struct skymon_route routes[] = {
 	ROUTE("GET", "/echo", "echo", handle_echo, 0),
 	ROUTE("GET", "/echo/{name}", "named", handle_echo, 0),
@@ -129,6 +130,8 @@ static const struct skymon_route routes[] = {
 	ROUTE("GET", "/twice", "twice", handle_twice, 0),
 	ROUTE("GET", "/parts", "parts", handle_parts, 0),
 	ROUTE("GET", "/render", "render", handle_render, 0),
+	ROUTE("GET", "/away", "away", NULL, 0),
+	ROUTE("POST", "/guarded", "guarded", NULL, SKYMON_ROUTE_GUARDED | SKYMON_ROUTE_ANY_BODY),
 };
 
 static inline struct route_table *make_table(void)
@@ -136,7 +139,8 @@ static inline struct route_table *make_table(void)
 	struct route_table *table = route_table_new();
 	struct err err;
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
-		struct route_entry entry = {.route = &routes[i], .sm = &sm, .plugin = "test"};
+		struct route_entry entry = {
+			.route = &routes[i], .sm = &sm, .plugin = "test", .away = routes[i].handle == NULL};
 		if (!route_add(table, &entry, &err))
 			abort();
 	}

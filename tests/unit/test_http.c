@@ -253,12 +253,236 @@ static void answers_options(void)
 	stop();
 }
 
+/* ---- Routes that live elsewhere ---- */
+
+static struct {
+	struct skymon_request *rq; /* that waits */
+	unsigned handed, withdrawn;
+	const char *does;
+	char seen[256];
+} elsewhere;
+
+static const char away_body[] = "from elsewhere";
+
+static void answer_away(struct skymon_request *rq, const char *does)
+{
+	struct exchange_pair header = {"X-Away", "yes"};
+	struct exchange_reply reply = {.code = 201,
+				       .type = "text/plain",
+				       .audit = "",
+				       .headers = &header,
+				       .header_count = 1,
+				       .body = away_body,
+				       .body_size = strlen(away_body)};
+	if (strcmp(does, "big") == 0) {
+		reply.body = big;
+		reply.body_size = BIG_SIZE;
+	}
+	http_answer(rq, strcmp(does, "none") != 0 ? &reply : NULL, 503, "nobody is \"there\"");
+}
+
+static uint64_t hand(void *arg, const struct route_entry *entry, const struct exchange_request *asked,
+		     struct skymon_request *rq)
+{
+	(void)arg;
+	elsewhere.handed++;
+	snprintf(elsewhere.seen, sizeof(elsewhere.seen), "%s %s ?%s local=%d %s %s body=%.*s", asked->method,
+		 entry->route->path, asked->query, asked->local, asked->address,
+		 exchange_find(asked->headers, asked->header_count, "x-test", false), (int)asked->body_size,
+		 asked->body != NULL ? asked->body : "");
+	const char *does = strncmp(asked->query, "now=", 4) == 0 ? asked->query + 4 : NULL;
+	if (does == NULL) {
+		elsewhere.rq = rq;
+		return 7;
+	}
+	answer_away(rq, does);
+	return 0;
+}
+
+static void withdraw(void *arg, uint64_t number)
+{
+	(void)arg;
+	CU_ASSERT_EQUAL(number, 7);
+	elsewhere.withdrawn++;
+	elsewhere.rq = NULL;
+}
+
+static void set_away(void)
+{
+	static const struct http_away away = {hand, withdraw};
+	http_set_away(server.http, &away, NULL);
+}
+
+static void answer_waiting(void)
+{
+	if (elsewhere.rq != NULL)
+		answer_away(elsewhere.rq, elsewhere.does);
+	elsewhere.rq = NULL;
+}
+
+static unsigned waiting, gone;
+static void look(void)
+{
+	waiting = elsewhere.rq != NULL;
+	gone = elsewhere.withdrawn;
+}
+
+static void wait_handed(void)
+{
+	for (waiting = 0; waiting == 0; usleep(1000))
+		call(look);
+}
+
+/* Answered within `hand` and later, small, large, compressed and not at all, on one connection. */
+static void answers_from_elsewhere(void)
+{
+	static const char *const requests[] = {
+		"GET /away?%s HTTP/1.1\r\nX-Test: t\r\n" HOST,
+		"GET /away?%s HTTP/1.1\r\nAccept-Encoding: gzip\r\nX-Test: t\r\n" HOST};
+	static const char *const does[] = {"small", "big", "none"};
+	start("{}");
+	call(set_away);
+	int fd = dial();
+	for (int later = 0; later < 2; later++)
+		for (size_t d = 0; d < 3; d++)
+			for (size_t r = 0; r < 2; r++) {
+				char query[16], text[200];
+				snprintf(query, sizeof(query), "%s%s", later ? "x=" : "now=", does[d]);
+				snprintf(text, sizeof(text), r == 0 ? requests[0] : requests[1], query);
+				say(fd, text);
+				elsewhere.does = does[d];
+				if (later) {
+					wait_handed();
+					call(answer_waiting);
+				}
+				struct reply reply = hear(fd);
+				CU_ASSERT_EQUAL(reply.code, d == 2 ? 503 : 201);
+				CU_ASSERT_EQUAL(has_header(&reply, "X-Away: yes"), d != 2);
+				CU_ASSERT_EQUAL(has_header(&reply, "Retry-After: 5"), d == 2);
+				CU_ASSERT_EQUAL(has_header(&reply, "Content-Encoding: gzip"),
+						d == 1 && r == 1);
+				if (d == 0)
+					UNIT_TEXT(reply.body, away_body);
+				if (d == 1 && r == 0)
+					CU_ASSERT(reply.size == BIG_SIZE &&
+						  memcmp(reply.body, big, BIG_SIZE) == 0);
+				forget(&reply);
+			}
+	UNIT_TEXT(elsewhere.seen, "GET /away ?x=none local=1 127.0.0.1 t body=");
+	CU_ASSERT_EQUAL(elsewhere.withdrawn, 0);
+	close(fd);
+	stop();
+}
+
+/* Who leaves is withdrawn, however; who waits when the server ends, too. */
+static void withdraws(void)
+{
+	start("{}");
+	call(set_away);
+	for (int how = 0; how < 3; how++) {
+		elsewhere.withdrawn = 0;
+		int fd = dial();
+		say(fd, "GET /away HTTP/1.1\r\nX-Test: t\r\n" HOST);
+		wait_handed();
+		if (how == 0)
+			setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
+		if (how == 1)
+			shutdown(fd, SHUT_WR);
+		else
+			close(fd);
+		for (gone = 0; gone == 0; usleep(1000))
+			call(look);
+		if (how == 1) {
+			CU_ASSERT(is_closed(fd));
+			close(fd);
+		}
+	}
+	elsewhere.withdrawn = 0;
+	int fd = dial();
+	say(fd, "GET /away HTTP/1.1\r\nX-Test: t\r\n" HOST);
+	wait_handed();
+	stop();
+	CU_ASSERT_EQUAL(elsewhere.withdrawn, 1);
+	CU_ASSERT(is_closed(fd));
+	close(fd);
+}
+
+static struct route_table *smaller;
+static void take_routes_away(void)
+{
+	struct err err;
+	smaller = route_table_new();
+	CU_ASSERT(route_add(smaller, &(struct route_entry){.route = &routes[0], .sm = &sm, .plugin = "test"},
+			    &err));
+	http_set_routes(server.http, smaller);
+}
+
+/* What was asked of the old routes is answered as the old routes said. */
+static void outlives_its_routes(void)
+{
+	start("access: {token: word, public: [away]}");
+	call(set_away);
+	int fd = dial();
+	say(fd, "GET /away HTTP/1.1\r\nX-Test: t\r\n" HOST);
+	wait_handed();
+	call(take_routes_away);
+	elsewhere.does = "small";
+	call(answer_waiting);
+	struct reply reply = hear(fd);
+	CU_ASSERT_EQUAL(reply.code, 201);
+	CU_ASSERT(has_header(&reply, "Access-Control-Allow-Origin: *"));
+	forget(&reply);
+	close(fd);
+	stop();
+	route_table_unref(smaller);
+}
+
+/* Only what names this machine reaches the route; tests/live has the long table. */
+static void guards(void)
+{
+	static const struct {
+		const char *head;
+		int code;
+	} cases[] = {
+		{"Host: 127.0.0.1:80\r\n", 201},
+		{"Host: [::1]\r\n", 201},
+		{"Host: known.example:1\r\n", 201},
+		{"Host: unknown.example\r\n", 403},
+		{"Host: [::1].example\r\n", 403},
+		{"Host: localhost\r\nOrigin: http://localhost\r\n", 201},
+		{"Host: localhost\r\nOrigin: http://localhost:81\r\n", 403},
+		{"Host: localhost\r\nOrigin: null\r\n", 403},
+	};
+	start("server_names: [known.example]");
+	call(set_away);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char request[300];
+		elsewhere.handed = 0;
+		snprintf(request, sizeof(request),
+			 "POST /guarded?now=small HTTP/1.1\r\n%sX-Test: t\r\nContent-Length: 2\r\n\r\n{}",
+			 cases[i].head);
+		struct reply reply = ask(request);
+		if (reply.code != cases[i].code)
+			fprintf(stderr, "\n%s-> %s", cases[i].head, reply.head);
+		CU_ASSERT_EQUAL(reply.code, cases[i].code);
+		CU_ASSERT_EQUAL(elsewhere.handed, reply.code == 201);
+		forget(&reply);
+	}
+	UNIT_TEXT(elsewhere.seen, "POST /guarded ?now=small local=1 127.0.0.1 t body={}");
+	stop();
+}
+
 int main(void)
 {
-	return run_tests("http", (const struct unit_test[]){{"answers", answers},
-							    {"refuses", refuses},
-							    {"refuses large", refuses_large},
-							    {"has right headers", has_right_headers},
-							    {"answers OPTIONS", answers_options},
-							    {0}});
+	return run_tests("http",
+			 (const struct unit_test[]){{"answers", answers},
+						    {"refuses", refuses},
+						    {"refuses large", refuses_large},
+						    {"has right headers", has_right_headers},
+						    {"answers OPTIONS", answers_options},
+						    {"answers from elsewhere", answers_from_elsewhere},
+						    {"withdraws", withdraws},
+						    {"outlives its routes", outlives_its_routes},
+						    {"guards", guards},
+						    {0}});
 }

@@ -44,6 +44,11 @@ static void good_ones_are_opened(void)
 	UNIT_TEXT(plugin.routes[1]->name, "other");
 	CU_ASSERT(plugin.routes[2] == NULL && plugin.flags == SKYMON_IN_DAEMON);
 	plugin_close(&plugin);
+	CU_ASSERT_FATAL(open_plugin("t_routes", &plugin, &err));
+	CU_ASSERT(plugin.flags == 0 && plugin.check != NULL);
+	CU_ASSERT(plugin.routes[0]->handle == NULL && (plugin.routes[0]->flags & SKYMON_ROUTE_HEALTH) != 0);
+	CU_ASSERT(plugin.routes[1]->handle != NULL && plugin.routes[1]->flags == SKYMON_ROUTE_GUARDED);
+	plugin_close(&plugin);
 }
 
 static void wrong_ones_are_refused(void)
@@ -68,7 +73,8 @@ static void wrong_ones_are_refused(void)
 
 static void infos_cross(void)
 {
-	static const char *const names[] = {"t_ok", "t_all_options", "t_numbers", "t_duplicate_route"};
+	static const char *const names[] = {"t_ok", "t_all_options", "t_numbers", "t_duplicate_route",
+					    "t_routes"};
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		struct skymon_plugin plugin;
 		struct err err = {""};
@@ -87,8 +93,11 @@ static void infos_cross(void)
 			  option_table_size(plugin.options, plugin.option_size));
 		for (size_t n = 0; n < info->number_count; n++)
 			UNIT_TEXT(info->numbers[n].name, plugin.numbers[n].name);
-		for (size_t r = 0; r < info->route_count; r++)
+		for (size_t r = 0; r < info->route_count; r++) {
 			UNIT_TEXT(info->routes[r].path, plugin.routes[r]->path);
+			CU_ASSERT(info->routes[r].flags == plugin.routes[r]->flags);
+			CU_ASSERT_PTR_NULL(info->routes[r].handle); /* it is in the worker */
+		}
 		plugin_info_free(info);
 		plugin_close(&plugin);
 		buf_free(&body);

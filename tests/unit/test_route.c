@@ -211,11 +211,38 @@ static void decodes(void)
 	CU_ASSERT_FALSE(route_decode("", 0, false, none, 0));
 }
 
+static void queries(void)
+{
+	static const struct {
+		const char *query, *name, *value; /* NULL: it is not there */
+	} cases[] = {
+		{"", "a", NULL},         {"a", "a", ""},          {"a=", "a", ""},
+		{"a=1", "a", "1"},       {"ab=1", "a", NULL},     {"a=1", "ab", NULL},
+		{"ab=1&a=2", "a", "2"},  {"a=1&a=2", "a", "1"},   {"a=b=c&d", "a", "b=c"},
+		{"a=b=c&d", "d", ""},    {"&&a=1&&", "a", "1"},   {"a=1;b=2", "b", NULL},
+		{"%61=1", "a", NULL},    {"a=%26b=2", "b", NULL}, {"=x&a=1", "a", "1"},
+		{"a=%20+", "a", "%20+"}, {"A=1", "a", NULL},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		size_t length = 99;
+		const char *value = route_query(cases[i].query, cases[i].name, &length);
+		CU_ASSERT_EQUAL(value != NULL, cases[i].value != NULL);
+		if (value == NULL || cases[i].value == NULL)
+			continue;
+		char text[64];
+		snprintf(text, sizeof(text), "%.*s", (int)length, value);
+		UNIT_TEXT(text, cases[i].value);
+		CU_ASSERT(value >= cases[i].query &&
+			  value + length <= cases[i].query + strlen(cases[i].query));
+	}
+}
+
 int main(void)
 {
 	return unit_run("route", (const struct unit_test[]){{"finds", finds},
 							    {"counts", counts},
 							    {"refuses", refuses},
 							    {"decodes", decodes},
+							    {"queries", queries},
 							    {0}});
 }

@@ -67,6 +67,11 @@ static void refuses(void)
 		{"plugins: []", "f:1:10: `plugins` must be a map of names"},
 		{"plugins: {Bad: {}}", "f:1:11: `Bad` is no name of a plugin: a-z, 0-9, _ and -"},
 		{"plugins: {p: 1}", "f:1:14: plugin p must be a map of options; {} when it has none"},
+		{"plugins: {p: {interval: 5, impact: bad, labels: {service: x}, warn: 5}}",
+		 "f:1:25: option `interval` of plugin p is wrong: `5` has no unit: write 5s, 5m or 5ms\n"
+		 "f:1:36: option `impact` of plugin p must be unhealthy, degraded or none, not `bad`\n"
+		 "f:1:50: the label `service` is set by skymon itself\n"
+		 "f:1:69: `warn` of plugin p must be a map of limits: {response_time: 200ms}"},
 		{"components: a", "f:1:13: `components` must be a map of names"},
 		{"components: {-a: {plugin: p}}",
 		 "f:1:14: `-a` is no name for a component: a-z and 0-9, with _ and - between, at most 63"},
@@ -236,6 +241,28 @@ static void reads(void)
 	settings_free(s);
 }
 
+/* A plugin that is served has what a component has; of what `defaults` says for all, only the times. */
+static void serves(void)
+{
+	struct settings *s =
+		good("defaults: {interval: 20s, timeout: 3s, impact: degraded, rise: 3, labels: {a: x}, q: "
+		     "{fall: 2}}\n"
+		     "plugins: {p: {}, q: {interval: 7s, impact: unhealthy, isolation: own, warn: {n: 1}}}\n"
+		     "components: {c: {plugin: x}}\n");
+	CU_ASSERT_EQUAL_FATAL(s->plugin_count, 2);
+	const struct settings_section *p = &s->plugins[0], *q = &s->plugins[1], *c = &s->components[0];
+	CU_ASSERT(p->serves && q->serves && !c->serves);
+	UNIT_TEXT(p->plugin, "p");
+	CU_ASSERT(p->interval_ms == 20000 && p->timeout_ms == 3000);
+	CU_ASSERT(p->impact == SKYMON_IMPACT_NONE && p->rise == 1 && p->fall == 1 && !p->isolation_own);
+	UNIT_TEXT(p->labels, "");
+	CU_ASSERT(q->interval_ms == 7000 && q->timeout_ms == 3000);
+	CU_ASSERT(q->impact == SKYMON_IMPACT_UNHEALTHY && q->rise == 1 && q->fall == 2 && q->isolation_own);
+	CU_ASSERT_PTR_NOT_NULL(config_find(q->warn, "n"));
+	CU_ASSERT(c->impact == SKYMON_IMPACT_DEGRADED && c->rise == 3);
+	settings_free(s);
+}
+
 /* What is printed is a config itself, and prints as itself. */
 static void prints(void)
 {
@@ -289,6 +316,7 @@ int main(void)
 	return unit_run("settings", (const struct unit_test[]){{"refuses", refuses},
 							       {"standard", standard},
 							       {"reads", reads},
+							       {"serves", serves},
 							       {"prints", prints},
 							       {"listens", listens},
 							       {0}});
