@@ -256,10 +256,13 @@ static void want_fresh(struct component *component)
 static void do_again(struct crew_request *request)
 {
 	struct component *component = crew_find_named(request->crew, request->name);
+	bool up = component != NULL && component->state == COMPONENT_UP;
 	request->slot = NULL;
 	request->again = request->refreshing = true;
 	/* one that is being started anew sends it when it is up */
-	if (component != NULL && component->state == COMPONENT_UP)
+	if (up && component->id != request->id) /* it has been, while the old one was still at this */
+		send_out(request, component);
+	else if (up)
 		want_fresh(component);
 	else if (component == NULL || component->failure[0] != '\0')
 		answer(request, NULL, 503, component != NULL ? component->failure : "the plugin was removed");
