@@ -110,7 +110,7 @@ def said(rows, check, faults):
 
 
 # The README's rows: a fault that many have, and what the tests of each check call it.
-CHECKS = ["vault", "authentication", "websocket", "cache", "database"]
+CHECKS = ["vault", "authentication", "websocket", "cache", "database", "grafana"]
 SHARED = {
     "stopped": ["stopped"],
     "frozen": ["frozen", "frozen (SIGSTOP)"],
@@ -118,7 +118,7 @@ SHARED = {
     "above a limit of `warn`": ["slow", "slow (threshold)", "many connections (threshold)"],
     "name does not resolve": ["name does not resolve"],
     "name server never answers": ["name server never answers"],
-    "wrong password, token or secret": ["wrong password", "wrong token", "wrong client secret"],
+    "wrong password, token or secret": ["wrong password", "wrong token", "wrong client secret", "key revoked"],
     "certificate not trusted": ["certificate: untrusted", "authority not trusted", "certificate of an unknown issuer",
                                 "certificate of an unknown authority"],
     "certificate expired": ["certificate: expired", "certificate expired"],
@@ -141,6 +141,8 @@ OWN = {
     "websocket": ["no WebSocket there", "no pong", "wrong answer", "sub-protocol not agreed", "closes with 1011", "closes with 3000"],
     "cache": ["no right to INFO", "loading its data", "memory full, noeviction", "cannot save, takes no writes", "replica, link down",
               "CLIENT PAUSE"],
+    "grafana": ["no key there", "HTTP 500", "HTTP 503", "HTTP 429", "no permission (HTTP 403)", "a login page (HTTP 200)",
+                "a proxy's page of HTML (HTTP 502)", "a redirect", "JSON that is too deep in itself"],
     "database": ["no such database", "query: none", "query: slow", "starts up", "a primary where a standby is asked for"],
 }
 
