@@ -351,6 +351,7 @@ def allow_same_titles(grafana, monkeypatch):
             grafana.org.routes[at] = (method, pattern, lambda call: [])
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("later", [False, True])
 def test_the_same_at_once(broker, grafana, monkeypatch, later):
     one = broker(timeout="10s")
@@ -362,6 +363,7 @@ def test_the_same_at_once(broker, grafana, monkeypatch, later):
     assert (len(grafana.datasources), len(grafana.dashboards), len(grafana.rules), len(grafana.folders)) == (1, 1, 1, 1)
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("later", [False, True])
 def test_a_lost_answer(broker, grafana, monkeypatch, later):
     """What creates is sent once, and the same again says that it is there. What replaces or deletes is sent again by itself."""
