@@ -281,7 +281,9 @@ void component_print(const struct component_spec *spec, struct buf *out)
 	buf_printf(out, "  %s:\n", spec->name);
 	if (!spec->serves)
 		buf_printf(out, "    plugin: %s\n", spec->plugin);
-	buf_printf(out, "    interval: %s\n    timeout: %s\n", interval, timeout);
+	buf_printf(out, "    interval: %s\n", interval);
+	if (!option_values_has(spec->values, "timeout")) /* a plugin may take it for its own calls too */
+		buf_printf(out, "    timeout: %s\n", timeout);
 	buf_printf(out, "    impact: %s\n    unknown_is: %s\n    rise: %u\n    fall: %u\n    isolation: %s\n",
 		   impacts[spec->impact], spec->unknown_is_unhealthy ? "unhealthy" : "degraded", spec->rise,
 		   spec->fall, spec->isolation_own ? "own" : "shared");

@@ -188,6 +188,15 @@ static const char *title_of(int code)
 	return code < 500 ? "Client Error" : "Server Error";
 }
 
+bool exchange_member_ok(const char *key)
+{
+	static const char *const ours[] = {"type", "title", "status", "detail", "timestamp", "error"};
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		if (strcmp(key, ours[i]) == 0)
+			return false;
+	return true;
+}
+
 void exchange_print_problem(struct buf *body, int code, const char *detail, const char *members,
 			    int64_t now_ms)
 {

@@ -55,6 +55,8 @@ void exchange_free_reply(struct exchange_reply *reply);
 const char *exchange_find(const struct exchange_pair *pairs, size_t count, const char *name,
 			  bool case_matters);
 
+/* May it be added to a problem? The members that every problem has may not. */
+bool exchange_member_ok(const char *key);
 /* The body of application/problem+json (RFC 9457), and `error` with the same sentence. members: more of them,
  * as `,"key":value…`; may be NULL. */
 void exchange_print_problem(struct buf *body, int code, const char *detail, const char *members,

@@ -288,6 +288,8 @@ static bool host_again(struct skymon_request *rq)
 /* The plugins in the daemon are trusted to give JSON. */
 static void host_problem_json(struct skymon_request *rq, const char *key, const char *json)
 {
+	if (!exchange_member_ok(key))
+		return;
 	buf_text(&rq->members, ",");
 	buf_json(&rq->members, key);
 	buf_printf(&rq->members, ":%s", json);

@@ -81,6 +81,8 @@ struct option_values *option_values_decode(struct wire_reader *in, struct err *e
 bool option_store(struct option_values *values, const struct skymon_option *table, size_t stride, void *state,
 		  struct err *err) MUST_CHECK;
 
+/* Is there an option of that name? Those in lists do not count. */
+bool option_values_has(const struct option_values *values, const char *name);
 /* As YAML below `indent` spaces, secrets masked, user info of URLs masked: --print-config. */
 void option_values_print(const struct option_values *values, int indent, struct buf *out);
 /* One text as a YAML scalar that reads back the same; user info and passwords of URLs masked. */

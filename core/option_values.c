@@ -18,6 +18,14 @@ const char *option_not_configured(const struct option_values *values)
 	return values->not_configured;
 }
 
+bool option_values_has(const struct option_values *values, const char *name)
+{
+	for (size_t i = 0; i < values->row.count; i++)
+		if (strcmp(values->row.values[i].name, name) == 0)
+			return true;
+	return false;
+}
+
 const struct option_secret *option_secrets(const struct option_values *values, size_t *count)
 {
 	*count = values->secret_count;

@@ -57,16 +57,29 @@ uint32_t runner_component_id(const struct runner_component *component)
 	return component->id;
 }
 
+static _Thread_local stack_t signal_stack;
+
 void runner_signal_stack(void)
 {
-	static _Thread_local bool done;
-	if (done)
+	if (signal_stack.ss_sp != NULL)
 		return;
 	long need = sysconf(_SC_SIGSTKSZ);
 	size_t size = need > 16384 ? (size_t)need : 16384;
-	stack_t stack = {.ss_size = size};
-	stack.ss_sp = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	done = stack.ss_sp != MAP_FAILED && sigaltstack(&stack, NULL) == 0;
+	void *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (bytes == MAP_FAILED)
+		return; /* a crash by a full stack will have no last words */
+	signal_stack = (stack_t){.ss_sp = bytes, .ss_size = size};
+	sigaltstack(&signal_stack, NULL);
+}
+
+void runner_signal_stack_end(void)
+{
+	const stack_t none = {.ss_flags = SS_DISABLE};
+	if (signal_stack.ss_sp == NULL)
+		return;
+	sigaltstack(&none, NULL);
+	munmap(signal_stack.ss_sp, signal_stack.ss_size);
+	signal_stack.ss_sp = NULL;
 }
 
 /* ---- Memory ---- */
@@ -217,6 +230,7 @@ static void *pool_thread(void *arg)
 	runner->threads--;
 	pthread_cond_broadcast(&runner->change);
 	pthread_mutex_unlock(&runner->lock);
+	runner_signal_stack_end();
 	return NULL;
 }
 

@@ -83,6 +83,7 @@ bool runner_free(struct runner *runner, int64_t timeout_ms);
 
 /* An alternate stack for fatal signals, for the calling thread (the pool's have theirs). */
 void runner_signal_stack(void);
+void runner_signal_stack_end(void); /* before the thread ends */
 /* The one whose runs grew most, when they grew by more than a quarter of the limit. Async-signal-safe. */
 bool runner_memory_culprit(uint32_t *id);
 /* For the fatal-signal handler: who runs on this thread and its last step (a static text). false: nobody's.

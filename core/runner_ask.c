@@ -102,6 +102,7 @@ static void *ask_thread(void *arg)
 		runner->events->wake(runner->arg);
 	pthread_cond_broadcast(&runner->change);
 	pthread_mutex_unlock(&runner->lock);
+	runner_signal_stack_end();
 	return NULL;
 }
 

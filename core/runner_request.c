@@ -223,12 +223,13 @@ void runner_problem_json(struct skymon_request *rq, const char *key, const char 
 {
 	json_error_t error;
 	json_t *value = json_loads(json, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
+	bool ok = value != NULL && exchange_member_ok(key);
+	if (!ok)
+		runner_log(&rq->self, LOG_LEVEL_ERROR, "member %.60s of a problem is dropped: %s", key,
+			   value == NULL ? error.text : "every problem has it already");
 	json_decref(value);
-	if (value == NULL) {
-		runner_log(&rq->self, LOG_LEVEL_ERROR, "member %.60s of a problem is no JSON: %s", key,
-			   error.text);
+	if (!ok)
 		return;
-	}
 	buf_text(&rq->members, ",");
 	buf_json(&rq->members, key);
 	buf_printf(&rq->members, ":%s", json);
@@ -319,6 +320,7 @@ static void *request_thread(void *arg)
 	pthread_cond_broadcast(&runner->change);
 	pthread_mutex_unlock(&runner->lock);
 	free_request(rq);
+	runner_signal_stack_end();
 	return NULL;
 }
 

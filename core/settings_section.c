@@ -227,9 +227,8 @@ static void read_component(struct binding *b, const struct config_pair *pair, bo
 	option_values_free(values);
 }
 
-/* What `defaults` says for all is meant for components; of that, only what has to do with time is for
- * plugins. */
-static const char *const served_keys[] = {"interval", "timeout", NULL};
+/* What `defaults` says for all is meant for components: of that, only the interval is for plugins too. */
+static const char *const served_keys[] = {"interval", NULL};
 
 /* As for a component, but that it has no say in the whole unless it is given one. */
 static void read_served(struct binding *b, struct settings_section *section, bool defaults_ok)

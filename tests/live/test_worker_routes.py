@@ -356,7 +356,7 @@ def test_what_is_wrong_is_said(text, says):
 
 
 def test_a_served_plugin_s_options(skymond, tmp_path):
-    """interval, timeout and their like stand beside its own; what `defaults` says of impact is for components."""
+    """interval, timeout and their like stand beside its own; of what `defaults` says for all, the interval alone is for it."""
     text = """
 defaults: {interval: 7s, timeout: 3s, impact: degraded, t_routes: {rise: 2}}
 plugins:
@@ -368,7 +368,7 @@ components:
     assert done.returncode == 0 and "geheimer" not in done.stdout, done.stdout + done.stderr
     shown = yaml.safe_load(done.stdout)
     routes = shown["plugins"]["t_routes"]
-    assert [routes[key] for key in ("interval", "timeout", "impact", "rise", "accepted")] == ["7s", "3s", "none", 2, "a"], routes
+    assert [routes[key] for key in ("interval", "timeout", "impact", "rise", "accepted")] == ["7s", "5s", "none", 2, "a"], routes
     assert shown["components"]["other"]["impact"] == "degraded"
     again = run_skymond(done.stdout.replace("plugin_path", "x-was") + f"\nplugin_path: [{TEST_PLUGINS}]\n", "--print-config")
     assert (again.returncode, yaml.safe_load(again.stdout)["plugins"], yaml.safe_load(again.stdout)["components"]) == (

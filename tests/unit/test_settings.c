@@ -241,7 +241,7 @@ static void reads(void)
 	settings_free(s);
 }
 
-/* A plugin that is served has what a component has; of what `defaults` says for all, only the times. */
+/* A plugin that is served has what a component has; of what `defaults` says for all, only the interval. */
 static void serves(void)
 {
 	struct settings *s =
@@ -253,10 +253,10 @@ static void serves(void)
 	const struct settings_section *p = &s->plugins[0], *q = &s->plugins[1], *c = &s->components[0];
 	CU_ASSERT(p->serves && q->serves && !c->serves);
 	UNIT_TEXT(p->plugin, "p");
-	CU_ASSERT(p->interval_ms == 20000 && p->timeout_ms == 3000);
+	CU_ASSERT(p->interval_ms == 20000 && p->timeout_ms == 0);
 	CU_ASSERT(p->impact == SKYMON_IMPACT_NONE && p->rise == 1 && p->fall == 1 && !p->isolation_own);
 	UNIT_TEXT(p->labels, "");
-	CU_ASSERT(q->interval_ms == 7000 && q->timeout_ms == 3000);
+	CU_ASSERT(q->interval_ms == 7000 && q->timeout_ms == 0);
 	CU_ASSERT(q->impact == SKYMON_IMPACT_UNHEALTHY && q->rise == 1 && q->fall == 2 && q->isolation_own);
 	CU_ASSERT_PTR_NOT_NULL(config_find(q->warn, "n"));
 	CU_ASSERT(c->impact == SKYMON_IMPACT_DEGRADED && c->rise == 3);

@@ -211,7 +211,8 @@ static inline void skymon_reply_parts(struct skymon *sm, struct skymon_request *
 				      const struct skymon_part *parts, size_t count, uint64_t generation,
 				      void (*done)(void *), void *argument)
 { sm->host->reply_parts(rq, code, type, parts, count, generation, done, argument); }
-/* Adds a member (any JSON value, as text) to the coming problem. What is no JSON is dropped, and logged. */
+/* Adds a member (any JSON value, as text) to the coming problem. What is no JSON, or a member that every problem has (type, title,
+ * status, detail, timestamp, error), is dropped. */
 static inline void skymon_problem_json(struct skymon *sm, struct skymon_request *rq, const char *key, const char *json)
 { sm->host->problem_json(rq, key, json); }
 /* Answers with application/problem+json (RFC 9457); the sentence is its detail. */
