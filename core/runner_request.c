@@ -223,11 +223,13 @@ void runner_problem_json(struct skymon_request *rq, const char *key, const char 
 {
 	json_error_t error;
 	json_t *value = json_loads(json, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
-	bool ok = value != NULL && exchange_member_ok(key);
-	if (!ok)
-		runner_log(&rq->self, LOG_LEVEL_ERROR, "member %.60s of a problem is dropped: %s", key,
-			   value == NULL ? error.text : "every problem has it already");
+	bool is_json = value != NULL, ok = is_json && exchange_member_ok(key);
 	json_decref(value);
+	if (!is_json)
+		runner_log(&rq->self, LOG_LEVEL_ERROR, "member %.60s of a problem is no JSON: %s", key,
+			   error.text);
+	else if (!ok)
+		runner_log(&rq->self, LOG_LEVEL_ERROR, "member %.60s of a problem is there already", key);
 	if (!ok)
 		return;
 	buf_text(&rq->members, ",");
