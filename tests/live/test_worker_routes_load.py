@@ -101,6 +101,29 @@ def test_a_full_house_that_asks_again_at_once(skymond, tmp_path):
     assert [code for codes in at_once(64, many) for code in codes if code != 200] == []
 
 
+def test_requests_leave_no_memory_behind(skymond, tmp_path):
+    """Neither here nor there: each had a thread of its own."""
+    daemon = start(skymond, tmp_path)
+    worker = next(pid for pid, name in daemon.children().items() if name == "t_routes")
+
+    def sizes_kb():
+        texts = [pathlib.Path(f"/proc/{pid}/status").read_text() for pid in (daemon.pid, worker)]
+        return [int(re.search(r"VmData:\s+(\d+)", text).group(1)) for text in texts]
+
+    def many(count):
+        connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=10 * SLOW)
+        for _ in range(count):
+            connection.request("GET", "/t/open/x")
+            assert connection.getresponse().read()
+        connection.close()
+
+    many(200)
+    before = sizes_kb()
+    many(2000)
+    grown = [after - size for after, size in zip(sizes_kb(), before)]
+    assert max(grown) < 4000, grown
+
+
 # ---- Time ----
 
 def test_thirty_seconds_and_the_grace(skymond, tmp_path):
@@ -258,6 +281,21 @@ def test_twenty_at_once_with_a_refused_key(skymond, tmp_path):
     answers = at_once(20, lambda: ask(daemon, "/t/ask", timeout=20))
     assert [answer.body for answer in answers] == [b"accepted\n"] * 20
     assert all(b - a >= 4990 for a, b in zip(asked_at(tmp_path), asked_at(tmp_path)[1:]))
+
+
+@pytest.mark.sanitized
+def test_one_that_meets_the_old_key_when_the_new_one_is_there(skymond, tmp_path):
+    """It is done once more at once: what it would wait for has been."""
+    daemon = store(skymond, tmp_path)
+    gate = tmp_path / "go"
+    late = Asked(daemon, f"/t/ask?until={gate}")
+    for name in ("accepted", "keep/word"):
+        (tmp_path / name).write_text("second-key")
+    assert ask(daemon, "/t/ask").body == b"accepted\n"
+    began = time.monotonic()
+    gate.touch()
+    assert late.answer().body == b"accepted\n" and time.monotonic() - began < 2 * SLOW
+    assert len(asked_at(tmp_path)) == 1
 
 
 def test_nothing_is_read_for_one_that_left(skymond, tmp_path):

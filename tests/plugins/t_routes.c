@@ -118,11 +118,14 @@ static void slow(struct skymon *sm, void *state, struct skymon_request *rq)
 	skymon_reply(sm, rq, 200, "text/plain", "done\n", 5);
 }
 
-/* Asks a server that knows one key. */
+/* Asks a server that knows one key, once the file ?until= is there. */
 static void ask(struct skymon *sm, void *state, struct skymon_request *rq)
 {
 	const struct routes *own = state;
 	char accepted[100];
+	const char *until = skymon_query(sm, rq, "until");
+	while (until != NULL && !exists(until) && skymon_ms_left(sm) > 0)
+		poll(NULL, 0, 10);
 	read_word(own->accepted, accepted);
 	if (own->key.bytes != NULL && strcmp(own->key.bytes, accepted) == 0)
 		skymon_reply(sm, rq, 200, "text/plain", "accepted\n", 9);

@@ -48,6 +48,7 @@ static void handle(struct skymon *sm, void *memory, struct skymon_request *rq)
 	if (strcmp(does, "problem") == 0) {
 		skymon_problem_json(sm, rq, "more", " [1]");
 		skymon_problem_json(sm, rq, "broken", "[1");
+		skymon_problem_json(sm, rq, "status", "200");
 		skymon_problem(sm, rq, 422, "no %s", state->password.bytes);
 		return;
 	}
@@ -217,6 +218,7 @@ static void what_a_handler_says(void)
 	CU_ASSERT(runner_free(runner, 10000)); /* so that all is logged */
 	CU_ASSERT_PTR_NOT_NULL(strstr(seen.log.data, "the reply header X-Bad cannot be sent"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(seen.log.data, "member broken of a problem is no JSON"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(seen.log.data, "member status of a problem is there already"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(seen.log.data, "answered twice"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(seen.log.data, "the handler of GET /u did not answer"));
 	buf_free(&seen.replied);
