@@ -19,7 +19,7 @@ import truth
 from harness import SLOW, family_values
 
 BASE = "/api/v1/grafana"
-TIMEOUT, CONNECT, INTERVAL = 1.0, 0.5, 0.3
+TIMEOUT, CONNECT, INTERVAL = 2.0 * SLOW, 0.5 * SLOW, 0.3
 SPARE = 1.5  # what a machine with much to do may add to an answer
 SEEN = INTERVAL + TIMEOUT + 1  # the component shows it
 PROMETHEUS = {"type": "prometheus", "url": "http://127.0.0.1:9090", "secureJsonData": {"httpHeaderValue1": "geheim-header"}}
@@ -58,7 +58,8 @@ class Broker:
             keeper.put(f"grafana/{key[-12:]}", key=key)
             components = {"vault": {"plugin": "vault", "address": keeper.url, "token": keeper.token}}
         self.sm = start({"components": components, "plugins": {"prometheus": {}, "grafana": {
-            "url": url, "api_key": source, "interval": "300ms", "timeout": "1s", "connect_timeout": "500ms", **options}}})
+            "url": url, "api_key": source, "interval": "300ms", "timeout": f"{TIMEOUT * 1000:.0f}ms",
+            "connect_timeout": f"{CONNECT * 1000:.0f}ms", **options}}})
 
     def pid(self):
         return next(pid for pid, name in self.sm.children().items() if name == "grafana")
