@@ -185,10 +185,11 @@ json_t *grafana_field(const struct grafana_spot *spot, const char *own);
 /* Waits for the turn of this kind and name. false: 504. */
 bool grafana_take_turn(struct grafana_ctx *ctx, const char *kind, const char *folder, const char *title);
 void grafana_give_turn(struct grafana_ctx *ctx); /* if there is one */
-/* Makes sure that there is a folder of this uid; title: for a new one, NULL: the uid. *uid_out is that of the
- * folder to use: another one where the title is taken by a folder that stands beside it. */
-bool grafana_folder(struct grafana_ctx *ctx, const char *uid, const char *title,
-		    char uid_out[GRAFANA_UID_MAX + 1]);
+/* The folder of this uid; or else, where a title is given, that of the title, which somebody has made under
+ * another uid: *uid_out. *there: it was there before. If not, it is made (title NULL: the uid), or, if
+ * !may_make, that is all. */
+bool grafana_folder(struct grafana_ctx *ctx, const char *uid, const char *title, bool may_make,
+		    char uid_out[GRAFANA_UID_MAX + 1], bool *there);
 /* A uid for something new that was posted without one, the same for the same thing each time: what was done
  * although its answer was lost is not done twice. */
 void grafana_make_uid(const char *kind, const char *folder, const char *title, char out[GRAFANA_UID_MAX + 1]);

@@ -46,8 +46,6 @@ void apply_failed(struct apply_item *item, int code, const char *format, ...)
  * absent there. Adds a JSON pointer for each place that differs to `pointers`, an array, up to
  * APPLY_DIFFERENCES_MAX in all. True: nothing differs. */
 bool apply_contained(const json_t *shipped, const json_t *there, json_t *pointers);
-/* Are these the same time in Prometheus' way to write it: "60m" and "1h"? */
-bool apply_same_duration(const char *left, const char *right);
 /* Writes ours over theirs, key by key; what only they have stays. */
 void apply_merge(json_t *theirs, const json_t *ours);
 

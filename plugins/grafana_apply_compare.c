@@ -100,41 +100,6 @@ bool apply_contained(const json_t *shipped, const json_t *there, json_t *pointer
 	return compare(shipped, there, pointers, &(struct place){0});
 }
 
-/* Milliseconds of "1h30m"; -1: it is no duration. */
-static int64_t duration_ms(const char *text)
-{
-	static const struct {
-		const char *unit;
-		int64_t ms;
-	} units[] = {{"ms", 1},       {"s", 1000},      {"m", 60000},      {"h", 3600000},
-		     {"d", 86400000}, {"w", 604800000}, {"y", 31536000000}};
-	int64_t total = 0;
-	if (text == NULL || *text == '\0')
-		return -1;
-	while (*text != '\0') {
-		char *end;
-		size_t size, i = 0;
-		long long count = *text >= '0' && *text <= '9' ? strtoll(text, &end, 10) : -1;
-		if (count < 0 || count > 1000000 || total > INT64_MAX / 4)
-			return -1;
-		size = strspn(end, "mshdwy");
-		while (i < sizeof(units) / sizeof(units[0]) &&
-		       (strlen(units[i].unit) != size || strncmp(units[i].unit, end, size) != 0))
-			i++;
-		if (i == sizeof(units) / sizeof(units[0]))
-			return -1;
-		total += count * units[i].ms;
-		text = end + size;
-	}
-	return total;
-}
-
-bool apply_same_duration(const char *left, const char *right)
-{
-	int64_t ms = duration_ms(left);
-	return ms >= 0 && ms == duration_ms(right);
-}
-
 void apply_merge(json_t *theirs, const json_t *ours)
 {
 	const char *key;

@@ -70,62 +70,17 @@ static bool is_same(const struct apply_item *item)
 
 /* ---- The folder ---- */
 
-/* Somebody may have made a folder of this title under another uid: then that one is used. */
-static bool find_title(struct apply_run *run, struct apply_item *item, bool *found)
-{
-	struct grafana_answer list;
-	size_t i;
-	json_t *folder;
-	*found = false;
-	if (!grafana_ask(run->ctx, "GET", "/api/folders?limit=1000", NULL, &list))
-		return false;
-	json_array_foreach(list.json, i, folder)
-	{
-		const char *title = json_read_text(folder, "title"), *uid = json_read_text(folder, "uid");
-		if (title == NULL || uid == NULL || strcmp(title, item->title) != 0 ||
-		    strlen(uid) > GRAFANA_UID_MAX)
-			continue;
-		*found = true;
-		snprintf(run->folder, sizeof(run->folder), "%s", uid);
-		snprintf(item->message, sizeof(item->message),
-			 "the folder of this title has the uid %s, and is used", uid);
-	}
-	grafana_answer_free(&list);
-	return true;
-}
-
-static bool create_folder(struct apply_run *run, const struct apply_item *item, bool hidden)
-{
-	struct grafana_fault *fault = &run->ctx->fault;
-	if (write_it(run, "POST", "/api/folders", json_deep_copy(item->shipped)))
-		return true;
-	if (fault->upstream_status == 409)
-		return grafana_fail(
-			run->ctx, 409,
-			"the title is that of a dashboard, or of a folder that the key may not see; "
-			"rename or delete it");
-	if (fault->upstream_status == 412 && hidden)
-		return grafana_fail(
-			run->ctx, 403,
-			"the folder is there, but the key may not see it: it lacks the permission "
-			"folders:read");
-	return fault->upstream_status == 412; /* somebody has made it in this moment */
-}
-
-/* A folder counts by its uid: whoever has given it another title may keep it. */
+/* It counts by its uid, whoever has given it another title; else one of its title is used. */
 static bool folder_item(struct apply_run *run, struct apply_item *item)
 {
-	struct grafana_answer there;
-	enum found found = look_up(run, "/api/folders/", item->uid, &there);
-	bool by_title = false;
-	if (found == FAILED || (found == HIDDEN && !run->writes))
+	bool there;
+	if (!grafana_folder(run->ctx, item->uid, item->title, run->writes, run->folder, &there))
 		return false;
-	if (found == FOUND)
-		grafana_answer_free(&there);
-	else if (!find_title(run, item, &by_title))
-		return false;
-	item->result = found == FOUND || by_title ? "unchanged" : run->writes ? "created" : "missing";
-	return found == FOUND || by_title || !run->writes || create_folder(run, item, found == HIDDEN);
+	item->result = there ? "unchanged" : run->writes ? "created" : "missing";
+	if (strcmp(run->folder, item->uid) != 0)
+		snprintf(item->message, sizeof(item->message),
+			 "the folder of this title has the uid %s, and is used", run->folder);
+	return true;
 }
 
 /* ---- The data source ---- */
@@ -276,22 +231,9 @@ static bool dashboard_item(struct apply_run *run, struct apply_item *item)
 
 /* ---- Rules ---- */
 
-static bool find_org(struct apply_run *run)
-{
-	struct grafana_answer org;
-	if (run->org != 0)
-		return true;
-	if (!grafana_ask(run->ctx, "GET", "/api/org", NULL, &org))
-		return false;
-	run->org = json_integer_value(json_object_get(org.json, "id"));
-	grafana_answer_free(&org);
-	return run->org != 0 ||
-	       grafana_fail(run->ctx, 502, "Grafana does not tell the id of its organisation");
-}
-
 static bool write_rule(struct apply_run *run, const struct apply_item *item, json_t *ours, bool is_new)
 {
-	bool good = find_org(run);
+	bool good = run->org != 0 || grafana_rule_org(run->ctx, &run->org);
 	if (good) {
 		json_object_set_new(ours, "uid", json_string(item->uid));
 		json_object_set_new(ours, "orgID", json_integer(run->org));
@@ -299,37 +241,20 @@ static bool write_rule(struct apply_run *run, const struct apply_item *item, jso
 		good = is_new ? write_it(run, "POST", "/api/v1/provisioning/alert-rules", ours)
 			      : write_at(run, "PUT", "/api/v1/provisioning/alert-rules/", item->uid, ours);
 	}
-	/* Told with 500 by some versions. */
-	if (!good && strstr(run->ctx->fault.upstream_message, "conflicting alert rule") != NULL)
+	if (!good && grafana_rule_is_conflict(&run->ctx->fault))
 		return grafana_fail(run->ctx, 409,
 				    "another rule of the folder has the title %.200s; rename or delete it",
 				    item->title);
 	return good;
 }
 
-/* A rule whose data source is not there would be accepted, and never evaluated. Its type or name will do,
- * where exactly one fits. For who only looks, a data source that is still missing is no fault of the rule's.
- */
-static bool match_sources(struct apply_run *run, const struct apply_item *item, json_t *ours)
-{
-	struct grafana_answer list;
-	if (!grafana_rule_has_query(ours))
-		return true;
-	if (run->sources == NULL) {
-		if (!grafana_ask(run->ctx, "GET", "/api/datasources", NULL, &list))
-			return false;
-		run->sources = list.json;
-	}
-	return grafana_rule_match(ours, item->shipped, run->sources, &run->ctx->fault) || !run->writes;
-}
-
 static void compare_rule(struct apply_item *item, json_t *ours, const json_t *theirs)
 {
 	static const char *const drop[] = {"id", "orgID", "updated", "provenance", NULL};
-	json_t *since = json_object_get(theirs, "for");
+	const char *wanted = json_read_text(ours, "for"), *there = json_read_text(theirs, "for");
 	/* Grafana writes durations in its own way. */
-	if (apply_same_duration(json_read_text(ours, "for"), json_string_value(since)))
-		json_object_set(ours, "for", since);
+	if (there != NULL && grafana_rule_duration(wanted) == grafana_rule_duration(there))
+		json_object_set_new(ours, "for", json_string(there));
 	compare(item, ours, theirs, drop);
 }
 
@@ -341,7 +266,8 @@ static bool rule_item(struct apply_run *run, struct apply_item *item)
 		return false;
 	json_t *ours = json_deep_copy(item->shipped);
 	json_object_set_new(ours, "folderUID", json_string(run->folder));
-	bool good = match_sources(run, item, ours);
+	/* For who only looks, a data source that is still missing is no fault of the rule's. */
+	bool good = grafana_rule_sources(run->ctx, ours, item->shipped, &run->sources, !run->writes);
 	if (good && found == MISSING) {
 		item->result = run->writes ? "created" : "missing";
 		good = !run->writes || write_rule(run, item, ours, true);

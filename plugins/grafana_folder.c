@@ -1,4 +1,4 @@
-/* grafana_folder: the folder of a rule, made when it is missing; turns; uids of our own. */
+/* grafana_folder: the folder of rules and of what ships, made when it is missing; turns; uids of our own. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -94,29 +94,26 @@ static bool take_uid(const json_t *folder, char uid_out[GRAFANA_UID_MAX + 1])
 	return true;
 }
 
-/* The title is taken by a folder that somebody made by hand, under another uid: that is the one that is
- * meant. */
-static bool find_title(struct grafana_ctx *ctx, const char *title, char uid_out[GRAFANA_UID_MAX + 1])
+/* One of this title that somebody made by hand, under another uid: that is the one that is meant. A key that
+ * may not list them finds none. */
+static bool find_title(struct grafana_ctx *ctx, const char *title, char uid_out[GRAFANA_UID_MAX + 1],
+		       bool *found)
 {
 	struct grafana_answer answer;
 	json_t *folder;
 	size_t i;
-	bool found = false;
 
+	*found = false;
 	if (!grafana_ask(ctx, "GET", "/api/folders?limit=1000", NULL, &answer))
-		return false;
+		return ctx->fault.code == 403;
 	json_array_foreach(answer.json, i, folder)
 	{
 		const char *its = json_read_text(folder, "title");
 
-		found = found || (its != NULL && strcmp(its, title) == 0 && take_uid(folder, uid_out));
+		*found = *found || (its != NULL && strcmp(its, title) == 0 && take_uid(folder, uid_out));
 	}
 	grafana_answer_free(&answer);
-	return found ||
-	       grafana_fail(ctx, 409,
-			    "the folder \"%.100s\" is missing and cannot be made: its title is taken by a "
-			    "dashboard, or by a folder that the key may not see",
-			    title);
+	return true;
 }
 
 /* 404 leaves ctx->fault.upstream_status so. */
@@ -129,38 +126,63 @@ static bool find_uid(struct grafana_ctx *ctx, const char *uid, char uid_out[GRAF
 		return grafana_fail(ctx, 422, "the folder's uid is too long");
 	if (!grafana_ask(ctx, "GET", path, NULL, &answer))
 		return false;
-	if (!take_uid(answer.json, uid_out))
-		snprintf(uid_out, GRAFANA_UID_MAX + 1, "%s", uid);
+	take_uid(answer.json, uid_out);
 	grafana_answer_free(&answer);
 	return true;
 }
 
-bool grafana_folder(struct grafana_ctx *ctx, const char *uid, const char *title,
-		    char uid_out[GRAFANA_UID_MAX + 1])
+/* *there: somebody else has made it in this moment. */
+static bool make(struct grafana_ctx *ctx, const char *uid, const char *title,
+		 char uid_out[GRAFANA_UID_MAX + 1], bool *there)
 {
 	struct grafana_answer answer;
-	json_t *body;
-	bool made, hidden;
+	json_t *body = json_pack("{s:s, s:s}", "uid", uid, "title", title);
+	bool made = grafana_ask(ctx, "POST", "/api/folders", body, &answer);
+	int refused = made ? 0 : ctx->fault.upstream_status;
 
-	if (find_uid(ctx, uid, uid_out))
-		return true;
-	hidden = ctx->fault.upstream_status == 403; /* so a key is told that has no right to all folders */
-	if (!hidden && (ctx->fault.upstream_status != 404 || ctx->fault.code != 404))
-		return false;
-	if (title == NULL)
-		title = uid;
-	body = json_pack("{s:s, s:s}", "uid", uid, "title", title);
-	made = grafana_ask(ctx, "POST", "/api/folders", body, &answer);
 	json_decref(body);
 	if (made) {
-		if (!take_uid(answer.json, uid_out))
-			snprintf(uid_out, GRAFANA_UID_MAX + 1, "%s", uid);
+		take_uid(answer.json, uid_out);
 		grafana_answer_free(&answer);
 		return true;
 	}
-	if (ctx->fault.upstream_status == 412) /* somebody made it in this moment, or we may not see it */
-		return find_uid(ctx, uid, uid_out);
-	if (ctx->fault.upstream_status == 409)
-		return find_uid(ctx, uid, uid_out) || find_title(ctx, title, uid_out);
-	return false;
+	if (refused != 412 && refused != 409)
+		return false;
+	*there = find_uid(ctx, uid, uid_out);
+	if (*there)
+		return true;
+	if (refused == 412)
+		return ctx->fault.code == 403 &&
+		       grafana_mean(
+			       ctx, 403, "",
+			       "the folder %.40s is there, but Grafana's key may not see it: it lacks the "
+			       "permission folders:read",
+			       uid);
+	if (!find_title(ctx, title, uid_out, there))
+		return false;
+	return *there ||
+	       grafana_fail(ctx, 409,
+			    "the folder \"%.100s\" is missing and cannot be made: its title is taken "
+			    "by a dashboard, or by a folder that the key may not see; rename or delete "
+			    "that",
+			    title);
+}
+
+bool grafana_folder(struct grafana_ctx *ctx, const char *uid, const char *title, bool may_make,
+		    char uid_out[GRAFANA_UID_MAX + 1], bool *there)
+{
+	bool hidden;
+
+	snprintf(uid_out, GRAFANA_UID_MAX + 1, "%s", uid);
+	*there = find_uid(ctx, uid, uid_out);
+	if (*there)
+		return true;
+	hidden = ctx->fault.code == 403; /* so a key is told that has no right to all folders */
+	if (hidden ? !may_make : ctx->fault.upstream_status != 404 || ctx->fault.code != 404)
+		return false;
+	/* looked for first: later Grafanas would make a second one of our title */
+	if (title != NULL && !find_title(ctx, title, uid_out, there))
+		return false;
+	grafana_forget(&ctx->fault);
+	return *there || !may_make || make(ctx, uid, title != NULL ? title : uid, uid_out, there);
 }

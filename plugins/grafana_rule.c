@@ -1,4 +1,4 @@
-/* grafana_rule: the fields of a rule itself. */
+/* grafana_rule: the fields of a rule itself; its queries together, and the data sources that there are. */
 #include "grafana_rule.h"
 
 #include <stdio.h>
@@ -6,7 +6,8 @@
 
 #include "json_read.h"
 
-#define TITLE_MAX 190 /* bytes of a title, a group: Grafana's limit */
+#define TITLE_MAX 190              /* bytes of a title, a group: Grafana's limit */
+#define DURATION_MAX 9223372036854 /* ms: Go counts ns in 63 bits */
 
 static const struct grafana_name names[] = {{"no_data_state", "noDataState"},
 					    {"exec_err_state", "execErrState"},
@@ -21,35 +22,37 @@ static const struct grafana_name names[] = {{"no_data_state", "noDataState"},
 
 /* ---- Durations ---- */
 
-bool grafana_rule_is_duration(const char *text)
+int64_t grafana_rule_duration(const char *text)
 {
 	static const struct {
 		const char *unit;
-		double ms;
-	} units[] = {{"y", 31536e6}, {"w", 6048e5}, {"d", 864e5}, {"h", 36e5},
-		     {"m", 6e4},     {"s", 1e3},    {"ms", 1}};
-	double ms = 0;
+		int64_t ms;
+	} units[] = {{"y", 31536000000}, {"w", 604800000}, {"d", 86400000}, {"h", 3600000},
+		     {"m", 60000},       {"s", 1000},      {"ms", 1}};
+	int64_t ms = 0;
 	size_t next = 0;
 
 	if (strcmp(text, "0") == 0)
-		return true;
+		return 0;
 	for (const char *at = text; *at != '\0';) {
 		size_t digits = strspn(at, "0123456789"), letters = strspn(at + digits, "ywdhms"),
 		       unit = next;
-		double count = 0;
+		int64_t count = 0;
 
 		while (unit < 7 && (strlen(units[unit].unit) != letters ||
 				    strncmp(at + digits, units[unit].unit, letters) != 0))
 			unit++;
 		if (digits == 0 || digits > 15 || unit == 7) /* not in this order, or twice */
-			return false;
+			return -1;
 		for (size_t i = 0; i < digits; i++)
 			count = count * 10 + (at[i] - '0');
+		if (count > (DURATION_MAX - ms) / units[unit].ms)
+			return -1;
 		ms += count * units[unit].ms;
 		at += digits + letters;
 		next = unit + 1;
 	}
-	return text[0] != '\0' && ms <= 9223372036854.0; /* Go counts ns in 63 bits */
+	return text[0] != '\0' ? ms : -1;
 }
 
 /* ---- Fields ---- */
@@ -114,7 +117,7 @@ static bool judge_states(const struct grafana_spot *spot)
 
 	return is_word(spot, "noDataState", no_data) && is_word(spot, "execErrState", error) &&
 	       grafana_is(spot, "for", GRAFANA_TEXT) &&
-	       (duration == NULL || grafana_rule_is_duration(duration) ||
+	       (duration == NULL || grafana_rule_duration(duration) >= 0 ||
 		grafana_wrong_field(spot, "for", "is no duration such as 5m, 1h30m or 0s"));
 }
 
@@ -125,11 +128,96 @@ static bool judge_condition(const struct grafana_spot *spot, const json_t *data)
 
 	if (!grafana_needs(spot, "condition", GRAFANA_TEXT))
 		return false;
-	if (grafana_rule_has_ref(data, ref))
+	if (grafana_rule_find(data, ref) != NULL)
 		return true;
 	grafana_clean(ref, shown, sizeof(shown));
 	return grafana_wrong_field(spot, "condition", "names no refId of `data`: %s", shown);
 }
+
+/* ---- Queries together ---- */
+
+/* Are all of these known to be computed? */
+static bool all_done(const json_t *refs, const json_t *done)
+{
+	json_t *ref;
+	size_t i;
+
+	json_array_foreach(refs, i,
+			   ref) if (json_object_get(done, json_string_value(ref)) == NULL) return false;
+	return true;
+}
+
+/* Takes away, again and again, what needs only what was taken away. What is left needs itself. `refs`: for
+ * each query in `data` whom it names. */
+static bool has_no_circle(const json_t *data, const json_t *refs, struct grafana_fault *fault)
+{
+	json_t *done = json_object();
+	bool more = true;
+	json_t *query;
+	size_t i, left = 0;
+	char pointer[60];
+
+	while (more) {
+		more = false;
+		left = json_array_size(data);
+		json_array_foreach(data, i, query)
+		{
+			const char *ref = json_read_text(query, "refId");
+
+			if (json_object_get(done, ref) == NULL && all_done(json_array_get(refs, i), done)) {
+				json_object_set_new(done, ref, json_true());
+				more = true;
+			} else if (json_object_get(done, ref) == NULL) {
+				left = i;
+			}
+		}
+	}
+	json_decref(done);
+	if (left == json_array_size(data))
+		return true;
+	snprintf(pointer, sizeof(pointer), "/data/%zu/model", left);
+	return grafana_wrong(fault, pointer, "needs its own result, perhaps by way of others");
+}
+
+static bool is_classic(const json_t *query)
+{
+	const char *type = json_read_text(json_object_get(query, "model"), "type");
+
+	return grafana_rule_is_expression(query) && type != NULL && strcmp(type, "classic_conditions") == 0;
+}
+
+/* Classic conditions reduce and compare by themselves: queries go in, and nothing else comes after. */
+static bool judge_inputs(const json_t *data, const json_t *refs, struct grafana_fault *fault)
+{
+	json_t *query, *ref;
+	size_t i, j;
+	char pointer[60];
+
+	json_array_foreach(data, i, query) json_array_foreach(json_array_get(refs, i), j, ref)
+	{
+		const json_t *input = grafana_rule_find(data, json_string_value(ref));
+
+		snprintf(pointer, sizeof(pointer), "/data/%zu/model", i);
+		if (is_classic(query) && grafana_rule_is_expression(input))
+			return grafana_wrong(fault, pointer,
+					     "has classic conditions, which take queries and no expression");
+		if (is_classic(input))
+			return grafana_wrong(fault, pointer,
+					     "takes classic conditions, whose result no expression takes");
+	}
+	return true;
+}
+
+static bool judge_together(const json_t *data, struct grafana_fault *fault)
+{
+	json_t *refs = grafana_rule_refs(data, fault);
+	bool good = refs != NULL && has_no_circle(data, refs, fault) && judge_inputs(data, refs, fault);
+
+	json_decref(refs);
+	return good;
+}
+
+/* ---- The rule ---- */
 
 static void fill(json_t *rule, const char *name, const char *fallback)
 {
@@ -149,7 +237,8 @@ json_t *grafana_rule_read(const json_t *sent, struct grafana_fault *fault)
 	data = judge_names(&spot) && grafana_needs(&spot, "data", GRAFANA_ARRAY)
 		       ? grafana_rule_data(grafana_field(&spot, "data"), fault)
 		       : NULL;
-	if (data == NULL || !judge_condition(&spot, data) || !judge_states(&spot)) {
+	if (data == NULL || !judge_together(data, fault) || !judge_condition(&spot, data) ||
+	    !judge_states(&spot)) {
 		json_decref(data);
 		json_decref(rule);
 		return NULL;
@@ -161,4 +250,199 @@ json_t *grafana_rule_read(const json_t *sent, struct grafana_fault *fault)
 	fill(rule, "folderUID", GRAFANA_FOLDER);
 	fill(rule, "ruleGroup", GRAFANA_GROUP);
 	return rule;
+}
+
+/* ---- Data sources ---- */
+
+bool grafana_rule_has_query(const json_t *rule)
+{
+	json_t *query;
+	size_t i;
+
+	json_array_foreach(json_object_get(rule, "data"), i,
+			   query) if (!grafana_rule_is_expression(query)) return true;
+	return false;
+}
+
+/* The uid itself; else of those with that type or name. *count: how many fit; `first` and `all`: their uids.
+ */
+static const char *look_up(const json_t *sources, const char *wanted, size_t *count, char *all, size_t size)
+{
+	const char *first = NULL;
+	json_t *source;
+	size_t i, used = 0;
+
+	*count = 0;
+	all[0] = '\0';
+	json_array_foreach(sources, i, source)
+	{
+		const char *uid = json_read_text(source, "uid"), *type = json_read_text(source, "type"),
+			   *name = json_read_text(source, "name");
+
+		if (uid == NULL)
+			continue;
+		if (strcmp(uid, wanted) == 0) {
+			*count = 1;
+			return uid;
+		}
+		if ((type == NULL || strcmp(type, wanted) != 0) &&
+		    (name == NULL || strcmp(name, wanted) != 0))
+			continue;
+		first = first != NULL ? first : uid;
+		if (used < size)
+			used += (size_t)snprintf(all + used, size - used, "%s%.40s", *count > 0 ? ", " : "",
+						 uid);
+		++*count;
+	}
+	return first;
+}
+
+/* A query may name its source once more, in its model: for Grafana's editor. */
+static void rename_in_model(json_t *query, const char *was, const char *uid)
+{
+	json_t *model = json_object_get(query, "model"), *source = json_object_get(model, "datasource");
+	const char *its = json_read_text(source, "uid");
+
+	if (its == NULL || strcmp(its, was) != 0)
+		return;
+	model = json_copy(model);
+	source = json_copy(source);
+	json_object_set_new(source, "uid", json_string(uid));
+	json_object_set_new(model, "datasource", source);
+	json_object_set_new(query, "model", model);
+}
+
+bool grafana_rule_match(json_t *rule, const json_t *sent, const json_t *sources, struct grafana_fault *fault)
+{
+	const json_t *list = json_object_get(sent, "data");
+	json_t *query;
+	size_t i, count;
+
+	json_array_foreach(json_object_get(rule, "data"), i, query)
+	{
+		const char *wanted = json_read_text(query, "datasourceUid"), *uid;
+		char pointer[40], all[200], shown[80];
+		const struct grafana_spot spot = {json_array_get(list, i), grafana_rule_query_names, pointer,
+						  fault};
+
+		if (grafana_rule_is_expression(query))
+			continue;
+		uid = look_up(sources, wanted, &count, all, sizeof(all));
+		snprintf(pointer, sizeof(pointer), "/data/%zu", i);
+		grafana_clean(wanted, shown, sizeof(shown));
+		if (count == 0)
+			return grafana_wrong_field(&spot, "datasourceUid",
+						   "is the uid, type or name of no data source: %s", shown);
+		if (count > 1)
+			return grafana_wrong_field(
+				&spot, "datasourceUid",
+				"fits %zu data sources (%s), of which %.180s may be named by uid", count,
+				shown, all);
+		if (strcmp(uid, wanted) == 0)
+			continue;
+		rename_in_model(query, wanted, uid);
+		json_object_set_new(query, "datasourceUid", json_string(uid));
+	}
+	return true;
+}
+
+/* ---- What data sources are asked ---- */
+
+static const char *type_of(const json_t *query, const json_t *sources)
+{
+	const char *wanted = json_read_text(query, "datasourceUid");
+	json_t *source;
+	size_t i;
+
+	json_array_foreach(sources, i, source)
+	{
+		const char *uid = json_read_text(source, "uid"), *type = json_read_text(source, "type");
+
+		if (uid != NULL && strcmp(uid, wanted) == 0)
+			return type != NULL ? type : "";
+	}
+	return "";
+}
+
+/* Prometheus and Loki refuse an empty query each time they are asked. Of other types we know nothing. */
+static bool judge_query(const json_t *query, const char *type, size_t at, struct grafana_fault *fault)
+{
+	char pointer[60];
+	const struct grafana_spot model = {json_object_get(query, "model"), NULL, pointer, fault};
+
+	snprintf(pointer, sizeof(pointer), "/data/%zu/model", at);
+	return (strcmp(type, "prometheus") != 0 && strcmp(type, "loki") != 0) ||
+	       grafana_needs(&model, "expr", GRAFANA_TEXT);
+}
+
+/* Does it surely give a time series? A resample does, and a query of Prometheus or Loki that is not said to
+ * be an instant one. */
+static bool is_series(const json_t *query, const char *type)
+{
+	const json_t *model = json_object_get(query, "model");
+	const char *kind = json_read_text(model, "type"), *word = json_read_text(model, "queryType");
+
+	if (grafana_rule_is_expression(query))
+		return kind != NULL && strcmp(kind, "resample") == 0;
+	if (json_is_true(json_object_get(model, "instant")))
+		return false;
+	if (word == NULL)
+		word = json_read_text(query, "queryType");
+	return strcmp(type, "prometheus") == 0 ||
+	       (strcmp(type, "loki") == 0 && (word == NULL || word[0] == '\0' || strcmp(word, "range") == 0));
+}
+
+struct search {
+	const json_t *data, *refs, *sources;
+	json_t *seen; /* refIds */
+};
+
+/* Whose time series comes out at `ref`, by way of math and thresholds? NULL: none that we know of. */
+static const char *find_series(const struct search *search, const char *ref)
+{
+	const char *found = NULL, *kind;
+	json_t *query = NULL, *input;
+	size_t i, j;
+
+	if (json_object_get(search->seen, ref) != NULL)
+		return NULL;
+	json_object_set_new(search->seen, ref, json_true());
+	json_array_foreach(search->data, i, query) if (query == grafana_rule_find(search->data, ref)) break;
+	if (is_series(query, type_of(query, search->sources)))
+		return ref;
+	kind = json_read_text(json_object_get(query, "model"), "type");
+	if (!grafana_rule_is_expression(query) ||
+	    (strcmp(kind, "math") != 0 && strcmp(kind, "threshold") != 0))
+		return NULL;
+	json_array_foreach(json_array_get(search->refs, i), j, input) if (found == NULL) found =
+		find_series(search, json_string_value(input));
+	return found;
+}
+
+bool grafana_rule_judge_queries(const json_t *rule, const json_t *sources, struct grafana_fault *fault)
+{
+	const json_t *data = json_object_get(rule, "data");
+	struct search search = {data, NULL, sources, NULL};
+	const char *series;
+	char shown[60] = "";
+	json_t *refs, *query;
+	size_t i;
+
+	json_array_foreach(data, i,
+			   query) if (!grafana_rule_is_expression(query) &&
+				      !judge_query(query, type_of(query, sources), i, fault)) return false;
+	search.refs = refs = grafana_rule_refs(data, fault);
+	search.seen = json_object();
+	series = refs != NULL ? find_series(&search, json_read_text(rule, "condition")) : NULL;
+	if (series != NULL)
+		grafana_clean(series, shown, sizeof(shown));
+	json_decref(search.seen);
+	json_decref(refs);
+	return refs != NULL &&
+	       (series == NULL ||
+		grafana_wrong(
+			fault, "/condition",
+			"comes from the time series of %s, and Grafana can alert on reduced data only: put "
+			"a reduce expression between, or make it an instant query",
+			shown));
 }

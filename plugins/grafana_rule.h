@@ -1,6 +1,8 @@
 /* grafana_rule: an alert rule as a caller posts it, turned into one that Grafana evaluates. Grafana answers
  * 500 to some nonsense, and 201 to other, which then is never shown or evaluated: so all of it is judged
- * here. Pure. grafana_rule.c: the rule's own fields; grafana_rule_data.c: its queries and expressions. */
+ * here. grafana_rule.c: the rule's own fields, its queries together and their data sources;
+ * grafana_rule_data.c: each query and expression; both pure. grafana_rules.c: the route, and what apply
+ * shares with it. */
 #ifndef GRAFANA_RULE_H
 #define GRAFANA_RULE_H
 
@@ -18,13 +20,35 @@ bool grafana_rule_has_query(const json_t *rule);
  */
 bool grafana_rule_match(json_t *rule, const json_t *sent, const json_t *sources, struct grafana_fault *fault);
 
-/* Is this a duration of Prometheus ("5m", "1h30m", "0")? */
-bool grafana_rule_is_duration(const char *text);
+/* After the match: is each query one that its data source answers, and the condition a value, no series? What
+ * we do not know (other types of data sources) is good. */
+bool grafana_rule_judge_queries(const json_t *rule, const json_t *sources, struct grafana_fault *fault);
+
+/* Milliseconds of a duration as Prometheus writes it ("5m", "1h30m", "0"); -1: it is none. */
+int64_t grafana_rule_duration(const char *text);
+
+/* ---- grafana_rules.c: what a rule needs to know of Grafana ---- */
+
+/* The organization of the key. */
+bool grafana_rule_org(struct grafana_ctx *ctx, json_int_t *id);
+/* The two of above with Grafana's list: *sources, once it was asked for. later: a data source that is not
+ * there yet is no fault. */
+bool grafana_rule_sources(struct grafana_ctx *ctx, json_t *rule, const json_t *sent, json_t **sources,
+			  bool later);
+/* Did Grafana refuse a rule because there is another of its title or uid? Versions tell that with 409 or 500.
+ */
+bool grafana_rule_is_conflict(const struct grafana_fault *fault);
 
 /* ---- The module's own ---- */
 
+extern const struct grafana_name grafana_rule_query_names[];
 /* A copy of `data` with Grafana's names. NULL: *fault. */
 json_t *grafana_rule_data(const json_t *sent, struct grafana_fault *fault);
-bool grafana_rule_has_ref(const json_t *data, const char *ref);
+/* For each query of such a copy an array of the refIds that it names. NULL: one names none, or is wrong in
+ * another way: *fault. */
+json_t *grafana_rule_refs(const json_t *data, struct grafana_fault *fault);
+/* Grafana's own arithmetic: it is no data source, and never looked up. */
+bool grafana_rule_is_expression(const json_t *query);
+json_t *grafana_rule_find(const json_t *data, const char *ref); /* NULL: none has this refId */
 
 #endif

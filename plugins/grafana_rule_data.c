@@ -1,5 +1,7 @@
-/* grafana_rule_data: the queries and expressions of a rule: what they must have, whom they name. */
+/* grafana_rule_data: the queries and expressions of a rule, each by itself: what it must have, whom it names.
+ */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "grafana_rule.h"
@@ -8,21 +10,20 @@
 #define QUERIES_MAX 200 /* of one rule: it is looked for circles */
 #define MODEL "model"
 
-static const struct grafana_name names[] = {{"ref_id", "refId"},
-					    {"query_type", "queryType"},
-					    {"relative_time_range", "relativeTimeRange"},
-					    {"datasource_uid", "datasourceUid"},
-					    {NULL, NULL}};
+const struct grafana_name grafana_rule_query_names[] = {{"ref_id", "refId"},
+							{"query_type", "queryType"},
+							{"relative_time_range", "relativeTimeRange"},
+							{"datasource_uid", "datasourceUid"},
+							{NULL, NULL}};
 
-/* Grafana's own arithmetic: it is no data source, and never looked up. */
-static bool is_expression(const json_t *query)
+bool grafana_rule_is_expression(const json_t *query)
 {
 	const char *source = json_read_text(query, "datasourceUid");
 
 	return source != NULL && (strcmp(source, "__expr__") == 0 || strcmp(source, "-100") == 0);
 }
 
-bool grafana_rule_has_ref(const json_t *data, const char *ref)
+json_t *grafana_rule_find(const json_t *data, const char *ref)
 {
 	json_t *query;
 	size_t i;
@@ -32,14 +33,22 @@ bool grafana_rule_has_ref(const json_t *data, const char *ref)
 		const char *its = json_read_text(query, "refId");
 
 		if (its != NULL && strcmp(its, ref) == 0)
-			return true;
+			return query;
 	}
-	return false;
+	return NULL;
 }
 
 /* ---- One query ---- */
 
-static bool judge_range(const struct grafana_spot *spot, bool expression)
+/* Is it computed from the time before now? Of the expressions a resample alone is. */
+static bool needs_range(const json_t *query)
+{
+	const char *type = json_read_text(json_object_get(query, MODEL), "type");
+
+	return !grafana_rule_is_expression(query) || (type != NULL && strcmp(type, "resample") == 0);
+}
+
+static bool judge_range(const struct grafana_spot *spot, bool needed)
 {
 	const json_t *range = grafana_field(spot, "relativeTimeRange");
 	char pointer[80];
@@ -47,7 +56,7 @@ static bool judge_range(const struct grafana_spot *spot, bool expression)
 	json_int_t from, to;
 
 	if (range == NULL)
-		return expression || grafana_wrong_field(spot, "relativeTimeRange", "is missing");
+		return !needed || grafana_wrong_field(spot, "relativeTimeRange", "is missing");
 	snprintf(pointer, sizeof(pointer), "%s/%s", spot->pointer,
 		 json_object_get(spot->sent, "relative_time_range") != NULL ? "relative_time_range"
 									    : "relativeTimeRange");
@@ -58,7 +67,7 @@ static bool judge_range(const struct grafana_spot *spot, bool expression)
 	to = json_integer_value(json_object_get(range, "to"));
 	if (to < 0)
 		return grafana_wrong_field(&inner, "to", "must be 0 or more seconds before now");
-	return expression || from > to ||
+	return !needed || from > to ||
 	       grafana_wrong_field(&inner, "from", "must be more seconds before now than `to` is");
 }
 
@@ -66,7 +75,7 @@ static bool judge_range(const struct grafana_spot *spot, bool expression)
 static json_t *read_query(const json_t *sent, const char *pointer, const json_t *before,
 			  struct grafana_fault *fault)
 {
-	const struct grafana_spot spot = {sent, names, pointer, fault};
+	const struct grafana_spot spot = {sent, grafana_rule_query_names, pointer, fault};
 	const json_t *model;
 	json_t *out;
 
@@ -78,7 +87,7 @@ static json_t *read_query(const json_t *sent, const char *pointer, const json_t 
 	    !grafana_needs(&spot, "datasourceUid", GRAFANA_TEXT) ||
 	    !grafana_is(&spot, "queryType", GRAFANA_TEXT) || !grafana_is(&spot, MODEL, GRAFANA_OBJECT))
 		return NULL;
-	if (grafana_rule_has_ref(before, json_string_value(grafana_field(&spot, "refId")))) {
+	if (grafana_rule_find(before, json_string_value(grafana_field(&spot, "refId"))) != NULL) {
 		grafana_wrong_field(&spot, "refId", "is the same as that of another query");
 		return NULL;
 	}
@@ -88,7 +97,7 @@ static json_t *read_query(const json_t *sent, const char *pointer, const json_t 
 		return NULL;
 	}
 	out = grafana_rename(&spot);
-	if (out != NULL && !judge_range(&spot, is_expression(out))) {
+	if (out != NULL && !judge_range(&spot, needs_range(out))) {
 		json_decref(out);
 		out = NULL;
 	}
@@ -98,7 +107,7 @@ static json_t *read_query(const json_t *sent, const char *pointer, const json_t 
 /* ---- Expressions ---- */
 
 struct view { /* an expression, and all queries */
-	const json_t *data, *model;
+	const json_t *data, *query, *model;
 	char pointer[60]; /* to its model */
 	struct grafana_fault *fault;
 	json_t *refs; /* whom it names */
@@ -109,7 +118,7 @@ static bool add_ref(struct view *view, const char *ref, size_t size, const char 
 	json_t *name = json_stringn(ref, size);
 	const char *text = json_string_value(name);
 	char pointer[140], shown[60];
-	bool known = text != NULL && grafana_rule_has_ref(view->data, text);
+	bool known = text != NULL && grafana_rule_find(view->data, text) != NULL;
 
 	if (!known) {
 		snprintf(pointer, sizeof(pointer), "%s/%s", view->pointer, where);
@@ -122,58 +131,298 @@ static bool add_ref(struct view *view, const char *ref, size_t size, const char 
 	return known;
 }
 
-/* "$A + ${B} > 2" */
-static bool read_math(struct view *view, const char *text)
-{
-	static const char word[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_";
-	bool good = true;
+/* ---- Math: "($A + ${B}) / 2 > 5 && !is_nan($A)" ---- */
 
-	for (const char *at = strchr(text, '$'); good && at != NULL; at = strchr(at + 1, '$')) {
-		if (at[1] == '{')
-			good = add_ref(view, at + 2, strcspn(at + 2, "}"), "expression");
-		else
-			good = add_ref(view, at + 1, strspn(at + 1, word), "expression");
-	}
-	return good;
+/* Read from left to right: whether what comes next fits to what stands before it is all that Grafana asks.
+ * Its rules: a run of operators is one operator, so that ">-" is none; functions take one value or none. */
+struct math {
+	struct view *view;
+	const char *at;
+	size_t open; /* parentheses that are not closed yet */
+	bool wants;  /* a value comes next, not an operator */
+};
+
+static bool wrong_math(const struct math *math, const char *what)
+{
+	char pointer[80], shown[24];
+
+	snprintf(pointer, sizeof(pointer), "%s/expression", math->view->pointer);
+	grafana_clean(math->at, shown, sizeof(shown));
+	return grafana_wrong(math->view->fault, pointer, "is no math that Grafana can compute: %s %s%s", what,
+			     *math->at != '\0' ? "at: " : "at its end", shown);
 }
 
-/* Conditions on queries: each names one in query.params[0]. */
-static bool read_classic(struct view *view)
+/* The bytes of a white space, as Unicode has them; 0: it is none. */
+static size_t space_size(const char *text)
 {
-	const json_t *list = json_object_get(view->model, "conditions");
-	json_t *condition;
-	size_t i;
+	static const char *const wide[] = {"\xc2\x85",     "\xc2\xa0",     "\xe1\x9a\x80", "\xe2\x80\xa8",
+					   "\xe2\x80\xa9", "\xe2\x80\xaf", "\xe2\x81\x9f", "\xe3\x80\x80"};
 
-	json_array_foreach(list, i, condition)
-	{
-		const char *ref = json_string_value(
-			json_array_get(json_object_get(json_object_get(condition, "query"), "params"), 0));
-		char where[60];
+	if (*text != '\0' && strchr(" \t\n\v\f\r", *text) != NULL)
+		return 1;
+	for (size_t i = 0; i < sizeof(wide) / sizeof(wide[0]); i++)
+		if (strncmp(text, wide[i], strlen(wide[i])) == 0)
+			return strlen(wide[i]);
+	return strncmp(text, "\xe2\x80", 2) == 0 && (unsigned char)text[2] >= 0x80 &&
+			       (unsigned char)text[2] <= 0x8a
+		       ? 3
+		       : 0;
+}
 
-		snprintf(where, sizeof(where), "conditions/%zu/query/params/0", i);
-		if (!add_ref(view, ref != NULL ? ref : "", ref != NULL ? strlen(ref) : 0, where))
-			return false;
+/* Letters of all scripts, and what else of `more`. What is not ASCII counts as a letter: a name has to be
+ * known in any case. */
+static size_t word_size(const char *text, const char *more)
+{
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";
+	size_t size = 0;
+
+	while (text[size] != '\0' &&
+	       (strchr(letters, text[size]) != NULL || strchr(more, text[size]) != NULL ||
+		((unsigned char)text[size] >= 0x80 && space_size(text + size) == 0)))
+		size++;
+	return size;
+}
+
+/* "5", ".5", "1e-3", "0x1F"; 0: it is none. */
+static size_t number_size(const char *text)
+{
+	static const char digits[] = "0123456789";
+	size_t size = strspn(text, digits), count = size, more;
+
+	if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X')) {
+		more = strspn(text + 2, "0123456789abcdefABCDEF");
+		return more > 0 && text[2 + more] != '.' ? 2 + more : 0;
 	}
+	if (text[size] == '.') {
+		more = strspn(text + size + 1, digits);
+		count += more;
+		size += 1 + more;
+	}
+	if (text[size] == 'e' || text[size] == 'E') {
+		size += text[size + 1] == '+' || text[size + 1] == '-' ? 2 : 1;
+		more = strspn(text + size, digits);
+		count = more > 0 ? count : 0;
+		size += more;
+	}
+	return count > 0 ? size : 0;
+}
+
+static bool is_one_of(const char *word, size_t size, const char *const *words)
+{
+	while (*words != NULL && (strlen(*words) != size || strncmp(*words, word, size) != 0))
+		words++;
+	return *words != NULL;
+}
+
+/* "$A", "${A B}" */
+static bool read_variable(struct math *math)
+{
+	const char *name = math->at + 1;
+	size_t size = 0, more;
+
+	if (*name != '{') {
+		size = word_size(name, "0123456789");
+		if (size == 0)
+			return wrong_math(math, "a $ without the refId of a query");
+		math->at = name + size;
+		return add_ref(math->view, name, size, "expression");
+	}
+	for (name++; (more = word_size(name + size, "0123456789") + space_size(name + size)) > 0;)
+		size += more;
+	if (size == 0 || name[size] != '}')
+		return wrong_math(math, "a ${ without a refId and }");
+	math->at = name + size + 1;
+	return add_ref(math->view, name, size, "expression");
+}
+
+static bool read_function(struct math *math)
+{
+	static const char *const constants[] = {"nan", "inf", "infn", "null", NULL};
+	static const char *const functions[] = {"abs",    "log",    "round",   "ceil",      "floor",
+						"is_nan", "is_inf", "is_null", "is_number", NULL};
+	size_t size = word_size(math->at, "");
+	bool constant = is_one_of(math->at, size, constants);
+	const char *open = math->at + size;
+
+	if (!constant && !is_one_of(math->at, size, functions))
+		return wrong_math(math, size > 0
+						? "no function of its own (a query is named with $ before it)"
+						: "a character that it does not know");
+	while (space_size(open) > 0)
+		open += space_size(open);
+	if (*open != '(')
+		return wrong_math(math, "a function without (");
+	math->at = open + 1;
+	math->open++;
+	while (constant && space_size(math->at) > 0)
+		math->at += space_size(math->at);
+	if (constant && *math->at != ')')
+		return wrong_math(math, "this function takes no value");
+	math->wants = !constant;
 	return true;
 }
 
-static bool is_one_of(const char *word, const char *const *words)
+static bool read_operator(struct math *math, size_t size)
 {
-	while (*words != NULL && strcmp(*words, word) != 0)
-		words++;
-	return *words != NULL;
+	static const char *const before[] = {"!", "-", NULL};
+	static const char *const between[] = {
+		"&&", "||", ">", "<", ">=", "<=", "==", "!=", "+", "-", "*", "**", "/", "%", NULL};
+	bool known = is_one_of(math->at, size, between);
+
+	if (math->wants && !is_one_of(math->at, size, before))
+		return wrong_math(math,
+				  known ? "a value is missing" : "no operator (put a space between two)");
+	if (!math->wants && !known)
+		return wrong_math(math, "no operator (put a space between two)");
+	math->at += size;
+	math->wants = true;
+	return true;
+}
+
+static bool read_value(struct math *math)
+{
+	size_t size = number_size(math->at);
+
+	if (!math->wants)
+		return wrong_math(math, "an operator is missing");
+	if (*math->at == '(') {
+		math->at++;
+		math->open++;
+		return true;
+	}
+	if (size == 0 && *math->at != '$')
+		return read_function(math);
+	math->wants = false;
+	math->at += size;
+	return size > 0 || read_variable(math);
+}
+
+static bool read_math(struct view *view, const char *text)
+{
+	struct math math = {view, text, 0, true};
+	bool good = true;
+
+	while (good && *(math.at += space_size(math.at)) != '\0') {
+		size_t symbols = strspn(math.at, "!<>=&|+-*/%");
+
+		if (space_size(math.at) > 0)
+			continue;
+		if (*math.at == ')') {
+			good = (!math.wants || wrong_math(&math, "a value is missing")) &&
+			       (math.open > 0 || wrong_math(&math, "a ) too many"));
+			math.open--;
+			math.at++;
+		} else {
+			good = symbols > 0 ? read_operator(&math, symbols) : read_value(&math);
+		}
+	}
+	return good && (!math.wants || wrong_math(&math, "a value is missing")) &&
+	       (math.open == 0 || wrong_math(&math, "a ) is missing"));
+}
+
+/* ---- The other expressions ---- */
+
+static bool is_word(const struct grafana_spot *spot, const char *own, const char *const *words,
+		    const char *told)
+{
+	const char *word = json_string_value(grafana_field(spot, own));
+
+	return grafana_needs(spot, own, GRAFANA_TEXT) &&
+	       (is_one_of(word, strlen(word), words) || grafana_wrong_field(spot, own, "must be %s", told));
+}
+
+/* What a value is compared with, in conditions[at].evaluator. */
+static bool judge_evaluator(const struct view *view, size_t at, const char *const *types, const char *told)
+{
+	const json_t *evaluator =
+		json_object_get(json_array_get(json_object_get(view->model, "conditions"), at), "evaluator");
+	char pointer[120];
+	const struct grafana_spot spot = {evaluator, NULL, pointer, view->fault};
+	const char *type;
+	size_t wanted;
+
+	snprintf(pointer, sizeof(pointer), "%s/conditions/%zu/evaluator", view->pointer, at);
+	if (!is_word(&spot, "type", types, told))
+		return false;
+	type = json_read_text(evaluator, "type");
+	if (strcmp(type, "no_value") == 0)
+		return true;
+	if (!grafana_needs(&spot, "params", GRAFANA_ARRAY))
+		return false;
+	wanted = strstr(type, "range") != NULL ? 2 : 1;
+	for (size_t i = 0; i < wanted; i++)
+		if (!json_is_number(json_array_get(json_object_get(evaluator, "params"), i)))
+			return grafana_wrong_field(&spot, "params", "must have %zu number%s", wanted,
+						   wanted > 1 ? "s" : "");
+	return true;
+}
+
+/* Which query, reduced how, and joined how to the condition before. */
+static bool judge_classic(struct view *view, size_t at)
+{
+	static const char *const types[] = {"gt",
+					    "lt",
+					    "eq",
+					    "ne",
+					    "gte",
+					    "lte",
+					    "ge",
+					    "le",
+					    "within_range",
+					    "outside_range",
+					    "within_range_included",
+					    "outside_range_included",
+					    "no_value",
+					    NULL};
+	static const char *const reducers[] = {"avg",
+					       "sum",
+					       "min",
+					       "max",
+					       "count",
+					       "last",
+					       "median",
+					       "diff",
+					       "diff_abs",
+					       "percent_diff",
+					       "percent_diff_abs",
+					       "count_non_null",
+					       NULL};
+	static const char *const operators[] = {"and", "or", "logic-or", NULL};
+	const json_t *condition = json_array_get(json_object_get(view->model, "conditions"), at);
+	const char *ref = json_string_value(
+		json_array_get(json_object_get(json_object_get(condition, "query"), "params"), 0));
+	char where[60], reducer[120], joined[120];
+	const struct grafana_spot reduces = {json_object_get(condition, "reducer"), NULL, reducer,
+					     view->fault};
+	const struct grafana_spot joins = {json_object_get(condition, "operator"), NULL, joined, view->fault};
+
+	snprintf(where, sizeof(where), "conditions/%zu/query/params/0", at);
+	snprintf(reducer, sizeof(reducer), "%s/conditions/%zu/reducer", view->pointer, at);
+	snprintf(joined, sizeof(joined), "%s/conditions/%zu/operator", view->pointer, at);
+	return add_ref(view, ref != NULL ? ref : "", ref != NULL ? strlen(ref) : 0, where) &&
+	       is_word(&reduces, "type", reducers,
+		       "avg, sum, min, max, count, last, median, diff, percent_diff or count_non_null") &&
+	       judge_evaluator(view, at, types, "gt, lt, eq, ne, gte, lte, a range or no_value") &&
+	       (at == 0 || is_word(&joins, "type", operators, "and, or, or logic-or"));
+}
+
+static bool read_classic(struct view *view, const struct grafana_spot *spot)
+{
+	if (!grafana_needs(spot, "conditions", GRAFANA_ARRAY))
+		return false;
+	for (size_t i = 0; i < json_array_size(json_object_get(view->model, "conditions")); i++)
+		if (!judge_classic(view, i))
+			return false;
+	return true;
 }
 
 static bool read_reduce(const struct grafana_spot *spot)
 {
 	static const char *const reducers[] = {"sum", "mean", "min", "max", "count", "last", "median", NULL};
 
-	return grafana_needs(spot, "reducer", GRAFANA_TEXT) &&
-	       (is_one_of(json_read_text(spot->sent, "reducer"), reducers) ||
-		grafana_wrong_field(spot, "reducer", "must be sum, mean, min, max, count, last or median"));
+	return is_word(spot, "reducer", reducers, "sum, mean, min, max, count, last or median");
 }
 
-/* What the value is compared with is in the first condition's evaluator. */
 static bool read_threshold(const struct view *view, const struct grafana_spot *spot)
 {
 	static const char *const types[] = {"gt",
@@ -187,28 +436,60 @@ static bool read_threshold(const struct view *view, const struct grafana_spot *s
 					    "within_range_included",
 					    "outside_range_included",
 					    NULL};
-	const json_t *evaluator, *params;
-	char pointer[120];
-	struct grafana_spot there = {NULL, NULL, pointer, view->fault};
-	size_t wanted;
 
-	if (!grafana_needs(spot, "conditions", GRAFANA_ARRAY))
+	return grafana_needs(spot, "conditions", GRAFANA_ARRAY) &&
+	       judge_evaluator(view, 0, types, "gt, lt, eq, ne, gte, lte or a range") &&
+	       (json_array_size(json_object_get(view->model, "conditions")) == 1 ||
+		grafana_wrong_field(spot, "conditions", "must have one condition only"));
+}
+
+/* Milliseconds of "10s", "1h30m", "1.5h", "1d", "1M"; at least so many, where a unit is not always as long.
+ * 0 or less: it is none. */
+static double window_ms(const char *text)
+{
+	static const struct {
+		const char *unit;
+		double ms;
+	} units[] = {{"ns", 1e-6}, {"us", 1e-3},  {"\xc2\xb5s", 1e-3}, {"\xce\xbcs", 1e-3},
+		     {"ms", 1},    {"s", 1e3},    {"m", 6e4},          {"h", 36e5},
+		     {"d", 864e5}, {"w", 6048e5}, {"M", 28 * 864e5},   {"y", 365 * 864e5}};
+	double ms = 0;
+
+	while (*text != '\0') {
+		size_t digits = strspn(text, "0123456789."), letters = strcspn(text + digits, "0123456789."),
+		       unit = 0;
+		char *end = NULL;
+		double count = digits > 0 ? strtod(text, &end) : 0;
+
+		while (unit < sizeof(units) / sizeof(units[0]) &&
+		       (strlen(units[unit].unit) != letters ||
+			strncmp(units[unit].unit, text + digits, letters) != 0))
+			unit++;
+		if (end != text + digits || unit == sizeof(units) / sizeof(units[0]))
+			return 0;
+		ms += count * units[unit].ms;
+		text = end + letters;
+	}
+	return ms;
+}
+
+static bool read_resample(const struct view *view, const struct grafana_spot *spot)
+{
+	static const char *const down[] = {"sum", "mean", "min", "max", "last", NULL};
+	static const char *const up[] = {"pad", "backfilling", "fillna", NULL};
+	const json_t *range = json_object_get(view->query, "relativeTimeRange");
+	double ms;
+
+	if (!grafana_needs(spot, "window", GRAFANA_TEXT) ||
+	    !is_word(spot, "downsampler", down, "sum, mean, min, max or last") ||
+	    !is_word(spot, "upsampler", up, "pad, backfilling or fillna"))
 		return false;
-	evaluator =
-		json_object_get(json_array_get(json_object_get(view->model, "conditions"), 0), "evaluator");
-	snprintf(pointer, sizeof(pointer), "%s/conditions/0/evaluator", view->pointer);
-	there.sent = evaluator;
-	if (!grafana_needs(&there, "type", GRAFANA_TEXT) || !grafana_needs(&there, "params", GRAFANA_ARRAY))
-		return false;
-	if (!is_one_of(json_read_text(evaluator, "type"), types))
-		return grafana_wrong_field(&there, "type", "must be gt, lt, eq, ne, gte, lte or a range");
-	params = json_object_get(evaluator, "params");
-	wanted = strstr(json_read_text(evaluator, "type"), "range") != NULL ? 2 : 1;
-	for (size_t i = 0; i < wanted; i++)
-		if (!json_is_number(json_array_get(params, i)))
-			return grafana_wrong_field(&there, "params", "must have %zu number%s", wanted,
-						   wanted > 1 ? "s" : "");
-	return true;
+	ms = window_ms(json_read_text(view->model, "window"));
+	if (ms <= 0)
+		return grafana_wrong_field(spot, "window", "is no duration such as 10s, 5m or 1d");
+	return ms <= 1e3 * (double)(json_integer_value(json_object_get(range, "from")) -
+				    json_integer_value(json_object_get(range, "to"))) ||
+	       grafana_wrong_field(spot, "window", "is longer than the relativeTimeRange of the expression");
 }
 
 static bool read_expression(struct view *view)
@@ -218,15 +499,11 @@ static bool read_expression(struct view *view)
 	const struct grafana_spot spot = {view->model, NULL, view->pointer, view->fault};
 	const char *type, *text;
 
-	if (!grafana_needs(&spot, "type", GRAFANA_TEXT))
+	if (!is_word(&spot, "type", types, "math, reduce, resample, threshold, classic_conditions or sql"))
 		return false;
 	type = json_read_text(view->model, "type");
-	if (!is_one_of(type, types))
-		return grafana_wrong_field(&spot, "type",
-					   "must be math, reduce, resample, threshold, "
-					   "classic_conditions or sql");
 	if (strcmp(type, "classic_conditions") == 0)
-		return grafana_needs(&spot, "conditions", GRAFANA_ARRAY) && read_classic(view);
+		return read_classic(view, &spot);
 	if (!grafana_needs(&spot, "expression", GRAFANA_TEXT))
 		return false;
 	text = json_read_text(view->model, "expression");
@@ -235,56 +512,14 @@ static bool read_expression(struct view *view)
 	if (strcmp(type, "sql") == 0) /* of later Grafanas; its text is not read here */
 		return true;
 	if ((strcmp(type, "threshold") == 0 && !read_threshold(view, &spot)) ||
+	    (strcmp(type, "resample") == 0 && !read_resample(view, &spot)) ||
 	    (strcmp(type, "reduce") == 0 && !read_reduce(&spot)))
 		return false;
 	text += text[0] == '$';
 	return add_ref(view, text, strlen(text), "expression");
 }
 
-/* Are all of these known to be computed? */
-static bool all_done(const json_t *refs, const json_t *done)
-{
-	json_t *ref;
-	size_t i;
-
-	json_array_foreach(refs, i,
-			   ref) if (json_object_get(done, json_string_value(ref)) == NULL) return false;
-	return true;
-}
-
-/* Takes away, again and again, what needs only what was taken away. What is left needs itself. `refs`: for
- * each query in `data` whom it names. */
-static bool has_no_circle(const json_t *data, const json_t *refs, struct grafana_fault *fault)
-{
-	json_t *done = json_object();
-	bool more = true;
-	json_t *query;
-	size_t i, left = 0;
-	char pointer[60];
-
-	while (more) {
-		more = false;
-		left = json_array_size(data);
-		json_array_foreach(data, i, query)
-		{
-			const char *ref = json_read_text(query, "refId");
-
-			if (json_object_get(done, ref) == NULL && all_done(json_array_get(refs, i), done)) {
-				json_object_set_new(done, ref, json_true());
-				more = true;
-			} else if (json_object_get(done, ref) == NULL) {
-				left = i;
-			}
-		}
-	}
-	json_decref(done);
-	if (left == json_array_size(data))
-		return true;
-	snprintf(pointer, sizeof(pointer), "/data/%zu/" MODEL, left);
-	return grafana_wrong(fault, pointer, "needs its own result, perhaps by way of others");
-}
-
-static bool judge_expressions(const json_t *data, struct grafana_fault *fault)
+json_t *grafana_rule_refs(const json_t *data, struct grafana_fault *fault)
 {
 	json_t *all = json_array(), *query;
 	bool good = true;
@@ -292,16 +527,19 @@ static bool judge_expressions(const json_t *data, struct grafana_fault *fault)
 
 	json_array_foreach(data, i, query)
 	{
-		struct view view = {data, json_object_get(query, MODEL), "", fault, json_array()};
+		struct view view = {data, query, json_object_get(query, MODEL), "", fault, json_array()};
 
 		snprintf(view.pointer, sizeof(view.pointer), "/data/%zu/" MODEL, i);
-		good = good && (!is_expression(query) || read_expression(&view));
+		good = good && (!grafana_rule_is_expression(query) || read_expression(&view));
 		json_array_append_new(all, view.refs);
 	}
-	good = good && has_no_circle(data, all, fault);
+	if (good)
+		return all;
 	json_decref(all);
-	return good;
+	return NULL;
 }
+
+/* ---- All of them ---- */
 
 json_t *grafana_rule_data(const json_t *sent, struct grafana_fault *fault)
 {
@@ -323,100 +561,8 @@ json_t *grafana_rule_data(const json_t *sent, struct grafana_fault *fault)
 			break;
 		json_array_append_new(out, query);
 	}
-	if (good && judge_expressions(out, fault))
+	if (good)
 		return out;
 	json_decref(out);
 	return NULL;
-}
-
-/* ---- Data sources ---- */
-
-bool grafana_rule_has_query(const json_t *rule)
-{
-	json_t *query;
-	size_t i;
-
-	json_array_foreach(json_object_get(rule, "data"), i, query) if (!is_expression(query)) return true;
-	return false;
-}
-
-/* The uid itself; else of those with that type or name. *count: how many fit; `first` and `all`: their uids.
- */
-static const char *look_up(const json_t *sources, const char *wanted, size_t *count, char *all, size_t size)
-{
-	const char *first = NULL;
-	json_t *source;
-	size_t i, used = 0;
-
-	*count = 0;
-	all[0] = '\0';
-	json_array_foreach(sources, i, source)
-	{
-		const char *uid = json_read_text(source, "uid"), *type = json_read_text(source, "type"),
-			   *name = json_read_text(source, "name");
-
-		if (uid == NULL)
-			continue;
-		if (strcmp(uid, wanted) == 0) {
-			*count = 1;
-			return uid;
-		}
-		if ((type == NULL || strcmp(type, wanted) != 0) &&
-		    (name == NULL || strcmp(name, wanted) != 0))
-			continue;
-		first = first != NULL ? first : uid;
-		if (used < size)
-			used += (size_t)snprintf(all + used, size - used, "%s%.40s", *count > 0 ? ", " : "",
-						 uid);
-		++*count;
-	}
-	return first;
-}
-
-/* A query may name its source once more, in its model: for Grafana's editor. */
-static void rename_in_model(json_t *query, const char *was, const char *uid)
-{
-	json_t *model = json_object_get(query, MODEL), *source = json_object_get(model, "datasource");
-	const char *its = json_read_text(source, "uid");
-
-	if (its == NULL || strcmp(its, was) != 0)
-		return;
-	model = json_copy(model);
-	source = json_copy(source);
-	json_object_set_new(source, "uid", json_string(uid));
-	json_object_set_new(model, "datasource", source);
-	json_object_set_new(query, MODEL, model);
-}
-
-bool grafana_rule_match(json_t *rule, const json_t *sent, const json_t *sources, struct grafana_fault *fault)
-{
-	const json_t *list = json_object_get(sent, "data");
-	json_t *query;
-	size_t i, count;
-
-	json_array_foreach(json_object_get(rule, "data"), i, query)
-	{
-		const char *wanted = json_read_text(query, "datasourceUid"), *uid;
-		char pointer[40], all[200], shown[80];
-		const struct grafana_spot spot = {json_array_get(list, i), names, pointer, fault};
-
-		if (is_expression(query))
-			continue;
-		uid = look_up(sources, wanted, &count, all, sizeof(all));
-		snprintf(pointer, sizeof(pointer), "/data/%zu", i);
-		grafana_clean(wanted, shown, sizeof(shown));
-		if (count == 0)
-			return grafana_wrong_field(&spot, "datasourceUid",
-						   "is the uid, type or name of no data source: %s", shown);
-		if (count > 1)
-			return grafana_wrong_field(
-				&spot, "datasourceUid",
-				"fits %zu data sources (%s), of which %.180s may be named by uid", count,
-				shown, all);
-		if (strcmp(uid, wanted) == 0)
-			continue;
-		rename_in_model(query, wanted, uid);
-		json_object_set_new(query, "datasourceUid", json_string(uid));
-	}
-	return true;
 }

@@ -28,10 +28,17 @@ static const json_t *find(const json_t *rules, const char *folder, const char *t
 	return NULL;
 }
 
-/* 409 with what is there, if that is known. */
+/* 409 with what is there, if that is known. what: the field that is the same. */
 static bool refuse(struct grafana_ctx *ctx, const json_t *there, const char *what)
 {
-	grafana_mean(ctx, 409, "", "an alert rule with this %s is there already", what);
+	const char *uid = json_read_text(there, "uid"), *title = json_read_text(there, "title");
+	char text[260], shown[240];
+
+	snprintf(text, sizeof(text), "%.40s, \"%.190s\"", uid != NULL ? uid : "?",
+		 title != NULL ? title : "?");
+	grafana_clean(text, shown, sizeof(shown));
+	grafana_mean(ctx, 409, "", "an alert rule with this %s is there already%s%s", what,
+		     there != NULL ? ": " : "", there != NULL ? shown : "");
 	grafana_copy_member(&ctx->fault, there, "uid");
 	grafana_copy_member(&ctx->fault, there, "folderUID");
 	grafana_copy_member(&ctx->fault, there, "ruleGroup");
@@ -66,27 +73,43 @@ static bool is_new(struct grafana_ctx *ctx, const json_t *rule)
 
 /* ---- Refusals ---- */
 
-static bool is_conflict(const struct grafana_fault *fault)
+bool grafana_rule_is_conflict(const struct grafana_fault *fault)
 {
-	return fault->code == 409 ||
-	       (fault->upstream_status != 0 &&
-		strstr(fault->upstream_message, "conflicting alert rule") != NULL) ||
-	       (fault->upstream_status >= 400 && strstr(fault->upstream_message, "should be unique") != NULL);
+	return fault->code == 409 || (fault->upstream_status >= 400 &&
+				      (strstr(fault->upstream_message, "conflicting alert rule") != NULL ||
+				       strstr(fault->upstream_message, "should be unique") != NULL));
 }
 
-/* Grafana's list of all, where it has one: the rule may be in another group. */
-static bool explain_conflict(struct grafana_ctx *ctx, const json_t *rule)
+static bool get_rule(struct grafana_ctx *ctx, const char *uid, struct grafana_answer *answer)
+{
+	char path[GRAFANA_PATH_MAX];
+
+	return grafana_path(path, sizeof(path), RULES "/", uid, "") &&
+	       grafana_ask(ctx, "GET", path, NULL, answer);
+}
+
+/* Grafana has one sentence for both: is it the uid that the caller has given? Else the title, which may be in
+ * another group: then it is in the list of all, where Grafana has one. */
+static bool explain_conflict(struct grafana_ctx *ctx, const json_t *sent, const json_t *rule)
 {
 	struct grafana_fault was = ctx->fault;
-	struct grafana_answer all = {0};
+	struct grafana_answer answer = {0};
+	const char *uid = json_read_text(sent, "uid"), *what = "uid";
+	const json_t *there;
 
 	ctx->fault.members = NULL;
-	grafana_ask(ctx, "GET", RULES, NULL, &all);
+	if (uid != NULL && uid[0] != '\0' && get_rule(ctx, uid, &answer)) {
+		there = answer.json;
+	} else {
+		grafana_ask(ctx, "GET", RULES, NULL, &answer);
+		there = find(answer.json, json_read_text(rule, "folderUID"), json_read_text(rule, "title"));
+		if (there != NULL || strstr(was.upstream_message, "UID") == NULL)
+			what = "title in this folder";
+	}
 	grafana_forget(&ctx->fault);
 	ctx->fault = was;
-	refuse(ctx, find(all.json, json_read_text(rule, "folderUID"), json_read_text(rule, "title")),
-	       strstr(was.upstream_message, "UID") != NULL ? "uid" : "title in this folder");
-	grafana_answer_free(&all);
+	refuse(ctx, there, what);
+	grafana_answer_free(&answer);
 	return false;
 }
 
@@ -102,8 +125,8 @@ static bool explain(struct grafana_ctx *ctx, const json_t *sent, const json_t *r
 	bool no_data = strncasecmp(message, "unknown NoData state", 20) == 0;
 	char pointer[40];
 
-	if (is_conflict(&ctx->fault))
-		return explain_conflict(ctx, rule);
+	if (grafana_rule_is_conflict(&ctx->fault))
+		return explain_conflict(ctx, sent, rule);
 	if (!no_data && strncasecmp(message, "unknown Error state", 19) != 0)
 		return false;
 	snprintf(pointer, sizeof(pointer), "/%s",
@@ -114,52 +137,64 @@ static bool explain(struct grafana_ctx *ctx, const json_t *sent, const json_t *r
 
 /* ---- Creating ---- */
 
-static bool take_org(struct grafana_ctx *ctx, const json_t *sent, json_t *rule)
+bool grafana_rule_org(struct grafana_ctx *ctx, json_int_t *id)
 {
-	const json_t *given = json_object_get(rule, "orgID"), *id;
 	struct grafana_answer org;
-	bool good = true;
+	const json_t *its;
+	bool known;
 
 	if (!grafana_ask(ctx, "GET", "/api/org", NULL, &org))
 		return false;
-	id = json_object_get(org.json, "id");
-	if (!json_is_integer(id))
-		good = grafana_fail(ctx, 502, "Grafana does not tell of which organization its key is");
-	else if (json_is_integer(given) && json_integer_value(given) != json_integer_value(id))
-		good = grafana_wrong(
+	its = json_object_get(org.json, "id");
+	known = json_is_integer(its);
+	*id = json_integer_value(its);
+	grafana_answer_free(&org);
+	return known || grafana_fail(ctx, 502, "Grafana does not tell of which organization its key is");
+}
+
+static bool take_org(struct grafana_ctx *ctx, const json_t *sent, json_t *rule)
+{
+	const json_t *given = json_object_get(rule, "orgID");
+	json_int_t id;
+
+	if (!grafana_rule_org(ctx, &id))
+		return false;
+	if (json_is_integer(given) && json_integer_value(given) != id)
+		return grafana_wrong(
 			&ctx->fault,
 			json_object_get(sent, "org_id") != NULL  ? "/org_id"
 			: json_object_get(sent, "orgId") != NULL ? "/orgId"
 								 : "/orgID",
 			"is another organization than %lld, which Grafana's key is of: leave it out",
-			(long long)json_integer_value(id));
-	else
-		json_object_set_new(rule, "orgID", json_integer(json_integer_value(id)));
-	grafana_answer_free(&org);
-	return good;
+			(long long)id);
+	json_object_set_new(rule, "orgID", json_integer(id));
+	return true;
 }
 
-static bool match_sources(struct grafana_ctx *ctx, const json_t *sent, json_t *rule)
+bool grafana_rule_sources(struct grafana_ctx *ctx, json_t *rule, const json_t *sent, json_t **sources,
+			  bool later)
 {
-	struct grafana_answer sources;
-	bool good;
+	struct grafana_answer list;
 
 	if (!grafana_rule_has_query(rule))
 		return true;
-	if (!grafana_ask(ctx, "GET", "/api/datasources", NULL, &sources))
-		return false;
-	good = grafana_rule_match(rule, sent, sources.json, &ctx->fault);
-	grafana_answer_free(&sources);
-	return good;
+	if (*sources == NULL) {
+		if (!grafana_ask(ctx, "GET", "/api/datasources", NULL, &list))
+			return false;
+		*sources = list.json;
+	}
+	return (grafana_rule_match(rule, sent, *sources, &ctx->fault) || later) &&
+	       grafana_rule_judge_queries(rule, *sources, &ctx->fault);
 }
 
 static bool take_folder(struct grafana_ctx *ctx, json_t *rule)
 {
 	const char *wanted = json_read_text(rule, "folderUID");
 	char uid[GRAFANA_UID_MAX + 1];
+	bool there;
 
 	if (!grafana_folder(ctx, wanted, strcmp(wanted, GRAFANA_FOLDER) == 0 ? GRAFANA_FOLDER_TITLE : NULL,
-			    uid))
+			    true, uid, &there))
 		return false;
 	json_object_set_new(rule, "folderUID", json_string(uid));
 	return true;
@@ -169,13 +204,11 @@ static bool take_folder(struct grafana_ctx *ctx, json_t *rule)
 static bool is_taken_by_other(struct grafana_ctx *ctx, const char *uid, const json_t *rule)
 {
 	struct grafana_fault was = ctx->fault;
-	char path[GRAFANA_PATH_MAX];
 	struct grafana_answer there = {0};
 	bool other = false;
 
 	ctx->fault.members = NULL;
-	if (grafana_path(path, sizeof(path), RULES "/", uid, "") &&
-	    grafana_ask(ctx, "GET", path, NULL, &there)) {
+	if (get_rule(ctx, uid, &there)) {
 		const char *title = json_read_text(there.json, "title"),
 			   *folder = json_read_text(there.json, "folderUID");
 
@@ -200,7 +233,7 @@ static bool save(struct grafana_ctx *ctx, const json_t *sent, json_t *rule, stru
 	}
 	if (grafana_ask(ctx, "POST", RULES, rule, answer))
 		return true;
-	if (uid[0] != '\0' && is_conflict(&ctx->fault) && is_taken_by_other(ctx, uid, rule)) {
+	if (uid[0] != '\0' && grafana_rule_is_conflict(&ctx->fault) && is_taken_by_other(ctx, uid, rule)) {
 		json_object_del(rule, "uid");
 		if (grafana_ask(ctx, "POST", RULES, rule, answer))
 			return true;
@@ -208,18 +241,21 @@ static bool save(struct grafana_ctx *ctx, const json_t *sent, json_t *rule, stru
 	return explain(ctx, sent, rule);
 }
 
-/* A key that may not see the rules makes no folder for one. */
+/* First of all whether the key may see the rules: one that may not is told so, whatever else is wrong with
+ * the rule in this Grafana (it may not see data sources either), and makes no folder for it. */
 static bool create(struct grafana_ctx *ctx, const json_t *sent, json_t *rule, struct grafana_answer *answer)
 {
-	json_t *wanted = json_incref(json_object_get(rule, "folderUID"));
+	json_t *wanted = json_incref(json_object_get(rule, "folderUID")), *sources = NULL;
 	bool good =
-		take_org(ctx, sent, rule) && match_sources(ctx, sent, rule) &&
+		take_org(ctx, sent, rule) &&
 		grafana_take_turn(ctx, "rule", json_string_value(wanted), json_read_text(rule, "title")) &&
-		is_new(ctx, rule) && take_folder(ctx, rule);
+		is_new(ctx, rule) && grafana_rule_sources(ctx, rule, sent, &sources, false) &&
+		take_folder(ctx, rule);
 
 	if (good &&
 	    !json_equal(wanted, json_object_get(rule, "folderUID"))) /* another folder has the title */
 		good = is_new(ctx, rule);
+	json_decref(sources);
 	json_decref(wanted);
 	return good && save(ctx, sent, rule, answer);
 }

@@ -14,6 +14,17 @@
 #define EXPRESSION(ref, model) "{\"refId\":\"" ref "\",\"datasourceUid\":\"__expr__\",\"model\":{" model "}}"
 #define REDUCE(ref, of) EXPRESSION(ref, "\"type\":\"reduce\",\"expression\":\"" of "\",\"reducer\":\"mean\"")
 #define MATH(ref, text) EXPRESSION(ref, "\"type\":\"math\",\"expression\":\"" text "\"")
+#define RESAMPLE(ref, more)                                                                                  \
+	"{\"refId\":\"" ref "\"," RANGE                                                                      \
+	"\"datasourceUid\":\"__expr__\",\"model\":{\"type\":\"resample\",\"expression\":\"A\"" more "}}"
+#define SAMPLERS(window, down, up)                                                                           \
+	",\"window\":\"" window "\",\"downsampler\":\"" down "\",\"upsampler\":\"" up "\""
+#define CLASSIC(ref, conditions)                                                                             \
+	EXPRESSION(ref, "\"type\":\"classic_conditions\",\"conditions\":[" conditions "]")
+#define ONE(ref, evaluator, reducer, more)                                                                   \
+	"{\"query\":{\"params\":[\"" ref "\"]},\"evaluator\":{\"type\":" evaluator                           \
+	"},\"reducer\":{\"type\":\"" reducer "\"}" more "}"
+#define OR ",\"operator\":{\"type\":\"or\"}"
 #define ABOVE(evaluator) "\"conditions\":[{\"evaluator\":" evaluator "}]"
 #define THRESHOLD(ref, of)                                                                                   \
 	EXPRESSION(ref, "\"type\":\"threshold\",\"expression\":\"" of                                        \
@@ -184,11 +195,27 @@ static void expressions_are_judged(void)
 		{MATH("C", "${A} > 5 && $A < 7"), ""},
 		{MATH("C", "1 > 0"), ""},
 		{MATH("C", "$AB > 5"), "/data/1/model/expression names a query that is not in `data`: AB"},
-		{MATH("C", "$A + ${no such"),
-		 "/data/1/model/expression names a query that is not in `data`: no such"},
-		{MATH("C", "$A + $"), "/data/1/model/expression names a query that is not in `data`: "},
+		{MATH("C", "${A B} > 5"),
+		 "/data/1/model/expression names a query that is not in `data`: A B"},
 		{MATH("C", "$A + $C"), "/data/1/model needs its own result"},
-		{EXPRESSION("C", "\"type\":\"resample\",\"expression\":\"A\""), ""},
+		{RESAMPLE("C", SAMPLERS("10s", "mean", "fillna")), ""},
+		{RESAMPLE("C", SAMPLERS("1m30s", "last", "pad")), ""},
+		{RESAMPLE("C", SAMPLERS("1.5m", "last", "backfilling")), ""},
+		{RESAMPLE("C", SAMPLERS("10m", "last", "pad")), ""},
+		{RESAMPLE("C", ""), "/data/1/model/window is missing"},
+		{RESAMPLE("C", SAMPLERS("", "mean", "pad")), "/data/1/model/window must not be empty"},
+		{RESAMPLE("C", SAMPLERS("10", "mean", "pad")), "/data/1/model/window is no duration"},
+		{RESAMPLE("C", SAMPLERS("0s", "mean", "pad")), "/data/1/model/window is no duration"},
+		{RESAMPLE("C", SAMPLERS("-5s", "mean", "pad")), "/data/1/model/window is no duration"},
+		{RESAMPLE("C", SAMPLERS("soon", "mean", "pad")), "/data/1/model/window is no duration"},
+		{RESAMPLE("C", SAMPLERS("1.2.3s", "mean", "pad")), "/data/1/model/window is no duration"},
+		{RESAMPLE("C", SAMPLERS("601s", "mean", "pad")), "/data/1/model/window is longer than"},
+		{RESAMPLE("C", SAMPLERS("1d", "mean", "pad")), "/data/1/model/window is longer than"},
+		{RESAMPLE("C", SAMPLERS("10s", "avg", "pad")), "/data/1/model/downsampler must be sum"},
+		{RESAMPLE("C", SAMPLERS("10s", "mean", "")), "/data/1/model/upsampler must not be empty"},
+		{RESAMPLE("C", SAMPLERS("10s", "mean", "zero")), "/data/1/model/upsampler must be pad"},
+		{EXPRESSION("C", "\"type\":\"resample\",\"expression\":\"A\"" SAMPLERS("10s", "mean", "pad")),
+		 "/data/1/relativeTimeRange is missing"},
 		{EXPRESSION("C", "\"type\":\"sql\",\"expression\":\"SELECT * FROM A\""), ""},
 		{THRESHOLD("C", "A"), ""},
 		{THRESHOLD("C", "B"), "/data/1/model/expression names"},
@@ -205,16 +232,34 @@ static void expressions_are_judged(void)
 		{EXPRESSION("C", "\"type\":\"threshold\",\"expression\":\"A\"," ABOVE(
 					 "{\"type\":\"within_range\",\"params\":[1]}")),
 		 "/data/1/model/conditions/0/evaluator/params must have 2 numbers"},
-		{EXPRESSION(
-			 "C",
-			 "\"type\":\"classic_conditions\",\"conditions\":[{\"query\":{\"params\":[\"A\"]}}]"),
+		{EXPRESSION("C", "\"type\":\"threshold\",\"expression\":\"A\",\"conditions\":[{\"evaluator\":"
+				 "{\"type\":\"gt\",\"params\":[1]}},{}]"),
+		 "/data/1/model/conditions must have one"},
+		{CLASSIC("C", ONE("A", "\"gt\",\"params\":[1]", "avg", "")), ""},
+		{CLASSIC("C", ONE("A", "\"no_value\"", "count_non_null",
+				  "") "," ONE("A", "\"within_range\",\"params\":[1,2]", "last", OR)),
 		 ""},
-		{EXPRESSION("C", "\"type\":\"classic_conditions\",\"conditions\":[{\"query\":{\"params\":["
-				 "\"A\"]}},{}]"),
+		{CLASSIC("C", "{\"query\":{\"params\":[\"A\"]}}"),
+		 "/data/1/model/conditions/0/reducer/type is missing"},
+		{CLASSIC("C", ONE("A", "\"gt\",\"params\":[1]", "mean", "")),
+		 "/data/1/model/conditions/0/reducer/type must be avg"},
+		{CLASSIC("C", ONE("A", "\"above\",\"params\":[1]", "avg", "")),
+		 "/data/1/model/conditions/0/evaluator/type must be gt"},
+		{CLASSIC("C", ONE("A", "\"gt\"", "avg", "")),
+		 "/data/1/model/conditions/0/evaluator/params is missing"},
+		{CLASSIC("C", ONE("A", "\"outside_range\",\"params\":[1]", "avg", "")),
+		 "/data/1/model/conditions/0/evaluator/params must have 2"},
+		{CLASSIC("C", ONE("A", "\"no_value\"", "avg", "") "," ONE("A", "\"no_value\"", "avg", "")),
+		 "/data/1/model/conditions/1/operator/type is missing"},
+		{CLASSIC("C", ONE("A", "\"no_value\"", "avg", "") ",{}"),
 		 "/data/1/model/conditions/1/query/params/0 names a query"},
+		{REDUCE("B", "A") "," CLASSIC("C", ONE("B", "\"no_value\"", "avg", "")),
+		 "/data/2/model has classic conditions, which take queries"},
+		{CLASSIC("B", ONE("A", "\"no_value\"", "avg", "")) "," MATH("C", "$B"),
+		 "/data/2/model takes classic conditions"},
 		{EXPRESSION("C", "\"type\":\"classic_conditions\""), "/data/1/model/conditions is missing"},
 	};
-	char why[700], text[2000];
+	char why[700], text[3000];
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const char *begins = rows[i].begins;
@@ -230,22 +275,112 @@ static void expressions_are_judged(void)
 	}
 }
 
+/* What Grafana's parser takes, and nothing else. */
+static void math_is_read(void)
+{
+	static const struct {
+		const char *text, *why; /* "": it is good; else in the detail, after what all say */
+	} rows[] = {
+		{"1", ""},
+		{"  1 > 0\\t", ""},
+		{".5 + 1. - 1.5e-3 * 0x1F / 1E5 % 2 ** 3", ""},
+		{"!$A || -$A <= 5 && (($A)) != 0", ""},
+		{"abs($A) + log( ${A} ) > round(ceil(floor(-1)))", ""},
+		{"is_nan($A) || is_inf($A) || is_null($A) || is_number($A)", ""},
+		{"nan ( ) + inf()\xc2\xa0+ infn() + null()", ""},
+		{"! ! $A - -1", ""},
+		{"$Gr\xc3\xb6\xc3\x9f"
+		 "e > $\xe6\xb8\xa9_2 + ${ a b }",
+		 ""},
+		{"$A >", "a value is missing at its end"},
+		{"> 5", "a value is missing at: > 5"},
+		{"$A > > 5", "a value is missing at: > 5"},
+		{"$A 5", "an operator is missing at: 5"},
+		{"$A $A", "an operator is missing at: $A"},
+		{"5 (6)", "an operator is missing at: (6)"},
+		{"($A) ($A)", "an operator is missing at: ($A)"},
+		{"($A > 5", "a ) is missing at its end"},
+		{"$A > 5)", "a ) too many at: )"},
+		{"()", "a value is missing at: )"},
+		{"(1 +) 2", "a value is missing at: ) 2"},
+		{"$A >-5", "no operator (put a space between two) at: >-5"},
+		{"$A = 5", "no operator (put a space between two) at: = 5"},
+		{"$A ! 5", "no operator (put a space between two) at: ! 5"},
+		{"--1", "no operator (put a space between two) at: --1"},
+		{"$A & 5", "no operator (put a space between two) at: & 5"},
+		{"A > 5", "no function of its own (a query is named with $ before it) at: A > 5"},
+		{"avg($A)", "no function of its own (a query is named with $ before it) at: avg($A)"},
+		{"abs $A", "a function without ( at: abs $A"},
+		{"abs()", "a value is missing at: )"},
+		{"abs($A, 1)", "a character that it does not know at: , 1)"},
+		{"abs($A 1)", "an operator is missing at: 1)"},
+		{"nan(1)", "this function takes no value at: 1)"},
+		{"\\\"a\\\"", "a character that it does not know at: \"a\""},
+		{"$A > 5;", "a character that it does not know at: ;"},
+		{"$A > 1e", "a character that it does not know at: 1e"},
+		{"$A > 0x", "a character that it does not know at: 0x"},
+		{"1.2.3", "an operator is missing at: .3"},
+		{"$A + $", "a $ without the refId of a query at: $"},
+		{"$A + $ A", "a $ without the refId of a query at: $ A"},
+		{"${}", "a ${ without a refId and } at: ${}"},
+		{"$A + ${no such", "a ${ without a refId and } at: ${no such"},
+		{"${a-b}", "a ${ without a refId and } at: ${a-b}"},
+	};
+	static const char begins[] = "/data/4/model/expression is no math that Grafana can compute: ";
+	char text[2000], why[700], expected[300];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		json_t *rule;
+
+		snprintf(text, sizeof(text),
+			 RULE("", QUERY("A", "p") "," QUERY(
+					  "Gr\xc3\xb6\xc3\x9f"
+					  "e",
+					  "p") "," QUERY("\xe6\xb8\xa9_2",
+							 "p") "," QUERY(" a b ", "p") "," MATH("C", "%s")),
+			 rows[i].text);
+		rule = read_rule(text, why, sizeof(why));
+		snprintf(expected, sizeof(expected), "%s%s", rows[i].why[0] != '\0' ? begins : "",
+			 rows[i].why);
+		UNIT_TEXT(why, expected);
+		json_decref(rule);
+	}
+}
+
 static void durations(void)
 {
-	static const char *const good[] = {"5m",  "1h30m", "0",   "0s", "1y2w3d4h5m6s7ms",
-					   "90m", "007s",  "292y"};
-	static const char *const wrong[] = {"",    "5",  "m",     "5 m", "1m1h", "5m5m", "1.5h",
-					    "-5m", "5M", "5ms5s", "5mm", "1h30", "300y", "99999999999999999s",
-					    "5µs"};
+	static const struct {
+		const char *text;
+		int64_t ms;
+	} rows[] = {{"5m", 300000},
+		    {"1h30m", 5400000},
+		    {"90m", 5400000},
+		    {"0", 0},
+		    {"0s", 0},
+		    {"1y2w3d4h5m6s7ms", 33019506007},
+		    {"007s", 7000},
+		    {"292y", 9208512000000},
+		    {"", -1},
+		    {"5", -1},
+		    {"m", -1},
+		    {"5 m", -1},
+		    {"1m1h", -1},
+		    {"5m5m", -1},
+		    {"1.5h", -1},
+		    {"-5m", -1},
+		    {"5M", -1},
+		    {"5ms5s", -1},
+		    {"5mm", -1},
+		    {"1h30", -1},
+		    {"300y", -1},
+		    {"292y53w", -1},
+		    {"99999999999999999s", -1},
+		    {"5µs", -1}};
 
-	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
-		if (!grafana_rule_is_duration(good[i])) {
-			fprintf(stderr, "\nrefused: %s\n", good[i]);
-			CU_FAIL();
-		}
-	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-		if (grafana_rule_is_duration(wrong[i])) {
-			fprintf(stderr, "\naccepted: %s\n", wrong[i]);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (grafana_rule_duration(rows[i].text) != rows[i].ms) {
+			fprintf(stderr, "\n%s: %lld\n", rows[i].text,
+				(long long)grafana_rule_duration(rows[i].text));
 			CU_FAIL();
 		}
 }
@@ -318,6 +453,75 @@ static void sources_are_matched(void)
 	}
 }
 
+#define ASKS(ref, source, model)                                                                             \
+	"{\"refId\":\"" ref "\"," RANGE "\"datasourceUid\":\"" source "\",\"model\":{" model "}}"
+#define EXPR "\"expr\":\"up\""
+#define INSTANT EXPR ",\"instant\":true,\"range\":false"
+
+/* What each query asks its data source, and whether the condition `C` is a value: for `p` is a Prometheus,
+ * `l` a Loki, `m` another one, and `n` is not there. */
+static void queries_are_judged(void)
+{
+	static const struct {
+		const char *data, *why; /* begins the detail; "": it is good */
+	} rows[] = {
+		{ASKS("A", "p", EXPR) "," REDUCE("B", "A") "," THRESHOLD("C", "B"), ""},
+		{ASKS("A", "p", INSTANT) "," THRESHOLD("C", "A"), ""},
+		{ASKS("C", "p", INSTANT), ""},
+		{ASKS("C", "p", EXPR ",\"instant\":true,\"range\":true"), ""}, /* both: who knows */
+		{ASKS("C", "l", EXPR ",\"queryType\":\"instant\""), ""},
+		{ASKS("C", "l", EXPR ",\"instant\":true"), ""},
+		{ASKS("C", "m", "\"rawSql\":\"select 1\""), ""},
+		{ASKS("A", "m", "") "," MATH("C", "$A > 1"), ""},
+		{ASKS("C", "n", ""), ""},
+		{ASKS("A", "p", EXPR) "," CLASSIC("C", ONE("A", "\"no_value\"", "avg", "")), ""},
+		{ASKS("A", "p", EXPR) "," ASKS("D", "p", "") "," REDUCE("C", "A"),
+		 "/data/1/model/expr is missing"},
+		{ASKS("C", "p", "\"expr\":\" \",\"instant\":true"), "/data/0/model/expr must not be empty"},
+		{ASKS("C", "p", "\"expr\":7"), "/data/0/model/expr must be a text"},
+		{ASKS("C", "l", "\"instant\":true"), "/data/0/model/expr is missing"},
+		{ASKS("C", "p", EXPR), "/condition comes from the time series of C,"},
+		{ASKS("C", "p", EXPR ",\"range\":true,\"instant\":false"),
+		 "/condition comes from the time series of C,"},
+		{ASKS("C", "l", EXPR), "/condition comes from the time series of C,"},
+		{ASKS("C", "l", EXPR ",\"queryType\":\"range\""),
+		 "/condition comes from the time series of C,"},
+		{ASKS("A", "p", EXPR) "," MATH("C", "$A > 1"), "/condition comes from the time series of A,"},
+		{ASKS("A", "p", EXPR) "," THRESHOLD("B", "A") "," MATH("C", "1 + $B"),
+		 "/condition comes from the time series of A,"},
+		{ASKS("A", "p", INSTANT) "," ASKS("B", "p",
+						  EXPR) "," REDUCE("D", "B") "," MATH("C", "$A + $D + $B"),
+		 "/condition comes from the time series of B,"},
+		{ASKS("A", "p", EXPR) "," REDUCE("B", "A") "," MATH("C", "$B + $B"), ""},
+		{ASKS("A", "m", "") "," RESAMPLE("C", SAMPLERS("10s", "mean", "pad")),
+		 "/condition comes from the time series of C,"},
+	};
+	json_t *sources = json_loads("[{\"uid\":\"p\",\"type\":\"prometheus\"},{\"uid\":\"l\",\"type\":"
+				     "\"loki\"},{\"uid\":\"m\",\"type\":\"mysql\"},7]",
+				     0, NULL);
+	char text[3000], why[700];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct grafana_fault fault = {0};
+		const char *begins = rows[i].why;
+		json_t *rule;
+		bool good;
+
+		snprintf(text, sizeof(text), RULE("", "%s"), rows[i].data);
+		rule = read_rule(text, why, sizeof(why));
+		UNIT_TEXT(why, "");
+		good = rule != NULL && grafana_rule_judge_queries(rule, sources, &fault);
+		if (good != (begins[0] == '\0') || strncmp(fault.detail, begins, strlen(begins)) != 0) {
+			fprintf(stderr, "\n%s\n  got      %s\n  expected %s\n", rows[i].data, fault.detail,
+				begins);
+			CU_FAIL();
+		}
+		grafana_forget(&fault);
+		json_decref(rule);
+	}
+	json_decref(sources);
+}
+
 /* Grafana's own arithmetic is never looked up, under its new name and its old one. */
 static void expressions_have_no_source(void)
 {
@@ -343,7 +547,9 @@ int main(void)
 			(const struct unit_test[]){{"rules are translated", rules_are_translated},
 						   {"rules are judged", rules_are_judged},
 						   {"expressions are judged", expressions_are_judged},
+						   {"math is read", math_is_read},
 						   {"durations", durations},
+						   {"queries are judged", queries_are_judged},
 						   {"sources are matched", sources_are_matched},
 						   {"expressions have no source", expressions_have_no_source},
 						   {0}});
