@@ -72,7 +72,7 @@ CASES = {
     "login": Case("a login page (HTTP 200)", "protocol", 502, ["a page of HTML (HTTP 200)"], "html", {"code": 200}, 200),
     "redirect": Case("a redirect", "http_status", 502, ["a redirect to 192.0.2.1:80", "not followed"], "redirect",
                      {"location": "http://user:word@192.0.2.1/login?to=here"}, 302),
-    "half": Case("half an answer, then closed", "protocol", 502, ["broke off in the middle of its answer"], "half", done=True),
+    "half": Case("half an answer and closed", "protocol", 502, ["broke off in the middle of its answer"], "half", done=True),
     "reset": Case("connection reset", "protocol", 502, ["closed the connection before it answered"], "reset", done=True),
     "close": Case("closes without an answer", "protocol", 502, ["closed the connection before it answered"], "close", done=True),
     "slow": Case("takes and is silent", "timeout", 504, ["took the request and did not answer in time"], "slow", {"seconds": 60},

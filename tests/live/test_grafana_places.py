@@ -154,7 +154,7 @@ def test_certificates(broker, certs):
                                     ("expired", "tls_expired", "certificate has expired"),
                                     ("wrong_name", "tls_untrusted", "certificate is not for the name 127.0.0.1")):
             doubles[name] = stack.enter_context(GrafanaDouble(certificate=(certs.pem(name), certs.key(name))))
-            row = {"untrusted": "certificate not trusted", "expired": "certificate expired",
+            row = {"untrusted": "authority not trusted", "expired": "certificate expired",
                    "wrong_name": "certificate for another name"}[name]
             places.append(Place(row, 503, "unhealthy", reason, words, tls={"ca_file": certs.ca}, double=doubles[name]))
         private = stack.enter_context(GrafanaDouble(certificate=(certs.pem("good"), certs.key("good"))))
