@@ -291,7 +291,8 @@ def test_an_answer_of_50_mib(broker, grafana):
     assert fault.sent < 12 << 20, "the connection was not closed"
     with one.asking({number: ("GET", "/dashboards", None) for number in range(64)}) as asked:
         for future in asked.values():
-            problem(future.result()[0], 502)
+            answer, _ = future.result()
+            assert problem(answer, answer.status_code)["status"] in (502, 503)  # 503: no room for one more large answer
     grafana.heal()
     works(one, grafana)
     one.lives()
