@@ -191,6 +191,8 @@ void reply_problem_list(struct skymon_request *rq, int code, const char *format,
 	vsnprintf(detail, sizeof(detail), format, list);
 	exchange_print_problem(&body, code, detail, rq->members.data, wall_clock_ms());
 	rq->problem = true;
+	if (rq->audit == NULL && rq->entry != NULL && rq->entry->route->flags & SKYMON_ROUTE_GUARDED)
+		rq->audit = strcpy(request_text(rq, strlen(detail) + 1), detail);
 	reply_copy(rq, code, "application/problem+json", body.data, body.size);
 	buf_free(&body);
 }

@@ -130,13 +130,18 @@ const char *runner_request_render(struct skymon_request *rq, const char *route, 
 
 /* ---- What is answered ---- */
 
+static void set_audit(struct skymon_request *rq, const char *text)
+{
+	snprintf(rq->audit, sizeof(rq->audit), "%s", text);
+	for (char *at = rq->audit; *at != '\0'; at++)
+		if ((unsigned char)*at < ' ' || *at == 0x7F)
+			*at = ' ';
+}
+
 void runner_request_audit(struct skymon_request *rq, const char *format, va_list list)
 {
 	char *text = runner_masked(&rq->self, format, list);
-	for (char *at = text; *at != '\0'; at++)
-		if ((unsigned char)*at < ' ' || *at == 0x7F)
-			*at = ' ';
-	snprintf(rq->audit, sizeof(rq->audit), "%s", text);
+	set_audit(rq, text);
 	free(text);
 }
 
@@ -249,6 +254,8 @@ void runner_reply_problem(struct skymon_request *rq, int code, const char *forma
 	struct buf body = {0};
 	char *detail = runner_masked(&rq->self, format, list); /* before JSON escapes what is in it */
 	detail[strnlen(detail, DETAIL_MAX)] = '\0';
+	if (rq->audit[0] == '\0') /* why nothing was done is what there is to tell */
+		set_audit(rq, detail);
 	exchange_print_problem(&body, code, detail, rq->members.size > 0 ? rq->members.data : NULL, now_ms());
 	free(detail);
 	tell(rq, &(struct exchange_reply){.code = code,
