@@ -31,7 +31,8 @@ def dashboard(title, **more):
 
 def rule(title):
     return {"title": title, "condition": "A", "data": [
-        {"ref_id": "A", "datasource_uid": "prometheus", "model": {"expr": "up == 0", "instant": True}, "relative_time_range": {"from": 300, "to": 0}}]}
+        {"ref_id": "A", "datasource_uid": "prometheus", "model": {"expr": "up == 0", "instant": True},
+         "relative_time_range": {"from": 300, "to": 0}}]}
 
 
 # Each is done once under each fault. d1, d2 and the data source `prometheus` are there.

@@ -7,6 +7,13 @@ from grafana_state import Ids, bad_request, moment, refuse, to_second
 UNITS = {"y": 365 * 86400000, "w": 7 * 86400000, "d": 86400000, "h": 3600000, "m": 60000, "s": 1000, "ms": 1}
 WHOLE = ("y", "w")  # printed only when nothing is left over
 EXPRESSIONS = ("reduce", "math", "resample", "threshold", "classic_conditions")
+EXPRESSION_UIDS = ("__expr__", "-100")
+EXPR_TYPES = ("prometheus", "loki")  # data sources whose model has `expr`
+REDUCERS = ("sum", "mean", "min", "max", "count", "last", "median")
+CLASSIC_REDUCERS = ("avg", "sum", "min", "max", "count", "last", "median", "diff", "diff_abs", "percent_diff", "percent_diff_abs",
+                    "count_non_null")
+COMPARISONS = ("gt", "lt", "eq", "ne", "gte", "lte", "within_range", "outside_range", "within_range_included", "outside_range_included")
+FUNCTIONS = ("abs", "log", "round", "ceil", "floor", "is_nan", "is_inf", "is_null", "is_number")
 TITLE_LENGTH = 190
 
 
@@ -161,31 +168,123 @@ class Rules:
             found.append(f"the condition {rule['condition']!r} names no refId")
         for query in rule["data"]:
             found += [f"query {query['refId']!r}: {words}" for words in self._wrong_query(query, refs)]
+        queries = {query["refId"]: query for query in rule["data"]}
+        for query in rule["data"]:
+            asked = [queries[ref] for ref in inputs(query["model"]) if ref in queries] if query["datasourceUid"] in EXPRESSION_UIDS else []
+            if query["model"].get("type") == "classic_conditions" and any(one["datasourceUid"] in EXPRESSION_UIDS for one in asked):
+                found.append("only data source queries may be inputs to a classic condition")
+            if any(one["model"].get("type") == "classic_conditions" for one in asked):
+                found.append("classic conditions may not be the input for other expressions")
+        if self._series(rule["condition"], queries):
+            found.append("looks like time series data, only reduced data can be alerted on")
         return found
 
     def _wrong_query(self, query, refs):
-        if query["datasourceUid"] in ("__expr__", "-100"):
-            return self._wrong_expression(query, refs)
+        if query["datasourceUid"] in EXPRESSION_UIDS:
+            return wrong_expression(query, refs)
         found = []
-        if query["datasourceUid"] not in self.org.sources.all:
+        source = self.org.sources.all.get(query["datasourceUid"])
+        if source is None:
             found.append(f"failed to build query: data source {query['datasourceUid']!r} not found")
+        elif source["type"] in EXPR_TYPES and not query["model"].get("expr"):
+            found.append("parse error: no expression found in input")
         if query["relativeTimeRange"]["from"] <= query["relativeTimeRange"]["to"]:
             found.append("invalid relative time range")
         return found
 
-    @staticmethod
-    def _wrong_expression(query, refs):
+    def _series(self, ref, queries, above=()):
+        """Does a time series come out at this refId? Of data sources other than Prometheus and Loki it is not known, and so not said."""
+        query = queries.get(ref)
+        if query is None or ref in above:
+            return False
         model = query["model"]
-        kind, text = model.get("type"), model.get("expression") or ""
-        if kind not in EXPRESSIONS:
-            return [f"unknown type of expression {kind!r}"]
-        if kind == "math":
-            asked = [left or right for left, right in re.findall(r"\$\{([^}]+)\}|\$(\w+)", text)]
-        elif kind == "classic_conditions":
-            asked = [(one.get("query", {}).get("params") or [""])[0] for one in model.get("conditions") or []]
-        else:
-            asked = [text.removeprefix("$")]
-        found = [f"the expression names {ref!r}, which is no refId" for ref in asked if ref not in refs]
-        if query["refId"] in asked:
-            found.append("the expression names itself")
-        return found if asked else ["the expression names no refId"]
+        if query["datasourceUid"] in EXPRESSION_UIDS:
+            return model.get("type") == "resample" or model.get("type") in ("math", "threshold") and any(
+                self._series(one, queries, (*above, ref)) for one in inputs(model))
+        kind = self.org.sources.all.get(query["datasourceUid"], {}).get("type")
+        return (kind == "prometheus" and not model.get("instant")
+                or kind == "loki" and not model.get("instant") and (model.get("queryType") or query["queryType"]) in ("", "range"))
+
+
+# ---- Expressions: what Grafana's own server says when it builds or runs one (not recorded) ----
+
+def inputs(model):
+    """The refIds that an expression asks for."""
+    kind, text = model.get("type"), model.get("expression") or ""
+    if kind == "math":
+        return [left or right for left, right in re.findall(r"\$\{([^}]+)\}|\$(\w+)", text)]
+    if kind == "classic_conditions":
+        return [(one.get("query", {}).get("params") or [""])[0] for one in model.get("conditions") or []]
+    return [text.removeprefix("$")]
+
+
+def wrong_expression(query, refs):
+    model = query["model"]
+    kind = model.get("type")
+    if kind not in EXPRESSIONS:
+        return [f"unknown type of expression {kind!r}"]
+    asked = inputs(model)
+    found = [f"the expression names {ref!r}, which is no refId" for ref in asked if ref not in refs]
+    if query["refId"] in asked:
+        found.append("the expression names itself")
+    if not asked and kind != "math":
+        found.append("the expression names no refId")
+    if kind == "math":
+        found += wrong_math(model.get("expression") or "")
+    if kind == "reduce" and model.get("reducer") not in REDUCERS:
+        found.append(f"reduction {model.get('reducer')} not implemented")
+    if kind == "resample":
+        found += wrong_resample(model, query["relativeTimeRange"])
+    if kind == "threshold":
+        conditions = model.get("conditions") or []
+        found += [wrong for one in conditions[:1] for wrong in wrong_evaluator(one, COMPARISONS)]
+        found += ["threshold expression requires exactly one condition"] if len(conditions) != 1 else []
+    if kind == "classic_conditions":
+        found += [wrong for at, one in enumerate(model.get("conditions") or []) for wrong in wrong_classic(at, one)]
+    return found
+
+
+def wrong_resample(model, time_range):
+    found = [f"no {name} in resample command" for name in ("window", "downsampler", "upsampler") if not isinstance(model.get(name), str)]
+    if found:
+        return found
+    window = re.fullmatch(r"(\d+(?:\.\d*)?)(ms|s|m|h|d|w)", model["window"])  # the forms that tests use
+    seconds = float(window[1]) * UNITS[window[2]] / 1000 if window else 0
+    if not 0 < seconds <= time_range["from"] - time_range["to"]:
+        found.append(f"the series cannot be sampled to {model['window']!r}")
+    if model["downsampler"] not in ("sum", "mean", "min", "max", "last"):
+        found.append(f"downsampling {model['downsampler']} not implemented")
+    if model["upsampler"] not in ("pad", "backfilling", "fillna"):
+        found.append(f"upsampling {model['upsampler']} not implemented")
+    return found
+
+
+def wrong_evaluator(condition, kinds):
+    evaluator = condition.get("evaluator") or {}
+    kind, params = evaluator.get("type"), evaluator.get("params") or []
+    if kind not in kinds:
+        return [f"invalid evaluator type: {kind}"]
+    wanted = 0 if kind == "no_value" else 2 if "range" in kind else 1
+    return [] if len([one for one in params if isinstance(one, (int, float))]) >= wanted else [f"evaluator {kind} is missing a parameter"]
+
+
+def wrong_classic(at, condition):
+    reducer, operator = ((condition.get(name) or {}).get("type") for name in ("reducer", "operator"))
+    found = wrong_evaluator(condition, (*COMPARISONS, "no_value"))
+    if reducer not in CLASSIC_REDUCERS:
+        found.append(f"reducer {reducer!r} in condition {at + 1} is not a valid reducer")
+    if at and operator not in ("and", "or", "logic-or"):
+        found.append(f"classic condition {at + 1} operator must be `and` or `or`")
+    return found
+
+
+def wrong_math(text):
+    """By rewriting: what is left of an expression when values, then operators between them, are taken for one value again and again."""
+    tokens = re.findall(r"\s+|\$\{[\w\s]+\}|\$\w+|[!<>=&|+*/%-]+|0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[^\W\d]+|.", text)
+    signs = {"nan": "N", "inf": "N", "infn": "N", "null": "N", "(": "(", ")": ")", "!": "!", "-": "-", **{name: "F" for name in FUNCTIONS},
+             **{name: "o" for name in ("&&", "||", ">", "<", ">=", "<=", "==", "!=", "+", "*", "**", "/", "%")}}
+    left = "".join(signs.get(one) or ("v" if re.match(r"[$.\d]", one) and len(one.strip("$.")) else "?")
+                   for one in tokens if not one.isspace()).replace("N()", "v")
+    while left != (shorter := re.sub(r"F?\(v\)", "v", re.sub(r"v[o-]v", "v", re.sub(r"(?<![v)])[!-]v", "v", left)))):
+        left = shorter
+    return [] if left == "v" else [f"invalid math command type: {text!r}"]

@@ -13,7 +13,7 @@ SHIPPED = SOURCE / "etc" / "grafana"
 RULE = {"uid": "r1", "title": "One rule", "folderUID": "sky-genesis", "ruleGroup": "sky-genesis", "condition": "B", "for": "60m",
         "noDataState": "NoData", "execErrState": "Error", "labels": {"severity": "warning"}, "annotations": {},
         "data": [{"refId": "A", "queryType": "", "relativeTimeRange": {"from": 600, "to": 0}, "datasourceUid": "prometheus",
-                  "model": {"refId": "A", "expr": "up"}},
+                  "model": {"refId": "A", "expr": "up", "instant": True, "range": False}},
                  {"refId": "B", "queryType": "", "relativeTimeRange": {"from": 600, "to": 0}, "datasourceUid": "__expr__",
                   "model": {"refId": "B", "type": "math", "expression": "$A > 1"}}]}
 DASHBOARD = {"uid": "d1", "title": "One dashboard", "tags": ["a", "b/c"], "schemaVersion": 36, "refresh": "", "panels": [
@@ -306,6 +306,40 @@ def test_rules_are_judged_and_completed_as_posted_ones(broker, grafana, content)
     one.tool("diff")
 
 
+def test_what_is_never_evaluated_fails(broker, grafana, content):
+    """For who only looks, too, once the data source is there to tell of its type."""
+    path = content / "rules" / "one.json"
+    series = copy.deepcopy(RULE)
+    series["data"][0]["model"] = {"expr": "up"}
+    path.write_text(json.dumps(series))
+    one = broker()
+    assert results(one.sm.get("/api/v1/grafana/diff"))[("rule", "r1")] == "missing"
+    answer = one.apply()
+    assert answer.status_code == 422 and "time series of A" in failed(answer, "r1") and not grafana.rules
+    answer = one.sm.get("/api/v1/grafana/diff")
+    assert answer.status_code == 422 and "time series of A" in failed(answer, "r1")
+    one.tool("diff", code=2)
+
+
+@pytest.mark.parametrize("code, words", [(500, "a conflicting alert rule is found: rule title …"), (409, "conflict"),
+                                         (400, "rule title under the same organisation and folder should be unique")])
+def test_a_title_that_another_rule_has(broker, grafana, code, words):
+    """Versions of Grafana tell it in their ways."""
+    one = broker()
+    grafana.fail("POST", "^/api/v1/provisioning/alert-rules", "status", code=code, body={"message": words})
+    answer = one.apply()
+    assert answer.status_code == 409 and failed(answer, "r1").startswith("another rule of the folder has the title One rule")
+
+
+@pytest.mark.parametrize("wanted, there", [("60m", "1h"), ("7d", "1w"), ("0", "0s"), ("5m", "5m")])
+def test_the_same_time_in_other_words(broker, grafana, content, wanted, there):
+    (content / "rules" / "one.json").write_text(json.dumps({**RULE, "for": wanted}))
+    one = broker()
+    one.tool("apply")
+    assert grafana.rules["r1"]["for"] == there
+    one.tool("diff")
+
+
 def test_no_content(broker, tmp_path):
     one = broker(content=str(tmp_path / "nowhere"))
     done = one.tool("apply", code=1)
@@ -460,7 +494,7 @@ def test_a_key_that_was_replaced(broker, grafana, content, words):
 
 def test_a_token_for_writes(broker, tmp_path):
     token = tmp_path / "token"
-    token.write_text("hunter2hunter2\n")
+    token.write_text("hunter2hunter2hunter2\n")
     token.chmod(0o600)
     one = broker(write_access="token", access_token={"file": str(token)})
     done = one.tool("apply", code=1)
