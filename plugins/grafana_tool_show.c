@@ -140,19 +140,6 @@ int tool_show_diff(const struct tool_place *place, const struct tool_answer *ans
 
 /* ---- export ---- */
 
-/* The shortest digits that read back as the same numbers. */
-static char *dump(const json_t *value)
-{
-	char *text = json_dumps(value, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
-	json_t *again = text != NULL ? json_loads(text, 0, NULL) : NULL;
-	if (again != NULL && !json_equal(again, value)) {
-		free(text);
-		text = json_dumps(value, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-	}
-	json_decref(again);
-	return text;
-}
-
 int tool_show_export(const struct tool_place *place, const struct tool_answer *answer)
 {
 	json_t *dashboard = json_object_get(answer->body, "dashboard");
@@ -164,7 +151,7 @@ int tool_show_export(const struct tool_place *place, const struct tool_answer *a
 	 * find. */
 	json_object_del(dashboard, "id");
 	json_object_del(dashboard, "version");
-	char *text = dump(dashboard);
+	char *text = json_dumps(dashboard, JSON_INDENT(2) | json_read_digits(dashboard));
 	if (text == NULL) {
 		tool_fail("there is not enough memory to print the dashboard");
 		return TOOL_BAD;

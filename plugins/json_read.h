@@ -7,6 +7,7 @@
 #include <malloc.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,6 +41,31 @@ static inline json_t *json_read(const char *text, size_t size)
 static inline const char *json_read_text(const json_t *object, const char *key)
 {
 	return json_string_value(json_object_get(object, key));
+}
+
+/* Do all its numbers read back as the same with 15 digits? Those that people write do. */
+static inline bool json_read_is_short(const json_t *json)
+{
+	const char *key;
+	json_t *value;
+	size_t i;
+	char text[40];
+
+	if (json_is_real(json)) {
+		snprintf(text, sizeof(text), "%.15g", json_real_value(json));
+		return strtod(text, NULL) == json_real_value(json);
+	}
+	json_object_foreach((json_t *)(uintptr_t)json, key,
+			    value) if (!json_read_is_short(value)) return false;
+	json_array_foreach(json, i, value) if (!json_read_is_short(value)) return false;
+	return true;
+}
+
+/* For json_dumps: digits with which all numbers read back as the same. 17 always do, but would show people
+ * 0.1 as 0.10000000000000001. */
+static inline size_t json_read_digits(const json_t *json)
+{
+	return JSON_REAL_PRECISION(json_read_is_short(json) ? 15 : 17);
 }
 
 /* For json_set_alloc_funcs, in a process where all that jansson frees may have been a secret. */
