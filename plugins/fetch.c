@@ -39,6 +39,7 @@ struct call {
 	double began;
 	struct curl_slist *headers, *resolve, *connect_to;
 	struct fetch_sink sink;
+	long timeout_ms; /* of this attempt */
 	char words[CURL_ERROR_SIZE];
 };
 
@@ -313,9 +314,34 @@ static int on_close(void *arg, curl_socket_t fd)
 	return close(fd);
 }
 
-static void set_options(struct call *call, CURL *easy, long timeout_ms)
+/* At least once a second, also while nothing comes: whoever asked may have left. */
+static int on_progress(void *arg, curl_off_t total, curl_off_t now, curl_off_t up_total, curl_off_t up_now)
+{
+	const struct call *call = arg;
+
+	(void)total, (void)now, (void)up_total, (void)up_now;
+	return skymon_ms_left(call->sm) <= 0;
+}
+
+/* What `grow` waits is not the server's time. */
+static size_t on_body(char *bytes, size_t one, size_t count, void *arg)
+{
+	struct call *call = arg;
+	bool grown = call->sink.grown;
+	double before = clock_now();
+	size_t taken = fetch_sink_body(bytes, one, count, &call->sink);
+
+	if (call->sink.grown != grown) {
+		call->timeout_ms += (long)((clock_now() - before) * 1000);
+		curl_easy_setopt(call->fetch->easy, CURLOPT_TIMEOUT_MS, call->timeout_ms);
+	}
+	return taken;
+}
+
+static void set_options(struct call *call, CURL *easy)
 {
 	int64_t connect_ms = call->request->connect_ms;
+	long timeout_ms = call->timeout_ms;
 
 	curl_easy_reset(easy); /* keeps connection and addresses */
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->words);
@@ -349,8 +375,11 @@ static void set_options(struct call *call, CURL *easy, long timeout_ms)
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "skymon");
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
 	set_method(easy, call->request);
-	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, fetch_sink_body);
-	curl_easy_setopt(easy, CURLOPT_WRITEDATA, &call->sink);
+	curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
+	curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
+	curl_easy_setopt(easy, CURLOPT_XFERINFODATA, call);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, fetch_sink_header);
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, &call->sink);
 }
@@ -435,14 +464,15 @@ static CURLcode attempt(struct call *call)
 	CURL *easy = call->fetch->easy;
 	long timeout_ms = time_for(call);
 
+	call->timeout_ms = timeout_ms > 0 ? timeout_ms : 1;
 	fetch_answer_free(call->sink.answer);
 	call->sink.room = call->sink.header_size = 0;
 	call->fetch->opened = CURL_SOCKET_BAD;
 	call->fetch->connected = false;
-	call->sink.answered = call->sink.headed = call->sink.too_large = false;
+	call->sink.answered = call->sink.headed = call->sink.too_large = call->sink.grown = false;
 	curl_slist_free_all(call->connect_to);
 	call->connect_to = NULL;
-	set_options(call, easy, timeout_ms > 0 ? timeout_ms : 1);
+	set_options(call, easy);
 	return curl_easy_perform(easy);
 }
 

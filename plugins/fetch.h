@@ -1,10 +1,11 @@
 /* fetch: HTTP for plugins: one request within the check's deadline, over a connection that is kept for the
  * next one. On libcurl; compiled into each plugin that uses it.
  *
- * What holds for every request: the whole of it ends a little before skymon_ms_left; names are looked up by
- * the host's helper (a proxy's client leaves that to the proxy); only http and https; no redirect is
- * followed; the answer is bounded; nothing is read from the environment or from ~/.netrc; no signal is used.
- * A kept connection that the server has ended, or that is older than 5 minutes, is replaced without a word.
+ * What holds for every request: the whole of it ends a little before skymon_ms_left, and within about a
+ * second when that becomes 0 before its time; names are looked up by the host's helper (a proxy's client
+ * leaves that to the proxy); only http and https; no redirect is followed; the answer is bounded; nothing is
+ * read from the environment or from ~/.netrc; no signal is used. A kept connection that the server has ended,
+ * or that is older than 5 minutes, is replaced without a word.
  *
  * A `struct fetch` is for one thread at a time: a component whose check and secret callback both ask has two,
  * or a lock. */
@@ -42,7 +43,13 @@ struct fetch_request {
 	size_t header_count;
 	const void *body; /* NULL: none */
 	size_t body_size;
-	size_t body_max;    /* of the answer; 0: FETCH_BODY_MAX. More than that is a fault */
+	size_t body_max; /* of the answer; 0: FETCH_BODY_MAX. More than that is a fault */
+	/* Asked once, when the answer's body becomes larger than `small` bytes: is there memory for body_max
+	 * of them, and half of that beside it? It may wait, and that does not count for timeout_ms. false:
+	 * the request ends with a fault. NULL: not asked. */
+	bool (*grow)(void *arg);
+	void *grow_arg;
+	size_t small;
 	int64_t timeout_ms; /* for all of it; 0: the deadline alone counts */
 	int64_t connect_ms; /* for the connection, TLS included; 0: as timeout_ms */
 	bool once; /* must not reach the server twice: no kept connection, which libcurl would replace unasked

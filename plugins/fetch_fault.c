@@ -171,6 +171,7 @@ static void explain_code(const struct fetch_failure *failure, struct fetch_fault
 		explain_connect(failure, fault);
 		break;
 	case CURLE_OPERATION_TIMEDOUT:
+	case CURLE_ABORTED_BY_CALLBACK: /* skymon_ms_left became 0 */
 		explain_late(failure, fault);
 		break;
 	case CURLE_COULDNT_RESOLVE_HOST:

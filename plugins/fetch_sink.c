@@ -26,8 +26,13 @@ size_t fetch_sink_body(char *bytes, size_t one, size_t count, void *arg)
 		sink->too_large = true;
 		return size + 1; /* an error to libcurl, for an empty piece too */
 	}
+	if (!sink->grown && sink->request->grow != NULL && answer->size + size > sink->request->small) {
+		if (!sink->request->grow(sink->request->grow_arg))
+			return size + 1;
+		sink->grown = true;
+	}
 	while (answer->size + size + 1 > room)
-		room = room == 0 ? 4096 : room * 2;
+		room = room == 0 ? 4096 : room < sink->max / 2 ? room * 2 : sink->max + 1;
 	if (room != sink->room) {
 		larger = malloc(room); /* no realloc: what it leaves behind may be a secret */
 		if (larger == NULL)

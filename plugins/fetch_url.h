@@ -15,6 +15,7 @@ struct fetch_sink {
 	struct fetch_answer *answer;
 	size_t room, max, header_size;
 	bool too_large, answered, headed; /* headed: the headers came to their end */
+	bool grown;                       /* request->grow was asked, and said yes */
 };
 /* For libcurl, as CURLOPT_WRITEFUNCTION and CURLOPT_HEADERFUNCTION. */
 size_t fetch_sink_body(char *bytes, size_t one, size_t count, void *sink);

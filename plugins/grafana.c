@@ -2,11 +2,15 @@
  * data sources and alert rules. */
 #include "grafana.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "json_read.h"
+
+/* A short one can be guessed; and it is masked wherever it stands in an answer, as `admin` does in many. */
+#define TOKEN_MIN 16
 
 static const char *const access_words[] = {"loopback", "token", "any", NULL};
 
@@ -38,16 +42,19 @@ static const struct skymon_option options[] = {
 static bool load(struct skymon *sm, void *shared)
 {
 	(void)sm;
-	(void)shared;
-	json_set_alloc_funcs(malloc, json_read_free_wiped); /* a data source has passwords */
-	return fetch_load();
+	/* Nothing half-made ever leaves; a data source has passwords. */
+	json_set_alloc_funcs(grafana_alloc, json_read_free_wiped);
+	/* What one large tree has left behind is there for the next one; large texts go back at once. */
+	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+	return grafana_room_start(shared) && fetch_load();
 }
 
 static void unload(struct skymon *sm, void *shared)
 {
 	(void)sm;
-	(void)shared;
 	json_set_alloc_funcs(malloc, free);
+	grafana_room_end(shared);
 	fetch_unload();
 }
 
@@ -77,6 +84,9 @@ static bool options_agree(struct skymon *sm, const struct grafana *grafana)
 		wrong = "api_key has a space, a line's end or another byte that no key of Grafana has";
 	else if (wants_token && (grafana->access_token.bytes == NULL || grafana->access_token.size == 0))
 		wrong = "access_token is missing: read_access or write_access is `token`";
+	else if (grafana->access_token.size > 0 && grafana->access_token.size < TOKEN_MIN)
+		wrong = "access_token is shorter than 16 bytes: take a longer one, as of `openssl rand -hex "
+			"16`";
 	else if (!is_clean(&grafana->access_token))
 		wrong = "access_token has a space, a line's end or another byte that no header can bring";
 	if (wrong != NULL)
@@ -192,7 +202,7 @@ static bool ask_health(struct grafana_ctx *ctx, char *version, size_t size)
 	return good;
 }
 
-static enum skymon_status check(struct skymon *sm, void *state)
+static enum skymon_status look(struct skymon *sm, void *state)
 {
 	struct grafana_ctx ctx = {.sm = sm, .grafana = state};
 	struct grafana_answer answer;
@@ -211,16 +221,29 @@ static enum skymon_status check(struct skymon *sm, void *state)
 	return skymon_healthy(sm, "Grafana %s answers, and takes the key (%s)", version, org);
 }
 
+static enum skymon_status check(struct skymon *sm, void *state)
+{
+	enum skymon_status status = look(sm, state);
+
+	grafana_give_all_room();
+	return status;
+}
+
 /* ---- Routes ---- */
 
 #define BASE "/api/v1/grafana/"
 #define ROUTE(symbol, method_, path_, name_, summary_, handle_)                                              \
+	static void symbol##_handler(struct skymon *sm, void *state, struct skymon_request *rq)              \
+	{                                                                                                    \
+		handle_(sm, state, rq);                                                                      \
+		grafana_give_all_room();                                                                     \
+	}                                                                                                    \
 	static const struct skymon_route symbol = {.size = sizeof(struct skymon_route),                      \
 						   .method = method_,                                        \
 						   .path = BASE path_,                                       \
 						   .name = name_,                                            \
 						   .summary = summary_,                                      \
-						   .handle = handle_,                                        \
+						   .handle = symbol##_handler,                               \
 						   .flags = SKYMON_ROUTE_GUARDED}
 
 static const struct skymon_route health = {.size = sizeof(struct skymon_route),
@@ -250,5 +273,6 @@ static const struct skymon_route *const routes[] = {
 	&post_source, &post_rule,       &post_apply,     &get_diff,      &get_check,     NULL};
 
 SKYMON_PLUGIN(grafana, "1.0", "Dashboards, data sources and alert rules of a Grafana",
-	      .state_size = sizeof(struct grafana), .timeout_ms = 10000, .options = options, .load = load,
-	      .unload = unload, .start = start, .stop = stop, .check = check, .routes = routes);
+	      .state_size = sizeof(struct grafana), .shared_size = sizeof(struct grafana_room),
+	      .timeout_ms = 10000, .options = options, .load = load, .unload = unload, .start = start,
+	      .stop = stop, .check = check, .routes = routes);

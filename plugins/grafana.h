@@ -1,10 +1,14 @@
 /* grafana: a broker to a Grafana: dashboards, data sources and alert rules, made with a key that the caller
  * does not have. What its files share:
  * grafana.c: options, start, stop, the check, the table of routes; grafana_client.c: one exchange with
- * Grafana, and JSON as text; grafana_problem.c: what goes wrong, as a sentence and a code; grafana_access.c:
- * who may ask; grafana_dashboards.c, grafana_sources.c, grafana_rules.c: the routes; grafana_folder.c:
- * folders and uids; grafana_rule.c: alert rules translated and judged (pure); grafana_json.h: reading what
- * the caller sent.
+ * Grafana, and the memory that is in work; grafana_problem.c: what goes wrong, as a sentence and a code;
+ * grafana_access.c: who may ask; grafana_dashboards.c, grafana_sources.c, grafana_rules.c: the routes;
+ * grafana_folder.c: folders and uids; grafana_rule.c: alert rules translated and judged (pure);
+ * grafana_json.c: JSON as text, and what the caller sent.
+ *
+ * A tree of JSON takes ten to eighty times the memory of its text, and 64 requests share the worker's. So
+ * what is large is counted before it is made (struct grafana_room), and waits for its room. Where nothing has
+ * to be changed in an answer of Grafana's, its bytes are passed on as they came, without a tree.
  *
  * Handlers run on many threads. Of `struct grafana_own` the pool of connections has a lock of its own, and
  * what creates something takes a turn, so that two who post the same at once do not both find it missing. */
@@ -25,6 +29,10 @@
 /* The folder of all that ships, and of rules that name none. */
 #define GRAFANA_FOLDER "sky-genesis"
 #define GRAFANA_FOLDER_TITLE "Sky Genesis"
+/* What takes no more than this is not counted: 64 times as much is little. */
+#define GRAFANA_SMALL (64u << 10)
+/* The most that a reply of a route in a worker may have. */
+#define GRAFANA_REPLY_MAX (8u << 20)
 
 /* The words of read_access and write_access. */
 enum grafana_access { GRAFANA_LOOPBACK, GRAFANA_TOKEN, GRAFANA_ANY };
@@ -35,6 +43,15 @@ struct grafana_turn {
 	struct turn turn;
 	uint64_t name; /* a number made of it */
 	size_t wanted; /* by so many requests, under grafana_own's lock; 0: it has no name */
+};
+
+/* The memory of large texts and trees in work: one for the process. Each thread knows how much of it is its
+ * own: the only mutable data at file scope, in grafana_client.c. */
+struct grafana_room {
+	pthread_mutex_t lock;
+	pthread_cond_t given;
+	size_t all, used;  /* bytes */
+	size_t answer_max; /* of an answer of Grafana's */
 };
 
 struct grafana_own {
@@ -78,6 +95,10 @@ struct grafana_ctx {
 	struct skymon *sm;
 	struct grafana *grafana;
 	struct skymon_request *rq; /* NULL: a check */
+	bool writes, refused;      /* what grafana_enter has found */
+	bool audited;
+	bool large;                /* has room for the largest answer, until the request ends */
+	size_t body_room;          /* that the tree of the caller's body takes */
 	bool repeatable;           /* the next POST replaces what has a uid: it may be sent twice */
 	struct grafana_turn *turn; /* that we have; NULL: none */
 	struct grafana_fault fault;
@@ -88,6 +109,16 @@ struct grafana_ctx {
 struct grafana_answer {
 	int code;     /* 2xx */
 	json_t *json; /* NULL: it has no body */
+	size_t room;
+};
+struct grafana_text { /* the same, as it came: one JSON value, or, of a DELETE, nothing */
+	int code;
+	char *bytes; /* ends with '\0' */
+	size_t size, room;
+};
+struct grafana_span {     /* a part of a text */
+	const char *text; /* NULL: there is none */
+	size_t size;
 };
 
 /* One exchange: `path` from the slash on ("/api/org"), what it holds of the caller's percent-encoded; body:
@@ -98,13 +129,31 @@ struct grafana_answer {
 bool grafana_ask(struct grafana_ctx *ctx, const char *method, const char *path, const json_t *body,
 		 struct grafana_answer *answer);
 void grafana_answer_free(struct grafana_answer *answer);
+/* The same with texts. most: bytes of the answer; 0: as many as an answer may have. */
+bool grafana_ask_text(struct grafana_ctx *ctx, const char *method, const char *path, struct grafana_span body,
+		      size_t most, struct grafana_text *answer);
+void grafana_text_free(struct grafana_text *text); /* wipes it */
 /* BEFORE, the text percent-encoded, AFTER. false: it does not fit. */
 bool grafana_path(char *path, size_t size, const char *before, const char *text, const char *after);
-/* Compact JSON, whose numbers read back as the same; for free. NULL: no memory is left. */
+/* Compact JSON, whose numbers read back as the same; for free. */
 char *grafana_print(const json_t *json);
+void *grafana_alloc(size_t size);   /* aborts when there is no memory */
 void grafana_free_text(char *text); /* wipes it first: it may hold a data source's secrets */
 /* Answers with JSON. */
 void grafana_reply(struct grafana_ctx *ctx, int code, const json_t *json);
+void grafana_reply_text(struct grafana_ctx *ctx, const struct grafana_text *text);
+
+bool grafana_room_start(struct grafana_room *room); /* once per process */
+void grafana_room_end(struct grafana_room *room);
+/* Waits, until the request's deadline, for room for so many bytes; *room: how many were counted: 0 for what
+ * is small. false: ctx->fault: 503, or `never` (413, 502) when there is never as much. */
+bool grafana_take_room(struct grafana_ctx *ctx, size_t bytes, int never, size_t *room);
+/* For what is there already: without waiting. */
+void grafana_count_room(struct grafana_ctx *ctx, size_t bytes);
+/* The room for the largest answer and its reply, once and for all the request's answers. */
+bool grafana_take_large(struct grafana_ctx *ctx);
+void grafana_give_room(size_t *room); /* back */
+void grafana_give_all_room(void);     /* of this thread: a request, or a check, ends */
 
 /* ---- grafana_problem.c ---- */
 
@@ -135,12 +184,17 @@ void grafana_explain_alien(int code, const char *location, const char *body, con
 void grafana_explain_fetch(const struct fetch_fault *from, struct grafana_fault *fault);
 /* A text of others for a message or a log: one line, printable, cut at `size`. Whole UTF-8 characters. */
 void grafana_clean(const char *text, char *out, size_t size);
+/* How many bytes the UTF-8 character at `text` has; 0: it is none. */
+size_t grafana_character(const char *text, const char *end);
+/* Takes off the character that was cut in its middle. */
+void grafana_trim_cut(char *text);
 
 /* ---- grafana_access.c ---- */
 
 /* May this caller read, or write? false: it has been answered. */
 bool grafana_enter(struct grafana_ctx *ctx, bool write);
-/* For the audit line of a write: "dashboard", its uid and title (NULL: none), what became of it. */
+/* For the audit line of a write: "dashboard", its uid and title (NULL: none), what became of it; when there
+ * is a fault, it says why. */
 void grafana_audit(struct grafana_ctx *ctx, const char *kind, const char *uid, const char *title,
 		   const char *result);
 
@@ -149,11 +203,28 @@ enum grafana_verdict { GRAFANA_MAY, GRAFANA_NOT_LOCAL, GRAFANA_NO_TOKEN, GRAFANA
 enum grafana_verdict grafana_judge_access(enum grafana_access access, bool local, const char *authorization,
 					  const struct skymon_secret *token);
 
+/* ---- grafana_json.c: JSON as text; all pure ---- */
+
+/* Is all of it one JSON value, whatever its numbers, and nested at most as deep as Grafana itself takes?
+ * *cost: about the bytes that jansson's tree of it takes (of what was read, if it is none). */
+bool grafana_scan(struct grafana_span text, size_t *cost);
+/* The next member of an object (key as it stands there, with its quotes), or the next item of an array (key:
+ * NULL). *rest: at first the object or array; of a text that was scanned. false: there is no more. */
+bool grafana_walk(struct grafana_span *rest, struct grafana_span *key, struct grafana_span *value);
+/* The value of an object's member; nothing: it has none, or is no object. */
+struct grafana_span grafana_find(struct grafana_span object, const char *name);
+/* A small value, for json_decref. NULL: there is none, it is large, or jansson does not read it. */
+json_t *grafana_load(struct grafana_span value);
+/* The same for a member. */
+json_t *grafana_pick(struct grafana_span object, const char *name);
+
 /* ---- grafana_json.c: what the caller sent ---- */
 
-/* The body, an object, for json_decref. NULL: ctx->fault: 400 when it is no JSON, 422 when it is no object.
- */
+struct grafana_span grafana_body_text(struct grafana_ctx *ctx);
+/* The body, an object, for grafana_drop_body or json_decref; there is room for a second text of its size
+ * then. NULL: ctx->fault: 400 when it is no JSON, 413 when it is too much, 422 when it is no object. */
 json_t *grafana_body(struct grafana_ctx *ctx);
+void grafana_drop_body(struct grafana_ctx *ctx, json_t *body); /* gives its room back, before the end */
 
 struct grafana_name { /* a name that is taken too, and Grafana's own */
 	const char *other, *own;
@@ -165,9 +236,16 @@ struct grafana_spot {
 	const char *pointer; /* to the object, as "/data/0"; "": the body */
 	struct grafana_fault *fault;
 };
-/* A copy of the object (its values are shared) with Grafana's names. NULL: a field is there under two names.
- */
+/* A copy of the object (its values are shared) with Grafana's names; null counts as not sent. NULL: a field
+ * is there under two names, and they differ. */
 json_t *grafana_rename(const struct grafana_spot *spot);
+/* The same as text, without making a tree: the members of the object's text but those of `skip` (Grafana's
+ * names; ends with NULL), each as ,"name":value with its value as it was sent. To `out`, which has room for
+ * the text's size. How many bytes. */
+size_t grafana_copy_members(const struct grafana_spot *spot, struct grafana_span object,
+			    const char *const *skip, char *out);
+/* The name under which the field was sent, or else Grafana's. */
+const char *grafana_sent_name(const struct grafana_spot *spot, const char *own);
 /* Each of these: false: 422 for the field, named as the caller has named it. */
 enum grafana_kind { GRAFANA_TEXT, GRAFANA_BOOLEAN, GRAFANA_INTEGER, GRAFANA_OBJECT, GRAFANA_ARRAY };
 bool grafana_is(const struct grafana_spot *spot, const char *own,

@@ -44,6 +44,7 @@ bool grafana_enter(struct grafana_ctx *ctx, bool write)
 		access_of(ctx->grafana, write), caller != NULL && caller->local,
 		skymon_header(ctx->sm, ctx->rq, "Authorization"), &ctx->grafana->access_token);
 
+	ctx->writes = write;
 	switch (verdict) {
 	case GRAFANA_MAY:
 		return true;
@@ -68,6 +69,7 @@ bool grafana_enter(struct grafana_ctx *ctx, bool write)
 		grafana_fail(ctx, 401, "this token is not the access_token of the plugin grafana");
 		break;
 	}
+	ctx->refused = true;
 	grafana_tell(ctx);
 	return false;
 }
@@ -76,10 +78,19 @@ void grafana_audit(struct grafana_ctx *ctx, const char *kind, const char *uid, c
 		   const char *result)
 {
 	static const char *const by[] = {"a local caller", "the access token", "anybody"};
-	char its_uid[GRAFANA_UID_MAX + 1], its_title[100];
+	char its_uid[GRAFANA_UID_MAX + 2] = "", its_title[70] = "", titled[75] = "", why[120] = "";
 
-	grafana_clean(uid != NULL ? uid : "", its_uid, sizeof(its_uid));
-	grafana_clean(title != NULL ? title : "", its_title, sizeof(its_title));
-	skymon_audit(ctx->sm, ctx->rq, "%s %s%s\"%s\" %s, allowed as %s", kind, its_uid,
-		     uid != NULL ? " " : "", its_title, result, by[access_of(ctx->grafana, true)]);
+	ctx->audited = true;
+	if (uid != NULL && uid[0] != '\0') {
+		its_uid[0] = ' ';
+		grafana_clean(uid, its_uid + 1, sizeof(its_uid) - 1);
+	}
+	if (title != NULL) {
+		grafana_clean(title, its_title, sizeof(its_title));
+		snprintf(titled, sizeof(titled), " \"%s\"", its_title);
+	}
+	grafana_clean(ctx->fault.code != 0 ? ctx->fault.detail : "", why, sizeof(why));
+	skymon_audit(ctx->sm, ctx->rq, "%s%s%s %s%s%s%s%s", kind, its_uid, titled, result,
+		     why[0] != '\0' ? ": " : "", why, ctx->refused ? "" : ", allowed as ",
+		     ctx->refused ? "" : by[access_of(ctx->grafana, true)]);
 }

@@ -1,6 +1,7 @@
-/* grafana_json: what the caller sent: read, with the place of a mistake; the names that it may use for
- * Grafana's; what a field must be. What is wrong is told with the caller's own names. All but grafana_body is
- * pure. */
+/* grafana_json: JSON as text, judged and taken apart without a tree. And what the caller sent: read, with the
+ * place of a mistake; the names that it may use for Grafana's; what a field must be. What is wrong is told
+ * with the caller's own names. All but grafana_body is pure. */
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,27 +9,292 @@
 #include "grafana.h"
 #include "json_read.h"
 
+/* ---- JSON as text ---- */
+
+#define DEPTH_MAX 10000      /* Grafana's own */
+#define LOAD_MAX (16u << 10) /* bytes of a small value */
+
+/* What jansson's trees take, with what malloc adds, and what is there twice while a table grows. */
+enum {
+	COST_OBJECT = 240,
+	COST_MEMBER = 120,
+	COST_ARRAY = 136,
+	COST_ITEM = 24,
+	COST_TEXT = 80,
+	COST_NUMBER = 32
+};
+
+struct scan {
+	const char *at, *end;
+	size_t cost;
+};
+
+static void skip_space(struct scan *s)
+{
+	while (s->at < s->end && (*s->at == ' ' || *s->at == '\t' || *s->at == '\n' || *s->at == '\r'))
+		s->at++;
+}
+
+static bool skip_escape(struct scan *s)
+{
+	if (s->end - s->at < 2 || strchr("\"\\/bfnrtu", s->at[1]) == NULL || s->at[1] == '\0')
+		return false;
+	if (s->at[1] != 'u') {
+		s->at += 2;
+		return true;
+	}
+	for (int i = 2; i < 6; i++)
+		if (s->at + i >= s->end || !isxdigit((unsigned char)s->at[i]))
+			return false;
+	s->at += 6;
+	return true;
+}
+
+static bool skip_string(struct scan *s)
+{
+	size_t size;
+
+	if (s->at == s->end || *s->at != '"')
+		return false;
+	for (s->at++; s->at < s->end && *s->at != '"';) {
+		if ((unsigned char)*s->at < 0x20)
+			return false;
+		if (*s->at == '\\') {
+			if (!skip_escape(s))
+				return false;
+			continue;
+		}
+		size = grafana_character(s->at, s->end);
+		if (size == 0)
+			return false;
+		s->at += size;
+	}
+	return s->at < s->end && *s->at++ == '"';
+}
+
+static bool skip_digits(struct scan *s)
+{
+	const char *start = s->at;
+
+	while (s->at < s->end && *s->at >= '0' && *s->at <= '9')
+		s->at++;
+	return s->at > start;
+}
+
+static bool skip_number(struct scan *s)
+{
+	const char *start;
+
+	if (s->at < s->end && *s->at == '-')
+		s->at++;
+	start = s->at;
+	if (!skip_digits(s) || (*start == '0' && s->at > start + 1))
+		return false;
+	if (s->at < s->end && *s->at == '.') {
+		s->at++;
+		if (!skip_digits(s))
+			return false;
+	}
+	if (s->at < s->end && (*s->at == 'e' || *s->at == 'E')) {
+		s->at++;
+		if (s->at < s->end && (*s->at == '+' || *s->at == '-'))
+			s->at++;
+		return skip_digits(s);
+	}
+	return true;
+}
+
+static bool skip_scalar(struct scan *s)
+{
+	static const char *const words[] = {"true", "false", "null"};
+
+	if (*s->at == '"') {
+		s->cost += COST_TEXT;
+		return skip_string(s);
+	}
+	for (size_t i = 0; i < 3; i++)
+		if ((size_t)(s->end - s->at) >= strlen(words[i]) &&
+		    memcmp(s->at, words[i], strlen(words[i])) == 0) {
+			s->at += strlen(words[i]);
+			return true;
+		}
+	s->cost += COST_NUMBER;
+	return skip_number(s);
+}
+
+static bool skip_key(struct scan *s)
+{
+	s->cost += COST_MEMBER;
+	skip_space(s);
+	if (!skip_string(s))
+		return false;
+	skip_space(s);
+	return s->at < s->end && *s->at++ == ':';
+}
+
+/* From the start of a value behind it. Without calling itself: a thread's stack is small. */
+static bool skip_value(struct scan *s)
+{
+	char closes[DEPTH_MAX];
+	size_t depth = 0;
+	const char *start = s->at;
+
+	for (;;) {
+		skip_space(s);
+		if (s->at == s->end)
+			return false;
+		if (*s->at == '{' || *s->at == '[') {
+			bool object = *s->at++ == '{';
+
+			if (depth == DEPTH_MAX)
+				return false;
+			s->cost += object ? COST_OBJECT : COST_ARRAY;
+			closes[depth++] = object ? '}' : ']';
+			skip_space(s);
+			if (s->at == s->end)
+				return false;
+			if (*s->at != closes[depth - 1]) { /* it is not empty: to its first value */
+				if (object && !skip_key(s))
+					return false;
+				continue;
+			}
+		} else if (!skip_scalar(s)) {
+			return false;
+		}
+		for (;;) { /* a value has ended, and perhaps those that it is in */
+			if (depth == 0) {
+				s->cost += (size_t)(s->at - start);
+				return true;
+			}
+			skip_space(s);
+			if (s->at == s->end)
+				return false;
+			if (*s->at == ',') {
+				s->at++;
+				s->cost += COST_ITEM;
+				if (closes[depth - 1] == '}' && !skip_key(s))
+					return false;
+				break;
+			}
+			if (*s->at++ != closes[--depth])
+				return false;
+		}
+	}
+}
+
+bool grafana_scan(struct grafana_span text, size_t *cost)
+{
+	struct scan s = {text.text, text.text + text.size, 0};
+	bool good = skip_value(&s);
+
+	skip_space(&s);
+	*cost = s.cost;
+	return good && s.at == s.end;
+}
+
+bool grafana_walk(struct grafana_span *rest, struct grafana_span *key, struct grafana_span *value)
+{
+	struct scan s = {rest->text, rest->text + rest->size, 0};
+
+	skip_space(&s);
+	if (s.at == s.end || strchr(key != NULL ? "{," : "[,", *s.at) == NULL)
+		return false;
+	s.at++;
+	skip_space(&s);
+	if (s.at == s.end || *s.at == '}' || *s.at == ']')
+		return false;
+	if (key != NULL) {
+		key->text = s.at;
+		if (!skip_string(&s))
+			return false;
+		key->size = (size_t)(s.at - key->text);
+		skip_space(&s);
+		if (s.at == s.end || *s.at++ != ':')
+			return false;
+		skip_space(&s);
+	}
+	value->text = s.at;
+	if (!skip_value(&s))
+		return false;
+	value->size = (size_t)(s.at - value->text);
+	*rest = (struct grafana_span){s.at, (size_t)(s.end - s.at)};
+	return true;
+}
+
+json_t *grafana_load(struct grafana_span value)
+{
+	if (value.text == NULL || value.size > LOAD_MAX || json_read_is_deep(value.text, value.size))
+		return NULL;
+	return json_loadb(value.text, value.size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
+}
+
+/* Is the name between these quotes? */
+static bool is_name(struct grafana_span key, const char *name)
+{
+	size_t size = strlen(name);
+	json_t *text;
+	bool same;
+
+	if (memchr(key.text, '\\', key.size) == NULL)
+		return key.size == size + 2 && memcmp(key.text + 1, name, size) == 0;
+	text = grafana_load(key);
+	same = text != NULL && strcmp(json_string_value(text), name) == 0;
+	json_decref(text);
+	return same;
+}
+
+struct grafana_span grafana_find(struct grafana_span object, const char *name)
+{
+	struct grafana_span key, value;
+
+	while (object.text != NULL && grafana_walk(&object, &key, &value))
+		if (is_name(key, name))
+			return value;
+	return (struct grafana_span){NULL, 0};
+}
+
+json_t *grafana_pick(struct grafana_span object, const char *name)
+{
+	return grafana_load(grafana_find(object, name));
+}
+
+/* ---- The body ---- */
+
+struct grafana_span grafana_body_text(struct grafana_ctx *ctx)
+{
+	struct grafana_span body = {NULL, 0};
+
+	body.text = skymon_body(ctx->sm, ctx->rq, &body.size);
+	return body;
+}
+
 json_t *grafana_body(struct grafana_ctx *ctx)
 {
-	size_t size = 0;
-	const char *text = skymon_body(ctx->sm, ctx->rq, &size);
+	struct grafana_span body = grafana_body_text(ctx);
 	json_error_t error;
 	char words[200];
 	json_t *json;
+	size_t cost;
+	bool good;
 
-	if (text == NULL || size == 0) {
+	if (body.text == NULL || body.size == 0) {
 		grafana_fail(ctx, 400, "the request has no body: JSON is expected");
 		return NULL;
 	}
-	if (json_read_is_deep(text, size)) {
+	grafana_count_room(ctx, body.size);
+	if (json_read_is_deep(body.text, body.size)) {
 		grafana_fail(ctx, 422, "the body is nested deeper than %d levels", JSON_READ_DEPTH);
 		return NULL;
 	}
-	json = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+	good = grafana_scan(body, &cost);
+	if (!grafana_take_room(ctx, cost + body.size, 413, &ctx->body_room))
+		return NULL;
+	json = json_loadb(body.text, body.size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
 	if (json == NULL) {
 		grafana_clean(error.text, words, sizeof(words));
-		grafana_fail(ctx, 400, "the body is no JSON that can be read: line %d, column %d: %s",
-			     error.line, error.column, words);
+		grafana_fail(ctx, 400, "the body is %s: line %d, column %d: %s",
+			     good ? "JSON that skymon does not read" : "no JSON that can be read", error.line,
+			     error.column, words);
 	} else if (!json_is_object(json)) {
 		json_decref(json);
 		json = NULL;
@@ -37,13 +303,31 @@ json_t *grafana_body(struct grafana_ctx *ctx)
 	return json;
 }
 
+void grafana_drop_body(struct grafana_ctx *ctx, json_t *body)
+{
+	size_t text = grafana_body_text(ctx).size, rest = 0;
+
+	json_decref(body);
+	if (ctx->body_room > text) {
+		rest = ctx->body_room - text;
+		ctx->body_room = text;
+	}
+	grafana_give_room(&rest);
+}
+
 /* ---- Names ---- */
 
-/* The name under which the field was sent, or else Grafana's. */
-static const char *sent_name(const struct grafana_spot *spot, const char *own)
+static bool is_given(const json_t *object, const char *name)
+{
+	const json_t *value = json_object_get(object, name);
+
+	return value != NULL && !json_is_null(value);
+}
+
+const char *grafana_sent_name(const struct grafana_spot *spot, const char *own)
 {
 	for (const struct grafana_name *name = spot->names; name != NULL && name->own != NULL; name++)
-		if (strcmp(name->own, own) == 0 && json_object_get(spot->sent, name->other) != NULL)
+		if (strcmp(name->own, own) == 0 && is_given(spot->sent, name->other))
 			return name->other;
 	return own;
 }
@@ -65,7 +349,9 @@ json_t *grafana_rename(const struct grafana_spot *spot)
 	{
 		const char *own = own_name(spot, key);
 
-		if (json_object_get(out, own) != NULL) {
+		if (json_is_null(value) && strcmp(grafana_sent_name(spot, own), key) != 0)
+			continue;
+		if (is_given(out, own) && !json_equal(json_object_get(out, own), value)) {
 			grafana_wrong_field(spot, own, "is given twice, under two names");
 			json_decref(out);
 			return NULL;
@@ -75,9 +361,40 @@ json_t *grafana_rename(const struct grafana_spot *spot)
 	return out;
 }
 
+static bool is_among(const char *const *list, const char *name)
+{
+	while (*list != NULL && strcmp(*list, name) != 0)
+		list++;
+	return *list != NULL;
+}
+
+size_t grafana_copy_members(const struct grafana_spot *spot, struct grafana_span object,
+			    const char *const *skip, char *out)
+{
+	struct grafana_span key, value;
+	char *at = out;
+
+	while (grafana_walk(&object, &key, &value)) {
+		json_t *loaded = grafana_load(key);
+		const char *name = loaded != NULL ? json_string_value(loaded) : "";
+		const char *own = own_name(spot, name);
+
+		if (!is_among(skip, own) && strcmp(grafana_sent_name(spot, own), name) == 0) {
+			if (own != name) /* another one, and shorter */
+				at += sprintf(at, ",\"%s\":", own);
+			else
+				at += sprintf(at, ",%.*s:", (int)key.size, key.text);
+			memcpy(at, value.text, value.size);
+			at += value.size;
+		}
+		json_decref(loaded);
+	}
+	return (size_t)(at - out);
+}
+
 json_t *grafana_field(const struct grafana_spot *spot, const char *own)
 {
-	json_t *value = json_object_get(spot->sent, sent_name(spot, own));
+	json_t *value = json_object_get(spot->sent, grafana_sent_name(spot, own));
 
 	return json_is_null(value) ? NULL : value;
 }
@@ -106,7 +423,7 @@ bool grafana_wrong_field(const struct grafana_spot *spot, const char *own, const
 	va_list list;
 
 	snprintf(pointer, sizeof(pointer), "%s/", spot->pointer);
-	add_step(pointer, sizeof(pointer), sent_name(spot, own));
+	add_step(pointer, sizeof(pointer), grafana_sent_name(spot, own));
 	va_start(list, format);
 	vsnprintf(text, sizeof(text), format, list);
 	va_end(list);

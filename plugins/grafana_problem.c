@@ -22,7 +22,14 @@ bool grafana_fail(struct grafana_ctx *ctx, int code, const char *format, ...)
 	va_start(list, format);
 	vsnprintf(ctx->fault.detail, sizeof(ctx->fault.detail), format, list);
 	va_end(list);
+	grafana_trim_cut(ctx->fault.detail);
 	return false;
+}
+
+static void set_pointer(struct grafana_fault *fault, const char *pointer)
+{
+	snprintf(fault->pointer, sizeof(fault->pointer), "%s", pointer);
+	grafana_trim_cut(fault->pointer);
 }
 
 bool grafana_wrong(struct grafana_fault *fault, const char *pointer, const char *format, ...)
@@ -35,9 +42,10 @@ bool grafana_wrong(struct grafana_fault *fault, const char *pointer, const char 
 	va_start(list, format);
 	vsnprintf(text, sizeof(text), format, list);
 	va_end(list);
-	snprintf(fault->pointer, sizeof(fault->pointer), "%s", pointer);
+	set_pointer(fault, pointer);
 	snprintf(fault->detail, sizeof(fault->detail), "%s %s",
 		 pointer[0] != '\0' ? fault->pointer : "the body", text);
+	grafana_trim_cut(fault->detail);
 	return false;
 }
 
@@ -54,9 +62,10 @@ bool grafana_mean(struct grafana_ctx *ctx, int code, const char *pointer, const 
 	va_start(list, format);
 	vsnprintf(text, sizeof(text), format, list);
 	va_end(list);
-	snprintf(fault->pointer, sizeof(fault->pointer), "%s", pointer);
-	snprintf(fault->detail, sizeof(fault->detail), "%s%s%s", pointer, pointer[0] != '\0' ? " " : "",
-		 text);
+	set_pointer(fault, pointer);
+	snprintf(fault->detail, sizeof(fault->detail), "%s%s%s", fault->pointer,
+		 pointer[0] != '\0' ? " " : "", text);
+	grafana_trim_cut(fault->detail);
 	return false;
 }
 
@@ -73,17 +82,16 @@ void grafana_member(struct grafana_fault *fault, const char *key, json_t *value)
 	json_object_set_new(fault->members, key, value);
 }
 
-/* How many bytes the UTF-8 character at `text` has; 0: it is none. What jansson read and what the core passes
- * is UTF-8; this is for what is neither. */
-static size_t character(const unsigned char *text)
+size_t grafana_character(const char *at, const char *end)
 {
+	const unsigned char *text = (const unsigned char *)at;
 	size_t size = text[0] < 0x80    ? 1
 		      : text[0] >= 0xf0 ? 4
 		      : text[0] >= 0xe0 ? 3
 		      : text[0] >= 0xc2 ? 2
 					: 0;
 
-	if (text[0] > 0xf4)
+	if (text[0] > 0xf4 || size > (size_t)(end - at))
 		return 0;
 	for (size_t i = 1; i < size; i++)
 		if ((text[i] & 0xc0) != 0x80)
@@ -94,13 +102,24 @@ static size_t character(const unsigned char *text)
 	return size;
 }
 
+void grafana_trim_cut(char *text)
+{
+	char *end = text + strlen(text), *at = end;
+
+	while (at > text && ((unsigned char)at[-1] & 0xc0) == 0x80)
+		at--;
+	if (at > text && grafana_character(at - 1, end) == 0)
+		at[-1] = '\0';
+}
+
 void grafana_clean(const char *text, char *out, size_t size)
 {
+	const char *end = text + strlen(text);
 	size_t used = 0, bytes;
 
 	for (const unsigned char *at = (const unsigned char *)text; *at != '\0';
 	     at += bytes > 0 ? bytes : 1) {
-		bytes = character(at);
+		bytes = grafana_character((const char *)at, end);
 		if (used + (bytes > 0 ? bytes : 1) >= size)
 			break;
 		/* C1 controls (U+0080 … U+009F) begin with c2 */
@@ -149,6 +168,7 @@ static void say(struct grafana_fault *fault, const char *format, ...)
 	va_start(list, format);
 	vsnprintf(fault->detail, sizeof(fault->detail), format, list);
 	va_end(list);
+	grafana_trim_cut(fault->detail);
 }
 
 /* "…Permissions needed: datasources:create" */
@@ -264,7 +284,8 @@ void grafana_explain_fetch(const struct fetch_fault *from, struct grafana_fault 
 		fault->code = 503;
 	}
 	fault->sent = from->sent;
-	say(fault, "Grafana cannot be asked: %s", from->text);
+	say(fault, from->sent ? "Grafana's answer was not received: %s" : "Grafana cannot be asked: %s",
+	    from->text);
 }
 
 /* ---- The answer ---- */
@@ -312,6 +333,8 @@ void grafana_tell(struct grafana_ctx *ctx)
 		add_members(ctx);
 		if (fault->retry_after[0] != '\0')
 			skymon_reply_header(ctx->sm, ctx->rq, "Retry-After", fault->retry_after);
+		if (ctx->writes && !ctx->audited)
+			grafana_audit(ctx, "nothing", NULL, NULL, "written");
 		skymon_problem(ctx->sm, ctx->rq, fault->code, "%s", fault->detail);
 	}
 	grafana_forget(fault);

@@ -17,6 +17,21 @@ static const struct grafana_name names[] = {{"is_default", "isDefault"},
 					    {"read_only", "readOnly"},
 					    {NULL, NULL}};
 
+/* Grafana's "bad request data" would not say which. */
+static bool judge_secrets(const struct grafana_spot *spot)
+{
+	struct grafana_spot inner = {grafana_field(spot, "secureJsonData"), NULL, NULL, spot->fault};
+	char pointer[40];
+	const char *key;
+	json_t *value;
+
+	snprintf(pointer, sizeof(pointer), "/%s", grafana_sent_name(spot, "secureJsonData"));
+	inner.pointer = pointer;
+	json_object_foreach((json_t *)(uintptr_t)inner.sent, key,
+			    value) if (!grafana_is(&inner, key, GRAFANA_TEXT)) return false;
+	return true;
+}
+
 static bool judge(const struct grafana_spot *spot)
 {
 	const char *access;
@@ -29,6 +44,8 @@ static bool judge(const struct grafana_spot *spot)
 	    !grafana_is(spot, "withCredentials", GRAFANA_BOOLEAN) ||
 	    !grafana_is(spot, "jsonData", GRAFANA_OBJECT) ||
 	    !grafana_is(spot, "secureJsonData", GRAFANA_OBJECT))
+		return false;
+	if (!judge_secrets(spot))
 		return false;
 	access = json_string_value(grafana_field(spot, "access"));
 	return access == NULL || access[0] == '\0' || strcmp(access, "proxy") == 0 ||
@@ -130,18 +147,31 @@ static bool explain(struct grafana_ctx *ctx, const json_t *source)
 	return false;
 }
 
-static bool create(struct grafana_ctx *ctx, json_t *source, struct grafana_answer *answer)
+static bool save(struct grafana_ctx *ctx, const json_t *source, struct grafana_text *answer)
+{
+	char *body = grafana_print(source);
+	bool done = grafana_ask_text(ctx, "POST", "/api/datasources",
+				     (struct grafana_span){body, strlen(body)}, 0, answer);
+
+	grafana_free_text(body);
+	return done || explain(ctx, source);
+}
+
+static bool create(struct grafana_ctx *ctx, json_t *source, struct grafana_text *answer)
 {
 	struct grafana_answer list;
 	bool done;
 
 	/* one turn for all: who is the default, and who gets the uid of the type, is decided among all */
-	if (!grafana_take_turn(ctx, "source", "", "") || !get_list(ctx, &list))
+	if (!grafana_take_turn(ctx, "source", "", ""))
+		return grafana_fail(ctx, 504,
+				    "others who create data sources in Grafana at this moment took too long");
+	if (!get_list(ctx, &list))
 		return false;
 	done = is_free(ctx, source, list.json);
 	if (done) {
 		complete(source, list.json);
-		done = grafana_ask(ctx, "POST", "/api/datasources", source, answer) || explain(ctx, source);
+		done = save(ctx, source, answer);
 	}
 	grafana_answer_free(&list);
 	return done;
@@ -151,7 +181,7 @@ void grafana_post_source(struct skymon *sm, void *state, struct skymon_request *
 {
 	struct grafana_ctx ctx = {.sm = sm, .grafana = state, .rq = rq};
 	struct grafana_spot spot = {NULL, names, "", &ctx.fault};
-	struct grafana_answer answer = {0};
+	struct grafana_text answer = {0};
 	json_t *source = NULL, *sent;
 	bool done = false;
 
@@ -163,14 +193,14 @@ void grafana_post_source(struct skymon *sm, void *state, struct skymon_request *
 	if (source != NULL) {
 		done = create(&ctx, source, &answer);
 		grafana_give_turn(&ctx);
-		grafana_audit(&ctx, "data source", json_read_text(source, "uid"),
-			      json_read_text(source, "name"), done ? "made" : "not made");
 	}
+	grafana_audit(&ctx, "data source", json_read_text(source, "uid"), json_read_text(source, "name"),
+		      done ? "made" : "not made");
 	if (done)
-		grafana_reply(&ctx, answer.code, answer.json);
+		grafana_reply_text(&ctx, &answer);
 	else
 		grafana_tell(&ctx);
-	grafana_answer_free(&answer);
+	grafana_text_free(&answer);
 	json_decref(source);
 	json_decref(sent);
 }

@@ -216,7 +216,7 @@ def test_the_list_has_all_pages(broker, grafana):
     ({"dashboard": {"title": "x", "version": "1"}}, "/dashboard/version"), ({"dashboard": {"title": "x", "id": "1"}}, "/dashboard/id"),
     ({"dashboard": {"title": "x"}, "overwrite": "yes"}, "/overwrite"), ({"dashboard": {"title": "x"}, "folder_id": "1"}, "/folder_id"),
     ({"dashboard": {"title": "x"}, "folderUid": 1}, "/folderUid"), ({"dashboard": {"title": "x"}, "message": 1}, "/message"),
-    ({"dashboard": {"title": "x"}, "folder_uid": "a", "folderUid": "a"}, "/folder_uid"), ({"dashboard": {"title": "x" * 2000}}, "/dashboard/title")])
+    ({"dashboard": {"title": "x"}, "folder_uid": "a", "folderUid": "b"}, "/folder_uid"), ({"dashboard": {"title": "x" * 2000}}, "/dashboard/title")])
 def test_wrong_dashboards(broker, body, pointer):
     one = broker()
     one.refused("POST", "/dashboards", body, 422, pointer)
@@ -270,7 +270,9 @@ def test_no_default_is_made_where_it_is_not_wanted(broker, grafana):
     ({}, "/name"), ({"name": "", "type": "t"}, "/name"), ({"name": "n"}, "/type"), ({"name": "n", "type": 1}, "/type"),
     ({"name": "n", "type": "t", "access": "server"}, "/access"), ({"name": "n", "type": "t", "uid": "a/b"}, "/uid"),
     ({"name": "n", "type": "t", "is_default": "yes"}, "/is_default"), ({"name": "n", "type": "t", "json_data": []}, "/json_data"),
-    ({"name": "n", "type": "t", "url": 1}, "/url"), ({"name": "n", "type": "t", "jsonData": {}, "json_data": {}}, "/json_data")])
+    ({"name": "n", "type": "t", "url": 1}, "/url"), ({"name": "n", "type": "t", "jsonData": {}, "json_data": {"a": 1}}, "/json_data"),
+    ({"name": "n", "type": "t", "secure_json_data": {"a": "geheim", "b": 5}}, "/secure_json_data/b"),
+    ({"name": "n", "type": "t", "secureJsonData": {"a/b": []}}, "/secureJsonData/a~1b")])
 def test_wrong_data_sources(broker, body, pointer):
     broker().refused("POST", "/datasources", body, 422, pointer)
 

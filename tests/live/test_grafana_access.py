@@ -66,18 +66,18 @@ def test_unix_socket(skymond, grafana):
 
 def test_tokens_and_anybody(broker, tmp_path):
     token = tmp_path / "token"
-    token.write_text("t0ken-geheim\n")
+    token.write_text("t0ken-geheim-geheim\n")
     token.chmod(0o600)
     one = broker(write_access="token", read_access="any", access_token={"file": str(token)})
     far = {"X-Forwarded-For": "192.0.2.7"}
     one.ask(*READ, 200, headers=far)
     for headers in ({}, far, {"Authorization": "Basic dDprZW4="}):
         assert one.ask(*WRITE, 401, headers=headers).headers["WWW-Authenticate"].startswith("Bearer realm=")
-    for wrong in ("x", "t0ken-gehei", "t0ken-geheimx"):
+    for wrong in ("x", "t0ken-geheim-gehei", "t0ken-geheim-geheimx"):
         answer = one.ask(*WRITE, 401, headers={"Authorization": f"Bearer {wrong}"})
         assert "invalid_token" in answer.headers["WWW-Authenticate"] and "t0ken" not in answer.text
-    one.ask(*WRITE, 200, headers={"Authorization": "Bearer t0ken-geheim", **far})
-    assert one.ask(*WRITE, headers={"Authorization": "Bearer t0ken-geheim", "Host": "evil.test"}).status_code == 403
+    one.ask(*WRITE, 200, headers={"Authorization": "Bearer t0ken-geheim-geheim", **far})
+    assert one.ask(*WRITE, headers={"Authorization": "Bearer t0ken-geheim-geheim", "Host": "evil.test"}).status_code == 403
     assert "t0ken-geheim" not in one.sm.log_text()
 
 
@@ -132,7 +132,7 @@ def test_not_configured(skymond):
 def test_no_secret_in_a_dump(skymond, grafana, tmp_path):
     key = grafana.add_key("admin")
     sm = skymond({"plugins": {"prometheus": {}, "grafana": {"url": grafana.url, "api_key": key, "write_access": "token",
-                                                            "access_token": "t0ken-geheim", "interval": "300ms"}}})
+                                                            "access_token": "t0ken-geheim-geheim", "interval": "300ms"}}})
     sm.wait_component("grafana", status="healthy")
     config = pathlib.Path(sm.config)
     shown = subprocess.run([str(pathlib.Path(sm.process.args[0])), "-c", str(config), "--print-config"], capture_output=True, text=True,

@@ -146,6 +146,9 @@ static void enter(void)
 	grafana.write_access.index = GRAFANA_TOKEN;
 	CU_ASSERT_FALSE(grafana_enter(&ctx, true));
 	CU_ASSERT(asked.code == 401 && strstr(asked.headers, "WWW-Authenticate: Bearer realm=") != NULL);
+	UNIT_TEXT(asked.audit,
+		  "nothing written: this needs `Authorization: Bearer` with the access_token of the plugin "
+		  "grafana");
 	ctx = new_ctx();
 	asked.authorization = "Bearer x";
 	CU_ASSERT_FALSE(grafana_enter(&ctx, true));
@@ -159,6 +162,9 @@ static void enter(void)
 		      "é",
 		      "saved");
 	UNIT_TEXT(asked.audit, "dashboard a b \"x level=error [31m é\" saved, allowed as the access token");
+	grafana_fail(&ctx, 502, "Grafana\nis away");
+	grafana_audit(&ctx, "dashboard", "", NULL, "not saved");
+	UNIT_TEXT(asked.audit, "dashboard not saved: Grafana is away, allowed as the access token");
 }
 
 /* ---- What Grafana answers ---- */
@@ -254,6 +260,11 @@ static void faults_are_explained(void)
 			  fault.reason == rows[i].reason);
 		UNIT_TEXT(fault.detail, "Grafana cannot be asked: g:1: why");
 	}
+	const struct fetch_fault lost = {.reason = SKYMON_TIMEOUT, .sent = true, .text = "g:1: why"};
+	struct grafana_fault fault = {0};
+
+	grafana_explain_fetch(&lost, &fault);
+	UNIT_TEXT(fault.detail, "Grafana's answer was not received: g:1: why");
 }
 
 static void problems_are_told(void)
@@ -304,6 +315,8 @@ static void bodies(void)
 		{"{\n  \"a\": 1,\n  \"b\" 2}", 400, "line 3, column 7"},
 		{"{\"a\":1,\"a\":2}", 400, "duplicate"},
 		{"{} {}", 400, "line 1"},
+		{"{\n \"a\":18446744073709551616}", 400, "JSON that skymon does not read: line 2, column"},
+		{"{\"a\":\"\\u0000\"}", 400, "JSON that skymon does not read: line 1"},
 		{"\xff", 400, "line 1"},
 		{"[]", 422, "must be a JSON object"},
 		{"7", 422, "must be a JSON object"},
@@ -394,9 +407,17 @@ static void starts(void)
 		{{.url = "http://g", .write_access = {GRAFANA_TOKEN}}, "access_token is missing"},
 		{{.url = "http://g", .read_access = {GRAFANA_TOKEN}, .access_token = {"", 0}},
 		 "access_token is missing"},
-		{{.url = "http://g", .read_access = {GRAFANA_TOKEN}, .access_token = {"geheim x", 8}},
+		{{.url = "http://g",
+		  .read_access = {GRAFANA_TOKEN},
+		  .access_token = {"geheim geheim geheim", 20}},
 		 "access_token has"},
-		{{.url = "http://g", .write_access = {GRAFANA_TOKEN}, .access_token = {"x", 1}}, NULL},
+		{{.url = "http://g", .read_access = {GRAFANA_TOKEN}, .access_token = {"geheim-15-bytes", 15}},
+		 "access_token is shorter than 16 bytes"},
+		{{.url = "http://g", .access_token = {"admin", 5}}, "access_token is shorter than 16 bytes"},
+		{{.url = "http://g",
+		  .write_access = {GRAFANA_TOKEN},
+		  .access_token = {"sixteen-bytes-it", 16}},
+		 NULL},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
