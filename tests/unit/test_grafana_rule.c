@@ -146,7 +146,7 @@ static void rules_are_judged(void)
 		{RULE("\"for_duration\":\"abc\",", DATA), "/for_duration is no duration"},
 		{RULE("\"for\":300,", DATA), "/for must be a text"},
 		{RULE("\"for\":\"\",", DATA), "/for is no duration"},
-		{RULE("\"for\":\"5m\",\"for_duration\":\"5m\",", DATA), "/for_duration is given twice"},
+		{RULE("\"for\":\"5m\",\"for_duration\":\"6m\",", DATA), "/for_duration is given twice"},
 		{RULE("\"folder_uid\":\"a b\",", DATA), "/folder_uid has a character"},
 		{RULE("\"folderUID\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\",", DATA),
 		 "/folderUID is longer than 40"},
