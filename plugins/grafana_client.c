@@ -41,6 +41,7 @@ static void give_fetch(struct grafana_own *own, struct fetch *fetch)
 /* ---- Room ---- */
 
 #define ROOM_DEFAULT (256u << 20) /* where a worker has no limit: as much as where it has the default one */
+#define SPARE_MS 500              /* before the deadline, so that the answer is still ours */
 #define SLICE_MS 250              /* how soon it is seen that the client has left */
 
 static _Thread_local struct {
@@ -119,6 +120,7 @@ static void add_room(struct grafana_room *room, size_t bytes)
 bool grafana_take_room(struct grafana_ctx *ctx, size_t bytes, int never, size_t *taken)
 {
 	struct grafana_room *room;
+	int64_t left_ms;
 	bool good;
 
 	*taken = 0;
@@ -132,8 +134,8 @@ bool grafana_take_room(struct grafana_ctx *ctx, size_t bytes, int never, size_t 
 			"values, or a larger limits.worker_memory",
 			(bytes >> 20) + 1);
 	pthread_mutex_lock(&room->lock);
-	while (!(good = fits(room, bytes)) && skymon_ms_left(ctx->sm) > 0)
-		wait_for_room(room, skymon_ms_left(ctx->sm));
+	while (!(good = fits(room, bytes)) && (left_ms = skymon_ms_left(ctx->sm) - SPARE_MS) > 0)
+		wait_for_room(room, left_ms);
 	if (good)
 		add_room(room, bytes);
 	pthread_mutex_unlock(&room->lock);

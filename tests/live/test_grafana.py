@@ -239,6 +239,66 @@ def test_wrong_bodies(broker):
     assert one.written() == [("POST", "/api/dashboards/db")]
 
 
+@pytest.mark.parametrize("model", [{"max": 1 << 64}, {"d": "a\0b"}, {"d": json.loads("[" * 70 + "]" * 70)}], ids=["number", "nul", "deep"])
+def test_dashboards_that_jansson_does_not_read(broker, grafana, model):
+    """Grafana's bytes are passed on as they came; what is there can be replaced and deleted."""
+    one = broker()
+    for _ in range(2):
+        one.ask("POST", "/dashboards", {"dashboard": {"title": "old", "uid": "x"}, "overwrite": True}, 200)
+        grafana.dashboards["x"]["model"].update(model)
+        assert one.ask("GET", "/dashboards/x", code=200).json()["dashboard"].items() >= model.items()
+        assert one.ask("POST", "/dashboards", {"dashboard": {"title": "old", "uid": "x"}}, 409).json()["version"]
+        grafana.dashboards["x"]["model"].update(model)
+        assert one.ask("DELETE", "/dashboards/x", code=200).json()["title"] == "old" and not grafana.dashboards
+    one.ask("POST", "/dashboards", {"dashboard": {"title": "old", "uid": "x"}}, 200)
+    grafana.dashboards["x"]["model"].update(model)
+    one.ask("PUT", "/dashboards/x", {"dashboard": {"title": "new"}}, 200)
+    assert grafana.dashboards["x"]["model"]["title"] == "new"
+
+
+def test_an_empty_success_is_none(broker, grafana):
+    one = broker()
+    for code, body in ((204, ""), (200, ""), (200, " ")):
+        for path, sent in (("/dashboards", {"dashboard": {"title": "x"}}), ("/datasources", SOURCE)):
+            grafana.fail("POST", "^/api/da", "status", times=1, code=code, body=body)
+            assert f"answered nothing (HTTP {code})" in one.ask("POST", path, sent, 502).json()["detail"]
+    wait_until(lambda: one.sm.log_text().count("area=audit") == 6, 5, "the audit lines")
+    assert one.sm.log_text().count(" not saved: ") == one.sm.log_text().count(" not made: ") == 3
+
+
+def test_refusals_say_what_is_wrong(broker, grafana):
+    one = broker()
+    model = {"title": "T", "uid": "u"}
+    found = one.ask("POST", "/dashboards", {"dashboard": {"title": "x"}, "folderId": 555}, 422).json()
+    assert found["pointer"] == "/folderId" and found["detail"] == "/folderId is of no folder there is"
+    one.ask("POST", "/dashboards", {"dashboard": model, "folder_uid": "general"}, 200)
+    assert grafana.dashboards["u"]["folder"] == ""
+    one.ask("PUT", "/dashboards/u", {"dashboard": model, "folder_uid": None, "folderUid": ""}, 200)
+    one.ask("PUT", "/dashboards/u", {"dashboard": model, "folder_id": 0, "folderId": 0}, 200)
+    for method, path, more, words in (
+            ("POST", "", {}, "to replace it, PUT it, or post with overwrite"), ("POST", "", {"version": 9}, "another version than the one that was sent"),
+            ("PUT", "/u", {"version": 9}, "leave `overwrite: false` out"), ("PUT", "/u", {}, "no version was sent")):
+        found = one.ask(method, "/dashboards" + path, {"dashboard": {**model, **more}, "overwrite": False}, 409).json()
+        assert words in found["detail"] and found["version"] == 3, found
+        assert ("post with" in found["detail"]) == (method == "POST")
+    grafana.fail("POST", "dashboards/db", "status", times=1, code=404)
+    found = one.ask("PUT", "/dashboards/u", {"dashboard": model}, 502).json()
+    assert "HTTP 404" in found["detail"] and "pointer" not in found
+
+
+def test_texts_are_cut_between_characters(broker, grafana):
+    one = broker()
+    for start in ("", "x"):
+        found = one.ask("POST", "/alerts", {**RULE, "labels": {start + "ü" * 300: 1}}, 422).json()
+        assert found["pointer"].startswith(f"/labels/{start}üü") and "\ufffd" not in found["detail"]
+        title = start + "ü" * 1000
+        uid = one.ask("POST", "/dashboards", {"dashboard": {"title": title, "uid": "long" + start}}, 200).json()["uid"]
+        one.ask("GET", "/dashboards", code=200)
+        grafana.fail("DELETE", "^/api/dashboards", "close", times=1, done=True)
+        found = one.ask("DELETE", f"/dashboards/{uid}", code=200).json()
+        assert found["title"] == title and found["message"] == f"Dashboard {title} deleted"
+
+
 # ---- Data sources ----
 
 def test_data_sources(broker, grafana):

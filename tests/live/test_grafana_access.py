@@ -103,6 +103,30 @@ def test_each_write_leaves_a_line(broker):
     assert "code=409" in lines[1] and f"method=DELETE path={BASE}/dashboards/{uid} code=200" in lines[2] and "code=403" in lines[3]
 
 
+def test_what_was_not_written_leaves_a_line_that_says_why(broker, grafana):
+    one = broker()
+    put = {"dashboard": {"title": "T"}}
+    cases = [("DELETE", "/dashboards/no-such", None, 404, "dashboard no-such not deleted: Grafana has no dashboard with the uid no-such"),
+             ("PUT", "/dashboards/no-such", put, 404, 'dashboard no-such "T" not replaced: Grafana has no dashboard with the uid no-such'),
+             ("POST", "/dashboards", {"dashboard": {"a": 1}}, 422, "dashboard not saved: /dashboard/title is missing"),
+             ("POST", "/datasources", {"name": "n"}, 422, "data source not made: /type is missing"),
+             ("POST", "/alerts", {"title": "R"}, 422, "/data is missing")]
+    for number, (method, path, body, code, words) in enumerate(cases, 1):
+        one.ask(method, path, body, code)
+        line = wait_until(lambda: len(found := [line for line in one.sm.log_lines() if "area=audit" in line]) >= number and found[-1], 5, "a line")
+        assert words in line.replace('\\"', '"') and f"code={code}" in line
+    one.ask(*WRITE, 403, headers={"Via": "x"})
+    line = one.sm.wait_log("code=403")
+    assert "nothing written: Grafana may be changed through skymon from this machine itself only" in line and "allowed as" not in line
+
+
+def test_a_short_token_is_refused(skymond, grafana, tmp_path):
+    """It could be guessed, and would be masked wherever it stands in an answer."""
+    sm = skymond({"plugins": {"grafana": {"url": grafana.url, "api_key": grafana.add_key("admin"), "access_token": "admin"}}})
+    found = wait_until(lambda: (c := sm.component("grafana"))["message"] and c, 10, "a sentence")
+    assert found["status"] == "unknown" and "access_token is shorter than 16 bytes" in found["message"]
+
+
 # ---- Where Grafana is ----
 
 @pytest.mark.parametrize("slash", ["", "/"])
