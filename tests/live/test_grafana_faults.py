@@ -285,7 +285,7 @@ def test_an_answer_of_50_mib(broker, grafana):
     fault = grafana.fail("*", "^/api/(search|dashboards)", "big")
     before = forget_peak(one.pids[1])
     found = problem(one.ask("GET", "/dashboards")[0], 502)
-    assert "larger than the 4194304 bytes that are read" in found["detail"]
+    assert "larger than the 8388608 bytes that are read" in found["detail"]
     assert peak_kb(one.pids[1]) - before < 10 << 10, "the worker read more than it keeps"
     wait_until(lambda: fault.sent > 0, 5, "what the double could send")
     assert fault.sent < 12 << 20, "the connection was not closed"
