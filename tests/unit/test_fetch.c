@@ -102,11 +102,10 @@ static void *run(void *arg)
 		int fd = accept(server.listener, NULL, NULL);
 		if (fd < 0)
 			continue;
-		if (server.connections == CONNECTIONS_MAX ||
-		    pthread_create(&server.servers[server.connections], NULL, serve, (void *)(intptr_t)fd) !=
-			    0)
+		int number = server.connections++; /* counted before it can be answered */
+		if (number == CONNECTIONS_MAX ||
+		    pthread_create(&server.servers[number], NULL, serve, (void *)(intptr_t)fd) != 0)
 			abort();
-		server.connections++;
 	}
 	return NULL;
 }
@@ -179,6 +178,7 @@ static const char *url_of(const char *host, const char *path)
 	return url;
 }
 
+static double left_at;
 static struct fetch_answer answer;
 static struct fetch_fault fault;
 
@@ -378,6 +378,66 @@ static void timeouts(void)
 	fetch_answer_free(&answer);
 }
 
+/* Whoever asked has left when the server is being waited for. */
+static int64_t ms_left_then_none(struct skymon *sm)
+{
+	(void)sm;
+	return clock_now() < left_at ? 60000 : 0;
+}
+
+static void leaves(void)
+{
+	struct fetch *fetch = fetch_new();
+	struct fetch_request request = {.url = NULL};
+	struct skymon_host host = *new_run(60000)->host;
+	struct skymon sm = {&host};
+	double began = clock_now();
+
+	start_server(0, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe", 40, HANG);
+	request.url = url_of("127.0.0.1", "/");
+	host.ms_left = ms_left_then_none;
+	left_at = began + 0.2;
+	CU_ASSERT_FALSE(fetch_do(&sm, fetch, &request, &answer, &fault));
+	CU_ASSERT(fault.reason == SKYMON_TIMEOUT && fault.sent);
+	CU_ASSERT(clock_now() - began > 0.1 && clock_now() - began < 10);
+	stop_server();
+	fetch_free(fetch);
+}
+
+static bool grows(void *arg)
+{
+	int *asked = arg;
+
+	++*asked;
+	if (*asked == 1) /* longer than the request may take */
+		poll(NULL, 0, 500);
+	return *asked == 1;
+}
+
+/* Is there memory for a large answer? What that waits is not the server's time. */
+static void large(void)
+{
+	static char text[4000000]; /* of which the rest is to be read when the wait is over */
+	struct fetch *fetch = fetch_new();
+	int asked = 0, head = snprintf(text, 100, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", 3000000);
+	struct fetch_request request = {
+		.grow = grows, .grow_arg = &asked, .small = 4, .timeout_ms = 400, .body_max = 3000000};
+
+	memset(text + head, 'x', 3000000);
+	start_server(0, text, (size_t)head + 3000000, CLOSE);
+	request.url = url_of("127.0.0.1", "/");
+	CU_ASSERT(fetch_do(new_run(60000), fetch, &request, &answer, &fault));
+	CU_ASSERT(answer.size == 3000000 && asked == 1);
+	fetch_answer_free(&answer);
+	CU_ASSERT_FALSE(fetch_do(new_run(60000), fetch, &request, &answer, &fault));
+	CU_ASSERT(asked == 2 && fault.reason == SKYMON_RESOURCE);
+	request.small = 3000000; /* it is not larger */
+	CU_ASSERT(fetch_do(new_run(60000), fetch, &request, &answer, &fault) && asked == 2);
+	fetch_answer_free(&answer);
+	stop_server();
+	fetch_free(fetch);
+}
+
 /* A server that takes the connection and says nothing of TLS. */
 static void connect_timeout(void)
 {
@@ -510,6 +570,8 @@ int main(void)
 							      {"faults", faults},
 							      {"once", once},
 							      {"timeouts", timeouts},
+							      {"leaves", leaves},
+							      {"large", large},
 							      {"connect timeout", connect_timeout},
 							      {"proxies", proxies},
 							      {"accepts", accepts},

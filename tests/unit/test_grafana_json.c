@@ -242,7 +242,7 @@ static void cuts_are_whole(void)
 	char pointer[400] = "/labels/", text[] = "aé\xc3", good[] = "aé";
 	json_t *told;
 
-	for (size_t i = 8; i + 1 < sizeof(pointer); i += 2)
+	for (size_t i = 8; i + 2 < sizeof(pointer); i += 2)
 		memcpy(pointer + i, "é", 3);
 	for (size_t i = 0; i < 2; i++) {
 		grafana_wrong(&fault, pointer + i, "is wrong");
