@@ -171,8 +171,7 @@ static void trees_are_estimated(void)
 		"{\"a\":1,\"b\":2,\"c\":3}",
 		"{\"a%d\":\"x\"}",
 		"{\"a\":1,\"b\":2,\"c\":3,\"d\":1,\"e\":2,\"f\":3,\"g\":4,\"h\":5,\"i\":9}",
-		"{\"title\":\"p\",\"type\":\"timeseries\",\"gridPos\":{\"h\":8,\"w\":12},\"targets\":[{"
-		"\"expr\":\"up\"}]}"};
+		"{\"title\":\"p\",\"type\":\"stat\",\"targets\":[{\"expr\":\"up\"}]}"};
 
 	json_set_alloc_funcs(counting_malloc, counting_free);
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
