@@ -190,20 +190,6 @@ static void reply_unknown_component(struct skymon *sm, struct skymon_request *rq
 	buf_free(&names);
 }
 
-static void reply_component(struct skymon *sm, struct skymon_request *rq,
-			    const struct skymon_component *component)
-{
-	int code;
-	if (!choose_code(sm, rq, component->status, &code))
-		return;
-	struct buf body = {0};
-	api_add_component(&body, component, skymon_is_trusted(sm, rq));
-	skymon_reply_header(sm, rq, "X-Health-Status", skymon_status_word(component->status));
-	if (component->configured) /* else waiting helps nobody */
-		add_retry_after(sm, rq, code, component->next_check_ms);
-	api_reply(sm, rq, code, JSON, &body);
-}
-
 /* {"healthy","status","message","timestamp"}, then the details of the result: flat, as its users read it. */
 static void add_served(struct buf *out, const struct skymon_component *component, bool trusted,
 		       int64_t now_ms)
@@ -225,24 +211,41 @@ static void add_served(struct buf *out, const struct skymon_component *component
 	buf_text(out, "}");
 }
 
+/* served: as the plugin's own health route tells it. */
+static void reply_component(struct skymon *sm, struct skymon_request *rq,
+			    const struct skymon_component *component, bool served)
+{
+	int code;
+	if (!choose_code(sm, rq, component->status, &code))
+		return;
+	struct buf body = {0};
+	bool trusted = skymon_is_trusted(sm, rq);
+	if (served)
+		add_served(&body, component, trusted, skymon_self(sm)->now_ms);
+	else
+		api_add_component(&body, component, trusted);
+	skymon_reply_header(sm, rq, "X-Health-Status", skymon_status_word(component->status));
+	if (component->configured) /* else waiting helps nobody */
+		add_retry_after(sm, rq, code, component->next_check_ms);
+	api_reply(sm, rq, code, JSON, &body);
+}
+
+static const struct skymon_component *find_component(const struct skymon_snapshot *snapshot, const char *name)
+{
+	for (size_t i = 0; i < snapshot->count; i++)
+		if (strcmp(snapshot->components[i]->name, name) == 0)
+			return snapshot->components[i];
+	return NULL;
+}
+
 void api_handle_served(struct skymon *sm, void *state, struct skymon_request *rq)
 {
 	const struct skymon_snapshot *snapshot = skymon_snapshot(sm);
-	const struct skymon_component *found = NULL;
-	int code;
-	for (size_t i = 0; i < snapshot->count; i++)
-		if (strcmp(snapshot->components[i]->name, state) == 0)
-			found = snapshot->components[i];
-	if (found == NULL) {
+	const struct skymon_component *found = find_component(snapshot, state);
+	if (found != NULL)
+		reply_component(sm, rq, found, true);
+	else
 		skymon_problem(sm, rq, 503, "plugin %s is not there yet", (const char *)state);
-	} else if (choose_code(sm, rq, found->status, &code)) {
-		struct buf body = {0};
-		add_served(&body, found, skymon_is_trusted(sm, rq), skymon_self(sm)->now_ms);
-		skymon_reply_header(sm, rq, "X-Health-Status", skymon_status_word(found->status));
-		if (found->configured)
-			add_retry_after(sm, rq, code, found->next_check_ms);
-		api_reply(sm, rq, code, JSON, &body);
-	}
 	skymon_release(sm, snapshot);
 }
 
@@ -251,12 +254,9 @@ static void handle_component(struct skymon *sm, void *state, struct skymon_reque
 	(void)state;
 	const char *name = skymon_param(sm, rq, "component");
 	const struct skymon_snapshot *snapshot = skymon_snapshot(sm);
-	const struct skymon_component *found = NULL;
-	for (size_t i = 0; i < snapshot->count && found == NULL; i++)
-		if (strcmp(snapshot->components[i]->name, name) == 0)
-			found = snapshot->components[i];
+	const struct skymon_component *found = find_component(snapshot, name);
 	if (found != NULL)
-		reply_component(sm, rq, found);
+		reply_component(sm, rq, found, false);
 	else
 		reply_unknown_component(sm, rq, name, snapshot);
 	skymon_release(sm, snapshot);
