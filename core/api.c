@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* api: what a probe asks for (health, component, ready, alive). status and the index are in api_status.c. */
 #include "api.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* api: health, component, ready, alive, status, the index and the sentence for Grafana's data source. A
  * plugin like any other (SKYMON_IN_DAEMON), only linked in: written against the public SDK alone. */
 #ifndef API_H

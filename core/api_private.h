@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the two halves of api share: how a status, a component and a time are told. */
 #ifndef API_PRIVATE_H
 #define API_PRIVATE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* api: everything at once (status), the list of routes, and the sentence for a data source that points at an
  * exporter. */
 #include <math.h>

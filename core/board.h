@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* board: the latest results of all components, their statuses, the roll-up, and snapshots of it all.
  * One thread. Owns its items; a snapshot is immutable and counted, and outlives any change. */
 #ifndef BOARD_H

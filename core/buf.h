@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* buf: a text or byte buffer that grows, and how JSON's texts, times and numbers are printed into it.
  * The owner of the struct owns `data`; zeroed = empty. `data` is ended by '\0' once anything was added. */
 #ifndef BUF_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* component: one configured thing that is watched. `struct component_spec` is what config says of it, bound
  * and judged, immutable; `struct component` is its life in the daemon, which crew (where it runs) and sched
  * (when it runs) share. Made and freed by sched. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What everybody does with a tree: find, complain, expand. */
 #include "config.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* config: YAML files -> one tree of nodes that know file, line and column. The caller owns the tree.
  *
  * Reads files and, for ${VAR}, the environment (the only module that does); knows no key but `include` and

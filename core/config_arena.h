@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* arena: memory that is freed as one, and wiped first, because configs hold secrets. For config trees and
  * option values. The owner of the struct owns all that was given out; zeroed = empty. One thread. */
 #ifndef CONFIG_ARENA_H

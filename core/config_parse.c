@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* YAML events -> nodes. Judged here: duplicate keys, depth, size, aliases, merge keys, what a key may be. */
 #include <stdlib.h>
 #include <string.h>

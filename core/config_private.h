@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* config's own: what its files share. Nobody else includes this. */
 #ifndef CONFIG_PRIVATE_H
 #define CONFIG_PRIVATE_H

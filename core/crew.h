@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* crew: the workers of all plugins, and which component runs in which. Owns plugins, slots and workers;
  * components are sched's.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The inside of crew, shared by its files: crew.c (plugins, components), crew_slot.c (places to run in),
  * crew_events.c (what workers tell). */
 #ifndef CREW_PRIVATE_H

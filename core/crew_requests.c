@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* crew_requests: requests for routes that live in a worker, from the moment HTTP hands them over until their
  * handler has returned: one that was answered 504, or whose client has left, still holds its place among the
  * EXCHANGE_OUT_MAX of its worker, and costs that worker its process when the handler never returns. */

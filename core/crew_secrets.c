@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* crew_secrets: gathers the secrets of a component before it is started, and again when its server refused
  * them or a lease ends. What env and file hold is read here; what a component keeps is asked of its worker.
  * The bytes go to the consumer's worker and are wiped. */

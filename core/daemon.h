@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* daemon: puts the modules together: start, reload, drain and stop, in this order and back. Owns them all.
  * main gives it arguments and turns what it returns into an exit code. */
 #ifndef DAEMON_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* err: one sentence about what went wrong, and lists of them; memory that aborts when it runs out.
  * Owns nothing but the lists' texts. */
 #ifndef ERR_H

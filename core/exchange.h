@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* exchange: a request for a route that lives in a worker, and its reply, as they cross the wire; read by both
  * ends. Pure. What is decoded points into the message's body and owns its arrays only. */
 #ifndef EXCHANGE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* host: what plugins in the daemon (api, prometheus) see: fills struct skymon_host from http, board, settings
  * and the process. The only place that knows all of them. Owns the table, the handles and what skymon_self
  * and skymon_config_public point to. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* http: listeners and connections. Each listener is a libmicrohttpd daemon without a thread, whose epoll
  * descriptor is watched by the loop: MHD_run when it is readable, and in each turn when libmicrohttpd has
  * something to do without waiting. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* http: libmicrohttpd on the daemon's loop: listeners, requests, replies, limits, access, compression,
  * counters. The only place with MHD_. D6 of the architecture: MHD_USE_EPOLL without an internal thread; the
  * reply is queued on the second call of the handler. */

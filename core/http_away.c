@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* http_away: requests for routes that live in a worker: encoded here, handed over, and answered when the
  * reply comes, all on the loop's thread. Their connections are suspended meanwhile, so libmicrohttpd does not
  * look at them: this does, and withdraws a request whose client has left. A client that only closes its

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* http_caller: who asks, by which name, and the audit line of who wrote what.
  *
  * A browser on this machine may be made to send requests here by any page (DNS rebinding, forms): behind

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* http_count: what was answered: rows by route, method and code, a histogram by route, and sums over the last
  * 60 seconds. Nothing is allocated but when a row is new; adding is a few additions. */
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* http_dispatch: from a request that was read to its handler: the route, who may ask, what it may bring; and
  * the request half of the table that plugins in the daemon call. */
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* http_gzip: zlib at level 1, at once or in one helper thread that is started with the first job. The thread
  * sees parts and an output, and nothing else of the daemon; what it has done comes back through an eventfd in
  * the loop. */

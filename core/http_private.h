@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of http share. Nothing outside core/http*.c includes it. */
 #ifndef HTTP_PRIVATE_H
 #define HTTP_PRIVATE_H

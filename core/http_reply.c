@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* http_reply: from what a handler answers to libmicrohttpd's response: headers, errors as problem+json,
  * compression, and bodies that are shared.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* http_request: one exchange from its first byte to its last: libmicrohttpd's three callbacks, the memory of
  * a request, and what is checked of it before anybody looks at its path. What could be read in two ways is
  * refused: proxies in front may have read the other. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* http_socket: sockets to listen on: TCP over IPv4 and IPv6, and Unix. */
 #include <errno.h>
 #include <netdb.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* http_tls: the files of a listener's certificate, and whether a client's certificate is good. */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* log: lines to stderr, logfmt or JSON, one write each; never a secret. Owns the level and the format. */
 #ifndef LOG_H
 #define LOG_H

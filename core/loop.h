@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* loop: the daemon's one epoll loop: descriptors, timers in a heap, one clock (CLOCK_BOOTTIME, so that a
  * machine that slept wakes with everything due). Owns neither descriptors nor what is in the callbacks. One
  * thread. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* main: skymond's arguments and exit code. */
 #include <getopt.h>
 #include <locale.h>

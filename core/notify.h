@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* notify: tells the service manager (sd_notify(3)) that we are ready, reload, stop, and live. No-op without
  * $NOTIFY_SOCKET. Own lines in place of libsystemd, which would add more to the daemon's memory than all of
  * its code. Owns the socket. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Tables of options: what they are, whether they are right, how they cross the wire. */
 #include "option.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* option: binds a section of the config to a declared table of options. Pure: no clock, no socket; ${VAR} of
  * declared defaults goes through the lookup that the caller gives.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A section of the config against its table: every mistake is reported, with its place. */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Values and tables for people: --print-config (which reads back as the same config, but for secrets) and
  * `skymon plugins NAME`. */
 #include <ctype.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* option's own: what its files share. Nobody else includes this. */
 #ifndef OPTION_PRIVATE_H
 #define OPTION_PRIVATE_H

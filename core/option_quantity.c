@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Quantities: numbers with units, as people write them, and back. */
 #include "option.h"
 

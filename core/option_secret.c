@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The bytes of secrets that the daemon reads itself: literals, variables, files. */
 #include <errno.h>
 #include <fcntl.h>

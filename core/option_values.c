@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Bound values: over the wire, into a plugin's struct, compared. */
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* plan: one config, read, bound and judged, that nothing has been done about yet. Start and reload make one
  * and carry it out; a bad one is dropped. Made in two steps, because plugins must be opened (crew_prepare)
  * between reading the names and binding the options. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* plugin: opens shared objects and judges them: file owner and mode, the symbol, the ABI, the descriptor. The
  * only place with dlopen. Also what a plugin declares, as data that crosses the wire (struct plugin_info), so
  * that the daemon needs not open it. */

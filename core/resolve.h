@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* resolve: host names to addresses with a deadline. The system's resolver cannot be given one, so it runs in
  * helper threads; a call that does not return in time is left alone (its thread is used again when it does
  * return). At most RESOLVE_THREADS in a process; further askers wait for one, or until their deadline. Any

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* result: what one check reported, as an immutable, counted value; and its form on the wire.
  * Built in a worker (result_builder, by the runner), decoded and checked in the daemon. Not thread-safe: each
  * process counts on one thread, a builder belongs to the thread of its check. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* route: a tree of path segments. Each node has its literal children, one child in braces and one that takes
  * the rest of the path; a lookup tries them in this order and comes back when a way ends nowhere, so that a
  * literal always wins. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* route: templates of paths, looked up by method and path; conflicts; 404 and 405. A table is frozen once
  * built; a reload builds a new one. Pure. Owns copies of nothing: routes are the plugins', which are never
  * unloaded. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* runner: runs the checks of one plugin: state, options, threads, deadlines, names, results. The same code
  * serves skymon-worker, `skymon run` and the tests' host. Knows no process, no wire: it calls back. Owns the
  * components given to it.

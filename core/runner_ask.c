@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* runner_ask: asks a component of a secret store for a value, on a thread of its own: asks are rare, must not
  * wait for checks, and may wait for a server. The plugin sees an own handle (step, deadline, message), so
  * that the check of the same component is not disturbed. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* runner's own: what runner.c and runner_host.c share. Nobody else includes this. */
 #ifndef RUNNER_PRIVATE_H
 #define RUNNER_PRIVATE_H

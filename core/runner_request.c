@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* runner_request: has a route of the plugin answer a request, on a thread of its own: requests are rare,
  * privileged and slow (they wait for a server), and must not wait for checks. The plugin sees an own handle
  * (step, deadline, message), so that the check of the same component is not disturbed. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sched: when each component is checked: due times, deadlines, the grace, what is stale; publishes on the
  * board. Owns the components.
  *

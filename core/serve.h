@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* serve: the plugins that run in the daemon (api, and those under `plugins` flagged SKYMON_IN_DAEMON):
  * opened, started with their options, their routes entered into a table. A set belongs to one config; a
  * reload makes a new one and frees the old when it is swapped. */

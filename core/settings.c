@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The top level of the config: bound by tables, as a plugin's options are. */
 #include "settings.h"
 

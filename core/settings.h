@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* settings: the config tree's top level, bound: everything that the daemon itself reads. What plugins declare
  * is bound later (option), because their tables are known only after their workers said hello. Owns its
  * texts; nodes point into the config tree, which it takes over. */

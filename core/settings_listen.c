@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* listen: where the daemon answers. */
 #include "settings.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The effective top level as YAML that reads back the same, secrets masked. */
 #include <string.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* settings' own: what its files share. Nobody else includes this. */
 #ifndef SETTINGS_PRIVATE_H
 #define SETTINGS_PRIVATE_H

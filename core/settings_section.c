@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* plugins, components and defaults: names, and the options that all components have. */
 #include <stdlib.h>
 #include <string.h>

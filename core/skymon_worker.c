@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* skymon-worker PLUGIN.so MEMORY_LIMIT NAME: one plugin's process. Talks to the daemon over descriptor 3
  * (wire.h) and to nobody else.
  *

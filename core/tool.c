@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* skymon: the tool. Runs one check, asks a daemon, tells what plugins declare. */
 #include "tool.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tool: what the files of `skymon` share. Exit codes as Nagios has them: 0 healthy, 1 degraded, 2 unhealthy,
  * 3 unknown (also: it could not be asked, bad usage). Nobody else includes this. */
 #ifndef TOOL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* skymon plugins: what plugins declare. Each is opened in a worker process, so that a bad one harms nothing
  * here. */
 #include "tool.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* skymon run: one check through the runner that the workers use. */
 #include "tool.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* skymon status: asks a running skymond over HTTP. */
 #include "tool.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* skymon WORD: a word that is not the tool's own is a program of a plugin, libexec/skymon/skymon-WORD. It is
  * looked for in that folder alone, never in PATH. */
 #include "tool.h"

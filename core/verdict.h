@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* verdict: the rules of statuses, as pure functions and one small state. No clock, no I/O.
  * Thresholds, rise and fall, what is stale, and how components roll up to the whole. */
 #ifndef VERDICT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* wire: framed messages between the daemon and its workers, both ends.
  *
  * A SOCK_SEQPACKET pair: the kernel keeps packets whole, so that a crash handler may send its own at any

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* worker: one skymon-worker process as the daemon sees it: spawns, feeds, reaps. Never blocks on it, trusts
  * nothing from it. Knows components by number only; who they are, and what a death means for them, is the
  * owner's matter (crew). */

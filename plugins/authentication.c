@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* authentication: an OpenID Connect provider, as its clients see it: the discovery document is the issuer's
  * own, the published keys can verify signatures, and, when a client is configured, a token is given for its
  * secret and was signed by one of those keys. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* authentication: what its files share. authentication.c asks for the discovery document and the keys,
  * authentication_token.c for a token; authentication_facts.c judges what came (pure); authentication_jwk.c
  * and authentication_jws.c do the keys and signatures. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* authentication_facts: what issuers, URLs, headers and claims say. Pure. */
 #include "authentication.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* authentication_jose: the keys that an issuer publishes (JWKS: RFC 7517, 7518, 8037), and whether one of
  * them signed a token (JWS: RFC 7515). On OpenSSL 3 and jansson. Pure: no clock, no network. */
 #ifndef AUTHENTICATION_JOSE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* authentication_jwk: the published keys. A key counts as usable only when OpenSSL took its material, so that
  * one with a point beside its curve or a modulus of 1024 bits is not taken for a key. */
 #include "authentication_jose.h"

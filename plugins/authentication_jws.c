@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* authentication_jws: did one of the published keys sign this token? */
 #include "authentication_jose.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* authentication_token: a token for the configured client, asked for anew in each check. What the provider
  * gave or said is never shown, but for words of its protocol. */
 #include "authentication.h"

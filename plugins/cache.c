@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cache: Redis, Valkey and their kin: does it answer, how full is it, do look-ups find what they look for,
  * and is it in step with its primary. */
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cache: the parts of the check of Redis and of what speaks its protocol (Valkey, KeyDB).
  * cache.c: options, verdict; cache_link.c: the connection and what is asked on it; cache_info.c: the answer
  * to INFO and the server's error sentences (pure); cache_report.c: details, numbers, metrics. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cache_info: the text that INFO answers, and the sentences of the server's errors. Both are a stranger's:
  * what is no number is absent, what is shown is cleaned. Pure. */
 #include <ctype.h>

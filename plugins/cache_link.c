@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cache_link: the connection to the server: login, questions, answers. hiredis writes commands and reads
  * replies; the socket is dial's, so that nothing waits past the deadline. */
 #include <hiredis.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cache_report: what a check found, as details, numbers and metrics. What the server does not say is absent.
  */
 #include <string.h>

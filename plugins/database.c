@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* database: is it there, does it answer, and how full is it. PostgreSQL (database_postgres.c) and SQLite
  * (database_sqlite.c). */
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* database: what the two backends of this check share. The URL's scheme chooses the backend; each is compiled
  * only when its library is there. `struct database` is the component's state: the options, as the core stored
  * them, and the backend's own. */

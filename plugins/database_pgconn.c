@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* database_pgconn: the connection to PostgreSQL: opening, keeping and using it without ever waiting past the
  * deadline. It belongs to struct pg. */
 #ifdef HAVE_LIBPQ

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* database_pgfault: what the sentences of libpq and of the server mean. libpq has no error codes for a failed
  * connection, only text, so its English is looked at (a worker has no locale); the server's part carries an
  * SQLSTATE, whatever its language. Pure. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* database_pgparams: what libpq is told, from the URL, the options and the resolver. It is told everything
  * that it would else look up by itself: addresses (getaddrinfo cannot be cut short), the password file, the
  * certificates of a home folder. */

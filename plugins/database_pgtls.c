@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* database_pgtls: why a certificate was not accepted. libpq says "certificate verify failed" and frees its
  * TLS session within one call; OpenSSL calls back when a session goes, and then it still knows. What it says
  * is kept for the thread, whose only session that was. */

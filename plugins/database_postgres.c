@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* database_postgres: what is asked of a PostgreSQL server, and what is reported. One round trip for the
  * server's own numbers, in a read-only transaction; the user's query after it in the same one. Works on 12
  * and later, and for a role without privileges: what the server hides from it is absent here, and said. */

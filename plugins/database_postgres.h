@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* database_postgres: the parts of the PostgreSQL backend.
  * database_postgres.c: what is asked and reported; database_pgparams.c: what libpq is told;
  * database_pgconn.c: the connection and its waits; database_pgfault.c: what libpq's and the server's

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* database_sqlite: the SQLite backend. A file is opened anew for each check (it may have been replaced),
  * written, read back through a second opening, measured, and now and then read through by quick_check.
  * Nothing waits or works past the deadline but a disk that does not answer. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* dial: names, addresses, sockets; reading and writing. See dial.h. */
 #include <errno.h>
 #include <limits.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* dial: a connection for plugins that speak a protocol of their own: name, TCP or Unix socket, HTTP proxy,
  * TLS, and reading and writing, all within the check's deadline. On OpenSSL; compiled into each plugin that
  * uses it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* dial_proxy: an HTTP proxy is asked to connect further (CONNECT). */
 #include <errno.h>
 #include <openssl/evp.h>

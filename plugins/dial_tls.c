@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* dial_tls: TLS over a connection of dial, and what OpenSSL's errors mean. Its context is made for each
  * connection and goes with it: certificates and keys that were replaced count from the next one on. */
 #include <arpa/inet.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* dial_url: URLs taken apart, without showing them: user info is a secret. Pure. */
 #include <arpa/inet.h>
 #include <ctype.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fetch: HTTP for plugins: one request within the check's deadline, over a connection that is kept for the
  * next one. On libcurl; compiled into each plugin that uses it.
  *

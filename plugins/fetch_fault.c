@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fetch_fault: what libcurl's errors mean. Its own sentences are used only where they cannot hold more than a
  * certificate's fault: they quote URLs. Pure. */
 #include <curl/curl.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fetch_files: the files that `tls` names, before libcurl, whose error does not say which of them it is. */
 #include <errno.h>
 #include <fcntl.h>

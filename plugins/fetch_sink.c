@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fetch_sink: an answer as it comes in: its body into one piece of memory, bounded; the headers that are
  * wanted. */
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fetch_url: the parts of a URL, by libcurl's own parser, so that ours and its never differ;
  * and the depth of a body. Pure. */
 #include "fetch_url.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fetch's own: what its files share. Nobody else includes this. */
 #ifndef FETCH_URL_H
 #define FETCH_URL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* grafana: does Grafana answer, and does it take our key; and, for callers that are let in, its dashboards,
  * data sources and alert rules. */
 #include "grafana.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* grafana: a broker to a Grafana: dashboards, data sources and alert rules, made with a key that the caller
  * does not have. What its files share:
  * grafana.c: options, start, stop, the check, the table of routes; grafana_client.c: one exchange with

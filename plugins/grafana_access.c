@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* grafana_access: who may ask. The broker spends a privileged key on the caller's behalf. */
 #include <stdio.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* grafana_apply: POST /api/v1/grafana/apply brings the shipped content to Grafana, GET /api/v1/grafana/diff
  * tells what that would do. An item that fails keeps none of the others from being tried, but for a Grafana
  * that does not answer or takes the key no more: then the rest would only wait for the same. */

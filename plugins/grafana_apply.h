@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* grafana_apply: what the files of apply and diff share. The shipped content is one list of items; each is
  * looked up in Grafana by its uid, compared, and written where it differs. A list belongs to one request. */
 #ifndef GRAFANA_APPLY_H

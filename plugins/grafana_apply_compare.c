@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* grafana_apply: is what we ship contained in what is there? Pure. Grafana adds to what it is given (ids,
  * versions, defaults), so two documents are never equal; what is not ours does not count. */
 #include "grafana_apply.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* grafana_apply: reads the folder of shipped content. What an administrator has put there may be anything:
  * files are bounded, and a bad one is named and keeps none of the others from being applied. */
 #include "grafana_apply.h"

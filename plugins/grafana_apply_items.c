@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* grafana_apply: one item and Grafana: looked up by its uid, compared, and written when it differs. */
 #include "grafana_apply.h"
 

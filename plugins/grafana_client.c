@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* grafana_client: one exchange with Grafana, over a connection from a small pool. An answer is bounded before
  * it is parsed; a redirect is not followed (the key would go with it); the key's bytes are in the request
  * alone. And the room for what is large in work, that all requests share. */

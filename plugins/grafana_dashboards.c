@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* grafana_dashboards: create, list, get, replace, delete.
  *
  * Grafana before 11.6 refuses a second dashboard of the same title in a folder; later ones do not, and a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* grafana_folder: the folder of rules and of what ships, made when it is missing; turns; uids of our own. */
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* grafana_json: JSON as text, judged and taken apart without a tree. And what the caller sent: read, with the
  * place of a mistake; the names that it may use for Grafana's; what a field must be. What is wrong is told
  * with the caller's own names. All but grafana_body is pure. */

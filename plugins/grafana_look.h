@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* grafana_look: which dashboard is there: by its title and folder, by its uid. What is found is text, of
  * which only what is wanted becomes a tree: a dashboard that jansson does not read can be replaced and
  * deleted too. Nobody but grafana_dashboards.c includes this. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* grafana_permissions: GET /api/v1/grafana/check: is Grafana there, is the key valid, which permissions does
  * it lack, is the data source there? What was looked at is answered; what could not be looked at has no line.
  */

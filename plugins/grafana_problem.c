@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* grafana_problem: what goes wrong, as one sentence and a code. All but grafana_tell is pure. */
 #include <ctype.h>
 #include <stdarg.h>

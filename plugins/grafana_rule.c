@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* grafana_rule: the fields of a rule itself; its queries together, and the data sources that there are. */
 #include "grafana_rule.h"
 

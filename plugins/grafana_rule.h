@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* grafana_rule: an alert rule as a caller posts it, turned into one that Grafana evaluates. Grafana answers
  * 500 to some nonsense, and 201 to other, which then is never shown or evaluated: so all of it is judged
  * here. grafana_rule.c: the rule's own fields, its queries together and their data sources;

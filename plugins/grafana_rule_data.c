@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* grafana_rule_data: the queries and expressions of a rule, each by itself: what it must have, whom it names.
  */
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* grafana_rules: alert rules are created. The folder is made when it is missing, the organization is the
  * key's, and a rule of the same title in the same group is the same rule. */
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* grafana_sources: data sources. One of type T that is posted without a uid gets the uid T if that is free,
  * because alert rules name it so, and is the default if the organization has none, because panels that name
  * none ask that one. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* skymon-grafana, started by `skymon grafana`: has a running skymond look at its Grafana, and bring to it
  * what ships. The work is done by the daemon's routes; here are words, lines and exit codes. */
 #include "grafana_tool.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* grafana_tool: what the files of the program skymon-grafana share. It speaks to a running skymond and to
  * nobody else, and holds no key of Grafana. */
 #ifndef GRAFANA_TOOL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* grafana_tool: one question to skymond, over HTTP. */
 #include "grafana_tool.h"
 

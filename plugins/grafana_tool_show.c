@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* grafana_tool: skymond's answers as lines for people. */
 #include "grafana_tool.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* host: the machine: disks, memory, load, CPU, file descriptors, pressure. Reads /proc and asks statvfs;
  * needs no privilege.
  *

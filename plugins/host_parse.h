@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* host_parse: the texts of /proc that the check `host` reads, taken apart. Pure: no file, no clock. */
 #ifndef HOST_PARSE_H
 #define HOST_PARSE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* json_read: JSON that a server sent. A key that is there twice is refused, and so is what is nested deep:
  * the parser calls itself for each level, and a check's thread has a small stack. */
 #ifndef JSON_READ_H

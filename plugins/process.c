@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* process: a service's processes: memory, CPU, threads, open files, TCP connections; by pid file, systemd
  * unit or listening port.
  *

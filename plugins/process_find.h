@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* process_find: whose process is meant: from a pid file, a systemd unit's control group or a listening port
  * to process ids. */
 #ifndef PROCESS_FIND_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* process_parse: the texts of /proc and of a pid file that the check `process` reads, taken apart. Pure: no
  * file, no clock. */
 #ifndef PROCESS_PARSE_H

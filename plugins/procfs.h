@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* procfs: what the checks of the machine share: small files read whole, and numbers in texts. Header only, so
  * that a plugin stays one shared object without a library of its own. */
 #ifndef PROCFS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* prometheus: the exposition of everything that the daemon knows, in Prometheus' text format 0.0.4 or
  * OpenMetrics 1.0, from memory. */
 #include "prometheus.h"

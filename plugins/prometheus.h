@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* prometheus: what the files of this plugin share.
  *
  * What lives how long: a *record* is one component, as long as the config has it. A *chunk* is the text of

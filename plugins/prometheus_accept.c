@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Which format a client wants: Accept's media ranges with their q-values (RFC 9110 12.5.1). Nothing here ever
  * refuses. */
 #include "prometheus.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The texts that are kept for each component: printed when a result or a view is new, and only then. */
 #include "prometheus.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The families that no check reports: the seed's eight, the daemon's own, and those about components. */
 #include "prometheus.h"
 

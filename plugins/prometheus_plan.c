@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Which families are served, in which order, and who wins when two want one name. */
 #include "prometheus.h"
 

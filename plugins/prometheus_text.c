@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Text that grows, and how names, numbers and heads are printed into it. */
 #include "prometheus.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* turn: a lock that is waited for at most to the deadline, and held while a server is asked. */
 #ifndef TURN_H
 #define TURN_H

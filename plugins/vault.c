@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vault: does Vault (or OpenBao) answer, is it unsealed and active, is our token good and for how long, can a
  * path be read; and, for other components, what is at a path. */
 #include "vault.h"

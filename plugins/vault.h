@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vault: HashiCorp Vault and OpenBao, as a check and as a keeper of other components' secrets.
  * vault.c: the check; vault_api.c: requests with the component's token, login, renewal, reading a path;
  * vault_secret.c: what is asked by other components; vault_parse.c: what answers mean (pure). */

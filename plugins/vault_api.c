@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vault_api: requests with the component's token, which is configured or comes from an AppRole login. A login
  * is made when there is no token, when its life has ended, and once more when it was refused. */
 #include <stdio.h>

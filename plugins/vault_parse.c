@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vault_parse: what Vault's answers mean, and where a secret's path leads. Pure. */
 #include <ctype.h>
 #include <math.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vault_secret: answers for the secrets of other components. Asks are done one after another, so that several
  * fields of one lease come from one read. What was read last is kept in memory: it is the answer while Vault
  * is down. After a failure nobody is asked for 1 s, doubling to 30 s; a check that finds Vault in order ends

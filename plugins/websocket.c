@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* websocket: is there a WebSocket, does it answer a ping, and, if wanted, a message. RFC 6455; frames and
  * handshake are ours (websocket_frame.h says why), the connection is dial's (websocket_link.c).
  *

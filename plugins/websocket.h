@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* websocket: the component's state, and its connection (websocket_link.c). */
 #ifndef WEBSOCKET_H
 #define WEBSOCKET_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* websocket_frame: RFC 6455, 5: frames, messages, close codes; see websocket_frame.h. Every byte that comes
  * in is a stranger's: nothing is kept that was not measured before. */
 #include <stdlib.h>

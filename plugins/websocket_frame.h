@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* websocket_frame, websocket_handshake: RFC 6455 as a client needs it. Pure: bytes in, bytes out.
  *
  * Why not libwebsockets, which Debian has: it was tried (4.1.6). Each of its contexts takes a megabyte and

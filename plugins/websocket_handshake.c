@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* websocket_handshake: RFC 6455, 4: the request that asks for a WebSocket, and whether the answer is one; see
  * websocket_frame.h. */
 #include <openssl/evp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* websocket_link: a connection that became a WebSocket: opened, kept, read, closed. See websocket.h. */
 #include <errno.h>
 #include <stdio.h>

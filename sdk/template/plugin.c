@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* freshness: is a file that is written again and again (a backup, an export, a heartbeat) there, young and
  *not empty?
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* encoder: what the Prometheus plugin itself costs, in process, with a host that only takes the parts.
  *	encoder SERIES ROUNDS -> one line of JSON
  * steady: nothing changed since the last scrape. fresh: every value is a new result's. Allocations are

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Five checks of five kinds on real servers (those of tests/live), plain and on loopback: what skymond and its workers take when nobody
 asks them anything, and how soon they are there."""
 import os

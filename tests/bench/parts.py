@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The parts of the bench: servers that are started here and ended by their id, wrk, CPU by the scheduler's own clock."""
 import json
 import os

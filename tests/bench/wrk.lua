@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- wrk.lua: what tests/bench/run asks of wrk. BENCH_PIPELINE: requests sent at once; BENCH_DELAY_MS: pause of each
 -- connection between two requests (for a load that is not the most). Ends with one line: bench {json}.
 local deep = tonumber(os.getenv("BENCH_PIPELINE") or "1")

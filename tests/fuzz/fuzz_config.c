@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Bytes -> config_parse -> settings_new -> print. Any config file is a seed. Build with clang
  * -fsanitize=fuzzer,address,undefined; etc/ holds the seeds. */
 #include <stdint.h>

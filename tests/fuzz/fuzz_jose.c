@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What an OpenID provider may send: keys, tokens, headers, claims. Nothing of it may crash, leak or hang the
  * check. */
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a hostile worker may send in a message: bytes -> result_decode, then everything that a reader does
  * with a result; and the hello -> plugin_info_decode, option values. Build with clang
  * -fsanitize=fuzzer,address,undefined. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a hostile WebSocket server sends: frames, in pieces that must make no difference, and the answer to
  * the handshake. */
 #include <stdlib.h>

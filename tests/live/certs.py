@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Certificates for the tests, made by openssl in a folder of their own.
 
     certs = Certs(tmp_path)          # or the fixture `certs`, made once for the session

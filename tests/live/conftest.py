@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fixtures of the live tests; harness.py says what they give."""
 import pathlib
 import sys

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """./dev demo: real servers on loopback, skymond with etc/demo.yaml on port 8080, Prometheus that scrapes it, and one-liners that break and mend
 each part. Ctrl-C stops and removes all of it. (The live test of the demo starts it with --port 0 and runs its one-liners.)"""
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the tests of grafana's faults share: a skymond with the plugin and the double of grafana_server.py, what is asked of it, what a
 problem has.
 

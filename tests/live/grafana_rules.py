@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Alert rules of the Grafana of the tests (grafana_state.py says how it was made): Grafana's provisioning API, and what a real one would
 find when it evaluates a rule (Rules.wrong)."""
 import re

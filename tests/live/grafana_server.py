@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A small Grafana for the tests: HTTP/1.1 with kept connections, keys and roles, state, and faults on demand. It answers as a real one did
 when the exchanges of grafana_exchanges.json were recorded (grafana_state.py, grafana_rules.py; test_grafana_double.py replays them).
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the Grafana of the tests knows and does, without its HTTP server (grafana_server.py): keys' roles, data sources, folders and
 dashboards; alert rules are in grafana_rules.py. Made from the exchanges recorded with a real one (grafana_exchanges.json), which
 test_grafana_double.py replays. What no exchange records follows Grafana's HTTP API documentation, and is marked "not recorded".

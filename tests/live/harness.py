@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The live tests' tools: the real skymond and the real servers that it watches, each in a temporary folder and on a free
 loopback port, each ended by its process id.
 

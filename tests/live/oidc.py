@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """OpenID providers. Light: node-oidc-provider, a real one that starts in half a second; ./dev fetches its packages into build/oidc, pinned by
 tests/live/oidc/package-lock.json. Heavy: Keycloak, into build/keycloak; its tests are tests/live/test_keycloak.py.
 

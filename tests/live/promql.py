@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Queries of shipped rules before a real Prometheus that scrapes a real skymond, with a target label `service` beside
 the exposition's own, as the Prometheus Operator sets one.
 

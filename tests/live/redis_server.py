@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A real Redis for the live tests.
 
     server = Redis(requirepass="word", maxmemory="3mb")      # settings as in redis.conf; "_" in a name stands for "-"

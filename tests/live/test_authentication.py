@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """authentication: a real OpenID provider that is stopped, frozen, slowed, given another secret and other certificates; and a fake one for
 what a real one never does. Each time: status, reason, a sentence without secret or token, and that it was said in time."""
 import base64

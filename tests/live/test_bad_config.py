@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every kind of mistake in a config, and every kind of file that is no plugin: a clear error that names the culprit, exit 2, and nothing
 half-started. All errors of a file come at once."""
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """cache: a real Redis that is stopped, frozen, paused, slowed, filled, restarted, replicated, locked. Each fault is a cell of the truth
 table: status, reason, sentence, time, no secret shown. TLS, proxy, names and what is no Redis: test_cache_link.py."""
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """cache: the connection to the server: certificates, proxy, names, and things at the other end that are no Redis. Each fault is a cell
 of the truth table, as in test_cache.py."""
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The shipped dashboards: their structure, by which each imports through the UI of Grafana 9 to 12 as it is (none is started here), and
 each of their queries, with Grafana's variables replaced as it does it, on a real Prometheus that scrapes a real skymond."""
 import itertools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """database: a real PostgreSQL that is stopped, frozen, filled, restarted, replaced by nonsense, replicated. Each time:
 status, reason, a sentence without a secret, and that it was said within interval + timeout."""
 import json

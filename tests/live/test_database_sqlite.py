@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """database with sqlite: URLs: files that are locked, damaged, replaced, removed, or somebody else's."""
 import sqlite3
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The demo as a person uses it: all parts healthy, each one-liner breaks and mends its part, Prometheus has the eight metrics, Ctrl-C leaves
 nothing behind."""
 import json

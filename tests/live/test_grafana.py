@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The broker: what each route does to a Grafana, the examples as pasted, what is refused before Grafana sees it, and that nothing is
 there twice. Who may ask, and where Grafana is: test_grafana_access.py; faults of Grafana itself: test_grafana_faults.py; apply, diff and
 check: test_grafana_apply.py."""

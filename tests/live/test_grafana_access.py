@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The broker: who may ask (loopback, tokens, anybody), what is written down of it, and where Grafana may be (a path, TLS with a private CA
 and a client's certificate)."""
 import pathlib

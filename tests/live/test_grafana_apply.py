@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """apply, diff, check and export, by `skymon grafana` and by the routes behind it, before the small Grafana of the tests."""
 import concurrent.futures
 import copy

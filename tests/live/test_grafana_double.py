@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Grafana of the tests answers as a real one did: every recorded exchange is replayed against a fresh one, in order. And what it does
 beyond the recording: faults, TLS, what a rule and a panel would find.
 

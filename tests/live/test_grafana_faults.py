@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """grafana before a Grafana that fails: each fault on all routes and under the background check, the key from a real OpenBao. A fault
 costs its own request and nothing else: every answer is a problem, in time and without the key, and the next one works."""
 import dataclasses

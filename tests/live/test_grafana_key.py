@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """grafana's key: from a real OpenBao, both versions of its store, or a file; replaced while requests run; sealed, missing, at the end of
 its lease. And where it is not: in no log, answer, dump, environment, argument, file, memory of the daemon or core."""
 import base64

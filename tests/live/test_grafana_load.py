@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The broker under a load that is legal: many large dashboards and lists at once, clients that leave, many requests one after another. The
 worker stays the same process, and what it answers is whole, or an honest 503."""
 import concurrent.futures

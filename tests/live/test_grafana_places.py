@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """grafana and the way to its Grafana: a path in the URL, a redirect, a place that nobody answers from, certificates, proxies, restarts."""
 import contextlib
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Alert rules: what Grafana would take and then never evaluate is refused. The double, which takes it as a real one does, says of each
 what its evaluation finds, so that nothing is refused that would work. Then whose uid is taken, and which permission is missing."""
 import pytest

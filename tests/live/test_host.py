@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The check `host` in a real daemon: the machine's own numbers, thresholds, a disk that is not there."""
 import json
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """HTTP as it is on the wire: what odd and hostile clients get, TLS, access, listeners. The tables of cases are in tests/unit/test_http.c; here the
 real daemon answers real clients."""
 import gzip

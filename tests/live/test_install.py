@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What `make install` leaves behind, and what the shipped configuration answers on a machine with no server at all."""
 import os
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """authentication: a real Keycloak: a realm and a client made by its admin API, then refused, disabled, stopped, started. It starts once, in
 10 to 60 s, and once more; so this is one session, in the order of this file."""
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Kubernetes manifests that are shipped: against Kubernetes' and the Prometheus Operator's schemas, against each other, and
 against what the service's documentation gives. ./dev test fetches the schemas into build/kubernetes-validate (pip) and
 build/kubernetes-models (npm)."""

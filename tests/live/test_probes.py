@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What probes and balancers do: a real HAProxy, the drain, ready and alive."""
 import fcntl
 import resource

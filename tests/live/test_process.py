@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The check `process` against real servers: by port, pid file and unit; killed, restarted, without privilege."""
 import contextlib
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The exposition of a real daemon before its real judges: promtool, the strict parser of OpenMetrics, Prometheus itself."""
 import re
 import subprocess

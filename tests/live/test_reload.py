@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """HUP: what changed is changed, what did not keeps its worker, result and counters; a bad file changes nothing."""
 import copy
 import threading

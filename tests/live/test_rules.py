@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The alert rules that are shipped, for Prometheus and for Grafana: judged by promtool, by each other, and on a real Prometheus that
 scrapes a real skymond."""
 import copy

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Secrets from files and from a component that keeps them: handed over, read again when refused or when the lease ends, never shown."""
 import json
 import pathlib

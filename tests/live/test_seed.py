@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The document that the project was asked for with: its commands as pasted, on port 8080, with the shipped configuration."""
 import pathlib
 import socket

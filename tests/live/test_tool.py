@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """skymon, the tool: one check, a running daemon, what plugins declare; exit codes as Nagios has them."""
 import json
 

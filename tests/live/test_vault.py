@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """vault: a real OpenBao that is sealed, stopped, frozen, restarted, replaced by nonsense; tokens that are wrong, end, are renewed;
 AppRole logins; paths that may and may not be read. Codes that OpenBao does not send come from a stand-in of a few lines."""
 import http.server

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Secrets of components that come from a real OpenBao: rotated there, read again before a lease ends, remembered while it is down, and
 never shown anywhere."""
 import json

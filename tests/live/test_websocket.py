@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """websocket: a real server that is stopped, frozen, restarted, told to refuse, to be silent and to close, behind TLS and a proxy, and raw
 ones that break the protocol. Each time: status, reason, a sentence without a secret, and that it was said in time."""
 import json

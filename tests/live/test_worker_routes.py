@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Routes that live in a worker: what their handlers see, who may ask, what is answered, and how they are configured. How they bear load,
 time, crashes and reloads is in test_worker_routes_load.py."""
 import gzip

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Routes that live in a worker under load, time, crashes, reloads, hostile workers, and a secret that is refused."""
 import http.client
 import pathlib

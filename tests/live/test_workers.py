@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Plugins that misbehave in every way cost their own component and nothing else."""
 import socket
 import statistics

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The truth table: what a check says of each fault, seen on the real server.
 
     import truth

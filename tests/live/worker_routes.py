@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the tests of routes in a worker share: a config with the plugin t_routes, and requests whose answer is read later."""
 import fcntl
 import http.client

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A real WebSocket server (Debian's python3-websockets) that can be told to misbehave, and raw ones for what no real server does.
 
     server = WsServer()                      # or the fixture ws_server(…) of test_websocket.py

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Every type of option; shows in details what arrived. Of the secret its size only. */
 #include <skymon/plugin.h>
 #include <stdio.h>

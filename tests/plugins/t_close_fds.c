@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Closes what is not its own, as programs do that want to become daemons. */
 #include <skymon/plugin.h>
 #include <unistd.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Crashes when it is opened. */
 #include <skymon/plugin.h>
 #include <stdlib.h>

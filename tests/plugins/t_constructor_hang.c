@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Never comes back from being opened. */
 #include <skymon/plugin.h>
 #include <stdlib.h>

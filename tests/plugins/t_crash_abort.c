@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Aborts, as failed assertions do. */
 #include <skymon/plugin.h>
 #include <stdlib.h>

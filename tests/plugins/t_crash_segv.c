@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Reads where nothing is. */
 #include <skymon/plugin.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Runs out of stack: the handler of the signal needs a stack of its own. */
 #include <skymon/plugin.h>
 #include <string.h>

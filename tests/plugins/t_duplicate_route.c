@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Serves from the daemon a route that is the core's, and one that is t_routes'. */
 #include <skymon/routes.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Ends its process the polite way. */
 #include <skymon/plugin.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Ends its process without a word. */
 #include <skymon/plugin.h>
 #include <unistd.h>

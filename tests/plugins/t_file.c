@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Its status is what a file says: healthy, degraded, unhealthy or unknown, then a message; "crash" crashes,
  * "hang" hangs. */
 #include <errno.h>

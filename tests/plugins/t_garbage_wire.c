@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Writes junk into every socket that it finds: one of them is the wire. */
 #include <skymon/plugin.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Never returns, whatever the deadline; with `file` only when that file exists at the check's start. */
 #include <skymon/plugin.h>
 #include <unistd.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Keeps what it allocates, and touches it. */
 #include <skymon/plugin.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A server with a password: healthy while the secret is what the file says. */
 #include <skymon/plugin.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Says that its descriptor is longer than the symbol. */
 #include <skymon/plugin.h>
 

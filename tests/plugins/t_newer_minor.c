@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Built for a newer minor of the ABI. */
 #include <skymon/plugin.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A shared object, but no plugin. */
 int t_no_symbol(void);
 

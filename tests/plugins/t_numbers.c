@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Reports numbers as a file has them: lines of a name and a value. Healthy as long as the file can be read.
  */
 #include <errno.h>

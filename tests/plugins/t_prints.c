@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Prints a lot, to both outputs, with bytes that are no text, and logs a lot. */
 #include <skymon/plugin.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A route whose handler writes replies of its own into the wire: broken ones, and answers to what others were
  * asked. */
 #include <poll.h>

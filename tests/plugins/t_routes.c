@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Routes in a worker: what a request brings, and handlers that are slow, wrong, or die. */
 #include <poll.h>
 #include <skymon/routes.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Many series with live values and three labels each. */
 #include <skymon/plugin.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Says that its descriptor ends before the fields that every plugin has. */
 #include <skymon/plugin.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Takes its time. */
 #include <skymon/plugin.h>
 #include <time.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Burns a core and never returns. */
 #include <skymon/plugin.h>
 

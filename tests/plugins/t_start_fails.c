@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Cannot be started; with `until`, only as long as that file does not exist. */
 #include <skymon/plugin.h>
 #include <unistd.h>

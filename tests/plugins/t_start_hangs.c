@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Its start, or its stop, never returns, if it is told so. */
 #include <skymon/plugin.h>
 #include <unistd.h>

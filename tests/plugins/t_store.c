@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Keeps secrets: path#field is the file `folder`/path; the field is the lease in ms ("0": none). Each ask
  * adds a line to the file `folder`/path.asked: "fresh" or "any", and when (ms). */
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Its file has another name than its descriptor. */
 #include <skymon/plugin.h>
 

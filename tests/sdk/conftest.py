@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The live tests' tools serve here too: harness.py, and the fixture that starts daemons."""
 import importlib.util
 import pathlib

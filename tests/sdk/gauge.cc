@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 // A plugin in C++20, for test_outsider.py: every kind of option, a number, a label, RAII over a callback's early return.
 #include <skymon/plugin.h>
 #include <skymon/routes.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The layout of every public struct on x86_64, as the first header had it: a plugin that was built then reads
  * these bytes. A line that fails means that the ABI changed. While the major is 0 that is allowed: raise the
  * minor, say so in plugin.h, and write the new layout here. From 1.0 on fields are only appended, to structs

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every test that GUIDE.md leans on is there, and its page is short."""
 import pathlib
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A plugin author's view: only the installed files ($SKYMON_ROOT, found by pkg-config), a compiler and `skymon run`."""
 import ctypes
 import os

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fake_host: the host of a plugin under test: it keeps what the plugin says, one line each, to be compared.
  * The core's own runner is not needed, so that a plugin's test is the plugin's alone. One at a time; for one
  * thread. */

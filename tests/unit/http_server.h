@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* http_server: what the tests of http share: the loop in a thread of its own with a few routes, and a client
  * that speaks over real sockets. */
 #ifndef HTTP_SERVER_H

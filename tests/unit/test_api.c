@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* api against a fake host: the JSON byte for byte, the codes and the headers. */
 #include "unit.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* authentication: which keys are keys, which signatures hold (the RFCs' own examples), and what issuers,
  * headers and claims mean: tables. The check itself: tests/live/test_authentication.py. */
 #include <math.h>

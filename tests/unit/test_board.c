@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The board's life of a component: first result, rise and fall, stale, reload; snapshots that do not change.
  */
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cache: what INFO's lines become, the hit rate of an interval, what the server's errors mean and that no
  * piece of a secret is shown, and which URLs are refused. Redis itself: tests/live/test_cache.py. */
 #include "fake_host.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* YAML trees: what is accepted and what is said about everything else; variables; includes. */
 #include <stdio.h>
 #include <stdlib.h>

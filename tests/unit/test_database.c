@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* database: what libpq's sentences mean (a table), which URLs are refused and that no piece of them is shown,
  * and the SQLite backend on real files, through a host of a few lines. PostgreSQL itself:
  * tests/live/test_database.py. */

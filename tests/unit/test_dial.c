@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* dial: URLs taken apart without being shown; sockets, proxies and deadlines against a server of a few lines.
  * TLS and real servers: tests/live/test_cache.py. */
 #include <arpa/inet.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The HTTP client of the plugins, against a server of a few lines that answers whatever a row of a table
  * says. TLS and real servers: tests/live. */
 #include <arpa/inet.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The pure parts of grafana but its rules (test_grafana_rule.c): who may ask, what answers mean, texts; and
  * what its `start` accepts. Its exchanges with a Grafana: tests/live/test_grafana.py. */
 #include "fake_host.h"

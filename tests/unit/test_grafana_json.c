@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* JSON as text: told from what is none, taken apart, its tree estimated; names that are given twice; and the
  * room that large trees wait for. */
 #include "fake_host.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Alert rules as callers post them: translated, judged, and brought together with the data sources that there
  * are. */
 #include <stdio.h>

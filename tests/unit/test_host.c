@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The check `host`: recorded texts of /proc, and one real run on this machine. */
 #include "fake_host.h"
 #include "unit.h"

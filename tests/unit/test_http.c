@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* http: what is answered to one request: codes, headers, bodies, refusals. */
 #include "http_server.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* http: many clients, large bodies, counting, access, and the end. */
 #include "http_server.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Declared options: tables, binding, the wire, storing, printing, secrets, quantities. */
 #include <math.h>
 #include <stdio.h>

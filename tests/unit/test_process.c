@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The check `process`: recorded texts of /proc, and real runs against children of this test. */
 #include "fake_host.h"
 #include "unit.h"

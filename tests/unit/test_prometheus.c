@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The encoder against a host that is a table of facts: every byte of both formats is frozen in prometheus.txt
  * and prometheus.openmetrics beside this file (SKYMON_FREEZE=1 writes them anew; then read the difference).
  */

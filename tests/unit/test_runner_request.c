@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* runner: requests for routes of a plugin: what a handler says and what becomes of it, how many at once, how
  * they end. */
 #include "runner.h"

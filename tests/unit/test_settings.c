@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The top level of the config: what it means, and what is said about every mistake in it. */
 #include <stdio.h>
 #include <stdlib.h>

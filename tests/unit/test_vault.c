@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The pure parts of vault, and what its `start` accepts. The server's side: tests/live/test_vault.py. */
 #include "fake_host.h"
 #include "unit.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Each sentence of "Meaning of a status" that is a rule on values, as rows of tables. */
 #include <math.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The pure parts of websocket: frames, also hostile ones, the handshake, and what its `start` accepts.
  * Servers: tests/live/test_websocket.py. */
 #include "fake_host.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* unit: the few lines that every CUnit program needs. A test file is one module's: tests as static functions,
  *then int main(void) { return unit_run("route", (const struct unit_test[]){{"finds", finds}, {0}}); } */
 #ifndef UNIT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include <skymon/plugin.h>
 #include <sys/statvfs.h>
 struct disk { const char *path; double min_free; };

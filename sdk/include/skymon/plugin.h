@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* skymon/plugin.h - everything that a skymon plugin needs, and all that it may use.
  *
  * A plugin is a shared object that exports one data symbol, `skymon_plugin` (SKYMON_PLUGIN below). It links

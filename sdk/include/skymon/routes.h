@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* skymon/routes.h - for plugins that have routes: the request, the reply, and what the daemon knows.
  *
  * A plugin flagged SKYMON_IN_DAEMON answers on the daemon's one thread: no locks, no waiting. The four read functions

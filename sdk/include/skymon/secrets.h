@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* skymon/secrets.h - for plugins that keep secrets: a component of such a plugin may be named by any secret option of any other
  * plugin, as in `password: {vault: "database/orders#password"}`, where `vault` is the component's name.
  *

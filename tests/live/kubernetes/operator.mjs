@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Judges objects of the Prometheus Operator by its schemas: a JSON array on standard input, a line for each that is bad on standard
 // output. KUBERNETES_MODELS is the folder that holds node_modules.
 import { createRequire } from "node:module";

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A light real OpenID provider for the live tests: node-oidc-provider, with one confidential client. Its settings are a JSON object in
 // the variable OIDC_SETTINGS, its packages stand in the folder OIDC_MODULES/node_modules.
 //
