@@ -16,7 +16,7 @@ struct count_route {
 };
 
 struct slot {
-	uint64_t count, errors;
+	uint64_t count, errors, timed; /* timed: those that count for the average */
 	int64_t ns;
 };
 
@@ -97,6 +97,7 @@ static void advance(struct counts *counts, int64_t second)
 		struct slot *slot = &counts->slots[from % WINDOW];
 		counts->sum.count -= slot->count;
 		counts->sum.errors -= slot->errors;
+		counts->sum.timed -= slot->timed;
 		counts->sum.ns -= slot->ns;
 		*slot = (struct slot){0};
 		counts->newest = from;
@@ -119,9 +120,12 @@ static void count_time(struct counts *counts, struct count_route *route, int64_t
 		}
 }
 
+/* A route that asks another server answers 502, 503 or 504 for that server, and takes that server's time:
+ * neither says anything of this service. */
 void counts_add(struct counts *counts, struct count_route *route, enum http_method method, int code,
-		bool error, int64_t duration_ns, int64_t now_ms)
+		bool problem, bool forwarded, int64_t duration_ns, int64_t now_ms)
 {
+	bool error = problem && code >= 500 && !(forwarded && code >= 502 && code <= 504);
 	struct skymon_http_count *row = NULL;
 	for (size_t i = 0; i < route->row_count[method] && row == NULL; i++)
 		if (route->rows[method][i]->code == code)
@@ -137,6 +141,10 @@ void counts_add(struct counts *counts, struct count_route *route, enum http_meth
 	counts->sum.count++;
 	slot->errors += error;
 	counts->sum.errors += error;
+	if (forwarded)
+		return;
+	slot->timed++;
+	counts->sum.timed++;
 	slot->ns += duration_ns;
 	counts->sum.ns += duration_ns;
 }
@@ -150,10 +158,12 @@ struct http_window counts_window(struct counts *counts, int64_t now_ms)
 {
 	advance(counts, now_ms / 1000);
 	const struct slot *sum = &counts->sum;
-	if (sum->count == 0)
-		return (struct http_window){0, 0};
-	return (struct http_window){.error_percent = 100.0 * (double)sum->errors / (double)sum->count,
-				    .average_ms = (double)sum->ns / 1e6 / (double)sum->count};
+	struct http_window window = {0, 0};
+	if (sum->count > 0)
+		window.error_percent = 100.0 * (double)sum->errors / (double)sum->count;
+	if (sum->timed > 0)
+		window.average_ms = (double)sum->ns / 1e6 / (double)sum->timed;
+	return window;
 }
 
 const struct skymon_http_count *const *counts_rows(const struct counts *counts, size_t *count)

@@ -30,7 +30,7 @@ void counts_free(struct counts *counts);
 /* The place of a template, made when it is new: the same for GET and POST, and before and after a reload. */
 struct count_route *counts_route(struct counts *counts, const char *template);
 void counts_add(struct counts *counts, struct count_route *route, enum http_method method, int code,
-		bool error, int64_t duration_ns, int64_t now_ms);
+		bool problem, bool forwarded, int64_t duration_ns, int64_t now_ms);
 uint64_t counts_total(const struct counts *counts);
 struct http_window counts_window(struct counts *counts, int64_t now_ms);
 const struct skymon_http_count *const *counts_rows(const struct counts *counts, size_t *count);

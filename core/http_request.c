@@ -406,8 +406,8 @@ void request_completed(void *arg, struct MHD_Connection *connection, void **cont
 	request_log_audit(rq, code);
 	int64_t duration_ns = rq->started_ns > 0 ? now_ns() - rq->started_ns : 0;
 	if (code != 0)
-		counts_add(rq->http->counts, rq->count, rq->method_index, code, rq->problem && code >= 500,
-			   duration_ns, loop_now_ms(rq->http->loop));
+		counts_add(rq->http->counts, rq->count, rq->method_index, code, rq->problem,
+			   rq->entry != NULL && rq->entry->away, duration_ns, loop_now_ms(rq->http->loop));
 	set_state(rq, PEER_IDLE);
 	request_end(rq);
 }

@@ -346,12 +346,14 @@ const struct own own_families[] = {
 	 "HTTP requests answered since the start; by route and code: skymon_http_requests_total." SOURCE_NOTE,
 	 print_source, NULL, false},
 	{"sky_genesis_error_rate_percent", GAUGE,
-	 "Share of requests of the last 60 s that were answered with a 5xx that was not meant (a 503 that "
-	 "reports a status is "
-	 "meant), in percent; 0 without requests. Better: rate() of skymon_http_requests_total." SOURCE_NOTE,
+	 "Share of requests of the last 60 s that were answered with a 5xx that was not meant, in percent; 0 "
+	 "without requests. A 503 that reports a status is meant, and a 502, 503 or 504 of a route that asks "
+	 "another server (the Grafana broker) is not an error of this service. Better: rate() of "
+	 "skymon_http_requests_total." SOURCE_NOTE,
 	 print_source, NULL, false},
 	{"sky_genesis_average_response_time_ms", GAUGE,
-	 "Mean time to answer a request of the last 60 s, in milliseconds; 0 without requests. Better: "
+	 "Mean time to answer a request of the last 60 s, in milliseconds, without the routes that ask "
+	 "another server; 0 without requests. Better: "
 	 "skymon_http_request_duration_seconds." SOURCE_NOTE,
 	 print_source, NULL, false},
 	{"sky_genesis_memory_usage_mb", GAUGE,
