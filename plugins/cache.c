@@ -44,6 +44,12 @@ static bool start(struct skymon *sm, void *state)
 	return cache->link != NULL;
 }
 
+static void unload(struct skymon *sm, void *shared)
+{
+	(void)sm, (void)shared;
+	dial_unload();
+}
+
 static void stop(struct skymon *sm, void *state)
 {
 	struct cache *cache = state;
@@ -121,5 +127,5 @@ static enum skymon_status check(struct skymon *sm, void *state)
 }
 
 SKYMON_PLUGIN(cache, "1.0", "Redis or Valkey: answers, hit rate, memory, clients, replication",
-	      .state_size = sizeof(struct cache), .options = options, .numbers = numbers, .start = start,
-	      .stop = stop, .check = check);
+	      .state_size = sizeof(struct cache), .options = options, .numbers = numbers, .unload = unload,
+	      .start = start, .stop = stop, .check = check);

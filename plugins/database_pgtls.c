@@ -5,7 +5,6 @@
 #ifdef HAVE_LIBPQ
 #include "database_postgres.h"
 
-#ifdef HAVE_OPENSSL
 #include <openssl/ssl.h>
 
 static _Thread_local long last_verdict;
@@ -42,25 +41,4 @@ void pg_tls_explain(struct pg_fault *fault)
 			     "the server's certificate is not accepted: %s",
 			     X509_verify_cert_error_string(last_verdict));
 }
-#else
-bool pg_tls_load(struct database_shared *shared)
-{
-	(void)shared;
-	return true;
-}
-
-void pg_tls_unload(struct database_shared *shared)
-{
-	(void)shared;
-}
-
-void pg_tls_forget(void)
-{
-}
-
-void pg_tls_explain(struct pg_fault *fault)
-{
-	(void)fault;
-}
-#endif
 #endif

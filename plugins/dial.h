@@ -44,6 +44,9 @@ struct dial {
 	double resolve_seconds, connect_seconds /* TCP and proxy */, tls_seconds;
 };
 
+/* In the plugin's unload: what all connections share. */
+void dial_unload(void);
+
 /* For the check's own sentence to arrive before the daemon's: ms, from what is left now. Call it once, first.
  */
 int64_t dial_margin(struct skymon *sm);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dial_tls: TLS over a connection of dial, and what OpenSSL's errors mean. Its context is made for each
- * connection and goes with it: certificates and keys that were replaced count from the next one on. */
+ * connection and goes with it: certificates and keys that were replaced count from the next one on. The
+ * authorities are trust's, which reads a file again when it has changed. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/bio.h>
@@ -14,6 +15,12 @@
 #include <unistd.h>
 
 #include "dial.h"
+#include "trust.h"
+
+void dial_unload(void)
+{
+	trust_end();
+}
 
 /* ---- A BIO over the socket: OpenSSL's own would raise SIGPIPE ---- */
 
@@ -180,13 +187,18 @@ static bool blind(struct dial_fault *fault, enum skymon_reason reason, const cha
 
 static bool trust(SSL_CTX *context, const struct skymon_tls *tls, struct dial_fault *fault)
 {
-	if (tls != NULL && tls->ca_file != NULL && !SSL_CTX_load_verify_file(context, tls->ca_file))
-		return blind(fault, SKYMON_TLS_OTHER, "tls.ca_file holds no certificate that can be read");
-	if ((tls == NULL || tls->ca_file == NULL) && !SSL_CTX_set_default_verify_paths(context))
-		return blind(fault, SKYMON_TLS_OTHER, "the system's certificates cannot be read");
-	/* An authority that is named is trusted, whether or not it is a root: as libcurl has it. */
-	X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context), X509_V_FLAG_PARTIAL_CHAIN);
-	SSL_CTX_set_verify(context, tls != NULL && tls->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+	X509_STORE *store;
+	const char *why;
+
+	if (tls != NULL && tls->insecure) {
+		SSL_CTX_set_verify(context, SSL_VERIFY_NONE, NULL);
+		return true;
+	}
+	store = trust_store(tls != NULL ? tls->ca_file : NULL, &why);
+	if (store == NULL)
+		return blind(fault, SKYMON_TLS_OTHER, why);
+	SSL_CTX_set_cert_store(context, store); /* which takes it over */
+	SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
 	return true;
 }
 

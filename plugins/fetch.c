@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "trust.h"
+
 #define ADDRESSES_MAX 512
 /* How long a connection is kept: a new one shows that newcomers get in too, with the certificate and the
  * address that the server has by now. */
@@ -51,6 +53,7 @@ bool fetch_load(void)
 
 void fetch_unload(void)
 {
+	trust_end();
 	curl_global_cleanup();
 }
 
@@ -247,39 +250,17 @@ static void set_method(CURL *easy, const struct fetch_request *request)
 	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
 }
 
-static void set_tls(struct call *call, CURL *easy)
+/* The certificate's name where it is another than the URL's. */
+static void set_name(struct call *call, CURL *easy)
 {
-	const struct skymon_tls *tls = call->request->tls;
 	char entry[800];
 
-	/* A resumed session would hide that the certificate has ended. */
-	curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
-	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-#if LIBCURL_VERSION_NUM >= 0x075700 /* else a file of authorities that was replaced counts a day later */
-	curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
-#endif
-	if (tls == NULL || !call->tls)
+	if (call->name == call->host)
 		return;
-	if (tls->ca_file != NULL) { /* that one alone */
-		curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca_file);
-		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
-	}
-	if (tls->cert_file != NULL) {
-		curl_easy_setopt(easy, CURLOPT_SSLCERT, tls->cert_file);
-		curl_easy_setopt(easy, CURLOPT_SSLKEY,
-				 tls->key_file != NULL ? tls->key_file : tls->cert_file);
-	}
-	if (tls->insecure) {
-		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
-		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
-	}
-	if (call->name != call->host) {
-		curl_url_set(call->url, CURLUPART_HOST, call->name, 0);
-		snprintf(entry, sizeof(entry), "%.253s:%s:%.253s:%s", call->name, call->port, call->host,
-			 call->port);
-		call->connect_to = curl_slist_append(NULL, entry);
-		curl_easy_setopt(easy, CURLOPT_CONNECT_TO, call->connect_to);
-	}
+	curl_url_set(call->url, CURLUPART_HOST, call->name, 0);
+	snprintf(entry, sizeof(entry), "%.253s:%s:%.253s:%s", call->name, call->port, call->host, call->port);
+	call->connect_to = curl_slist_append(NULL, entry);
+	curl_easy_setopt(easy, CURLOPT_CONNECT_TO, call->connect_to);
 }
 
 static void set_protocols(CURL *easy)
@@ -370,7 +351,9 @@ static void set_options(struct call *call, CURL *easy)
 		curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	}
 	set_protocols(easy);
-	set_tls(call, easy);
+	if (call->tls || call->proxy != NULL)
+		fetch_tls_set(easy, call->request->tls, call->proxy);
+	set_name(call, easy);
 	curl_easy_setopt(easy, CURLOPT_CURLU, call->url);
 	curl_easy_setopt(easy, CURLOPT_RESOLVE, call->resolve);
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "skymon");

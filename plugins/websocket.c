@@ -178,6 +178,12 @@ static void stop(struct skymon *sm, void *state)
 	ws->basic = NULL;
 }
 
+static void unload(struct skymon *sm, void *shared)
+{
+	(void)sm, (void)shared;
+	dial_unload();
+}
+
 /* ---- The questions ---- */
 
 /* Has the other side's kernel not even acknowledged what was sent? Then the way there is dead; a server that
@@ -395,5 +401,5 @@ static enum skymon_status check(struct skymon *sm, void *state)
 }
 
 SKYMON_PLUGIN(websocket, "1.0", "WebSocket: handshake, ping to pong, a message and its answer",
-	      .state_size = sizeof(struct websocket), .options = options, .numbers = numbers, .start = start,
-	      .stop = stop, .check = check);
+	      .state_size = sizeof(struct websocket), .options = options, .numbers = numbers,
+	      .unload = unload, .start = start, .stop = stop, .check = check);

@@ -14,6 +14,7 @@
 #include "../../plugins/dial_proxy.c"
 #include "../../plugins/dial_tls.c"
 #include "../../plugins/dial_url.c"
+#include "../../plugins/trust.c"
 
 /* ---- URLs ---- */
 

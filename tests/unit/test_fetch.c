@@ -13,9 +13,10 @@
 
 #include "../../plugins/fetch.c"
 #include "../../plugins/fetch_fault.c"
-#include "../../plugins/fetch_files.c"
 #include "../../plugins/fetch_sink.c"
+#include "../../plugins/fetch_tls.c"
 #include "../../plugins/fetch_url.c"
+#include "../../plugins/trust.c"
 
 /* ---- The server ---- */
 

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fetch_tls: TLS of a request. The files that `tls` names are looked at before libcurl does, whose error does
+ * not say which of them it is. libcurl would read the authorities for each connection: its OpenSSL gets
+ * trust's store in place of that. */
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/ssl.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "fetch_url.h"
+#include "trust.h"
+
+static bool is_readable(const char *option, const char *path, struct fetch_fault *fault)
+{
+	int file;
+
+	if (path == NULL)
+		return true;
+	file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (file >= 0) {
+		close(file);
+		return true;
+	}
+	fetch_fault_set(fault, SKYMON_UNKNOWN, SKYMON_TLS_OTHER, "cannot read tls.%s %.200s: %s", option,
+			path, strerror(errno));
+	return false;
+}
+
+bool fetch_files_are_readable(const struct skymon_tls *tls, struct fetch_fault *fault)
+{
+	return tls == NULL || (is_readable("ca_file", tls->ca_file, fault) &&
+			       is_readable("cert_file", tls->cert_file, fault) &&
+			       is_readable("key_file", tls->key_file, fault));
+}
+
+/* libcurl makes a connection's SSL_CTX. */
+static CURLcode on_context(CURL *easy, void *context, void *tls)
+{
+	const char *why;
+	X509_STORE *store = trust_store(((const struct skymon_tls *)tls)->ca_file, &why);
+
+	(void)easy;
+	if (store == NULL)
+		return CURLE_SSL_CACERT_BADFILE;
+	SSL_CTX_set_cert_store(context, store); /* which takes it over */
+	return CURLE_OK;
+}
+
+/* Is what libcurl gives to on_context an SSL_CTX? It can be built with another library. */
+static bool speaks_openssl(void)
+{
+	const curl_version_info_data *built = curl_version_info(CURLVERSION_NOW);
+
+	return built->ssl_version != NULL && strncmp(built->ssl_version, "OpenSSL/3", 9) == 0;
+}
+
+void fetch_tls_set(CURL *easy, const struct skymon_tls *tls, const char *proxy)
+{
+	static const struct skymon_tls none;
+	bool secure_proxy = proxy != NULL && strncasecmp(proxy, "https://", 8) == 0;
+
+	/* A resumed session would hide that the certificate has ended. */
+	curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+#if LIBCURL_VERSION_NUM >= 0x075700 /* else a file of authorities that was replaced counts a day later */
+	curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
+#endif
+	if (tls == NULL)
+		tls = &none;
+	if (!secure_proxy && (tls->insecure || speaks_openssl())) {
+		curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
+		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+		if (!tls->insecure) {
+			curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_context);
+			curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, tls);
+		}
+	} else if (tls->ca_file != NULL) { /* that one alone; a proxy's certificate is the system's matter */
+		curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca_file);
+		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+	}
+	if (tls->cert_file != NULL) {
+		curl_easy_setopt(easy, CURLOPT_SSLCERT, tls->cert_file);
+		curl_easy_setopt(easy, CURLOPT_SSLKEY,
+				 tls->key_file != NULL ? tls->key_file : tls->cert_file);
+	}
+	if (tls->insecure) {
+		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+	}
+}
