@@ -185,7 +185,7 @@ void crew_remove(struct crew *crew, struct component *component)
 		    0) /* its grace is sched's matter; this is for a stop that hangs after it */
 			patience_ms += CREW_BACK_OFF_MAX_MS + 3 * component->spec->timeout_ms;
 		crew_secrets_drop(component);
-		worker_stop(slot->worker, component->id);
+		crew_tell_stop(component);
 		loop_set_timer(crew->loop, &component->retry, loop_now_ms(crew->loop) + patience_ms);
 		return; /* `left` comes with WIRE_STOPPED, or with the worker's death */
 	}

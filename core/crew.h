@@ -55,6 +55,8 @@ void crew_remove(struct crew *crew, struct component *component);
  * started with them. No run may be out. */
 void crew_refresh(struct crew *crew, struct component *component, bool fresh);
 
+/* A number that no worker can guess, to match what comes back to what was asked; never 0. */
+uint64_t crew_number(void);
 void crew_run(struct crew *crew, struct component *component, uint64_t run, int64_t timeout_ms);
 /* Its run is out past the grace: the worker is ended, and all runs in it that are past their deadline count
  * as culprits. */

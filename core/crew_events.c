@@ -23,7 +23,16 @@ void crew_tell_start(struct component *component, const struct buf *body)
 	component->id = ++crew->last_id;
 	component->state = COMPONENT_STARTING;
 	loop_set_timer(crew->loop, &component->retry, loop_now_ms(crew->loop) + CREW_START_MS);
+	crew_claim_add(component->slot, component->id);
 	worker_start(component->slot->worker, component->id, body);
+}
+
+void crew_tell_stop(struct component *component)
+{
+	struct crew_claim *claim = crew_claim_find(component->slot, component->id);
+	if (claim != NULL)
+		claim->stopping = true;
+	worker_stop(component->slot->worker, component->id);
 }
 
 void crew_start_component(struct component *component)
@@ -108,7 +117,15 @@ static void take_started(void *arg, struct worker *worker, uint32_t id, bool ok,
 {
 	struct crew_slot *slot = arg;
 	struct component *component = crew_find_component(slot, id);
+	struct crew_claim *claim = crew_claim_find(slot, id);
 	(void)worker;
+	if (claim == NULL || claim->started) {
+		crew_break(slot, "told twice that a component was started");
+		return;
+	}
+	claim->started = true;
+	if (!ok)
+		crew_claim_drop(slot, id);
 	if (component == NULL || component->state != COMPONENT_STARTING)
 		return;
 	if (component->gone) {
@@ -136,8 +153,9 @@ static void take_result(void *arg, struct worker *worker, uint32_t id, uint64_t 
 	struct crew_slot *slot = arg;
 	struct component *component = crew_find_component(slot, id);
 	(void)worker;
-	if (component == NULL) {
+	if (component == NULL || run == 0 || component->run != run) {
 		result_unref(result);
+		crew_break(slot, "sent the result of a check that was not asked for");
 		return;
 	}
 	if (slot->own)
@@ -159,24 +177,35 @@ static void take_answer(void *arg, struct worker *worker, uint32_t id, const str
 {
 	struct crew_slot *slot = arg;
 	(void)worker;
-	(void)id;
-	crew_secrets_answer(slot->crew, answer);
+	crew_secrets_answer(slot, id, answer);
 }
 
-static void take_reply(void *arg, struct worker *worker, uint64_t number, const struct exchange_reply *reply)
+static void take_reply(void *arg, struct worker *worker, uint32_t id, uint64_t number,
+		       const struct exchange_reply *reply)
 {
 	struct crew_slot *slot = arg;
 	(void)worker;
-	crew_requests_reply(slot, number, reply);
+	crew_requests_reply(slot, id, number, reply);
 }
 
 static void take_stopped(void *arg, struct worker *worker, uint32_t id)
 {
 	struct crew_slot *slot = arg;
 	struct component *component = crew_find_component(slot, id);
+	const struct crew_claim *claim = crew_claim_find(slot, id);
 	(void)worker;
+	if (claim == NULL || !claim->started || !claim->stopping) {
+		crew_break(slot, "told that a component was stopped that it was not to stop");
+		return;
+	}
+	crew_claim_drop(slot, id);
 	if (component != NULL && component->gone)
 		let_go(component);
+}
+
+static bool knows(void *arg, uint32_t id)
+{
+	return crew_claim_find(arg, id) != NULL;
 }
 
 /* ---- A worker's death ---- */
@@ -267,6 +296,8 @@ static void take_end(void *arg, struct worker *worker, const struct worker_end *
 	struct crew_plugin *plugin = slot->plugin;
 	(void)worker;
 	slot->worker = NULL;
+	slot->claim_count = 0;
+	crew_secrets_lost(slot);
 	bool was_up = slot->up, at_once = false;
 	slot->up = false;
 	if (end->cause != WORKER_ENDED && plugin->info != NULL && plugin->why == NULL) {
@@ -299,5 +330,6 @@ const struct worker_events crew_worker_events = {
 	.answered = take_answer,
 	.replied = take_reply,
 	.stopped = take_stopped,
+	.knows = knows,
 	.ended = take_end,
 };

@@ -20,6 +20,13 @@ struct crew_plugin {
 	struct skymon_plugin_state state;
 };
 
+/* What a component's number on the wire stands for in its worker: nothing else may be said of it. */
+struct crew_claim {
+	uint32_t id;
+	bool started;  /* its start was answered */
+	bool stopping; /* its stop was asked for */
+};
+
 struct crew_slot {
 	struct crew_slot *next;
 	struct crew *crew;
@@ -32,6 +39,8 @@ struct crew_slot {
 	int64_t back_off_ms, up_since_ms;
 	struct component **components;
 	size_t count, capacity;
+	struct crew_claim *claims; /* all numbers that its worker was given and has not given back */
+	size_t claim_count, claim_capacity;
 };
 
 struct crew {
@@ -44,10 +53,9 @@ struct crew {
 	struct crew_plugin *plugins;
 	struct crew_slot *slots;
 	uint32_t last_id;
-	uint64_t last_ask;
 	struct crew_secrets *gathering; /* of all components */
+	struct crew_ask *asks;          /* that are out to secret stores */
 	struct crew_request *requests;  /* that are not answered, or whose handler is still at it */
-	uint64_t last_request;
 	bool ending;
 	size_t preparing; /* plugins that have not said hello yet */
 	crew_prepared *done;
@@ -62,11 +70,14 @@ struct component *crew_find_named(const struct crew *crew, const char *name);
 void crew_fail(struct component *component, enum skymon_reason reason,
 	       const char *text); /* tried again later */
 void crew_tell_start(struct component *component, const struct buf *body);
+void crew_tell_stop(struct component *component);
 /* Gathers the secrets, then tells the worker to start it; refresh: it runs, start it anew if they have
  * changed. */
 void crew_secrets_gather(struct component *component, bool refresh, bool fresh);
 void crew_secrets_drop(struct component *component); /* it leaves its slot */
-void crew_secrets_answer(struct crew *crew, const struct worker_answer *answer);
+/* slot, id: of the worker and component that answers: what others were asked is not theirs to answer. */
+void crew_secrets_answer(struct crew_slot *slot, uint32_t id, const struct worker_answer *answer);
+void crew_secrets_lost(struct crew_slot *slot); /* its worker is gone, with what it was asked */
 void crew_secrets_store_up(struct component *store);
 void crew_start_component(struct component *component); /* its slot is up */
 void crew_retry(struct timer *timer, int64_t now_ms);   /* of component->retry */
@@ -86,8 +97,15 @@ void crew_requests_lost(struct crew_slot *slot, const char *text);
 /* What waits for a component that a reload has taken away is answered 503. */
 void crew_requests_tidy(struct crew *crew);
 void crew_requests_end(struct crew *crew); /* all are answered 503 */
-/* slot: whose worker sent it: that one alone may answer what was sent there. */
-void crew_requests_reply(struct crew_slot *slot, uint64_t number, const struct exchange_reply *reply);
+/* slot, id: whose worker sent it, for which component: that one alone may answer what was sent there. */
+void crew_requests_reply(struct crew_slot *slot, uint32_t id, uint64_t number,
+			 const struct exchange_reply *reply);
+
+void crew_claim_add(struct crew_slot *slot, uint32_t id);
+struct crew_claim *crew_claim_find(const struct crew_slot *slot, uint32_t id);
+void crew_claim_drop(struct crew_slot *slot, uint32_t id);
+/* The worker sent what nobody asked it for: it is ended as broken. */
+void crew_break(struct crew_slot *slot, const char *text);
 
 struct crew_slot *crew_slot_new(struct crew *crew, struct crew_plugin *plugin, bool own);
 struct crew_slot *crew_slot_shared(struct crew *crew, struct crew_plugin *plugin);

@@ -198,7 +198,7 @@ uint64_t crew_request(struct crew *crew, const char *name, const struct exchange
 		return 0;
 	}
 	struct crew_request *request = x_alloc(sizeof(*request));
-	uint64_t number = ++crew->last_request;
+	uint64_t number = crew_number();
 	request->crew = crew;
 	request->number = number;
 	request->name = x_strdup(name);
@@ -285,11 +285,14 @@ void crew_requests_refreshed(struct component *component, bool fresh)
 
 /* ---- Replies ---- */
 
-void crew_requests_reply(struct crew_slot *slot, uint64_t number, const struct exchange_reply *reply)
+void crew_requests_reply(struct crew_slot *slot, uint32_t id, uint64_t number,
+			 const struct exchange_reply *reply)
 {
 	struct crew_request *request = find(slot->crew, number);
-	if (request == NULL || request->slot != slot)
-		return; /* one that a worker invented, or that is another's to answer */
+	if (request == NULL || request->slot != slot || request->id != id) {
+		crew_break(slot, "sent a reply to a request that it was not given");
+		return;
+	}
 	if (reply->again && request->answered != NULL && !request->again) {
 		do_again(request);
 		return;

@@ -17,12 +17,22 @@ struct crew_secrets {
 	struct crew_secrets *next;
 	struct component *component;
 	struct option_bytes *bytes; /* one for each of option_secrets */
-	uint64_t *numbers;          /* of the asks that are out; 0: none */
 	size_t count, out;
 	bool refresh;     /* it runs already: start it anew only if they have changed */
 	bool fresh;       /* its server refused the last ones: the store is not to answer from memory */
 	int64_t lease_ms; /* the shortest; 0: none ends */
 	struct timer late;
+};
+
+/* One question to a store, until its worker has answered it or died: only that worker may answer it, for that
+ * component, once. */
+struct crew_ask {
+	struct crew_ask *next;
+	uint64_t number;
+	const struct crew_slot *slot; /* of the store */
+	uint32_t id;
+	struct crew_secrets *secrets; /* NULL when no consumer waits for the answer any more */
+	size_t index;                 /* among its secrets */
 };
 
 static void free_secrets(struct crew_secrets *secrets)
@@ -33,9 +43,11 @@ static void free_secrets(struct crew_secrets *secrets)
 		link = &(*link)->next;
 	*link = secrets->next;
 	loop_clear_timer(crew->loop, &secrets->late);
+	for (struct crew_ask *ask = crew->asks; ask != NULL; ask = ask->next)
+		if (ask->secrets == secrets)
+			ask->secrets = NULL;
 	secrets->component->secrets = NULL;
 	option_bytes_free(secrets->bytes, secrets->count);
-	free(secrets->numbers);
 	free(secrets);
 }
 
@@ -93,7 +105,7 @@ static void finish(struct crew_secrets *secrets)
 	if (!same) {
 		struct buf body = {0};
 		if (secrets->refresh)
-			worker_stop(component->slot->worker, component->id);
+			crew_tell_stop(component);
 		component_encode(component->spec, crew->state_dir, secrets->bytes, &body);
 		component->secrets_hash = hash;
 		crew_tell_start(component, &body);
@@ -119,15 +131,22 @@ static void lose_patience(struct timer *timer, int64_t now_ms)
 		"the component that keeps its secret did not answer");
 }
 
-static bool ask(struct crew_secrets *secrets, size_t index, const struct option_secret *secret)
+static bool ask_store(struct crew_secrets *secrets, size_t index, const struct option_secret *secret)
 {
 	struct crew *crew = secrets->component->slot->crew;
 	struct component *store = crew_find_named(crew, secret->store);
 	if (store == NULL || store->state != COMPONENT_UP)
 		return false;
-	secrets->numbers[index] = ++crew->last_ask;
+	struct crew_ask *ask = x_alloc(sizeof(*ask));
+	*ask = (struct crew_ask){.next = crew->asks,
+				 .number = crew_number(),
+				 .slot = store->slot,
+				 .id = store->id,
+				 .secrets = secrets,
+				 .index = index};
+	crew->asks = ask;
 	secrets->out++;
-	worker_ask(store->slot->worker, store->id, crew->last_ask, secrets->fresh, ASK_MS, secret->text);
+	worker_ask(store->slot->worker, store->id, ask->number, secrets->fresh, ASK_MS, secret->text);
 	return true;
 }
 
@@ -164,14 +183,13 @@ void crew_secrets_gather(struct component *component, bool refresh, bool fresh)
 	secrets->refresh = refresh;
 	secrets->fresh = fresh;
 	secrets->bytes = x_alloc((secrets->count + 1) * sizeof(*secrets->bytes));
-	secrets->numbers = x_alloc((secrets->count + 1) * sizeof(*secrets->numbers));
 	secrets->late.fire = lose_patience;
 	secrets->next = crew->gathering;
 	crew->gathering = component->secrets = secrets;
 	for (size_t i = 0; i < secrets->count; i++) {
 		char *text = NULL;
 		struct err err;
-		if (wanted[i].kind == OPTION_SECRET_STORE && !ask(secrets, i, &wanted[i])) {
+		if (wanted[i].kind == OPTION_SECRET_STORE && !ask_store(secrets, i, &wanted[i])) {
 			wait_for_store(secrets, &wanted[i]);
 			return;
 		}
@@ -195,21 +213,33 @@ void crew_secrets_gather(struct component *component, bool refresh, bool fresh)
 
 /* ---- Answers ---- */
 
-static struct crew_secrets *find_ask(const struct crew *crew, uint64_t number, size_t *index)
+void crew_secrets_lost(struct crew_slot *slot)
 {
-	for (struct crew_secrets *secrets = crew->gathering; secrets != NULL; secrets = secrets->next)
-		for (*index = 0; *index < secrets->count; ++*index)
-			if (secrets->numbers[*index] == number)
-				return secrets;
-	return NULL;
+	for (struct crew_ask **link = &slot->crew->asks, *ask; (ask = *link) != NULL;) {
+		if (ask->slot != slot) {
+			link = &ask->next;
+			continue;
+		}
+		*link = ask->next;
+		free(ask);
+	}
 }
 
-void crew_secrets_answer(struct crew *crew, const struct worker_answer *answer)
+void crew_secrets_answer(struct crew_slot *slot, uint32_t id, const struct worker_answer *answer)
 {
-	size_t index = 0;
-	struct crew_secrets *secrets = answer->number != 0 ? find_ask(crew, answer->number, &index) : NULL;
+	struct crew_ask **link = &slot->crew->asks, *ask;
+	while ((ask = *link) != NULL && (ask->number != answer->number || ask->slot != slot || ask->id != id))
+		link = &ask->next;
+	if (ask == NULL) {
+		crew_break(slot, "answered for a secret that it was not asked for");
+		return;
+	}
+	struct crew_secrets *secrets = ask->secrets;
+	size_t index = ask->index;
+	*link = ask->next;
+	free(ask);
 	if (secrets == NULL)
-		return; /* nobody waits for it any more */
+		return; /* the consumer waits for it no longer */
 	if (!answer->ok) {
 		size_t count;
 		char text[500];
@@ -224,7 +254,6 @@ void crew_secrets_answer(struct crew *crew, const struct worker_answer *answer)
 	if (answer->size > 0)
 		memcpy(bytes, answer->bytes, answer->size);
 	secrets->bytes[index] = (struct option_bytes){bytes, answer->size};
-	secrets->numbers[index] = 0;
 	int64_t lease_ms = answer->lease_ms < LEASE_MAX_MS ? answer->lease_ms : LEASE_MAX_MS;
 	if (lease_ms > 0 && (secrets->lease_ms == 0 || lease_ms < secrets->lease_ms))
 		secrets->lease_ms = lease_ms;

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #define HELLO_TIMEOUT_MS 5000
 
@@ -53,6 +54,44 @@ void crew_slot_leave(struct component *component)
 	component->state = COMPONENT_DOWN;
 }
 
+/* ---- What its worker may speak of ---- */
+
+struct crew_claim *crew_claim_find(const struct crew_slot *slot, uint32_t id)
+{
+	for (size_t i = 0; i < slot->claim_count; i++)
+		if (slot->claims[i].id == id)
+			return &slot->claims[i];
+	return NULL;
+}
+
+void crew_claim_add(struct crew_slot *slot, uint32_t id)
+{
+	slot->claims =
+		x_grow(slot->claims, &slot->claim_capacity, slot->claim_count + 1, sizeof(*slot->claims));
+	slot->claims[slot->claim_count++] = (struct crew_claim){.id = id};
+}
+
+void crew_claim_drop(struct crew_slot *slot, uint32_t id)
+{
+	struct crew_claim *claim = crew_claim_find(slot, id);
+	if (claim != NULL)
+		*claim = slot->claims[--slot->claim_count];
+}
+
+void crew_break(struct crew_slot *slot, const char *text)
+{
+	if (slot->worker != NULL)
+		worker_break(slot->worker, text);
+}
+
+uint64_t crew_number(void)
+{
+	uint64_t number = 0;
+	while (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number) || number == 0)
+		;
+	return number;
+}
+
 int64_t crew_back_off(int64_t back_off_ms)
 {
 	int64_t next = back_off_ms < CREW_BACK_OFF_MIN_MS ? CREW_BACK_OFF_MIN_MS : back_off_ms * 2;
@@ -68,9 +107,11 @@ void crew_slot_free(struct crew_slot *slot)
 		link = &(*link)->next;
 	*link = slot->next;
 	loop_clear_timer(crew->loop, &slot->restart);
+	crew_secrets_lost(slot);
 	if (slot->worker != NULL)
 		worker_free(slot->worker);
 	free(slot->components);
+	free(slot->claims);
 	free(slot);
 }
 

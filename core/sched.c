@@ -17,7 +17,6 @@ struct sched {
 	void *lag_arg;
 	struct component **components; /* in config order */
 	size_t count;
-	uint64_t last_run;
 };
 
 static int64_t grace_ms(const struct component_spec *spec)
@@ -65,7 +64,7 @@ static void begin_run(struct component *component, int64_t now_ms)
 	struct sched *sched = component->sched;
 	component->wanted = false;
 	component->expired = false;
-	component->run = ++sched->last_run;
+	component->run = crew_number();
 	component->run_began_ms = now_ms;
 	loop_set_timer(sched->loop, &component->deadline, now_ms + component->spec->timeout_ms);
 	crew_run(sched->crew, component, component->run, component->spec->timeout_ms);

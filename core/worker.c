@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "config.h"
 #include "log.h"
+#include "worker_spawn.h"
 
 #define LEAVE_MS 2000                     /* how long a worker may take to leave once its wire is closed */
 #define PACKETS_PER_TURN 64               /* of one worker, before the others and HTTP have their turn */
@@ -29,7 +28,7 @@ struct worker {
 	struct loop *loop;
 	const struct worker_events *events;
 	void *arg;
-	char *name, *plugin_path;
+	char *name;
 	int64_t memory_limit, hello_timeout_ms;
 	pid_t pid;
 	struct watch wire, process, print;
@@ -103,6 +102,13 @@ static void lose_wire(struct worker *worker)
 	loop_set_timer(worker->loop, &worker->patience, loop_now_ms(worker->loop) + LEAVE_MS);
 }
 
+/* It broke the rules of the wire, or claims what is not its own: nothing more of it is read. */
+void worker_break(struct worker *worker, const char *text)
+{
+	worker_kill(worker, WORKER_CRASHED, 0, text);
+	lose_wire(worker);
+}
+
 static void describe_exit(struct worker *worker, const siginfo_t *info)
 {
 	char text[128];
@@ -122,7 +128,6 @@ static void forget(struct worker *worker)
 	wire_inbox_free(&worker->inbox);
 	wire_outbox_free(&worker->outbox);
 	free(worker->name);
-	free(worker->plugin_path);
 	free(worker);
 }
 
@@ -132,8 +137,10 @@ static void take_hello(struct worker *worker, const struct wire_message *message
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
 	bool ok = wire_get_u8(&in) != 0;
-	if (worker->said_hello)
+	if (worker->said_hello) {
+		worker_break(worker, "said hello twice");
 		return;
+	}
 	worker->said_hello = worker->end.said_hello = true;
 	loop_clear_timer(worker->loop, &worker->patience);
 	struct err err = {"its hello is broken"};
@@ -142,6 +149,11 @@ static void take_hello(struct worker *worker, const struct wire_message *message
 		info = plugin_info_decode(&in, &err);
 	else
 		err_set(&err, "%s", wire_get_text_or_empty(&in));
+	if (info != NULL && strcmp(info->name, worker->name) != 0) {
+		err_set(&err, "its hello is that of another plugin, %s", info->name);
+		plugin_info_free(info);
+		info = NULL;
+	}
 	worker->events->hello(worker->arg, worker, info, info != NULL ? NULL : err.text);
 }
 
@@ -152,7 +164,7 @@ static void take_started(struct worker *worker, const struct wire_message *messa
 	uint8_t reason = wire_get_u8(&in);
 	const char *text = wire_get_text_or_empty(&in);
 	if (in.bad || reason >= SKYMON_REASON_COUNT) {
-		worker_kill(worker, WORKER_CRASHED, message->id, "sent a message that is broken");
+		worker_break(worker, "sent a message that is broken");
 		return;
 	}
 	worker->events->started(worker->arg, worker, message->id, ok, (enum skymon_reason)reason, text);
@@ -167,7 +179,7 @@ static void take_result(struct worker *worker, struct wire_message *message)
 	message->body = NULL; /* result_decode took it */
 	if (result == NULL) {
 		err_prefix(&err, "sent a result that is broken: ");
-		worker_kill(worker, WORKER_CRASHED, message->id, err.text);
+		worker_break(worker, err.text);
 		return;
 	}
 	worker->events->result(worker->arg, worker, message->id, run, result);
@@ -183,7 +195,7 @@ static void take_answer(struct worker *worker, struct wire_message *message)
 	answer.message = wire_get_text_or_empty(&in);
 	answer.bytes = wire_get_bytes(&in, &answer.size);
 	if (!wire_end(&in) || answer.reason >= SKYMON_REASON_COUNT || answer.lease_ms < 0)
-		worker_kill(worker, WORKER_CRASHED, message->id, "sent an answer that is broken");
+		worker_break(worker, "sent an answer that is broken");
 	else
 		worker->events->answered(worker->arg, worker, message->id, &answer);
 	explicit_bzero(message->body, message->size);
@@ -195,10 +207,10 @@ static void take_reply(struct worker *worker, struct wire_message *message)
 	uint64_t number = wire_get_u64(&in);
 	struct exchange_reply reply;
 	if (!exchange_get_reply(&in, &reply)) {
-		worker_kill(worker, WORKER_CRASHED, message->id, "sent a reply that is broken");
+		worker_break(worker, "sent a reply that is broken");
 		return;
 	}
-	worker->events->replied(worker->arg, worker, number, &reply);
+	worker->events->replied(worker->arg, worker, message->id, number, &reply);
 	exchange_free_reply(&reply);
 }
 
@@ -239,11 +251,26 @@ static void take_crash(struct worker *worker, const struct wire_message *message
 	set_cause(worker, WORKER_CRASHED, message->id, text);
 }
 
+/* May this worker say so now, for that component? NULL, or what is wrong. */
+static const char *judge_head(struct worker *worker, const struct wire_message *message)
+{
+	bool own = message->type == WIRE_LOG || message->type == WIRE_CRASH; /* may be of no component: 0 */
+	if (message->type == WIRE_HELLO)
+		return message->id == 0 ? NULL : "sent a hello of a component";
+	if (!worker->said_hello && (!own || message->id != 0)) /* a constructor writes to our wire */
+		return "sent a message before its hello";
+	if (message->id == 0 ? own : worker->events->knows(worker->arg, message->id))
+		return NULL;
+	return "sent a message of a component that is not its own";
+}
+
 static void take(struct worker *worker, struct wire_message *message)
 {
-	if (message->type != WIRE_HELLO && message->type != WIRE_CRASH && message->type != WIRE_LOG &&
-	    !worker->said_hello)
-		return; /* only possible when a plugin's constructor writes to our wire */
+	const char *wrong = judge_head(worker, message);
+	if (wrong != NULL) {
+		worker_break(worker, wrong);
+		return;
+	}
 	switch (message->type) {
 	case WIRE_HELLO:
 		take_hello(worker, message);
@@ -273,7 +300,7 @@ static void take(struct worker *worker, struct wire_message *message)
 		take_crash(worker, message);
 		break;
 	default:
-		worker_kill(worker, WORKER_CRASHED, 0, "sent a message of a kind that no worker sends");
+		worker_break(worker, "sent a message of a kind that no worker sends");
 	}
 }
 
@@ -295,8 +322,7 @@ static void receive(struct worker *worker, int most)
 			return;
 		case WIRE_BAD:
 			err_prefix(&err, "sent something that is no message: ");
-			worker_kill(worker, WORKER_CRASHED, 0, err.text);
-			lose_wire(worker);
+			worker_break(worker, err.text);
 			return;
 		}
 	}
@@ -457,73 +483,6 @@ void worker_free(struct worker *worker)
 	forget(worker);
 }
 
-/* What libraries may read behind our back stays out: no VAULT_TOKEN, PG*, DATABASE_URL. */
-static char **make_environment(void)
-{
-	static const char *const passed[] = {
-		"PATH",
-		"TZ",
-		"SSL_CERT_FILE",
-		"SSL_CERT_DIR",
-		"http_proxy",
-		"https_proxy",
-		"HTTP_PROXY",
-		"HTTPS_PROXY",
-		"all_proxy",
-		"ALL_PROXY",
-		"no_proxy",
-		"NO_PROXY",
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(SKYMON_SANITIZE)
-		"ASAN_OPTIONS",
-		"UBSAN_OPTIONS",
-		"TSAN_OPTIONS",
-		"LSAN_OPTIONS",
-#endif
-	};
-	size_t count = 0;
-	char **environment = x_alloc((sizeof(passed) / sizeof(*passed) + 3) * sizeof(*environment));
-	environment[count++] = x_strdup("LANG=C");
-	environment[count++] = x_strdup("RES_OPTIONS=timeout:1 attempts:2");
-	for (size_t i = 0; i < sizeof(passed) / sizeof(*passed); i++) {
-		const char *value = config_environment(passed[i]);
-		if (value != NULL)
-			environment[count++] = x_printf("%s=%s", passed[i], value);
-	}
-	return environment;
-}
-
-static bool spawn(struct worker *worker, const struct worker_spec *spec, int wire, int print, struct err *err)
-{
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t none, all;
-	sigemptyset(&none);
-	sigfillset(&all);
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_adddup2(&actions, print, 1);
-	posix_spawn_file_actions_adddup2(&actions, print, 2);
-	posix_spawn_file_actions_adddup2(&actions, wire, 3);
-	posix_spawn_file_actions_addclosefrom_np(&actions, 4); /* what the daemon itself inherited */
-	posix_spawnattr_init(&attributes);
-	posix_spawnattr_setflags(&attributes,
-				 POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	posix_spawnattr_setpgroup(&attributes, 0);
-	posix_spawnattr_setsigmask(&attributes, &none);
-	posix_spawnattr_setsigdefault(&attributes, &all);
-	char limit[32];
-	snprintf(limit, sizeof(limit), "%lld", (long long)spec->memory_limit);
-	char *arguments[] = {"skymon-worker", worker->plugin_path, limit, worker->name, NULL};
-	char **environment = make_environment();
-	int failed = posix_spawn(&worker->pid, spec->program, &actions, &attributes, arguments, environment);
-	for (char **entry = environment; *entry != NULL; entry++)
-		free(*entry);
-	free(environment);
-	posix_spawn_file_actions_destroy(&actions);
-	posix_spawnattr_destroy(&attributes);
-	return failed == 0 || err_set(err, "cannot start %s: %s", spec->program, strerror(failed));
-}
-
 static bool open_process(struct worker *worker, const struct worker_spec *spec, struct err *err)
 {
 	int wire[2], print[2];
@@ -535,7 +494,11 @@ static bool open_process(struct worker *worker, const struct worker_spec *spec, 
 		return err_set(err, "cannot make a pipe: %s", strerror(errno));
 	}
 	fcntl(print[1], F_SETFL, 0); /* the worker's end blocks, as programs that print expect */
-	bool done = spawn(worker, spec, wire[1], print[1], err);
+	struct worker_words words = {.program = spec->program,
+				     .name = spec->name,
+				     .plugin_path = spec->plugin_path,
+				     .memory_limit = spec->memory_limit};
+	bool done = worker_spawn(&words, wire[1], print[1], &worker->pid, err);
 	close(wire[1]);
 	close(print[1]);
 	int pidfd = done ? (int)syscall(SYS_pidfd_open, worker->pid, 0) : -1;
@@ -564,7 +527,6 @@ struct worker *worker_new(struct loop *loop, const struct worker_spec *spec,
 	worker->events = events;
 	worker->arg = arg;
 	worker->name = x_strdup(spec->name);
-	worker->plugin_path = x_strdup(spec->plugin_path);
 	worker->memory_limit = spec->memory_limit;
 	worker->hello_timeout_ms = spec->hello_timeout_ms;
 	worker->wire = (struct watch){.ready = wire_ready, .fd = -1};

@@ -45,8 +45,10 @@ struct worker_events {
 	void (*answered)(void *arg, struct worker *worker, uint32_t id, const struct worker_answer *answer);
 	void (*stopped)(void *arg, struct worker *worker, uint32_t id);
 	/* The reply to worker_request; valid during the call. */
-	void (*replied)(void *arg, struct worker *worker, uint64_t number,
+	void (*replied)(void *arg, struct worker *worker, uint32_t id, uint64_t number,
 			const struct exchange_reply *reply);
+	/* Was a component of that number given to it, and not taken back? */
+	bool (*knows)(void *arg, uint32_t id);
 	/* The process is gone and reaped; the worker is freed after this call. The last call. */
 	void (*ended)(void *arg, struct worker *worker, const struct worker_end *end);
 };
@@ -73,6 +75,8 @@ bool worker_request(struct worker *worker, uint32_t id, uint64_t number, bool ag
 void worker_cancel(struct worker *worker, uint32_t id, uint64_t number);
 /* Kills the process group; `ended` comes with this cause, culprit and text. */
 void worker_kill(struct worker *worker, enum worker_cause cause, uint32_t culprit, const char *text);
+/* Kills it as broken: it sent what it may not send. Nothing more of what it sent is read. */
+void worker_break(struct worker *worker, const char *text);
 /* Closes the wire, so that it leaves by itself; killed after 2 s. `ended` comes with WORKER_ENDED. */
 void worker_end(struct worker *worker);
 /* Kills it and waits for that: at the very end, when no loop turns any more. No event comes. */

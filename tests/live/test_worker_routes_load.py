@@ -471,12 +471,13 @@ def test_forged_answers(skymond, tmp_path):
     """Nobody answers what another was asked; what was never asked is answered by nobody."""
     daemon = hostile(skymond, tmp_path)
     held = Held(daemon, tmp_path, 2)
-    for number in [0, 1, 2, 3, 50, 2**64 - 1]:
-        assert ask(daemon, f"/w/reply?number={number}").body in (b"sent\n", b"forged")
+    for number in [1, 3, 2**64 - 1]:
+        answer = ask(daemon, f"/w/reply?number={number}")
+        assert answer.code == 502 and b"forged" not in answer.body, answer
+        daemon.wait_log('plugin=t_reply_wire msg="worker sent a reply to a request that it was not given')
+        daemon.wait_component("t_reply_wire", timeout=20, status="healthy")
     held.release()
     assert [answer.body for answer in held.answers()] == [b"done\n"] * 2
-    assert daemon.component("t_reply_wire")["status"] == "healthy"
-    assert ask(daemon, "/w/reply?number=9").body == b"forged"  # its own, the ninth: the forging itself works
 
 
 @pytest.mark.sanitized

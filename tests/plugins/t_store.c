@@ -2,6 +2,7 @@
 /* Keeps secrets: path#field is the file `folder`/path; the field is the lease in ms ("0": none). Each ask
  * adds a line to the file `folder`/path.asked: "fresh" or "any", and when (ms). */
 #include <errno.h>
+#include <poll.h>
 #include <skymon/secrets.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,10 +11,13 @@
 
 struct store {
 	const char *folder;
+	struct skymon_duration delay;
 };
 
 static const struct skymon_option options[] = {
-	SKYMON_OPT(struct store, folder, "", "where the secrets are", .flags = SKYMON_TARGET), {0}};
+	SKYMON_OPT(struct store, folder, "", "where the secrets are", .flags = SKYMON_TARGET),
+	SKYMON_OPT(struct store, delay, "0s", "how long it thinks before it answers"),
+	{0}};
 
 static enum skymon_status check(struct skymon *sm, void *state)
 {
@@ -34,6 +38,7 @@ static void secret(struct skymon *sm, void *state, struct skymon_ask *ask)
 			(long long)now.tv_sec * 1000 + now.tv_nsec / 1000000);
 		fclose(asked);
 	}
+	poll(NULL, 0, (int)store->delay.ms);
 	snprintf(path, sizeof(path), "%s/%s", store->folder, skymon_ask_path(sm, ask));
 	FILE *file = fopen(path, "re");
 	if (file == NULL) {

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Starts skymon-worker processes, for the daemon (worker.c) and for `skymon plugins`: their descriptors,
+ * environment and arguments. Owns nothing. */
+#include "worker_spawn.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+
+/* What libraries may read behind our back stays out: no VAULT_TOKEN, PG*, DATABASE_URL. */
+static char **make_environment(void)
+{
+	static const char *const passed[] = {
+		"PATH",
+		"TZ",
+		"SSL_CERT_FILE",
+		"SSL_CERT_DIR",
+		"http_proxy",
+		"https_proxy",
+		"HTTP_PROXY",
+		"HTTPS_PROXY",
+		"all_proxy",
+		"ALL_PROXY",
+		"no_proxy",
+		"NO_PROXY",
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(SKYMON_SANITIZE)
+		"ASAN_OPTIONS",
+		"UBSAN_OPTIONS",
+		"TSAN_OPTIONS",
+		"LSAN_OPTIONS",
+#endif
+	};
+	size_t count = 0;
+	char **environment = x_alloc((sizeof(passed) / sizeof(*passed) + 3) * sizeof(*environment));
+	environment[count++] = x_strdup("LANG=C");
+	environment[count++] = x_strdup("RES_OPTIONS=timeout:1 attempts:2");
+	for (size_t i = 0; i < sizeof(passed) / sizeof(*passed); i++) {
+		const char *value = config_environment(passed[i]);
+		if (value != NULL)
+			environment[count++] = x_printf("%s=%s", passed[i], value);
+	}
+	return environment;
+}
+
+bool worker_spawn(const struct worker_words *words, int wire, int print, pid_t *pid, struct err *err)
+{
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	sigset_t none, all;
+	sigemptyset(&none);
+	sigfillset(&all);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_adddup2(&actions, print, 1);
+	posix_spawn_file_actions_adddup2(&actions, print, 2);
+	posix_spawn_file_actions_adddup2(&actions, wire, 3);
+	posix_spawn_file_actions_addclosefrom_np(&actions, 4); /* what the daemon itself inherited */
+	posix_spawnattr_init(&attributes);
+	posix_spawnattr_setflags(&attributes,
+				 POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	posix_spawnattr_setpgroup(&attributes, 0);
+	posix_spawnattr_setsigmask(&attributes, &none);
+	posix_spawnattr_setsigdefault(&attributes, &all);
+	char limit[32];
+	snprintf(limit, sizeof(limit), "%lld", (long long)words->memory_limit);
+	char *path = x_strdup(words->plugin_path), *name = x_strdup(words->name);
+	char *arguments[] = {"skymon-worker", path, limit, name, NULL};
+	char **environment = make_environment();
+	int failed = posix_spawn(pid, words->program, &actions, &attributes, arguments, environment);
+	for (char **entry = environment; *entry != NULL; entry++)
+		free(*entry);
+	free(environment);
+	free(path);
+	free(name);
+	posix_spawn_file_actions_destroy(&actions);
+	posix_spawnattr_destroy(&attributes);
+	return failed == 0 || err_set(err, "cannot start %s: %s", words->program, strerror(failed));
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* worker_spawn: starts a skymon-worker process. */
+#ifndef WORKER_SPAWN_H
+#define WORKER_SPAWN_H
+
+#include <sys/types.h>
+
+#include "buf.h"
+#include "err.h"
+
+struct worker_words {
+	const char *program, *name,
+		*plugin_path; /* skymon-worker; the plugin's name and file, for messages */
+	int64_t memory_limit;
+};
+
+/* wire, print: the worker's ends; print is its output and its errors. */
+bool worker_spawn(const struct worker_words *words, int wire, int print, pid_t *pid,
+		  struct err *err) MUST_CHECK;
+
+#endif

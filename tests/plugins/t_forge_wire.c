@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Its check writes one message of any type into the wire, in its own name or in that of every other
+ * component, with numbers that a counter would have given, and then is healthy. */
+#include <poll.h>
+#include <skymon/plugin.h>
+#include <string.h>
+#include <sys/socket.h>
+
+struct forge {
+	int64_t type; /* enum wire_type */
+	bool own;
+};
+
+static const struct skymon_option options[] = {
+	SKYMON_OPT(struct forge, type, "0", "number of the message's type"),
+	SKYMON_OPT(struct forge, own, "false", "in its own name"),
+	{0},
+};
+
+struct message {
+	uint32_t magic, size, id;
+	uint16_t type, zero;
+	uint8_t body[4096];
+};
+
+static void put(struct message *message, const void *bytes, size_t size)
+{
+	memcpy(message->body + message->size, bytes, size);
+	message->size += (uint32_t)size;
+}
+
+static void put_number(struct message *message, uint64_t value, size_t size)
+{
+	put(message, &value, size);
+}
+
+static void put_text(struct message *message, const char *text)
+{
+	put_number(message, strlen(text) + 1, 4);
+	put(message, text, strlen(text) + 1);
+}
+
+static void put_bytes(struct message *message, const char *bytes)
+{
+	put_number(message, strlen(bytes), 4);
+	put(message, bytes, strlen(bytes) + 1);
+}
+
+enum { STARTED = 33, RESULT, REFUSED, LOG, CRASH, STOPPED, ANSWER, REPLY };
+
+/* As the worker itself would put it. */
+static void put_body(struct message *message, uint64_t number)
+{
+	switch (message->type) {
+	case STARTED:
+		put_number(message, 1, 2); /* ok, reason */
+		put_text(message, "");
+		break;
+	case RESULT:
+		put_number(message, number, 8);
+		put_number(message, SKYMON_HEALTHY, 1);
+		put_number(message, SKYMON_OK, 1);
+		put_number(message, 1, 8); /* duration */
+		put_text(message, "forged");
+		put_text(message, "{}");
+		put_number(message, 0, 4); /* numbers */
+		put_number(message, 0, 4); /* families */
+		break;
+	case LOG:
+		put_number(message, 0, 1);
+		put_text(message, "forged");
+		break;
+	case CRASH:
+		put_number(message, 2, 2); /* memory */
+		put_text(message, "forged");
+		break;
+	case ANSWER:
+		put_number(message, number, 8);
+		put_number(message, 1, 2); /* ok, reason */
+		put_number(message, 0, 8);
+		put_text(message, "");
+		put_bytes(message, "forged-geheim");
+		break;
+	case REPLY:
+		put_number(message, number, 8);
+		put_number(message, 0, 2); /* again, problem */
+		put_number(message, 200, 4);
+		put_text(message, "text/plain");
+		put_text(message, "");
+		put_number(message, 0, 4);
+		put_bytes(message, "forged");
+		break;
+	default:
+		break;
+	}
+}
+
+/* The wire is the one socket that keeps packets whole. */
+static void send_message(const struct message *message)
+{
+	int type;
+	socklen_t size = sizeof(type);
+	for (int fd = 0; fd < 4096; fd++)
+		if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET)
+			(void)!send(fd, message, 16 + message->size, MSG_NOSIGNAL);
+}
+
+/* The component's number: behind the four pointers that the worker's record of it begins with. */
+static uint32_t own_id(struct skymon *sm)
+{
+	uint32_t id;
+	memcpy(&id, (const char *)sm + 4 * sizeof(void *), sizeof(id));
+	return id;
+}
+
+static enum skymon_status check(struct skymon *sm, void *state)
+{
+	const struct forge *forge = state;
+	uint32_t own = own_id(sm);
+	for (uint32_t id = forge->own ? own : 1; id <= (forge->own ? own : 30); id++) {
+		for (uint64_t number = 1; number < 40 && (forge->own || id != own); number++) {
+			struct message message = {
+				.magic = 0x316D6B73, .type = (uint16_t)forge->type, .id = id};
+			put_body(&message, number);
+			send_message(&message);
+		}
+	}
+	poll(NULL, 0, 300); /* so that the daemon sees them while this check is out */
+	return skymon_healthy(sm, "sent");
+}
+
+SKYMON_PLUGIN(t_forge_wire, "1.0", "Writes messages into the wire", .state_size = sizeof(struct forge),
+	      .options = options, .check = check);
