@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cache: Redis, Valkey and their kin: does it answer, how full is it, do look-ups find what they look for,
- * and is it in step with its primary. */
-#include <stdio.h>
-#include <string.h>
-
+ * and is it in step with its primary. The plugin's table; the worker's runner calls start, check and stop. */
 #include "cache.h"
+
+static const char *const role_words[] = {"any", "primary", "replica", NULL}; /* as enum cache_wanted */
 
 static const struct skymon_option options[] = {
 	SKYMON_OPT(struct cache, url, "${REDIS_URL:-}",
 		   "redis://user@host:6379/0, rediss:// (TLS), valkey://, valkeys://, or unix:/path?db=0",
 		   .flags = SKYMON_TARGET),
-	SKYMON_OPT(struct cache, username, NULL, "ACL user; stands above the one in the URL"),
-	SKYMON_OPT(struct cache, password, NULL, "password; stands above the one in the URL"),
-	SKYMON_OPT(struct cache, tls, NULL,
-		   "any of these means TLS with verification, whatever the URL's scheme"),
+	SKYMON_OPT(struct cache, username, NULL, "ACL user; overrides the one in the URL"),
+	SKYMON_OPT(struct cache, password, NULL, "password; overrides the one in the URL"),
+	SKYMON_OPT(struct cache, role, "any", "what the server must be; another role is unhealthy",
+		   .words = role_words),
+	SKYMON_OPT(struct cache, reconnect, "1m",
+		   "age from which the kept connection is replaced by a new one; 0: a new one in each check",
+		   .min = 0, .max = 366.0 * 24 * 3600 * 1000),
+	SKYMON_OPT(
+		struct cache, tls, NULL,
+		"files and server_name mean TLS with verification, whatever the URL's scheme; insecure: any "
+		"certificate, or with redis:// a password without TLS to another machine"),
 	SKYMON_OPT(struct cache, proxy, NULL,
 		   "http://host:port of a proxy that is asked to CONNECT, or none"),
 	{0}};
@@ -59,56 +65,6 @@ static void stop(struct skymon *sm, void *state)
 	cache->link = NULL;
 }
 
-/* A replica that its primary does not reach serves what grows old. */
-static enum skymon_status judge_link(struct skymon *sm, const char *place, const struct cache_info *info)
-{
-	char since[40] = "";
-
-	skymon_reason(sm, SKYMON_STANDBY);
-	if (info->has[CACHE_DOWN_SINCE])
-		snprintf(since, sizeof(since), " for %.0f s", info->of[CACHE_DOWN_SINCE]);
-	if (info->has[CACHE_SYNCING] && info->of[CACHE_SYNCING] > 0)
-		return skymon_degraded(sm,
-				       "%s: a replica that is still copying the data of its primary %s:%.0f",
-				       place, info->primary, info->of[CACHE_PRIMARY_PORT]);
-	return skymon_degraded(sm, "%s: a replica whose link to its primary %s:%.0f is down%s", place,
-			       info->primary, info->of[CACHE_PRIMARY_PORT], since);
-}
-
-/* Only what is broken for certain; all else is for thresholds. */
-static enum skymon_status judge(struct skymon *sm, const char *place, const struct cache_info *info,
-				const struct cache_hits *hits)
-{
-	bool full = info->has[CACHE_MEMORY] && info->has[CACHE_MAX_MEMORY] &&
-		    info->of[CACHE_MAX_MEMORY] > 0 &&
-		    info->of[CACHE_MEMORY] - info->of[CACHE_UNCOUNTED] > info->of[CACHE_MAX_MEMORY];
-	char clients[60] = "", rate[40] = "";
-
-	if (info->role == CACHE_REPLICA && info->link_down)
-		return judge_link(sm, place, info);
-	if (full && strcmp(info->policy, "noeviction") == 0) {
-		skymon_reason(sm, SKYMON_RESOURCE);
-		return skymon_degraded(sm,
-				       "%s: its memory is full (%.0f of %.0f bytes), and its policy "
-				       "noeviction refuses writes",
-				       place, info->of[CACHE_MEMORY], info->of[CACHE_MAX_MEMORY]);
-	}
-	if (info->save_failed || info->append_failed)
-		return skymon_degraded(sm, "%s: the server could not save its data to disk (%s)", place,
-				       info->save_failed ? "rdb_last_bgsave_status: err"
-							 : "aof_last_write_status: err");
-	if (info->has[CACHE_CLIENTS] && info->has[CACHE_MAX_CLIENTS])
-		snprintf(clients, sizeof(clients), ", %.0f of %.0f clients", info->of[CACHE_CLIENTS],
-			 info->of[CACHE_MAX_CLIENTS]);
-	if (hits->has_rate)
-		snprintf(rate, sizeof(rate), ", hit rate %.1f %%", 100 * hits->rate);
-	return skymon_healthy(sm, "%s: %s %s%s%s%s", place, info->product, info->version,
-			      info->role == CACHE_REPLICA   ? ", replica"
-			      : info->role == CACHE_PRIMARY ? ", primary"
-							    : "",
-			      clients, rate);
-}
-
 static enum skymon_status check(struct skymon *sm, void *state)
 {
 	struct cache *cache = state;
@@ -120,7 +76,8 @@ static enum skymon_status check(struct skymon *sm, void *state)
 		cache_hits_since(&answers.info, dial_clock(), &cache->before, &hits);
 	cache_report(sm, cache->link, &answers, &hits);
 	if (!answers.has_fault)
-		return judge(sm, cache->link->place, &answers.info, &hits);
+		return cache_verdict(sm, cache->link->place, (enum cache_wanted)cache->role.index, &answers,
+				     &hits);
 	if (answers.login_refused)
 		skymon_secret_refused(sm);
 	return dial_report(sm, &answers.fault);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cache: the parts of the check of Redis and of what speaks its protocol (Valkey, KeyDB).
- * cache.c: options, verdict; cache_link.c: the connection and what is asked on it; cache_info.c: the answer
- * to INFO and the server's error sentences (pure); cache_report.c: details, numbers, metrics. */
+ * cache.c: options; cache_verdict.c: the status; cache_url.c: the URL; cache_link.c: the connection and the
+ * questions; cache_info.c: the answer to INFO (pure); cache_fault.c: the server's errors (pure);
+ * cache_report.c: details, numbers, metrics. */
 #ifndef CACHE_H
 #define CACHE_H
 
 #include <skymon/plugin.h>
 
 #include "dial.h"
+#include "tls_report.h"
 
 /* ---- The answer to INFO ---- */
 
@@ -34,28 +36,45 @@ enum cache_field {
 	CACHE_LAST_IO,
 	CACHE_DOWN_SINCE,
 	CACHE_SYNCING,
-	CACHE_PRIMARY_PORT,
+	CACHE_CLUSTER_ENABLED,
+	CACHE_GOOD_REPLICAS, /* only while min-replicas-to-write is set */
 	CACHE_FIELDS
 };
-enum cache_role { CACHE_NO_ROLE, CACHE_PRIMARY, CACHE_REPLICA };
+/* CACHE_OTHER_ROLE: a word that is not known; CACHE_NO_ROLE: the answer has no role. */
+enum cache_role { CACHE_NO_ROLE, CACHE_PRIMARY, CACHE_REPLICA, CACHE_SENTINEL, CACHE_OTHER_ROLE };
+
+/* The answer to CLUSTER INFO. */
+struct cache_cluster {
+	bool seen;      /* false: not in cluster mode, or the server does not tell */
+	char state[16]; /* "ok", "fail" */
+	double assigned, failed /* slots; failed: of a node that is down */, nodes;
+};
 
 struct cache_info {
-	char product[8], version[32], run_id[48], policy[24], primary[200] /* the replica's; host */;
+	char product[16], version[32], run_id[48], policy[24];
+	char role_word[24];
+	char primary[200]; /* a replica's: "host:port"; of several the first whose link is not up */
+	char link_word[24], save_word[16], append_word[16]; /* empty: the answer does not have it */
 	enum cache_role role;
-	bool link_down, save_failed, append_failed;
+	unsigned primaries, links,
+		links_down; /* a multi-master replica has several; links: that have a status */
 	bool has[CACHE_FIELDS];
 	double of[CACHE_FIELDS];
-	double keys; /* of all databases */
+	double keys, expiring; /* of all databases; expiring: with a time to live */
+	/* a Sentinel's */
+	unsigned watched, watched_bad;
+	char bad[100]; /* the first that is not ok: "name (status)" */
 	/* of the replicas that are online */
 	double replicas_online, lag_seconds, lag_bytes;
 	bool has_lag;
 };
 /* false: this is no answer to INFO. Copies all that it keeps. */
 bool cache_info_parse(const char *text, struct cache_info *info);
+bool cache_cluster_parse(const char *text, struct cache_cluster *cluster);
 
 /* Counters of the last check, to see what happened since. */
 struct cache_before {
-	bool known;
+	bool known, known_evicted;
 	char run_id[48];
 	double hits, misses, evicted, at;
 };
@@ -69,7 +88,7 @@ void cache_hits_since(const struct cache_info *info, double now, struct cache_be
 
 /* ---- The server's errors ---- */
 
-enum cache_question { CACHE_LOGIN, CACHE_SELECT, CACHE_PING, CACHE_INFO };
+enum cache_question { CACHE_LOGIN, CACHE_SELECT, CACHE_PING, CACHE_INFO, CACHE_CLUSTER_INFO };
 /* error: without its '-'. place: for the beginning of the sentence. user, password: to be kept out; may be
  * "". */
 void cache_explain(const char *error, enum cache_question question, const char *place, const char *user,
@@ -78,14 +97,25 @@ bool cache_refuses_secret(const char *error);
 
 /* ---- The component ---- */
 
+enum cache_wanted { CACHE_ANY, CACHE_WANTS_PRIMARY, CACHE_WANTS_REPLICA };
+
 struct cache {
 	/* options */
 	const char *url, *username, *proxy;
 	struct skymon_secret password;
 	struct skymon_tls tls;
+	struct skymon_duration reconnect;
+	struct skymon_choice role; /* enum cache_wanted */
 	/* from them, and what is kept */
 	struct cache_link *link;
 	struct cache_before before;
+};
+
+struct cache_line {                 /* one connection */
+	struct dial *dial;          /* NULL: none */
+	struct redisReader *reader; /* of this connection */
+	double opened;              /* dial_clock */
+	bool is_local;              /* the peer is on this machine */
 };
 
 struct cache_link { /* cache_link.c */
@@ -95,10 +125,9 @@ struct cache_link { /* cache_link.c */
 	const char *user, *password; /* never NULL, never shown */
 	size_t password_size;
 	bool logs_in;
-	char database[8];           /* its number; "0" is chosen by itself */
-	struct dial *dial;          /* NULL: none */
-	struct redisReader *reader; /* of this connection */
-	bool fresh;                 /* opened in this check */
+	char database[8];       /* its number; "0" is chosen by itself */
+	struct cache_line line; /* the one in use; kept between checks */
+	double reconnect;       /* s: the age from which a kept connection is replaced; 0: none is kept */
 	uint64_t connects;
 };
 
@@ -108,18 +137,27 @@ struct cache_answers {
 	struct dial_fault fault;
 	bool has_info;
 	struct cache_info info;
+	struct cache_cluster cluster;
+	bool has_min_replicas; /* min-replicas-to-write: asked for while it is set */
+	double min_replicas;
 	double ping_seconds; /* negative: there was no PONG */
+	bool is_local;       /* of the connection that answered */
 };
 
 /* NULL: skymon_unknown has said why. */
 struct cache_link *cache_link_new(struct skymon *sm, const struct cache *cache);
 void cache_link_free(struct cache_link *link);
-/* Connects when there is no good connection, and asks all that a check asks. */
+/* NULL, or what is wrong, which shows nothing of the URL; `room` is for a text that is put together. */
+const char *cache_url_read(const struct cache *cache, struct cache_link *link, char *room, size_t size);
+/* Connects if there is no good connection, and asks all that a check asks. */
 void cache_ask(struct skymon *sm, struct cache_link *link, struct cache_answers *answers);
 
-/* ---- cache_report.c ---- */
+/* ---- cache_report.c, cache_verdict.c ---- */
 
 void cache_report(struct skymon *sm, const struct cache_link *link, const struct cache_answers *answers,
 		  const struct cache_hits *hits);
+/* Of a server that answered without a fault. */
+enum skymon_status cache_verdict(struct skymon *sm, const char *place, enum cache_wanted wanted,
+				 const struct cache_answers *answers, const struct cache_hits *hits);
 
 #endif

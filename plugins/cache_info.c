@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cache_info: the text that INFO answers, and the sentences of the server's errors. Both are a stranger's:
- * what is no number is absent, what is shown is cleaned. Pure. */
+/* cache_info: reads the answers to INFO and CLUSTER INFO, and computes the hit rate from them. The text is a
+ * stranger's: a value that is not a number is absent, and costs no other. Called by cache_link and cache.
+ * Pure. */
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
@@ -32,7 +33,8 @@ static const char *const names[CACHE_FIELDS] = {
 	[CACHE_LAST_IO] = "master_last_io_seconds_ago",
 	[CACHE_DOWN_SINCE] = "master_link_down_since_seconds",
 	[CACHE_SYNCING] = "master_sync_in_progress",
-	[CACHE_PRIMARY_PORT] = "master_port",
+	[CACHE_CLUSTER_ENABLED] = "cluster_enabled",
+	[CACHE_GOOD_REPLICAS] = "min_slaves_good_slaves",
 };
 
 /* ---- INFO ---- */
@@ -101,16 +103,109 @@ static bool is_numbered(const char *key, const char *stem)
 	       strspn(key + size, "0123456789") == strlen(key + size);
 }
 
-static void read_line(const char *key, const char *value, struct cache_info *info)
+/* "master0": "name=cache,status=ok,address=10.0.0.1:6379,slaves=2,sentinels=3" of a Sentinel */
+static void read_watched(const char *text, struct cache_info *info)
+{
+	char name[48], status[24], word[48];
+
+	info->watched++;
+	if (read_part(text, "status", word, sizeof(word)) && strcmp(word, "ok") == 0)
+		return;
+	read_word(word, status, sizeof(status));
+	if (read_part(text, "name", word, sizeof(word)))
+		read_word(word, name, sizeof(name));
+	else
+		name[0] = '\0';
+	if (info->watched_bad++ == 0)
+		snprintf(info->bad, sizeof(info->bad), "%s (%s)", name,
+			 status[0] != '\0' ? status : "no status");
+}
+
+static enum cache_role role_of(const char *word)
+{
+	static const char *const replicas[] = {"slave", "replica", "active-replica", "active-slave"};
+
+	if (strcmp(word, "master") == 0 || strcmp(word, "primary") == 0)
+		return CACHE_PRIMARY;
+	for (size_t i = 0; i < sizeof(replicas) / sizeof(replicas[0]); i++)
+		if (strcmp(word, replicas[i]) == 0)
+			return CACHE_REPLICA;
+	return CACHE_OTHER_ROLE;
+}
+
+/* KeyDB's replicas may have several primaries, each with a block of its own: the fault of any counts. */
+struct block {
+	char host[160], port[8];
+};
+
+static void end_link(const char *value, const struct block *block, struct cache_info *info)
+{
+	bool down = strcmp(value, "up") != 0;
+
+	if (info->links++ == 0 || (down && info->links_down == 0)) {
+		snprintf(info->primary, sizeof(info->primary), "%s:%s", block->host, block->port);
+		read_word(value, info->link_word, sizeof(info->link_word));
+	}
+	info->links_down += down;
+}
+
+/* false: the line is not about replication. */
+static bool read_replication(const char *key, const char *value, struct block *block, struct cache_info *info)
+{
+	if (strcmp(key, "role") == 0) {
+		read_word(value, info->role_word, sizeof(info->role_word));
+		info->role = role_of(info->role_word);
+	} else if (strcmp(key, "redis_mode") == 0 || strcmp(key, "server_mode") == 0) {
+		if (strcmp(value, "sentinel") == 0)
+			info->role = CACHE_SENTINEL;
+	} else if (strcmp(key, "master_host") == 0) {
+		info->primaries++;
+		read_word(value, block->host, sizeof(block->host));
+	} else if (strcmp(key, "master_port") == 0) {
+		read_word(value, block->port, sizeof(block->port));
+	} else if (strcmp(key, "master_link_status") == 0) {
+		end_link(value, block, info);
+	} else if (info->role == CACHE_SENTINEL && is_numbered(key, "master")) {
+		read_watched(value, info);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static void read_field(enum cache_field field, const char *value, struct cache_info *info)
+{
+	bool of_links = field == CACHE_LAST_IO || field == CACHE_DOWN_SINCE || field == CACHE_SYNCING;
+	double number;
+
+	if (!read_number(value, &number))
+		return;
+	/* Of several links the worst. */
+	if (!of_links || !info->has[field] || number > info->of[field])
+		info->of[field] = number;
+	info->has[field] = true;
+}
+
+static void read_keyspace(const char *value, struct cache_info *info)
 {
 	char part[32];
 	double number;
 
+	if (read_part(value, "keys", part, sizeof(part)) && read_number(part, &number))
+		info->keys += number;
+	if (read_part(value, "expires", part, sizeof(part)) && read_number(part, &number))
+		info->expiring += number;
+}
+
+static void read_line(const char *key, const char *value, struct block *block, struct cache_info *info)
+{
 	for (size_t i = 0; i < CACHE_FIELDS; i++)
 		if (strcmp(key, names[i]) == 0) {
-			info->has[i] = read_number(value, &info->of[i]);
+			read_field((enum cache_field)i, value, info);
 			return;
 		}
+	if (read_replication(key, value, block, info))
+		return;
 	if (strcmp(key, "redis_version") == 0 && info->version[0] == '\0') {
 		read_word(value, info->version, sizeof(info->version));
 	} else if (strcmp(key, "valkey_version") == 0) {
@@ -121,53 +216,65 @@ static void read_line(const char *key, const char *value, struct cache_info *inf
 		read_word(value, info->run_id, sizeof(info->run_id));
 	} else if (strcmp(key, "maxmemory_policy") == 0) {
 		read_word(value, info->policy, sizeof(info->policy));
-	} else if (strcmp(key, "master_host") == 0) {
-		read_word(value, info->primary, sizeof(info->primary));
-	} else if (strcmp(key, "role") == 0) {
-		info->role = strcmp(value, "master") == 0  ? CACHE_PRIMARY
-			     : strcmp(value, "slave") == 0 ? CACHE_REPLICA
-							   : CACHE_NO_ROLE;
-	} else if (strcmp(key, "master_link_status") == 0) {
-		info->link_down = strcmp(value, "down") == 0;
 	} else if (strcmp(key, "rdb_last_bgsave_status") == 0) {
-		info->save_failed = strcmp(value, "err") == 0;
+		read_word(value, info->save_word, sizeof(info->save_word));
 	} else if (strcmp(key, "aof_last_write_status") == 0) {
-		info->append_failed = strcmp(value, "err") == 0;
-	} else if (is_numbered(key, "db") && read_part(value, "keys", part, sizeof(part)) &&
-		   read_number(part, &number)) {
-		info->keys += number;
+		read_word(value, info->append_word, sizeof(info->append_word));
+	} else if (is_numbered(key, "db")) {
+		read_keyspace(value, info);
 	}
 }
 
-/* Calls read_line for each "key:value"; the replicas' in a second pass, when the primary's offset is known.
- */
-static void read_lines(const char *text, bool replicas, struct cache_info *info)
+/* Splits the next "key:value" off; false at the end of the text. A line without a colon, or longer than what
+ * is read, has an empty key. */
+static bool next_line(const char **text, char key[64], char value[256])
 {
-	char key[64], value[256];
+	size_t size = strcspn(*text, "\r\n"), colon = strcspn(*text, ":\r\n");
 
-	while (*text != '\0') {
-		size_t size = strcspn(text, "\r\n"), colon = strcspn(text, ":\r\n");
-
-		if (colon < size && colon < sizeof(key) && size - colon - 1 < sizeof(value)) {
-			snprintf(key, sizeof(key), "%.*s", (int)colon, text);
-			snprintf(value, sizeof(value), "%.*s", (int)(size - colon - 1), text + colon + 1);
-			if (!replicas)
-				read_line(key, value, info);
-			else if (is_numbered(key, "slave"))
-				read_replica(value, info->of[CACHE_OFFSET], info);
-		}
-		text += size;
-		text += strspn(text, "\r\n");
+	if (**text == '\0')
+		return false;
+	key[0] = value[0] = '\0';
+	if (colon < size && colon < 64 && size - colon - 1 < 256) {
+		snprintf(key, 64, "%.*s", (int)colon, *text);
+		snprintf(value, 256, "%.*s", (int)(size - colon - 1), *text + colon + 1);
 	}
+	*text += size;
+	*text += strspn(*text, "\r\n");
+	return true;
 }
 
 bool cache_info_parse(const char *text, struct cache_info *info)
 {
+	struct block block = {.host = ""};
+	char key[64], value[256];
+
 	*info = (struct cache_info){.product = "Redis"};
-	read_lines(text, false, info);
+	for (const char *at = text; next_line(&at, key, value);)
+		read_line(key, value, &block, info);
+	/* The replicas in a second pass, when the primary's offset is known. */
 	if (info->role == CACHE_PRIMARY && info->has[CACHE_OFFSET])
-		read_lines(text, true, info);
+		for (const char *at = text; next_line(&at, key, value);)
+			if (is_numbered(key, "slave") || is_numbered(key, "replica"))
+				read_replica(value, info->of[CACHE_OFFSET], info);
 	return info->version[0] != '\0';
+}
+
+bool cache_cluster_parse(const char *text, struct cache_cluster *cluster)
+{
+	char key[64], value[256];
+
+	*cluster = (struct cache_cluster){.seen = false};
+	while (next_line(&text, key, value))
+		if (strcmp(key, "cluster_state") == 0)
+			read_word(value, cluster->state, sizeof(cluster->state));
+		else if (strcmp(key, "cluster_slots_assigned") == 0)
+			read_number(value, &cluster->assigned);
+		else if (strcmp(key, "cluster_slots_fail") == 0)
+			read_number(value, &cluster->failed);
+		else if (strcmp(key, "cluster_known_nodes") == 0)
+			read_number(value, &cluster->nodes);
+	cluster->seen = cluster->state[0] != '\0';
+	return cluster->seen;
 }
 
 /* ---- Hits ---- */
@@ -176,13 +283,14 @@ void cache_hits_since(const struct cache_info *info, double now, struct cache_be
 		      struct cache_hits *hits)
 {
 	double hit = info->of[CACHE_HITS], miss = info->of[CACHE_MISSES], evicted = info->of[CACHE_EVICTED];
-	bool same, known = info->has[CACHE_HITS] && info->has[CACHE_MISSES] && info->has[CACHE_EVICTED];
-
-	*hits = (struct cache_hits){.has_rate = false};
+	bool known = info->has[CACHE_HITS] && info->has[CACHE_MISSES],
+	     known_evicted = info->has[CACHE_EVICTED];
 	/* Another process, or counters that fell (CONFIG RESETSTAT): all that they count came after the last
 	 * check. */
-	same = strcmp(before->run_id, info->run_id) == 0 && hit >= before->hits && miss >= before->misses &&
-	       evicted >= before->evicted;
+	bool same_process = strcmp(before->run_id, info->run_id) == 0;
+	bool same = same_process && hit >= before->hits && miss >= before->misses;
+
+	*hits = (struct cache_hits){.has_rate = false};
 	if (known && hit + miss > 0) {
 		double new_hit = same ? hit - before->hits : hit,
 		       new_miss = same ? miss - before->misses : miss;
@@ -195,104 +303,13 @@ void cache_hits_since(const struct cache_info *info, double now, struct cache_be
 			hits->seconds = now - before->at;
 		}
 	}
-	hits->has_evicted = known && before->known;
-	hits->evicted = same ? evicted - before->evicted : evicted;
-	*before = (struct cache_before){
-		.known = known, .hits = hit, .misses = miss, .evicted = evicted, .at = now};
+	hits->has_evicted = known_evicted && before->known_evicted;
+	hits->evicted = same_process && evicted >= before->evicted ? evicted - before->evicted : evicted;
+	*before = (struct cache_before){.known = known,
+					.known_evicted = known_evicted,
+					.hits = hit,
+					.misses = miss,
+					.evicted = evicted,
+					.at = now};
 	memcpy(before->run_id, info->run_id, sizeof(before->run_id));
-}
-
-/* ---- Errors ---- */
-
-/* Copies a stranger's line: printable ASCII, and "***" for what must not be shown. */
-static void copy_clean(char *to, size_t room, const char *from, const char *const hide[2])
-{
-	size_t used = 0;
-
-	while (*from != '\0' && used + 4 < room) {
-		size_t secret = 0;
-
-		for (int i = 0; i < 2; i++) {
-			size_t size = hide[i] != NULL ? strlen(hide[i]) : 0;
-			if (size > secret && strncmp(from, hide[i], size) == 0)
-				secret = size;
-		}
-		if (secret > 0) {
-			memcpy(to + used, "***", 3);
-			used += 3;
-			from += secret;
-		} else {
-			to[used++] = isprint((unsigned char)*from) ? *from : '?';
-			from++;
-		}
-	}
-	while (used > 0 && (to[used - 1] == ' ' || to[used - 1] == '.'))
-		used--;
-	to[used] = '\0';
-}
-
-static bool begins(const char *text, const char *with)
-{
-	return strncmp(text, with, strlen(with)) == 0;
-}
-
-bool cache_refuses_secret(const char *error)
-{
-	return begins(error, "NOAUTH") || begins(error, "WRONGPASS") ||
-	       begins(error, "ERR invalid password") || begins(error, "ERR AUTH") ||
-	       begins(error, "ERR Client sent AUTH");
-}
-
-static const struct {
-	const char *begins;
-	enum skymon_reason reason;
-	const char *say; /* NULL: what the server said */
-} meanings[] = {
-	{"WRONGPASS", SKYMON_AUTH_FAILED, "the server refused the password, or has no such user"},
-	{"ERR invalid password", SKYMON_AUTH_FAILED, "the server refused the password"},
-	{"NOAUTH", SKYMON_AUTH_FAILED, "the server asks for a password, and none is configured"},
-	{"ERR AUTH", SKYMON_AUTH_FAILED, "a password is configured, and the server has none for this user"},
-	{"ERR Client sent AUTH", SKYMON_AUTH_FAILED, "a password is configured, and the server has none"},
-	{"ERR max number of clients", SKYMON_RESOURCE, "the server has no connection left (maxclients)"},
-	{"DENIED", SKYMON_REFUSED,
-	 "the server is in protected mode and takes no clients from other machines"},
-	{"LOADING", SKYMON_OTHER, "the server is loading its data and answers nothing else"},
-	{"MASTERDOWN", SKYMON_STANDBY,
-	 "a replica that lost its primary, and by its settings answers nothing until it is back"},
-	{"BUSY", SKYMON_OTHER, "the server is busy with a script and answers nothing else"},
-	{"MISCONF", SKYMON_OTHER,
-	 "the server cannot save its data to disk, and by its settings takes no writes"},
-};
-
-void cache_explain(const char *error, enum cache_question question, const char *place, const char *user,
-		   const char *password, struct dial_fault *fault)
-{
-	static const char *const questions[] = {"the login", "the choice of the database", "PING", "INFO"};
-	const char *const hide[2] = {user, password};
-	char line[200];
-
-	for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++)
-		if (begins(error, meanings[i].begins)) {
-			dial_fault_set(fault, SKYMON_UNHEALTHY, meanings[i].reason, "%s: %s", place,
-				       meanings[i].say);
-			return;
-		}
-	if (begins(error, "NOPERM")) {
-		dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_AUTH_FAILED,
-			       "%s: the user may not do what the check does: give it the ACL rules +ping "
-			       "+info +select",
-			       place);
-		return;
-	}
-	if (question == CACHE_LOGIN) { /* servers repeat the words of a command that they do not know */
-		dial_fault_set(
-			fault, SKYMON_UNHEALTHY, SKYMON_AUTH_FAILED,
-			"%s: the server answered the login with an error that is not shown: it may hold the "
-			"password",
-			place);
-		return;
-	}
-	copy_clean(line, sizeof(line), error, hide);
-	dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_QUERY_ERROR, "%s: the server answered %s with: %s",
-		       place, questions[question], line);
 }

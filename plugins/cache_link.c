@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cache_link: the connection to the server: login, questions, answers. hiredis writes commands and reads
- * replies; the socket is dial's, so that nothing waits past the deadline. */
+ * replies; the socket is dial's, so that nothing waits past the deadline. Called by cache, on the check's
+ * thread; owns the connection that is kept between checks. */
 #include <hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,23 +13,40 @@
 
 /* ---- Replies: only the kinds that our questions have; each is one allocation ---- */
 
+#define ITEMS_MAX 2 /* CONFIG GET answers a pair */
+
 struct reply {
 	int type; /* REDIS_REPLY_… */
 	size_t size;
-	char text[]; /* ends with '\0' */
+	struct reply *items[ITEMS_MAX]; /* of an array; NULL beyond its end */
+	char text[];                    /* ends with '\0' */
 };
+
+static void free_reply(void *memory)
+{
+	struct reply *reply = memory;
+
+	if (reply == NULL)
+		return;
+	for (size_t i = 0; i < ITEMS_MAX; i++)
+		free_reply(reply->items[i]);
+	free(reply);
+}
 
 static void *make_text(const redisReadTask *task, char *bytes, size_t size)
 {
-	struct reply *reply = malloc(sizeof(*reply) + size + 1);
+	struct reply *reply = malloc(sizeof(*reply) + size + 1), *array;
 
 	if (reply == NULL)
 		return NULL;
-	reply->type = task->type;
-	reply->size = size;
+	*reply = (struct reply){.type = task->type, .size = size};
 	if (size > 0)
 		memcpy(reply->text, bytes, size);
 	reply->text[size] = '\0';
+	if (task->parent != NULL) {
+		array = task->parent->obj;
+		array->items[task->idx] = reply;
+	}
 	return reply;
 }
 
@@ -43,15 +61,14 @@ static void *make_nil(const redisReadTask *task)
 	return make_text(task, NULL, 0);
 }
 
-/* Nothing that is asked is answered by an array, and its size is the stranger's word: refused. */
+/* The size is the stranger's word: one that no question of ours has is refused. */
 #if HIREDIS_MAJOR >= 1
 static void *make_array(const redisReadTask *task, size_t count)
 #else
 static void *make_array(const redisReadTask *task, int count)
 #endif
 {
-	(void)task, (void)count;
-	return NULL;
+	return count > ITEMS_MAX ? NULL : make_text(task, NULL, 0);
 }
 
 /* Those of RESP3, which nobody asked for; without a maker hiredis would give a number for a pointer. */
@@ -77,17 +94,16 @@ static const redisReplyObjectFunctions makers = {.createString = make_text,
 						 .createDouble = make_double,
 						 .createBool = make_boolean,
 #endif
-						 .freeObject = free};
+						 .freeObject = free_reply};
 
 /* ---- The connection ---- */
 
-static void drop(struct cache_link *link)
+static void drop_line(struct cache_line *line)
 {
-	dial_close(link->dial);
-	if (link->reader != NULL)
-		redisReaderFree(link->reader);
-	link->dial = NULL;
-	link->reader = NULL;
+	dial_close(line->dial);
+	if (line->reader != NULL)
+		redisReaderFree(line->reader);
+	*line = (struct cache_line){.dial = NULL};
 }
 
 /* The answer so far, or the lack of it, in words that say how far it came. */
@@ -112,7 +128,7 @@ static void explain_silence(const struct cache_link *link, size_t taken, const c
 static void explain_noise(const struct cache_link *link, const char *bytes, size_t size,
 			  struct dial_fault *fault)
 {
-	bool tls = size > 1 && bytes[0] == 0x15 && bytes[1] == 0x03 && link->dial->tls == NULL;
+	bool tls = size > 1 && bytes[0] == 0x15 && bytes[1] == 0x03 && link->line.dial->tls == NULL;
 
 	dial_fault_set(fault, SKYMON_UNHEALTHY, tls ? SKYMON_TLS_OTHER : SKYMON_PROTOCOL, "%s: %s",
 		       link->place,
@@ -132,7 +148,7 @@ static struct reply *read_reply(struct skymon *sm, struct cache_link *link, cons
 		void *reply = NULL;
 		ssize_t got;
 
-		if (redisReaderGetReply(link->reader, &reply) != REDIS_OK) {
+		if (redisReaderGetReply(link->line.reader, &reply) != REDIS_OK) {
 			explain_noise(link, bytes, taken, fault);
 			return NULL;
 		}
@@ -144,13 +160,13 @@ static struct reply *read_reply(struct skymon *sm, struct cache_link *link, cons
 				       link->place, what);
 			return NULL;
 		}
-		got = dial_read(sm, link->dial, bytes, sizeof(bytes), fault);
+		got = dial_read(sm, link->line.dial, bytes, sizeof(bytes), fault);
 		if (got <= 0) {
 			explain_silence(link, taken, what, fault);
 			return NULL;
 		}
 		taken += (size_t)got;
-		if (redisReaderFeed(link->reader, bytes, (size_t)got) != REDIS_OK) {
+		if (redisReaderFeed(link->line.reader, bytes, (size_t)got) != REDIS_OK) {
 			dial_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE,
 				       "no memory is left for the answer");
 			return NULL;
@@ -172,7 +188,7 @@ static struct reply *ask(struct skymon *sm, struct cache_link *link, const char 
 		dial_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "no memory is left for the question");
 		return NULL;
 	}
-	sent = dial_write(sm, link->dial, command, (size_t)size, &unsent);
+	sent = dial_write(sm, link->line.dial, command, (size_t)size, &unsent);
 	explicit_bzero(command, (size_t)size);
 	free(command);
 	/* A server that takes nobody says why and closes, before it was asked. */
@@ -205,13 +221,29 @@ static bool expect_ok(struct reply *reply, struct cache_link *link, enum cache_q
 	} else if (reply != NULL && !ok) {
 		explain_noise(link, "", 0, &answers->fault);
 	}
-	free(reply);
+	free_reply(reply);
 	answers->has_fault = !ok;
 	return ok;
 }
 
+/* Without TLS everybody on the way reads the password. */
+static bool may_send_password(const struct cache_link *link, struct cache_answers *answers)
+{
+	if (link->password_size == 0 || link->to.secure || link->line.is_local || link->to.tls->insecure)
+		return true;
+	dial_fault_set(
+		&answers->fault, SKYMON_UNKNOWN, SKYMON_TLS_OTHER,
+		"%s: the password is not sent to another machine without TLS: use rediss:// or a tls block, "
+		"or allow it with tls: {insecure: true}",
+		link->place);
+	answers->has_fault = true;
+	return false;
+}
+
 static bool log_in(struct skymon *sm, struct cache_link *link, struct cache_answers *answers)
 {
+	if (!may_send_password(link, answers))
+		return false;
 	if (link->logs_in) {
 		bool user = link->user[0] != '\0';
 		const char *words[] = {"AUTH", user ? link->user : link->password, link->password};
@@ -234,20 +266,42 @@ static bool log_in(struct skymon *sm, struct cache_link *link, struct cache_answ
 
 static bool open_link(struct skymon *sm, struct cache_link *link, struct cache_answers *answers)
 {
-	link->dial = dial_open(sm, &link->to, &answers->fault);
-	answers->has_fault = link->dial == NULL;
-	if (link->dial == NULL)
+	struct cache_line *line = &link->line;
+
+	*line = (struct cache_line){.dial = dial_open(sm, &link->to, &answers->fault),
+				    .opened = dial_clock()};
+	answers->has_fault = line->dial == NULL;
+	if (line->dial == NULL)
 		return false;
-	link->fresh = true;
+	line->is_local = dial_no_proxy(link->to.proxy) && tls_peer_is_local(line->dial->fd);
 	link->connects++;
-	link->reader = redisReaderCreateWithFunctions(
+	line->reader = redisReaderCreateWithFunctions(
 		(redisReplyObjectFunctions *)&makers); /* which it only reads */
-	if (link->reader == NULL) {
+	if (line->reader == NULL) {
 		dial_fault_set(&answers->fault, SKYMON_UNKNOWN, SKYMON_RESOURCE,
 			       "no memory is left for the connection");
 		answers->has_fault = true;
 	}
 	return !answers->has_fault && log_in(sm, link, answers);
+}
+
+/* Replaces a connection that has become old, so that the check meets what newcomers meet. The old one is
+ * closed when the new one has logged in. It is also closed if the new one fails, except for want of
+ * connections: giving ours up would make room for our next one alone, and hide that others get none. */
+static bool renew(struct skymon *sm, struct cache_link *link, struct cache_answers *answers)
+{
+	struct cache_line old = link->line;
+	bool opened = open_link(sm, link, answers);
+
+	if (!opened) {
+		drop_line(&link->line);
+		if (answers->fault.reason == SKYMON_RESOURCE) {
+			link->line = old;
+			return false;
+		}
+	}
+	drop_line(&old);
+	return opened;
 }
 
 /* ---- The questions ---- */
@@ -270,7 +324,7 @@ static bool take_ping(struct cache_link *link, struct reply *reply, double secon
 		explain_noise(link, "", 0, &answers->fault);
 		good = false;
 	}
-	free(reply);
+	free_reply(reply);
 	return good;
 }
 
@@ -290,11 +344,64 @@ static bool take_info(struct cache_link *link, struct reply *reply, struct dial_
 			       "%s: the answer to INFO is not what a Redis server gives", link->place);
 		good = false;
 	}
-	free(reply);
+	free_reply(reply);
 	/* What PING said, if it was an error, says more. */
 	if (bad && !answers->has_fault) {
 		answers->has_fault = true;
 		answers->fault = *fault;
+	}
+	return good;
+}
+
+/* A reply that may be an error, which then costs nothing but itself: the server does not know the command, or
+ * the user may not use it. NULL with *good: such an error. */
+static struct reply *ask_optional(struct skymon *sm, struct cache_link *link, const char *what, int count,
+				  const char **words, int type, bool *good, struct dial_fault *fault)
+{
+	size_t sizes[3];
+	struct reply *reply;
+
+	for (int i = 0; i < count; i++)
+		sizes[i] = strlen(words[i]);
+	reply = ask(sm, link, what, count, words, sizes, fault);
+	*good = reply != NULL;
+	if (reply == NULL || reply->type == type)
+		return reply;
+	if (reply->type != REDIS_REPLY_ERROR) {
+		explain_noise(link, "", 0, fault);
+		*good = false;
+	}
+	free_reply(reply);
+	return NULL;
+}
+
+/* What INFO does not tell: the state of the cluster, and how many replicas a write needs. false: the
+ * connection is of no use any more. */
+static bool ask_more(struct skymon *sm, struct cache_link *link, struct cache_answers *answers,
+		     struct dial_fault *fault)
+{
+	const char *cluster[] = {"CLUSTER", "INFO"};
+	/* The old name: the new one is an alias from Redis 5 on. */
+	const char *minimum[] = {"CONFIG", "GET", "min-slaves-to-write"};
+	const struct cache_info *info = &answers->info;
+	struct reply *reply;
+	bool good = true;
+
+	if (info->has[CACHE_CLUSTER_ENABLED] && info->of[CACHE_CLUSTER_ENABLED] > 0) {
+		skymon_step(sm, "waiting for the answer to CLUSTER INFO");
+		reply = ask_optional(sm, link, "CLUSTER INFO", 2, cluster, REDIS_REPLY_STRING, &good, fault);
+		if (reply != NULL)
+			cache_cluster_parse(reply->text, &answers->cluster);
+		free_reply(reply);
+	}
+	if (good && info->role == CACHE_PRIMARY && info->has[CACHE_GOOD_REPLICAS]) {
+		skymon_step(sm, "waiting for the answer to CONFIG GET");
+		reply = ask_optional(sm, link, "CONFIG GET", 3, minimum, REDIS_REPLY_ARRAY, &good, fault);
+		if (reply != NULL && reply->items[1] != NULL) {
+			answers->has_min_replicas = true;
+			answers->min_replicas = strtod(reply->items[1]->text, NULL);
+		}
+		free_reply(reply);
 	}
 	return good;
 }
@@ -306,6 +413,7 @@ static bool ask_all(struct skymon *sm, struct cache_link *link, struct cache_ans
 	struct reply *reply;
 	double began;
 
+	answers->is_local = link->line.is_local;
 	skymon_step(sm, "waiting for the answer to PING");
 	began = dial_clock();
 	reply = ask_word(sm, link, "PING", &answers->fault);
@@ -319,7 +427,13 @@ static bool ask_all(struct skymon *sm, struct cache_link *link, struct cache_ans
 	reply = ask_word(sm, link, "INFO", &fault);
 	if (!take_info(link, reply, &fault, answers))
 		return false;
-	if (link->reader->pos < link->reader->len && !answers->has_fault) {
+	if (answers->has_fault)
+		return true;
+	if (!ask_more(sm, link, answers, &answers->fault)) {
+		answers->has_fault = true;
+		return false;
+	}
+	if (link->line.reader->pos < link->line.reader->len) {
 		explain_noise(link, "", 0, &answers->fault);
 		answers->has_fault = true;
 		return false;
@@ -327,107 +441,46 @@ static bool ask_all(struct skymon *sm, struct cache_link *link, struct cache_ans
 	return true;
 }
 
-void cache_ask(struct skymon *sm, struct cache_link *link, struct cache_answers *answers)
+/* Uses the kept connection. false: it was lost without a sign until it was used, which says nothing of the
+ * server. */
+static bool ask_kept(struct skymon *sm, struct cache_link *link, struct cache_answers *answers)
 {
-	int64_t margin_ms = dial_margin(sm);
+	link->line.dial->margin_ms = link->to.margin_ms;
+	if (ask_all(sm, link, answers))
+		return true;
+	drop_line(&link->line);
+	return !answers->fault.lost;
+}
 
-	*answers = (struct cache_answers){.ping_seconds = -1};
-	link->to.margin_ms = margin_ms;
-	link->fresh = false;
-	if (link->dial != NULL && !dial_alive(link->dial)) {
-		skymon_debug(sm, "%s: the kept connection was lost, connecting anew", link->place);
-		drop(link);
+static void ask_once(struct skymon *sm, struct cache_link *link, struct cache_answers *answers)
+{
+	if (link->line.dial != NULL && !dial_alive(link->line.dial)) {
+		skymon_debug(sm, "%s: the kept connection was lost, connecting again", link->place);
+		drop_line(&link->line);
 	}
-	if (link->dial != NULL) {
-		link->dial->margin_ms = margin_ms;
-		if (ask_all(sm, link, answers))
+	if (link->line.dial != NULL && dial_clock() - link->line.opened >= link->reconnect) {
+		if (renew(sm, link, answers) && !ask_all(sm, link, answers))
+			drop_line(&link->line);
+		return;
+	}
+	if (link->line.dial != NULL) {
+		if (ask_kept(sm, link, answers))
 			return;
-		drop(link);
-		/* It may be gone without a sign until it is used: that says nothing of the server. */
-		if (!answers->fault.lost)
-			return;
-		skymon_debug(sm, "%s: the kept connection was lost, connecting anew", link->place);
+		skymon_debug(sm, "%s: the kept connection was lost, connecting again", link->place);
 		*answers = (struct cache_answers){.ping_seconds = -1};
 	}
 	if (!open_link(sm, link, answers) || !ask_all(sm, link, answers))
-		drop(link);
+		drop_line(&link->line);
 }
 
-/* ---- The URL ---- */
-
-static bool is_database(const char *text)
+void cache_ask(struct skymon *sm, struct cache_link *link, struct cache_answers *answers)
 {
-	return text[0] != '\0' && strlen(text) < 6 && strspn(text, "0123456789") == strlen(text);
-}
-
-static const char *read_unix(const char *url, struct cache_link *link)
-{
-	const char *path = url + 5, *query;
-
-	if (strncmp(path, "//", 2) == 0)
-		path += 2;
-	query = strchr(path, '?');
-	if (path[0] != '/')
-		return "url must have the whole path of the socket, as in unix:/run/redis/redis.sock; user "
-		       "and "
-		       "password have options of their own";
-	if (query != NULL && (strncmp(query, "?db=", 4) != 0 || !is_database(query + 4)))
-		return "url has something else than ?db=NUMBER behind its path";
-	if ((query != NULL ? (size_t)(query - path) : strlen(path)) >= 108)
-		return "url has a path that is too long for a Unix socket";
-	snprintf(link->path, sizeof(link->path), "%.*s", (int)strcspn(path, "?"), path);
-	if (query != NULL)
-		snprintf(link->database, sizeof(link->database), "%.7s", query + 4);
-	link->to.host = link->path;
-	return NULL;
-}
-
-static const char *read_network(struct cache_link *link)
-{
-	const struct dial_url *url = &link->parsed;
-	const char *path = url->path;
-	bool secure = strcmp(url->scheme, "rediss") == 0 || strcmp(url->scheme, "valkeys") == 0;
-
-	if (!secure && strcmp(url->scheme, "redis") != 0 && strcmp(url->scheme, "valkey") != 0)
-		return "url must begin with redis://, rediss://, valkey://, valkeys:// or unix:";
-	if (url->query[0] != '\0')
-		return "url has a ?…, which is not understood; what it may say has options of its own";
-	if (path[0] == '/' && path[1] != '\0') {
-		if (!is_database(path + 1))
-			return "url has a path that is no number of a database; in a user or password a / is "
-			       "written %2F";
-		snprintf(link->database, sizeof(link->database), "%.7s", path + 1);
-	}
-	link->to.host = url->host;
-	link->to.port = url->port != 0 ? url->port : 6379;
-	link->to.secure = secure;
-	return NULL;
-}
-
-static bool any_tls(const struct skymon_tls *tls)
-{
-	return tls->ca_file != NULL || tls->cert_file != NULL || tls->key_file != NULL ||
-	       tls->server_name != NULL || tls->insecure;
-}
-
-/* NULL, or what is wrong: it shows nothing of the URL. */
-static const char *read_url(const struct cache *cache, struct cache_link *link, char *room, size_t size)
-{
-	const char *why;
-
-	if (strncmp(cache->url, "unix:", 5) == 0) {
-		if (any_tls(&cache->tls) || !dial_no_proxy(cache->proxy))
-			return "a Unix socket takes neither tls nor proxy";
-		return read_unix(cache->url, link);
-	}
-	if (!dial_url_parse(cache->url, &link->parsed, &why)) {
-		snprintf(room, size, "url %s", why);
-		return room;
-	}
-	link->to.secure = false;
-	why = read_network(link);
-	link->to.secure = link->to.secure || any_tls(&cache->tls);
-	return why;
+	*answers = (struct cache_answers){.ping_seconds = -1};
+	link->to.margin_ms = dial_margin(sm);
+	ask_once(sm, link, answers);
+	/* A pool in front of the server lends its slot for as long as the connection is open. */
+	if (link->reconnect == 0)
+		drop_line(&link->line);
 }
 
 struct cache_link *cache_link_new(struct skymon *sm, const struct cache *cache)
@@ -445,7 +498,8 @@ struct cache_link *cache_link_new(struct skymon *sm, const struct cache *cache)
 	link->user = link->password = "";
 	link->to.tls = &cache->tls;
 	link->to.proxy = cache->proxy;
-	why = read_url(cache, link, room, sizeof(room));
+	why = cache_url_read(cache, link, room, sizeof(room));
+	link->reconnect = (double)cache->reconnect.ms / 1000;
 	if (why == NULL && !dial_accepts_proxy(cache->proxy, &fault))
 		why = fault.text;
 	if (why != NULL) {
@@ -473,7 +527,7 @@ void cache_link_free(struct cache_link *link)
 {
 	if (link == NULL)
 		return;
-	drop(link);
+	drop_line(&link->line);
 	dial_url_free(&link->parsed);
 	free(link);
 }

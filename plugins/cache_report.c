@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cache_report: what a check found, as details, numbers and metrics. What the server does not say is absent.
- */
+/* cache_report: reports the answers of a check as details, numbers and metrics; what the server does not say
+ * is absent. Called by cache. */
 #include <string.h>
 
 #include "cache.h"
@@ -140,35 +140,74 @@ static void report_lag(struct skymon *sm, double seconds, bool has_bytes, double
 
 static void report_replica(struct skymon *sm, const struct cache_info *info)
 {
-	/* Offsets are kept by Redis 7 and later. */
-	bool has_bytes = HAS(CACHE_READ_OFFSET) && HAS(CACHE_OFFSET) && !info->link_down;
+	/* Offsets are kept by Redis 7 and later, and tell nothing of one link of several. */
+	bool up = info->links > 0 && info->links_down == 0;
+	bool has_bytes = HAS(CACHE_READ_OFFSET) && HAS(CACHE_OFFSET) && up && info->links == 1;
 	double behind = OF(CACHE_READ_OFFSET) - OF(CACHE_OFFSET);
 
-	skymon_detail(sm, "primary", "%s:%.0f", info->primary, OF(CACHE_PRIMARY_PORT));
-	skymon_detail_boolean(sm, "replication_link_up", !info->link_down);
+	skymon_detail(sm, "primary", "%s", info->primary);
+	if (info->primaries > 1)
+		skymon_detail_number(sm, "primaries", info->primaries);
+	if (info->links == 0)
+		return;
+	skymon_detail_boolean(sm, "replication_link_up", up);
 	skymon_gauge(sm, "skymon_cache_replication_link_up",
-		     "1 when this replica is connected to its primary", !info->link_down);
-	if (info->link_down ? HAS(CACHE_DOWN_SINCE) : HAS(CACHE_LAST_IO))
-		report_lag(sm, OF(info->link_down ? CACHE_DOWN_SINCE : CACHE_LAST_IO), has_bytes,
+		     "1 when this replica is connected to its primary", up);
+	if (!up ? HAS(CACHE_DOWN_SINCE) : HAS(CACHE_LAST_IO))
+		report_lag(sm, OF(!up ? CACHE_DOWN_SINCE : CACHE_LAST_IO), has_bytes,
 			   behind > 0 ? behind : 0);
 }
 
-static void report_replication(struct skymon *sm, const struct cache_info *info)
+static void report_primary(struct skymon *sm, const struct cache_answers *answers)
 {
+	const struct cache_info *info = &answers->info;
+
+	skymon_detail_number(sm, "replicas_online", info->replicas_online);
+	if (info->has_lag)
+		report_lag(sm, info->lag_seconds, true, info->lag_bytes);
+	if (!HAS(CACHE_GOOD_REPLICAS))
+		return;
+	skymon_detail_number(sm, "good_replicas", OF(CACHE_GOOD_REPLICAS));
+	if (answers->has_min_replicas)
+		skymon_detail_number(sm, "min_replicas_to_write", answers->min_replicas);
+	else
+		skymon_detail(
+			sm, "min_replicas_to_write",
+			"not visible: the server refuses CONFIG GET min-replicas-to-write (ACL +config|get)");
+}
+
+static void report_replication(struct skymon *sm, const struct cache_answers *answers)
+{
+	const struct cache_info *info = &answers->info;
+
 	if (info->role == CACHE_NO_ROLE)
 		return;
+	if (info->role == CACHE_SENTINEL || info->role == CACHE_OTHER_ROLE) {
+		skymon_detail(sm, "role", "%s", info->role == CACHE_SENTINEL ? "sentinel" : info->role_word);
+		return;
+	}
 	skymon_detail(sm, "role", "%s", info->role == CACHE_REPLICA ? "replica" : "primary");
 	skymon_gauge(sm, "skymon_cache_replica", "1 on a replica, 0 on a primary",
 		     info->role == CACHE_REPLICA);
 	both(sm, info, CACHE_REPLICAS, "replicas", "skymon_cache_replicas",
 	     "Replicas that are connected to this server");
-	if (info->role == CACHE_REPLICA) {
+	if (info->role == CACHE_REPLICA)
 		report_replica(sm, info);
+	else
+		report_primary(sm, answers);
+}
+
+static void report_cluster(struct skymon *sm, const struct cache_cluster *cluster)
+{
+	if (!cluster->seen)
 		return;
-	}
-	skymon_detail_number(sm, "replicas_online", info->replicas_online);
-	if (info->has_lag)
-		report_lag(sm, info->lag_seconds, true, info->lag_bytes);
+	skymon_detail(sm, "cluster_state", "%s", cluster->state);
+	skymon_detail_number(sm, "cluster_slots_assigned", cluster->assigned);
+	skymon_detail_number(sm, "cluster_slots_failed", cluster->failed);
+	skymon_detail_number(sm, "cluster_nodes", cluster->nodes);
+	skymon_gauge(sm, "skymon_cache_cluster_slots_served",
+		     "Slots of the cluster (of 16384) that are assigned to a node that is not down",
+		     cluster->assigned - cluster->failed);
 }
 
 void cache_report(struct skymon *sm, const struct cache_link *link, const struct cache_answers *answers,
@@ -186,9 +225,11 @@ void cache_report(struct skymon *sm, const struct cache_link *link, const struct
 	}
 	if (!answers->has_info)
 		return;
-	skymon_detail_boolean(sm, "tls", link->to.secure);
+	tls_report(sm, link->to.secure ? link->to.tls->insecure ? TLS_UNVERIFIED : TLS_VERIFIED : TLS_NONE,
+		   answers->is_local);
 	report_server(sm, info);
-	report_replication(sm, info);
+	report_replication(sm, answers);
+	report_cluster(sm, &answers->cluster);
 	report_clients(sm, info);
 	report_memory(sm, info);
 	report_hits(sm, info, hits);

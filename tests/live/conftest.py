@@ -10,6 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import truth  # noqa: E402
 from certs import Certs  # noqa: E402
 from harness import Haproxy, Nginx, Postgres, Prometheus, Skymond  # noqa: E402
+from own import own_address  # noqa: E402
 
 
 def pytest_configure(config):
@@ -79,6 +80,12 @@ def fresh_postgres():
     yield start
     for server in reversed(started):
         server.close()
+
+
+@pytest.fixture(scope="session")
+def elsewhere():
+    """An address of this machine that is not loopback: skymond takes what listens there for another machine."""
+    return own_address()
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@
 Fake(answers) is something else at a port: what it says to each thing that it reads is a table. Relay(port) is a line to a real server
 that can be slow, or be cut. For the tests of the check: fixtures redis and fake (any number of each), part, config, cell, value.
 """
+import contextlib
 import socket
 import threading
 import time
@@ -92,6 +93,15 @@ class Redis(Server):
                 self._ask(link, stream, ["auth", self.settings["requirepass"]])
             return self._ask(link, stream, words)
 
+    @contextlib.contextmanager
+    def staying(self):
+        """A connection that stays: a function as `command`, for when no other would be let in."""
+        with socket.socket(socket.AF_UNIX) as link:
+            link.settimeout(10)
+            link.connect(str(self.socket))
+            stream = link.makefile("rb")
+            yield lambda *words: self._ask(link, stream, words)
+
     def _ask(self, link, stream, words):
         parts = [str(word).encode() for word in words]
         link.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts))
@@ -119,11 +129,11 @@ class Redis(Server):
 
 class Fake:
     """Not Redis: for each connection, each chunk that is read is answered by the next of `answers` (bytes; the last one again and
-    again); None closes. hang: after the last answer it says nothing more. greet: said before anything is read."""
+    again); None closes. It listens at `host`. hang: after the last answer it says nothing more. greet: said before anything is read."""
 
-    def __init__(self, *answers, hang=False, greet=None):
+    def __init__(self, *answers, hang=False, greet=None, host="127.0.0.1"):
         self.answers, self.hang, self.greet = answers, hang, greet
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.listener = socket.create_server((host, 0), backlog=64)
         self.port = self.listener.getsockname()[1]
         self.kept, self.got = [], []
         threading.Thread(target=self._accept, daemon=True).start()

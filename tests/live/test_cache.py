@@ -24,7 +24,7 @@ def test_healthy(skymond, redis):
     sm = skymond(config(c=part(server.url())))
     found = cell("none", sm, "healthy", "ok", f"127.0.0.1:{server.port}: Redis 7.", "primary")
     details = found["details"]
-    assert details["server"] == "Redis" and details["role"] == "primary" and details["keys"] == 1 and details["tls"] is False
+    assert details["server"] == "Redis" and details["role"] == "primary" and details["keys"] == 1 and details["tls"] == "none"
     assert details["max_memory_bytes"] == 100 << 20 and details["max_memory_policy"] == "allkeys-lru"
     assert 0 < details["memory_used_percent"] < 10 and details["max_clients"] > 0 and details["replicas"] == 0
     assert 0.000005 < details["ping_seconds"] < 1

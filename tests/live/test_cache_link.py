@@ -8,7 +8,8 @@ import time
 import pytest
 
 from harness import SLOW, free_port, wait_until
-from redis_server import SECRET, cell, config, connects, fake, part, redis  # noqa: F401
+from own import own_file
+from redis_server import SECRET, cell, config, connects, fake, part, redis, value  # noqa: F401
 
 
 # ---- TLS, proxy, names ----
@@ -26,7 +27,7 @@ def test_tls(skymond, redis, certs):
         wrong=with_tls(ca_file=certs.ca, server_name="no.test"), insecure=with_tls(insecure=True),
         gone=with_tls(ca_file="/none.pem"), plain=part(url.replace("rediss", "redis"))))
     for name in ("c", "scheme", "named", "insecure"):
-        assert sm.wait_component(name, status="healthy")["details"]["tls"] is True
+        assert sm.wait_component(name, status="healthy")["details"]["tls"] == ("unverified" if name == "insecure" else "verified")
     first = sm.component("c")["last_check"]
     wait_until(lambda: sm.component("c")["last_check"] != first and connects(sm) == 1, 10, "another check on the same connection")
     cell("certificate of an unknown authority", sm, "unhealthy", "tls_untrusted", "not accepted", name="other")
@@ -66,6 +67,94 @@ def test_certificate_ends_under_a_kept_connection(skymond, redis, certs):
     server.stop()
     server.start()
     cell("certificate renewed", sm, "healthy", "ok")
+
+
+# ---- A kept connection does not speak for newcomers ----
+
+QUICK = {"interval": "100ms", "reconnect": "200ms"}
+NEWCOMERS = {  # what happens to newcomers while the kept connection stays, how it is mended, reason, words
+    "password set": (["config", "set", "requirepass", "other-word"], ["config", "set", "requirepass", ""], "auth_failed", "password"),
+    "ACL user off": (["acl", "setuser", "checker", "off"], ["acl", "setuser", "checker", "on"], "auth_failed", "refused the password"),
+    "password of the ACL user changed": (["acl", "setuser", "checker", "resetpass", ">other-word"],
+                                         ["acl", "setuser", "checker", "resetpass", f">{SECRET}"], "auth_failed", "refused"),
+    "full": (["config", "set", "maxclients", "2"], ["config", "set", "maxclients", "100"], "resource", "no connection left"),
+    "port closed": (["config", "set", "port", "0"], None, "refused", "connection refused"),
+}
+
+
+@pytest.mark.parametrize("what", NEWCOMERS)
+def test_newcomers(skymond, redis, what):
+    deed, remedy, reason, words = NEWCOMERS[what]
+    server = redis(user=["checker", "on", f">{SECRET}", "+ping", "+info"], maxclients="100")
+    login = {} if what == "password set" else {"username": "checker", "password": SECRET}
+    sm = skymond(config(c=part(server.url(), **QUICK, **login)))
+    first = cell("none", sm, "healthy", "ok")
+    others = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2 if what == "full" else 0)]
+    wait_until(lambda: connects(sm) >= 3, 20, "two changes of the connection")
+    assert len(server.clients()) == 1 + len(others) and sm.component("c")["since"] == first["since"]
+    with server.staying() as command:
+        command(*deed)
+        cell(f"refused to newcomers: {what}", sm, "unhealthy", reason, words)
+        checks = value(sm, "skymon_component_checks_total")
+        wait_until(lambda: value(sm, "skymon_component_checks_total") > checks + 4, 20, "more checks")
+        assert sm.component("c")["consecutive_failures"] >= 4, "it must stay so, and not alternate"
+        command(*(remedy or ["config", "set", "port", server.port]))
+    for other in others:
+        other.close()
+    cell("newcomers admitted again", sm, "healthy", "ok")
+
+
+def test_newcomers_meet_another_certificate(skymond, redis, certs):
+    server = redis(tls=certs)
+    sm = skymond(config(c=part(server.url(scheme="rediss"), **QUICK, tls={"ca_file": certs.ca})))
+    sm.wait_component("c", status="healthy")
+    for name, reason in (("untrusted", "tls_untrusted"), ("expired", "tls_expired"), ("good", "ok")):
+        server.present(name)
+        server.command("config", "set", "tls-cert-file", server.folder.path / "server.pem")  # the same name: read again
+        cell(f"refused to newcomers: certificate {name}" if name != "good" else "certificate good again", sm,
+             "healthy" if name == "good" else "unhealthy", reason)
+
+
+def test_name_moves(skymond, redis, tmp_path):
+    """The kept connection leads to the old address, where all is well; the name leads to one where nobody listens, and back."""
+    server = redis(bind="127.0.0.1")
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.1 moving.test\n")
+    sm = skymond(config(c=part(f"redis://moving.test:{server.port}", **QUICK)), preexec_fn=own_file(hosts, "/etc/hosts"))
+    sm.wait_component("c", status="healthy")
+    hosts.write_text("127.9.9.9 moving.test\n")
+    cell("refused to newcomers: name moved", sm, "unhealthy", "refused", "moving.test")
+    hosts.write_text("127.0.0.1 moving.test\n")
+    cell("name moved back", sm, "healthy", "ok")
+
+
+def test_reconnect_0_keeps_nothing(skymond, redis):
+    server = redis()
+    sm = skymond(config(c=part(server.url(), interval="1s", reconnect="0s")))
+    sm.wait_component("c", status="healthy")
+    wait_until(lambda: connects(sm) >= 3 and server.clients() == [], 20, "no connection between two checks")
+    assert value(sm, "skymon_component_checks_total") == connects(sm)
+
+
+# ---- A password stays on this machine without TLS ----
+
+def test_password_to_another_machine(skymond, redis, fake, elsewhere, certs):
+    listener = fake(b"+OK\r\n", host=elsewhere)
+    server = redis(requirepass=SECRET, bind=[elsewhere, "127.0.0.1"], tls=certs)
+    url = f"redis://:{SECRET}@{elsewhere}:{server.port}"
+    tls = f"rediss://:{SECRET}@{elsewhere}:{server.tls_port}"
+    there = f"redis://bob:{SECRET}@{elsewhere}:{listener.port}"
+    sm = skymond(config(c=part(there), allowed=part(url, tls={"insecure": True}), local=part(server.url(password=SECRET)),
+                        option=part(f"redis://{elsewhere}:{listener.port}", password=SECRET),
+                        tls=part(tls, tls={"ca_file": certs.ca, "server_name": "good.test"}), any=part(tls, tls={"insecure": True}),
+                        unix=part(f"unix:{server.socket}", password=SECRET)))
+    for name in ("c", "option"):
+        cell("password without TLS to another machine", sm, "unknown", "tls_other", "rediss://", "insecure", name=name)
+    assert listener.got == [], "a login came after all"
+    for name, tls, peer in (("allowed", "none", "remote"), ("local", "none", "local"), ("tls", "verified", "remote"),
+                            ("any", "unverified", "remote"), ("unix", "none", "local")):
+        assert sm.wait_component(name, status="healthy")["details"]["tls"] == tls
+        assert value(sm, f'skymon_component_tls{{component="{name}",peer="{peer}",tls="{tls}"}}') == 1
 
 
 def test_client_certificate(skymond, redis, certs):
@@ -116,7 +205,8 @@ def test_proxy(skymond, redis, fake):
             far.sendall(chunk)
     good, login, refuses = fake(connect), fake(b"HTTP/1.1 407 Login\r\n\r\n", None), fake(b"HTTP/1.1 403 No\r\n\r\n", None)
     url = f"redis://:{SECRET}@cache.invalid:6379"
-    sm = skymond(config(c=part(url, proxy=good.url(scheme="http", info=f"bob:{SECRET}@")), login=part(url, proxy=login.url(scheme="http")),
+    sm = skymond(config(c=part(url, proxy=good.url(scheme="http", info=f"bob:{SECRET}@"), tls={"insecure": True}),
+                        login=part(url, proxy=login.url(scheme="http")),
                         refuses=part(url, proxy=refuses.url(scheme="http")), gone=part(url, proxy=f"http://127.0.0.1:{free_port()}"),
                         none=part(server.url(password=SECRET), proxy="none")))
     cell("through a proxy", sm, "healthy", "ok", "cache.invalid:6379")

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A name server that never answers: the daemon runs with a resolv.conf of the test's own, mounted over the real one in a mount namespace of
 its own. No worker is ended for it, and nobody else's result is lost."""
-import ctypes
 import os
 import socket
 import time
@@ -10,24 +9,10 @@ import pytest
 
 import truth
 from harness import wait_until
+from own import own_file
 from test_workers import checks, component, restarts
 
-CLONE_NEWNS, MS_BIND, MS_REC, MS_PRIVATE = 0x20000, 4096, 16384, 1 << 18
 SILENT = "127.99.0.1"
-
-
-def own_resolv_conf(path):
-    """For Popen's preexec_fn: only this process and its children see the file as /etc/resolv.conf."""
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def enter():
-        target = os.path.realpath("/etc/resolv.conf").encode()
-        for done in (libc.unshare(CLONE_NEWNS),
-                     libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None),
-                     libc.mount(str(path).encode(), target, None, MS_BIND, None)):
-            if done != 0:
-                raise OSError(ctypes.get_errno(), "cannot mount a resolv.conf")
-    return enter
 
 
 @pytest.fixture
@@ -59,7 +44,7 @@ def test_an_outage_of_dns(skymond, silent_name_server, postgres, tmp_path):
         "good-file": component("database", url="sqlite:good.db", timeout="2s"),
         "good": component("t_ok"),
     }
-    daemon = skymond({"plugins": {"prometheus": {}}, "components": {**named, **good}}, preexec_fn=own_resolv_conf(path))
+    daemon = skymond({"plugins": {"prometheus": {}}, "components": {**named, **good}}, preexec_fn=own_file(path, "/etc/resolv.conf"))
     for name in named:
         found = daemon.wait_component(name, timeout=20, status="unhealthy", reason="timeout")
         assert found["response_time_ms"] <= 2500

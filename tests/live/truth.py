@@ -132,6 +132,7 @@ SHARED = {
     "no connection left": ["closes with 1013", "is full", "no connection left"],
     "proxy stopped": ["proxy stopped", "proxy refused"],
     "restarted under a kept connection": ["restarted under a kept connection", "restarted, with new keys"],
+    "refused to newcomers": ["refused to newcomers: password set", "refused to newcomers: password changed"],
     "back to normal": ["started again", "back after stopped", "back"],
 }
 OWN = {

@@ -51,8 +51,8 @@ static void info_of_others(void)
 				 &info));
 	UNIT_TEXT(info.product, "Valkey");
 	UNIT_TEXT(info.version, "8.0.1");
-	UNIT_TEXT(info.primary, "10.0.0.1");
-	CU_ASSERT(info.role == CACHE_REPLICA && info.link_down && !info.has_lag);
+	UNIT_TEXT(info.primary, "10.0.0.1:6379");
+	CU_ASSERT(info.role == CACHE_REPLICA && info.links == 1 && info.links_down == 1 && !info.has_lag);
 	CU_ASSERT(!info.has[CACHE_LAST_IO] && info.of[CACHE_DOWN_SINCE] == 7); /* -1: not known */
 	/* no numbers, no words: absent or cleaned */
 	CU_ASSERT(cache_info_parse(
@@ -63,7 +63,8 @@ static void info_of_others(void)
 	UNIT_TEXT(info.version, "131m.2");
 	for (int i = 0; i < CACHE_FIELDS; i++)
 		CU_ASSERT(!info.has[i]);
-	CU_ASSERT(info.role == CACHE_NO_ROLE);
+	CU_ASSERT(info.role == CACHE_OTHER_ROLE);
+	UNIT_TEXT(info.role_word, "king");
 	CU_ASSERT_FALSE(cache_info_parse("", &info));
 	CU_ASSERT_FALSE(cache_info_parse("hello", &info));
 	CU_ASSERT_FALSE(cache_info_parse("redis_version:\r\n", &info));
@@ -115,6 +116,17 @@ static void hits(void)
 		if (got.has_evicted)
 			CU_ASSERT(got.evicted == rows[i].evictions);
 	}
+	/* A server that does not count evictions still has a rate. */
+	for (int i = 0; i < 2; i++) {
+		struct cache_info few = {.run_id = "c"};
+		struct cache_hits of_few;
+
+		few.has[CACHE_HITS] = few.has[CACHE_MISSES] = true;
+		few.of[CACHE_HITS] = 3 + i;
+		few.of[CACHE_MISSES] = 1;
+		cache_hits_since(&few, 400 + i, &before, &of_few);
+		CU_ASSERT(of_few.has_rate && of_few.rate == (i == 0 ? 0.75 : 1) && !of_few.has_evicted);
+	}
 	/* A server that does not count: nothing is said, and the next one begins anew. */
 	struct cache_info info = {.product = "Redis"};
 	struct cache_hits got;
@@ -155,6 +167,14 @@ static void errors(void)
 		{"BUSY Redis is busy running a script.", CACHE_PING, SKYMON_OTHER, false, "script"},
 		{"MISCONF Redis is configured to save RDB snapshots", CACHE_PING, SKYMON_OTHER, false,
 		 "cannot save"},
+		{"OOM command not allowed when used memory > 'maxmemory'.", CACHE_PING, SKYMON_RESOURCE,
+		 false, "full"},
+		{"CLUSTERDOWN Hash slot not served", CACHE_PING, SKYMON_OTHER, false, "slots"},
+		{"NOREPLICAS Not enough good replicas to write.", CACHE_PING, SKYMON_OTHER, false,
+		 "min-replicas"},
+		{"READONLY You can't write against a read only replica.", CACHE_SELECT, SKYMON_STANDBY, false,
+		 "read-only replica"},
+		{"ERR operation not permitted", CACHE_PING, SKYMON_AUTH_FAILED, true, "none is configured"},
 		{"ERR DB index is out of range", CACHE_SELECT, SKYMON_QUERY_ERROR, false, "out of range"},
 		{"ERR bob says geheim\x1b.", CACHE_INFO, SKYMON_QUERY_ERROR, false, "ERR *** says ***?"},
 		{"", CACHE_INFO, SKYMON_QUERY_ERROR, false, "INFO with:"},
@@ -230,7 +250,7 @@ static void options_stand_above_the_url(void)
 	struct cache cache = {.url = "redis://bob:old@h",
 			      .username = "ann",
 			      .password = {"ne\0w", 4},
-			      .tls = {.insecure = true}};
+			      .tls = {.server_name = "n"}};
 
 	CU_ASSERT_FATAL(skymon_plugin.start(sm, &cache));
 	UNIT_TEXT(cache.link->user, "ann");
@@ -240,7 +260,7 @@ static void options_stand_above_the_url(void)
 	/* A socket has neither. */
 	cache.url = "unix:/x";
 	CU_ASSERT_FALSE(skymon_plugin.start(sm, &cache));
-	cache.tls.insecure = false;
+	cache.tls.server_name = NULL;
 	cache.proxy = "http://p:1";
 	CU_ASSERT_FALSE(skymon_plugin.start(sm, &cache));
 	cache.url = "redis://h";
@@ -252,9 +272,124 @@ static void options_stand_above_the_url(void)
 
 /* ---- What is reported ---- */
 
+/* What the servers of this family answer to INFO when something is wrong, and what is said of it. */
+static void verdicts(void)
+{
+#define REDIS "redis_version:7.0.0\r\n"
+#define REPLICA REDIS "role:slave\r\nmaster_host:10.0.0.1\r\nmaster_port:6379\r\n"
+#define BLOCK(host, link) "master_host:" host "\r\nmaster_port:6379\r\nmaster_link_status:" link "\r\n"
+	static const struct {
+		const char *info, *cluster;
+		int wanted, min_replicas; /* min_replicas: -1: not told */
+		enum skymon_status status;
+		enum skymon_reason reason;
+		const char *words;
+	} rows[] = {
+		{REDIS "role:master\r\n", NULL, CACHE_ANY, -1, SKYMON_HEALTHY, SKYMON_NONE, "primary"},
+		{REDIS, NULL, CACHE_ANY, -1, SKYMON_HEALTHY, SKYMON_NONE, "Redis 7.0.0"},
+		{REDIS "role:king\r\n", NULL, CACHE_ANY, -1, SKYMON_DEGRADED, SKYMON_NONE, "role is `king`"},
+		{REPLICA "master_link_status:up\r\n", NULL, CACHE_ANY, -1, SKYMON_HEALTHY, SKYMON_NONE,
+		 "replica"},
+		{REPLICA "master_link_status:down\r\nmaster_link_down_since_seconds:9\r\n", NULL, CACHE_ANY,
+		 -1, SKYMON_DEGRADED, SKYMON_STANDBY, "primary 10.0.0.1:6379 is down for 9 s"},
+		{REPLICA "master_link_status:down\r\nmaster_sync_in_progress:1\r\n", NULL, CACHE_ANY, -1,
+		 SKYMON_DEGRADED, SKYMON_STANDBY, "still copying"},
+		{REPLICA "master_link_status:connecting\r\n", NULL, CACHE_ANY, -1, SKYMON_DEGRADED,
+		 SKYMON_STANDBY, "`connecting`, which is not known"},
+		{REPLICA, NULL, CACHE_ANY, -1, SKYMON_DEGRADED, SKYMON_STANDBY, "does not tell"},
+		{REDIS "role:replica\r\n" BLOCK("a", "down"), NULL, CACHE_ANY, -1, SKYMON_DEGRADED,
+		 SKYMON_STANDBY, "a:6379 is down"},
+		{REDIS "role:active-replica\r\n" BLOCK("a", "down"), NULL, CACHE_ANY, -1, SKYMON_DEGRADED,
+		 SKYMON_STANDBY, "a:6379 is down"},
+		/* KeyDB with several primaries: neither the first nor the last speaks for all. */
+		{REDIS "role:active-replica\r\nMaster 0: \r\n" BLOCK("a", "up") "Master 1: \r\n" BLOCK(
+			 "b", "down") "Master 2: \r\n" BLOCK("c", "up"),
+		 NULL, CACHE_ANY, -1, SKYMON_DEGRADED, SKYMON_STANDBY,
+		 "1 of its 3 primaries are down: b:6379"},
+		{REDIS
+		 "role:active-replica\r\nMaster 0: \r\n" BLOCK("a", "up") "Master 1: \r\n" BLOCK("b", "up"),
+		 NULL, CACHE_ANY, -1, SKYMON_HEALTHY, SKYMON_NONE, "replica"},
+		{REPLICA "master_link_status:up\r\n", NULL, CACHE_WANTS_PRIMARY, -1, SKYMON_UNHEALTHY,
+		 SKYMON_STANDBY, "is a replica, and the option role asks for a primary"},
+		{REDIS "role:master\r\n", NULL, CACHE_WANTS_REPLICA, -1, SKYMON_UNHEALTHY, SKYMON_STANDBY,
+		 "is a primary"},
+		{REDIS "role:master\r\n", NULL, CACHE_WANTS_PRIMARY, -1, SKYMON_HEALTHY, SKYMON_NONE,
+		 "primary"},
+		{REDIS "role:king\r\n", NULL, CACHE_WANTS_PRIMARY, -1, SKYMON_UNHEALTHY, SKYMON_STANDBY,
+		 "not known"},
+		{REDIS, NULL, CACHE_WANTS_PRIMARY, -1, SKYMON_UNHEALTHY, SKYMON_STANDBY, "silent"},
+		{REDIS "cluster_enabled:1\r\nrole:master\r\n",
+		 "cluster_state:fail\r\ncluster_slots_assigned:0\r\n", CACHE_ANY, -1, SKYMON_UNHEALTHY,
+		 SKYMON_NONE, "CLUSTERDOWN): 0 of 16384"},
+		{REDIS "cluster_enabled:1\r\nrole:master\r\n",
+		 "cluster_state:fail\r\ncluster_slots_assigned:16384\r\ncluster_slots_fail:384\r\n",
+		 CACHE_ANY, -1, SKYMON_UNHEALTHY, SKYMON_NONE, "CLUSTERDOWN): 16000 of 16384"},
+		{REDIS "cluster_enabled:1\r\nrole:master\r\n",
+		 "cluster_state:ok\r\ncluster_slots_assigned:10000\r\n", CACHE_ANY, -1, SKYMON_DEGRADED,
+		 SKYMON_NONE, "only 10000"},
+		{REDIS "cluster_enabled:1\r\nrole:master\r\n",
+		 "cluster_state:ok\r\ncluster_slots_assigned:16384\r\n", CACHE_ANY, -1, SKYMON_HEALTHY,
+		 SKYMON_NONE, "cluster ok"},
+		{REDIS "cluster_enabled:1\r\nrole:master\r\n", "cluster_state:odd\r\n", CACHE_ANY, -1,
+		 SKYMON_DEGRADED, SKYMON_NONE, "`odd`, which is not known"},
+		{REDIS "cluster_enabled:1\r\nrole:master\r\n", "", CACHE_ANY, -1, SKYMON_DEGRADED,
+		 SKYMON_AUTH_FAILED, "+cluster|info"},
+		{REDIS "cluster_enabled:0\r\nrole:master\r\n", NULL, CACHE_ANY, -1, SKYMON_HEALTHY,
+		 SKYMON_NONE, "primary"},
+		{REDIS "role:master\r\nmin_slaves_good_slaves:0\r\n", NULL, CACHE_ANY, -1, SKYMON_DEGRADED,
+		 SKYMON_NONE, "NOREPLICAS"},
+		{REDIS "role:master\r\nmin_slaves_good_slaves:1\r\n", NULL, CACHE_ANY, 2, SKYMON_DEGRADED,
+		 SKYMON_NONE, "1 replica is in step, and min-replicas-to-write is 2"},
+		{REDIS "role:master\r\nmin_slaves_good_slaves:2\r\n", NULL, CACHE_ANY, 2, SKYMON_HEALTHY,
+		 SKYMON_NONE, "primary"},
+		{REDIS "role:master\r\nmin_slaves_good_slaves:1\r\n", NULL, CACHE_ANY, -1, SKYMON_HEALTHY,
+		 SKYMON_NONE, "primary"},
+		{REDIS "role:master\r\nused_memory:9\r\nmaxmemory:8\r\nmaxmemory_policy:noeviction\r\n", NULL,
+		 CACHE_ANY, -1, SKYMON_DEGRADED, SKYMON_RESOURCE, "noeviction refuses writes"},
+		{REDIS "role:master\r\nused_memory:9\r\nmaxmemory:8\r\nmaxmemory_policy:volatile-lru\r\n"
+		       "db0:keys=3,expires=0\r\n",
+		 NULL, CACHE_ANY, -1, SKYMON_DEGRADED, SKYMON_RESOURCE, "volatile-lru refuses writes"},
+		{REDIS "role:master\r\nused_memory:9\r\nmaxmemory:8\r\nmaxmemory_policy:volatile-lru\r\n"
+		       "db0:keys=3,expires=1\r\n",
+		 NULL, CACHE_ANY, -1, SKYMON_HEALTHY, SKYMON_NONE, "primary"},
+		{REDIS "role:master\r\nrdb_last_bgsave_status:err\r\n", NULL, CACHE_ANY, -1, SKYMON_DEGRADED,
+		 SKYMON_NONE, "rdb_last_bgsave_status: err"},
+		{REDIS "role:master\r\naof_last_write_status:odd\r\n", NULL, CACHE_ANY, -1, SKYMON_DEGRADED,
+		 SKYMON_NONE, "aof_last_write_status: odd"},
+		{REDIS "role:master\r\nloading:1\r\n", NULL, CACHE_ANY, -1, SKYMON_DEGRADED, SKYMON_NONE,
+		 "loading its data"},
+		{REDIS "redis_mode:sentinel\r\nmaster0:name=m,status=ok,address=1.2.3.4:6379\r\n", NULL,
+		 CACHE_ANY, -1, SKYMON_HEALTHY, SKYMON_NONE, "a Sentinel"},
+		{REDIS "redis_mode:sentinel\r\nmaster0:name=m,status=ok\r\nmaster1:name=n,status=odown\r\n",
+		 NULL, CACHE_ANY, -1, SKYMON_DEGRADED, SKYMON_NONE,
+		 "1 of the 2 primaries that it watches is not ok: n (odown)"},
+		{REDIS "server_mode:sentinel\r\n", NULL, CACHE_ANY, -1, SKYMON_DEGRADED, SKYMON_NONE,
+		 "no primary"},
+		{REDIS "redis_mode:sentinel\r\nmaster0:name=m,status=ok\r\n", NULL, CACHE_WANTS_PRIMARY, -1,
+		 SKYMON_UNHEALTHY, SKYMON_STANDBY, "is a Sentinel"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct skymon *sm = fake_new_run();
+		struct cache_answers answers = {.min_replicas = rows[i].min_replicas,
+						.has_min_replicas = rows[i].min_replicas >= 0};
+		struct cache_hits none = {.has_rate = false};
+		enum skymon_status status;
+
+		CU_ASSERT_FATAL(cache_info_parse(rows[i].info, &answers.info));
+		if (rows[i].cluster != NULL)
+			cache_cluster_parse(rows[i].cluster, &answers.cluster);
+		status = cache_verdict(sm, "h:1", (enum cache_wanted)rows[i].wanted, &answers, &none);
+		if (status != rows[i].status || strstr(fake.message, rows[i].words) == NULL)
+			fprintf(stderr, "\nrow %zu: status %d, %s\n", i, (int)status, fake.message);
+		CU_ASSERT(status == rows[i].status && fake.reason == (int)rows[i].reason);
+		CU_ASSERT(strstr(fake.message, rows[i].words) != NULL);
+	}
+}
+
 static void report(void)
 {
-	struct cache_link link = {.connects = 2};
+	struct cache_link link = {.connects = 2, .to.tls = &(struct skymon_tls){.insecure = false}};
 	struct cache_answers answers = {.ping_seconds = 0.25, .has_info = true};
 	struct cache_before before = {.known = false};
 	struct cache_hits got;
@@ -292,6 +427,7 @@ int main(void)
 						   {"errors", errors},
 						   {"URLs", urls},
 						   {"options above the URL", options_stand_above_the_url},
+						   {"verdicts", verdicts},
 						   {"report", report},
 						   {0}});
 }
