@@ -298,8 +298,8 @@ void crew_requests_reply(struct crew_slot *slot, uint32_t id, uint64_t number,
 		return;
 	}
 	if (request->answered == NULL && reply->audit != NULL && reply->audit[0] != '\0')
-		log_line(LOG_LEVEL_INFO, (const char *[]){"area", "audit", "plugin", request->name, NULL},
-			 "%d %s (nobody waited for the answer any more)", reply->code, reply->audit);
+		log_audit((const char *[]){"plugin", request->name, NULL},
+			  "%d %s (nobody waited for the answer any more)", reply->code, reply->audit);
 	request->slot = NULL;
 	if (reply->again)
 		answer(request, NULL, 502, "the plugin asked twice for a new secret");

@@ -58,6 +58,8 @@ void exchange_put_request(struct buf *body, const struct exchange_request *reque
 	wire_put_text(body, request->method);
 	wire_put_text(body, request->query);
 	wire_put_text(body, request->address);
+	wire_put_text(body, request->user);
+	wire_put_text(body, request->why_not_local);
 	put_pairs(body, request->params, request->param_count);
 	put_pairs(body, request->headers, request->header_count);
 	wire_put_bytes(body, request->body, request->body_size);
@@ -71,6 +73,8 @@ bool exchange_get_request(struct wire_reader *in, struct exchange_request *out)
 	out->method = wire_get_text_or_empty(in);
 	out->query = wire_get_text_or_empty(in);
 	out->address = wire_get_text_or_empty(in);
+	out->user = wire_get_text_or_empty(in);
+	out->why_not_local = wire_get_text_or_empty(in);
 	out->param_count = get_count(in, EXCHANGE_PARAMS_MAX);
 	get_pairs(in, out->params, out->param_count);
 	out->headers = get_headers(in, &out->header_count);

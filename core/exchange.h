@@ -21,7 +21,7 @@ struct exchange_pair {
 struct exchange_request {
 	uint32_t route;      /* which of the plugin's */
 	bool trusted, local; /* routes.h: skymon_is_trusted, skymon_caller */
-	const char *method, *query /* raw */, *address;
+	const char *method, *query /* raw */, *address, *user, *why_not_local;
 	struct exchange_pair params[EXCHANGE_PARAMS_MAX];
 	size_t param_count;
 	struct exchange_pair *headers; /* owned when decoded */

@@ -213,6 +213,10 @@ void http_configure(struct http *http, const struct settings *settings)
 	texts_free(http->server_names, http->server_name_count);
 	http->server_names = texts_copy(settings->server_names, settings->server_name_count);
 	http->server_name_count = settings->server_name_count;
+	free(http->local_uids);
+	http->local_uids = x_alloc((settings->local_user_count + 1) * sizeof(uid_t));
+	memcpy(http->local_uids, settings->local_uids, settings->local_user_count * sizeof(uid_t));
+	http->local_uid_count = settings->local_user_count;
 	http->header_timeout_ms = settings->header_timeout_ms;
 	access->asked = settings->access;
 	texts_free(access->names, access->name_count);
@@ -297,6 +301,7 @@ void http_free(struct http *http)
 	forget_token(&http->access);
 	texts_free(http->access.names, http->access.name_count);
 	texts_free(http->server_names, http->server_name_count);
+	free(http->local_uids);
 	free(http->access.open);
 	free(http->by_index);
 	counts_free(http->counts);

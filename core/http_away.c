@@ -94,6 +94,8 @@ void away_hand(struct skymon_request *rq)
 		.method = rq->method,
 		.query = rq->query,
 		.address = caller->address,
+		.user = caller->user,
+		.why_not_local = caller->why_not_local,
 		.param_count = rq->match.param_count,
 		.headers = headers,
 		.header_count = collecting.count,

@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_caller: who asks, by which name, and the audit line of who wrote what.
+/* http_caller: finds out which client sends a request, whether it counts as local, whether Host and Origin
+ * may ask for a GUARDED route, and writes the audit lines. Called by http_dispatch.c and http_away.c on the
+ * loop's thread.
  *
- * A browser on this machine may be made to send requests here by any page (DNS rebinding, forms): behind
- * GUARDED routes stands somebody's privileged key, so that there the Host must be a name of this machine, and
- * an Origin must be the Host's. */
+ * A GUARDED route spends a privileged key on its caller's behalf. An address proves nothing there: a reverse
+ * proxy on this machine asks from 127.0.0.1, and so does any user. So a caller is local only if the kernel
+ * names its user (http_owner.c) and that user is root, the daemon's own or one of local_users. A browser may
+ * be made to send requests by any page (DNS rebinding, forms): Host must be a name of this machine, and an
+ * Origin must be the Host's. */
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "http_private.h"
 
@@ -21,7 +27,7 @@ static void unmap(struct sockaddr_storage *address)
 	struct sockaddr_in6 *six = (struct sockaddr_in6 *)(void *)address;
 	if (address->ss_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&six->sin6_addr))
 		return;
-	struct sockaddr_in four = {.sin_family = AF_INET};
+	struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = six->sin6_port};
 	memcpy(&four.sin_addr, six->sin6_addr.s6_addr + 12, 4);
 	memset(address, 0, sizeof(*address));
 	memcpy(address, &four, sizeof(four));
@@ -52,47 +58,165 @@ static bool same_address(const struct sockaddr_storage *a, const struct sockaddr
 	return a->ss_family == b->ss_family && memcmp(bytes, bytes_of(b, &other), size) == 0;
 }
 
-static bool came_by_proxy(const struct skymon_request *rq)
+/* ---- Proxies ---- */
+
+static bool has_word(const char *name, const char *const *words, size_t count)
 {
-	static const char *const names[] = {"Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"};
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (MHD_lookup_connection_value(rq->connection, MHD_HEADER_KIND, names[i]) != NULL)
+	for (size_t i = 0; i < count; i++)
+		if (words[i][0] == '^' ? strncmp(name, words[i] + 1, strlen(words[i]) - 1) == 0
+				       : strstr(name, words[i]) != NULL)
 			return true;
 	return false;
 }
 
-static void look_at_peer(struct skymon_request *rq)
+/* No list of names is complete. Proxies name what they have seen of the client or of its request (address,
+ * scheme, host), or themselves, and these words are in the names. A header of a client that has one by
+ * accident costs it the local rights, and the refusal names the header. */
+static bool is_proxy_name(const char *given)
+{
+	static const char *const words[] = {
+		"forward", "proxy",     "proxied",    "client",    "original", "originat",     "remote",
+		"real-",   "connect-",  "connecting", "external",  "cluster",  "-addr",        "-peer",
+		"-source", "-scheme",   "-proto",     "-ssl",      "-tls",     "https",        "-host",
+		"-port",   "-hop",      "-edge",      "surrogate", "varnish",  "envoy",        "haproxy",
+		"nginx",   "traefik",   "squid",      "akamai",    "fastly",   "cloudf",       "-azure",
+		"-amz",    "appengine", "request-id", "rewrite",   "-user",    "auth-request", "-served",
+		"-cache-", "^cf-",      "^cdn-",      "^fly-",     "^l5d-",    "^incap",       "^x-arr-",
+		"^x-fd-",  "^x-kong",   "^x-nf-",     "^x-b3-",    "^x-cloud", "^x-gfe"};
+	char name[128];
+	size_t size = 0;
+	for (; given[size] != '\0' && size < sizeof(name) - 1; size++)
+		name[size] = given[size] == '_' ? '-' : (char)tolower((unsigned char)given[size]);
+	name[size] = '\0';
+	if (strcmp(name, "via") == 0 || strncmp(name, "via-", 4) == 0 || strstr(name, "-via") != NULL)
+		return true;
+	if (size >= 2 && (strcmp(name + size - 2, "ip") == 0 || strstr(name, "ip-") != NULL))
+		return true;
+	return has_word(name, words, sizeof(words) / sizeof(words[0]));
+}
+
+/* Headers of a client's own in which an address means no client. */
+static bool is_own_name(const char *name)
+{
+	static const char *const names[] = {"Host",       "Origin",        "Referer",
+					    "User-Agent", "Authorization", "Cookie"};
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcasecmp(name, names[i]) == 0)
+			return true;
+	return strncasecmp(name, "Sec-", 4) == 0; /* a browser's, with versions such as 120.0.6099.71 */
+}
+
+/* Is one of the words of a value an address? A header of any name that says so speaks of another client. */
+static bool has_address(const char *value)
+{
+	static const char between[] = " \t,;=\"'[]()<>%/";
+	char word[INET6_ADDRSTRLEN];
+	unsigned char bytes[16];
+	while (*(value += strspn(value, between)) != '\0') {
+		size_t size = strcspn(value, between);
+		const char *colon = memchr(value, ':', size);
+		size_t four = colon != NULL ? (size_t)(colon - value) : size; /* without its port */
+		if (four < sizeof(word)) {
+			snprintf(word, sizeof(word), "%.*s", (int)four, value);
+			if (inet_pton(AF_INET, word, bytes) == 1)
+				return true;
+		}
+		if (size < sizeof(word)) {
+			snprintf(word, sizeof(word), "%.*s", (int)size, value);
+			if (inet_pton(AF_INET6, word, bytes) == 1)
+				return true;
+		}
+		value += size;
+	}
+	return false;
+}
+
+static enum MHD_Result look_for_proxy(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+	(void)kind;
+	const char **found = arg;
+	if (!is_own_name(name) && (is_proxy_name(name) || (value != NULL && has_address(value))))
+		*found = name;
+	return *found == NULL ? MHD_YES : MHD_NO;
+}
+
+/* ---- The caller ---- */
+
+static bool is_local_user(const struct http *http, uid_t uid)
+{
+	if (uid == 0 || uid == geteuid())
+		return true;
+	for (size_t i = 0; i < http->local_uid_count; i++)
+		if (http->local_uids[i] == uid)
+			return true;
+	return false;
+}
+
+/* Why the kernel's word does not make this connection a local one; NULL if it does. */
+static const char *foreign_user(struct skymon_request *rq, int fd, const struct sockaddr_storage *peer,
+				const struct sockaddr_storage *own)
+{
+	struct owner *owner = &rq->peer->owner;
+	bool here = own->ss_family == AF_UNIX || is_loopback(peer) || same_address(peer, own);
+	if (!here)
+		return "it comes from another machine";
+	if (!owner->asked)
+		owner_find(owner, fd, peer, own);
+	rq->caller.user = owner->name;
+	if (!owner->known)
+		return "the kernel does not name the user at the other end of the connection";
+	if (is_local_user(rq->http, owner->uid))
+		return NULL;
+	char *why = request_text(rq, 160);
+	snprintf(why, 160, "user %u%s%s%s is neither root nor the daemon's own, and not in `local_users`",
+		 (unsigned)owner->uid, owner->name[0] != '\0' ? " (" : "", owner->name,
+		 owner->name[0] != '\0' ? ")" : "");
+	return why;
+}
+
+static const char *why_not_local(struct skymon_request *rq)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(rq->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 	struct sockaddr_storage peer = {0}, own = {0};
 	socklen_t peer_size = sizeof(peer), own_size = sizeof(own);
-	if (info == NULL || getpeername(info->connect_fd, (struct sockaddr *)&peer, &peer_size) != 0 ||
+	if (info == NULL || rq->peer == NULL ||
+	    getpeername(info->connect_fd, (struct sockaddr *)&peer, &peer_size) != 0 ||
 	    getsockname(info->connect_fd, (struct sockaddr *)&own, &own_size) != 0) {
 		snprintf(rq->address, sizeof(rq->address), "unknown");
-		return;
+		return "its connection is closed";
 	}
 	if (own.ss_family == AF_UNIX) {
 		snprintf(rq->address, sizeof(rq->address), "unix");
-		rq->caller.local = true;
-		return;
+	} else {
+		size_t size;
+		unmap(&peer);
+		unmap(&own);
+		inet_ntop(peer.ss_family, bytes_of(&peer, &size), rq->address, sizeof(rq->address));
 	}
-	size_t size;
-	unmap(&peer);
-	unmap(&own);
-	inet_ntop(peer.ss_family, bytes_of(&peer, &size), rq->address, sizeof(rq->address));
-	rq->caller.local = is_loopback(&peer) || same_address(&peer, &own);
+	const char *why = foreign_user(rq, info->connect_fd, &peer, &own);
+	if (why != NULL)
+		return why;
+	const char *header = NULL;
+	MHD_get_connection_values(rq->connection, MHD_HEADER_KIND, look_for_proxy, &header);
+	if (header == NULL)
+		return NULL;
+	char *text = request_text(rq, 160);
+	snprintf(text, 160, "its header \"%.60s\" is of the kind that proxies add", header);
+	return text;
 }
 
 const struct skymon_caller *request_caller(struct skymon_request *rq)
 {
 	if (rq->caller.size != 0)
 		return &rq->caller;
-	rq->caller = (struct skymon_caller){.size = sizeof(rq->caller), .address = rq->address};
+	rq->caller = (struct skymon_caller){
+		.size = sizeof(rq->caller), .address = rq->address, .user = "", .why_not_local = ""};
 	if (rq->connection == NULL)
 		return &rq->caller; /* rendered for another */
-	look_at_peer(rq);
-	rq->caller.local = rq->caller.local && !came_by_proxy(rq);
+	const char *why = why_not_local(rq);
+	rq->caller.local = why == NULL;
+	rq->caller.why_not_local = why != NULL ? why : "";
 	return &rq->caller;
 }
 
@@ -169,18 +293,21 @@ void request_audit(struct skymon_request *rq, const char *format, va_list list)
 void request_log_audit(struct skymon_request *rq, int code)
 {
 	const struct route_entry *entry = rq->entry;
-	bool write = rq->method_index == HTTP_POST || rq->method_index == HTTP_PUT ||
-		     rq->method_index == HTTP_DELETE;
-	if (!write || entry == NULL || !(entry->route->flags & SKYMON_ROUTE_GUARDED))
+	if (entry == NULL || !(entry->route->flags & SKYMON_ROUTE_GUARDED) ||
+	    (rq->as_options && !(entry->route->flags & SKYMON_ROUTE_OPTIONS_AS_GET)))
 		return;
-	char word[16], path[256];
+	const struct skymon_caller *caller = request_caller(rq);
+	const struct owner *owner = rq->peer != NULL ? &rq->peer->owner : NULL;
+	bool known = owner != NULL && owner->known;
+	char word[16], uid[16], path[256];
 	snprintf(word, sizeof(word), "%d", code);
+	snprintf(uid, sizeof(uid), "%u", known ? (unsigned)owner->uid : 0);
 	snprintf(path, sizeof(path), "%s", rq->path);
-	log_line(LOG_LEVEL_INFO,
-		 (const char *[]){"area", "audit", "client", request_caller(rq)->address, "method",
-				  rq->method, "path", path, "code", code != 0 ? word : "none", NULL},
-		 "%s",
-		 rq->audit != NULL ? rq->audit
-		 : code == 0       ? "its client left before it was answered"
-				   : "");
+	log_audit((const char *[]){"client", caller->address, "uid", known ? uid : "unknown", "user",
+				   known && owner->name[0] != '\0' ? owner->name : "unknown", "method",
+				   rq->method, "path", path, "code", code != 0 ? word : "none", NULL},
+		  "%s",
+		  rq->audit != NULL ? rq->audit
+		  : code == 0       ? "its client left before it was answered"
+				    : "");
 }

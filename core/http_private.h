@@ -5,6 +5,7 @@
 
 #include <microhttpd.h>
 
+#include "account.h"
 #include "buf.h"
 #include "http.h"
 #include "log.h"
@@ -60,6 +61,12 @@ bool gzip_wanted(const char *accept_encoding);
 
 /* ---- Connections, listeners and the whole (http.c) ---- */
 
+struct owner { /* the user at the other end, as the kernel names it; looked up once, when it is needed */
+	bool asked, known;
+	uid_t uid;                   /* if known */
+	char name[ACCOUNT_NAME_MAX]; /* "" if it has none */
+};
+
 enum peer_state { PEER_NEW, PEER_IDLE, PEER_HEADER, PEER_BODY, PEER_BUSY };
 struct peer { /* one connection */
 	struct peer *previous, *next;
@@ -67,6 +74,7 @@ struct peer { /* one connection */
 	enum peer_state state;
 	int64_t since_ms; /* of the state */
 	bool verified;    /* the client's certificate was */
+	struct owner owner;
 };
 
 /* ---- Listeners (http_listener.c) ---- */
@@ -132,6 +140,8 @@ struct http {
 	char machine[256];              /* its name */
 	char **server_names;
 	size_t server_name_count;
+	uid_t *local_uids; /* besides root and our own */
+	size_t local_uid_count;
 	struct loop *loop;
 	struct listener *listeners;
 	struct route_table *table;
@@ -239,9 +249,17 @@ bool request_route_named(const struct route_table *table, const struct route_ent
 /* ---- Who asks (http_caller.c) ---- */
 
 const struct skymon_caller *request_caller(struct skymon_request *rq);
+struct inet_diag_msg;
+struct inet_diag_req_v2;
+/* Is what the kernel found the socket that was asked for, and held by a process? Pure. */
+bool owner_is_peer(const struct inet_diag_msg *found, const struct inet_diag_req_v2 *wanted);
+/* Fills owner; addresses that are IPv4 mapped into IPv6 must be unmapped before (http_owner.c). */
+void owner_find(struct owner *owner, int fd, const struct sockaddr_storage *peer,
+		const struct sockaddr_storage *own);
 /* Of a GUARDED route: does Host name this machine, and Origin nobody else? Else it is refused here. */
 bool request_is_guarded(struct skymon_request *rq);
-/* One line in the log for each write over a GUARDED route. code 0: its client left before it was answered. */
+/* One line in the log for each request for a GUARDED route. code 0: its client left before it was answered.
+ */
 void request_log_audit(struct skymon_request *rq, int code);
 void request_audit(struct skymon_request *rq, const char *format, va_list list)
 	__attribute__((format(printf, 2, 0)));

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* log: prints lines to stderr, as logfmt or JSON. Called everywhere in the daemon and in the tools, each of
+ * which logs from one thread. Owns the level and the format. */
 #include "log.h"
 
 #include <limits.h>
@@ -50,21 +52,25 @@ static void add_pair(struct buf *line, const char *key, const char *value)
 	add_value(line, value);
 }
 
-/* Whoever reads our stderr may stop reading: nobody waits for him. What does not fit is dropped, and counted
- * when there is room again. */
+/* stderr may be a pipe whose reader has stalled. Never block on it: drop lines that do not fit, and count
+ * them. A line of which only a part was written is ended before the next, so that each begins a line. */
 static void put(const struct buf *line)
 {
 	static unsigned long dropped;
+	static bool cut;
 	struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
 	for (size_t at = 0; at < line->size;) {
 		if (poll(&out, 1, 0) == 0) {
 			dropped++;
+			cut = cut || at > 0;
 			return;
 		}
+		if (cut && write(STDERR_FILENO, "\n", 1) == 1)
+			cut = false;
 		size_t size = line->size - at < PIPE_BUF ? line->size - at : PIPE_BUF;
 		ssize_t written = write(STDERR_FILENO, line->data + at, size);
 		if (written < 0)
-			return; /* a log that cannot be written cannot be told to anybody */
+			return; /* there is no other place to report it */
 		at += (size_t)written;
 	}
 	if (dropped > 0 && poll(&out, 1, 0) > 0) {
@@ -74,11 +80,10 @@ static void put(const struct buf *line)
 	}
 }
 
-void log_line_list(enum log_level level, const char *const *fields, const char *format, va_list list)
+static void print_line(const char *area, enum log_level level, const char *const *fields, const char *format,
+		       va_list list)
 {
 	static const char *const words[] = {"error", "warn", "info", "debug"};
-	if (level > level_now)
-		return;
 	char text[2048], stamp[25];
 	vsnprintf(text, sizeof(text), format, list);
 	struct timespec now;
@@ -87,6 +92,7 @@ void log_line_list(enum log_level level, const char *const *fields, const char *
 	struct buf line = {0};
 	if (format_now == LOG_FORMAT_JSON)
 		buf_text(&line, "{");
+	add_pair(&line, "area", area);
 	add_pair(&line, "ts", stamp);
 	add_pair(&line, "level", words[level]);
 	for (; fields != NULL && fields[0] != NULL; fields += 2)
@@ -95,6 +101,22 @@ void log_line_list(enum log_level level, const char *const *fields, const char *
 	buf_text(&line, format_now == LOG_FORMAT_JSON ? "}\n" : "\n");
 	put(&line);
 	buf_free(&line);
+}
+
+void log_line_list(enum log_level level, const char *const *fields, const char *format, va_list list)
+{
+	if (level > level_now)
+		return;
+	bool area = fields != NULL && fields[0] != NULL && strcmp(fields[0], "area") == 0;
+	print_line(area ? fields[1] : NULL, level, area ? fields + 2 : fields, format, list);
+}
+
+void log_audit(const char *const *fields, const char *format, ...)
+{
+	va_list list;
+	va_start(list, format);
+	print_line("audit", LOG_LEVEL_INFO, fields, format, list);
+	va_end(list);
 }
 
 void log_line(enum log_level level, const char *const *fields, const char *format, ...)

@@ -11,10 +11,15 @@ enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
 void log_configure(enum log_level level, enum log_format format);
 enum log_level log_level(void);
 
-/* One line: ts, level, then key=value pairs given as texts ending with NULL (a NULL value leaves the pair
- * out), then msg. log_line(LOG_LEVEL_INFO, (const char *[]){"component", name, NULL}, "is %s now", word);
- * fields may be NULL. */
+/* Lines begin with `area=` only where the daemon itself says so: that is what `grep '^area=audit '` relies
+ * on. What a worker says is the value of a later field, in which line breaks are escaped. */
+
+/* One line: area (only as the first field), ts, level, then key=value pairs given as texts ending with NULL
+ * (a NULL value leaves the pair out), then msg. log_line(LOG_LEVEL_INFO, (const char *[]){"component", name,
+ * NULL}, "is %s now", word); fields may be NULL. */
 void log_line(enum log_level level, const char *const *fields, const char *format, ...) PRINTF(3);
+/* A line of area=audit, at every level. */
+void log_audit(const char *const *fields, const char *format, ...) PRINTF(2);
 void log_line_list(enum log_level level, const char *const *fields, const char *format, va_list list);
 
 #define log_error(...) log_line(LOG_LEVEL_ERROR, NULL, __VA_ARGS__)

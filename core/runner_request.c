@@ -348,8 +348,11 @@ static bool decode(struct skymon_request *rq, const struct runner *runner, void 
 	size_t routes = 0;
 	while (runner->plugin->routes != NULL && runner->plugin->routes[routes] != NULL)
 		routes++;
-	rq->caller = (struct skymon_caller){
-		.size = sizeof(rq->caller), .local = rq->asked.local, .address = rq->asked.address};
+	rq->caller = (struct skymon_caller){.size = sizeof(rq->caller),
+					    .local = rq->asked.local,
+					    .address = rq->asked.address,
+					    .user = rq->asked.user,
+					    .why_not_local = rq->asked.why_not_local};
 	return rq->asked.route < routes && runner->plugin->routes[rq->asked.route]->handle != NULL;
 }
 

@@ -20,14 +20,15 @@
 
 struct places {
 	const char *state_dir;
-	struct skymon_texts plugin_path, server_names;
+	struct skymon_texts plugin_path, server_names, local_users;
 };
 static const struct skymon_option places_table[] = {
 	SKYMON_OPT(struct places, state_dir, NULL, "the only folder that is written to"),
 	SKYMON_OPT(struct places, plugin_path, NULL, "folders of plugins beside the installed one"),
 	SKYMON_OPT(struct places, server_names, NULL, "names that clients may call us by"),
+	SKYMON_OPT(struct places, local_users, NULL, "users, by name or number, that count as local callers"),
 	{0}};
-static const char *const place_keys[] = {"state_dir", "plugin_path", "server_names", NULL};
+static const char *const place_keys[] = {"state_dir", "plugin_path", "server_names", "local_users", NULL};
 
 struct service {
 	const char *name, *title, *version, *environment;
@@ -94,9 +95,9 @@ static const struct skymon_option access_table[] = {
 	SKYMON_OPT(struct access_options, public, NULL, "routes that need none"),
 	{0}};
 
-static const char *const top_keys[] = {"listen",  "access",    "limits",       "service", "defaults",
-				       "include", "plugins",   "components",   "log",     "plugin_path",
-				       "ready",   "state_dir", "server_names", "shutdown"};
+static const char *const top_keys[] = {"listen",  "access",    "limits",       "service",  "defaults",
+				       "include", "plugins",   "components",   "log",      "plugin_path",
+				       "ready",   "state_dir", "server_names", "shutdown", "local_users"};
 
 /* ---- Help for all parts ---- */
 
@@ -204,6 +205,18 @@ static char *default_state_dir(config_lookup *lookup)
 	return folder;
 }
 
+static void read_local_users(struct binding *b, const struct skymon_texts *users)
+{
+	struct settings *s = b->settings;
+	struct err err;
+	s->local_users = settings_texts(users, &s->local_user_count);
+	s->local_uids = x_alloc((users->count + 1) * sizeof(uid_t));
+	for (size_t i = 0; i < users->count; i++)
+		if (!account_uid(users->items[i], &s->local_uids[i], &err))
+			config_error(b->errs, config_value(b->root, "local_users"), "local_users: %s",
+				     err.text);
+}
+
 static void read_places(struct binding *b)
 {
 	struct settings *s = b->settings;
@@ -213,6 +226,7 @@ static void read_places(struct binding *b)
 	bool given = places.state_dir != NULL && places.state_dir[0] != '\0';
 	s->state_dir = given ? x_strdup(places.state_dir) : default_state_dir(b->lookup);
 	s->server_names = settings_texts(&places.server_names, &s->server_name_count);
+	read_local_users(b, &places.local_users);
 	s->plugin_paths = settings_texts(&places.plugin_path, &s->plugin_path_count);
 	s->plugin_paths = x_realloc(s->plugin_paths, (s->plugin_path_count + 1) * sizeof(*s->plugin_paths));
 	s->plugin_paths[s->plugin_path_count++] = x_strdup(SKYMON_PLUGINDIR);
@@ -356,6 +370,8 @@ void settings_free(struct settings *s)
 	free_sections(s->components, s->component_count);
 	free_texts(s->plugin_paths, s->plugin_path_count);
 	free_texts(s->server_names, s->server_name_count);
+	free_texts(s->local_users, s->local_user_count);
+	free(s->local_uids);
 	free_texts(s->public_routes, s->public_count);
 	free(s->service);
 	free(s->title);

@@ -5,6 +5,7 @@
 #ifndef SETTINGS_H
 #define SETTINGS_H
 
+#include "account.h"
 #include "board.h"
 #include "log.h"
 #include "option.h"
@@ -56,6 +57,9 @@ struct settings {
 	char *state_dir;          /* "" when it is not writable and was not given: read-only */
 	char **server_names;
 	size_t server_name_count;
+	char **local_users; /* as written, and their numbers */
+	uid_t *local_uids;
+	size_t local_user_count;
 	char *token_file;
 	char **public_routes;
 	size_t public_count;

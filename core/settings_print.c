@@ -90,6 +90,8 @@ void settings_print(const struct settings *s, struct buf *out)
 		line_text(out, 0, "state_dir", s->state_dir);
 	buf_text(out, "server_names: ");
 	texts(out, s->server_names, s->server_name_count);
+	buf_text(out, "local_users: ");
+	texts(out, s->local_users, s->local_user_count);
 	buf_printf(out, "ready:\n  follow: %s\n", s->ready_follows_self ? "self" : "components");
 	buf_text(out, "shutdown:\n");
 	line_quantity(out, "drain", (double)s->drain_ms, SKYMON_DURATION);

@@ -37,6 +37,9 @@ static enum grafana_access access_of(const struct grafana *grafana, bool write)
 	return (enum grafana_access)(write ? grafana->write_access : grafana->read_access).index;
 }
 
+static const char *const by[] = {"a local caller", "the access token",
+				 "anybody"}; /* as enum grafana_access */
+
 bool grafana_enter(struct grafana_ctx *ctx, bool write)
 {
 	const struct skymon_caller *caller = skymon_caller(ctx->sm, ctx->rq);
@@ -48,15 +51,20 @@ bool grafana_enter(struct grafana_ctx *ctx, bool write)
 	ctx->writes = write;
 	switch (verdict) {
 	case GRAFANA_MAY:
+		if (!write)
+			skymon_audit(ctx->sm, ctx->rq, "read, allowed as %s",
+				     by[access_of(ctx->grafana, false)]);
 		return true;
 	case GRAFANA_NOT_LOCAL:
 		grafana_fail(
 			ctx, 403,
-			"Grafana may be %s through skymon from this machine itself only, and not by way of a "
-			"proxy: to allow others set `%s: token` and `access_token` (or `%s: any`) for the "
-			"plugin "
-			"grafana",
-			write ? "changed" : "read", option, option);
+			"Grafana may be %s through skymon only by root, skymond's own user and `local_users` "
+			"of "
+			"this machine, without a proxy between; this request is not such a one: %s. To allow "
+			"it list the user in `local_users`, or set `%s: token` and `access_token` (or `%s: "
+			"any`) for the plugin grafana",
+			write ? "changed" : "read", caller != NULL ? caller->why_not_local : "", option,
+			option);
 		break;
 	case GRAFANA_NO_TOKEN:
 		skymon_reply_header(ctx->sm, ctx->rq, "WWW-Authenticate", "Bearer realm=\"skymon grafana\"");
@@ -78,7 +86,6 @@ bool grafana_enter(struct grafana_ctx *ctx, bool write)
 void grafana_audit(struct grafana_ctx *ctx, const char *kind, const char *uid, const char *title,
 		   const char *result)
 {
-	static const char *const by[] = {"a local caller", "the access token", "anybody"};
 	char its_uid[GRAFANA_UID_MAX + 2] = "", its_title[70] = "", titled[75] = "", why[120] = "";
 
 	ctx->audited = true;
@@ -93,5 +100,5 @@ void grafana_audit(struct grafana_ctx *ctx, const char *kind, const char *uid, c
 	grafana_clean(ctx->fault.code != 0 ? ctx->fault.detail : "", why, sizeof(why));
 	skymon_audit(ctx->sm, ctx->rq, "%s%s%s %s%s%s%s%s", kind, its_uid, titled, result,
 		     why[0] != '\0' ? ": " : "", why, ctx->refused ? "" : ", allowed as ",
-		     ctx->refused ? "" : by[access_of(ctx->grafana, true)]);
+		     ctx->refused ? "" : by[access_of(ctx->grafana, ctx->writes)]);
 }

@@ -334,8 +334,8 @@ void grafana_tell(struct grafana_ctx *ctx)
 		add_members(ctx);
 		if (fault->retry_after[0] != '\0')
 			skymon_reply_header(ctx->sm, ctx->rq, "Retry-After", fault->retry_after);
-		if (ctx->writes && !ctx->audited)
-			grafana_audit(ctx, "nothing", NULL, NULL, "written");
+		if (!ctx->audited && (ctx->writes || ctx->refused))
+			grafana_audit(ctx, "nothing", NULL, NULL, ctx->writes ? "written" : "read");
 		skymon_problem(ctx->sm, ctx->rq, fault->code, "%s", fault->detail);
 	}
 	grafana_forget(fault);

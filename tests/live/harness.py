@@ -526,10 +526,10 @@ class Haproxy(Server):
 
     name = "haproxy"
 
-    def __init__(self, config):
+    def __init__(self, config, user=None):
         super().__init__()
         self.socket = self.folder.path / "stats"
-        text = (f"global\n  stats socket {self.socket} mode 600 level admin\n"
+        text = (f"global\n  stats socket {self.socket} mode 600 level admin\n" + (f"  user {user}\n  group {user}\n" if user else "") +
                 "defaults\n  mode http\n  timeout connect 2s\n  timeout client 10s\n  timeout server 10s\n" + config)
         path = self.folder.path / "haproxy.cfg"
         path.write_text(text)
@@ -563,10 +563,12 @@ class Nginx(Server):
 
     name = "nginx"
 
-    def __init__(self, http, port, workers=1):
+    def __init__(self, http, port, workers=1, user="root"):
         super().__init__()
         self.port = port
-        user = "user root;" if os.geteuid() == 0 else ""
+        if user != "root":
+            self.folder.path.chmod(0o755)
+        user = f"user {user};" if os.geteuid() == 0 else ""
         places = "".join(f"{what}_temp_path {self.folder.path}/{what};" for what in
                          ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         path = self.folder.path / "nginx.conf"

@@ -3,6 +3,7 @@
 import fcntl
 import http.client
 import json
+import re
 import socket
 import struct
 
@@ -117,4 +118,5 @@ def own_address():
 
 
 def audits(daemon, after=0):
-    return [line.split("area=audit ", 1)[1] for line in daemon.log_lines()[after:] if "area=audit" in line]
+    """What follows `area=audit ts=… level=info ` in the lines that README's grep finds."""
+    return [line.split(" level=info ", 1)[1] for line in daemon.log_lines()[after:] if re.match("area=audit ", line)]

@@ -14,7 +14,7 @@
 		       "struct " #type " has another size, and nothing tells it")
 #define AT_LEAST(type, size) _Static_assert(sizeof(struct type) >= (size), "struct " #type " has shrunk")
 
-_Static_assert(SKYMON_ABI_MAJOR == 0 && SKYMON_ABI_MINOR == 2, "a new ABI: review this file");
+_Static_assert(SKYMON_ABI_MAJOR == 0 && SKYMON_ABI_MINOR == 3, "a new ABI: review this file");
 _Static_assert(sizeof(enum skymon_status) == 4 && SKYMON_UNHEALTHY == 3, "the status words");
 _Static_assert(SKYMON_REASON_COUNT >= 25 && SKYMON_OTHER == 24, "the reasons: only appended");
 _Static_assert(SKYMON_TEXT == 1 && SKYMON_TLS == 13, "the types of options: only appended");
@@ -129,6 +129,8 @@ AT_LEAST(skymon_host, 344);
 AT(skymon_caller, size, 0);
 AT(skymon_caller, local, 4);
 AT(skymon_caller, address, 8);
+AT(skymon_caller, user, 16);
+AT(skymon_caller, why_not_local, 24);
 AT_LEAST(skymon_caller, 16);
 
 AT(skymon, host, 0);

@@ -21,6 +21,8 @@ static void requests_read_back(void)
 		.method = "POST",
 		.query = "a=%20&b",
 		.address = "::1",
+		.user = "root",
+		.why_not_local = "it has left",
 		.params = {{"uid", "a/b"}, {"rest", ""}},
 		.param_count = 2,
 		.headers = (struct exchange_pair *)(uintptr_t)headers,
@@ -37,6 +39,8 @@ static void requests_read_back(void)
 	UNIT_TEXT(got.method, "POST");
 	UNIT_TEXT(got.query, "a=%20&b");
 	UNIT_TEXT(got.address, "::1");
+	UNIT_TEXT(got.user, "root");
+	UNIT_TEXT(got.why_not_local, "it has left");
 	CU_ASSERT(got.param_count == 2 && got.header_count == 3);
 	UNIT_TEXT(exchange_find(got.params, got.param_count, "uid", true), "a/b");
 	UNIT_TEXT(exchange_find(got.params, got.param_count, "rest", true), "");

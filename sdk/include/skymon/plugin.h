@@ -22,7 +22,7 @@
  * Secrets  The value of a secret, user info of a URL and data of a query never go into message, detail, metric or log.
  * ABI      Loaded when majors are equal and the plugin's minor is not above the core's. Fields are only appended and zero
  *          means "as before". While the major is 0, any minor may change anything. Changes, newest first:
- *          0.2 (2026-11) routes of plugins in a worker. 0.1 (2026-11) first.
+ *          0.3 (2026-11) routes.h: skymon_caller names the user. 0.2 (2026-11) routes of plugins in a worker. 0.1 (2026-11) first.
  */
 #ifndef SKYMON_PLUGIN_H
 #define SKYMON_PLUGIN_H
@@ -33,7 +33,7 @@
 #include <stdint.h>
 
 #define SKYMON_ABI_MAJOR 0
-#define SKYMON_ABI_MINOR 2
+#define SKYMON_ABI_MINOR 3
 
 #ifdef __cplusplus
 extern "C" {
@@ -170,7 +170,7 @@ struct skymon_route {
 #define SKYMON_ROUTE_OPTIONS_AS_GET 1u /* OPTIONS answers with GET's code (HAProxy's httpchk judges by it) */
 #define SKYMON_ROUTE_PRIVATE 2u        /* never readable by pages of other origins: no CORS header */
 #define SKYMON_ROUTE_ANY_BODY 4u       /* POST and PUT take any Content-Type; else only application/json (415) */
-#define SKYMON_ROUTE_GUARDED 8u        /* PRIVATE; a foreign Host or Origin is refused (403), a write is audited */
+#define SKYMON_ROUTE_GUARDED 8u        /* PRIVATE; a foreign Host or Origin is refused (403), each request is audited */
 #define SKYMON_ROUTE_HEALTH 16u        /* GET, no handle: the daemon answers from the component's newest result */
 
 #define SKYMON_IN_DAEMON 1u

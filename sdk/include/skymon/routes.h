@@ -186,16 +186,18 @@ static inline bool skymon_is_trusted(struct skymon *sm, struct skymon_request *r
 static inline const char *skymon_render(struct skymon *sm, struct skymon_request *rq, const char *route, size_t *size)
 { return sm->host->render(rq, route, size); }
 
-/* Who asks. local: over loopback, from the connection's own local address, or over a Unix socket, and no proxy's header
- * (Forwarded, X-Forwarded-For, X-Real-IP, Via) is there. address: "127.0.0.1", "::1", "unix". */
-struct skymon_caller { uint32_t size; bool local; const char *address; };
+/* The client that sends the request. local: from this machine (a Unix socket, loopback, or the connection's own local address),
+ * the kernel names the user at the other end, that user is root, the daemon's own or one of `local_users`, and no header
+ * of a proxy's is there. address: "127.0.0.1", "::1", "unix". Since 0.3: user, its name if the kernel names it, else ""; why_not_local,
+ * half a sentence for the refusal ("it comes from another machine"), "" if local. */
+struct skymon_caller { uint32_t size; bool local; const char *address; const char *user, *why_not_local; };
 static inline const struct skymon_caller *skymon_caller(struct skymon *sm, struct skymon_request *rq)
 { return sm->host->request_caller(rq); }
 /* In a worker: a server refused the secret that this request was done with. true: return without an answer: the secret is read
  * anew, and the handler is called once more for this request (in a state that was started with the new one, if it changed).
  * false: that has been done for it already: answer it. */
 static inline bool skymon_again(struct skymon *sm, struct skymon_request *rq) { return sm->host->request_again(rq); }
-/* What a write did, in some words, for the daemon's audit line (which has client, method, path and code already). */
+/* What the request did, in some words, for the daemon's audit line (which has client, user, method, path and code already). */
 SKYMON_SAYS(3) void skymon_audit(struct skymon *sm, struct skymon_request *rq, const char *format, ...)
 { SKYMON_TELL(sm->host->request_audit(rq, format, list_)); }
 

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* account: reads /etc/passwd at each call: for local_users when the config is read, and for the audit line
+ * once in a connection. Called on the loop's thread; a local file does not block. */
+#include "account.h"
+
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PASSWD "/etc/passwd"
+#define OVERFLOW_UID 65534
+#define ALL_UIDS 4294967295u
+
+bool account_uid(const char *text, uid_t *uid, struct err *err)
+{
+	size_t digits = strspn(text, "0123456789");
+	if (digits > 0 && text[digits] == '\0') {
+		unsigned long number = strtoul(text, NULL, 10);
+		*uid = (uid_t)number;
+		return (digits <= 10 && number < (uid_t)-1) ||
+		       err_set(err, "`%.40s` is not a valid user number", text);
+	}
+	FILE *file = fopen(PASSWD, "re");
+	bool found = false;
+	for (struct passwd *user; file != NULL && !found && (user = fgetpwent(file)) != NULL;)
+		if ((found = strcmp(user->pw_name, text) == 0))
+			*uid = user->pw_uid;
+	if (file != NULL)
+		fclose(file);
+	return found || err_set(err, "there is no user `%.40s` in " PASSWD ": write the user's number", text);
+}
+
+bool account_is_named(uid_t uid)
+{
+	unsigned inside, outside, count = 0;
+	if (uid != OVERFLOW_UID)
+		return true;
+	FILE *file = fopen("/proc/self/uid_map", "re");
+	bool read = file != NULL && fscanf(file, "%u %u %u", &inside, &outside, &count) == 3;
+	if (file != NULL)
+		fclose(file);
+	return read && count == ALL_UIDS;
+}
+
+void account_name(uid_t uid, char name[ACCOUNT_NAME_MAX])
+{
+	FILE *file = fopen(PASSWD, "re");
+	name[0] = '\0';
+	for (struct passwd *user; file != NULL && name[0] == '\0' && (user = fgetpwent(file)) != NULL;)
+		if (user->pw_uid == uid)
+			snprintf(name, ACCOUNT_NAME_MAX, "%s", user->pw_name);
+	if (file != NULL)
+		fclose(file);
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which of the kernel's answers name the socket at the other end: the exact one, held by a process, and no
+ * listening, closed or unfinished one, which the kernel gives for it, or gives to root. */
+#include <arpa/inet.h>
+#include <linux/inet_diag.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "http_private.h"
+#include "unit.h"
+
+static void put(__be32 to[4], uint8_t family, const char *text)
+{
+	CU_ASSERT_EQUAL(inet_pton(family, text, to), 1);
+}
+
+static void peers(void)
+{
+	static const struct {
+		const char *what;
+		uint8_t asked, found, state;
+		uint32_t inode;
+		const char *src;
+		uint16_t sport;
+		const char *dst;
+		uint16_t dport;
+		bool is;
+	} cases[] = {
+		{"the peer", AF_INET, AF_INET, TCP_ESTABLISHED, 7, "127.0.0.1", 4000, "127.0.0.2", 80, true},
+		{"it has ended its half", AF_INET, AF_INET, TCP_FIN_WAIT2, 7, "127.0.0.1", 4000, "127.0.0.2",
+		 80, true},
+		{"a mapped one", AF_INET, AF_INET6, TCP_ESTABLISHED, 7, "::ffff:127.0.0.1", 4000,
+		 "::ffff:127.0.0.2", 80, true},
+		{"IPv6", AF_INET6, AF_INET6, TCP_ESTABLISHED, 7, "::1", 4000, "::2", 80, true},
+		{"closed: root's, says the kernel", AF_INET, AF_INET, TCP_FIN_WAIT2, 0, "127.0.0.1", 4000,
+		 "127.0.0.2", 80, false},
+		{"closed, IPv6", AF_INET6, AF_INET6, TCP_FIN_WAIT1, 0, "::1", 4000, "::2", 80, false},
+		{"time-wait", AF_INET, AF_INET, TCP_TIME_WAIT, 0, "127.0.0.1", 4000, "127.0.0.2", 80, false},
+		{"a listening one of its port", AF_INET, AF_INET, TCP_LISTEN, 7, "0.0.0.0", 4000, "0.0.0.0",
+		 0, false},
+		{"one that listens at its address", AF_INET, AF_INET, TCP_LISTEN, 7, "127.0.0.1", 4000,
+		 "127.0.0.2", 80, false},
+		{"one that connects", AF_INET, AF_INET, TCP_SYN_SENT, 7, "127.0.0.1", 4000, "127.0.0.2", 80,
+		 false},
+		{"our end", AF_INET, AF_INET, TCP_ESTABLISHED, 7, "127.0.0.2", 80, "127.0.0.1", 4000, false},
+		{"another port", AF_INET, AF_INET, TCP_ESTABLISHED, 7, "127.0.0.1", 4001, "127.0.0.2", 80,
+		 false},
+		{"another address", AF_INET, AF_INET, TCP_ESTABLISHED, 7, "127.0.0.3", 4000, "127.0.0.2", 80,
+		 false},
+		{"another server", AF_INET, AF_INET, TCP_ESTABLISHED, 7, "127.0.0.1", 4000, "127.0.0.3", 80,
+		 false},
+		{"another mapped one", AF_INET, AF_INET6, TCP_ESTABLISHED, 7, "::ffff:127.0.0.3", 4000,
+		 "::ffff:127.0.0.2", 80, false},
+		{"one of IPv6 that is not mapped", AF_INET, AF_INET6, TCP_ESTABLISHED, 7, "::127.0.0.1", 4000,
+		 "::127.0.0.2", 80, false},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct inet_diag_req_v2 wanted = {.sdiag_family = cases[i].asked};
+		struct inet_diag_msg found = {.idiag_family = cases[i].found,
+					      .idiag_state = cases[i].state,
+					      .idiag_inode = cases[i].inode};
+		bool six = cases[i].asked == AF_INET6;
+		put(wanted.id.idiag_src, cases[i].asked, six ? "::1" : "127.0.0.1");
+		put(wanted.id.idiag_dst, cases[i].asked, six ? "::2" : "127.0.0.2");
+		wanted.id.idiag_sport = htons(4000);
+		wanted.id.idiag_dport = htons(80);
+		put(found.id.idiag_src, cases[i].found, cases[i].src);
+		put(found.id.idiag_dst, cases[i].found, cases[i].dst);
+		found.id.idiag_sport = htons(cases[i].sport);
+		found.id.idiag_dport = htons(cases[i].dport);
+		if (owner_is_peer(&found, &wanted) != cases[i].is)
+			fprintf(stderr, "\n%s\n", cases[i].what);
+		CU_ASSERT_EQUAL(owner_is_peer(&found, &wanted), cases[i].is);
+	}
+}
+
+static void accounts(void)
+{
+	static const struct {
+		const char *text;
+		bool ok;
+		uid_t uid;
+	} cases[] = {{"root", true, 0},
+		     {"0", true, 0},
+		     {"nobody", true, 65534},
+		     {"12345", true, 12345},
+		     {"4294967294", true, 4294967294u},
+		     {"4294967295", false, 0},
+		     {"99999999999", false, 0},
+		     {"", false, 0},
+		     {"-1", false, 0},
+		     {"no such user", false, 0}};
+	char name[ACCOUNT_NAME_MAX];
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct err err;
+		uid_t uid = 1;
+		bool ok = account_uid(cases[i].text, &uid, &err);
+		CU_ASSERT(ok == cases[i].ok && (!ok || uid == cases[i].uid));
+	}
+	account_name(0, name);
+	UNIT_TEXT(name, "root");
+	account_name(4000000000u, name);
+	UNIT_TEXT(name, "");
+	CU_ASSERT(account_is_named(0) && account_is_named(1000));
+}
+
+int main(void)
+{
+	return unit_run("owner", (const struct unit_test[]){{"peers", peers}, {"accounts", accounts}, {0}});
+}
