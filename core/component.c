@@ -153,6 +153,7 @@ static struct component_spec *copy_section(const struct settings_section *sectio
 	spec->unknown_is_unhealthy = section->unknown_is_unhealthy;
 	spec->isolation_own = section->isolation_own;
 	spec->serves = section->serves;
+	spec->code = info->code;
 	spec->rise = section->rise;
 	spec->fall = section->fall;
 	return spec;
@@ -217,7 +218,7 @@ bool component_same_options(const struct component_spec *a, const struct compone
 {
 	return strcmp(a->name, b->name) == 0 && strcmp(a->plugin, b->plugin) == 0 &&
 	       strcmp(a->labels, b->labels) == 0 && a->isolation_own == b->isolation_own &&
-	       a->serves == b->serves && a->secrets_hash == b->secrets_hash &&
+	       a->serves == b->serves && a->code == b->code && a->secrets_hash == b->secrets_hash &&
 	       option_values_equal(a->values, b->values);
 }
 

@@ -20,6 +20,7 @@ struct component_spec {
 	bool unknown_is_unhealthy, isolation_own;
 	bool serves; /* it stands under `plugins`: its plugin's routes are served */
 	uint32_t rise, fall;
+	uint64_t code;         /* of its plugin (plugin.h) */
 	uint64_t secrets_hash; /* of the bytes of its secrets when it was bound: a changed file counts as a
 				  changed option */
 };
@@ -36,8 +37,8 @@ struct component_spec *component_bind(const struct settings *settings, const str
 				      const struct plugin_info *info, const struct component_stores *stores,
 				      config_lookup *lookup, struct err_list *errs) MUST_CHECK;
 void component_spec_free(struct component_spec *spec);
-/* Would its worker be told the same? (name, plugin, options, secrets, isolation; not interval, thresholds,
- * impact …) */
+/* Would its worker be told the same? (name, plugin and its code, options, secrets, isolation; not interval,
+ * thresholds, impact …) */
 bool component_same_options(const struct component_spec *a, const struct component_spec *b);
 struct board_traits component_traits(const struct component_spec *spec);
 /* The body of WIRE_START; secrets: the bytes of each of option_secrets (NULL: left out). To be wiped after

@@ -4,13 +4,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+/* The one that is in force; while a config is judged, the one that is opened for it. */
 static struct crew_plugin *find_plugin(const struct crew *crew, const char *name)
 {
+	struct crew_plugin *found = NULL;
 	for (struct crew_plugin *plugin = crew->plugins; plugin != NULL; plugin = plugin->next)
-		if (strcmp(plugin->name, name) == 0)
-			return plugin;
-	return NULL;
+		if (strcmp(plugin->name, name) == 0 && plugin->phase != PLUGIN_REPLACED &&
+		    (found == NULL || plugin->phase == PLUGIN_CANDIDATE))
+			found = plugin;
+	return found;
 }
 
 struct crew *crew_new(struct loop *loop, const char *program, const struct crew_events *events, void *arg)
@@ -35,11 +39,21 @@ void crew_configure(struct crew *crew, const char *state_dir, int64_t worker_mem
 	crew->lookup = lookup;
 }
 
+static bool has_slot(const struct crew *crew, const struct crew_plugin *plugin)
+{
+	for (const struct crew_slot *slot = crew->slots; slot != NULL; slot = slot->next)
+		if (slot->plugin == plugin)
+			return true;
+	return false;
+}
+
 static void free_plugin(struct crew_plugin *plugin)
 {
 	if (plugin->info != NULL)
 		plugin_info_free(plugin->info);
 	free(plugin->name);
+	if (plugin->copy >= 0)
+		close(plugin->copy);
 	free(plugin->path);
 	free(plugin->why);
 	free(plugin);
@@ -92,14 +106,30 @@ static void open_plugin(struct crew *crew, const char *name, char *const *folder
 		last = &(*last)->next;
 	*last = plugin;
 	plugin->name = x_strdup(name);
+	plugin->copy = -1;
 	struct err err;
 	plugin->path = plugin_find(name, folders, folder_count, &err);
-	if (plugin->path == NULL || !plugin_file_check(plugin->path, &err)) {
+	if (plugin->path != NULL)
+		plugin->copy = plugin_file_open(plugin->path, &plugin->mark, &err);
+	if (plugin->copy < 0) {
 		plugin->why = x_strdup(err.text);
 		return;
 	}
 	crew->preparing++;
 	crew_slot_spawn(crew_slot_new(crew, plugin, false));
+}
+
+/* Is it another file by now? Code that runs in the daemon stays until a restart. */
+static bool has_changed(const struct crew_plugin *plugin, char *const *folders, size_t folder_count)
+{
+	struct err err;
+	char *path = plugin_find(plugin->name, folders, folder_count, &err);
+	bool same = path != NULL && plugin->path != NULL && strcmp(path, plugin->path) == 0 &&
+		    plugin_file_same(path, &plugin->mark);
+	free(path);
+	if (!same && plugin->in_daemon)
+		log_warn("the file of plugin %s has changed: that takes a restart", plugin->name);
+	return !same && !plugin->in_daemon;
 }
 
 void crew_prepare(struct crew *crew, char *const *names, size_t count, char *const *folders,
@@ -108,9 +138,11 @@ void crew_prepare(struct crew *crew, char *const *names, size_t count, char *con
 	crew->done = done;
 	crew->done_arg = arg;
 	crew->preparing++; /* ours: so that nothing is told before all were begun */
-	for (size_t i = 0; i < count; i++)
-		if (find_plugin(crew, names[i]) == NULL)
+	for (size_t i = 0; i < count; i++) {
+		const struct crew_plugin *plugin = find_plugin(crew, names[i]);
+		if (plugin == NULL || has_changed(plugin, folders, folder_count))
 			open_plugin(crew, names[i], folders, folder_count);
+	}
 	crew->preparing--;
 	crew_tell_done(crew);
 }
@@ -125,36 +157,57 @@ const struct plugin_info *crew_info(const struct crew *crew, const char *name, c
 	return plugin->info;
 }
 
-const char *crew_plugin_path(const struct crew *crew, const char *name)
+const char *crew_plugin_path(const struct crew *crew, const char *name, int *copy)
 {
 	const struct crew_plugin *plugin = find_plugin(crew, name);
+	*copy = plugin != NULL ? plugin->copy : -1;
 	return plugin != NULL ? plugin->path : NULL;
 }
 
-static bool has_slot(const struct crew *crew, const struct crew_plugin *plugin)
+void crew_forget_plugins(struct crew *crew)
 {
-	for (const struct crew_slot *slot = crew->slots; slot != NULL; slot = slot->next)
-		if (slot->plugin == plugin)
-			return true;
-	return false;
-}
-
-void crew_tidy(struct crew *crew)
-{
-	crew_requests_tidy(crew);
-	for (struct crew_slot *slot = crew->slots, *next; slot != NULL; slot = next) {
-		next = slot->next;
-		crew_slot_retire(slot);
-	}
 	for (struct crew_plugin **link = &crew->plugins; *link != NULL;) {
 		struct crew_plugin *plugin = *link;
-		if (plugin->why == NULL || has_slot(crew, plugin)) {
+		bool useless = plugin->phase == PLUGIN_REPLACED ||
+			       (plugin->phase == PLUGIN_IN_FORCE && plugin->why != NULL);
+		if (!useless || has_slot(crew, plugin)) {
 			link = &plugin->next;
 			continue;
 		}
 		*link = plugin->next;
 		free_plugin(plugin);
 	}
+}
+
+/* The candidate takes the place of the one before. */
+static void put_in_force(struct crew *crew, struct crew_plugin *candidate)
+{
+	for (struct crew_plugin *plugin = crew->plugins; plugin != NULL; plugin = plugin->next)
+		if (plugin->phase == PLUGIN_IN_FORCE && strcmp(plugin->name, candidate->name) == 0) {
+			plugin->phase = PLUGIN_REPLACED;
+			candidate->restarts = plugin->restarts;
+			log_info("the file of plugin %s has changed: its new code is taken (version %s)",
+				 plugin->name, candidate->info != NULL ? candidate->info->version : "?");
+		}
+	candidate->phase = PLUGIN_IN_FORCE;
+}
+
+void crew_tidy(struct crew *crew, bool taken)
+{
+	crew_requests_tidy(crew);
+	for (struct crew_plugin *plugin = crew->plugins; plugin != NULL; plugin = plugin->next) {
+		if (plugin->phase != PLUGIN_CANDIDATE)
+			continue;
+		if (taken)
+			put_in_force(crew, plugin);
+		else
+			plugin->phase = PLUGIN_REPLACED;
+	}
+	for (struct crew_slot *slot = crew->slots, *next; slot != NULL; slot = next) {
+		next = slot->next;
+		crew_slot_retire(slot);
+	}
+	crew_forget_plugins(crew);
 }
 
 /* ---- Components ---- */
@@ -261,7 +314,8 @@ const struct skymon_plugin_state *const *crew_plugin_states(struct crew *crew, s
 	crew->states = x_realloc(crew->states, (found + 1) * sizeof(struct skymon_plugin_state *));
 	*count = 0;
 	for (struct crew_plugin *plugin = crew->plugins; plugin != NULL; plugin = plugin->next) {
-		if (plugin->info == NULL || (!plugin->in_daemon && !has_slot(crew, plugin)))
+		if (plugin->info == NULL || plugin->phase != PLUGIN_IN_FORCE ||
+		    (!plugin->in_daemon && !has_slot(crew, plugin)))
 			continue;
 		fill_state(crew, plugin);
 		crew->states[(*count)++] = &plugin->state;

@@ -35,17 +35,18 @@ void crew_free(struct crew *crew); /* after crew_end */
 /* state_dir: NULL keeps it. */
 void crew_configure(struct crew *crew, const char *state_dir, int64_t worker_memory, config_lookup *lookup);
 
-/* Opens plugins that are not open yet, each by a worker; `done` is called (from the loop, or at once) when
- * all have said hello or failed; then crew_info tells. One at a time. */
+/* Opens plugins that are not open yet, or whose file has changed, each by a worker; `done` is called (from
+ * the loop, or at once) when all have said hello or failed; then crew_info tells. One at a time. */
 typedef void crew_prepared(void *arg);
 void crew_prepare(struct crew *crew, char *const *names, size_t count, char *const *folders,
 		  size_t folder_count, crew_prepared *done, void *arg);
 /* What the plugin declares; NULL with *why, the sentence, when it could not be opened. */
 const struct plugin_info *crew_info(const struct crew *crew, const char *name, const char **why);
-const char *crew_plugin_path(const struct crew *crew, const char *name);
-/* Ends workers that no component needs, and forgets plugins that failed, so that a later reload tries them
+const char *crew_plugin_path(const struct crew *crew, const char *name, int *copy);
+/* The plugins that crew_prepare has opened are those in force from now on (taken), or those before stay.
+ * Ends workers that no component needs, and forgets plugins that failed, so that a later reload tries them
  * again. */
-void crew_tidy(struct crew *crew);
+void crew_tidy(struct crew *crew, bool taken);
 
 void crew_add(struct crew *crew, struct component *component);
 /* `left` comes when its last run has ended, at once when none is out. */

@@ -85,6 +85,7 @@ static void take_hello(void *arg, struct worker *worker, struct plugin_info *inf
 			log_line(LOG_LEVEL_ERROR, (const char *[]){"plugin", plugin->name, NULL}, "%s", why);
 	} else if (first) {
 		plugin->info = info;
+		plugin->info->code = crew_number();
 	} else {
 		if (strcmp(info->build_id, SKYMON_BUILD_ID) != 0)
 			log_warn("skymon was upgraded in place (worker %s, daemon %s): restart skymond",

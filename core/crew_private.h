@@ -10,9 +10,18 @@
 #define CREW_BACK_OFF_MIN_MS 1000
 #define CREW_BACK_OFF_MAX_MS 30000
 
+enum crew_plugin_phase {
+	PLUGIN_CANDIDATE, /* opened for a config that is not in force yet */
+	PLUGIN_IN_FORCE,
+	PLUGIN_REPLACED, /* by another file, or refused: forgotten when its workers have left */
+};
+
 struct crew_plugin {
 	struct crew_plugin *next;
+	enum crew_plugin_phase phase;
 	char *name, *path;
+	int copy; /* of the file, sealed; -1 when it could not be opened */
+	struct plugin_mark mark;
 	struct plugin_info *info;
 	char *why; /* why it could not be opened; NULL while it can */
 	bool in_daemon;
@@ -107,6 +116,7 @@ void crew_claim_drop(struct crew_slot *slot, uint32_t id);
 /* The worker sent what nobody asked it for: it is ended as broken. */
 void crew_break(struct crew_slot *slot, const char *text);
 
+void crew_forget_plugins(struct crew *crew);
 struct crew_slot *crew_slot_new(struct crew *crew, struct crew_plugin *plugin, bool own);
 struct crew_slot *crew_slot_shared(struct crew *crew, struct crew_plugin *plugin);
 void crew_slot_enter(struct crew_slot *slot, struct component *component);

@@ -113,6 +113,7 @@ void crew_slot_free(struct crew_slot *slot)
 	free(slot->components);
 	free(slot->claims);
 	free(slot);
+	crew_forget_plugins(crew);
 }
 
 /* Nobody needs it: its worker leaves, or it goes at once when it has none. */
@@ -175,6 +176,7 @@ void crew_slot_spawn(struct crew_slot *slot)
 	struct worker_spec spec = {
 		.program = crew->program,
 		.plugin_path = slot->plugin->path,
+		.copy = slot->plugin->copy,
 		.name = slot->plugin->name,
 		.memory_limit = crew->worker_memory,
 		.hello_timeout_ms = HELLO_TIMEOUT_MS,

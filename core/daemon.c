@@ -169,7 +169,7 @@ static bool carry_out(struct daemon *daemon, struct err *err)
 	http_set_routes(daemon->http, serve_routes(plan->serve));
 	sched_apply(daemon->sched, plan->specs, plan->spec_count);
 	plan->spec_count = 0; /* sched has taken them */
-	crew_tidy(crew);
+	crew_tidy(crew, true);
 	host_set_reload(daemon->host, true, wall_clock_ms());
 	daemon->plan = plan;
 	daemon->next = NULL;
@@ -246,7 +246,7 @@ static void finish_reload(struct daemon *daemon)
 	} else {
 		err_add(&daemon->errs, "%s", err.text);
 		refuse(daemon);
-		crew_tidy(sched_crew(daemon->sched));
+		crew_tidy(sched_crew(daemon->sched), false);
 	}
 }
 
@@ -326,7 +326,7 @@ static void opened(void *arg)
 		return;
 	if (!plan_bind(daemon->next, sched_crew(daemon->sched), config_environment, &daemon->errs)) {
 		refuse(daemon);
-		crew_tidy(sched_crew(daemon->sched));
+		crew_tidy(sched_crew(daemon->sched), false);
 	} else if (daemon->phase == RUNNING) {
 		finish_reload(daemon);
 	} else {

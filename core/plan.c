@@ -39,9 +39,9 @@ static const struct plugin_info *get_info(void *arg, const char *name, const cha
 	return crew_info(arg, name, why);
 }
 
-static const char *get_path(void *arg, const char *name)
+static const char *get_path(void *arg, const char *name, int *copy)
 {
-	return crew_plugin_path(arg, name);
+	return crew_plugin_path(arg, name, copy);
 }
 
 struct stores {

@@ -22,14 +22,24 @@ bool plugin_name_ok(const char *name); /* [a-z0-9_-]+, at most 64 */
 char *plugin_find(const char *name, char *const *folders, size_t count, struct err *err) MUST_CHECK;
 /* All plugin names there are in the folders, sorted, each once; the caller frees each and the array. */
 char **plugin_list(char *const *folders, size_t count, size_t *found);
-/* A regular file owned by root or by us, in a folder likewise, neither writable by others. */
-bool plugin_file_check(const char *path, struct err *err) MUST_CHECK;
+/* The file that a plugin's code was copied from, as it was then. */
+struct plugin_mark {
+	uint64_t device, inode;
+	int64_t size, modified_ns, changed_ns;
+};
+/* Opens the file once: a regular one, owned by root or by us, in folders likewise, none writable by others.
+ * Returns a descriptor (CLOEXEC) of a sealed copy in memory, which the caller closes, or -1. */
+int plugin_file_open(const char *path, struct plugin_mark *mark, struct err *err) MUST_CHECK;
+/* Is the file that is there now the one of the mark? */
+bool plugin_file_same(const char *path, const struct plugin_mark *mark);
 
-/* dlopen(RTLD_NOW | RTLD_LOCAL), never closed. Reads the first 8 bytes, then judges: majors equal, plugin's
- * minor not above ours, size plausible, then copies min(size) into *out (zero for fields that it does not
- * know) with options and numbers at today's stride. The file name must be the descriptor's name. Checks
- * routes, option table, roles (a check plugin has `check`; SKYMON_IN_DAEMON has routes and no check). */
-bool plugin_open(const char *path, struct skymon_plugin *out, struct err *err) MUST_CHECK;
+/* dlopen(RTLD_NOW | RTLD_LOCAL) of that copy (-1: of the file; path is for messages), never closed. Two
+ * copies of one process must have different descriptors. Reads the first 8 bytes, then judges: majors equal,
+ * plugin's minor not above ours, size plausible, then copies min(size) into *out (zero for fields that it
+ * does not know) with options and numbers at today's stride. The file name must be the descriptor's name.
+ * Checks routes, option table, roles (a check plugin has `check`; SKYMON_IN_DAEMON has routes and no check).
+ */
+bool plugin_open(const char *path, int copy, struct skymon_plugin *out, struct err *err) MUST_CHECK;
 /* Frees the tables; the shared object stays mapped. */
 void plugin_close(struct skymon_plugin *plugin);
 
@@ -43,6 +53,7 @@ struct plugin_info {
 	struct skymon_number *numbers; /* likewise */
 	struct skymon_route *routes;   /* without handle; ends with {0} */
 	size_t number_count, route_count;
+	uint64_t code; /* set by the daemon: differs between two files of one plugin */
 };
 void plugin_info_encode(const struct skymon_plugin *plugin, const char *build_id, struct buf *body);
 struct plugin_info *plugin_info_decode(struct wire_reader *in, struct err *err) MUST_CHECK;

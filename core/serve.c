@@ -25,6 +25,7 @@ struct instance {
 	struct skymon_route *away;           /* of a plugin in a worker: copies of its routes; else NULL */
 	size_t away_count;
 	const char *path;
+	int copy; /* of the file, crew's */
 	struct option_values *values;
 	struct opened *opened;
 	void *state;
@@ -126,7 +127,7 @@ static void plan_section(struct serve *serve, struct route_table *table, const s
 		plan_away(instance, info);
 		return;
 	}
-	instance->path = plugins->path(plugins->arg, section->plugin);
+	instance->path = plugins->path(plugins->arg, section->plugin, &instance->copy);
 	struct option_binding binding = {
 		.table = info->options,
 		.section = section->node,
@@ -209,7 +210,7 @@ static struct opened *open_plugin(const struct instance *instance, struct host *
 	opened->builtin = instance->builtin != NULL;
 	if (opened->builtin) {
 		opened->plugin = *instance->builtin;
-	} else if (!plugin_open(instance->path, &opened->plugin, err)) {
+	} else if (!plugin_open(instance->path, instance->copy, &opened->plugin, err)) {
 		free(opened->name);
 		free(opened);
 		return NULL;

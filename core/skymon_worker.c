@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* skymon-worker PLUGIN.so MEMORY_LIMIT NAME: one plugin's process. Talks to the daemon over descriptor 3
- * (wire.h) and to nobody else.
+ * (wire.h) and to nobody else; loads the plugin from descriptor 4, a copy that the daemon keeps.
  *
  * The daemon trusts nothing from here, so a plugin that misbehaves harms its own process only. When it dies,
  * its last words name the component whose check was at work: from the handler of a fatal signal, or when the
@@ -26,6 +26,7 @@
 #include "wire.h"
 
 #define WIRE_FD 3
+#define COPY_FD 4   /* of the plugin's file (plugin_file_open) */
 #define HIGH_FD 900 /* out of the way of a plugin that closes the low descriptors */
 #define FILES_MAX 4096
 #define LAST_WORDS_MS 1000
@@ -418,7 +419,7 @@ static void wait_for_end(void)
 int main(int argc, char **argv)
 {
 	struct err err;
-	if (argc != 4 || fcntl(WIRE_FD, F_GETFD) < 0) {
+	if (argc != 4 || fcntl(WIRE_FD, F_GETFD) < 0 || fcntl(COPY_FD, F_GETFD) < 0) {
 		fputs("skymon-worker is started by skymond; it is of no use by itself\n", stderr);
 		return 2;
 	}
@@ -429,7 +430,9 @@ int main(int argc, char **argv)
 	worker.wake = move_up(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	catch_death();
 	prctl(PR_SET_NAME, argv[3]);
-	if (!plugin_file_check(argv[1], &err) || !plugin_open(argv[1], &worker.plugin, &err)) {
+	bool opened = plugin_open(argv[1], COPY_FD, &worker.plugin, &err);
+	close(COPY_FD);
+	if (!opened) {
 		send_hello(err.text);
 		wait_for_end();
 	}

@@ -8,7 +8,6 @@
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,39 +15,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "config.h"
+#include "worker_spawn.h"
 
 #define HELLO_MS 5000
 
 /* ---- One plugin's hello ---- */
-
-static bool spawn_worker(const char *path, const char *name, int wire, pid_t *pid, struct err *err)
-{
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
-	posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-	posix_spawn_file_actions_adddup2(&actions, wire, 3);
-	posix_spawnattr_init(&attributes);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
-	posix_spawnattr_setpgroup(&attributes, 0);
-	const char *folders = config_environment("PATH"), *asan = config_environment("ASAN_OPTIONS");
-	char *words[] = {"skymon-worker", x_strdup(path), "0", x_strdup(name), NULL};
-	char *environment[] = {x_printf("PATH=%s", folders != NULL ? folders : ""),
-			       x_printf("ASAN_OPTIONS=%s", asan != NULL ? asan : ""), NULL};
-	int failed = posix_spawn(pid, SKYMON_LIBEXECDIR "/skymon-worker", &actions, &attributes, words,
-				 environment);
-	free(words[1]);
-	free(words[3]);
-	free(environment[0]);
-	free(environment[1]);
-	posix_spawn_file_actions_destroy(&actions);
-	posix_spawnattr_destroy(&attributes);
-	return failed == 0 ||
-	       err_set(err, "cannot start %s/skymon-worker: %s", SKYMON_LIBEXECDIR, strerror(failed));
-}
 
 static int64_t now_ms(void)
 {
@@ -116,9 +87,21 @@ struct plugin_info *tool_ask_plugin(const char *path, const char *name, struct e
 {
 	int wire[2];
 	pid_t pid;
-	if (!wire_pair(wire, err))
+	struct plugin_mark mark;
+	struct worker_words words = {.program = SKYMON_LIBEXECDIR "/skymon-worker",
+				     .name = name,
+				     .plugin_path = path,
+				     .copy = plugin_file_open(path, &mark, err)};
+	if (words.copy < 0)
 		return NULL;
-	bool started = spawn_worker(path, name, wire[1], &pid, err);
+	if (!wire_pair(wire, err)) {
+		close(words.copy);
+		return NULL;
+	}
+	int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	bool started = worker_spawn(&words, wire[1], nowhere, &pid, err);
+	close(nowhere);
+	close(words.copy);
 	close(wire[1]);
 	struct plugin_info *info = started ? wait_for_hello(wire[0], err) : NULL;
 	close(wire[0]);

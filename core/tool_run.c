@@ -397,9 +397,11 @@ int tool_run(int argc, char **argv)
 	if (path == NULL)
 		return tool_fail("%s", err.text);
 	on_exit(at_exit, NULL);
-	if (!plugin_file_check(path, &err))
+	struct plugin_mark mark;
+	int copy = plugin_file_open(path, &mark, &err);
+	if (copy < 0)
 		fprintf(stderr, "warn: a daemon will not load it: %s\n", err.text);
-	bool ok = plugin_open(path, &run.plugin, &err);
+	bool ok = plugin_open(path, copy, &run.plugin, &err);
 	if (ok && run.plugin.check == NULL)
 		ok = err_set(&err, "plugin %s has no check: it serves routes from the daemon",
 			     run.plugin.name);

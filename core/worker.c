@@ -497,6 +497,7 @@ static bool open_process(struct worker *worker, const struct worker_spec *spec, 
 	struct worker_words words = {.program = spec->program,
 				     .name = spec->name,
 				     .plugin_path = spec->plugin_path,
+				     .copy = spec->copy,
 				     .memory_limit = spec->memory_limit};
 	bool done = worker_spawn(&words, wire[1], print[1], &worker->pid, err);
 	close(wire[1]);

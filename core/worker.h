@@ -55,6 +55,7 @@ struct worker_events {
 
 struct worker_spec {
 	const char *program, *plugin_path, *name; /* skymon-worker, the .so, the plugin's name for logs */
+	int copy;                                 /* of the .so, which it loads */
 	int64_t memory_limit;
 	int64_t hello_timeout_ms;
 };

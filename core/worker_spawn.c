@@ -59,7 +59,8 @@ bool worker_spawn(const struct worker_words *words, int wire, int print, pid_t *
 	posix_spawn_file_actions_adddup2(&actions, print, 1);
 	posix_spawn_file_actions_adddup2(&actions, print, 2);
 	posix_spawn_file_actions_adddup2(&actions, wire, 3);
-	posix_spawn_file_actions_addclosefrom_np(&actions, 4); /* what the daemon itself inherited */
+	posix_spawn_file_actions_adddup2(&actions, words->copy, 4);
+	posix_spawn_file_actions_addclosefrom_np(&actions, 5); /* what the daemon itself inherited */
 	posix_spawnattr_init(&attributes);
 	posix_spawnattr_setflags(&attributes,
 				 POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);

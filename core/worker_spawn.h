@@ -11,6 +11,7 @@
 struct worker_words {
 	const char *program, *name,
 		*plugin_path; /* skymon-worker; the plugin's name and file, for messages */
+	int copy;             /* of the plugin's file (plugin_file_open) */
 	int64_t memory_limit;
 };
 
