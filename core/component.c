@@ -159,6 +159,16 @@ static struct component_spec *copy_section(const struct settings_section *sectio
 	return spec;
 }
 
+/* What limits.checks_per_address counts by: the server that its target option names. */
+static char *find_address(const struct component_spec *spec, const struct plugin_info *info)
+{
+	for (const struct skymon_option *option = info->options; option != NULL && option->name != NULL;
+	     option++)
+		if ((option->flags & SKYMON_TARGET) != 0)
+			return admission_address(option_values_text(spec->values, option->name));
+	return NULL;
+}
+
 struct component_spec *component_bind(const struct settings *settings, const struct settings_section *section,
 				      const struct plugin_info *info, const struct component_stores *stores,
 				      config_lookup *lookup, struct err_list *errs)
@@ -187,6 +197,8 @@ struct component_spec *component_bind(const struct settings *settings, const str
 	bind_limits(spec, section->warn, false, info, errs);
 	bind_limits(spec, section->crit, true, info, errs);
 	if (spec->values != NULL)
+		spec->address = find_address(spec, info);
+	if (spec->values != NULL)
 		judge_stores(spec, section, info, stores, errs);
 	if (spec->values != NULL && option_not_configured(spec->values) == NULL)
 		read_own(spec, section, lookup, errs);
@@ -211,6 +223,7 @@ void component_spec_free(struct component_spec *spec)
 	free(spec->name);
 	free(spec->plugin);
 	free(spec->labels);
+	free(spec->address);
 	free(spec);
 }
 

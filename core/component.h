@@ -5,6 +5,7 @@
 #ifndef COMPONENT_H
 #define COMPONENT_H
 
+#include "admission.h"
 #include "board.h"
 #include "loop.h"
 #include "plugin.h"
@@ -12,6 +13,7 @@
 
 struct component_spec {
 	char *name, *plugin, *labels;
+	char *address; /* of the server that it asks, as admission_address; NULL: none */
 	struct option_values *values;
 	struct verdict_limit *limits;
 	size_t limit_count;
@@ -58,6 +60,8 @@ enum component_state {
 	COMPONENT_WAITING,  /* for a secret, or for the component that keeps it */
 };
 
+#define COMPONENT_STEP_MAX 100
+
 struct component {
 	struct component_spec *spec;
 	struct board_item *item;
@@ -77,8 +81,11 @@ struct component {
 	/* sched's */
 	struct sched *sched;
 	struct timer due, deadline, stale;
-	uint64_t run; /* the run that is out; 0: none */
+	struct permit permit; /* to run: held while a run is out and within its deadline */
+	uint64_t run;         /* the run that is out; 0: none */
 	int64_t run_began_ms;
+	char step[COMPONENT_STEP_MAX]; /* what the run was doing when its worker last said so */
+	unsigned hangs;     /* how often its worker was ended for it since a run of it last ended */
 	bool refresh;       /* its secrets are to be read again once its run has ended */
 	bool refused;       /* … because its server refused them */
 	int64_t refused_ms; /* when that was last asked for by a refusal */

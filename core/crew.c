@@ -266,9 +266,10 @@ void crew_run(struct crew *crew, struct component *component, uint64_t run, int6
 void crew_kill(struct crew *crew, struct component *component)
 {
 	(void)crew;
-	char text[128];
-	snprintf(text, sizeof(text), "ended: the check did not return within %lld ms",
-		 (long long)(loop_now_ms(crew->loop) - component->run_began_ms));
+	char text[256];
+	snprintf(text, sizeof(text), "ended: the check did not return within %lld ms%s%s",
+		 (long long)(loop_now_ms(crew->loop) - component->run_began_ms),
+		 component->step[0] != '\0' ? " while " : "", component->step);
 	if (component->slot != NULL && component->slot->worker != NULL)
 		worker_kill(component->slot->worker, WORKER_KILLED, component->id, text);
 }

@@ -23,6 +23,8 @@ struct crew_events {
 		struct component *component); /* its run died with the worker, by no fault of its own */
 	void (*result)(void *arg, struct component *component, uint64_t run,
 		       struct result *result); /* taken over */
+	/* What its run, whose time is over, is doing. */
+	void (*step)(void *arg, struct component *component, uint64_t run, const char *text);
 	/* Its server refused its secret. 0: it is or will be read anew; else in so many ms it may be, and is
 	 * to be told again then, if somebody waits for it. */
 	int64_t (*refused)(void *arg, struct component *component);

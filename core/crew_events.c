@@ -164,6 +164,15 @@ static void take_result(void *arg, struct worker *worker, uint32_t id, uint64_t 
 	slot->crew->events->result(slot->crew->arg, component, run, result);
 }
 
+static void take_step(void *arg, struct worker *worker, uint32_t id, uint64_t run, const char *text)
+{
+	struct crew_slot *slot = arg;
+	struct component *component = crew_find_component(slot, id);
+	(void)worker;
+	if (component != NULL)
+		slot->crew->events->step(slot->crew->arg, component, run, text);
+}
+
 static void take_refused(void *arg, struct worker *worker, uint32_t id)
 {
 	struct crew_slot *slot = arg;
@@ -284,7 +293,8 @@ static bool bury_all(struct crew_slot *slot, const struct worker_end *end)
 static void log_end(const struct crew_slot *slot, const struct worker_end *end)
 {
 	const struct component *culprit = crew_find_component(slot, end->culprit);
-	log_line(LOG_LEVEL_ERROR,
+	bool again = culprit != NULL && culprit->hangs > 1; /* one line for a check that goes on hanging */
+	log_line(again ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR,
 		 (const char *[]){"plugin", slot->plugin->name, culprit != NULL ? "component" : NULL,
 				  culprit != NULL ? culprit->spec->name : NULL, NULL},
 		 "worker %s", end->text);
@@ -327,6 +337,7 @@ const struct worker_events crew_worker_events = {
 	.hello = take_hello,
 	.started = take_started,
 	.result = take_result,
+	.step = take_step,
 	.refused = take_refused,
 	.answered = take_answer,
 	.replied = take_reply,

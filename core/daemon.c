@@ -167,6 +167,7 @@ static bool carry_out(struct daemon *daemon, struct err *err)
 	host_set_routes(daemon->host, serve_routes(plan->serve));
 	http_configure(daemon->http, settings);
 	http_set_routes(daemon->http, serve_routes(plan->serve));
+	sched_configure(daemon->sched, settings->checks_at_once, settings->checks_per_address);
 	sched_apply(daemon->sched, plan->specs, plan->spec_count);
 	plan->spec_count = 0; /* sched has taken them */
 	crew_tidy(crew, true);

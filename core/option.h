@@ -60,6 +60,8 @@ bool option_values_equal(const struct option_values *a, const struct option_valu
 /* NULL when configured; else one sentence naming the variable or the option to set: "set VAULT_ADDR, or
  * `address` of the component". */
 const char *option_not_configured(const struct option_values *values);
+/* A text option's value; NULL when it has none, or is not a text. */
+const char *option_values_text(const struct option_values *values, const char *name);
 const struct option_secret *option_secrets(const struct option_values *values, size_t *count);
 
 /* The bytes of a secret that is a literal, env or file. File: a trailing newline is cut, symlinks are

@@ -27,6 +27,14 @@ bool option_values_has(const struct option_values *values, const char *name)
 	return false;
 }
 
+const char *option_values_text(const struct option_values *values, const char *name)
+{
+	for (size_t i = 0; i < values->row.count; i++)
+		if (strcmp(values->row.values[i].name, name) == 0)
+			return values->row.values[i].type == SKYMON_TEXT ? values->row.values[i].text : NULL;
+	return NULL;
+}
+
 const struct option_secret *option_secrets(const struct option_values *values, size_t *count)
 {
 	*count = values->secret_count;

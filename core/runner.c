@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The pool of threads, the life of components, and what the main thread watches while runs are out. An idle
+ * thread takes the newest run, so that threads that are not needed stay idle, and ends after a while: a burst
+ * leaves no stacks behind. */
 #include "runner_private.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,19 +18,13 @@
 #else
 #define STACK_SIZE (256u << 10)
 #endif
-#define START_MS 5000 /* for load, start and stop: they do no I/O over a network */
+#define IDLE_MS 5000          /* after which a thread without work ends */
+#define WATCH_MS 200          /* how often memory and descriptors are looked at while something is at work */
+#define STEP_AGAIN_US 1000000 /* a late run's step is reported again when it has changed */
+#define START_MS 5000         /* for load, start and stop: they do no I/O over a network */
 
 /* Who runs on this thread: for the fatal-signal handler. */
 static _Thread_local struct runner_component *volatile current;
-
-/* By how much the runs of each component made the process grow; read by the signal handler. One table for the
- * process's one runner. */
-#define TALLY_MAX 1024u
-static struct {
-	_Atomic uint32_t id;
-	_Atomic int64_t grown;
-} tally[TALLY_MAX];
-static _Atomic int64_t tally_limit;
 
 int64_t runner_clock_us(void)
 {
@@ -83,85 +78,19 @@ void runner_signal_stack_end(void)
 	signal_stack.ss_sp = NULL;
 }
 
-/* ---- Memory ---- */
-
-static int64_t heap_size(void)
-{
-	struct mallinfo2 info = mallinfo2();
-	return (int64_t)(info.uordblks + info.hblkhd);
-}
-
-static void count_growth(uint32_t id, int64_t bytes)
-{
-	for (size_t i = 0; i < TALLY_MAX; i++) {
-		size_t at = (id + i) % TALLY_MAX;
-		uint32_t none = 0;
-		if (atomic_load(&tally[at].id) == id ||
-		    atomic_compare_exchange_strong(&tally[at].id, &none, id) || none == id) {
-			atomic_fetch_add(&tally[at].grown, bytes);
-			return;
-		}
-	}
-}
-
-static void forget_growth(uint32_t id)
-{
-	for (size_t i = 0; i < TALLY_MAX; i++)
-		if (atomic_load(&tally[i].id) == id) {
-			atomic_store(&tally[i].grown, 0);
-			atomic_store(&tally[i].id, 0);
-		}
-}
-
-static int64_t most_grown(uint32_t *id)
-{
-	int64_t most = INT64_MIN;
-	for (size_t i = 0; i < TALLY_MAX; i++) {
-		uint32_t whose = atomic_load(&tally[i].id);
-		int64_t grown = atomic_load(&tally[i].grown);
-		if (whose != 0 && grown > most) {
-			most = grown;
-			*id = whose;
-		}
-	}
-	return most;
-}
-
-bool runner_memory_culprit(uint32_t *id)
-{
-	int64_t limit = atomic_load(&tally_limit);
-	return limit > 0 && most_grown(id) > limit / 4;
-}
-
-/* What RLIMIT_DATA counts, nearly: private writable memory, from statm's sixth number, in pages. */
-static int64_t data_size(void)
-{
-	long long data = 0;
-	FILE *file = fopen("/proc/self/statm", "re");
-	if (file == NULL)
-		return 0;
-	if (fscanf(file, "%*s %*s %*s %*s %*s %lld", &data) != 1)
-		data = 0;
-	fclose(file);
-	return data * sysconf(_SC_PAGESIZE);
-}
-
-static void judge_memory(struct runner *runner, uint32_t id, int64_t before)
-{
-	count_growth(id, heap_size() - before);
-	if (data_size() < runner->memory_limit / 10 * 9)
-		return;
-	uint32_t culprit = id;
-	most_grown(&culprit);
-	runner->events->memory(runner->arg, culprit);
-}
-
 /* ---- A run ---- */
+
+/* What a callback's own sentence needs to get through before the deadline of the daemon. */
+int64_t runner_margin_ms(int64_t timeout_ms)
+{
+	int64_t margin = timeout_ms / 10;
+	return margin < 2 ? 2 : margin > 200 ? 200 : margin;
+}
 
 static void enter(struct runner_component *component, int64_t timeout_ms)
 {
 	result_builder_reset(component->builder);
-	component->step[0] = '\0';
+	runner_set_step(component, "");
 	component->deadline_us = runner_clock_us() + timeout_ms * 1000;
 	current = component;
 }
@@ -172,9 +101,9 @@ static void run_check(struct runner_component *component)
 	char name[16];
 	snprintf(name, sizeof(name), "%s", component->name);
 	pthread_setname_np(pthread_self(), name);
-	bool limited = runner->memory_limit > 0;
-	int64_t heap = limited ? heap_size() : 0, begun = runner_clock_us();
-	enter(component, component->timeout_ms);
+	runner_usage_begin(component->id);
+	int64_t begun = runner_clock_us();
+	enter(component, component->timeout_ms - runner_margin_ms(component->timeout_ms));
 	enum skymon_status status = runner->plugin->check(&component->sm, component->state);
 	int64_t duration = runner_clock_us() - begun;
 	current = NULL;
@@ -189,8 +118,8 @@ static void run_check(struct runner_component *component)
 	pthread_mutex_unlock(&runner->lock);
 	runner->events->ended(runner->arg, component, run, &body);
 	buf_free(&body);
-	if (limited)
-		judge_memory(runner, component->id, heap);
+	runner_usage_end(component->id);
+	runner_usage_check(runner);
 }
 
 /* Under the lock. */
@@ -202,8 +131,45 @@ static struct runner_component *take_queued(struct runner *runner)
 	runner->queue_first = component->queued;
 	if (runner->queue_first == NULL)
 		runner->queue_last = NULL;
-	runner->queue_length--;
 	return component;
+}
+
+struct runner_idler { /* an idle thread, on its own stack */
+	pthread_cond_t wake;
+	struct runner_idler *next;
+	bool woken;
+};
+
+/* Under the lock. The newest idle thread has work. */
+static void wake_idler(struct runner *runner)
+{
+	struct runner_idler *idler = runner->idlers;
+	runner->idlers = idler->next;
+	idler->woken = true;
+	pthread_cond_signal(&idler->wake);
+}
+
+/* Under the lock. false: nothing came for a while, or there will be nothing more. */
+static bool wait_for_work(struct runner *runner)
+{
+	struct runner_idler idler = {.next = runner->idlers};
+	int64_t until_us = runner_clock_us() + IDLE_MS * 1000;
+	struct timespec until = {.tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000};
+	int waited = 0;
+	if (runner->quit)
+		return false;
+	pthread_cond_init(&idler.wake, &runner->monotonic);
+	runner->idlers = &idler;
+	while (!idler.woken && waited != ETIMEDOUT)
+		waited = pthread_cond_timedwait(&idler.wake, &runner->lock, &until);
+	if (!idler.woken) {
+		struct runner_idler **link = &runner->idlers;
+		while (*link != &idler)
+			link = &(*link)->next;
+		*link = idler.next;
+	}
+	pthread_cond_destroy(&idler.wake);
+	return idler.woken;
 }
 
 static void *pool_thread(void *arg)
@@ -211,12 +177,11 @@ static void *pool_thread(void *arg)
 	struct runner *runner = arg;
 	runner_signal_stack();
 	pthread_mutex_lock(&runner->lock);
-	while (!runner->quit || runner->queue_first != NULL) {
+	for (;;) {
 		struct runner_component *component = take_queued(runner);
 		if (component == NULL) {
-			runner->idle++;
-			pthread_cond_wait(&runner->work, &runner->lock);
-			runner->idle--;
+			if (!wait_for_work(runner))
+				break;
 			continue;
 		}
 		pthread_mutex_unlock(&runner->lock);
@@ -279,6 +244,9 @@ bool runner_run(struct runner *runner, uint32_t id, uint64_t run, int64_t timeou
 	if (begin) {
 		component->run = run;
 		component->timeout_ms = timeout_ms;
+		component->late_us =
+			runner_clock_us() + (timeout_ms - runner_margin_ms(timeout_ms) / 2) * 1000;
+		component->late_step[0] = '\0';
 		component->running = true;
 		component->queued = NULL;
 		runner->out++;
@@ -287,16 +255,69 @@ bool runner_run(struct runner *runner, uint32_t id, uint64_t run, int64_t timeou
 		else
 			runner->queue_first = component;
 		runner->queue_last = component;
-		if (++runner->queue_length > runner->idle)
+		if (runner->idlers != NULL)
+			wake_idler(runner);
+		else
 			thread = add_thread(runner);
-		pthread_cond_signal(&runner->work);
 	}
 	pthread_mutex_unlock(&runner->lock);
+	if (begin && component->late_us < runner->watch_us)
+		runner->watch_us = component->late_us;
 	if (!thread) /* it waits for a thread that is busy now; the daemon says timeout if that takes too long
 		      */
 		runner_log(component, LOG_LEVEL_ERROR,
 			   "cannot start one more thread: the check waits for another");
 	return begin;
+}
+
+/* ---- What the main thread watches ---- */
+
+void runner_set_step(struct runner_component *component, const char *step)
+{
+	pthread_mutex_lock(&component->runner->lock);
+	snprintf(component->step, sizeof(component->step), "%s", step);
+	pthread_mutex_unlock(&component->runner->lock);
+}
+
+/* Reports where a run is that has no time left, when that has changed. Returns when to look again. */
+static int64_t watch_step(struct runner *runner, struct runner_component *component, int64_t now_us)
+{
+	char step[RUNNER_STEP_MAX];
+	pthread_mutex_lock(&runner->lock);
+	bool out = component->running;
+	uint64_t run = component->run;
+	bool changed =
+		out && now_us >= component->late_us && strcmp(component->step, component->late_step) != 0;
+	if (out && now_us >= component->late_us)
+		component->late_us = now_us + STEP_AGAIN_US;
+	int64_t next_us = component->late_us;
+	memcpy(step, component->step, sizeof(step));
+	memcpy(component->late_step, step, changed ? sizeof(step) : 0);
+	pthread_mutex_unlock(&runner->lock);
+	if (changed && runner->events->step != NULL)
+		runner->events->step(runner->arg, component->id, run, step);
+	return out ? next_us : INT64_MAX;
+}
+
+int runner_watch(struct runner *runner)
+{
+	int64_t now_us = runner_clock_us();
+	pthread_mutex_lock(&runner->lock);
+	bool idle = runner->out == 0;
+	pthread_mutex_unlock(&runner->lock);
+	if (idle)
+		return -1;
+	if (now_us < runner->watch_us)
+		return (int)((runner->watch_us - now_us) / 1000 + 1);
+	runner_usage_check(runner);
+	int64_t next_us = now_us + WATCH_MS * 1000;
+	for (struct runner_component *component = runner->components; component != NULL;
+	     component = component->next) {
+		int64_t step_us = watch_step(runner, component, now_us);
+		next_us = step_us < next_us ? step_us : next_us;
+	}
+	runner->watch_us = next_us;
+	return (int)((next_us - now_us) / 1000 + 1);
 }
 
 /* ---- Components ---- */
@@ -359,7 +380,7 @@ static bool call_start(struct runner_component *component, enum skymon_reason *r
 	if (plugin->start == NULL)
 		return true;
 	enter(component, START_MS);
-	snprintf(component->step, sizeof(component->step), "starting");
+	runner_set_step(component, "starting");
 	bool ok = plugin->start(&component->sm, component->state);
 	current = NULL;
 	if (ok)
@@ -396,7 +417,7 @@ static void call_stop(struct runner_component *component)
 	if (component->runner->plugin->stop == NULL)
 		return;
 	enter(component, START_MS);
-	snprintf(component->step, sizeof(component->step), "stopping");
+	runner_set_step(component, "stopping");
 	component->runner->plugin->stop(&component->sm, component->state);
 	current = NULL;
 }
@@ -416,7 +437,7 @@ void runner_tend(struct runner *runner)
 		*link = component->next;
 		call_stop(component);
 		uint32_t id = component->id;
-		forget_growth(id);
+		runner_usage_forget(id);
 		free_component(component);
 		if (runner->events->stopped != NULL)
 			runner->events->stopped(runner->arg, id);
@@ -441,7 +462,7 @@ static bool call_load(struct runner *runner, struct err *err)
 	if (runner->plugin->load == NULL)
 		return true;
 	enter(&runner->self, START_MS);
-	snprintf(runner->self.step, sizeof(runner->self.step), "loading");
+	runner_set_step(&runner->self, "loading");
 	bool ok = runner->plugin->load(&runner->self.sm, runner->shared);
 	current = NULL;
 	if (ok)
@@ -453,7 +474,7 @@ static bool call_load(struct runner *runner, struct err *err)
 static void free_runner(struct runner *runner)
 {
 	pthread_mutex_destroy(&runner->lock);
-	pthread_cond_destroy(&runner->work);
+	pthread_condattr_destroy(&runner->monotonic);
 	pthread_cond_destroy(&runner->change);
 	result_builder_free(runner->self.builder);
 	free(runner->self.complaint);
@@ -466,18 +487,15 @@ struct runner *runner_new(const struct skymon_plugin *plugin, int64_t memory_lim
 {
 	struct runner *runner = x_alloc(sizeof(*runner));
 	runner->plugin = plugin;
-	runner->memory_limit = memory_limit;
-	atomic_store(&tally_limit, memory_limit);
 	runner->events = events;
 	runner->arg = arg;
+	if (events->excess != NULL)
+		runner_usage_start(memory_limit);
 	runner->shared = x_alloc(plugin->shared_size);
-	pthread_condattr_t monotonic;
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_condattr_init(&runner->monotonic);
+	pthread_condattr_setclock(&runner->monotonic, CLOCK_MONOTONIC);
 	pthread_mutex_init(&runner->lock, NULL);
-	pthread_cond_init(&runner->work, NULL);
-	pthread_cond_init(&runner->change, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	pthread_cond_init(&runner->change, &runner->monotonic);
 	static char no_name[] = "", *no_labels[] = {NULL};
 	runner->self = (struct runner_component){.sm.host = &runner_host,
 						 .runner = runner,
@@ -510,7 +528,8 @@ bool runner_free(struct runner *runner, int64_t timeout_ms)
 		component->stopping = true;
 	bool ended = wait_for(runner, &runner->out, until);
 	runner->quit = true;
-	pthread_cond_broadcast(&runner->work);
+	while (runner->idlers != NULL)
+		wake_idler(runner);
 	if (ended)
 		ended = wait_for(runner, &runner->threads, until + 1000000);
 	pthread_mutex_unlock(&runner->lock);

@@ -37,8 +37,12 @@ struct runner_events { /* called on any thread but for `stopped`; the receiver l
 	void (*ended)(void *arg, struct runner_component *component, uint64_t run, const struct buf *body);
 	void (*log)(void *arg, uint32_t id, enum log_level level, const char *text);
 	void (*refused)(void *arg, uint32_t id);
-	/* after a run: the process holds more than the limit; id: who grew most. May not return. */
-	void (*memory)(void *arg, uint32_t id);
+	/* The process holds more memory, or more descriptors (text: how many of how many), than it may; id:
+	 * the component that grew most, 0 when none stands out. May not return. May be NULL: nothing is
+	 * limited. */
+	void (*excess)(void *arg, uint32_t id, bool files, const char *text);
+	/* What a run is doing that has no time left; again when that changes. Main thread. May be NULL. */
+	void (*step)(void *arg, uint32_t id, uint64_t run, const char *text);
 	/* runner_tend has something to do: have it called on the main thread. May be NULL. */
 	void (*wake)(void *arg);
 	/* The answer to a runner_ask; its texts and bytes are valid during the call. May be NULL when nothing
@@ -70,6 +74,9 @@ bool runner_run(struct runner *runner, uint32_t id, uint64_t run, int64_t timeou
 /* Calls stop and frees, now, or by runner_tend when the run that is out has ended. */
 void runner_stop(struct runner *runner, uint32_t id);
 void runner_tend(struct runner *runner);
+/* Looks after runs that are out: steps of late ones, memory, descriptors. To be called again after so many
+ * ms, and after each runner_run; -1: nothing is out. */
+int runner_watch(struct runner *runner);
 /* Asks a component of a secret store; `answered` comes exactly once, perhaps before this returns. */
 void runner_ask(struct runner *runner, uint32_t id, const struct runner_question *question);
 /* Has a route of the plugin answer, on a thread of its own; `replied` comes exactly once, perhaps before this
@@ -85,7 +92,8 @@ bool runner_free(struct runner *runner, int64_t timeout_ms);
 /* An alternate stack for fatal signals, for the calling thread (the pool's have theirs). */
 void runner_signal_stack(void);
 void runner_signal_stack_end(void); /* before the thread ends */
-/* The one whose runs grew most, when they grew by more than a quarter of the limit. Async-signal-safe. */
+/* Is the process near its limit of memory, and for whom? Async-signal-safe. */
+bool runner_memory_is_full(void);
 bool runner_memory_culprit(uint32_t *id);
 /* For the fatal-signal handler: who runs on this thread and its last step (a static text). false: nobody's.
  * Async-signal-safe. */

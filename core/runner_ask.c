@@ -89,9 +89,11 @@ static void *ask_thread(void *arg)
 	struct runner_component *component = ask->component;
 	struct runner *runner = component->runner;
 	runner_signal_stack();
+	runner_usage_begin(component->id);
 	runner_set_current(&ask->self);
 	runner->plugin->secret(&ask->self.sm, component->state, ask);
 	runner_set_current(NULL);
+	runner_usage_end(component->id);
 	if (!ask->answered)
 		refuse_with(ask, SKYMON_OTHER, "the secret store did not answer");
 	free_ask(ask);

@@ -340,7 +340,7 @@ static int64_t ms_left(struct skymon *sm)
 
 static void step(struct skymon *sm, const char *text)
 {
-	snprintf(of(sm)->step, sizeof(of(sm)->step), "%s", text != NULL ? text : "");
+	runner_set_step(of(sm), text != NULL ? text : "");
 }
 
 static bool resolve(struct skymon *sm, const char *host, char *addresses, size_t size)

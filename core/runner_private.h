@@ -33,7 +33,8 @@ struct runner_component {
 	uint64_t run;
 	int64_t timeout_ms;
 	_Atomic int64_t deadline_us; /* a request's may be taken away from it by another thread */
-	char step[RUNNER_STEP_MAX];
+	char step[RUNNER_STEP_MAX], late_step[RUNNER_STEP_MAX]; /* late_step: as it was reported */
+	int64_t late_us; /* the run's time is over: its step is reported */
 	char *complaint; /* the last about what the plugin reported, so that each is logged once */
 	unsigned complaints;
 	int64_t log_window_us;       /* under the runner's lock, with the next two */
@@ -44,14 +45,16 @@ struct runner {
 	const struct skymon_plugin *plugin;
 	const struct runner_events *events;
 	void *arg;
-	int64_t memory_limit;
 	void *shared;
 	struct runner_component self; /* for load and unload: id 0 */
 	struct runner_component *components;
 	pthread_mutex_t lock;
-	pthread_cond_t work, change; /* for the pool; for runner_free */
+	pthread_cond_t change; /* for runner_free */
+	pthread_condattr_t monotonic;
+	struct runner_idler *idlers; /* idle threads, the newest first */
+	int64_t watch_us;            /* when runner_watch looks again; main thread */
 	struct runner_component *queue_first, *queue_last;
-	size_t queue_length, threads, idle, asks;
+	size_t threads, asks;
 	size_t out; /* runs, asks and requests that have not ended */
 	struct skymon_request *requests;
 	size_t request_count;
@@ -92,6 +95,18 @@ void runner_problem_json(struct skymon_request *rq, const char *key, const char 
 /* A handle for a callback beside the component's check: it shares all that does not change, and has a step, a
  * deadline and a message of its own (the builder and the complaint are to be freed). */
 struct runner_component runner_aside(const struct runner_component *component, int64_t timeout_ms);
+
+/* How much less time a callback gets than the daemon waits. */
+int64_t runner_margin_ms(int64_t timeout_ms);
+void runner_set_step(struct runner_component *component, const char *step);
+
+/* ---- runner_usage.c ---- */
+void runner_usage_start(int64_t memory_limit); /* 0: only descriptors are limited */
+/* A callback of that component is at work, or has ended. */
+void runner_usage_begin(uint32_t id);
+void runner_usage_end(uint32_t id);
+void runner_usage_forget(uint32_t id);
+void runner_usage_check(struct runner *runner); /* calls `excess`, which may not return */
 
 struct runner_component *runner_find(struct runner *runner, uint32_t id);
 void runner_set_current(struct runner_component *component); /* who runs on this thread; NULL: nobody */

@@ -53,7 +53,7 @@ struct runner_component runner_aside(const struct runner_component *component, i
 		.secrets = component->secrets,
 		.secret_count = component->secret_count,
 		.builder = result_builder_new(),
-		.deadline_us = runner_clock_us() + timeout_ms * 1000,
+		.deadline_us = runner_clock_us() + (timeout_ms - runner_margin_ms(timeout_ms)) * 1000,
 	};
 }
 
@@ -322,7 +322,9 @@ static void *request_thread(void *arg)
 	struct skymon_request *rq = arg;
 	struct runner *runner = rq->self.runner;
 	runner_signal_stack();
+	runner_usage_begin(rq->self.id);
 	handle(rq);
+	runner_usage_end(rq->self.id);
 	pthread_mutex_lock(&runner->lock);
 	leave(rq);
 	if (rq->component->stopping && runner->events->wake != NULL)

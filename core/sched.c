@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* A run's life: due -> (admission) -> begun -> ended, or past its deadline and then past its grace. All on
+ * the loop's thread: timers and the crew's events. Permits that come free are given out by a timer of their
+ * own and never from within an event: a worker's death ends many runs, and none may begin before all are
+ * ended. */
 #include "sched.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_CHECKS_MS 1000 /* all first checks start within this */
+#define FIRST_CHECKS_MS 1000 /* all first checks are due within this */
 #define GRACE_MIN_MS 30000
 #define REFUSED_MIN_MS 5000 /* a refused secret is read again at most once in this time */
 
@@ -13,11 +17,25 @@ struct sched {
 	struct loop *loop;
 	struct board *board;
 	struct crew *crew;
+	struct admission *admission;
+	struct timer admit;
 	sched_lag *lag;
 	void *lag_arg;
 	struct component **components; /* in config order */
 	size_t count;
 };
+
+int64_t sched_next_due(const char *name, int64_t interval_ms, int64_t now_ms)
+{
+	uint64_t hash =
+		14695981039346656037u; /* FNV-1a, and a last mix: names often differ in the last digit */
+	for (; *name != '\0'; name++)
+		hash = (hash ^ (unsigned char)*name) * 1099511628211u;
+	hash = (hash ^ hash >> 33) * 0xFF51AFD7ED558CCDu;
+	hash = (hash ^ hash >> 33) * 0xC4CEB9FE1A85EC53u;
+	int64_t offset = (int64_t)((hash ^ hash >> 33) % (uint64_t)interval_ms);
+	return now_ms + interval_ms - (now_ms - offset + interval_ms) % interval_ms;
+}
 
 static int64_t grace_ms(const struct component_spec *spec)
 {
@@ -38,22 +56,28 @@ static void publish(struct component *component, struct result *result, bool cou
 			       verdict_stale_after_ms(spec->interval_ms, spec->timeout_ms));
 }
 
-/* counted: a run ended with it. */
-static void publish_failure(struct component *component, bool counted)
-{
-	publish(component,
-		result_new(SKYMON_UNKNOWN, component->failure_reason, wall_clock_ms(), -1, "%s",
-			   component->failure),
-		counted);
-}
-
 static void publish_timeout(struct component *component, bool counted)
 {
 	int64_t out_ms = loop_now_ms(component->sched->loop) - component->run_began_ms;
 	publish(component,
 		result_new(SKYMON_UNHEALTHY, SKYMON_TIMEOUT, wall_clock_ms(), out_ms * 1000,
-			   "no answer within %lld ms",
-			   (long long)(counted ? component->spec->timeout_ms : out_ms)),
+			   "no answer within %lld ms%s%s",
+			   (long long)(counted ? component->spec->timeout_ms : out_ms),
+			   component->step[0] != '\0' ? " while " : "", component->step),
+		counted);
+}
+
+/* Why it cannot run. One whose worker was ended because it hung: that it hangs, until a run says otherwise.
+ * counted: a run ended with it. */
+static void publish_failure(struct component *component, bool counted)
+{
+	if (component->hangs > 0 && component->failure_reason == SKYMON_KILLED) {
+		publish_timeout(component, counted);
+		return;
+	}
+	publish(component,
+		result_new(SKYMON_UNKNOWN, component->failure_reason, wall_clock_ms(), -1, "%s",
+			   component->failure),
 		counted);
 }
 
@@ -64,10 +88,19 @@ static void begin_run(struct component *component, int64_t now_ms)
 	struct sched *sched = component->sched;
 	component->wanted = false;
 	component->expired = false;
+	component->step[0] = '\0';
 	component->run = crew_number();
 	component->run_began_ms = now_ms;
 	loop_set_timer(sched->loop, &component->deadline, now_ms + component->spec->timeout_ms);
 	crew_run(sched->crew, component, component->run, component->spec->timeout_ms);
+}
+
+/* It holds nobody back any more. */
+static void release(struct component *component)
+{
+	struct sched *sched = component->sched;
+	admission_release(sched->admission, &component->permit);
+	loop_set_timer(sched->loop, &sched->admit, loop_now_ms(sched->loop));
 }
 
 static void end_run(struct component *component)
@@ -75,6 +108,34 @@ static void end_run(struct component *component)
 	component->run = 0;
 	component->expired = false;
 	loop_clear_timer(component->sched->loop, &component->deadline);
+	release(component);
+}
+
+/* Begins the runs that may begin. */
+static void admit(struct sched *sched, int64_t now_ms)
+{
+	struct permit *permit;
+	while ((permit = admission_next(sched->admission)) != NULL) {
+		struct component *component = container_of(permit, struct component, permit);
+		if (component->state == COMPONENT_UP && component->run == 0 && !component->gone) {
+			begin_run(component, now_ms);
+		} else { /* its worker went while it waited */
+			admission_release(sched->admission, permit);
+			component->wanted = true;
+		}
+	}
+}
+
+static void admit_due(struct timer *timer, int64_t now_ms)
+{
+	admit(container_of(timer, struct sched, admit), now_ms);
+}
+
+static void ask_to_run(struct component *component)
+{
+	struct sched *sched = component->sched;
+	admission_request(sched->admission, &component->permit);
+	admit(sched, loop_now_ms(sched->loop));
 }
 
 /* A check is due. One that cannot run says so again, so that an honest status does not turn stale for want of
@@ -83,8 +144,8 @@ static void fall_due(struct timer *timer, int64_t now_ms)
 {
 	struct component *component = container_of(timer, struct component, due);
 	struct sched *sched = component->sched;
-	int64_t interval_ms = component->spec->interval_ms, late_ms = now_ms - timer->due_ms;
-	int64_t next_ms = timer->due_ms + interval_ms * (1 + late_ms / interval_ms);
+	int64_t late_ms = now_ms - timer->due_ms;
+	int64_t next_ms = sched_next_due(component->spec->name, component->spec->interval_ms, now_ms);
 	loop_set_timer(sched->loop, &component->due, next_ms);
 	board_set_next_check(sched->board, component->item, wall_clock_ms() + next_ms - now_ms);
 	if (component->run != 0) {
@@ -92,7 +153,7 @@ static void fall_due(struct timer *timer, int64_t now_ms)
 			publish_timeout(component, false);
 	} else if (component->state == COMPONENT_UP) {
 		sched->lag(sched->lag_arg, (double)late_ms / 1000);
-		begin_run(component, now_ms);
+		ask_to_run(component);
 	} else {
 		component->wanted = true;
 		if (component->failure[0] != '\0')
@@ -105,10 +166,12 @@ static void pass_deadline(struct timer *timer, int64_t now_ms)
 {
 	struct component *component = container_of(timer, struct component, deadline);
 	if (component->expired || component->gone) {
+		component->hangs++;
 		crew_kill(component->sched->crew, component);
 		return;
 	}
 	component->expired = true;
+	release(component);
 	publish_timeout(component, true);
 	loop_set_timer(component->sched->loop, timer,
 		       now_ms + grace_ms(component->spec) - component->spec->timeout_ms);
@@ -125,16 +188,18 @@ static void turn_stale(struct timer *timer, int64_t now_ms)
 
 static void able(void *arg, struct component *component)
 {
-	struct sched *sched = arg;
+	(void)arg;
 	component->failure[0] = '\0';
 	if (component->wanted && component->run == 0 && !component->gone)
-		begin_run(component, loop_now_ms(sched->loop));
+		ask_to_run(component);
 }
 
 static void unable(void *arg, struct component *component, enum skymon_reason reason, const char *text)
 {
 	(void)arg;
 	bool ran = component->run != 0 && !component->expired;
+	if (!component->expired) /* it did not hang: this is something else */
+		component->hangs = 0;
 	end_run(component);
 	component->refresh = component->refused = false; /* its secrets are read when it is started anew */
 	if (component->gone)
@@ -161,6 +226,7 @@ static void take_result(void *arg, struct component *component, uint64_t run, st
 		return;
 	}
 	bool late = component->expired;
+	component->hangs = 0;
 	end_run(component);
 	if (late)
 		result_unref(result);
@@ -170,6 +236,13 @@ static void take_result(void *arg, struct component *component, uint64_t run, st
 	component->refresh = component->refused = false;
 	if (refresh)
 		crew_refresh(component->sched->crew, component, fresh);
+}
+
+static void take_step(void *arg, struct component *component, uint64_t run, const char *text)
+{
+	(void)arg;
+	if (run != 0 && component->run == run)
+		snprintf(component->step, sizeof(component->step), "%s", text);
 }
 
 /* Its server refused its secret. When the file or variable holds another one by now, it is started with that,
@@ -199,6 +272,7 @@ static void free_component(struct component *component)
 	loop_clear_timer(loop, &component->retry);
 	loop_clear_timer(loop, &component->lease);
 	loop_clear_timer(loop, &component->again);
+	admission_leave(component->sched->admission, &component->permit);
 	component_spec_free(component->spec);
 	free(component);
 }
@@ -214,6 +288,7 @@ static const struct crew_events crew_events = {
 	.unable = unable,
 	.cut_off = cut_off,
 	.result = take_result,
+	.step = take_step,
 	.refused = refused,
 	.left = left,
 };
@@ -235,6 +310,7 @@ static struct component *new_component(struct sched *sched, struct component_spe
 	component->due.fire = fall_due;
 	component->deadline.fire = pass_deadline;
 	component->stale.fire = turn_stale;
+	admission_enter(sched->admission, &component->permit, spec->plugin, spec->address);
 	return component;
 }
 
@@ -254,6 +330,7 @@ static void dismiss(struct component *component)
 	loop_clear_timer(sched->loop, &component->due);
 	loop_clear_timer(sched->loop, &component->stale);
 	component->item = NULL;
+	release(component); /* what replaces it is not held back by its last run */
 	if (component->run != 0 && !component->expired)
 		loop_set_timer(sched->loop, &component->deadline,
 			       component->run_began_ms + grace_ms(component->spec));
@@ -284,7 +361,8 @@ static void adjust(struct component *component, struct component_spec *spec)
 	component->spec = spec;
 	board_item_configure(sched->board, component->item, &traits, false, wall_clock_ms());
 	if (component->due.slot != 0 && component->due.due_ms > now_ms + spec->interval_ms)
-		loop_set_timer(sched->loop, &component->due, now_ms + spec->interval_ms);
+		loop_set_timer(sched->loop, &component->due,
+			       sched_next_due(spec->name, spec->interval_ms, now_ms));
 }
 
 static struct component *take_old(struct sched *sched, const char *name)
@@ -348,8 +426,15 @@ struct sched *sched_new(struct loop *loop, struct board *board, const char *work
 	sched->board = board;
 	sched->lag = lag;
 	sched->lag_arg = arg;
+	sched->admission = admission_new();
+	sched->admit.fire = admit_due;
 	sched->crew = crew_new(loop, worker_program, &crew_events, sched);
 	return sched;
+}
+
+void sched_configure(struct sched *sched, uint32_t per_plugin, uint32_t per_address)
+{
+	admission_configure(sched->admission, per_plugin, per_address);
 }
 
 struct crew *sched_crew(struct sched *sched)
@@ -359,6 +444,7 @@ struct crew *sched_crew(struct sched *sched)
 
 void sched_end(struct sched *sched, crew_prepared *done, void *arg)
 {
+	loop_clear_timer(sched->loop, &sched->admit);
 	for (size_t i = 0; i < sched->count; i++) {
 		loop_clear_timer(sched->loop, &sched->components[i]->due);
 		loop_clear_timer(sched->loop, &sched->components[i]->deadline);
@@ -376,6 +462,8 @@ void sched_free(struct sched *sched)
 		board_item_free(sched->components[i]->item);
 		free_component(sched->components[i]);
 	}
+	loop_clear_timer(sched->loop, &sched->admit);
+	admission_free(sched->admission);
 	free(sched->components);
 	free(sched);
 }

@@ -4,7 +4,11 @@
  *
  * The deadline of a run is the daemon's: when it passes, unhealthy/timeout is published, the late result is
  * dropped, and the next run waits until this one has returned. A run that is still out after the grace (the
- * larger of 30 s and 3 x timeout) costs its worker. */
+ * larger of 30 s and 3 x timeout) costs its worker; the component stays unhealthy/timeout until a run of it
+ * ends otherwise.
+ *
+ * A check that is due asks for admission first: so many at once for each plugin and each address. Its
+ * deadline begins when it begins. One that hangs is past its deadline and holds nobody back any more. */
 #ifndef SCHED_H
 #define SCHED_H
 
@@ -21,8 +25,14 @@ void sched_end(struct sched *sched, crew_prepared *done, void *arg);
 void sched_free(struct sched *sched); /* after that */
 struct crew *sched_crew(struct sched *sched);
 
+/* limits.checks_at_once and limits.checks_per_address; before the first sched_apply. */
+void sched_configure(struct sched *sched, uint32_t per_plugin, uint32_t per_address);
+/* When a component of that name is checked next: the first moment after now_ms at its own offset (a hash of
+ * its name) within the interval, so that many components do not stay in step. */
+int64_t sched_next_due(const char *name, int64_t interval_ms, int64_t now_ms);
+
 /* The components from now on, in this order; takes over the specs (not the array). What did not change keeps
- * its worker, state, result, counters and schedule. First checks of new ones all start within 1 s. */
+ * its worker, state, result, counters and schedule. First checks of new ones are due within 1 s. */
 void sched_apply(struct sched *sched, struct component_spec *const *specs, size_t count);
 
 #endif

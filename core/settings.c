@@ -43,7 +43,7 @@ static const struct skymon_option service_table[] = {
 
 struct limits {
 	struct skymon_bytes worker_memory, request_body;
-	int64_t connections, connections_per_address;
+	int64_t connections, connections_per_address, checks_at_once, checks_per_address;
 	struct skymon_duration header_timeout, idle_timeout;
 };
 #define GIB 1073741824.0
@@ -53,6 +53,10 @@ static const struct skymon_option limits_table[] = {
 	SKYMON_OPT(struct limits, request_body, "1MiB", "body of a request", .min = 1024, .max = GIB),
 	SKYMON_OPT(struct limits, connections, "2000", "open connections", .min = 1, .max = 100000),
 	SKYMON_OPT(struct limits, connections_per_address, "1000", "of one client", .min = 1, .max = 100000),
+	SKYMON_OPT(struct limits, checks_at_once, "64", "checks of one plugin that are out at once", .min = 1,
+		   .max = 10000),
+	SKYMON_OPT(struct limits, checks_per_address, "16", "… of one server, by its host and port", .min = 1,
+		   .max = 10000),
 	SKYMON_OPT(struct limits, header_timeout, "10s", "until a request's head is there", .min = 100,
 		   .max = 600000),
 	SKYMON_OPT(struct limits, idle_timeout, "75s", "an idle connection is kept", .min = 100,
@@ -258,6 +262,8 @@ static void read_limits(struct binding *b)
 	s->request_body = limits.request_body.count;
 	s->connections = (uint32_t)limits.connections;
 	s->connections_per_address = (uint32_t)limits.connections_per_address;
+	s->checks_at_once = (uint32_t)limits.checks_at_once;
+	s->checks_per_address = (uint32_t)limits.checks_per_address;
 	s->header_timeout_ms = limits.header_timeout.ms;
 	s->idle_timeout_ms = limits.idle_timeout.ms;
 	if (values != NULL && s->worker_memory > 0 && s->worker_memory < 16777216)

@@ -29,12 +29,13 @@
 #define COPY_FD 4   /* of the plugin's file (plugin_file_open) */
 #define HIGH_FD 900 /* out of the way of a plugin that closes the low descriptors */
 #define FILES_MAX 4096
+#define NICER 5
 #define LAST_WORDS_MS 1000
 
 struct worker {
 	int wire, wake;
 	pthread_mutex_t lock; /* a message's packets stay together */
-	int64_t memory_limit, page_size;
+	int64_t memory_limit;
 	struct runner *runner;
 	struct skymon_plugin plugin;
 };
@@ -65,24 +66,6 @@ static void say_last_words(enum wire_crash what, int number, uint32_t id, const 
 	}
 }
 
-/* Async-signal-safe: is the process near its limit of memory? */
-static bool memory_is_full(void)
-{
-	char text[128];
-	int fd = worker.memory_limit > 0 ? open("/proc/self/statm", O_RDONLY | O_CLOEXEC) : -1;
-	ssize_t size = fd >= 0 ? read(fd, text, sizeof(text) - 1) : 0;
-	if (fd >= 0)
-		close(fd);
-	int64_t pages = 0;
-	int field = 0;
-	for (ssize_t i = 0; i < size; i++) {
-		field += text[i] == ' ';
-		if (field == 5 && text[i] != ' ')
-			pages = pages * 10 + (text[i] - '0');
-	}
-	return pages * worker.page_size >= worker.memory_limit / 10 * 9 && pages > 0;
-}
-
 /* Who is it? When memory has run out, the one who took it and not the one who asked last. Of threads that die
  * together the first one speaks. */
 static void fatal(int number)
@@ -98,7 +81,7 @@ static void fatal(int number)
 	if (!here) { /* else the handler itself failed */
 		here = true;
 		(void)runner_current(&id, &step);
-		if (memory_is_full()) {
+		if (runner_memory_is_full()) {
 			what = WIRE_CRASH_MEMORY;
 			if (runner_memory_culprit(&grower) && grower != id) {
 				id = grower;
@@ -208,11 +191,21 @@ static void send_reply(void *arg, uint32_t id, uint64_t number, const struct exc
 	buf_free(&body);
 }
 
-static void memory_is_over(void *arg, uint32_t id)
+static void end_for_excess(void *arg, uint32_t id, bool files, const char *text)
 {
 	(void)arg;
-	say_last_words(WIRE_CRASH_MEMORY, 0, id, "");
+	say_last_words(files ? WIRE_CRASH_FILES : WIRE_CRASH_MEMORY, 0, id, text);
 	_exit(1);
+}
+
+static void send_step(void *arg, uint32_t id, uint64_t run, const char *text)
+{
+	struct buf body = {0};
+	(void)arg;
+	wire_put_u64(&body, run);
+	wire_put_text(&body, text);
+	send_message(WIRE_STEP, id, body.data, body.size);
+	buf_free(&body);
 }
 
 static void wake_main(void *arg)
@@ -228,7 +221,8 @@ static const struct runner_events events = {.ended = send_result,
 					    .refused = send_refused,
 					    .answered = send_answer,
 					    .replied = send_reply,
-					    .memory = memory_is_over,
+					    .excess = end_for_excess,
+					    .step = send_step,
 					    .wake = wake_main,
 					    .stopped = send_stopped};
 
@@ -339,7 +333,7 @@ static void serve(void)
 	for (;;) {
 		struct pollfd ready[2] = {{.fd = worker.wire, .events = POLLIN},
 					  {.fd = worker.wake, .events = POLLIN}};
-		if (poll(ready, 2, -1) < 0 && errno != EINTR)
+		if (poll(ready, 2, runner_watch(worker.runner)) < 0 && errno != EINTR)
 			_exit(1);
 		if (((ready[0].revents | ready[1].revents) & POLLNVAL) != 0)
 			_exit(1); /* the plugin has closed our descriptors */
@@ -374,10 +368,13 @@ static void confine(void)
 	if (getppid() != parent) /* it died before we asked to die with it */
 		_exit(0);
 	prctl(PR_SET_DUMPABLE, 0);
+	(void)!nice(NICER); /* one that spins leaves the daemon its CPU */
 	limit(RLIMIT_CORE, 0);
 	limit(RLIMIT_NOFILE, FILES_MAX);
 	if (worker.memory_limit > 0)
-		limit(RLIMIT_DATA, (rlim_t)worker.memory_limit);
+		/* The limit counts resident memory (runner_usage.c). This one is of the address space, and
+		 * so counts stacks that are hardly used; it stops a plugin that outruns the other. */
+		limit(RLIMIT_DATA, 2 * (rlim_t)worker.memory_limit);
 	mallopt(M_ARENA_MAX, 2); /* threads mostly wait: arenas for each would only hold memory */
 	setlocale(LC_ALL, "C");
 }
@@ -424,7 +421,6 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	worker.memory_limit = strtoll(argv[2], NULL, 10);
-	worker.page_size = sysconf(_SC_PAGESIZE);
 	confine();
 	worker.wire = move_up(WIRE_FD);
 	worker.wake = move_up(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));

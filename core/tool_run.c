@@ -22,6 +22,7 @@ struct run {
 	const char *word; /* the plugin as it was given */
 	struct tool_folders folders;
 	int64_t timeout_ms;
+	char step[100]; /* what a run that does not end was doing */
 	long count;
 	const char *state_dir;
 	bool verbose;
@@ -164,14 +165,16 @@ static void refused(void *arg, uint32_t id)
 	fputs("warn: the plugin says that its secret was refused; a daemon would read it again\n", stderr);
 }
 
-static void memory_is_over(void *arg, uint32_t id)
+static void note_step(void *arg, uint32_t id, uint64_t number, const char *text)
 {
-	(void)arg; /* never called: there is no limit here */
+	struct run *run = arg;
 	(void)id;
+	(void)number;
+	snprintf(run->step, sizeof(run->step), " while %s", text);
 }
 
 static const struct runner_events events = {
-	.ended = ended, .log = logged, .refused = refused, .memory = memory_is_over};
+	.ended = ended, .log = logged, .refused = refused, .step = note_step};
 
 /* ---- The component ---- */
 
@@ -280,11 +283,13 @@ static struct result *wait_for_result(struct run *run)
 
 static int run_once(struct run *run, uint64_t number)
 {
-	char message[80];
+	char message[200];
 	(void)runner_run(run->runner, ID, number, run->timeout_ms);
 	struct result *result = wait_for_result(run);
 	if (result == NULL) { /* its thread is lost: so is this process */
-		snprintf(message, sizeof(message), "no result within %lld ms", (long long)run->timeout_ms);
+		(void)runner_watch(run->runner);
+		snprintf(message, sizeof(message), "no result within %lld ms%s", (long long)run->timeout_ms,
+			 run->step);
 		_exit(print_own(SKYMON_UNHEALTHY, SKYMON_TIMEOUT, run->timeout_ms * 1000, message));
 	}
 	if (result->view.duration_us > run->timeout_ms * 1000)

@@ -32,8 +32,9 @@ enum wire_type {
 	WIRE_STOPPED, /* id = component */
 	WIRE_ANSWER,  /* id = component: number u64, ok u8, reason u8, lease_ms u64, message text, bytes */
 	WIRE_REPLY,   /* id = component: number u64, then exchange.h */
+	WIRE_STEP,    /* id = component: run u64, step text: what a run is doing whose time is over */
 };
-enum wire_crash { WIRE_CRASH_SIGNAL, WIRE_CRASH_EXIT, WIRE_CRASH_MEMORY };
+enum wire_crash { WIRE_CRASH_SIGNAL, WIRE_CRASH_EXIT, WIRE_CRASH_MEMORY, WIRE_CRASH_FILES };
 
 #define WIRE_PACKET_MAX 65536u      /* header and payload of one packet */
 #define WIRE_RESULT_MAX (64u << 20) /* one result */

@@ -214,6 +214,17 @@ static void take_reply(struct worker *worker, struct wire_message *message)
 	exchange_free_reply(&reply);
 }
 
+static void take_step(struct worker *worker, const struct wire_message *message)
+{
+	struct wire_reader in = wire_reader(message->body, message->size);
+	uint64_t run = wire_get_u64(&in);
+	const char *text = wire_get_text_or_empty(&in);
+	if (!wire_end(&in))
+		worker_kill(worker, WORKER_CRASHED, message->id, "sent a message that is broken");
+	else
+		worker->events->step(worker->arg, worker, message->id, run, text);
+}
+
 static void take_log(struct worker *worker, const struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
@@ -236,9 +247,12 @@ static void take_crash(struct worker *worker, const struct wire_message *message
 	const char *step = wire_get_text_or_empty(&in);
 	const char *name = sigabbrev_np(signal_number);
 	char text[200];
-	if (what == WIRE_CRASH_MEMORY) {
-		snprintf(text, sizeof(text), "grew past the memory limit of %lld MiB",
-			 (long long)(worker->memory_limit >> 20));
+	if (what == WIRE_CRASH_MEMORY || what == WIRE_CRASH_FILES) {
+		if (what == WIRE_CRASH_MEMORY)
+			snprintf(text, sizeof(text), "grew past the memory limit of %lld MiB",
+				 (long long)(worker->memory_limit >> 20));
+		else
+			snprintf(text, sizeof(text), "had %.40s descriptors open and went on opening", step);
 		worker_kill(worker, WORKER_KILLED, message->id, text);
 		return;
 	}
@@ -292,6 +306,9 @@ static void take(struct worker *worker, struct wire_message *message)
 		break;
 	case WIRE_REPLY:
 		take_reply(worker, message);
+		break;
+	case WIRE_STEP:
+		take_step(worker, message);
 		break;
 	case WIRE_LOG:
 		take_log(worker, message);

@@ -43,6 +43,8 @@ struct worker_events {
 	void (*refused)(void *arg, struct worker *worker, uint32_t id);
 	/* The answer to worker_ask; valid during the call. */
 	void (*answered)(void *arg, struct worker *worker, uint32_t id, const struct worker_answer *answer);
+	/* Its run has no time left, and is at that step. */
+	void (*step)(void *arg, struct worker *worker, uint32_t id, uint64_t run, const char *text);
 	void (*stopped)(void *arg, struct worker *worker, uint32_t id);
 	/* The reply to worker_request; valid during the call. */
 	void (*replied)(void *arg, struct worker *worker, uint32_t id, uint64_t number,

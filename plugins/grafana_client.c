@@ -69,7 +69,8 @@ bool grafana_room_start(struct grafana_room *room)
 	bool limited = getrlimit(RLIMIT_DATA, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
 	pthread_condattr_t monotonic;
 
-	room->all = (limited ? (size_t)limit.rlim_cur : ROOM_DEFAULT) / 5 * 3;
+	/* the data limit is twice limits.worker_memory */
+	room->all = (limited ? (size_t)limit.rlim_cur / 2 : ROOM_DEFAULT) / 5 * 3;
 	room->answer_max = room->all / 4 < GRAFANA_REPLY_MAX ? room->all / 4 : GRAFANA_REPLY_MAX;
 	return pthread_condattr_init(&monotonic) == 0 &&
 	       pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0 &&

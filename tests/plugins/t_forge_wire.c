@@ -46,7 +46,7 @@ static void put_bytes(struct message *message, const char *bytes)
 	put(message, bytes, strlen(bytes) + 1);
 }
 
-enum { STARTED = 33, RESULT, REFUSED, LOG, CRASH, STOPPED, ANSWER, REPLY };
+enum { STARTED = 33, RESULT, REFUSED, LOG, CRASH, STOPPED, ANSWER, REPLY, STEP };
 
 /* As the worker itself would put it. */
 static void put_body(struct message *message, uint64_t number)
@@ -89,6 +89,10 @@ static void put_body(struct message *message, uint64_t number)
 		put_text(message, "");
 		put_number(message, 0, 4);
 		put_bytes(message, "forged");
+		break;
+	case STEP:
+		put_number(message, number, 8);
+		put_text(message, "forged");
 		break;
 	default:
 		break;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runner.h"
+#include "runner_private.h"
 
+#include <dirent.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -104,6 +105,11 @@ static enum skymon_status check(struct skymon *sm, void *memory)
 	}
 	while (strcmp(state->does, "wait") == 0 && !atomic_load(&shared->gate))
 		usleep(1000);
+	if (strcmp(state->does, "obey") == 0) { /* every wait takes skymon_ms_left */
+		skymon_step(sm, "obeying");
+		while (skymon_ms_left(sm) > 0)
+			usleep(1000);
+	}
 	atomic_fetch_add(&shared->checks, 1);
 	return skymon_healthy(sm, "%lld ms left", (long long)skymon_ms_left(sm));
 }
@@ -133,6 +139,8 @@ struct seen {
 	uint64_t runs[4];
 	unsigned ended, logs, refused, woken, stopped;
 	struct buf log;
+	unsigned steps;
+	char step[100];
 };
 
 static void ended(void *arg, struct runner_component *component, uint64_t run, const struct buf *body)
@@ -166,11 +174,22 @@ static void refused(void *arg, uint32_t id)
 	pthread_mutex_unlock(&seen->lock);
 }
 
-static void memory(void *arg, uint32_t id)
+static void excess(void *arg, uint32_t id, bool files, const char *text)
 {
 	(void)arg;
 	(void)id;
+	(void)files;
+	(void)text;
 	CU_FAIL("there is no limit here");
+}
+
+static void note_step(void *arg, uint32_t id, uint64_t run, const char *text)
+{
+	struct seen *seen = arg;
+	(void)id;
+	(void)run;
+	seen->steps++;
+	snprintf(seen->step, sizeof(seen->step), "%s", text);
 }
 
 static void wake(void *arg)
@@ -192,7 +211,8 @@ static void stopped(void *arg, uint32_t id)
 static const struct runner_events events = {.ended = ended,
 					    .log = logged,
 					    .refused = refused,
-					    .memory = memory,
+					    .excess = excess,
+					    .step = note_step,
 					    .wake = wake,
 					    .stopped = stopped};
 
@@ -454,6 +474,92 @@ static void names_are_resolved(void)
 	close_runner(runner, &seen);
 }
 
+/* A check that keeps to skymon_ms_left ends before the daemon's deadline, with time for its sentence. */
+static void the_margin(void)
+{
+	static const int64_t timeouts[] = {20, 300, 1000, 3000};
+	for (size_t i = 0; i < 4; i++) {
+		struct seen seen;
+		struct err err = {""};
+		struct runner *runner = open_runner(&seen);
+		CU_ASSERT_FATAL(add(runner, 1, "{does: obey}", &err));
+		CU_ASSERT(runner_run(runner, 1, 1, timeouts[i]));
+		wait_count(&seen, &seen.ended, 1);
+		struct result *result = result_of(&seen, 1);
+		CU_ASSERT(result->view.duration_us >= timeouts[i] * 850); /* and not much earlier */
+		UNIT_TEXT(result->view.message, "0 ms left");
+		result_unref(result);
+		close_runner(runner, &seen);
+	}
+}
+
+static void wait_step(struct runner *runner, const struct seen *seen, const char *step)
+{
+	int ms = 0, waited = 0;
+	for (; strcmp(seen->step, step) != 0 && waited < 20000; waited += ms) {
+		ms = runner_watch(runner);
+		CU_ASSERT_FATAL(ms > 0 && ms <= 1001);
+		usleep((unsigned)ms * 1000);
+	}
+	CU_ASSERT(waited < 20000);
+}
+
+/* A run without time left has its step reported, once, and again when it has changed. */
+static void a_late_step_is_reported(void)
+{
+	struct seen seen;
+	struct err err = {""};
+	struct runner *runner = open_runner(&seen);
+	CU_ASSERT_EQUAL(runner_watch(runner), -1);
+	CU_ASSERT_FATAL(add(runner, 1, "{does: wait}", &err));
+	CU_ASSERT_FATAL(add(runner, 2, "{does: wait}", &err));
+	CU_ASSERT(runner_run(runner, 1, 1, 100000));
+	CU_ASSERT(runner_watch(runner) > 0 && seen.steps == 0);
+	CU_ASSERT(runner_run(runner, 2, 2, 50));
+	wait_step(runner, &seen, "looking");
+	CU_ASSERT_EQUAL(seen.steps, 1); /* of the second alone */
+	runner_set_step(runner_find(runner, 2), "reading");
+	wait_step(runner, &seen, "reading");
+	CU_ASSERT_EQUAL(seen.steps, 2);
+	atomic_store(&shared->gate, true);
+	wait_count(&seen, &seen.ended, 2);
+	close_runner(runner, &seen);
+}
+
+static int count_threads(void)
+{
+	DIR *folder = opendir("/proc/self/task");
+	int count = -2;
+	while (readdir(folder) != NULL)
+		count++;
+	closedir(folder);
+	return count;
+}
+
+/* A burst's threads end when they have had nothing to do for a while, also while one check goes on. */
+static void threads_are_given_back(void)
+{
+	struct seen seen;
+	struct err err = {""};
+	struct runner *runner = open_runner(&seen);
+	int before = count_threads();
+	for (uint32_t id = 1; id <= 60; id++) {
+		CU_ASSERT_FATAL(add(runner, id, "{does: wait}", &err));
+		CU_ASSERT(runner_run(runner, id, id, 1000));
+	}
+	CU_ASSERT(count_threads() >= before + 60);
+	atomic_store(&shared->gate, true);
+	wait_count(&seen, &seen.ended, 60);
+	unsigned runs = 60;
+	for (int i = 0; i < 3000 && count_threads() > before + 2; i++) {
+		runs += runner_run(runner, 1 + runs % 60, runs, 1000);
+		wait_count(&seen, &seen.ended, runs);
+		usleep(10000);
+	}
+	CU_ASSERT(count_threads() <= before + 2);
+	close_runner(runner, &seen);
+}
+
 /* What is out when the time is over is left alone: the caller leaves its process. Last, as its thread stays.
  */
 static void what_never_ends_is_left(void)
@@ -482,6 +588,9 @@ int main(void)
 					  {"runs stand side by side", runs_stand_side_by_side},
 					  {"a hundred at once", a_hundred_at_once},
 					  {"names are resolved", names_are_resolved},
+					  {"the margin", the_margin},
+					  {"a late step is reported", a_late_step_is_reported},
+					  {"threads are given back", threads_are_given_back},
 					  {"what never ends is left", what_never_ends_is_left},
 					  {0}});
 }

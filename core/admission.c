@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Keys are shared: one for each plugin, one for each address, found by hash when a component enters. The
+ * queue is one list; a key that is full is passed over, so that a server that hangs holds back its own
+ * components only. Called by sched, on the loop's thread. */
+#include "admission.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "err.h"
+
+#define BUCKETS 1024u /* of keys; a config rarely has as many addresses */
+
+struct admission_key {
+	struct admission_key *next;
+	uint32_t users, held;
+	char *text;
+};
+
+struct admission {
+	struct admission_key *plugins[BUCKETS], *addresses[BUCKETS];
+	struct permit *first, *last;
+	uint32_t per_plugin, per_address;
+};
+
+struct admission *admission_new(void)
+{
+	struct admission *admission = x_alloc(sizeof(*admission));
+	admission->per_plugin = admission->per_address = UINT32_MAX;
+	return admission;
+}
+
+void admission_free(struct admission *admission)
+{
+	free(admission);
+}
+
+void admission_configure(struct admission *admission, uint32_t per_plugin, uint32_t per_address)
+{
+	admission->per_plugin = per_plugin;
+	admission->per_address = per_address;
+}
+
+/* ---- Keys ---- */
+
+static size_t bucket_of(const char *text)
+{
+	uint64_t hash = 14695981039346656037u;
+	for (; *text != '\0'; text++)
+		hash = (hash ^ (unsigned char)*text) * 1099511628211u;
+	return (size_t)(hash % BUCKETS);
+}
+
+static struct admission_key *use_key(struct admission_key **buckets, const char *text)
+{
+	struct admission_key **bucket = &buckets[bucket_of(text)], *key = *bucket;
+	while (key != NULL && strcmp(key->text, text) != 0)
+		key = key->next;
+	if (key == NULL) {
+		key = x_alloc(sizeof(*key));
+		key->text = x_strdup(text);
+		key->next = *bucket;
+		*bucket = key;
+	}
+	key->users++;
+	return key;
+}
+
+static void drop_key(struct admission_key **buckets, struct admission_key *key)
+{
+	if (key == NULL || --key->users > 0)
+		return;
+	struct admission_key **link = &buckets[bucket_of(key->text)];
+	while (*link != key)
+		link = &(*link)->next;
+	*link = key->next;
+	free(key->text);
+	free(key);
+}
+
+void admission_enter(struct admission *admission, struct permit *permit, const char *plugin,
+		     const char *address)
+{
+	*permit = (struct permit){.plugin = use_key(admission->plugins, plugin)};
+	if (address != NULL)
+		permit->address = use_key(admission->addresses, address);
+}
+
+void admission_leave(struct admission *admission, struct permit *permit)
+{
+	admission_release(admission, permit);
+	drop_key(admission->plugins, permit->plugin);
+	drop_key(admission->addresses, permit->address);
+	*permit = (struct permit){0};
+}
+
+/* ---- The queue ---- */
+
+static void take_out(struct admission *admission, struct permit *permit)
+{
+	*(permit->previous != NULL ? &permit->previous->next : &admission->first) = permit->next;
+	*(permit->next != NULL ? &permit->next->previous : &admission->last) = permit->previous;
+	permit->previous = permit->next = NULL;
+}
+
+void admission_request(struct admission *admission, struct permit *permit)
+{
+	if (permit->state != PERMIT_NONE)
+		return;
+	permit->state = PERMIT_WAITING;
+	permit->previous = admission->last;
+	*(admission->last != NULL ? &admission->last->next : &admission->first) = permit;
+	admission->last = permit;
+}
+
+struct permit *admission_next(struct admission *admission)
+{
+	struct permit *permit = admission->first;
+	while (permit != NULL &&
+	       (permit->plugin->held >= admission->per_plugin ||
+		(permit->address != NULL && permit->address->held >= admission->per_address)))
+		permit = permit->next;
+	if (permit == NULL)
+		return NULL;
+	take_out(admission, permit);
+	permit->state = PERMIT_HELD;
+	permit->plugin->held++;
+	if (permit->address != NULL)
+		permit->address->held++;
+	return permit;
+}
+
+void admission_release(struct admission *admission, struct permit *permit)
+{
+	if (permit->state == PERMIT_WAITING)
+		take_out(admission, permit);
+	if (permit->state == PERMIT_HELD) {
+		permit->plugin->held--;
+		if (permit->address != NULL)
+			permit->address->held--;
+	}
+	permit->state = PERMIT_NONE;
+}
+
+/* ---- Addresses ---- */
+
+char *admission_address(const char *target)
+{
+	if (target == NULL || *target == '\0')
+		return NULL;
+	const char *at = strstr(target, "://");
+	size_t size = strlen(target);
+	if (at != NULL) {
+		at += 3;
+		size = strcspn(at, "/?#");
+		for (const char *sign; (sign = memchr(at, '@', size)) != NULL; at = sign + 1)
+			size -= (size_t)(sign + 1 - at);
+	}
+	if (at == NULL || size == 0) { /* a path, a name, a URL whose host is in its query */
+		at = target;
+		size = strlen(target);
+	}
+	char *address = x_strndup(at, size);
+	for (char *c = address; *c != '\0'; c++)
+		*c = (char)tolower((unsigned char)*c);
+	return address;
+}
