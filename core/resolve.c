@@ -18,21 +18,31 @@
 #define STACK_SIZE (256u << 10)
 #endif
 
+#define PATIENCE_US 250000 /* how long both families are waited for before each is asked for by itself */
+#define FAMILY_US 50000    /* how long the other family may take when one is there: RFC 8305, 3 */
+#define IDLE_S 30          /* a thread without work ends after it */
+
+/* One lookup, for all who wait for the same name at the same time. */
 struct ask {
-	struct ask *next;
+	struct ask *next;    /* in `live` */
+	struct ask *waiting; /* the next in the queue */
 	char *host;
+	int family;
 	struct buf addresses;
-	int failed, saved_errno;     /* of getaddrinfo */
-	bool taken, done, abandoned; /* abandoned: the asker is gone, the thread frees it */
+	int failed, saved_errno; /* of getaddrinfo */
+	unsigned users;          /* askers that wait; without one it is freed when its lookup returns */
+	bool taken, done;
+	int64_t done_us;
 };
 
 static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t work, done;
 	pthread_once_t once;
-	struct ask *first, *last;
+	struct ask *live;         /* queued, running, or done and not yet left by all */
+	struct ask *first, *last; /* the queue */
 	unsigned threads, idle, waiting;
-} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER, .once = PTHREAD_ONCE_INIT};
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .once = PTHREAD_ONCE_INIT};
 
 static void prepare(void)
 {
@@ -40,50 +50,72 @@ static void prepare(void)
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&pool.done, &monotonic);
+	pthread_cond_init(&pool.work, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 }
 
-static void free_ask(struct ask *ask)
+static int64_t now_us(void)
 {
-	free(ask->host);
-	buf_free(&ask->addresses);
-	free(ask);
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-/* Adds an address that is not there yet. */
-static bool add_address(struct buf *list, const struct addrinfo *info)
+/* Under the lock. false: the time has come first. */
+static bool wait_until(pthread_cond_t *condition, int64_t until_us)
 {
-	char text[NI_MAXHOST];
-	if (getnameinfo(info->ai_addr, info->ai_addrlen, text, sizeof(text), NULL, 0, NI_NUMERICHOST) != 0)
-		return false;
-	size_t size = strlen(text);
+	struct timespec until = {.tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000};
+	return pthread_cond_timedwait(condition, &pool.lock, &until) != ETIMEDOUT;
+}
+
+/* ---- One lookup ---- */
+
+/* Adds an address that is not there yet. */
+static bool add_address(struct buf *list, const char *text, size_t size)
+{
 	for (const char *at = list->data; at != NULL && *at != '\0'; at += *at == ',') {
 		size_t length = strcspn(at, ",");
 		if (length == size && memcmp(at, text, size) == 0)
 			return false;
 		at += length;
 	}
-	buf_printf(list, "%s%s", list->size > 0 ? "," : "", text);
+	buf_printf(list, "%s%.*s", list->size > 0 ? "," : "", (int)size, text);
 	return true;
 }
 
 static void look_up(struct ask *ask)
 {
-	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+	struct addrinfo hints = {.ai_family = ask->family, .ai_socktype = SOCK_STREAM};
 	struct addrinfo *found = NULL;
 	unsigned count = 0;
 	ask->failed = getaddrinfo(ask->host, NULL, &hints, &found);
 	ask->saved_errno = errno;
 	if (ask->failed != 0)
 		return;
-	for (const struct addrinfo *at = found; at != NULL && count < RESOLVE_ADDRESSES; at = at->ai_next)
-		count += add_address(&ask->addresses, at);
+	for (const struct addrinfo *at = found; at != NULL && count < RESOLVE_ADDRESSES; at = at->ai_next) {
+		char text[NI_MAXHOST];
+		if (getnameinfo(at->ai_addr, at->ai_addrlen, text, sizeof(text), NULL, 0, NI_NUMERICHOST) ==
+		    0)
+			count += add_address(&ask->addresses, text, strlen(text));
+	}
 	freeaddrinfo(found);
 	if (count == 0)
 		ask->failed = EAI_NONAME;
 }
 
-static __attribute__((noreturn)) void *resolver(void *arg)
+/* Under the lock. */
+static void free_ask(struct ask *ask)
+{
+	struct ask **link = &pool.live;
+	while (*link != ask)
+		link = &(*link)->next;
+	*link = ask->next;
+	free(ask->host);
+	buf_free(&ask->addresses);
+	free(ask);
+}
+
+static void *resolver(void *arg)
 {
 	(void)arg;
 	pthread_mutex_lock(&pool.lock);
@@ -91,11 +123,13 @@ static __attribute__((noreturn)) void *resolver(void *arg)
 		struct ask *ask = pool.first;
 		if (ask == NULL) {
 			pool.idle++;
-			pthread_cond_wait(&pool.work, &pool.lock);
+			bool woken = wait_until(&pool.work, now_us() + IDLE_S * 1000000);
 			pool.idle--;
+			if (!woken && pool.first == NULL)
+				break;
 			continue;
 		}
-		pool.first = ask->next;
+		pool.first = ask->waiting;
 		if (pool.first == NULL)
 			pool.last = NULL;
 		pool.waiting--;
@@ -104,11 +138,15 @@ static __attribute__((noreturn)) void *resolver(void *arg)
 		look_up(ask);
 		pthread_mutex_lock(&pool.lock);
 		ask->done = true;
-		if (ask->abandoned)
+		ask->done_us = now_us();
+		if (ask->users == 0)
 			free_ask(ask);
 		else
 			pthread_cond_broadcast(&pool.done);
 	}
+	pool.threads--;
+	pthread_mutex_unlock(&pool.lock);
+	return NULL;
 }
 
 /* Under the lock. */
@@ -130,40 +168,22 @@ static void add_thread(void)
 	pthread_attr_destroy(&attributes);
 }
 
-/* Under the lock. No thread has it yet: it leaves the queue; else the thread frees it. */
-static void abandon(struct ask *ask)
+/* Under the lock. Joins the lookup that is under way for this name, or begins one; *joined says which. */
+static struct ask *join(const char *host, int family, bool *joined)
 {
-	ask->abandoned = true;
-	if (ask->taken)
-		return;
-	struct ask **link = &pool.first, *before = NULL;
-	for (; *link != ask; link = &(*link)->next)
-		before = *link;
-	*link = ask->next;
-	if (pool.last == ask)
-		pool.last = before;
-	pool.waiting--;
-	free_ask(ask);
-}
-
-/* Under the lock; false: the deadline passed first, and the ask is not ours any more. */
-static bool wait_done(struct ask *ask, int64_t deadline_us)
-{
-	struct timespec until = {.tv_sec = deadline_us / 1000000, .tv_nsec = deadline_us % 1000000 * 1000};
-	while (!ask->done)
-		if (pthread_cond_timedwait(&pool.done, &pool.lock, &until) == ETIMEDOUT && !ask->done) {
-			abandon(ask);
-			return false;
-		}
-	return true;
-}
-
-static bool ask_pool(struct ask *ask, int64_t deadline_us)
-{
-	pthread_once(&pool.once, prepare);
-	pthread_mutex_lock(&pool.lock);
+	struct ask *ask = pool.live;
+	while (ask != NULL && (ask->done || ask->family != family || strcmp(ask->host, host) != 0))
+		ask = ask->next;
+	*joined = ask != NULL;
+	if (ask != NULL) {
+		ask->users++;
+		return ask;
+	}
+	ask = x_alloc(sizeof(*ask));
+	*ask = (struct ask){.next = pool.live, .host = x_strdup(host), .family = family, .users = 1};
+	pool.live = ask;
 	if (pool.last != NULL)
-		pool.last->next = ask;
+		pool.last->waiting = ask;
 	else
 		pool.first = ask;
 	pool.last = ask;
@@ -171,9 +191,96 @@ static bool ask_pool(struct ask *ask, int64_t deadline_us)
 	if (pool.waiting > pool.idle && pool.threads < RESOLVE_THREADS)
 		add_thread();
 	pthread_cond_signal(&pool.work);
-	bool done = wait_done(ask, deadline_us);
-	pthread_mutex_unlock(&pool.lock);
-	return done;
+	return ask;
+}
+
+/* Under the lock. A lookup that no thread has yet leaves the queue; one that runs is freed by its thread. */
+static void leave(struct ask *ask)
+{
+	if (ask == NULL || --ask->users > 0)
+		return;
+	if (!ask->taken) {
+		struct ask **link = &pool.first, *before = NULL;
+		for (; *link != ask; link = &(*link)->waiting)
+			before = *link;
+		*link = ask->waiting;
+		if (pool.last == ask)
+			pool.last = before;
+		pool.waiting--;
+	}
+	if (!ask->taken || ask->done)
+		free_ask(ask);
+}
+
+/* ---- A name ---- */
+
+/* Both families at once, as the system orders them; beside it each by itself, when that takes long or fails:
+ * a name server that answers for one family only would cost its silence for the other. */
+struct lookup {
+	struct ask *both, *v6, *v4; /* the last two: NULL: not asked for */
+	bool joined;                /* `both` was under way before */
+};
+
+static bool has(const struct ask *ask)
+{
+	return ask != NULL && ask->done && ask->failed == 0;
+}
+
+/* Is it sure that there is no such name? Then it need not be asked for twice. */
+static bool is_final(int failed)
+{
+	return failed == EAI_NONAME || failed == EAI_NODATA;
+}
+
+/* Returns the time at which to look again even if no lookup has ended; 0 if nothing more is waited for. */
+static int64_t next_us(const struct lookup *lookup, int64_t began_us, int64_t deadline_us)
+{
+	const struct ask *v6 = lookup->v6, *v4 = lookup->v4;
+	if (has(lookup->both) || (lookup->both->done && is_final(lookup->both->failed)))
+		return 0;
+	if (v6 == NULL)
+		return lookup->both->done ? began_us : began_us + PATIENCE_US;
+	if (v6->done && v4->done && (has(v6) || has(v4) || lookup->both->done))
+		return 0;
+	if (has(v6) || has(v4))
+		return (has(v6) ? v6 : v4)->done_us + FAMILY_US;
+	return deadline_us;
+}
+
+/* Under the lock; false: the deadline passed first. */
+static bool wait_for(struct lookup *lookup, const char *host, int64_t deadline_us)
+{
+	int64_t began_us = now_us(), at_us;
+	while ((at_us = next_us(lookup, began_us, deadline_us)) != 0) {
+		int64_t now = now_us();
+		if (now >= at_us && (has(lookup->v6) || has(lookup->v4)))
+			return true;
+		if (now >= deadline_us)
+			return false;
+		if (now >= at_us && lookup->v6 == NULL) {
+			bool joined;
+			lookup->v6 = join(host, AF_INET6, &joined);
+			lookup->v4 = join(host, AF_INET, &joined);
+		} else {
+			wait_until(&pool.done, at_us < deadline_us ? at_us : deadline_us);
+		}
+	}
+	return true;
+}
+
+/* All addresses, the newer family first: whoever connects tries the next one soon. */
+static void collect(const struct lookup *lookup, struct buf *list)
+{
+	const struct ask *const asks[] = {lookup->both, lookup->v6, lookup->v4};
+	for (size_t i = 0; i < 3; i++) {
+		if (!has(asks[i]))
+			continue;
+		for (const char *at = asks[i]->addresses.data; *at != '\0'; at += *at == ',') {
+			size_t length = strcspn(at, ",");
+			add_address(list, at, length);
+			at += length;
+		}
+	}
 }
 
 static bool is_numeric(const char *host)
@@ -186,23 +293,44 @@ static bool is_numeric(const char *host)
 	return numeric;
 }
 
-static bool take_addresses(const struct ask *ask, char *addresses, size_t size, struct err *err)
+static bool give_addresses(const struct buf *list, const char *host, char *addresses, size_t size,
+			   struct err *err)
 {
-	if (ask->failed != 0) {
-		const char *why =
-			ask->failed == EAI_SYSTEM ? strerror(ask->saved_errno) : gai_strerror(ask->failed);
-		return err_set(err, "cannot resolve %s: %s", ask->host, why);
-	}
-	size_t length = ask->addresses.size; /* whole addresses only */
+	size_t length = list->size; /* whole addresses only */
 	while (length >= size) {
-		const char *comma = memrchr(ask->addresses.data, ',', length);
+		const char *comma = memrchr(list->data, ',', length);
 		if (comma == NULL)
-			return err_set(err, "cannot resolve %s: no room for its address", ask->host);
-		length = (size_t)(comma - ask->addresses.data);
+			return err_set(err, "cannot resolve %s: no room for its address", host);
+		length = (size_t)(comma - list->data);
 	}
-	memcpy(addresses, ask->addresses.data, length);
+	memcpy(addresses, list->data, length);
 	addresses[length] = '\0';
 	return true;
+}
+
+/* One round; *again: it failed, and was begun by others, before what may have changed since. */
+static bool ask_pool(const char *host, int64_t deadline_us, struct buf *list, bool *again,
+		     enum skymon_reason *reason, struct err *err)
+{
+	struct lookup lookup = {.both = NULL};
+	pthread_mutex_lock(&pool.lock);
+	lookup.both = join(host, AF_UNSPEC, &lookup.joined);
+	bool done = wait_for(&lookup, host, deadline_us);
+	bool ended = lookup.both->done;
+	int failed = ended ? lookup.both->failed : 0, saved_errno = ended ? lookup.both->saved_errno : 0;
+	collect(&lookup, list);
+	leave(lookup.both);
+	leave(lookup.v6);
+	leave(lookup.v4);
+	pthread_mutex_unlock(&pool.lock);
+	if (list->size > 0)
+		return true;
+	*again = done && lookup.joined;
+	*reason = done ? SKYMON_DNS : SKYMON_TIMEOUT;
+	if (!done)
+		return err_set(err, "cannot resolve %s: no answer from the name service in time", host);
+	return err_set(err, "cannot resolve %s: %s", host,
+		       failed == EAI_SYSTEM ? strerror(saved_errno) : gai_strerror(failed));
 }
 
 bool resolve_host(const char *host, int64_t deadline_us, char *addresses, size_t size,
@@ -217,13 +345,12 @@ bool resolve_host(const char *host, int64_t deadline_us, char *addresses, size_t
 		memcpy(addresses, host, strlen(host) + 1);
 		return true;
 	}
-	struct ask *ask = x_alloc(sizeof(*ask));
-	ask->host = x_strdup(host);
-	if (!ask_pool(ask, deadline_us)) {
-		*reason = SKYMON_TIMEOUT;
-		return err_set(err, "cannot resolve %s: no answer from the name service in time", host);
-	}
-	bool ok = take_addresses(ask, addresses, size, err);
-	free_ask(ask);
+	pthread_once(&pool.once, prepare);
+	struct buf list = {0};
+	bool again = false, found = ask_pool(host, deadline_us, &list, &again, reason, err);
+	if (!found && again)
+		found = ask_pool(host, deadline_us, &list, &again, reason, err);
+	bool ok = found && give_addresses(&list, host, addresses, size, err);
+	buf_free(&list);
 	return ok;
 }

@@ -331,6 +331,11 @@ static bool decode_lists(struct result *result, struct wire_reader *in, size_t n
 	return true;
 }
 
+int result_healthy_reason(int reason)
+{
+	return reason == SKYMON_STANDBY ? reason : SKYMON_OK;
+}
+
 static bool decode(struct result *result, struct wire_reader *in, struct err *err)
 {
 	struct skymon_result *view = &result->view;
@@ -343,6 +348,8 @@ static bool decode(struct result *result, struct wire_reader *in, struct err *er
 	if (in->bad || view->status > SKYMON_UNHEALTHY || view->reason == SKYMON_NONE ||
 	    view->reason >= SKYMON_REASON_COUNT || view->duration_us < 0)
 		return err_set(err, "a result with a malformed head");
+	if (view->status == SKYMON_HEALTHY)
+		view->reason = result_healthy_reason(view->reason);
 	if (view->message[0] == '\0' || strlen(view->message) > RESULT_MESSAGE_MAX ||
 	    strpbrk(view->message, "\n\r") != NULL)
 		return err_set(err, "a result whose message is empty, too long or of several lines");

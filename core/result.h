@@ -42,6 +42,11 @@ void result_builder_reset(struct result_builder *b);
 void result_builder_free(struct result_builder *b);
 void result_say(struct result_builder *b, const char *format, va_list list);
 void result_reason(struct result_builder *b, int reason);
+/* Message and reason are those of a name that does not resolve: what the plugin says later replaces them, and
+ * a check that goes well in spite of it forgets them. */
+void result_unresolved(struct result_builder *b);
+/* Returns the reason that a healthy result may have: the one given, or `ok` where that is a failure's. */
+int result_healthy_reason(int reason);
 bool result_detail(struct result_builder *b, const char *key, const char *json,
 		   struct err *err); /* json: any value, checked */
 /* Ignored when it is not finite: that is no measurement. */

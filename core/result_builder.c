@@ -36,6 +36,7 @@ struct slot {
 struct result_builder {
 	int reason;
 	char message[RESULT_MESSAGE_MAX + 1];
+	bool reason_of_name, message_of_name; /* they speak of a name that does not resolve, and of no more */
 	struct detail *details;
 	size_t detail_count, detail_room, detail_bytes;
 	struct number *numbers;
@@ -102,11 +103,18 @@ void result_say(struct result_builder *b, const char *format, va_list list)
 		size--;
 	b->message[size] = '\0';
 	buf_free(&clean);
+	b->message_of_name = false;
 }
 
 void result_reason(struct result_builder *b, int reason)
 {
+	b->reason_of_name = false;
 	b->reason = reason > 0 && reason < SKYMON_REASON_COUNT ? reason : SKYMON_NONE;
+}
+
+void result_unresolved(struct result_builder *b)
+{
+	b->reason_of_name = b->message_of_name = true;
 }
 
 const char *result_builder_message(const struct result_builder *b)
@@ -374,9 +382,15 @@ static void encode_numbers(const struct result_builder *b, struct buf *body)
 void result_encode(struct result_builder *b, enum skymon_status status, int64_t duration_us, struct buf *body)
 {
 	int known = status >= SKYMON_UNKNOWN && status <= SKYMON_UNHEALTHY ? (int)status : SKYMON_UNKNOWN;
-	int reason = b->reason;
+	/* A name that does not resolve is why a check failed, or it was of no account. */
+	bool failed = known == SKYMON_UNHEALTHY || known == SKYMON_UNKNOWN;
+	int reason = b->reason_of_name && !failed ? SKYMON_NONE : b->reason;
+	if (b->message_of_name && !failed)
+		b->message[0] = '\0';
 	if (reason == SKYMON_NONE)
 		reason = known == SKYMON_HEALTHY ? SKYMON_OK : SKYMON_OTHER;
+	if (known == SKYMON_HEALTHY)
+		reason = result_healthy_reason(reason);
 	wire_put_u8(body, (uint8_t)known);
 	wire_put_u8(body, (uint8_t)reason);
 	wire_put_u64(body, (uint64_t)(duration_us > 0 ? duration_us : 0));

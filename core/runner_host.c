@@ -352,6 +352,7 @@ static bool resolve(struct skymon *sm, const char *host, char *addresses, size_t
 		return true;
 	result_reason(component->builder, (int)why);
 	say_text(component, "%s", err.text);
+	result_unresolved(component->builder);
 	return false;
 }
 

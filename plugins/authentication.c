@@ -36,6 +36,9 @@ static const struct skymon_option options[] = {
 	SKYMON_OPT(
 		struct authentication, verify_token, "true",
 		"a token that is a JWT must be signed by a published key, and have the right iss, exp, iat"),
+	SKYMON_OPT(struct authentication, reconnect, "1m",
+		   "age from which a kept connection is replaced by a new one; 0: a new one in each check",
+		   .min = 0, .max = 366.0 * 24 * 3600 * 1000),
 	SKYMON_OPT(struct authentication, tls, NULL, "the provider's certificate, and ours"),
 	SKYMON_OPT(struct authentication, proxy, "none", "URL of a proxy, or none"),
 	{0}};
@@ -278,7 +281,9 @@ static enum skymon_status check(struct skymon *sm, void *state)
 	if (auth->realm[0] != '\0')
 		skymon_detail(sm, "realm", "%s", auth->realm);
 	snprintf(visit.token, sizeof(visit.token), "no client is configured, so no token was asked for");
+	fetch_begin(auth->fetch, auth->reconnect.ms);
 	good = discover(&visit) && auth_fetch_keys(&visit) && (!has_client || auth_token_check(&visit));
+	fetch_end(auth->fetch);
 	report_skew(&visit);
 	skymon_counter(sm, "skymon_oidc_connects_total", "Connections to the provider that were opened",
 		       auth->connects);

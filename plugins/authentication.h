@@ -17,6 +17,7 @@ struct authentication {
 	struct skymon_secret client_secret;
 	struct skymon_choice client_auth;
 	struct skymon_map parameters;
+	struct skymon_duration reconnect;
 	struct skymon_tls tls;
 	bool verify_token;
 	struct fetch *fetch;

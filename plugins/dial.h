@@ -4,8 +4,8 @@
  * uses it.
  *
  * What holds: no call waits longer than skymon_ms_left less the caller's margin; names are looked up by the
- * host's helper (behind a proxy by the proxy); the addresses are tried in turn, each with its share of the
- * time; certificates and keys are read anew for each connection; nothing is read from the environment but
+ * host's helper (behind a proxy by the proxy); several addresses are raced, one more each quarter of a
+ * second; certificates and keys are read anew for each connection; nothing is read from the environment but
  * SSL_CERT_FILE and SSL_CERT_DIR; no signal is raised. A `struct dial` is for one thread at a time. */
 #ifndef DIAL_H
 #define DIAL_H
@@ -97,6 +97,10 @@ void dial_place(const char *host, uint16_t port, char *place, size_t size);
 
 /* ---- The module's own ---- */
 
+/* dial_connect.c: -1: *fault says why. role: "" or "proxy ", for the message. */
+int dial_connect_unix(struct skymon *sm, const char *path, int64_t margin_ms, struct dial_fault *fault);
+int dial_connect_name(struct skymon *sm, const char *role, const char *host, uint16_t port, int64_t margin_ms,
+		      double *resolve_seconds, struct dial_fault *fault);
 /* dial_proxy.c: has the proxy at fd connect it further. `place` is the proxy's. */
 bool dial_through(struct skymon *sm, int fd, const struct dial_to *to, const struct dial_url *proxy,
 		  struct dial_fault *fault);

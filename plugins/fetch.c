@@ -2,7 +2,6 @@
 #include "fetch_url.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,19 +10,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "race.h"
 #include "trust.h"
 
-#define ADDRESSES_MAX 512
-/* How long a connection is kept: a new one shows that newcomers get in too, with the certificate and the
- * address that the server has by now. */
-#define KEPT_MAX_S 300L
-
 struct fetch {
-	CURL *easy;
-	char known[300];    /* "host:port" of the peer whose addresses libcurl has from an earlier request */
-	double known_since; /* of a clock that only goes forward: s */
-	curl_socket_t opened; /* in this attempt, the last */
-	bool connected;       /* it was, when it was closed */
+	CURL *easy, *old; /* with their connections; old: they are being replaced. NULL: none */
+	double opened,
+		old_opened; /* the oldest connection of each: s, of a clock that only goes forward; 0: none */
+	int64_t reconnect_ms;
 };
 
 /* What one request needs from its beginning to its end. */
@@ -38,8 +32,10 @@ struct call {
 	const char *name;  /* that the server's certificate must have */
 	const char *peer_host, *peer_port;
 	char place[300], host_header[300];
-	bool tls, resolved;
-	double began;
+	bool tls;
+	bool unresolved, connected; /* of this attempt */
+	int connect_error;
+	double began, tried; /* s: the call, this attempt */
 	struct curl_slist *headers, *resolve, *connect_to;
 	struct fetch_sink sink;
 	long timeout_ms; /* of this attempt */
@@ -61,13 +57,8 @@ struct fetch *fetch_new(void)
 {
 	struct fetch *fetch = calloc(1, sizeof(*fetch));
 
-	if (fetch == NULL)
-		return NULL;
-	fetch->easy = curl_easy_init();
-	if (fetch->easy == NULL) {
-		free(fetch);
-		return NULL;
-	}
+	if (fetch != NULL)
+		fetch->reconnect_ms = INT64_MAX; /* until fetch_begin says it */
 	return fetch;
 }
 
@@ -75,8 +66,53 @@ void fetch_free(struct fetch *fetch)
 {
 	if (fetch == NULL)
 		return;
+	curl_easy_cleanup(fetch->old);
 	curl_easy_cleanup(fetch->easy);
 	free(fetch);
+}
+
+static double clock_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+void fetch_begin(struct fetch *fetch, int64_t reconnect_ms)
+{
+	fetch->reconnect_ms = reconnect_ms;
+	if (fetch->opened == 0 || (clock_now() - fetch->opened) * 1000 < (double)reconnect_ms)
+		return;
+	fetch->old = fetch->easy;
+	fetch->old_opened = fetch->opened;
+	fetch->easy = NULL;
+	fetch->opened = 0;
+}
+
+void fetch_end(struct fetch *fetch)
+{
+	if (fetch->reconnect_ms > 0)
+		return;
+	curl_easy_cleanup(fetch->old);
+	curl_easy_cleanup(fetch->easy);
+	fetch->easy = fetch->old = NULL;
+	fetch->opened = 0;
+}
+
+/* A request over new connections has ended: they stand for the old ones, or the old ones stay. */
+static void replace(struct fetch *fetch, bool good)
+{
+	CURL *gone = good ? fetch->old : fetch->easy;
+
+	if (fetch->old == NULL)
+		return;
+	if (!good) {
+		fetch->easy = fetch->old;
+		fetch->opened = fetch->old_opened;
+	}
+	fetch->old = NULL;
+	curl_easy_cleanup(gone);
 }
 
 void fetch_answer_free(struct fetch_answer *answer)
@@ -130,58 +166,58 @@ static bool read_url(struct call *call, struct fetch_fault *fault)
 	return true;
 }
 
-/* ---- Addresses ---- */
+/* ---- Connecting ---- */
 
-static double clock_now(void)
+/* libcurl is given a place-holder for the address: when it wants a connection, on_open looks the name up and
+ * connects, and when it has one, nothing is looked up. */
+static bool set_resolve(struct call *call)
 {
-	struct timespec now;
+	char entry[400];
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+	if (call->peer_host[0] == '[') /* an IPv6 address, which libcurl takes as it is */
+		return true;
+	snprintf(entry, sizeof(entry), "%s:127.0.0.1", call->place);
+	call->resolve = curl_slist_append(NULL, entry);
+	return call->resolve != NULL;
 }
 
-/* Nothing is to be read from the kept connection: the server has not ended it. */
-static bool is_kept(const struct call *call)
+/* The time that this attempt may take to connect: ms. */
+static long connect_ms(const struct call *call)
 {
-	curl_socket_t socket = CURL_SOCKET_BAD;
-	struct pollfd on = {.events = POLLIN | POLLRDHUP};
+	int64_t most = call->request->connect_ms;
 
-	if (strcmp(call->fetch->known, call->place) != 0 ||
-	    clock_now() - call->fetch->known_since >= (double)KEPT_MAX_S ||
-	    curl_easy_getinfo(call->fetch->easy, CURLINFO_ACTIVESOCKET, &socket) != CURLE_OK ||
-	    socket == CURL_SOCKET_BAD)
-		return false;
-	on.fd = socket;
-	return poll(&on, 1, 0) == 0;
+	return most > 0 && most < call->timeout_ms ? (long)most : call->timeout_ms;
 }
 
-/* "HOST:PORT:ADDRESS,[ADDRESS]" for CURLOPT_RESOLVE. */
-static bool resolve(struct call *call)
+static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
-	char host[256], addresses[ADDRESSES_MAX], entry[ADDRESSES_MAX + 400], *rest = addresses, *address;
-	size_t length = strlen(call->peer_host), used;
+	struct call *call = arg;
+	char addresses[RACE_ADDRESSES_SIZE], host[256];
+	size_t length = strlen(call->peer_host);
+	int fd;
 
-	call->resolved = true;
+	(void)purpose, (void)address;
 	snprintf(host, sizeof(host), "%s", call->peer_host);
-	if (length > 2 && host[0] == '[' && length < sizeof(host)) { /* an IPv6 address */
+	if (length > 2 && host[0] == '[' && length < sizeof(host)) {
 		memmove(host, host + 1, length - 2);
 		host[length - 2] = '\0';
 	}
-	if (!skymon_resolve(call->sm, host, addresses, sizeof(addresses)))
-		return false;
-	snprintf(call->fetch->known, sizeof(call->fetch->known), "%s", call->place);
-	call->fetch->known_since = clock_now();
-	curl_slist_free_all(call->resolve);
-	call->resolve = NULL;
-	if (strcmp(addresses, host) == 0)
-		return true; /* numeric */
-	used = (size_t)snprintf(entry, sizeof(entry), "%s", call->place);
-	for (bool first = true; (address = strsep(&rest, ",")) != NULL; first = false)
-		used += (size_t)snprintf(entry + used, sizeof(entry) - used,
-					 strchr(address, ':') != NULL ? "%s[%s]" : "%s%s", first ? ":" : ",",
-					 address);
-	call->resolve = curl_slist_append(NULL, entry);
-	return true;
+	call->unresolved = !skymon_resolve(call->sm, host, addresses, sizeof(addresses));
+	if (call->unresolved)
+		return CURL_SOCKET_BAD;
+	fd = race_connect(call->sm, addresses, (uint16_t)strtoul(call->peer_port, NULL, 10),
+			  connect_ms(call) - (int64_t)((clock_now() - call->tried) * 1000),
+			  &call->connect_error);
+	call->connected = fd >= 0;
+	if (fd >= 0 && call->fetch->opened == 0)
+		call->fetch->opened = clock_now();
+	return fd;
+}
+
+static int on_opened(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+	(void)arg, (void)fd, (void)purpose;
+	return CURL_SOCKOPT_ALREADY_CONNECTED;
 }
 
 /* ---- The request ---- */
@@ -275,27 +311,6 @@ static void set_protocols(CURL *easy)
 	curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
 }
 
-/* libcurl tells the time of a connection only when TLS has followed; so the sockets themselves are asked. */
-static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
-{
-	struct fetch *fetch = arg;
-
-	(void)purpose;
-	fetch->opened = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-	return fetch->opened;
-}
-
-static int on_close(void *arg, curl_socket_t fd)
-{
-	struct fetch *fetch = arg;
-	struct sockaddr_storage peer;
-	socklen_t size = sizeof(peer);
-
-	if (fd == fetch->opened && getpeername(fd, (struct sockaddr *)&peer, &size) == 0)
-		fetch->connected = true;
-	return close(fd);
-}
-
 /* At least once a second, also while nothing comes: whoever asked may have left. */
 static int on_progress(void *arg, curl_off_t total, curl_off_t now, curl_off_t up_total, curl_off_t up_now)
 {
@@ -322,9 +337,6 @@ static size_t on_body(char *bytes, size_t one, size_t count, void *arg)
 
 static void set_options(struct call *call, CURL *easy)
 {
-	int64_t connect_ms = call->request->connect_ms;
-	long timeout_ms = call->timeout_ms;
-
 	curl_easy_reset(easy); /* keeps connection and addresses */
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->words);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -332,18 +344,13 @@ static void set_options(struct call *call, CURL *easy)
 #if LIBCURL_VERSION_NUM >= 0x075700
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 #endif
-	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms);
-	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-			 connect_ms > 0 && connect_ms < timeout_ms ? (long)connect_ms : timeout_ms);
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, call->timeout_ms);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms(call));
 	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, call->request->once ? 1L : 0L);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
-	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call->fetch);
-	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
-	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, call->fetch);
-	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, 3600L); /* longer than intervals are */
-#if LIBCURL_VERSION_NUM >= 0x075000
-	curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN, KEPT_MAX_S);
-#endif
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call);
+	curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_opened);
+	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, 86400L); /* fetch_begin's matter */
 	curl_easy_setopt(easy, CURLOPT_PROXY, call->proxy != NULL ? call->proxy : ""); /* "": none */
 	curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
 	if (call->proxy != NULL) {
@@ -408,13 +415,13 @@ static void explain(struct call *call, CURL *easy, CURLcode code, struct fetch_f
 	struct fetch_failure failure = {
 		.code = (int)code,
 		.words = call->words,
-		.os_errno = (int)number_of(easy, CURLINFO_OS_ERRNO),
+		.os_errno = call->connect_error,
 		.verify = number_of(easy, CURLINFO_SSL_VERIFYRESULT),
 		.connect_code = number_of(easy, CURLINFO_HTTP_CONNECTCODE),
 		.by_proxy = call->proxy != NULL,
 		.tls = call->tls,
 		.reused = number_of(easy, CURLINFO_NUM_CONNECTS) == 0,
-		.connected = call->fetch->connected || seconds_of(easy, CURLINFO_CONNECT_TIME_T) > 0,
+		.connected = call->connected || seconds_of(easy, CURLINFO_CONNECT_TIME_T) > 0,
 		.secured = seconds_of(easy, CURLINFO_APPCONNECT_TIME_T) > 0,
 		.asked = seconds_of(easy, CURLINFO_PRETRANSFER_TIME_T) > 0,
 		.answered = call->sink.answered,
@@ -449,32 +456,35 @@ static CURLcode attempt(struct call *call)
 	long timeout_ms = time_for(call);
 
 	call->timeout_ms = timeout_ms > 0 ? timeout_ms : 1;
-	fetch_answer_free(call->sink.answer);
-	call->sink.room = call->sink.header_size = 0;
-	call->fetch->opened = CURL_SOCKET_BAD;
-	call->fetch->connected = false;
-	call->sink.answered = call->sink.headed = call->sink.too_large = call->sink.grown = false;
-	curl_slist_free_all(call->connect_to);
-	call->connect_to = NULL;
+	call->tried = clock_now();
 	set_options(call, easy);
 	return curl_easy_perform(easy);
 }
 
+static bool prepare(struct call *call, struct fetch_fault *fault)
+{
+	struct fetch *fetch = call->fetch;
+
+	if (fetch->easy == NULL)
+		fetch->easy = curl_easy_init();
+	if (fetch->easy != NULL && set_resolve(call))
+		return true;
+	fetch_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "no memory is left for the request");
+	return false;
+}
+
 static bool ask(struct call *call, struct fetch_fault *fault)
 {
-	CURLcode code;
+	CURLcode code = attempt(call);
 
-	if ((call->request->once || !is_kept(call)) && !resolve(call)) {
+	if (call->unresolved) {
 		fetch_fault_set(fault, SKYMON_UNHEALTHY,
 				skymon_ms_left(call->sm) > 0 ? SKYMON_DNS : SKYMON_TIMEOUT,
 				"%s: its name cannot be resolved", call->place);
 		fault->told = true;
+		fetch_answer_free(call->sink.answer);
 		return false;
 	}
-	code = attempt(call);
-	/* The connection was lost in this moment, and the server's address may be another by now. */
-	if (code == CURLE_COULDNT_CONNECT && !call->resolved && time_for(call) > 0 && resolve(call))
-		code = attempt(call);
 	if (code == CURLE_OK && !call->sink.headed)
 		code = CURLE_PARTIAL_FILE; /* libcurl takes headers without an end for a whole answer */
 	if (code == CURLE_OK) {
@@ -493,12 +503,14 @@ static void end_call(struct call *call)
 {
 	CURL *easy = call->fetch->easy;
 
-	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL);
-	curl_easy_setopt(easy, CURLOPT_CURLU, NULL);
-	curl_easy_setopt(easy, CURLOPT_RESOLVE, NULL);
-	curl_easy_setopt(easy, CURLOPT_CONNECT_TO, NULL);
-	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, NULL);
-	curl_easy_setopt(easy, CURLOPT_POSTFIELDS, NULL);
+	if (easy != NULL) {
+		curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL);
+		curl_easy_setopt(easy, CURLOPT_CURLU, NULL);
+		curl_easy_setopt(easy, CURLOPT_RESOLVE, NULL);
+		curl_easy_setopt(easy, CURLOPT_CONNECT_TO, NULL);
+		curl_easy_setopt(easy, CURLOPT_HTTPHEADER, NULL);
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, NULL);
+	}
 	for (struct curl_slist *at = call->headers; at != NULL; at = at->next)
 		explicit_bzero(at->data, strlen(at->data));
 	curl_slist_free_all(call->headers);
@@ -524,7 +536,8 @@ bool fetch_do(struct skymon *sm, struct fetch *fetch, const struct fetch_request
 	call.sink.answer = answer;
 	call.sink.max = request->body_max > 0 ? request->body_max : FETCH_BODY_MAX;
 	ok = read_url(&call, fault) && (!call.tls || fetch_files_are_readable(request->tls, fault)) &&
-	     fill_headers(&call, fault) && ask(&call, fault);
+	     fill_headers(&call, fault) && prepare(&call, fault) && ask(&call, fault);
 	end_call(&call);
+	replace(fetch, ok);
 	return ok;
 }

@@ -5,8 +5,8 @@
  * What holds for every request: the whole of it ends a little before skymon_ms_left, and within about a
  * second when that becomes 0 before its time; names are looked up by the host's helper (a proxy's client
  * leaves that to the proxy); only http and https; no redirect is followed; the answer is bounded; nothing is
- * read from the environment or from ~/.netrc; no signal is used. A kept connection that the server has ended,
- * or that is older than 5 minutes, is replaced without a word.
+ * read from ~/.netrc, and from the environment only SSL_CERT_FILE and SSL_CERT_DIR; no signal is used. A kept
+ * connection that the server has ended is replaced without a word; several addresses of a name are raced.
  *
  * A `struct fetch` is for one thread at a time: a component whose check and secret callback both ask has two,
  * or a lock. */
@@ -23,6 +23,12 @@ void fetch_unload(void);
 
 struct fetch *fetch_new(void); /* NULL: no memory */
 void fetch_free(struct fetch *fetch);
+
+/* Around the requests of one check. When the connections are older than reconnect_ms, the next request opens
+ * new ones, and the old ones are closed when it has been answered; if it is not, they stay, and the request
+ * after the next fetch_begin tries again. With 0 they are closed in fetch_end. */
+void fetch_begin(struct fetch *fetch, int64_t reconnect_ms);
+void fetch_end(struct fetch *fetch);
 
 /* Why there is no answer. */
 struct fetch_fault {

@@ -50,7 +50,7 @@ static const struct {
 	{EAFNOSUPPORT, SKYMON_UNREACHABLE, "this machine does not speak that kind of address"},
 	{EACCES, SKYMON_UNREACHABLE, "this machine's firewall or rights forbid the connection"},
 	{EPERM, SKYMON_UNREACHABLE, "this machine's firewall or rights forbid the connection"},
-	{ETIMEDOUT, SKYMON_TIMEOUT, "no answer to the connection attempt"},
+	{ETIMEDOUT, SKYMON_TIMEOUT, "no answer to the connection attempt in time"},
 	{ECONNRESET, SKYMON_PROTOCOL, "the server closed the connection before it answered"},
 };
 

@@ -69,7 +69,7 @@ struct grafana { /* the options, as the core stored them */
 	const char *url, *proxy, *content, *prometheus_url;
 	struct skymon_secret api_key, access_token;
 	struct skymon_choice read_access, write_access;
-	struct skymon_duration connect_timeout, timeout;
+	struct skymon_duration connect_timeout, timeout, reconnect;
 	struct skymon_tls tls;
 	struct grafana_own *own;
 };

@@ -332,6 +332,8 @@ static bool fetch_it(struct exchange *x, struct fetch_answer *from, bool *repeat
 	bool good = false, again = fetch != NULL;
 
 	*repeated = false;
+	if (fetch != NULL)
+		fetch_begin(fetch, ctx->grafana->reconnect.ms);
 	for (int attempt = 0; again && attempt < 2; attempt++) {
 		good = fetch_do(ctx->sm, fetch, &x->request, from, &fault);
 		again = !good && fault.broken && (!fault.sent || x->repeatable) &&
@@ -346,8 +348,10 @@ static bool fetch_it(struct exchange *x, struct fetch_answer *from, bool *repeat
 			say_uncertain(x);
 	} else if (!good)
 		grafana_fail(ctx, 500, "no memory is left for a connection to Grafana");
-	if (fetch != NULL)
+	if (fetch != NULL) {
+		fetch_end(fetch);
 		give_fetch(ctx->grafana->own, fetch);
+	}
 	return good;
 }
 

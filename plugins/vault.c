@@ -27,6 +27,9 @@ static const struct skymon_option options[] = {
 		   "where secrets are kept; a path that begins with / names its mount itself"),
 	SKYMON_OPT(struct vault, read, NULL, "path#field: it is unhealthy when that cannot be read"),
 	SKYMON_OPT(struct vault, renew, "true", "renew the token when less than half of its life is left"),
+	SKYMON_OPT(struct vault, reconnect, "1m",
+		   "age from which a kept connection is replaced by a new one; 0: a new one in each check",
+		   .min = 0, .max = 366.0 * 24 * 3600 * 1000),
 	SKYMON_OPT(struct vault, tls, NULL, "for https"),
 	SKYMON_OPT(struct vault, proxy, NULL, "http://, https:// or socks5h:// URL, or none"),
 	{0}};
@@ -322,9 +325,8 @@ static enum skymon_status say_good(struct skymon *sm, const struct fetch_fault *
 						    : skymon_unhealthy(sm, "%s%s", verdict->text, more);
 }
 
-static enum skymon_status check(struct skymon *sm, void *state)
+static enum skymon_status look(struct skymon *sm, struct vault *vault)
 {
-	struct vault *vault = state;
 	struct vault_health health = {0};
 	struct vault_verdict verdict;
 	struct vault_token token = {0};
@@ -345,6 +347,17 @@ static enum skymon_status check(struct skymon *sm, void *state)
 		vault->own->pause_until_ms = 0;
 	}
 	return say_good(sm, &said, &health, &token, token_known);
+}
+
+static enum skymon_status check(struct skymon *sm, void *state)
+{
+	struct vault *vault = state;
+	enum skymon_status status;
+
+	fetch_begin(vault->own->check_fetch, vault->reconnect.ms);
+	status = look(sm, vault);
+	fetch_end(vault->own->check_fetch);
+	return status;
 }
 
 SKYMON_PLUGIN(vault, "1.0",

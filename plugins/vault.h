@@ -20,6 +20,7 @@ struct vault_own;
 struct vault { /* the options, as the core stored them */
 	const char *address, *login, *role_id, *name_space, *mount, *read, *proxy;
 	struct skymon_secret token, secret_id;
+	struct skymon_duration reconnect;
 	struct skymon_tls tls;
 	bool renew;
 	struct vault_own *own;

@@ -183,8 +183,12 @@ static void ask_server(struct skymon *sm, struct vault *vault, struct skymon_ask
 	struct vault_fault fault;
 	struct vault_kept *kept;
 	json_t *data;
+	bool good;
 
-	if (!vault_read(sm, vault, own->ask_fetch, path, &data, &lease, &fault)) {
+	fetch_begin(own->ask_fetch, vault->reconnect.ms);
+	good = vault_read(sm, vault, own->ask_fetch, path, &data, &lease, &fault);
+	fetch_end(own->ask_fetch);
+	if (!good) {
 		if (fault.outage || fault.login)
 			begin_pause(own, &fault);
 		else

@@ -33,11 +33,9 @@ static const struct skymon_option options[] = {
 		   "text that must stand in a message that follows (anywhere in it; case counts). Without "
 		   "`send` the "
 		   "server must send it by itself after the handshake, which is then made in each check"),
-	SKYMON_OPT(struct websocket, keep, "5m",
-		   "how long a connection is kept before a new one shows that newcomers get in too; 0s: a "
-		   "new one for each "
-		   "check",
-		   .min = 0, .max = 24.0 * 3600 * 1000),
+	SKYMON_OPT(struct websocket, reconnect, "1m",
+		   "age from which a kept connection is replaced by a new one; 0: a new one in each check",
+		   .min = 0, .max = 366.0 * 24 * 3600 * 1000),
 	SKYMON_OPT(struct websocket, tls, NULL, "how wss:// verifies the server"),
 	SKYMON_OPT(struct websocket, proxy, NULL, "http://host:port, which is asked to CONNECT, or none"),
 	{0}};
@@ -52,6 +50,7 @@ static const struct skymon_number numbers[] = {
 
 struct run { /* one check; times are -1 when they were not measured */
 	bool kept, parted;
+	bool stays; /* the kept connection, as no new one could take its place */
 	const char *subprotocol;
 	double pong_seconds, handshake_seconds, message_seconds, age_seconds;
 };
@@ -293,21 +292,26 @@ static bool ask(struct skymon *sm, struct websocket *ws, struct run *run, struct
 
 static bool keeps(const struct websocket *ws)
 {
-	return ws->keep.ms > 0 && (ws->send != NULL || ws->expect == NULL);
+	return ws->reconnect.ms > 0 && (ws->send != NULL || ws->expect == NULL);
 }
 
-/* Can the connection from the last check be asked? false: *fault says why; lost: a new one is to be opened.
- */
-static bool take_kept(struct skymon *sm, struct websocket *ws, struct dial_fault *fault)
+/* Opens a connection in the place of one that is older than `reconnect`. The old one is closed when the new
+ * one stands; when the newcomer is refused, it stays, and the check says so. */
+static bool renew(struct skymon *sm, struct websocket *ws, struct run *run, struct dial_fault *fault)
 {
-	if (websocket_is_kept(sm, ws, fault)) {
-		*fault = (struct dial_fault){.status = SKYMON_UNHEALTHY, .lost = true};
-		if (dial_clock() - ws->link.opened < (double)ws->keep.ms / 1000)
-			return true;
-		websocket_part(sm, ws);
-		ws->close_code = 0; /* as was asked for */
+	struct websocket_link old = ws->link, fresh;
+
+	run->stays = !websocket_open(sm, ws, fault);
+	if (run->stays) {
+		ws->link = old;
+		return false;
 	}
-	return false;
+	fresh = ws->link;
+	ws->link = old;
+	websocket_part(sm, ws);
+	ws->link = fresh;
+	ws->close_code = 0; /* as was asked for */
+	return ask(sm, ws, run, fault);
 }
 
 /* Over the kept connection if there is one; when that turns out to be lost, over a new one. */
@@ -315,13 +319,20 @@ static bool look(struct skymon *sm, struct websocket *ws, struct run *run, struc
 {
 	if (ws->link.dial != NULL) {
 		ws->http_status = 101; /* what it began with */
-		run->kept = take_kept(sm, ws, fault);
-		if (run->kept && ask(sm, ws, run, fault))
-			return true;
+		run->kept = websocket_is_kept(sm, ws, fault);
+		if (run->kept) {
+			*fault = (struct dial_fault){.status = SKYMON_UNHEALTHY, .lost = true};
+			if (dial_clock() - ws->link.opened >= (double)ws->reconnect.ms / 1000) {
+				run->kept = false;
+				return renew(sm, ws, run, fault);
+			}
+			if (ask(sm, ws, run, fault))
+				return true;
+		}
 		if (!fault->lost)
 			return false;
 		if (fault->text[0] != '\0')
-			skymon_info(sm, "%s; the connection was a kept one, connecting anew", fault->text);
+			skymon_info(sm, "%s; the connection was a kept one, opening a new one", fault->text);
 		websocket_drop(sm, ws, 0);
 		ws->http_status = 0;
 		run->kept = false;
@@ -390,10 +401,10 @@ static enum skymon_status check(struct skymon *sm, void *state)
 		ws->closed_cleanly = false;
 		websocket_part(sm, ws);
 		run.parted = true;
-	} else if (!good) {
+	} else if (!good && !run.stays) {
 		/* Nothing of this connection may reach the next check, a late answer for one. */
 		websocket_drop(sm, ws, fault.lost ? 0 : 1000);
-	} else if (!websocket_is_halfway(&ws->link.reader)) {
+	} else if (good && !websocket_is_halfway(&ws->link.reader)) {
 		websocket_forget(&ws->link.reader);
 	}
 	tell(sm, ws, &run);

@@ -23,7 +23,7 @@ struct websocket { /* the component's state */
 	struct skymon_map headers;
 	struct skymon_texts subprotocol;
 	struct skymon_secret authorization;
-	struct skymon_duration keep;
+	struct skymon_duration reconnect;
 	struct skymon_tls tls;
 
 	struct dial_url address; /* the URL, taken apart */

@@ -78,7 +78,7 @@ def test_healthy_over_a_kept_connection(skymond, websocket):
 
 def test_a_new_connection_for_each_check(skymond, websocket):
     server = websocket()
-    sm = skymond(config({"ws": part(server.url, keep="0s"), "old": part(server.url, keep="1s")}))
+    sm = skymond(config({"ws": part(server.url, reconnect="0s"), "old": part(server.url, reconnect="1s")}))
     details = healthy(sm)["details"]
     assert details["kept_connection"] is False and details["close_code"] == 1000 and details["closed_cleanly"] is True
     assert details["handshake_ms"] > 0 and number(sm, "skymon_websocket_handshake_duration_seconds") > 0
@@ -119,7 +119,7 @@ def test_what_is_sent(skymond, raw):
 
 def test_metrics_are_as_prometheus_wants_them(skymond, websocket):
     server = websocket()
-    sm = skymond(config({"ws": part(server.url, send="x", expect="x", keep="0s")}))
+    sm = skymond(config({"ws": part(server.url, send="x", expect="x", reconnect="0s")}))
     healthy(sm)
     lines = [line for line in sm.metrics().splitlines() if "skymon_websocket_" in line]
     for family in ("pong_duration_seconds", "handshake_duration_seconds", "message_duration_seconds", "connects_total"):

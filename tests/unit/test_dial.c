@@ -11,9 +11,11 @@
 #include "unit.h"
 
 #include "../../plugins/dial.c"
+#include "../../plugins/dial_connect.c"
 #include "../../plugins/dial_proxy.c"
 #include "../../plugins/dial_tls.c"
 #include "../../plugins/dial_url.c"
+#include "../../plugins/race.c"
 #include "../../plugins/trust.c"
 
 /* ---- URLs ---- */
@@ -273,29 +275,118 @@ static void addresses(void)
 	CU_ASSERT(open_at(sm, "/no/such/socket", 0, NULL) == NULL && fault.reason == SKYMON_REFUSED);
 }
 
-/* A listener whose queue is full drops what comes. */
+/* A listener whose queue is full drops what comes. port: 0: any */
+struct hole {
+	int listener, fill[8];
+	uint16_t port;
+};
+
+static struct hole open_hole(const char *address, uint16_t port)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
+	struct hole hole = {.listener = socket(AF_INET, SOCK_STREAM, 0)};
+	socklen_t size = sizeof(at);
+
+	inet_pton(AF_INET, address, &at.sin_addr);
+	CU_ASSERT_FATAL(bind(hole.listener, (struct sockaddr *)&at, sizeof(at)) == 0 &&
+			listen(hole.listener, 0) == 0 &&
+			getsockname(hole.listener, (struct sockaddr *)&at, &size) == 0);
+	for (int i = 0; i < 8; i++) {
+		hole.fill[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		connect(hole.fill[i], (struct sockaddr *)&at, sizeof(at));
+	}
+	hole.port = ntohs(at.sin_port);
+	return hole;
+}
+
+static void close_hole(struct hole *hole)
+{
+	for (int i = 0; i < 8; i++)
+		close(hole->fill[i]);
+	close(hole->listener);
+}
+
 static void black_hole(void)
 {
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int hole = socket(AF_INET, SOCK_STREAM, 0), fill[8];
-	socklen_t size = sizeof(at);
-	struct skymon *sm;
-	double began;
+	struct hole hole = open_hole("127.0.0.1", 0);
+	struct skymon *sm = host(400);
+	double began = dial_clock();
 
-	CU_ASSERT_FATAL(bind(hole, (struct sockaddr *)&at, sizeof(at)) == 0 && listen(hole, 0) == 0 &&
-			getsockname(hole, (struct sockaddr *)&at, &size) == 0);
-	for (int i = 0; i < 8; i++) {
-		fill[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-		connect(fill[i], (struct sockaddr *)&at, sizeof(at));
-	}
-	sm = host(400);
-	began = dial_clock();
-	CU_ASSERT(open_at(sm, "127.0.0.1", ntohs(at.sin_port), NULL) == NULL);
+	CU_ASSERT(open_at(sm, "127.0.0.1", hole.port, NULL) == NULL);
 	CU_ASSERT(fault.reason == SKYMON_TIMEOUT && strstr(fault.text, "connection attempt") != NULL);
 	CU_ASSERT(dial_clock() - began > 0.3 && skymon_ms_left(sm) > 0); /* before the deadline */
-	for (int i = 0; i < 8; i++)
-		close(fill[i]);
-	close(hole);
+	close_hole(&hole);
+}
+
+static void order(void)
+{
+	static const struct {
+		const char *given, *expected;
+	} rows[] = {
+		{"10.0.0.1", "10.0.0.1"},
+		{"::1,127.0.0.1", "::1,127.0.0.1"},
+		{"127.0.0.1,::1", "127.0.0.1,::1"},
+		{"::1,::2,::3,10.0.0.1,10.0.0.2", "::1,10.0.0.1,::2,10.0.0.2,::3"},
+		{"10.0.0.1,10.0.0.2,10.0.0.3,::1", "10.0.0.1,::1,10.0.0.2,10.0.0.3"},
+		{"::1,::2,::3,::4,::5,::6,::7,::8,10.0.0.1", "::1,10.0.0.1,::2,::3,::4,::5,::6,::7"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const char *sorted[RACE_MAX];
+		char given[200], joined[200] = "";
+		size_t count;
+
+		snprintf(given, sizeof(given), "%s", rows[i].given);
+		count = in_turn(given, sorted);
+		for (size_t j = 0; j < count; j++) {
+			strcat(joined, j > 0 ? "," : "");
+			strcat(joined, sorted[j]);
+		}
+		UNIT_TEXT(joined, rows[i].expected);
+	}
+}
+
+/* Addresses that swallow the attempt come first: the good one is tried after a quarter of a second for each,
+ * and no attempt is left open. */
+static void race(void)
+{
+	static const struct {
+		const char *addresses;
+		double at_least_s;
+	} rows[] = {
+		{"127.0.0.1", 0},
+		{"127.0.0.2,127.0.0.1", 0.24},
+		{"127.0.0.2,127.0.0.3,127.0.0.1", 0.48},
+		{"::1,127.0.0.2,127.0.0.1", 0.24},              /* refused: the next at once */
+		{"100::1,127.0.0.1", 0},                        /* no way there, or silent */
+		{"127.0.0.4,127.0.0.5,127.0.0.6,127.0.0.1", 0}, /* all refused, then good */
+	};
+
+	start_server(NULL, NULL, true);
+	struct hole one = open_hole("127.0.0.2", server.port), two = open_hole("127.0.0.3", server.port);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct skymon *sm = host(5000);
+		double began = dial_clock();
+		int before = dup(0), after;
+
+		close(before);
+		here_is = rows[i].addresses;
+		struct dial *dial = open_at(sm, "here.test", server.port, NULL);
+		CU_ASSERT_FATAL(dial != NULL);
+		CU_ASSERT(dial_clock() - began >= rows[i].at_least_s);
+		dial_close(dial);
+		after = dup(0);
+		CU_ASSERT(before == after);
+		close(after);
+	}
+	/* all silent: till the deadline, and said so */
+	struct skymon *sm = host(700);
+	here_is = "127.0.0.2,127.0.0.3";
+	CU_ASSERT(open_at(sm, "here.test", server.port, NULL) == NULL);
+	CU_ASSERT(fault.reason == SKYMON_TIMEOUT && skymon_ms_left(sm) > 0);
+	close_hole(&one);
+	close_hole(&two);
+	stop_server();
 }
 
 static void silence(void)
@@ -451,6 +542,8 @@ int main(void)
 							   {"read and write", read_and_write},
 							   {"addresses", addresses},
 							   {"black hole", black_hole},
+							   {"order", order},
+							   {"race", race},
 							   {"silence", silence},
 							   {"proxy", proxy},
 							   {"endless head", endless_head},

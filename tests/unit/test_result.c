@@ -46,6 +46,58 @@ static void fill(struct result_builder *b)
 	CU_ASSERT(result_metric(b, SKYMON_COUNTER, "pg_commits_total", NULL, 1e15, NULL, 0, &err));
 }
 
+/* A name that did not resolve, and what the plugin makes of it: the reason `dns` is a failure's. */
+static void names_that_do_not_resolve(void)
+{
+	static const struct {
+		const char *says; /* afterwards; NULL: nothing */
+		int reason, status, expected;
+		const char *message;
+	} rows[] = {
+		{NULL, 0, SKYMON_UNHEALTHY, SKYMON_DNS, "cannot resolve a"},
+		{NULL, 0, SKYMON_UNKNOWN, SKYMON_DNS, "cannot resolve a"},
+		{"no host", 0, SKYMON_UNHEALTHY, SKYMON_DNS, "no host"},
+		{"no login", SKYMON_AUTH_FAILED, SKYMON_UNHEALTHY, SKYMON_AUTH_FAILED, "no login"},
+		{"b answers", 0, SKYMON_HEALTHY, SKYMON_OK, "b answers"},
+		{"b answers", SKYMON_STANDBY, SKYMON_HEALTHY, SKYMON_STANDBY, "b answers"},
+		{"b answers", SKYMON_DNS, SKYMON_HEALTHY, SKYMON_OK, "b answers"},
+		{NULL, 0, SKYMON_HEALTHY, SKYMON_OK, "ok"},
+		{"b is slow", 0, SKYMON_DEGRADED, SKYMON_OTHER, "b is slow"},
+		{NULL, 0, SKYMON_DEGRADED, SKYMON_OTHER, "other"},
+		{"b is slow", SKYMON_DNS, SKYMON_DEGRADED, SKYMON_DNS, "b is slow"},
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct result_builder *b = result_builder_new();
+		struct err err = {0};
+		result_reason(b, SKYMON_DNS);
+		say(b, "cannot resolve a");
+		result_unresolved(b);
+		if (rows[i].reason != 0)
+			result_reason(b, rows[i].reason);
+		if (rows[i].says != NULL)
+			say(b, "%s", rows[i].says);
+		struct result *result = cross(b, rows[i].status, &err);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(result);
+		CU_ASSERT_EQUAL(result->view.reason, rows[i].expected);
+		UNIT_TEXT(result->view.message, rows[i].message);
+		result_unref(result);
+		result_builder_free(b);
+	}
+	/* a worker that claims it on the wire */
+	struct result_builder *b = result_builder_new();
+	struct err err = {0};
+	struct buf body = {0};
+	result_encode(b, SKYMON_HEALTHY, 1500, &body);
+	body.data[1] = SKYMON_DNS;
+	char *copy = malloc(body.size);
+	memcpy(copy, body.data, body.size);
+	struct result *result = result_decode(copy, wire_reader(copy, body.size), 77, &err);
+	CU_ASSERT(result != NULL && result->view.reason == SKYMON_OK);
+	result_unref(result);
+	buf_free(&body);
+	result_builder_free(b);
+}
+
 static void crosses_whole(void)
 {
 	struct result_builder *b = result_builder_new();
@@ -369,6 +421,7 @@ int main(void)
 {
 	return unit_run("result",
 			(const struct unit_test[]){{"crosses whole", crosses_whole},
+						   {"names that do not resolve", names_that_do_not_resolve},
 						   {"messages are one line", messages_are_one_line},
 						   {"details are judged", details_are_judged},
 						   {"wrong metrics are refused", wrong_metrics_are_refused},

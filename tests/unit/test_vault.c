@@ -8,6 +8,7 @@
 #include "../../plugins/fetch_sink.c"
 #include "../../plugins/fetch_tls.c"
 #include "../../plugins/fetch_url.c"
+#include "../../plugins/race.c"
 #include "../../plugins/trust.c"
 #include "../../plugins/vault_api.c"
 #include "../../plugins/vault.c"

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dial_connect: sockets to a name or a path, and what it means when there is none. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "dial.h"
+#include "race.h"
+
+/* ---- Faults ---- */
+
+static const struct {
+	int error;
+	enum skymon_reason reason;
+	const char *say;
+} connect_errors[] = {
+	{ECONNREFUSED, SKYMON_REFUSED, "connection refused"},
+	{ENOENT, SKYMON_REFUSED, "there is no such socket: no server listens"},
+	{ECONNRESET, SKYMON_PROTOCOL, "the server closed the connection before it answered"},
+	{ETIMEDOUT, SKYMON_TIMEOUT, "no answer to the connection attempt in time"},
+	{EACCES, SKYMON_UNREACHABLE, "this machine's firewall or rights forbid the connection"},
+	{EPERM, SKYMON_UNREACHABLE, "this machine's firewall or rights forbid the connection"},
+	{EHOSTUNREACH, SKYMON_UNREACHABLE, "no route to host"},
+	{EHOSTDOWN, SKYMON_UNREACHABLE, "host is down"},
+	{ENETUNREACH, SKYMON_UNREACHABLE, "network is unreachable"},
+	{EADDRNOTAVAIL, SKYMON_UNREACHABLE, "this machine has no address that reaches it"},
+	{EAFNOSUPPORT, SKYMON_UNREACHABLE, "this machine does not speak that kind of address"},
+};
+#define CONNECT_ERRORS (sizeof(connect_errors) / sizeof(connect_errors[0]))
+
+static void explain_connect(const char *role, const char *place, int error, struct dial_fault *fault)
+{
+	size_t i = 0;
+
+	while (i < CONNECT_ERRORS && connect_errors[i].error != error)
+		i++;
+	if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS)
+		dial_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE,
+			       "%s%s: this machine or process has no descriptor or memory left", role, place);
+	else if (i < CONNECT_ERRORS)
+		dial_fault_set(fault, SKYMON_UNHEALTHY, connect_errors[i].reason, "%s%s: %s", role, place,
+			       connect_errors[i].say);
+	else
+		dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_UNREACHABLE, "%s%s: cannot be connected to",
+			       role, place);
+}
+
+/* ---- Names and paths ---- */
+
+int dial_connect_unix(struct skymon *sm, const char *path, int64_t margin_ms, struct dial_fault *fault)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd, error;
+
+	if (strlen(path) >= sizeof(address.sun_path)) {
+		dial_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER,
+			       "%s: the path is too long for a Unix socket", path);
+		return -1;
+	}
+	memcpy(address.sun_path, path, strlen(path) + 1);
+	skymon_step(sm, "connecting");
+	fd = race_connect_one(sm, (struct sockaddr *)&address, sizeof(address), dial_left(sm, margin_ms),
+			      &error);
+	if (fd < 0)
+		explain_connect("", path, error, fault);
+	return fd;
+}
+
+int dial_connect_name(struct skymon *sm, const char *role, const char *host, uint16_t port, int64_t margin_ms,
+		      double *resolve_seconds, struct dial_fault *fault)
+{
+	char addresses[RACE_ADDRESSES_SIZE], place[300];
+	double began = dial_clock();
+	int fd, error;
+
+	skymon_step(sm, "looking its name up");
+	if (!skymon_resolve(sm, host, addresses, sizeof(addresses))) {
+		*fault = (struct dial_fault){.status = SKYMON_UNHEALTHY, .told = true};
+		return -1;
+	}
+	*resolve_seconds = dial_clock() - began;
+	skymon_step(sm, "connecting");
+	fd = race_connect(sm, addresses, port, dial_left(sm, margin_ms), &error);
+	if (fd < 0) {
+		dial_place(host, port, place, sizeof(place));
+		explain_connect(role, place, error, fault);
+	}
+	return fd;
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* race: attempts to connect, one after another and at the same time. See race.h. Pure but for its sockets. */
+#include "race.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RACE_MAX 8   /* as many addresses as the host's resolver gives */
+#define DELAY_MS 250 /* RFC 8305, 5: "Connection Attempt Delay" */
+#define LOOK_MS 500  /* how soon it is seen that the deadline was taken away: a client has left */
+
+static int64_t clock_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Of several addresses the error that says most is shown: here the first. */
+static size_t rank_of(int error)
+{
+	static const int telling[] = {ECONNREFUSED, ENOENT,    ECONNRESET,  ETIMEDOUT,     EACCES,      EPERM,
+				      EHOSTUNREACH, EHOSTDOWN, ENETUNREACH, EADDRNOTAVAIL, EAFNOSUPPORT};
+	size_t i = 0;
+
+	while (i < sizeof(telling) / sizeof(telling[0]) && telling[i] != error)
+		i++;
+	return i;
+}
+
+struct race {
+	struct pollfd pending[RACE_MAX];
+	nfds_t count;
+	int error; /* the most telling so far */
+};
+
+static void lose(struct race *race, int error)
+{
+	if (race->error == 0 || rank_of(error) < rank_of(race->error))
+		race->error = error;
+}
+
+/* Begins one attempt. Returns the descriptor if the connection stands at once, else -1. */
+static int begin(struct race *race, const struct sockaddr *address, socklen_t size)
+{
+	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
+
+	if (fd < 0) {
+		lose(race, errno);
+		return -1;
+	}
+	if (address->sa_family != AF_UNIX)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (connect(fd, address, size) == 0)
+		return fd;
+	if (errno == EINPROGRESS || errno == EINTR) {
+		race->pending[race->count++] = (struct pollfd){.fd = fd, .events = POLLOUT};
+		return -1;
+	}
+	/* A full queue of a Unix socket says EAGAIN at once: no process accepts. */
+	lose(race, errno == EAGAIN ? ETIMEDOUT : errno);
+	close(fd);
+	return -1;
+}
+
+static int begin_numeric(struct race *race, const char *address, uint16_t port)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV},
+			*found;
+	char service[8];
+	int fd;
+
+	snprintf(service, sizeof(service), "%u", port);
+	if (getaddrinfo(address, service, &hints, &found) != 0) {
+		lose(race, EAFNOSUPPORT);
+		return -1;
+	}
+	fd = begin(race, found->ai_addr, found->ai_addrlen);
+	freeaddrinfo(found);
+	return fd;
+}
+
+/* Waits for at most wait_ms until an attempt ends. Returns the first that stands, else -1. */
+static int wait_race(struct race *race, int64_t wait_ms)
+{
+	int won = -1;
+
+	if (poll(race->pending, race->count, (int)wait_ms) <= 0)
+		return -1;
+	for (nfds_t i = 0; i < race->count && won < 0;) {
+		int error = 0;
+		socklen_t size = sizeof(error);
+
+		if (race->pending[i].revents == 0) {
+			i++;
+			continue;
+		}
+		if (getsockopt(race->pending[i].fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+			error = errno;
+		if (error == 0) {
+			won = race->pending[i].fd;
+		} else {
+			lose(race, error);
+			close(race->pending[i].fd);
+		}
+		race->pending[i] = race->pending[--race->count];
+	}
+	return won;
+}
+
+/* The addresses of one family after the other's, in turn, so that a family without a way costs one delay. */
+static size_t in_turn(char *addresses, const char *sorted[RACE_MAX])
+{
+	const char *of_family[2][RACE_MAX], *address;
+	size_t count[2] = {0, 0}, used[2] = {0, 0}, all = 0;
+	bool family, first_is_v6 = strcspn(addresses, ":") < strcspn(addresses, ",");
+
+	while ((address = strsep(&addresses, ",")) != NULL) {
+		family = (strchr(address, ':') != NULL) != first_is_v6;
+		if (count[family] < RACE_MAX)
+			of_family[family][count[family]++] = address;
+	}
+	for (family = false; all < RACE_MAX && (used[0] < count[0] || used[1] < count[1]); family = !family)
+		if (used[family] < count[family])
+			sorted[all++] = of_family[family][used[family]++];
+	return all;
+}
+
+/* Returns the descriptor; -1 if none of the addresses takes the connection: the fault is race->error. */
+static int run_race(struct skymon *sm, struct race *race, const char *const *addresses, size_t count,
+		    uint16_t port, int64_t max_ms)
+{
+	int64_t end_ms = clock_ms() + max_ms, next_ms = 0;
+	size_t begun = 0;
+	int won = -1;
+
+	while (won < 0 && (begun < count || race->count > 0)) {
+		int64_t now = clock_ms(), until = end_ms;
+
+		if (now >= end_ms || skymon_ms_left(sm) <= 0) {
+			lose(race, ETIMEDOUT);
+			break;
+		}
+		if (begun < count && (race->count == 0 || now >= next_ms)) {
+			won = begin_numeric(race, addresses[begun++], port);
+			next_ms = now + DELAY_MS;
+			continue;
+		}
+		if (begun < count && next_ms < until)
+			until = next_ms;
+		won = wait_race(race, until - now < LOOK_MS ? until - now : LOOK_MS);
+	}
+	for (nfds_t i = 0; i < race->count; i++)
+		close(race->pending[i].fd);
+	return won;
+}
+
+int race_connect(struct skymon *sm, char *addresses, uint16_t port, int64_t max_ms, int *error)
+{
+	const char *sorted[RACE_MAX];
+	struct race race = {.count = 0};
+	size_t count = in_turn(addresses, sorted);
+	int fd = run_race(sm, &race, sorted, count, port, max_ms);
+
+	*error = race.error;
+	return fd;
+}
+
+int race_connect_one(struct skymon *sm, const struct sockaddr *address, socklen_t size, int64_t max_ms,
+		     int *error)
+{
+	struct race race = {.count = 0};
+	int fd = begin(&race, address, size);
+
+	if (fd < 0 && race.count > 0)
+		fd = run_race(sm, &race, NULL, 0, 0, max_ms);
+	*error = race.error;
+	return fd;
+}
