@@ -46,12 +46,30 @@ static void sweep(struct timer *timer, int64_t now_ms)
 	for (struct peer *peer = http->peers; peer != NULL; peer = peer->next) {
 		int64_t patience = patience_ms(http, peer->state);
 		int64_t age = now_ms - peer->since_ms;
-		if (patience > 0 && (age >= patience || (age >= SWEEP_MIN_MS && is_over(peer))))
-			shutdown(peer->fd, SHUT_RDWR); /* libmicrohttpd sees its end and closes it */
+		if (patience <= 0)
+			continue;
+		bool over = age >= SWEEP_MIN_MS && is_over(peer);
+		/* libmicrohttpd sees the end, reads what the gate has, and closes it */
+		if (!over && age >= patience && peer->state == PEER_HEADER && gate_expire(&peer->gate))
+			shutdown(peer->fd, SHUT_RD);
+		else if (over || age >= patience)
+			shutdown(peer->fd, SHUT_RDWR);
 	}
 	int64_t pause = http->header_timeout_ms / 4;
 	if (http->peers != NULL)
 		loop_set_timer(http->loop, timer, now_ms + (pause > SWEEP_MIN_MS ? pause : SWEEP_MIN_MS));
+}
+
+ssize_t http_read(struct peer *peer, const struct gate_source *source, char *out, size_t room)
+{
+	peer->gate.body_limit = (uint64_t)peer->http->body_limit;
+	ssize_t got = gate_read(&peer->gate, source, out, room);
+	bool part = peer->gate.phase == GATE_HEAD && peer->gate.held_size > peer->gate.ready;
+	if (part && (peer->state == PEER_NEW || peer->state == PEER_IDLE)) {
+		peer->state = PEER_HEADER;
+		peer->since_ms = loop_now_ms(peer->http->loop);
+	}
+	return got;
 }
 
 void http_note_connection(void *arg, struct MHD_Connection *connection, void **context,
@@ -63,6 +81,9 @@ void http_note_connection(void *arg, struct MHD_Connection *connection, void **c
 		peer = x_alloc(sizeof(*peer));
 		peer->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
 		peer->since_ms = loop_now_ms(http->loop);
+		peer->http = http;
+		peer->tls = ((struct listener *)arg)->settings.cert_file != NULL;
+		gate_enter(peer->fd, peer);
 		peer->next = http->peers;
 		if (peer->next != NULL)
 			peer->next->previous = peer;
@@ -76,6 +97,8 @@ void http_note_connection(void *arg, struct MHD_Connection *connection, void **c
 		if (peer->next != NULL)
 			peer->next->previous = peer->previous;
 		http->open_connections--;
+		gate_enter(peer->fd, NULL);
+		gate_free(&peer->gate);
 		free(peer);
 		*context = NULL;
 		/* one more turn: libmicrohttpd listens again after a limit only in its next run, for which

@@ -5,6 +5,7 @@
  * sending side counts as one that has left, as with other servers. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/epoll.h>
 
 #include "http_private.h"
@@ -12,6 +13,7 @@
 /* ---- Handing over ---- */
 
 struct collecting {
+	const char *host; /* in place of the Host header's, if not NULL */
 	struct exchange_pair *headers;
 	size_t count;
 	bool too_many;
@@ -25,6 +27,8 @@ static enum MHD_Result collect(void *arg, enum MHD_ValueKind kind, const char *n
 		collecting->too_many = true;
 		return MHD_NO;
 	}
+	if (collecting->host != NULL && strcasecmp(name, "Host") == 0)
+		value = collecting->host;
 	collecting->headers[collecting->count++] = (struct exchange_pair){name, value != NULL ? value : ""};
 	return MHD_YES;
 }
@@ -81,7 +85,7 @@ void away_hand(struct skymon_request *rq)
 {
 	const struct skymon_caller *caller = request_caller(rq);
 	struct exchange_pair headers[EXCHANGE_HEADERS_MAX];
-	struct collecting collecting = {.headers = headers};
+	struct collecting collecting = {.host = rq->host, .headers = headers};
 	MHD_get_connection_values(rq->connection, MHD_HEADER_KIND, collect, &collecting);
 	if (collecting.too_many) {
 		reply_problem(rq, 431, "the request has more than %d headers", EXCHANGE_HEADERS_MAX);

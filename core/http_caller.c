@@ -265,7 +265,7 @@ static bool is_ours(const struct http *http, const char *host)
 
 bool request_is_guarded(struct skymon_request *rq)
 {
-	const char *host = MHD_lookup_connection_value(rq->connection, MHD_HEADER_KIND, "Host");
+	const char *host = request_header(rq, "Host");
 	const char *origin = MHD_lookup_connection_value(rq->connection, MHD_HEADER_KIND, "Origin");
 	if (host == NULL || host[0] == '\0' || !is_ours(rq->http, host)) {
 		reply_problem(rq, 403,

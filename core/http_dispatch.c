@@ -193,7 +193,11 @@ void request_dispatch(struct skymon_request *rq)
 	route_table_ref(rq->table);
 	route_find(rq->table, rq->method, rq->path, &rq->match);
 	const struct route_entry *entry = rq->match.entry;
-	if (entry != NULL && serves(rq->listener, entry)) {
+	bool guarded = entry != NULL && entry->route->flags & SKYMON_ROUTE_GUARDED; /* looks at Host itself */
+	if (rq->headers.odd_host && rq->host == NULL && !guarded) {
+		rq->close = true;
+		reply_problem(rq, 400, "the Host header is not a name or address and a port");
+	} else if (entry != NULL && serves(rq->listener, entry)) {
 		enter(rq);
 	} else if (rq->method_index == HTTP_OPTIONS && strcmp(rq->path, "*") == 0) {
 		answer_options(rq);
@@ -231,12 +235,6 @@ static const char *host_query(struct skymon_request *rq, const char *name)
 		return value != NULL ? "" : NULL;
 	char *text = request_text(rq, length + 1);
 	return route_decode(value, length, true, text, length + 1) ? text : "";
-}
-
-static const char *host_header(struct skymon_request *rq, const char *name)
-{
-	return rq->connection != NULL ? MHD_lookup_connection_value(rq->connection, MHD_HEADER_KIND, name)
-				      : NULL;
 }
 
 static const char *host_body(struct skymon_request *rq, size_t *size)
@@ -301,7 +299,7 @@ const struct skymon_host http_host = {
 	.request_method = host_method,
 	.request_param = host_param,
 	.request_query = host_query,
-	.request_header = host_header,
+	.request_header = request_header,
 	.request_body = host_body,
 	.request_trusted = host_trusted,
 	.render = host_render,

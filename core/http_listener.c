@@ -12,9 +12,9 @@
 
 #include "http_private.h"
 
-/* For the request line, headers and those of the reply. libmicrohttpd clears all of it behind each request.
- */
-#define CONNECTION_MEMORY 12288u
+/* For a head of HEAD_MAX bytes, an entry for each of its headers, and the head of the reply. libmicrohttpd
+ * 0.9 clears all of it behind each request. */
+#define CONNECTION_MEMORY 32768u
 #define LOOK_MS 10000 /* between two looks at the files of certificates */
 #define PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
@@ -46,7 +46,7 @@ static unsigned seconds_up(int64_t ms)
 static struct MHD_Daemon *start_daemon(struct listener *listener, const struct tls_files *tls, int fd)
 {
 	const struct http *http = listener->http;
-	struct MHD_OptionItem options[5];
+	struct MHD_OptionItem options[6];
 	size_t count = 0;
 	/* the Date is ours: printed once in a second, not for each reply */
 	unsigned flags =
@@ -60,6 +60,10 @@ static struct MHD_Daemon *start_daemon(struct listener *listener, const struct t
 	}
 	if (tls->client_ca != NULL)
 		options[count++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_TRUST, 0, tls->client_ca};
+#if MHD_VERSION >= 0x01000000
+	/* the gate passes nothing that this level refuses */
+	options[count++] = (struct MHD_OptionItem){MHD_OPTION_CLIENT_DISCIPLINE_LVL, 2, NULL};
+#endif
 	options[count] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
 	/* a Unix socket's peers have no address to count by */
 	unsigned per_address = listener->settings.unix_path == NULL ? http->connections_per_address : 0;

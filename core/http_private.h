@@ -10,6 +10,8 @@
 #include "http.h"
 #include "log.h"
 
+struct peer; /* a connection */
+
 /* ---- Counting (http_count.c) ---- */
 
 struct counts;
@@ -59,6 +61,77 @@ char *gzip_now(struct gzip *gzip, const struct skymon_part *parts, size_t count,
 /* Does an Accept-Encoding header (NULL: none) ask for gzip? */
 bool gzip_wanted(const char *accept_encoding);
 
+/* ---- The head of a request (http_head.c) ---- */
+
+#define HEAD_MAX 20480       /* of a whole head */
+#define HEAD_TARGET_MAX 8192 /* of the target in the request line */
+
+struct head {
+	int fault; /* a code: the head is refused with it, and why says so */
+	const char *why;
+	enum http_method method; /* known also when the rest is refused */
+	bool http_1_0, chunked, has_length, has_host;
+	bool cookies, blanks; /* there are some to clean away */
+	unsigned fields;
+	uint64_t length; /* of the body; UINT64_MAX also for larger ones */
+	size_t kept;     /* of the head, after cleaning */
+};
+
+enum http_method head_method(const char *word, size_t size);
+/* Takes a head from the front of bytes, cleans it in place and returns its size before that; 0: it is not
+ * whole, or is refused. */
+size_t head_take(char *bytes, size_t size, struct head *head);
+/* One line between the headers, without its end. */
+bool head_field(struct head *head, const char *line, size_t size);
+/* Has it only characters of hosts and ports? Without the comma, though RFC 3986 has it: two Hosts that were
+ * joined. */
+bool head_is_host(const char *text, size_t size);
+/* The host of a target in absolute form, or NULL. */
+const char *head_authority(const char *target, size_t target_size, size_t *size);
+
+/* ---- Between sockets and libmicrohttpd (http_gate.c, http_hook.c) ---- */
+
+enum gate_phase {
+	GATE_HEAD,
+	GATE_BODY,
+	GATE_CHUNK, /* the line with its size */
+	GATE_CHUNK_DATA,
+	GATE_CHUNK_END,
+	GATE_TRAILERS,
+	GATE_SHUT /* behind a fault: nothing passes any more */
+};
+
+struct gate {
+	enum gate_phase phase;
+	enum http_method method; /* of the last head */
+	uint64_t body_limit;     /* limits.request_body */
+	uint64_t left;           /* of the body or chunk */
+	uint64_t body;           /* of the chunks so far */
+	size_t trailers;
+	unsigned blanks;
+	uint64_t passed;   /* heads */
+	uint64_t fault_at; /* the request, counted from 1, that is to be answered with fault; 0: none */
+	int fault;
+	const char *why;
+	const char *ending; /* what libmicrohttpd gets in place of the faulty bytes */
+	char *held; /* NULL while it is empty: first `ready` bytes that may pass, then a part of a line */
+	size_t held_size, ready;
+};
+
+struct gate_source {
+	ssize_t (*read)(void *arg, char *out, size_t room);
+	void *arg;
+	ssize_t again; /* returned when there is nothing now */
+	bool records;  /* a read that gave less than asked for does not mean that there is no more */
+};
+
+ssize_t gate_read(struct gate *gate, const struct gate_source *source, char *out, size_t room);
+/* Shuts the gate with 408, where that can still be answered. */
+bool gate_expire(struct gate *gate);
+void gate_free(struct gate *gate);
+void gate_enter(int fd, struct peer *peer); /* NULL: it is closed */
+struct peer *gate_peer(int fd);
+
 /* ---- Connections, listeners and the whole (http.c) ---- */
 
 struct owner { /* the user at the other end, as the kernel names it; looked up once, when it is needed */
@@ -71,6 +144,10 @@ enum peer_state { PEER_NEW, PEER_IDLE, PEER_HEADER, PEER_BODY, PEER_BUSY };
 struct peer { /* one connection */
 	struct peer *previous, *next;
 	int fd;
+	struct http *http;
+	struct gate gate;
+	uint64_t begun; /* requests */
+	bool tls;
 	enum peer_state state;
 	int64_t since_ms; /* of the state */
 	bool verified;    /* the client's certificate was */
@@ -163,6 +240,8 @@ struct http {
 	int64_t body_limit, header_timeout_ms, idle_timeout_ms;
 };
 
+/* What recv() gives libmicrohttpd of a connection. */
+ssize_t http_read(struct peer *peer, const struct gate_source *source, char *out, size_t room);
 void http_note_connection(void *listener, struct MHD_Connection *connection, void **peer,
 			  enum MHD_ConnectionNotificationCode what);
 char **texts_copy(char *const *texts, size_t count);
@@ -170,7 +249,6 @@ void texts_free(char **texts, size_t count);
 
 /* ---- One request (http_request.c) ---- */
 
-#define REQUEST_TARGET_MAX 8192
 #define REQUEST_INLINE 1024
 
 struct chunk {
@@ -179,9 +257,8 @@ struct chunk {
 };
 
 struct request_headers { /* what is looked at for every request; values live in the connection */
-	const char *accept_encoding, *content_type, *authorization, *content_length, *transfer_encoding;
-	uint8_t hosts, content_lengths, transfer_encodings;
-	bool odd; /* a name or value that no client sends by accident */
+	const char *accept_encoding, *content_type, *authorization;
+	bool odd_host;
 };
 
 struct skymon_request {
@@ -196,13 +273,15 @@ struct skymon_request {
 	const struct route_entry *entry; /* whose handler runs */
 	struct count_route *count;
 	const char *method, *path, *query; /* path and query are raw; query "" when there is none */
+	const char *host; /* of a target in absolute form, which counts before Host; else NULL */
+	uint64_t ordinal; /* among the connection's requests, from 1 */
 	enum http_method method_index;
 	struct request_headers headers;
 	int64_t started_ns; /* the first call of the handler */
 	int stage;          /* calls of the handler so far */
 	int fault;          /* a code: the request is refused with it, when it is read */
 	const char *fault_text;
-	bool too_long, too_big, trusted, as_options, close, answered, problem;
+	bool trusted, as_options, close, answered, problem;
 	bool open; /* everybody may ask for this: judged when it enters, as a reload may come before its reply
 		    */
 	bool keep; /* the response is the kept one, not ours to destroy */
@@ -230,6 +309,7 @@ struct skymon_request *request_new(struct http *http, struct listener *listener,
 				   struct MHD_Connection *connection);
 void request_end(struct skymon_request *rq);
 void request_free_spare(struct http *http);
+const char *request_header(struct skymon_request *rq, const char *name); /* NULL if there is none */
 char *request_text(struct skymon_request *rq, size_t size); /* memory that lives as long as the request */
 /* libmicrohttpd's callbacks. */
 void *request_begin(void *listener, const char *uri, struct MHD_Connection *connection);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_request: one exchange from its first byte to its last: libmicrohttpd's three callbacks, the memory of
- * a request, and what is checked of it before anybody looks at its path. What could be read in two ways is
- * refused: proxies in front may have read the other. */
+/* http_request: one exchange from its first byte to its last: libmicrohttpd's three callbacks and the memory
+ * of a request. All of it runs on the loop's thread. What the gate refused is answered here. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -109,55 +108,29 @@ static bool bad_escape(const char *text)
 	return false;
 }
 
-/* "http://host/path", which proxies send and servers must take, becomes "/path". */
-static char *strip_authority(char *target)
-{
-	size_t scheme = strncasecmp(target, "http://", 7) == 0    ? 7
-			: strncasecmp(target, "https://", 8) == 0 ? 8
-								  : 0;
-	if (scheme == 0)
-		return target;
-	char *path = target + scheme + strcspn(target + scheme, "/?");
-	if (*path == '/')
-		return path;
-	path[-1] = '/'; /* "http://host?query": the path is empty, which is "/" */
-	return path - 1;
-}
-
-/* Splits our copy of the target into path and query. */
+/* Splits our copy of the target into host, path and query. "http://host/path", which proxies send and servers
+ * must take, is "/path" at that host, whatever the Host header says (RFC 9112, 3.2.2). */
 static void take_target(struct skymon_request *rq, const char *uri)
 {
-	size_t size = strlen(uri) + 1;
-	if (size > REQUEST_TARGET_MAX) {
-		rq->too_long = true;
-		return;
+	size_t size = strlen(uri), host_size;
+	char *target = request_text(rq, size + 1);
+	memcpy(target, uri, size + 1);
+	const char *host = head_authority(target, size, &host_size);
+	if (host != NULL) {
+		char *copy = request_text(rq, host_size + 1);
+		memcpy(copy, host, host_size);
+		copy[host_size] = '\0';
+		rq->host = copy;
+		target += host - target + (ptrdiff_t)host_size;
+		if (*target != '/') /* "http://host?query": the path is empty, which is "/" */
+			*--target = '/';
 	}
-	char *target = request_text(rq, size);
-	memcpy(target, uri, size);
-	target = strip_authority(target);
 	rq->path = target;
 	char *query = strchr(target, '?');
 	if (query != NULL) {
 		*query = '\0';
 		rq->query = query + 1;
 	}
-}
-
-static void check_target(struct skymon_request *rq)
-{
-	bool star = strcmp(rq->path, "*") == 0 && rq->method_index == HTTP_OPTIONS;
-	if (rq->too_long) {
-		refuse(rq, 414, "the target of the request is longer than 8 KiB");
-		return;
-	}
-	for (const char *at = rq->path; *at != '\0'; at++)
-		if (*at <= ' ' || *at >= 0x7F)
-			refuse(rq, 400,
-			       "the path has a space, a control character or a byte above 127; encode it");
-	if (rq->path[0] != '/' && !star)
-		refuse(rq, 400, "the target of the request is not a path that begins with /");
-	if (bad_escape(rq->path) || bad_escape(rq->query))
-		refuse(rq, 400, "the target has a % that is not followed by two hexadecimal digits, or %00");
 }
 
 /* ---- Headers ---- */
@@ -172,15 +145,10 @@ static enum MHD_Result look_at_header(void *arg, enum MHD_ValueKind kind, const 
 {
 	(void)kind;
 	struct request_headers *headers = arg;
-	if (name_size == 0 || name[name_size - 1] <= ' ' || strlen(name) != name_size ||
-	    (value != NULL && strlen(value) != value_size)) {
-		headers->odd = true;
-		return MHD_YES;
-	}
 	switch (name_size) { /* most headers are none of these */
 	case 4:
-		headers->hosts =
-			(uint8_t)(headers->hosts + (headers->hosts < 2 && is(name, name_size, "Host")));
+		if (is(name, name_size, "Host"))
+			headers->odd_host = !head_is_host(value, value_size);
 		break;
 	case 12:
 		if (is(name, name_size, "Content-Type"))
@@ -190,23 +158,9 @@ static enum MHD_Result look_at_header(void *arg, enum MHD_ValueKind kind, const 
 		if (is(name, name_size, "Authorization"))
 			headers->authorization = value;
 		break;
-	case 14:
-		if (is(name, name_size, "Content-Length")) {
-			headers->content_length = value;
-			headers->content_lengths =
-				(uint8_t)(headers->content_lengths + (headers->content_lengths < 2));
-		}
-		break;
 	case 15:
 		if (is(name, name_size, "Accept-Encoding"))
 			headers->accept_encoding = value;
-		break;
-	case 17:
-		if (is(name, name_size, "Transfer-Encoding")) {
-			headers->transfer_encoding = value;
-			headers->transfer_encodings =
-				(uint8_t)(headers->transfer_encodings + (headers->transfer_encodings < 2));
-		}
 		break;
 	default:
 		break;
@@ -214,56 +168,15 @@ static enum MHD_Result look_at_header(void *arg, enum MHD_ValueKind kind, const 
 	return MHD_YES;
 }
 
-/* What makes it unclear where the body ends: nothing after it on this connection can be believed. */
-static const char *ambiguous(const struct request_headers *headers, bool http_1_0)
+const char *request_header(struct skymon_request *rq, const char *name)
 {
-	if (headers->odd)
-		return "a header has a space before its colon, or a NUL";
-	if (headers->content_lengths > 1)
-		return "there are two Content-Length headers";
-	if (headers->content_lengths > 0 && headers->transfer_encodings > 0)
-		return "there is a Content-Length beside a Transfer-Encoding";
-	if (headers->transfer_encodings > 1 ||
-	    (headers->transfer_encodings == 1 &&
-	     (headers->transfer_encoding == NULL || strcasecmp(headers->transfer_encoding, "chunked") != 0)))
-		return "the only Transfer-Encoding that is understood is chunked";
-	if (headers->transfer_encodings > 0 && http_1_0)
-		return "HTTP/1.0 has no Transfer-Encoding";
-	return NULL;
-}
-
-static void check_headers(struct skymon_request *rq, const char *version)
-{
-	bool http_1_0 = strcmp(version, "HTTP/1.0") == 0;
-	struct request_headers *headers = &rq->headers;
-	MHD_get_connection_values_n(rq->connection, MHD_HEADER_KIND, look_at_header, headers);
-	const char *why = ambiguous(headers, http_1_0);
-	if (why != NULL) {
-		refuse(rq, 400, why);
-		rq->close = true;
-	} else if (headers->content_length != NULL &&
-		   strtoull(headers->content_length, NULL, 10) > (unsigned long long)rq->http->body_limit) {
-		rq->too_big = true;
-		rq->close = true;
-		refuse(rq, 413, "the body is larger than limits.request_body allows");
-	} else if (headers->hosts > 1) {
-		refuse(rq, 400, "there are two Host headers");
-	} else if (headers->hosts == 0 && !http_1_0) {
-		refuse(rq, 400, "an HTTP/1.1 request needs a Host header");
-	}
-	check_target(rq);
+	if (rq->host != NULL && strcasecmp(name, "Host") == 0)
+		return rq->host;
+	return rq->connection != NULL ? MHD_lookup_connection_value(rq->connection, MHD_HEADER_KIND, name)
+				      : NULL;
 }
 
 /* ---- libmicrohttpd's callbacks ---- */
-
-static enum http_method index_method(const char *method)
-{
-	static const char *const words[HTTP_OTHER] = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"};
-	for (int i = 0; i < HTTP_OTHER; i++)
-		if (strcmp(method, words[i]) == 0)
-			return (enum http_method)i;
-	return HTTP_OTHER;
-}
 
 static void set_state(struct skymon_request *rq, enum peer_state state)
 {
@@ -280,6 +193,8 @@ void *request_begin(void *arg, const char *uri, struct MHD_Connection *connectio
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 	rq->peer = info != NULL ? info->socket_context : NULL;
+	if (rq->peer != NULL)
+		rq->ordinal = ++rq->peer->begun;
 	set_state(rq, PEER_HEADER);
 	if (uri == NULL)
 		return rq;
@@ -318,30 +233,42 @@ static void check_client(struct skymon_request *rq)
 	}
 }
 
-static enum MHD_Result first_call(struct skymon_request *rq, const char *method, const char *version)
+/* What the gate found: in the head, or later in the framing of the body. */
+static void check_gate(struct skymon_request *rq)
+{
+	const struct gate *gate = &rq->peer->gate;
+	if (gate->fault_at == rq->ordinal) {
+		refuse(rq, gate->fault, gate->why);
+		rq->method_index = gate->method;
+		rq->close = true;
+	}
+	if (gate->passed >= rq->ordinal)
+		return;
+	refuse(rq, 500, "this program was linked with a libmicrohttpd that reads past its checks");
+	rq->close = true;
+}
+
+static void check_target(struct skymon_request *rq)
+{
+	if (bad_escape(rq->path) || bad_escape(rq->query))
+		refuse(rq, 400, "the target has a % that is not followed by two hexadecimal digits, or %00");
+}
+
+static enum MHD_Result first_call(struct skymon_request *rq, const char *method)
 {
 	rq->method = method;
-	rq->method_index = index_method(method);
+	rq->method_index = head_method(method, strlen(method));
 	rq->started_ns = now_ns();
 	check_client(rq);
-	check_headers(rq, version);
+	check_gate(rq);
+	check_target(rq);
+	MHD_get_connection_values_n(rq->connection, MHD_HEADER_KIND, look_at_header, &rq->headers);
 	set_state(rq, PEER_BODY);
 	if (!rq->close)
 		return MHD_YES;
 	/* answered before the body is read: libmicrohttpd closes the connection behind it */
 	reply_problem(rq, rq->fault, "%s", rq->fault_text);
 	return queue(rq);
-}
-
-static void take_body(struct skymon_request *rq, const char *upload, size_t size)
-{
-	if (rq->too_big || size > (size_t)rq->http->body_limit - rq->body.size) {
-		rq->too_big = rq->close = true;
-		refuse(rq, 413, "the body is larger than limits.request_body allows");
-		buf_free(&rq->body);
-		return;
-	}
-	buf_add(&rq->body, upload, size);
 }
 
 static enum MHD_Result last_call(struct skymon_request *rq)
@@ -351,6 +278,7 @@ static enum MHD_Result last_call(struct skymon_request *rq)
 	if (rq->suspended && rq->response == NULL) /* its client has left */
 		return MHD_NO;
 	set_state(rq, PEER_BUSY);
+	check_gate(rq);
 	if (rq->fault != 0)
 		reply_problem(rq, rq->fault, "%s", rq->fault_text);
 	else
@@ -369,21 +297,22 @@ enum MHD_Result request_handle(void *arg, struct MHD_Connection *connection, con
 {
 	(void)arg;
 	(void)connection;
+	(void)version;
 	(void)url; /* the same bytes as in request_begin, cut at the query */
 	struct skymon_request *rq = *context;
-	if (rq == NULL)
+	if (rq == NULL || rq->peer == NULL)
 		return MHD_NO;
 	if (rq->stage++ == 0)
-		return first_call(rq, method, version);
+		return first_call(rq, method);
 	if (*upload_size > 0) {
-		take_body(rq, upload, *upload_size);
+		buf_add(&rq->body, upload, *upload_size); /* the gate has limited it */
 		*upload_size = 0;
 		return MHD_YES;
 	}
 	return last_call(rq);
 }
 
-/* A request that libmicrohttpd refused by itself (a line that is no header, say) has its answer too. */
+/* Should libmicrohttpd answer by itself (its memory for a connection may run out), that is counted too. */
 static int code_of(struct skymon_request *rq, struct MHD_Connection *connection)
 {
 	if (rq->code != 0)
@@ -408,6 +337,7 @@ void request_completed(void *arg, struct MHD_Connection *connection, void **cont
 	if (code != 0)
 		counts_add(rq->http->counts, rq->count, rq->method_index, code, rq->problem,
 			   rq->entry != NULL && rq->entry->away, duration_ns, loop_now_ms(rq->http->loop));
-	set_state(rq, PEER_IDLE);
+	bool part = rq->peer != NULL && rq->peer->gate.held_size > 0; /* of the next request */
+	set_state(rq, part ? PEER_HEADER : PEER_IDLE);
 	request_end(rq);
 }

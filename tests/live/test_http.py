@@ -132,10 +132,14 @@ def test_slow_clients_are_ended_and_harm_nobody(skymond, tmp_path):
                 pass
         return all(is_ended(connection) for connection in slow)
 
+    heard = {connection: b"" for connection in slow}
+
     def is_ended(connection):
         connection.setblocking(False)
         try:
-            return connection.recv(100) == b""
+            while got := connection.recv(1000):
+                heard[connection] += got
+            return True
         except BlockingIOError:
             return False
         except OSError:
@@ -143,6 +147,7 @@ def test_slow_clients_are_ended_and_harm_nobody(skymond, tmp_path):
 
     assert daemon.get("/api/v1/alive").status_code == 200
     wait_until(drip, 15, "all slow connections to be ended", every=0.1)
+    assert all(got.startswith(b"HTTP/1.1 408 ") and b"header_timeout" in got for got in heard.values())
     for connection in slow:
         connection.close()
 

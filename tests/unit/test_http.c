@@ -69,29 +69,6 @@ static void refuses(void)
 		bool closed; /* nothing behind it may be believed */
 		const char *detail;
 	} cases[] = {
-		{"GET /echo HTTP/1.1\r\n\r\n", 400, false, "an HTTP/1.1 request needs a Host header"},
-		{"GET /echo HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, false,
-		 "there are two Host headers"},
-		{"GET /echo HTTP/1.0\r\nHost: a\r\nhost: a\r\n\r\n", 400, true, "there are two Host headers"},
-		{"POST /form HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 3\r\n" HOST "abc", 400, true,
-		 "there are two Content-Length headers"},
-		{"POST /form HTTP/1.1\r\nContent-Length: 3\r\ncontent-length: 40\r\n" HOST "abc", 400, true,
-		 "there are two Content-Length headers"},
-		{"POST /form HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n" HOST
-		 "0\r\n\r\n",
-		 400, true, "there is a Content-Length beside a Transfer-Encoding"},
-		{"POST /form HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n" HOST
-		 "0\r\n\r\n",
-		 400, true, "there is a Content-Length beside a Transfer-Encoding"},
-		{"POST /form HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n" HOST "0\r\n\r\n", 400, true,
-		 "the only Transfer-Encoding that is understood is chunked"},
-		{"POST /form HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n" HOST
-		 "0\r\n\r\n",
-		 400, true, "the only Transfer-Encoding that is understood is chunked"},
-		{"POST /form HTTP/1.0\r\nTransfer-Encoding: chunked\r\n" HOST "0\r\n\r\n", 400, true,
-		 "HTTP/1.0 has no Transfer-Encoding"},
-		{"POST /form HTTP/1.1\r\nContent-Length : 3\r\n" HOST "abc", 400, true,
-		 "a header has a space before its colon, or a NUL"},
 		{"POST /form HTTP/1.1\r\nContent-Length: 1025\r\n" HOST, 413, true,
 		 "the body is larger than limits.request_body allows"},
 		{"GET /echo/%00 HTTP/1.1\r\n" HOST, 400, false,
@@ -100,16 +77,6 @@ static void refuses(void)
 		 "the target has a % that is not followed by two hexadecimal digits, or %00"},
 		{"GET /echo?q=%4 HTTP/1.1\r\n" HOST, 400, false,
 		 "the target has a % that is not followed by two hexadecimal digits, or %00"},
-		{"GET /echo/a b HTTP/1.1\r\n" HOST, 400, false,
-		 "the path has a space, a control character or a byte above 127; encode it"},
-		{"GET /echo/\xff HTTP/1.1\r\n" HOST, 400, false,
-		 "the path has a space, a control character or a byte above 127; encode it"},
-		{"GET echo HTTP/1.1\r\n" HOST, 400, false,
-		 "the target of the request is not a path that begins with /"},
-		{"GET * HTTP/1.1\r\n" HOST, 400, false,
-		 "the target of the request is not a path that begins with /"},
-		{"CONNECT x:1 HTTP/1.1\r\n" HOST, 400, false,
-		 "the target of the request is not a path that begins with /"},
 	};
 	start("limits: {request_body: 1KiB}");
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -164,26 +131,14 @@ static void refuses_large(void)
 	CU_ASSERT_EQUAL(reply.code, 200);
 	forget(&reply);
 	close(fd);
-	/* a target of 9 KiB, and one of 40 KiB, which libmicrohttpd refuses */
-	char *request = malloc(50000);
-	for (int kib = 9; kib < 41; kib += 31) {
-		strcpy(request, "GET /echo?q=");
-		size_t length = strlen(request);
-		memset(request + length, 'a', (size_t)kib * 1024);
-		strcpy(request + length + kib * 1024, " HTTP/1.1\r\n" HOST);
-		reply = ask(request);
-		CU_ASSERT_EQUAL(reply.code, 414);
-		forget(&reply);
-	}
 	/* a query of nothing but separators is a query */
-	strcpy(request, "GET /echo?");
+	char request[8000] = "GET /echo?";
 	memset(request + 10, '&', 7000);
 	strcpy(request + 7010, "q=last HTTP/1.1\r\n" HOST);
 	reply = ask(request);
 	CU_ASSERT_EQUAL(reply.code, 200);
 	UNIT_TEXT(reply.body, "GET name=- q=last x=- trusted=1 body=");
 	forget(&reply);
-	free(request);
 	stop();
 }
 

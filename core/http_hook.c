@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* http_hook: where libmicrohttpd reads. It has no hook of its own between its sockets and its parser, so
+ * these two functions, which it calls by name, are ours: the dynamic linker finds a program's own symbols
+ * first. Linked with the programs that serve HTTP, not with the worker. What has no gate goes straight on, as
+ * do the bytes below TLS. If a libmicrohttpd ever reads by another name, http_request refuses every request
+ * (gate_has_passed). */
+#include <errno.h>
+#include <gnutls/gnutls.h>
+#include <sys/socket.h>
+
+#include "http_private.h"
+
+#define OURS __attribute__((visibility("default")))
+
+static ssize_t from_socket(void *fd, char *out, size_t room)
+{
+	return recvfrom(*(int *)fd, out, room, 0, NULL, NULL);
+}
+
+static ssize_t from_session(void *session, char *out, size_t room)
+{
+	unsigned char number[8];
+	return gnutls_record_recv_seq(session, out, room, number);
+}
+
+OURS ssize_t recv(int fd, void *out, size_t room, int flags)
+{
+	struct peer *peer = flags & MSG_PEEK ? NULL : gate_peer(fd);
+	if (peer == NULL || peer->tls)
+		return recvfrom(fd, out, room, flags, NULL, NULL);
+	const struct gate_source source = {.read = from_socket, .arg = &fd, .again = -1};
+	return http_read(peer, &source, out, room);
+}
+
+OURS ssize_t gnutls_record_recv(gnutls_session_t session, void *out, size_t room)
+{
+	struct peer *peer = gate_peer(gnutls_transport_get_int(session));
+	const struct gate_source source = {
+		.read = from_session, .arg = session, .again = GNUTLS_E_AGAIN, .records = true};
+	if (peer == NULL)
+		return from_session(session, out, room);
+	return http_read(peer, &source, out, room);
+}
