@@ -195,40 +195,6 @@ static void choose_open_routes(struct http *http)
 	access->open = choose_routes(http->table, access->names, access->name_count);
 }
 
-static void forget_token(struct access *access)
-{
-	if (access->token != NULL)
-		explicit_bzero(access->token, access->token_size);
-	free(access->token);
-	access->token = NULL;
-	access->token_size = 0;
-}
-
-static bool is_token(const char *option)
-{
-	const char *last = strrchr(option, '.');
-	return strcmp(last != NULL ? last + 1 : option, "token") == 0;
-}
-
-/* Without a token that can be read nobody is trusted: closed is better than open. */
-static void read_token(struct access *access, const struct settings *settings)
-{
-	size_t count = 0;
-	const struct option_secret *secrets = option_secrets(settings->values, &count);
-	forget_token(access);
-	for (size_t i = 0; i < count; i++) {
-		struct err err;
-		if (!is_token(secrets[i].option) || secrets[i].kind == OPTION_SECRET_NONE)
-			continue;
-		if (!option_secret_read(&secrets[i], config_environment, &access->token, &access->token_size,
-					&err))
-			log_error("the token of `access` cannot be read, so that no caller is trusted: %s",
-				  err.text);
-		return;
-	}
-	log_error("`access` has no token, so that no caller is trusted");
-}
-
 void http_configure(struct http *http, const struct settings *settings)
 {
 	struct access *access = &http->access;
@@ -241,14 +207,10 @@ void http_configure(struct http *http, const struct settings *settings)
 	memcpy(http->local_uids, settings->local_uids, settings->local_user_count * sizeof(uid_t));
 	http->local_uid_count = settings->local_user_count;
 	http->header_timeout_ms = settings->header_timeout_ms;
-	access->asked = settings->access;
+	token_configure(http, settings);
 	texts_free(access->names, access->name_count);
 	access->names = texts_copy(settings->public_routes, settings->public_count);
 	access->name_count = settings->public_count;
-	if (access->asked)
-		read_token(access, settings);
-	else
-		forget_token(access);
 	choose_open_routes(http);
 	for (struct listener *listener = http->listeners; listener != NULL; listener = listener->next)
 		listener_renew(listener);
@@ -321,7 +283,7 @@ void http_free(struct http *http)
 	free(http->kept);
 	request_free_spare(http);
 	route_table_unref(http->table);
-	forget_token(&http->access);
+	token_free(http);
 	texts_free(http->access.names, http->access.name_count);
 	texts_free(http->server_names, http->server_name_count);
 	free(http->local_uids);
@@ -341,6 +303,11 @@ int64_t http_open_connections(const struct http *http)
 uint64_t http_requests_total(const struct http *http)
 {
 	return counts_total(http->counts);
+}
+
+uint64_t http_failed_tokens_total(const struct http *http)
+{
+	return http->access.failed_total;
 }
 
 struct http_window http_window(struct http *http, int64_t now_ms)

@@ -174,26 +174,45 @@ static const char *foreign_user(struct skymon_request *rq, int fd, const struct 
 	return why;
 }
 
+/* As the connection began: it may be closed by now. False if it has no address of the internet's. */
+static bool find_peer(const struct skymon_request *rq, struct sockaddr_storage *peer)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(rq->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	const struct sockaddr *address = info != NULL ? info->client_addr : NULL;
+	if (address == NULL || (address->sa_family != AF_INET && address->sa_family != AF_INET6))
+		return false;
+	memcpy(peer, address,
+	       address->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+	unmap(peer);
+	return true;
+}
+
+const char *request_address(struct skymon_request *rq)
+{
+	struct sockaddr_storage peer = {0};
+	size_t size;
+	if (rq->address[0] != '\0')
+		return rq->address;
+	if (rq->connection != NULL && find_peer(rq, &peer))
+		inet_ntop(peer.ss_family, bytes_of(&peer, &size), rq->address, sizeof(rq->address));
+	else
+		strcpy(rq->address, "unix");
+	return rq->address;
+}
+
 static const char *why_not_local(struct skymon_request *rq)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(rq->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 	struct sockaddr_storage peer = {0}, own = {0};
-	socklen_t peer_size = sizeof(peer), own_size = sizeof(own);
+	socklen_t own_size = sizeof(own);
 	if (info == NULL || rq->peer == NULL ||
-	    getpeername(info->connect_fd, (struct sockaddr *)&peer, &peer_size) != 0 ||
-	    getsockname(info->connect_fd, (struct sockaddr *)&own, &own_size) != 0) {
-		snprintf(rq->address, sizeof(rq->address), "unknown");
+	    getsockname(info->connect_fd, (struct sockaddr *)&own, &own_size) != 0 ||
+	    (!find_peer(rq, &peer) && own.ss_family != AF_UNIX))
 		return "its connection is closed";
-	}
-	if (own.ss_family == AF_UNIX) {
-		snprintf(rq->address, sizeof(rq->address), "unix");
-	} else {
-		size_t size;
-		unmap(&peer);
+	if (own.ss_family != AF_UNIX)
 		unmap(&own);
-		inet_ntop(peer.ss_family, bytes_of(&peer, &size), rq->address, sizeof(rq->address));
-	}
 	const char *why = foreign_user(rq, info->connect_fd, &peer, &own);
 	if (why != NULL)
 		return why;
@@ -214,6 +233,7 @@ const struct skymon_caller *request_caller(struct skymon_request *rq)
 		.size = sizeof(rq->caller), .address = rq->address, .user = "", .why_not_local = ""};
 	if (rq->connection == NULL)
 		return &rq->caller; /* rendered for another */
+	request_address(rq);
 	const char *why = why_not_local(rq);
 	rq->caller.local = why == NULL;
 	rq->caller.why_not_local = why != NULL ? why : "";

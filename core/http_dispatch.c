@@ -34,24 +34,6 @@ bool request_route_named(const struct route_table *table, const struct route_ent
 
 /* ---- Access ---- */
 
-static bool same_secret(const char *given, size_t given_size, const char *secret, size_t size)
-{
-	unsigned char differs = given_size != size;
-	for (size_t i = 0; i < given_size; i++) /* takes as long as what was given, whatever is right */
-		differs |= (unsigned char)(given[i] ^ secret[size > 0 ? i % size : 0]);
-	return differs == 0;
-}
-
-static bool has_token(const struct skymon_request *rq)
-{
-	const struct access *access = &rq->http->access;
-	const char *given = rq->headers.authorization;
-	if (access->token == NULL || given == NULL || strncasecmp(given, "Bearer ", 7) != 0)
-		return false;
-	given += 7 + strspn(given + 7, " ");
-	return same_secret(given, strlen(given), access->token, access->token_size);
-}
-
 /* What follows is of that route: its counters, its audit, its headers. */
 static void take_route(struct skymon_request *rq, const struct route_entry *entry)
 {
@@ -59,7 +41,7 @@ static void take_route(struct skymon_request *rq, const struct route_entry *entr
 	rq->entry = entry;
 	rq->count = rq->http->by_index[entry->index];
 	rq->open = !access->asked || access->open[entry->index];
-	rq->trusted = !access->asked || has_token(rq);
+	rq->trusted = !access->asked || token_matches(rq);
 	if (entry->route->flags & SKYMON_ROUTE_GUARDED)
 		request_caller(rq); /* for the audit line: one that has left cannot be looked at any more */
 }

@@ -197,12 +197,19 @@ bool tls_refuses_client(const struct listener *listener, struct MHD_Connection *
 bool tls_read(const struct settings_listen *settings, struct tls_files *out, struct err *err) MUST_CHECK;
 void tls_free(struct tls_files *files);
 uint64_t tls_mark(const struct settings_listen *settings); /* changes when one of the files does */
+uint64_t files_mark(const char *const *paths, size_t count);
 
 struct access {
 	bool asked;  /* a token is asked for */
 	char *token; /* NULL: could not be read, so that nothing matches */
 	size_t token_size;
-	char **names; /* public routes */
+	char *file; /* of the token; NULL if it comes from elsewhere */
+	uint64_t file_seen;
+	struct timer look; /* at the file */
+	uint64_t failed_total;
+	int64_t log_window_ms;
+	unsigned logged; /* wrong tokens in this window */
+	char **names;    /* public routes */
 	size_t name_count;
 	uint8_t *open; /* by a route's index */
 };
@@ -326,8 +333,17 @@ void request_dispatch(struct skymon_request *rq);
 bool request_route_named(const struct route_table *table, const struct route_entry *entry, char *const *names,
 			 size_t count);
 
-/* ---- Who asks (http_caller.c) ---- */
+/* ---- The token (http_token.c) ---- */
 
+void token_configure(struct http *http, const struct settings *settings);
+void token_free(struct http *http);
+bool token_matches(const struct skymon_request *rq);
+/* Counts and logs a wrong token, when its request is answered. */
+void token_note_answer(struct skymon_request *rq, int code);
+
+/* ---- The caller (http_caller.c) ---- */
+
+const char *request_address(struct skymon_request *rq);
 const struct skymon_caller *request_caller(struct skymon_request *rq);
 struct inet_diag_msg;
 struct inet_diag_req_v2;

@@ -333,6 +333,7 @@ void request_completed(void *arg, struct MHD_Connection *connection, void **cont
 	*context = NULL;
 	int code = code_of(rq, connection);
 	request_log_audit(rq, code);
+	token_note_answer(rq, code);
 	int64_t duration_ns = rq->started_ns > 0 ? now_ns() - rq->started_ns : 0;
 	if (code != 0)
 		counts_add(rq->http->counts, rq->count, rq->method_index, code, rq->problem,

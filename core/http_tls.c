@@ -72,11 +72,10 @@ static uint64_t mix(uint64_t mark, uint64_t value)
 	return (mark ^ value) * 0x100000001b3u;
 }
 
-uint64_t tls_mark(const struct settings_listen *settings)
+uint64_t files_mark(const char *const *paths, size_t count)
 {
-	const char *const paths[] = {settings->cert_file, settings->key_file, settings->client_ca_file};
 	uint64_t mark = 0xcbf29ce484222325u;
-	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+	for (size_t i = 0; i < count; i++) {
 		struct stat file;
 		if (paths[i] == NULL || stat(paths[i], &file) != 0)
 			continue;
@@ -84,6 +83,12 @@ uint64_t tls_mark(const struct settings_listen *settings)
 		mark = mix(mix(mark, (uint64_t)file.st_mtim.tv_sec), (uint64_t)file.st_mtim.tv_nsec);
 	}
 	return mark;
+}
+
+uint64_t tls_mark(const struct settings_listen *settings)
+{
+	const char *const paths[] = {settings->cert_file, settings->key_file, settings->client_ca_file};
+	return files_mark(paths, sizeof(paths) / sizeof(paths[0]));
 }
 
 bool tls_refuses_client(const struct listener *listener, struct MHD_Connection *connection)

@@ -290,6 +290,31 @@ static void read_small(struct binding *b)
 	s->shutdown_timeout_ms = shutdown.timeout.ms;
 }
 
+const struct option_secret *settings_token(const struct settings *settings)
+{
+	size_t count = 0;
+	const struct option_secret *secrets =
+		settings->values != NULL ? option_secrets(settings->values, &count) : NULL;
+	return count == 1 ? secrets : NULL;
+}
+
+/* One that cannot be read now is no mistake of the config's: http tries again. */
+static void check_token(struct binding *b, const struct option_secret *secret)
+{
+	char *bytes;
+	size_t size;
+	struct err err;
+	if (!option_secret_read(secret, b->lookup, &bytes, &size, &err))
+		return;
+	wipe_free(bytes, size);
+	if (size < SETTINGS_TOKEN_MIN)
+		config_error(
+			b->errs, secret->place,
+			"the token of `access` is shorter than %d bytes, and could be guessed: make one with "
+			"`openssl rand -hex 16`",
+			SETTINGS_TOKEN_MIN);
+}
+
 static void read_access(struct binding *b)
 {
 	struct settings *s = b->settings;
@@ -300,16 +325,19 @@ static void read_access(struct binding *b)
 	s->values = settings_bind(b, access_table, section, NULL, "access", &options);
 	if (s->values == NULL)
 		return;
-	size_t count = 0;
-	const struct option_secret *secret = option_secrets(s->values, &count);
+	const struct option_secret *secret = settings_token(s);
 	s->access = true;
 	s->public_routes = settings_texts(&options.public, &s->public_count);
-	if (count != 1)
+	if (secret == NULL) {
 		config_error(b->errs, section, "access needs the option `token`");
-	else if (secret->kind == OPTION_SECRET_STORE)
+		return;
+	}
+	if (secret->kind == OPTION_SECRET_STORE)
 		config_error(b->errs, secret->place,
 			     "the daemon's own token must be a text, {env: NAME} or {file: PATH}");
-	else if (secret->kind == OPTION_SECRET_FILE)
+	else
+		check_token(b, secret);
+	if (secret->kind == OPTION_SECRET_FILE)
 		s->token_file = x_strdup(secret->text);
 }
 

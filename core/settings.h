@@ -77,6 +77,10 @@ struct settings {
 	enum log_format log_format;
 };
 
+#define SETTINGS_TOKEN_MIN 16 /* bytes of the access token */
+
+/* The access token's secret; NULL if none is asked for. */
+const struct option_secret *settings_token(const struct settings *settings);
 extern const char
 	*const settings_source_keys[8]; /* the seed's metrics without prefix and _total, in its order */
 /* Keys of a component's section that settings bind; for option_binding.also. Ends with NULL. */

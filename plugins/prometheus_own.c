@@ -206,6 +206,16 @@ static void print_scrape(struct text *out, const char *name, const struct live *
 		put_plain(out, name, live->sm, live->scrape_seconds);
 }
 
+static void print_evicted(struct text *out, const char *name, const struct live *live)
+{
+	put_plain(out, name, live->sm, (double)live->self->evicted_connections_total);
+}
+
+static void print_failed_tokens(struct text *out, const char *name, const struct live *live)
+{
+	put_plain(out, name, live->sm, (double)live->self->failed_tokens_total);
+}
+
 static bool is_up(int status)
 {
 	return status == SKYMON_HEALTHY || status == SKYMON_DEGRADED;
@@ -404,6 +414,11 @@ const struct own own_families[] = {
 	 "When the configuration was last taken over, as Unix time", print_reload_time, NULL, false},
 	{"skymon_config_last_reload_successful", GAUGE, "1 when the newest reload of the configuration took",
 	 print_reload_ok, NULL, false},
+	{"skymon_http_evicted_connections_total", COUNTER,
+	 "Connections that were ended to make room for others, because all were in use", print_evicted, NULL,
+	 false},
+	{"skymon_http_failed_tokens_total", COUNTER, "Requests that brought a wrong access token",
+	 print_failed_tokens, NULL, false},
 	{"skymon_http_request_duration_seconds", TYPE_HISTOGRAM, "Time to answer a request, by route",
 	 print_durations, NULL, false},
 	{"skymon_http_requests_total", COUNTER, "Requests answered, by code, method and route",

@@ -215,27 +215,27 @@ def test_a_socket_file_that_was_left_behind_is_replaced(skymond, tmp_path):
 @pytest.mark.sanitized
 def test_access(skymond, tmp_path):
     token = tmp_path / "token"
-    token.write_text("first-token\n")
+    token.write_text("the-first-token-\n")
     token.chmod(0o600)
     access = {"token": {"file": str(token)}, "public": ["health", "ready", "alive"]}
     daemon = skymond(watched(tmp_path, access=access))
     wait_until(lambda: daemon.get("/api/v1/ready").status_code == 200, 10, "ready")
-    bearer = {"Authorization": "Bearer first-token"}
+    bearer = {"Authorization": "Bearer the-first-token-"}
     for path in ("/metrics", "/api/v1/status", "/"):
         refused = daemon.get(path)
         assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer"), path
         assert refused.headers["Content-Type"] == "application/problem+json"
         assert daemon.get(path, headers=bearer).status_code == 200, path
-        assert daemon.get(path, headers={"Authorization": "Bearer first-tokem"}).status_code == 401, path
+        assert daemon.get(path, headers={"Authorization": "Bearer the-first-token+"}).status_code == 401, path
     anonymous, trusted = daemon.get("/api/v1/health/db").json(), daemon.get("/api/v1/health/db", headers=bearer).json()
     assert (anonymous["status"], anonymous["message"], anonymous["details"]) == ("healthy", "", {})
     assert trusted["message"] != ""
-    assert "first-token" not in daemon.log_text()
-    token.write_text("second-token")
+    assert "the-first-token-" not in daemon.log_text()
+    token.write_text("the-second-token")
     daemon.hup()
     daemon.wait_log("config reloaded")
     assert daemon.get("/metrics", headers=bearer).status_code == 401
-    assert daemon.get("/metrics", headers={"Authorization": "Bearer second-token"}).status_code == 200
+    assert daemon.get("/metrics", headers={"Authorization": "Bearer the-second-token"}).status_code == 200
 
 
 # ---- TLS ----

@@ -366,7 +366,7 @@ def test_reloads_while_requests_are_out(skymond, tmp_path):
 @pytest.mark.sanitized
 def test_a_plugin_that_is_removed_while_requests_are_out(skymond, tmp_path):
     """They are answered as they were asked: a route that everybody might read then still says so."""
-    (tmp_path / "token").write_text("the-token")
+    (tmp_path / "token").write_text("the-token-of-18-b.")
     (tmp_path / "token").chmod(0o600)
     access = {"token": {"file": str(tmp_path / "token")}, "public": ["health", "component", "slow"]}
     daemon = start(skymond, tmp_path, access=access)

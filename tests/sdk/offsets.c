@@ -292,6 +292,8 @@ AT(skymon_self, http_times, 168);
 AT(skymon_self, http_time_count, 176);
 AT(skymon_self, plugins, 184);
 AT(skymon_self, plugin_count, 192);
+AT(skymon_self, failed_tokens_total, 200);
+AT(skymon_self, evicted_connections_total, 208);
 AT_LEAST(skymon_self, 200);
 
 AT(skymon_config, size, 0);

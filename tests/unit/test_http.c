@@ -376,7 +376,7 @@ static void take_routes_away(void)
 /* What was asked of the old routes is answered as the old routes said. */
 static void outlives_its_routes(void)
 {
-	start("access: {token: word, public: [away]}");
+	start("access: {token: a-word-of-16-bytes, public: [away]}");
 	call(set_away);
 	int fd = dial();
 	say(fd, "GET /away HTTP/1.1\r\nX-Test: t\r\n" HOST);

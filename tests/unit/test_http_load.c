@@ -279,7 +279,7 @@ static void counts(void)
 
 static void asks_for_token(void)
 {
-	start("access: {token: s3cret, public: [echo, status]}");
+	start("access: {token: s3cret-s3cret-s3cret, public: [echo, status]}");
 	static const struct {
 		const char *request;
 		int code;
@@ -287,16 +287,16 @@ static void asks_for_token(void)
 	} cases[] = {
 		{"GET /echo HTTP/1.1\r\n" HOST, 200, "GET name=- q=- x=- trusted=0 body="},
 		{"GET /echo/below HTTP/1.1\r\n" HOST, 200, "GET name=below q=- x=- trusted=0 body="},
-		{"GET /echo HTTP/1.1\r\nAuthorization: Bearer s3cret\r\n" HOST, 200,
+		{"GET /echo HTTP/1.1\r\nAuthorization: Bearer s3cret-s3cret-s3cret\r\n" HOST, 200,
 		 "GET name=- q=- x=- trusted=1 body="},
 		{"GET /echo HTTP/1.1\r\nAuthorization: Bearer s3cre\r\n" HOST, 200,
 		 "GET name=- q=- x=- trusted=0 body="},
 		{"GET /private HTTP/1.1\r\n" HOST, 401, NULL},
 		{"GET /private HTTP/1.1\r\nAuthorization: Bearer\r\n" HOST, 401, NULL},
 		{"GET /private HTTP/1.1\r\nAuthorization: Bearer \r\n" HOST, 401, NULL},
-		{"GET /private HTTP/1.1\r\nAuthorization: Bearer s3cret2\r\n" HOST, 401, NULL},
-		{"GET /private HTTP/1.1\r\nAuthorization: Basic s3cret\r\n" HOST, 401, NULL},
-		{"GET /private HTTP/1.1\r\nAuthorization: bearer s3cret\r\n" HOST, 200,
+		{"GET /private HTTP/1.1\r\nAuthorization: Bearer s3cret-s3cret-s3cret2\r\n" HOST, 401, NULL},
+		{"GET /private HTTP/1.1\r\nAuthorization: Basic s3cret-s3cret-s3cret\r\n" HOST, 401, NULL},
+		{"GET /private HTTP/1.1\r\nAuthorization: bearer s3cret-s3cret-s3cret\r\n" HOST, 200,
 		 "GET name=- q=- x=- trusted=1 body="},
 		{"GET /nothing HTTP/1.1\r\n" HOST, 404, NULL},
 	};

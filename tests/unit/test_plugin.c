@@ -58,7 +58,7 @@ static void wrong_ones_are_refused(void)
 		const char *name, *says;
 	} rows[] = {
 		{"t_nowhere", "cannot open"},      {"t_no_symbol", "exports no symbol skymon_plugin"},
-		{"t_small_symbol", "has 4 bytes"}, {"t_other_major", "speaks ABI 7.0 and this skymon 0.2"},
+		{"t_small_symbol", "has 4 bytes"}, {"t_other_major", "speaks ABI 7.0 and this skymon 0.3"},
 		{"t_newer_minor", "newer skymon"}, {"t_short_struct", "needs at least"},
 		{"t_long_struct", "needs"},        {"t_wrong_name", "names itself \"t_other_name\""},
 	};

@@ -132,6 +132,9 @@ static void refuses(void)
 		{"shutdown: {drain: 5}",
 		 "f:1:19: option `drain` of shutdown is wrong: `5` has no unit: write 5s, 5m or 5ms"},
 		{"access: {public: [health]}", "f:1:9: access needs the option `token`"},
+		{"access: {token: fifteen-bytes-x}",
+		 "f:1:17: the token of `access` is shorter than 16 bytes, and could be guessed: make one "
+		 "with `openssl rand -hex 16`"},
 		{"access: {token: {vault: 'a#b'}}",
 		 "f:1:17: the daemon's own token must be a text, {env: NAME} or {file: PATH}"},
 		{"state_dir: [a]", "f:1:12: option `state_dir` of the top level must be a text, not a list"},

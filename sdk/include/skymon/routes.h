@@ -147,6 +147,7 @@ struct skymon_self {               /* valid until the handler returns */
 	const struct skymon_http_count *const *http_counts; size_t http_count_count;
 	const struct skymon_http_time *const *http_times; size_t http_time_count;
 	const struct skymon_plugin_state *const *plugins; size_t plugin_count;
+	uint64_t failed_tokens_total, evicted_connections_total; /* wrong access tokens; ended for others, because all were in use */
 };
 
 struct skymon_config {
