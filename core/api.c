@@ -337,7 +337,7 @@ static const struct skymon_route *const routes[] = {
 	ROUTE("GET", "/api/v1/metrics/prometheus/api/v1/{query...}", "prometheus_api", api_handle_prometheus,
 	      0, "where Grafana asks when its data source points here: says where to point it"),
 	ROUTE("POST", "/api/v1/metrics/prometheus/api/v1/{query...}", "prometheus_api", api_handle_prometheus,
-	      SKYMON_ROUTE_ANY_BODY, "the same"),
+	      SKYMON_ROUTE_ANY_BODY | SKYMON_ROUTE_OPEN, "the same"),
 	ROUTE("GET", "/", "index", api_handle_index, 0, "this list"),
 	NULL,
 };

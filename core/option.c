@@ -150,6 +150,9 @@ static bool check_table(const struct skymon_option *table, size_t stride, size_t
 		struct skymon_option option = option_entry(table, stride, i);
 		if (!check_option(&option, stride, state_size, depth, err))
 			return err_prefix(err, "option `%.63s`: ", option.name);
+		if ((option.flags & ~(SKYMON_TARGET | SKYMON_REQUIRED)) != 0)
+			return err_set(err, "option `%s` has flags that this skymon does not know: %#x",
+				       option.name, option.flags);
 		if ((option.flags & SKYMON_TARGET) != 0 && (++targets > 1 || depth > 0))
 			return err_set(
 				err,

@@ -24,6 +24,9 @@
 #define OPTION_SIZE_MIN (offsetof(struct skymon_option, item_size) + sizeof(uint32_t))
 #define NUMBER_SIZE_MIN (offsetof(struct skymon_number, help) + sizeof(void *))
 #define ROUTE_SIZE_MIN (offsetof(struct skymon_route, flags) + sizeof(uint32_t))
+#define ROUTE_FLAGS                                                                                          \
+	(SKYMON_ROUTE_OPTIONS_AS_GET | SKYMON_ROUTE_PRIVATE | SKYMON_ROUTE_ANY_BODY | SKYMON_ROUTE_GUARDED | \
+	 SKYMON_ROUTE_HEALTH | SKYMON_ROUTE_OPEN)
 #define SIZE_MAX_PLAUSIBLE 4096u
 #define STATE_MAX (16u << 20)
 
@@ -181,6 +184,11 @@ static bool take_options(const struct skymon_plugin *from, struct skymon_plugin 
 static bool take_number(const struct skymon_number *numbers, size_t count, struct skymon_number *number,
 			struct err *err)
 {
+	if (metric_name_reserved(number->name))
+		return err_set(err,
+			       "number %.60s has a reserved name: up, scrape_*, process_* and __* are not "
+			       "for plugins",
+			       number->name);
 	bool again = strcmp(number->name, "response_time") == 0; /* the core measures it */
 	for (size_t i = 0; i < count; i++)
 		again = again || strcmp(numbers[i].name, number->name) == 0;
@@ -229,7 +237,16 @@ static bool take_route(const struct skymon_route *from, struct skymon_route *to,
 	if (to->method == NULL || !method_ok(to->method) || to->path == NULL || to->path[0] != '/')
 		return err_set(err, "a route is \"%.20s %.100s\"", to->method != NULL ? to->method : "",
 			       to->path != NULL ? to->path : "");
-	bool health = (to->flags & SKYMON_ROUTE_HEALTH) != 0;
+	if ((to->flags & ~ROUTE_FLAGS) != 0)
+		return err_set(err, "route %.100s has flags that this skymon does not know: %#x", to->path,
+			       to->flags & ~ROUTE_FLAGS);
+	bool health = (to->flags & SKYMON_ROUTE_HEALTH) != 0, open = (to->flags & SKYMON_ROUTE_OPEN) != 0;
+	bool writes = strcmp(to->method, "GET") != 0;
+	if (open && (!writes || (to->flags & SKYMON_ROUTE_GUARDED) != 0))
+		return err_set(err, "route %.100s is SKYMON_ROUTE_OPEN, so it must write and not be GUARDED",
+			       to->path);
+	if (writes && !open)
+		to->flags |= SKYMON_ROUTE_GUARDED;
 	if (to->name == NULL || !plugin_name_ok(to->name) || to->summary == NULL ||
 	    (to->handle == NULL) != health)
 		return err_set(err, "route %.100s lacks a name (a-z, 0-9, _ and -), a summary or handle",

@@ -130,6 +130,41 @@ bool label_name_ok(const char *name)
 	return true;
 }
 
+bool metric_name_reserved(const char *name)
+{
+	return strcmp(name, "up") == 0 || strncmp(name, "scrape_", 7) == 0 || strncmp(name, "__", 2) == 0 ||
+	       strncmp(name, "process_", 8) == 0;
+}
+
+bool label_name_reserved(const char *name)
+{
+	static const char *const names[] = {"job", "instance", "le", "quantile"};
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+int result_claim(int status, int reason)
+{
+	if (status == SKYMON_HEALTHY)
+		return reason == SKYMON_STANDBY ? reason : SKYMON_OK;
+	switch (reason) {
+	case SKYMON_NONE:
+	case SKYMON_OK:
+	case SKYMON_THRESHOLD_WARN:
+	case SKYMON_THRESHOLD_CRIT:
+	case SKYMON_STALE:
+	case SKYMON_CRASHED:
+	case SKYMON_KILLED:
+	case SKYMON_NOT_CONFIGURED:
+	case SKYMON_STARTING:
+		return SKYMON_OTHER;
+	default:
+		return reason;
+	}
+}
+
 void labels_print(struct buf *out, const struct skymon_label *labels, size_t count)
 {
 	bool first = true;
@@ -160,8 +195,20 @@ static bool label_follows(const unsigned char *name, size_t size, const unsigned
 			  size_t before_size)
 {
 	int order = before == NULL ? 1 : memcmp(name, before, size < before_size ? size : before_size);
-	return (order > 0 || (order == 0 && size > before_size)) &&
-	       !(size == strlen("component") && memcmp(name, "component", size) == 0);
+	if (order < 0 || (order == 0 && size <= before_size))
+		return false;
+	switch (size) { /* label_name_reserved and ours, without a copy of the name */
+	case 2:
+		return memcmp(name, "le", size) != 0;
+	case 3:
+		return memcmp(name, "job", size) != 0;
+	case 8:
+		return memcmp(name, "instance", size) != 0 && memcmp(name, "quantile", size) != 0;
+	case 9:
+		return memcmp(name, "component", size) != 0;
+	default:
+		return true;
+	}
 }
 
 /* `a="x",b="y"` as labels_print writes it, sorted by name; the bytes are known to be UTF-8. */
@@ -278,7 +325,7 @@ static bool decode_family(struct wire_reader *in, struct skymon_family *out)
 	out->series_count = wire_get_u32(in);
 	out->series = wire_get_bytes(in, &out->series_size);
 	return !in->bad && (out->type == SKYMON_GAUGE || out->type == SKYMON_COUNTER) &&
-	       metric_name_ok(out->name) && series_ok(out);
+	       metric_name_ok(out->name) && !metric_name_reserved(out->name) && series_ok(out);
 }
 
 static bool details_ok(const char *text)
@@ -331,11 +378,6 @@ static bool decode_lists(struct result *result, struct wire_reader *in, size_t n
 	return true;
 }
 
-int result_healthy_reason(int reason)
-{
-	return reason == SKYMON_STANDBY ? reason : SKYMON_OK;
-}
-
 static bool decode(struct result *result, struct wire_reader *in, struct err *err)
 {
 	struct skymon_result *view = &result->view;
@@ -348,8 +390,7 @@ static bool decode(struct result *result, struct wire_reader *in, struct err *er
 	if (in->bad || view->status > SKYMON_UNHEALTHY || view->reason == SKYMON_NONE ||
 	    view->reason >= SKYMON_REASON_COUNT || view->duration_us < 0)
 		return err_set(err, "a result with a malformed head");
-	if (view->status == SKYMON_HEALTHY)
-		view->reason = result_healthy_reason(view->reason);
+	view->reason = result_claim(view->status, view->reason);
 	if (view->message[0] == '\0' || strlen(view->message) > RESULT_MESSAGE_MAX ||
 	    strpbrk(view->message, "\n\r") != NULL)
 		return err_set(err, "a result whose message is empty, too long or of several lines");

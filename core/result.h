@@ -45,8 +45,6 @@ void result_reason(struct result_builder *b, int reason);
 /* Message and reason are those of a name that does not resolve: what the plugin says later replaces them, and
  * a check that goes well in spite of it forgets them. */
 void result_unresolved(struct result_builder *b);
-/* Returns the reason that a healthy result may have: the one given, or `ok` where that is a failure's. */
-int result_healthy_reason(int reason);
 bool result_detail(struct result_builder *b, const char *key, const char *json,
 		   struct err *err); /* json: any value, checked */
 /* Ignored when it is not finite: that is no measurement. */
@@ -72,6 +70,12 @@ struct result *result_decode(void *body, struct wire_reader in, int64_t time_ms,
 /* `a="x",b="y"` with escapes, from label pairs (also for a component's own labels). */
 void labels_print(struct buf *out, const struct skymon_label *labels, size_t count);
 bool metric_name_ok(const char *name); /* [a-zA-Z_:][a-zA-Z0-9_:]* */
-bool label_name_ok(const char *name);  /* [a-zA-Z_][a-zA-Z0-9_]*, not __… */
+/* Names that scrapers, exporters and the daemon itself set: not for plugins and configs. */
+bool metric_name_reserved(const char *name);
+bool label_name_reserved(const char *name);
+/* Returns the reason that a plugin's result may have: the one given, `ok` where a healthy one gives a
+ * failure's, `other` where it is the core's own. */
+int result_claim(int status, int reason);
+bool label_name_ok(const char *name); /* [a-zA-Z_][a-zA-Z0-9_]*, not __… */
 
 #endif

@@ -265,6 +265,11 @@ static uint32_t find_family(struct result_builder *b, int type, const char *name
 	if (strlen(name) > 200 || !metric_name_ok(name))
 		return err_set(err, "metric name \"%.200s\" is not of the form [a-zA-Z_:][a-zA-Z0-9_:]*",
 			       name);
+	if (metric_name_reserved(name))
+		return err_set(
+			err,
+			"metric %s has a reserved name: up, scrape_*, process_* and __* are not for plugins",
+			name);
 	if (type == SKYMON_COUNTER && !ends_with(name, "_total"))
 		return err_set(err, "counter %s must be named %s_total", name, name);
 	if (b->family_count >= RESULT_FAMILIES_MAX)
@@ -301,6 +306,9 @@ static bool print_labels(struct result_builder *b, const char *name, const struc
 		if (labels[i].name == NULL || !label_name_ok(labels[i].name))
 			return err_set(err, "metric %s has a label with the wrong name \"%.100s\"", name,
 				       labels[i].name != NULL ? labels[i].name : "");
+		if (label_name_reserved(labels[i].name))
+			return err_set(err, "metric %s has the label %s, which is reserved: scrapers set it",
+				       name, labels[i].name);
 		if (strcmp(labels[i].name, "component") == 0)
 			return err_set(err, "metric %s has the label component, which skymon adds itself",
 				       name);
@@ -384,13 +392,9 @@ void result_encode(struct result_builder *b, enum skymon_status status, int64_t 
 	int known = status >= SKYMON_UNKNOWN && status <= SKYMON_UNHEALTHY ? (int)status : SKYMON_UNKNOWN;
 	/* A name that does not resolve is why a check failed, or it was of no account. */
 	bool failed = known == SKYMON_UNHEALTHY || known == SKYMON_UNKNOWN;
-	int reason = b->reason_of_name && !failed ? SKYMON_NONE : b->reason;
+	int reason = result_claim(known, b->reason_of_name && !failed ? SKYMON_NONE : b->reason);
 	if (b->message_of_name && !failed)
 		b->message[0] = '\0';
-	if (reason == SKYMON_NONE)
-		reason = known == SKYMON_HEALTHY ? SKYMON_OK : SKYMON_OTHER;
-	if (known == SKYMON_HEALTHY)
-		reason = result_healthy_reason(reason);
 	wire_put_u8(body, (uint8_t)known);
 	wire_put_u8(body, (uint8_t)reason);
 	wire_put_u64(body, (uint64_t)(duration_us > 0 ? duration_us : 0));

@@ -386,7 +386,7 @@ static bool call_start(struct runner_component *component, enum skymon_reason *r
 	if (ok)
 		return true;
 	const char *message = result_builder_message(component->builder);
-	*reason = (enum skymon_reason)result_builder_reason(component->builder);
+	*reason = (enum skymon_reason)result_claim(SKYMON_UNKNOWN, result_builder_reason(component->builder));
 	return err_set(err, "%s", message[0] != '\0' ? message : "start failed and did not say why");
 }
 

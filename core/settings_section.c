@@ -125,6 +125,9 @@ static void judge_labels(struct binding *b, const struct config_node *labels)
 		const struct config_pair *pair = &labels->pairs[i];
 		if (strcmp(pair->key, "component") == 0 || strcmp(pair->key, "service") == 0)
 			config_error_key(b->errs, pair, "the label `%s` is set by skymon itself", pair->key);
+		else if (label_name_reserved(pair->key))
+			config_error_key(b->errs, pair, "the label `%s` is reserved: scrapers set it",
+					 pair->key);
 		else if (!label_name_ok(pair->key))
 			config_error_key(b->errs, pair,
 					 "`%.63s` is no name for a label: letters, digits and _, no digit "

@@ -167,7 +167,8 @@ static void take_started(struct worker *worker, const struct wire_message *messa
 		worker_break(worker, "sent a message that is broken");
 		return;
 	}
-	worker->events->started(worker->arg, worker, message->id, ok, (enum skymon_reason)reason, text);
+	worker->events->started(worker->arg, worker, message->id, ok,
+				(enum skymon_reason)result_claim(SKYMON_UNKNOWN, reason), text);
 }
 
 static void take_result(struct worker *worker, struct wire_message *message)

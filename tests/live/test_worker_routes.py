@@ -174,6 +174,20 @@ def test_origins(skymond, tmp_path):
     assert "Access-Control-Allow-Origin" not in ask(daemon, "/t/health").headers
 
 
+def test_a_route_that_writes_is_guarded(skymond):
+    """Unless it says that it is open."""
+    daemon = skymond({"plugins": {"prometheus": {}, "t_writes": {}}})
+    daemon.wait_component("t_writes", status="healthy")
+    for headers in ({"Host": "evil.example"}, {"Host": f"localhost:{daemon.port}", "Origin": "http://evil.example"}):
+        for method in ("POST", "PUT", "DELETE"):
+            mark = daemon.log_mark()
+            assert ask(daemon, "/t/writes", method, headers=headers, body=b"{}").code == 403, (method, headers)
+            wait_until(lambda: audits(daemon, mark), 5, "the audit line")
+        assert ask(daemon, "/t/writes", "GET", headers=headers).code == 418
+        assert ask(daemon, "/t/open", "POST", headers=headers, body=b"{}").code == 418
+    assert ask(daemon, "/t/writes", "POST", body=b"{}").code == 418
+
+
 def test_the_audit_line(skymond, tmp_path):
     daemon = start(skymond, tmp_path)
 

@@ -50,6 +50,12 @@ static void good_ones_are_opened(void)
 	CU_ASSERT(plugin.routes[0]->handle == NULL && (plugin.routes[0]->flags & SKYMON_ROUTE_HEALTH) != 0);
 	CU_ASSERT(plugin.routes[1]->handle != NULL && plugin.routes[1]->flags == SKYMON_ROUTE_GUARDED);
 	plugin_close(&plugin);
+	CU_ASSERT_FATAL(open_plugin("t_writes", &plugin, &err));
+	for (size_t i = 0; i < 5; i++) { /* those that write, unless they are open */
+		bool guarded = (plugin.routes[i]->flags & SKYMON_ROUTE_GUARDED) != 0;
+		CU_ASSERT_EQUAL(guarded, i >= 1 && i <= 3);
+	}
+	plugin_close(&plugin);
 }
 
 static void wrong_ones_are_refused(void)
@@ -57,10 +63,19 @@ static void wrong_ones_are_refused(void)
 	static const struct {
 		const char *name, *says;
 	} rows[] = {
-		{"t_nowhere", "cannot open"},      {"t_no_symbol", "exports no symbol skymon_plugin"},
-		{"t_small_symbol", "has 4 bytes"}, {"t_other_major", "speaks ABI 7.0 and this skymon 0.3"},
-		{"t_newer_minor", "newer skymon"}, {"t_short_struct", "needs at least"},
-		{"t_long_struct", "needs"},        {"t_wrong_name", "names itself \"t_other_name\""},
+		{"t_nowhere", "cannot open"},
+		{"t_no_symbol", "exports no symbol skymon_plugin"},
+		{"t_small_symbol", "has 4 bytes"},
+		{"t_other_major", "speaks ABI 7.0 and this skymon 0.3"},
+		{"t_newer_minor", "newer skymon"},
+		{"t_short_struct", "needs at least"},
+		{"t_long_struct", "needs"},
+		{"t_wrong_name", "names itself \"t_other_name\""},
+		{"t_option_flags", "option `given` has flags that this skymon does not know: 0x4000"},
+		{"t_route_flags", "route /t/wrong has flags that this skymon does not know: 0x4000"},
+		{"t_route_open", "route /t/wrong is SKYMON_ROUTE_OPEN, so it must write"},
+		{"t_route_both", "route /t/wrong is SKYMON_ROUTE_OPEN, so it must write and not be GUARDED"},
+		{"t_number_reserved", "number process_threads has a reserved name"},
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct skymon_plugin plugin;

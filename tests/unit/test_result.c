@@ -209,7 +209,10 @@ static void wrong_metrics_are_refused(void)
 					 twice[] = {{"a", "1"}, {"b", "2"}, {"a", "3"}},
 					 hidden[] = {{"__name__", "x"}}, digit[] = {{"1a", "x"}},
 					 none[] = {{NULL, "x"}}, ab[] = {{"a", "1"}, {"b", "2"}},
-					 ba[] = {{"b", "2"}, {"a", "1"}}, empty[] = {{"a", ""}};
+					 ba[] = {{"b", "2"}, {"a", "1"}}, empty[] = {{"a", ""}},
+					 job[] = {{"a", "1"}, {"job", "x"}}, instance[] = {{"instance", "x"}},
+					 le[] = {{"le", "1"}}, quantile[] = {{"quantile", "0.5"}},
+					 near[] = {{"job_name", "x"}, {"lease", "x"}};
 	static const struct {
 		int type;
 		const char *name;
@@ -241,6 +244,15 @@ static void wrong_metrics_are_refused(void)
 		{SKYMON_GAUGE, "x", 1, hidden, 1, "wrong name"},
 		{SKYMON_GAUGE, "x", 1, digit, 1, "wrong name"},
 		{SKYMON_GAUGE, "x", 1, none, 1, "wrong name"},
+		{SKYMON_GAUGE, "up", 1, NULL, 0, "reserved name"},
+		{SKYMON_GAUGE, "scrape_duration_seconds", 1, NULL, 0, "reserved name"},
+		{SKYMON_COUNTER, "process_cpu_seconds_total", 1, NULL, 0, "reserved name"},
+		{SKYMON_GAUGE, "__name__", 1, NULL, 0, "reserved name"},
+		{SKYMON_GAUGE, "x", 1, job, 2, "the label job, which is reserved"},
+		{SKYMON_GAUGE, "x", 1, instance, 1, "the label instance, which is reserved"},
+		{SKYMON_GAUGE, "x", 1, le, 1, "the label le, which is reserved"},
+		{SKYMON_GAUGE, "x", 1, quantile, 1, "the label quantile, which is reserved"},
+		{SKYMON_GAUGE, "upper", 1, near, 2, NULL},
 	};
 	struct result_builder *b = result_builder_new();
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
@@ -255,7 +267,7 @@ static void wrong_metrics_are_refused(void)
 	struct err err = {0};
 	struct result *result = cross(b, SKYMON_HEALTHY, &err);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(result);
-	CU_ASSERT_EQUAL(result->view.family_count, 4);
+	CU_ASSERT_EQUAL(result->view.family_count, 5);
 	result_unref(result);
 	result_builder_free(b);
 }
@@ -417,17 +429,54 @@ static void worsens_and_counts(void)
 		CU_ASSERT_PTR_NOT_NULL(skymon_reason_word(i));
 }
 
+/* A plugin says why, but not in the core's own words; in a start that fails likewise (test_runner). */
+static void claims_of_the_core_s_reasons(void)
+{
+	static const int own[] = {
+		SKYMON_CRASHED,        SKYMON_KILLED,         SKYMON_STALE,          SKYMON_STARTING,
+		SKYMON_THRESHOLD_WARN, SKYMON_THRESHOLD_CRIT, SKYMON_NOT_CONFIGURED, SKYMON_OK};
+	static const int theirs[] = {SKYMON_TIMEOUT, SKYMON_DNS, SKYMON_REFUSED, SKYMON_SEALED,
+				     SKYMON_RESOURCE};
+	for (int status = SKYMON_UNKNOWN; status <= SKYMON_UNHEALTHY; status++) {
+		for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++) {
+			struct result_builder *b = result_builder_new();
+			struct buf body = {0};
+			struct err err = {0};
+			bool healthy = status == SKYMON_HEALTHY;
+			result_reason(b, own[i]);
+			struct result *result = cross(b, status, &err);
+			CU_ASSERT(result != NULL &&
+				  result->view.reason == (healthy ? SKYMON_OK : SKYMON_OTHER));
+			result_unref(result);
+			result_encode(b, (enum skymon_status)status, 1, &body);
+			body.data[1] = (char)own[i]; /* a worker that claims it on the wire */
+			char *copy = malloc(body.size);
+			memcpy(copy, body.data, body.size);
+			result = result_decode(copy, wire_reader(copy, body.size), 77, &err);
+			CU_ASSERT(result != NULL &&
+				  result->view.reason == (healthy ? SKYMON_OK : SKYMON_OTHER));
+			result_unref(result);
+			buf_free(&body);
+			result_builder_free(b);
+		}
+		for (size_t i = 0; i < sizeof(theirs) / sizeof(*theirs); i++)
+			CU_ASSERT_EQUAL(result_claim(status, theirs[i]),
+					status == SKYMON_HEALTHY ? (int)SKYMON_OK : theirs[i]);
+	}
+}
+
 int main(void)
 {
-	return unit_run("result",
-			(const struct unit_test[]){{"crosses whole", crosses_whole},
-						   {"names that do not resolve", names_that_do_not_resolve},
-						   {"messages are one line", messages_are_one_line},
-						   {"details are judged", details_are_judged},
-						   {"wrong metrics are refused", wrong_metrics_are_refused},
-						   {"many series cross", many_series_cross},
-						   {"hostile results do no harm", hostile_results_do_no_harm},
-						   {"series are judged", series_are_judged},
-						   {"worsens and counts", worsens_and_counts},
-						   {0}});
+	return unit_run("result", (const struct unit_test[]){
+					  {"crosses whole", crosses_whole},
+					  {"names that do not resolve", names_that_do_not_resolve},
+					  {"claims of the core's reasons", claims_of_the_core_s_reasons},
+					  {"messages are one line", messages_are_one_line},
+					  {"details are judged", details_are_judged},
+					  {"wrong metrics are refused", wrong_metrics_are_refused},
+					  {"many series cross", many_series_cross},
+					  {"hostile results do no harm", hostile_results_do_no_harm},
+					  {"series are judged", series_are_judged},
+					  {"worsens and counts", worsens_and_counts},
+					  {0}});
 }

@@ -93,12 +93,14 @@ static void refuses(void)
 		{"components: {a: {plugin: p, rise: 0, fall: 1001}}",
 		 "f:1:35: option `rise` of component a must be 1 to 1000, not 0\n"
 		 "f:1:44: option `fall` of component a must be 1 to 1000, not 1001"},
-		{"components: {a: {plugin: p, labels: {component: x, 9: y, __a: z}, warn: 5, crit: [a]}}",
+		{"components: {a: {plugin: p, labels: {component: x, 9: y, __a: z, le: 1}, warn: 5, crit: "
+		 "[a]}}",
 		 "f:1:38: the label `component` is set by skymon itself\n"
 		 "f:1:52: `9` is no name for a label: letters, digits and _, no digit and no __ first\n"
 		 "f:1:58: `__a` is no name for a label: letters, digits and _, no digit and no __ first\n"
-		 "f:1:73: `warn` of component a must be a map of limits: {response_time: 200ms}\n"
-		 "f:1:82: `crit` of component a must be a map of limits: {response_time: 200ms}"},
+		 "f:1:66: the label `le` is reserved: scrapers set it\n"
+		 "f:1:80: `warn` of component a must be a map of limits: {response_time: 200ms}\n"
+		 "f:1:89: `crit` of component a must be a map of limits: {response_time: 200ms}"},
 		{"defaults: 5", "f:1:11: `defaults` must be a map of options"},
 		{"defaults: {intervall: 5s}\ncomponents: {a: {plugin: p}, b: {plugin: p}}",
 		 "f:1:12: unknown option `intervall` of defaults (did you mean `interval`?)"},

@@ -13,8 +13,9 @@
  *          process, your own lock), never at file scope. load, start and stop: the worker's main thread.
  *          Routes of a SKYMON_IN_DAEMON plugin: the daemon's only thread; they must not wait for anything. Other
  *          routes: a thread of the worker for each request, beside each other and the check, never beside start and stop.
- * Time     Every wait in a check takes skymon_ms_left(). When the deadline passes the daemon publishes
- *          unhealthy/timeout by itself and drops the late result; a check that never returns costs the worker.
+ * Time     Every wait in a check takes skymon_ms_left(), which ends a little before the deadline, so that a check that obeys
+ *          it is heard. When the deadline passes the daemon publishes unhealthy/timeout by itself, with the last
+ *          skymon_step, and drops the late result; a check that never returns costs the worker.
  * Memory   Who allocates frees; nothing crosses the border to be freed on the other side. Texts given to a wrapper are
  *          copied. Option values live until stop has returned. Snapshots live until skymon_release.
  * Meaning  unhealthy and degraded: the check looked, and this is what it found (refused, wrong answer). unknown: it
@@ -22,7 +23,8 @@
  * Secrets  The value of a secret, user info of a URL and data of a query never go into message, detail, metric or log.
  * ABI      Loaded when majors are equal and the plugin's minor is not above the core's. Fields are only appended and zero
  *          means "as before". While the major is 0, any minor may change anything. Changes, newest first:
- *          0.3 (2026-11) routes.h: skymon_caller names the user. 0.2 (2026-11) routes of plugins in a worker. 0.1 (2026-11) first.
+ *          0.3 (2026-11) routes.h: skymon_caller names the user; routes that write are guarded unless SKYMON_ROUTE_OPEN;
+ *          unknown flags, reserved names and the core's own reasons are refused; skymon_ms_left leaves a margin. 0.2 (2026-11) routes of plugins in a worker. 0.1 (2026-11) first.
  */
 #ifndef SKYMON_PLUGIN_H
 #define SKYMON_PLUGIN_H
@@ -41,7 +43,8 @@ extern "C" {
 
 enum skymon_status { SKYMON_UNKNOWN, SKYMON_HEALTHY, SKYMON_DEGRADED, SKYMON_UNHEALTHY };
 
-/* Why a status is what it is; a closed list. NONE lets the core choose: ok when healthy, else other. */
+/* Why a status is what it is; a closed list. NONE lets the core choose: ok when healthy, else other. STALE, CRASHED, KILLED,
+ * STARTING, NOT_CONFIGURED and THRESHOLD_* are the core's own: of a plugin they become other. */
 enum skymon_reason {
 	SKYMON_NONE, SKYMON_OK, SKYMON_TIMEOUT, SKYMON_DNS, SKYMON_REFUSED, SKYMON_UNREACHABLE,
 	SKYMON_TLS_EXPIRED, SKYMON_TLS_UNTRUSTED, SKYMON_TLS_OTHER, SKYMON_HTTP_STATUS, SKYMON_BODY_MISMATCH,
@@ -172,6 +175,7 @@ struct skymon_route {
 #define SKYMON_ROUTE_ANY_BODY 4u       /* POST and PUT take any Content-Type; else only application/json (415) */
 #define SKYMON_ROUTE_GUARDED 8u        /* PRIVATE; a foreign Host or Origin is refused (403), each request is audited */
 #define SKYMON_ROUTE_HEALTH 16u        /* GET, no handle: the daemon answers from the component's newest result */
+#define SKYMON_ROUTE_OPEN 32u          /* POST, PUT, DELETE without a guard; else such a route is GUARDED */
 
 #define SKYMON_IN_DAEMON 1u
 
@@ -233,7 +237,8 @@ static inline void skymon_detail_json(struct skymon *sm, const char *key, const 
 
 /* A declared number: thresholds and service.metrics apply to it. `response_time` (s) is measured by the core. */
 static inline void skymon_number(struct skymon *sm, const char *name, double value) { sm->host->number(sm, name, value); }
-/* A time series of this result. Names as in Prometheus; `component` and the component's labels are added by the core. */
+/* A time series of this result. Names as in Prometheus; `component` and the component's labels are added by the core. Reserved:
+ * up, scrape_*, process_*, __*, and the labels job, instance, le, quantile, component. */
 static inline void skymon_metric(struct skymon *sm, enum skymon_metric_type type, const char *name, const char *help,
 				 double value, const struct skymon_label *labels, size_t count)
 { sm->host->metric(sm, (int)type, name, help, value, labels, count); }
@@ -244,8 +249,8 @@ static inline void skymon_counter(struct skymon *sm, const char *name, const cha
 
 /* ---- What a check may ask ---- */
 
-static inline int64_t skymon_ms_left(struct skymon *sm) { return sm->host->ms_left(sm); } /* to the deadline; never < 0 */
-/* Names what comes next (a static text): shown when the check crashes or runs out of time. */
+static inline int64_t skymon_ms_left(struct skymon *sm) { return sm->host->ms_left(sm); } /* never < 0 */
+/* Names what comes next (copied): shown when the check crashes, runs out of time or is ended. */
 static inline void skymon_step(struct skymon *sm, const char *step) { sm->host->step(sm, step); }
 /* Resolves a host name by the host's helper, within the deadline: numeric addresses joined by commas, at most 8. false: message
  * and reason (dns, timeout) are set already; return SKYMON_UNHEALTHY. A numeric address is returned as it is. */

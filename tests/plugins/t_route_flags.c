@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A route with a flag that there is not. */
+#include <skymon/routes.h>
+
+static void answer(struct skymon *sm, void *state, struct skymon_request *rq)
+{
+	(void)state;
+	skymon_problem(sm, rq, 404, "never");
+}
+
+static enum skymon_status check(struct skymon *sm, void *state)
+{
+	(void)state;
+	return skymon_healthy(sm, "never");
+}
+
+static const struct skymon_route route = {sizeof(route), "GET", "/t/wrong", "wrong", "wrong", answer, 0x4000};
+static const struct skymon_route *const routes[] = {&route, NULL};
+SKYMON_PLUGIN(t_route_flags, "1.0", "Wrong", .check = check, .routes = routes);
