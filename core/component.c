@@ -94,7 +94,7 @@ uint64_t component_hash(const struct option_bytes *secrets, size_t count)
 
 /* What the daemon reads itself; a store's secrets are asked for when the component is started. */
 static void read_own(struct component_spec *spec, const struct settings_section *section,
-		     config_lookup *lookup, struct err_list *errs)
+		     config_lookup *lookup, struct component_errs *errs)
 {
 	size_t count;
 	const struct option_secret *secrets = option_secrets(spec->values, &count);
@@ -105,8 +105,10 @@ static void read_own(struct component_spec *spec, const struct settings_section 
 		if (secrets[i].kind == OPTION_SECRET_NONE || secrets[i].kind == OPTION_SECRET_STORE)
 			continue;
 		if (!option_secret_read(&secrets[i], lookup, &text, &bytes[i].size, &err))
-			config_error_key(errs, section->place, "component %s: option `%s`: %s", spec->name,
-					 secrets[i].option, err.text);
+			config_error(secrets[i].kind == OPTION_SECRET_FILE ? &errs->around : &errs->mistakes,
+				     secrets[i].place != NULL ? secrets[i].place : section->node,
+				     "option `%s` of component %s: %s", secrets[i].option, spec->name,
+				     err.text);
 		bytes[i].bytes = text;
 	}
 	spec->secrets_hash = component_hash(bytes, count);
@@ -138,6 +140,7 @@ static void judge_stores(const struct component_spec *spec, const struct setting
 
 /* ---- The spec ---- */
 
+/* info NULL: the plugin's own defaults are not known. */
 static struct component_spec *copy_section(const struct settings_section *section,
 					   const struct plugin_info *info)
 {
@@ -145,15 +148,15 @@ static struct component_spec *copy_section(const struct settings_section *sectio
 	spec->name = x_strdup(section->name);
 	spec->plugin = x_strdup(section->plugin);
 	spec->labels = x_strdup(section->labels != NULL ? section->labels : "");
-	int64_t interval_ms = info->interval_ms > 0 ? info->interval_ms : 30000;
-	int64_t timeout_ms = info->timeout_ms > 0 ? info->timeout_ms : 5000;
+	int64_t interval_ms = info != NULL && info->interval_ms > 0 ? info->interval_ms : 30000;
+	int64_t timeout_ms = info != NULL && info->timeout_ms > 0 ? info->timeout_ms : 5000;
 	spec->interval_ms = section->interval_ms > 0 ? section->interval_ms : interval_ms;
 	spec->timeout_ms = section->timeout_ms > 0 ? section->timeout_ms : timeout_ms;
 	spec->impact = section->impact;
 	spec->unknown_is_unhealthy = section->unknown_is_unhealthy;
 	spec->isolation_own = section->isolation_own;
 	spec->serves = section->serves;
-	spec->code = info->code;
+	spec->code = info != NULL ? info->code : 0;
 	spec->rise = section->rise;
 	spec->fall = section->fall;
 	return spec;
@@ -171,8 +174,9 @@ static char *find_address(const struct component_spec *spec, const struct plugin
 
 struct component_spec *component_bind(const struct settings *settings, const struct settings_section *section,
 				      const struct plugin_info *info, const struct component_stores *stores,
-				      config_lookup *lookup, struct err_list *errs)
+				      config_lookup *lookup, struct component_errs *all)
 {
+	struct err_list *errs = &all->mistakes;
 	size_t errors = errs->count;
 	char what[128];
 	snprintf(what, sizeof(what), "%s %s", section->serves ? "plugin" : "component", section->name);
@@ -201,11 +205,22 @@ struct component_spec *component_bind(const struct settings *settings, const str
 	if (spec->values != NULL)
 		judge_stores(spec, section, info, stores, errs);
 	if (spec->values != NULL && option_not_configured(spec->values) == NULL)
-		read_own(spec, section, lookup, errs);
+		read_own(spec, section, lookup, all);
 	if (errs->count == errors)
 		return spec;
 	component_spec_free(spec);
 	return NULL;
+}
+
+struct component_spec *component_unusable(const struct settings_section *section, const char *why)
+{
+	static const struct skymon_option none[] = {{0}};
+	struct err_list errs = {0};
+	struct component_spec *spec = copy_section(section, NULL);
+	spec->values = option_bind(&(struct option_binding){.table = none, .what = section->name}, &errs);
+	spec->unusable = x_strdup(why);
+	err_list_free(&errs); /* nothing can be wrong with nothing */
+	return spec;
 }
 
 void component_spec_free(struct component_spec *spec)
@@ -224,11 +239,14 @@ void component_spec_free(struct component_spec *spec)
 	free(spec->plugin);
 	free(spec->labels);
 	free(spec->address);
+	free(spec->unusable);
 	free(spec);
 }
 
 bool component_same_options(const struct component_spec *a, const struct component_spec *b)
 {
+	if (a->unusable != NULL || b->unusable != NULL)
+		return false;
 	return strcmp(a->name, b->name) == 0 && strcmp(a->plugin, b->plugin) == 0 &&
 	       strcmp(a->labels, b->labels) == 0 && a->isolation_own == b->isolation_own &&
 	       a->serves == b->serves && a->code == b->code && a->secrets_hash == b->secrets_hash &&
@@ -305,4 +323,15 @@ void component_print(const struct component_spec *spec, struct buf *out)
 	print_limits(spec, false, out);
 	print_limits(spec, true, out);
 	option_values_print(spec->values, 4, out);
+}
+
+uint64_t component_fingerprint(const struct component_spec *spec)
+{
+	struct buf text = {0};
+	component_print(spec, &text);
+	buf_printf(&text, "%s\n%s\n%s\n", spec->plugin, spec->labels,
+		   spec->unusable != NULL ? "unusable" : "");
+	uint64_t state = hash(spec->secrets_hash, text.data, text.size);
+	component_wipe(&text);
+	return state;
 }

@@ -20,11 +20,19 @@ struct component_spec {
 	int64_t interval_ms, timeout_ms;
 	enum skymon_impact impact;
 	bool unknown_is_unhealthy, isolation_own;
-	bool serves; /* it stands under `plugins`: its plugin's routes are served */
+	bool serves;    /* it stands under `plugins`: its plugin's routes are served */
+	char *unusable; /* why its plugin cannot be used, in one sentence; NULL: it can. Then nothing is bound
+			 */
 	uint32_t rise, fall;
 	uint64_t code;         /* of its plugin (plugin.h) */
 	uint64_t secrets_hash; /* of the bytes of its secrets when it was bound: a changed file counts as a
 				  changed option */
+};
+
+/* What is wrong in the config, and what is wrong around it: a plugin that cannot be opened, a secret file
+ * that cannot be read. The latter does not keep skymond from starting. */
+struct component_errs {
+	struct err_list mistakes, around;
 };
 
 /* Does a component of that name keep secrets? */
@@ -34,10 +42,13 @@ struct component_stores {
 };
 
 /* Binds one section of `components` to its plugin's declarations, and reads its secrets (env, file) once to
- * see that they can be read. Every error goes to errs; NULL when there was one. */
+ * see that they can be read. Mistakes of the config go to errs->mistakes; NULL when there was one. A secret
+ * file that cannot be read goes to errs->around: the component is bound all the same. */
 struct component_spec *component_bind(const struct settings *settings, const struct settings_section *section,
 				      const struct plugin_info *info, const struct component_stores *stores,
-				      config_lookup *lookup, struct err_list *errs) MUST_CHECK;
+				      config_lookup *lookup, struct component_errs *errs) MUST_CHECK;
+/* A section whose plugin cannot be used: it is unknown with that sentence until it can. */
+struct component_spec *component_unusable(const struct settings_section *section, const char *why);
 void component_spec_free(struct component_spec *spec);
 /* Would its worker be told the same? (name, plugin and its code, options, secrets, isolation; not interval,
  * thresholds, impact …) */
@@ -49,6 +60,8 @@ void component_encode(const struct component_spec *spec, const char *state_dir,
 		      const struct option_bytes *secrets, struct buf *body);
 /* To see that secrets have changed, within one process; never shown. */
 uint64_t component_hash(const struct option_bytes *secrets, size_t count);
+/* Differs when anything of it does, its secrets too. */
+uint64_t component_fingerprint(const struct component_spec *spec);
 void component_print(const struct component_spec *spec, struct buf *out); /* as YAML, secrets masked */
 void component_wipe(struct buf *body);
 

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 /* The one that is in force; while a config is judged, the one that is opened for it. */
-static struct crew_plugin *find_plugin(const struct crew *crew, const char *name)
+struct crew_plugin *crew_find_plugin(const struct crew *crew, const char *name)
 {
 	struct crew_plugin *found = NULL;
 	for (struct crew_plugin *plugin = crew->plugins; plugin != NULL; plugin = plugin->next)
@@ -73,6 +73,7 @@ static void disband(struct crew_slot *slot)
 
 void crew_free(struct crew *crew)
 {
+	crew_validate_end(crew);
 	crew_requests_end(crew);
 	while (crew->slots != NULL) {
 		disband(crew->slots);
@@ -137,9 +138,10 @@ void crew_prepare(struct crew *crew, char *const *names, size_t count, char *con
 {
 	crew->done = done;
 	crew->done_arg = arg;
-	crew->preparing++; /* ours: so that nothing is told before all were begun */
+	crew_forget_plugins(crew); /* so that those that failed are tried again */
+	crew->preparing++;         /* ours: so that nothing is told before all were begun */
 	for (size_t i = 0; i < count; i++) {
-		const struct crew_plugin *plugin = find_plugin(crew, names[i]);
+		const struct crew_plugin *plugin = crew_find_plugin(crew, names[i]);
 		if (plugin == NULL || has_changed(plugin, folders, folder_count))
 			open_plugin(crew, names[i], folders, folder_count);
 	}
@@ -149,7 +151,7 @@ void crew_prepare(struct crew *crew, char *const *names, size_t count, char *con
 
 const struct plugin_info *crew_info(const struct crew *crew, const char *name, const char **why)
 {
-	const struct crew_plugin *plugin = find_plugin(crew, name);
+	const struct crew_plugin *plugin = crew_find_plugin(crew, name);
 	if (plugin == NULL || plugin->info == NULL) {
 		*why = plugin != NULL ? plugin->why : "it was not opened";
 		return NULL;
@@ -159,7 +161,7 @@ const struct plugin_info *crew_info(const struct crew *crew, const char *name, c
 
 const char *crew_plugin_path(const struct crew *crew, const char *name, int *copy)
 {
-	const struct crew_plugin *plugin = find_plugin(crew, name);
+	const struct crew_plugin *plugin = crew_find_plugin(crew, name);
 	*copy = plugin != NULL ? plugin->copy : -1;
 	return plugin != NULL ? plugin->path : NULL;
 }
@@ -214,7 +216,7 @@ void crew_tidy(struct crew *crew, bool taken)
 
 void crew_add(struct crew *crew, struct component *component)
 {
-	struct crew_plugin *plugin = find_plugin(crew, component->spec->plugin);
+	struct crew_plugin *plugin = crew_find_plugin(crew, component->spec->plugin);
 	component->retry.fire = crew_retry;
 	bool own = component->spec->isolation_own || component->isolated;
 	struct crew_slot *slot = own ? crew_slot_new(crew, plugin, true) : crew_slot_shared(crew, plugin);
@@ -278,7 +280,7 @@ void crew_kill(struct crew *crew, struct component *component)
 
 void crew_set_daemon_plugin(struct crew *crew, const char *name)
 {
-	struct crew_plugin *plugin = find_plugin(crew, name);
+	struct crew_plugin *plugin = crew_find_plugin(crew, name);
 	if (plugin != NULL && plugin->info != NULL && (plugin->info->flags & SKYMON_IN_DAEMON) != 0)
 		plugin->in_daemon = true;
 }
@@ -330,6 +332,7 @@ void crew_end(struct crew *crew, crew_prepared *done, void *arg)
 	crew->preparing = 0;
 	crew->done = done;
 	crew->done_arg = arg;
+	crew_validate_end(crew);
 	crew_requests_end(crew);
 	for (struct crew_slot *slot = crew->slots, *next; slot != NULL; slot = next) {
 		next = slot->next;

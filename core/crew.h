@@ -44,6 +44,12 @@ void crew_prepare(struct crew *crew, char *const *names, size_t count, char *con
 		  size_t folder_count, crew_prepared *done, void *arg);
 /* What the plugin declares; NULL with *why, the sentence, when it could not be opened. */
 const struct plugin_info *crew_info(const struct crew *crew, const char *name, const char **why);
+/* Has the plugins validate the options of components that are not there yet; `mistake` is called for each
+ * wrong option, with option NULL when a component's could not be validated (its worker died, or was too
+ * slow); then `done`. One at a time; specs live until then. */
+typedef void crew_mistake(void *arg, const struct component_spec *spec, const char *option, const char *text);
+void crew_validate(struct crew *crew, struct component_spec *const *specs, size_t count,
+		   crew_mistake *mistake, crew_prepared *done, void *arg);
 const char *crew_plugin_path(const struct crew *crew, const char *name, int *copy);
 /* The plugins that crew_prepare has opened are those in force from now on (taken), or those before stay.
  * Ends workers that no component needs, and forgets plugins that failed, so that a later reload tries them

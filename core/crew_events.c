@@ -97,6 +97,7 @@ static void take_hello(void *arg, struct worker *worker, struct plugin_info *inf
 		slot->up_since_ms = loop_now_ms(crew->loop);
 		for (size_t i = 0; i < slot->count; i++)
 			crew_start_component(slot->components[i]);
+		crew_validate_slot_up(slot);
 	}
 	if (first) {
 		crew->preparing--;
@@ -196,6 +197,12 @@ static void take_reply(void *arg, struct worker *worker, uint32_t id, uint64_t n
 	struct crew_slot *slot = arg;
 	(void)worker;
 	crew_requests_reply(slot, id, number, reply);
+}
+
+static void take_validated(void *arg, struct worker *worker, uint32_t id, struct wire_reader mistakes)
+{
+	(void)worker;
+	crew_validate_take(arg, id, mistakes);
 }
 
 static void take_stopped(void *arg, struct worker *worker, uint32_t id)
@@ -326,11 +333,13 @@ static void take_end(void *arg, struct worker *worker, const struct worker_end *
 	else
 		crew_fail_all(slot, end->text);
 	crew_requests_lost(slot, end->text);
+	crew_validate_lost(slot, end->text);
 	if (slot->count == 0)
 		crew_slot_free(slot);
 	else
 		crew_slot_plan_restart(slot, at_once || slot->ending);
 	crew_tell_done(crew);
+	crew_validate_tell_done(crew);
 }
 
 const struct worker_events crew_worker_events = {
@@ -343,5 +352,6 @@ const struct worker_events crew_worker_events = {
 	.replied = take_reply,
 	.stopped = take_stopped,
 	.knows = knows,
+	.validated = take_validated,
 	.ended = take_end,
 };

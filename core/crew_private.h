@@ -32,8 +32,9 @@ struct crew_plugin {
 /* What a component's number on the wire stands for in its worker: nothing else may be said of it. */
 struct crew_claim {
 	uint32_t id;
-	bool started;  /* its start was answered */
-	bool stopping; /* its stop was asked for */
+	bool started;    /* its start was answered */
+	bool stopping;   /* its stop was asked for */
+	bool validation; /* of options only, which no component has yet */
 };
 
 struct crew_slot {
@@ -44,6 +45,7 @@ struct crew_slot {
 	bool own;              /* for one component only */
 	bool up;               /* it said hello */
 	bool ending;           /* we asked it to leave */
+	size_t validating;     /* components whose options its worker was asked to validate */
 	struct timer restart;
 	int64_t back_off_ms, up_since_ms;
 	struct component **components;
@@ -70,10 +72,16 @@ struct crew {
 	crew_prepared *done;
 	void *done_arg;
 	const struct skymon_plugin_state **states;
+	struct crew_validation *validations; /* that are not answered */
+	crew_mistake *mistake;
+	crew_prepared *validated; /* NULL: no plan is being validated */
+	void *validate_arg;
+	struct timer validate_late;
 };
 
 extern const struct worker_events crew_worker_events;
 
+struct crew_plugin *crew_find_plugin(const struct crew *crew, const char *name);
 struct component *crew_find_component(const struct crew_slot *slot, uint32_t id);
 struct component *crew_find_named(const struct crew *crew, const char *name);
 void crew_fail(struct component *component, enum skymon_reason reason,
@@ -117,6 +125,14 @@ void crew_claim_drop(struct crew_slot *slot, uint32_t id);
 void crew_break(struct crew_slot *slot, const char *text);
 
 void crew_forget_plugins(struct crew *crew);
+void crew_validate_slot_up(struct crew_slot *slot);
+/* slot: whose worker sent it: only what it was asked may be answered by it. */
+void crew_validate_take(struct crew_slot *slot, uint32_t id, struct wire_reader mistakes);
+/* Its worker is gone; crew_validate_tell_done is to follow, as the last thing, because all may end there. */
+void crew_validate_lost(struct crew_slot *slot, const char *text);
+void crew_validate_tell_done(struct crew *crew);
+void crew_validate_end(struct crew *crew);
+
 struct crew_slot *crew_slot_new(struct crew *crew, struct crew_plugin *plugin, bool own);
 struct crew_slot *crew_slot_shared(struct crew *crew, struct crew_plugin *plugin);
 void crew_slot_enter(struct crew_slot *slot, struct component *component);

@@ -119,7 +119,7 @@ void crew_slot_free(struct crew_slot *slot)
 /* Nobody needs it: its worker leaves, or it goes at once when it has none. */
 void crew_slot_retire(struct crew_slot *slot)
 {
-	if (slot->count > 0 || slot->crew->preparing > 0)
+	if (slot->count > 0 || slot->validating > 0 || slot->crew->preparing > 0)
 		return;
 	slot->ending = true;
 	if (slot->worker != NULL)

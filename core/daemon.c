@@ -14,7 +14,7 @@
 
 #include "http.h"
 #include "notify.h"
-#include "plan.h"
+#include "reload.h"
 #include "sched.h"
 
 #define LEAVE_MS 3000       /* how long workers may take to leave */
@@ -31,12 +31,11 @@ struct daemon {
 	struct sched *sched;
 	struct http *http;
 	struct host *host;
+	struct reload *reload;
 	struct plan *plan; /* what is in force */
-	struct plan *next; /* what is being judged */
+	struct plan *next; /* what is being carried out */
 	struct plan *old;  /* what was in force, while requests on their way still use it */
 	struct timer bury;
-	struct err_list errs; /* … and what was found wrong with it */
-	bool reload_again;
 	enum phase phase;
 	int exit_code;
 	int64_t give_up_ms;
@@ -58,35 +57,23 @@ static void finish(struct daemon *daemon, int exit_code)
 {
 	daemon->exit_code = exit_code;
 	daemon->phase = LEAVING;
+	reload_in_force(daemon->reload, NULL);
 	loop_set_timer(daemon->loop, &daemon->stop, loop_now_ms(daemon->loop) + LEAVE_MS);
 	sched_end(daemon->sched, leave, daemon);
 }
 
-/* ---- Reload and start: the same judging ---- */
+/* ---- Reload and start ---- */
 
-static void judge(struct daemon *daemon);
-
-static void log_errors(const struct err_list *errs)
+static void refuse(struct daemon *daemon, size_t count)
 {
-	for (size_t i = 0; i < errs->count; i++)
-		log_line(LOG_LEVEL_ERROR, (const char *[]){"area", "config", NULL}, "%s", errs->texts[i]);
-}
-
-static void refuse(struct daemon *daemon)
-{
-	struct err_list *errs = &daemon->errs;
-	plan_free(daemon->next);
-	daemon->next = NULL;
-	log_errors(errs);
 	if (daemon->phase == STARTING) {
 		finish(daemon, DAEMON_BAD_CONFIG);
 	} else {
-		log_error("the new config was not taken, for %zu errors; the old one stays in force",
-			  errs->count);
+		log_error("the new config was not taken, for %zu error%s; the old one stays in force", count,
+			  count == 1 ? "" : "s");
 		host_set_reload(daemon->host, false, wall_clock_ms());
 		notify_ready();
 	}
-	err_list_free(errs);
 }
 
 static bool same_text(const char *a, const char *b)
@@ -153,7 +140,8 @@ static bool carry_out(struct daemon *daemon, struct err *err)
 {
 	struct plan *plan = daemon->next, *before = daemon->plan;
 	const struct settings *settings = plan->settings;
-	if (!serve_start(plan->serve, before != NULL ? before->serve : NULL, daemon->host, err))
+	if (!serve_start(plan->serve, before != NULL ? before->serve : NULL, daemon->host, before == NULL,
+			 err))
 		return false;
 	if (before != NULL)
 		warn_of_restart(before->settings, settings);
@@ -174,6 +162,7 @@ static bool carry_out(struct daemon *daemon, struct err *err)
 	host_set_reload(daemon->host, true, wall_clock_ms());
 	daemon->plan = plan;
 	daemon->next = NULL;
+	reload_in_force(daemon->reload, plan);
 	retire(daemon, before);
 	return true;
 }
@@ -189,7 +178,7 @@ static void print_plan(struct daemon *daemon)
 static int print_routes(struct daemon *daemon)
 {
 	struct err err;
-	if (!serve_start(daemon->next->serve, NULL, daemon->host, &err)) {
+	if (!serve_start(daemon->next->serve, NULL, daemon->host, false, &err)) {
 		log_error("%s", err.text);
 		return DAEMON_FAILED;
 	}
@@ -238,17 +227,26 @@ static void begin(struct daemon *daemon)
 	}
 }
 
-static void finish_reload(struct daemon *daemon)
+/* again: by itself, because more of it can be used now. */
+static void finish_reload(struct daemon *daemon, bool again)
 {
 	struct err err;
+	struct buf changes = {0};
+	reload_describe(daemon->plan, daemon->next, &changes);
 	if (carry_out(daemon, &err)) {
-		log_info("config reloaded from %s", daemon->options->config_path);
+		if (again)
+			log_info("plugins that could not be used were opened: %s", changes.data);
+		else
+			log_info("config reloaded from %s: %s", daemon->options->config_path, changes.data);
 		notify_ready();
 	} else {
-		err_add(&daemon->errs, "%s", err.text);
-		refuse(daemon);
+		log_error("%s", err.text);
+		plan_free(daemon->next);
+		daemon->next = NULL;
+		refuse(daemon, 1);
 		crew_tidy(sched_crew(daemon->sched), false);
 	}
+	buf_free(&changes);
 }
 
 /* ---- Requests for plugins in a worker: from http to crew and back ---- */
@@ -320,53 +318,49 @@ static void do_mode(struct daemon *daemon)
 	finish(daemon, exit_code);
 }
 
-static void opened(void *arg)
+static void settings_are_read(void *arg, const struct settings *settings)
 {
 	struct daemon *daemon = arg;
-	if (daemon->phase > RUNNING)
+	if (daemon->phase != STARTING)
 		return;
-	if (!plan_bind(daemon->next, sched_crew(daemon->sched), config_environment, &daemon->errs)) {
-		refuse(daemon);
-		crew_tidy(sched_crew(daemon->sched), false);
-	} else if (daemon->phase == RUNNING) {
-		finish_reload(daemon);
-	} else {
-		assemble(daemon);
-		if (daemon->options->mode == DAEMON_RUN)
-			begin(daemon);
-		else
-			do_mode(daemon);
-	}
-	if (daemon->reload_again && daemon->phase == RUNNING && daemon->next == NULL) {
-		daemon->reload_again = false;
-		judge(daemon);
-	}
+	log_configure(settings->log_level, settings->log_format);
+	crew_configure(sched_crew(daemon->sched), settings->state_dir, settings->worker_memory,
+		       config_environment);
 }
 
-static void judge(struct daemon *daemon)
+static void plan_is_good(void *arg, struct plan *plan, bool again)
 {
-	daemon->next = plan_read(daemon->options->config_path, config_environment, &daemon->errs);
-	if (daemon->next == NULL) {
-		refuse(daemon);
+	struct daemon *daemon = arg;
+	if (daemon->phase > RUNNING) {
+		plan_free(plan);
 		return;
 	}
-	const struct settings *settings = daemon->next->settings;
-	if (daemon->phase == STARTING) {
-		log_configure(settings->log_level, settings->log_format);
-		crew_configure(sched_crew(daemon->sched), settings->state_dir, settings->worker_memory,
-			       config_environment);
+	daemon->next = plan;
+	if (daemon->phase == RUNNING) {
+		finish_reload(daemon, again);
+		return;
 	}
-	crew_prepare(sched_crew(daemon->sched), daemon->next->names, daemon->next->name_count,
-		     settings->plugin_paths, settings->plugin_path_count, opened, daemon);
+	assemble(daemon);
+	if (daemon->options->mode == DAEMON_RUN)
+		begin(daemon);
+	else
+		do_mode(daemon);
 }
+
+static void plan_is_bad(void *arg, size_t count)
+{
+	struct daemon *daemon = arg;
+	if (daemon->phase <= RUNNING)
+		refuse(daemon, count);
+}
+
+static const struct reload_events reload_events = {
+	.read = settings_are_read, .good = plan_is_good, .bad = plan_is_bad};
 
 static void reload(struct daemon *daemon)
 {
 	notify_reloading();
-	if (daemon->next != NULL)
-		daemon->reload_again = true;
-	else
-		judge(daemon);
+	reload_begin(daemon->reload, false);
 }
 
 /* ---- Stop: readiness first, drain, HTTP, workers ---- */
@@ -489,6 +483,7 @@ static void tear_down(struct daemon *daemon)
 		next = plan->next;
 		plan_free(plan);
 	}
+	reload_free(daemon->reload);
 	if (daemon->host != NULL)
 		host_free(daemon->host);
 	sched_free(daemon->sched);
@@ -524,9 +519,11 @@ int daemon_run(const struct daemon_options *options)
 	notify_open(config_environment("NOTIFY_SOCKET"));
 	daemon.board = board_new(log_change, &daemon);
 	daemon.sched = sched_new(daemon.loop, daemon.board, options->worker_program, note_lag, &daemon);
+	daemon.reload = reload_new(daemon.loop, sched_crew(daemon.sched), options->config_path,
+				   &reload_events, &daemon);
 	start_watchdog(&daemon);
 	daemon.phase = STARTING;
-	judge(&daemon);
+	reload_begin(daemon.reload, options->mode == DAEMON_RUN);
 	loop_run(daemon.loop);
 	tear_down(&daemon);
 	return daemon.exit_code;

@@ -118,6 +118,12 @@ static bool serves_path(const struct skymon_request *rq)
 
 static void reply_not_found(struct skymon_request *rq)
 {
+	const char *missing = rq->table != NULL ? route_table_missing(rq->table) : NULL;
+	if (missing != NULL) {
+		reply_header(rq, "Retry-After", "10");
+		reply_problem(rq, 503, "there is no route %.100s now: %.400s", rq->path, missing);
+		return;
+	}
 	reply_problem(rq, 404, "there is no route %.200s; GET / lists those that are", rq->path);
 }
 

@@ -62,6 +62,18 @@ bool option_values_equal(const struct option_values *a, const struct option_valu
 const char *option_not_configured(const struct option_values *values);
 /* A text option's value; NULL when it has none, or is not a text. */
 const char *option_values_text(const struct option_values *values, const char *name);
+const char *option_empty_target(const struct option_values *values); /* its name; NULL when configured */
+/* Where the value of an option is written ("url", "tls.ca_file", "queries[1].sql"): in the section, else in
+ * the defaults; the innermost place that is there when the option itself is not. NULL: in neither. */
+const struct config_node *option_place(const struct config_node *section, const struct config_node *defaults,
+				       const char *dotted);
+/* The files that `tls` options name, in their order; `option` is the dotted name. The texts are of values.
+ * Returns how many there are; out holds at most room of them. */
+struct option_tls_files {
+	const char *option;                         /* "tls" */
+	const char *ca_file, *cert_file, *key_file; /* NULL: not given */
+};
+size_t option_tls_files(const struct option_values *values, struct option_tls_files *out, size_t room);
 const struct option_secret *option_secrets(const struct option_values *values, size_t *count);
 
 /* The bytes of a secret that is a literal, env or file. File: a trailing newline is cut, symlinks are
@@ -78,6 +90,8 @@ struct option_bytes {
 void option_bytes_free(struct option_bytes *bytes, size_t count); /* wipes them, and frees the array too */
 void option_values_encode(const struct option_values *values, const struct option_bytes *secrets,
 			  struct buf *body);
+/* As for the worker that only validates them: of each secret whether it is given, not what it is. */
+void option_values_encode_blank(const struct option_values *values, struct buf *body);
 struct option_values *option_values_decode(struct wire_reader *in, struct err *err) MUST_CHECK;
 /* Stores each value at its offset in state, by name and type; pointers live as long as values. A value that
  * the table does not have, or has with another type, is an error. */

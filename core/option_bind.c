@@ -427,6 +427,7 @@ static void not_configured(struct binder *b, const struct spot *spot, const stru
 {
 	struct arena *arena = &b->values->arena;
 	const char *variable = node != NULL ? node->variable : NULL;
+	b->values->empty_target = arena_text(arena, spot->dotted);
 	b->values->not_configured =
 		variable != NULL ? arena_printf(arena, "set %s, or the option `%s`", variable, spot->dotted)
 				 : arena_printf(arena, "set the option `%s`", spot->dotted);

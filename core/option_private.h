@@ -46,7 +46,7 @@ struct option_values {
 	struct row row;
 	struct option_secret *secrets; /* NULL when decoded */
 	size_t secret_count, secret_room;
-	const char *not_configured;
+	const char *not_configured, *empty_target;
 };
 
 /* The tls block is a table like any other. */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bound values: over the wire, into a plugin's struct, compared. */
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,6 +41,74 @@ const struct option_secret *option_secrets(const struct option_values *values, s
 {
 	*count = values->secret_count;
 	return values->secrets;
+}
+
+const char *option_empty_target(const struct option_values *values)
+{
+	return values->empty_target;
+}
+
+/* One step of a dotted name: into a map by a key, or into a list by [N]. NULL: it does not go on. */
+static const struct config_node *step_into(const struct config_node *node, const char **dotted)
+{
+	char key[64];
+	if (**dotted == '[') {
+		size_t index = strtoul(*dotted + 1, (char **)(uintptr_t)dotted, 10);
+		*dotted += **dotted == ']';
+		return node->kind == CONFIG_LIST && index >= 1 && index <= node->count
+			       ? node->items[index - 1]
+			       : NULL;
+	}
+	*dotted += **dotted == '.';
+	size_t size = strcspn(*dotted, ".[");
+	snprintf(key, sizeof(key), "%.*s", size < sizeof(key) ? (int)size : (int)sizeof(key) - 1, *dotted);
+	*dotted += size;
+	const struct config_node *value = config_value(node, key);
+	return value != NULL && value->kind != CONFIG_EMPTY ? value : NULL;
+}
+
+const struct config_node *option_place(const struct config_node *section, const struct config_node *defaults,
+				       const char *dotted)
+{
+	const struct config_node *const roots[] = {section, defaults};
+	for (size_t i = 0; i < 2; i++) {
+		const char *at = dotted;
+		const struct config_node *found = NULL;
+		for (const struct config_node *node = roots[i]; node != NULL && *at != '\0';) {
+			node = step_into(node, &at);
+			found = node != NULL ? node : found;
+		}
+		if (found != NULL)
+			return found;
+	}
+	return NULL;
+}
+
+size_t option_tls_files(const struct option_values *values, struct option_tls_files *out, size_t room)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < values->row.count; i++) {
+		const struct value *value = &values->row.values[i];
+		if (value->type != SKYMON_TLS || value->list.count == 0)
+			continue;
+		struct option_tls_files files = {.option = value->name};
+		const struct row *row = &value->list.rows[0];
+		for (size_t j = 0; j < row->count; j++) {
+			const struct value *file = &row->values[j];
+			if (file->type != SKYMON_TEXT || file->text[0] == '\0')
+				continue;
+			if (strcmp(file->name, "ca_file") == 0)
+				files.ca_file = file->text;
+			else if (strcmp(file->name, "cert_file") == 0)
+				files.cert_file = file->text;
+			else if (strcmp(file->name, "key_file") == 0)
+				files.key_file = file->text;
+		}
+		if (count < room)
+			out[count] = files;
+		count++;
+	}
+	return count;
 }
 
 /* ---- Encoding; the same bytes serve to compare ---- */
@@ -137,6 +207,16 @@ void option_values_encode(const struct option_values *values, const struct optio
 		secrets == NULL ? x_alloc((values->secret_count + 1) * sizeof(*none)) : NULL;
 	encode_row(values, &values->row, secrets != NULL ? secrets : none, body);
 	free(none);
+}
+
+void option_values_encode_blank(const struct option_values *values, struct buf *body)
+{
+	struct option_bytes *blank = x_alloc((values->secret_count + 1) * sizeof(*blank));
+	for (size_t i = 0; i < values->secret_count; i++)
+		if (values->secrets[i].kind != OPTION_SECRET_NONE)
+			blank[i].bytes = "";
+	encode_row(values, &values->row, blank, body);
+	free(blank);
 }
 
 bool option_values_equal(const struct option_values *a, const struct option_values *b)

@@ -16,6 +16,16 @@ static void add_name(struct plan *plan, const char *name)
 	plan->names[plan->name_count++] = x_strdup(name);
 }
 
+static void add_names(struct plan *plan)
+{
+	const struct settings *settings = plan->settings;
+	for (size_t i = 0; i < settings->plugin_count; i++)
+		add_name(plan, settings->plugins[i].plugin);
+	for (size_t i = 0; i < settings->component_count; i++)
+		if (settings->components[i].plugin != NULL)
+			add_name(plan, settings->components[i].plugin);
+}
+
 struct plan *plan_read(const char *path, config_lookup *lookup, struct err_list *errs)
 {
 	struct config config;
@@ -25,13 +35,17 @@ struct plan *plan_read(const char *path, config_lookup *lookup, struct err_list 
 		return NULL;
 	}
 	struct plan *plan = x_alloc(sizeof(*plan));
-	struct settings *settings = plan->settings = settings_read(&config, lookup, errs);
-	for (size_t i = 0; i < settings->plugin_count; i++)
-		add_name(plan, settings->plugins[i].plugin);
-	for (size_t i = 0; i < settings->component_count; i++)
-		if (settings->components[i].plugin != NULL)
-			add_name(plan, settings->components[i].plugin);
+	plan->settings = settings_read(&config, lookup, errs);
+	add_names(plan);
 	return plan;
+}
+
+struct plan *plan_again(const struct plan *plan)
+{
+	struct plan *again = x_alloc(sizeof(*again));
+	again->settings = settings_ref(plan->settings);
+	add_names(again);
+	return again;
 }
 
 static const struct plugin_info *get_info(void *arg, const char *name, const char **why)
@@ -59,7 +73,7 @@ static bool keeps_secrets(void *arg, const char *component)
 		if (section->plugin == NULL || strcmp(section->name, component) != 0)
 			continue;
 		const struct plugin_info *info = crew_info(stores->crew, section->plugin, &why);
-		return info != NULL && info->has_secret;
+		return info == NULL || info->has_secret; /* while it cannot be opened it is not known */
 	}
 	return false;
 }
@@ -76,21 +90,41 @@ static void judge_name(const struct plan *plan, const struct settings_section *s
 	}
 }
 
+static void add_spec(struct plan *plan, struct component_spec *spec, const struct settings_section *section)
+{
+	plan->sections[plan->spec_count] = section;
+	plan->specs[plan->spec_count++] = spec;
+}
+
+/* Its plugin cannot be opened. */
+static void add_unusable(struct plan *plan, const struct settings_section *section, const char *why,
+			 struct component_errs *errs)
+{
+	const struct config_node *place = config_value(section->node, "plugin");
+	struct err err;
+	err_set(&err, "plugin %s cannot be used: %s", section->plugin, why);
+	if (place != NULL)
+		config_error(&errs->around, place, "component %s: %s", section->name, err.text);
+	else
+		config_error_key(&errs->around, section->place, "%s", err.text);
+	add_spec(plan, component_unusable(section, err.text), section);
+	plan->unusable++;
+}
+
 static void bind_component(struct plan *plan, const struct settings_section *section, const struct crew *crew,
-			   config_lookup *lookup, struct err_list *errs)
+			   config_lookup *lookup, struct component_errs *errs)
 {
 	const char *why;
 	if (section->plugin == NULL)
 		return; /* said already */
 	const struct plugin_info *info = crew_info(crew, section->plugin, &why);
 	if (section->serves) {
-		if (info == NULL || (info->flags & SKYMON_IN_DAEMON) != 0 || info->route_count == 0)
+		if (info != NULL && ((info->flags & SKYMON_IN_DAEMON) != 0 || info->route_count == 0))
 			return; /* serve's matter */
-		judge_name(plan, section, errs);
+		judge_name(plan, section, &errs->mistakes);
 	}
 	if (info == NULL) {
-		config_error_key(errs, section->place, "component %s: plugin %s cannot be used: %s",
-				 section->name, section->plugin, why);
+		add_unusable(plan, section, why, errs);
 		return;
 	}
 	struct stores stores = {plan, crew};
@@ -98,7 +132,38 @@ static void bind_component(struct plan *plan, const struct settings_section *sec
 		component_bind(plan->settings, section, info,
 			       &(struct component_stores){keeps_secrets, &stores}, lookup, errs);
 	if (spec != NULL)
-		plan->specs[plan->spec_count++] = spec;
+		add_spec(plan, spec, section);
+}
+
+static const struct settings_section *section_of(const struct plan *plan, const struct component_spec *spec)
+{
+	size_t i = 0;
+	while (plan->specs[i] != spec)
+		i++;
+	return plan->sections[i];
+}
+
+void plan_mistake(const struct plan *plan, const struct component_spec *spec, const char *option,
+		  const char *text, struct component_errs *errs)
+{
+	const struct settings_section *section = section_of(plan, spec);
+	const char *what = section->serves ? "plugin" : "component";
+	const char *empty = option_empty_target(spec->values);
+	if (option != NULL && empty != NULL && strcmp(option, empty) == 0)
+		return; /* left empty on purpose */
+	if (option == NULL) {
+		config_error_key(&errs->around, section->place, "%s %s: plugin %s: %s", what, spec->name,
+				 spec->plugin, text);
+		return;
+	}
+	const struct config_node *place =
+		option_place(section->node, config_value(plan->settings->defaults, spec->plugin), option);
+	if (place != NULL)
+		config_error(&errs->mistakes, place, "option `%s` of %s %s %s", option, what, spec->name,
+			     text);
+	else
+		config_error_key(&errs->mistakes, section->place, "option `%s` of %s %s %s", option, what,
+				 spec->name, text);
 }
 
 /* A source must report a number of the key's name. */
@@ -166,20 +231,32 @@ static void judge_certificates(const struct settings *settings, struct err_list 
 	}
 }
 
-bool plan_bind(struct plan *plan, const struct crew *crew, config_lookup *lookup, struct err_list *errs)
+static void summarise(struct plan *plan)
+{
+	plan->summaries = x_alloc((plan->spec_count + 1) * sizeof(*plan->summaries));
+	for (; plan->summary_count < plan->spec_count; plan->summary_count++)
+		plan->summaries[plan->summary_count] = (struct component_summary){
+			.name = x_strdup(plan->specs[plan->summary_count]->name),
+			.fingerprint = component_fingerprint(plan->specs[plan->summary_count])};
+}
+
+bool plan_bind(struct plan *plan, const struct crew *crew, config_lookup *lookup, struct component_errs *all)
 {
 	const struct settings *settings = plan->settings;
-	plan->specs =
-		x_alloc((settings->component_count + settings->plugin_count + 1) * sizeof(*plan->specs));
+	struct err_list *errs = &all->mistakes;
+	size_t room = settings->component_count + settings->plugin_count + 1;
+	plan->specs = x_alloc(room * sizeof(*plan->specs));
+	plan->sections = x_alloc(room * sizeof(*plan->sections));
 	for (size_t i = 0; i < settings->component_count; i++)
-		bind_component(plan, &settings->components[i], crew, lookup, errs);
+		bind_component(plan, &settings->components[i], crew, lookup, all);
 	for (size_t i = 0; i < settings->plugin_count; i++)
-		bind_component(plan, &settings->plugins[i], crew, lookup, errs);
+		bind_component(plan, &settings->plugins[i], crew, lookup, all);
 	judge_sources(plan, crew, errs);
 	judge_secrets(settings, lookup, errs);
 	judge_certificates(settings, errs);
 	struct serve_lookup plugins = {get_info, get_path, (void *)crew};
 	plan->serve = serve_plan(settings, &plugins, lookup, errs);
+	summarise(plan);
 	return errs->count == 0;
 }
 
@@ -207,6 +284,10 @@ void plan_free(struct plan *plan)
 	for (size_t i = 0; i < plan->spec_count; i++)
 		component_spec_free(plan->specs[i]);
 	free(plan->specs);
+	free(plan->sections);
+	for (size_t i = 0; i < plan->summary_count; i++)
+		free(plan->summaries[i].name);
+	free(plan->summaries);
 	serve_free(plan->serve);
 	for (size_t i = 0; i < plan->name_count; i++)
 		free(plan->names[i]);

@@ -286,9 +286,10 @@ static bool roles_ok(const struct skymon_plugin *plugin, struct err *err)
 			if (plugin->routes[i]->flags & SKYMON_ROUTE_HEALTH)
 				return err_set(err, "it is SKYMON_IN_DAEMON, so no component stands behind "
 						    "its SKYMON_ROUTE_HEALTH");
-		return (plugin->check == NULL && plugin->begin == NULL && plugin->secret == NULL) ||
-		       err_set(err, "it is SKYMON_IN_DAEMON, so it may have routes only: no check, begin or "
-				    "secret");
+		return (plugin->check == NULL && plugin->begin == NULL && plugin->secret == NULL &&
+			plugin->validate == NULL) ||
+		       err_set(err, "it is SKYMON_IN_DAEMON, so it may have routes only: no check, begin, "
+				    "secret or validate");
 	}
 	if (plugin->check != NULL)
 		return true;

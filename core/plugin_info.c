@@ -19,6 +19,7 @@ void plugin_info_encode(const struct skymon_plugin *plugin, const char *build_id
 	wire_put_u32(body, plugin->state_size);
 	wire_put_u8(body, plugin->check != NULL);
 	wire_put_u8(body, plugin->secret != NULL);
+	wire_put_u8(body, plugin->validate != NULL);
 	option_table_encode(plugin->options, plugin->option_size, body);
 	while (plugin->numbers[numbers].name != NULL)
 		numbers++;
@@ -97,6 +98,7 @@ static bool get_head(struct wire_reader *in, struct plugin_info *info)
 	info->state_size = wire_get_u32(in);
 	info->has_check = wire_get_u8(in) != 0;
 	info->has_secret = wire_get_u8(in) != 0;
+	info->has_validate = wire_get_u8(in) != 0;
 	return !in->bad && plugin_name_ok(info->name) && major <= UINT16_MAX && minor <= UINT16_MAX;
 }
 

@@ -30,6 +30,7 @@ struct route_table {
 	struct node root;
 	struct kept **entries;
 	size_t count, capacity;
+	char *missing; /* why some routes are not here; NULL: all are */
 };
 
 struct route_table *route_table_new(void)
@@ -75,7 +76,19 @@ void route_table_unref(struct route_table *table)
 		free(table->entries[i]);
 	}
 	free(table->entries);
+	free(table->missing);
 	free(table);
+}
+
+void route_table_set_missing(struct route_table *table, const char *why)
+{
+	if (table->missing == NULL)
+		table->missing = x_strdup(why);
+}
+
+const char *route_table_missing(const struct route_table *table)
+{
+	return table->missing;
 }
 
 size_t route_count(const struct route_table *table)

@@ -32,6 +32,11 @@ size_t route_count(const struct route_table *table);
 const struct route_entry *route_at(const struct route_table *table,
 				   size_t index); /* in the order of adding */
 
+/* Some routes are not in the table, because their plugin cannot be used: why (copied; the first one stays).
+ */
+void route_table_set_missing(struct route_table *table, const char *why);
+const char *route_table_missing(const struct route_table *table); /* NULL: all are there */
+
 #define ROUTE_PARAMS_MAX 4
 struct route_match {
 	const struct route_entry *entry; /* NULL: none */

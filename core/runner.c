@@ -403,6 +403,7 @@ bool runner_start(struct runner *runner, const struct runner_spec *spec, enum sk
 		    option_store(spec->values, plugin->options, plugin->option_size, component->state, err));
 	if (ok)
 		runner_find_secrets(component);
+	ok = ok && runner_is_valid(component, err);
 	if (!ok || !call_start(component, reason, err)) {
 		free_component(component);
 		return false;

@@ -66,9 +66,13 @@ struct runner_spec {
 			       NULL */
 	struct option_values *values; /* taken over, in any case */
 };
-/* Stores the values, calls start. false: err and *reason are start's own; the component is not there then. */
+/* Stores the values, calls validate and start. false: err and *reason are start's own; the component is not
+ * there then. */
 bool runner_start(struct runner *runner, const struct runner_spec *spec, enum skymon_reason *reason,
 		  struct err *err) MUST_CHECK;
+/* Has the plugin validate options, without a component: appends to `out` what wire.h says of WIRE_VALIDATED.
+ * spec: id is the asker's; without labels. */
+void runner_validate(struct runner *runner, const struct runner_spec *spec, struct buf *out);
 /* Begins a run; false when the component is not there or its last run is still out. */
 bool runner_run(struct runner *runner, uint32_t id, uint64_t run, int64_t timeout_ms);
 /* Calls stop and frees, now, or by runner_tend when the run that is out has ended. */

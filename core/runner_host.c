@@ -452,4 +452,5 @@ const struct skymon_host runner_host = {
 	.ask_fresh = runner_ask_fresh,
 	.answer = runner_ask_answer,
 	.refuse = runner_ask_refuse,
+	.invalid = runner_invalid,
 };

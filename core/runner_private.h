@@ -34,7 +34,8 @@ struct runner_component {
 	int64_t timeout_ms;
 	_Atomic int64_t deadline_us; /* a request's may be taken away from it by another thread */
 	char step[RUNNER_STEP_MAX], late_step[RUNNER_STEP_MAX]; /* late_step: as it was reported */
-	int64_t late_us; /* the run's time is over: its step is reported */
+	int64_t late_us;                  /* the run's time is over: its step is reported */
+	struct runner_mistakes *mistakes; /* while validate runs; else NULL */
 	char *complaint; /* the last about what the plugin reported, so that each is logged once */
 	unsigned complaints;
 	int64_t log_window_us;       /* under the runner's lock, with the next two */
@@ -91,6 +92,13 @@ void runner_reply_parts(struct skymon_request *rq, int code, const char *type,
 void runner_reply_problem(struct skymon_request *rq, int code, const char *format, va_list list)
 	__attribute__((format(printf, 3, 0)));
 void runner_problem_json(struct skymon_request *rq, const char *key, const char *json);
+
+/* The host's skymon_invalid. */
+void runner_invalid(struct skymon *sm, const char *option, const char *format, va_list list)
+	__attribute__((format(printf, 3, 0)));
+/* Has the plugin validate the options of a component that is to be started; false: err has its first
+ * mistake. */
+bool runner_is_valid(struct runner_component *component, struct err *err);
 
 /* A handle for a callback beside the component's check: it shares all that does not change, and has a step, a
  * deadline and a message of its own (the builder and the complaint are to be freed). */

@@ -320,7 +320,13 @@ static void schedule(struct component *component, int64_t due_ms)
 	loop_set_timer(sched->loop, &component->due, due_ms);
 	board_set_next_check(sched->board, component->item,
 			     wall_clock_ms() + due_ms - loop_now_ms(sched->loop));
-	crew_add(sched->crew, component);
+	if (component->spec->unusable == NULL) {
+		crew_add(sched->crew, component);
+		return;
+	}
+	component->failure_reason = SKYMON_OTHER;
+	snprintf(component->failure, sizeof(component->failure), "%s", component->spec->unusable);
+	publish_failure(component, false);
 }
 
 /* Out of the schedule; what is still out of it is waited for, within its grace, and then it is freed. */

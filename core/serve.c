@@ -25,7 +25,8 @@ struct instance {
 	struct skymon_route *away;           /* of a plugin in a worker: copies of its routes; else NULL */
 	size_t away_count;
 	const char *path;
-	int copy; /* of the file, crew's */
+	int copy;  /* of the file, crew's */
+	char *why; /* it cannot be used; NULL: it can */
 	struct option_values *values;
 	struct opened *opened;
 	void *state;
@@ -62,6 +63,7 @@ static void free_instance(struct instance *instance)
 	if (instance->values != NULL)
 		option_values_free(instance->values);
 	free(instance->away);
+	free(instance->why);
 	free(instance->state);
 	free(instance->name);
 	free(instance);
@@ -109,7 +111,8 @@ static void plan_section(struct serve *serve, struct route_table *table, const s
 	const char *why;
 	const struct plugin_info *info = plugins->info(plugins->arg, section->plugin, &why);
 	if (info == NULL) {
-		config_error_key(errs, section->place, "plugin %s cannot be used: %s", section->plugin, why);
+		add_instance(serve, section->name)->why =
+			x_printf("plugin %s cannot be used: %s", section->plugin, why);
 		return;
 	}
 	if (info->route_count == 0) {
@@ -138,11 +141,15 @@ static void plan_section(struct serve *serve, struct route_table *table, const s
 	instance->values = option_bind(&binding, errs);
 }
 
-/* Names in `routes` of a listener and in `public` of access are those of routes or of plugins. */
-static void judge_names(const struct route_table *table, char *const *names, size_t count, const char *where,
-			struct err_list *errs)
+/* Names in `routes` of a listener and in `public` of access are those of routes or of plugins. While a plugin
+ * cannot be used, its routes' names are not known. */
+static void judge_names(const struct serve *serve, const struct route_table *table, char *const *names,
+			size_t count, const char *where, struct err_list *errs)
 {
 	size_t known_count = 0;
+	for (size_t i = 0; i < serve->count; i++)
+		if (serve->instances[i]->why != NULL)
+			return;
 	const char **known = x_alloc((2 * route_count(table) + 1) * sizeof(*known));
 	for (size_t i = 0; i < route_count(table); i++) {
 		known[known_count++] = route_at(table, i)->route->name;
@@ -161,15 +168,15 @@ static void judge_names(const struct route_table *table, char *const *names, siz
 	free(known);
 }
 
-static void judge_settings(const struct route_table *table, const struct settings *settings,
-			   struct err_list *errs)
+static void judge_settings(const struct serve *serve, const struct route_table *table,
+			   const struct settings *settings, struct err_list *errs)
 {
-	judge_names(table, settings->public_routes, settings->public_count, "access.public", errs);
+	judge_names(serve, table, settings->public_routes, settings->public_count, "access.public", errs);
 	for (size_t i = 0; i < settings->listen_count; i++) {
 		char where[160];
 		snprintf(where, sizeof(where), "listen %s", settings->listens[i].text);
-		judge_names(table, settings->listens[i].routes, settings->listens[i].route_count, where,
-			    errs);
+		judge_names(serve, table, settings->listens[i].routes, settings->listens[i].route_count,
+			    where, errs);
 	}
 }
 
@@ -184,7 +191,7 @@ struct serve *serve_plan(const struct settings *settings, const struct serve_loo
 		plan_routes(table, api_plugin.routes[i], 1, "api", NULL, errs);
 	for (size_t i = 0; i < settings->plugin_count; i++)
 		plan_section(serve, table, settings, &settings->plugins[i], plugins, lookup, errs);
-	judge_settings(table, settings, errs);
+	judge_settings(serve, table, settings, errs);
 	route_table_unref(table);
 	if (errs->count == errors)
 		return serve;
@@ -288,12 +295,24 @@ static bool add_routes(struct serve *serve, const struct instance *instance, str
 	return true;
 }
 
-bool serve_start(struct serve *serve, struct serve *before, struct host *host, struct err *err)
+/* Its routes are not known, or cannot be answered: paths that no other has may be its. */
+static void miss_routes(struct serve *serve, const struct instance *instance)
+{
+	route_table_set_missing(serve->routes, instance->why);
+}
+
+bool serve_start(struct serve *serve, struct serve *before, struct host *host, bool lenient, struct err *err)
 {
 	serve->routes = route_table_new();
 	for (size_t i = 0; i < serve->count; i++) {
 		struct instance *instance = serve->instances[i];
 		struct instance *old = find_instance(before, instance->name);
+		if (instance->why != NULL) {
+			miss_routes(serve, instance);
+			continue;
+		}
+		if (old != NULL && old->why != NULL)
+			old = NULL;
 		if (instance->away != NULL) {
 			if (!add_away_routes(serve, instance, err))
 				return false;
@@ -304,7 +323,12 @@ bool serve_start(struct serve *serve, struct serve *before, struct host *host, s
 			serve->instances[i] = instance = old;
 			old->references++;
 		} else if (!start_instance(instance, old, host, err)) {
-			return false;
+			if (!lenient)
+				return false;
+			log_error("%s", err->text);
+			instance->why = x_strdup(err->text);
+			miss_routes(serve, instance);
+			continue;
 		}
 		if (!add_routes(serve, instance, err))
 			return false;

@@ -19,12 +19,15 @@ struct serve_lookup {
 };
 
 /* Binds the options of each section of `plugins` and builds the route table, from what the hellos say: opens
- * and starts nothing. Every error goes to errs; NULL when there was one. */
+ * and starts nothing. Every error goes to errs; NULL when there was one. A plugin that cannot be used is no
+ * error here: its routes are not known, so each path that no route has is answered 503 with the reason. */
 struct serve *serve_plan(const struct settings *settings, const struct serve_lookup *plugins,
 			 config_lookup *lookup, struct err_list *errs) MUST_CHECK;
 /* Opens and starts them, handles from the host. What was running in `before` with the same options is taken
- * from there. false: err says which failed; nothing of `before` was touched. */
-bool serve_start(struct serve *serve, struct serve *before, struct host *host, struct err *err) MUST_CHECK;
+ * from there. false: err says which failed; nothing of `before` was touched. lenient: a plugin that fails is
+ * logged, and its routes answer 503. */
+bool serve_start(struct serve *serve, struct serve *before, struct host *host, bool lenient,
+		 struct err *err) MUST_CHECK;
 struct route_table *serve_routes(const struct serve *serve);
 /* name, and options as YAML, of each. */
 void serve_print(const struct serve *serve, struct buf *out);

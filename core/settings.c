@@ -347,6 +347,7 @@ struct settings *settings_read(struct config *config, config_lookup *lookup, str
 {
 	struct settings *s = x_alloc(sizeof(*s));
 	struct binding b = {.settings = s, .root = config->root, .lookup = lookup, .errs = errs};
+	s->references = 1;
 	s->config = *config;
 	*config = (struct config){0};
 	read_keys(&b);
@@ -388,9 +389,15 @@ static void free_sections(struct settings_section *sections, size_t count)
 	free(sections);
 }
 
+struct settings *settings_ref(struct settings *s)
+{
+	s->references++;
+	return s;
+}
+
 void settings_free(struct settings *s)
 {
-	if (s == NULL)
+	if (s == NULL || --s->references > 0)
 		return;
 	for (size_t i = 0; i < s->listen_count; i++)
 		settings_listen_free(&s->listens[i]);

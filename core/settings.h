@@ -41,6 +41,7 @@ struct settings_section {    /* one entry of `plugins` or `components` */
 };
 
 struct settings {
+	unsigned references; /* plans of the same config share it */
 	struct config config;
 	struct settings_listen *listens;
 	size_t listen_count;
@@ -95,7 +96,8 @@ struct settings *settings_new(struct config *config, config_lookup *lookup, stru
 /* A listen text: "0.0.0.0:8080", "[::]:8443", ":8080", "unix:/path". For --listen too. */
 bool settings_listen_parse(const char *text, struct settings_listen *out, struct err *err) MUST_CHECK;
 void settings_listen_free(struct settings_listen *listen);
-void settings_free(struct settings *settings);
+struct settings *settings_ref(struct settings *settings);
+void settings_free(struct settings *settings); /* when nobody else holds it */
 /* The effective top level as YAML, masked; components and plugins are printed by who knows their options
  * (before/after hooks in main). */
 void settings_print(const struct settings *settings, struct buf *out);

@@ -275,6 +275,26 @@ static void take_ask(const struct wire_message *message)
 		runner_ask(worker.runner, message->id, &question);
 }
 
+static void take_validate(const struct wire_message *message)
+{
+	struct wire_reader in = wire_reader(message->body, message->size);
+	struct err err;
+	struct buf body = {0};
+	struct runner_spec spec = {.id = message->id};
+	spec.name = wire_get_text_or_empty(&in);
+	spec.state_dir = wire_get_text_or_empty(&in);
+	spec.values = option_values_decode(&in, &err);
+	if (spec.values != NULL) {
+		runner_validate(worker.runner, &spec, &body);
+	} else {
+		wire_put_u32(&body, 1);
+		wire_put_text(&body, "");
+		wire_put_text(&body, err.text);
+	}
+	send_message(WIRE_VALIDATED, message->id, body.data, body.size);
+	buf_free(&body);
+}
+
 static void take_cancel(const struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
@@ -302,6 +322,9 @@ static void take(struct wire_message *message)
 		break;
 	case WIRE_CANCEL:
 		take_cancel(message);
+		break;
+	case WIRE_VALIDATE:
+		take_validate(message);
 		break;
 	default: /* of a newer daemon: the build ids tell */
 		break;

@@ -19,8 +19,9 @@ enum wire_type {
 	WIRE_STOP,      /* id = component */
 	WIRE_ASK, /* id = component of a secret store: number u64, fresh u8, timeout_ms u32, path#field text
 		   */
-	WIRE_REQUEST, /* id = component: number u64, again u8, timeout_ms u32, then exchange.h */
-	WIRE_CANCEL,  /* id = component: number u64: nobody waits for the reply any more */
+	WIRE_REQUEST,  /* id = component: number u64, again u8, timeout_ms u32, then exchange.h */
+	WIRE_CANCEL,   /* id = component: number u64: nobody waits for the reply any more */
+	WIRE_VALIDATE, /* id = the asker's number: name, state_dir, option values without secrets' bytes */
 	/* worker -> daemon */
 	WIRE_HELLO = 32, /* what the plugin declares (plugin.h), or why it cannot be used */
 	WIRE_STARTED,    /* id = component: ok u8, reason u8, message text */
@@ -29,10 +30,11 @@ enum wire_type {
 	WIRE_LOG,        /* id = component or 0: level u8, text */
 	WIRE_CRASH, /* id = component or 0: what u8 (enum wire_crash), signal u8, step text; one packet, from
 		       a signal handler */
-	WIRE_STOPPED, /* id = component */
-	WIRE_ANSWER,  /* id = component: number u64, ok u8, reason u8, lease_ms u64, message text, bytes */
-	WIRE_REPLY,   /* id = component: number u64, then exchange.h */
-	WIRE_STEP,    /* id = component: run u64, step text: what a run is doing whose time is over */
+	WIRE_STOPPED,   /* id = component */
+	WIRE_ANSWER,    /* id = component: number u64, ok u8, reason u8, lease_ms u64, message text, bytes */
+	WIRE_REPLY,     /* id = component: number u64, then exchange.h */
+	WIRE_STEP,      /* id = component: run u64, step text: what a run is doing whose time is over */
+	WIRE_VALIDATED, /* id = the asker's number: count u32, then option and sentence of each mistake */
 };
 enum wire_crash { WIRE_CRASH_SIGNAL, WIRE_CRASH_EXIT, WIRE_CRASH_MEMORY, WIRE_CRASH_FILES };
 

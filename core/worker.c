@@ -113,9 +113,9 @@ static void describe_exit(struct worker *worker, const siginfo_t *info)
 {
 	char text[128];
 	if (info->si_code == CLD_EXITED)
-		snprintf(text, sizeof(text), "its process ended with exit code %d", info->si_status);
+		snprintf(text, sizeof(text), "ended with exit code %d", info->si_status);
 	else
-		snprintf(text, sizeof(text), "its process was ended by SIG%s", sigabbrev_np(info->si_status));
+		snprintf(text, sizeof(text), "was ended by SIG%s", sigabbrev_np(info->si_status));
 	set_cause(worker, WORKER_CRASHED, 0, text);
 }
 
@@ -311,6 +311,10 @@ static void take(struct worker *worker, struct wire_message *message)
 	case WIRE_STEP:
 		take_step(worker, message);
 		break;
+	case WIRE_VALIDATED:
+		worker->events->validated(worker->arg, worker, message->id,
+					  wire_reader(message->body, message->size));
+		break;
 	case WIRE_LOG:
 		take_log(worker, message);
 		break;
@@ -383,6 +387,11 @@ static void post(struct worker *worker, enum wire_type type, uint32_t id, const 
 void worker_start(struct worker *worker, uint32_t id, const struct buf *body)
 {
 	post(worker, WIRE_START, id, body->data, body->size);
+}
+
+void worker_validate(struct worker *worker, uint32_t id, const struct buf *body)
+{
+	post(worker, WIRE_VALIDATE, id, body->data, body->size);
 }
 
 void worker_run(struct worker *worker, uint32_t id, uint64_t run, uint32_t timeout_ms)

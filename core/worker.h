@@ -51,6 +51,9 @@ struct worker_events {
 			const struct exchange_reply *reply);
 	/* Was a component of that number given to it, and not taken back? */
 	bool (*knows)(void *arg, uint32_t id);
+	/* What the plugin says of options (worker_validate): wire.h's WIRE_VALIDATED; valid during the call.
+	 */
+	void (*validated)(void *arg, struct worker *worker, uint32_t id, struct wire_reader mistakes);
 	/* The process is gone and reaped; the worker is freed after this call. The last call. */
 	void (*ended)(void *arg, struct worker *worker, const struct worker_end *end);
 };
@@ -75,6 +78,8 @@ void worker_stop(struct worker *worker, uint32_t id);
  * is waiting for it already, and nothing was sent. */
 bool worker_request(struct worker *worker, uint32_t id, uint64_t number, bool again, uint32_t timeout_ms,
 		    const struct buf *body) MUST_CHECK;
+/* id: the asker's; body: as wire.h says for WIRE_VALIDATE. */
+void worker_validate(struct worker *worker, uint32_t id, const struct buf *body);
 void worker_cancel(struct worker *worker, uint32_t id, uint64_t number);
 /* Kills the process group; `ended` comes with this cause, culprit and text. */
 void worker_kill(struct worker *worker, enum worker_cause cause, uint32_t culprit, const char *text);

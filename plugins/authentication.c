@@ -296,33 +296,37 @@ static enum skymon_status check(struct skymon *sm, void *state)
 
 /* ---- Life ---- */
 
-static const char *options_fault(const struct authentication *auth)
+static void validate(struct skymon *sm, const void *state)
 {
 	static const char *const ours[] = {"grant_type", "scope", "client_id", "client_secret"};
+	const struct authentication *auth = state;
 	bool has_id = auth->client_id != NULL && auth->client_id[0] != '\0';
+	const char *proxy = fetch_proxy_fault(auth->proxy), *issuer = fetch_url_fault(auth->issuer);
 
-	if (has_id != (auth->client_secret.size > 0))
-		return has_id ? "client_id is given, and client_secret is not"
-			      : "client_secret is given, and client_id is not";
+	if (has_id && auth->client_secret.bytes == NULL)
+		skymon_invalid(sm, "client_id", "is given, and client_secret is not");
+	if (!has_id && auth->client_secret.bytes != NULL)
+		skymon_invalid(sm, "client_secret", "is given, and client_id is not");
 	for (size_t i = 0; i < auth->parameters.count; i++)
 		for (size_t j = 0; j < sizeof(ours) / sizeof(ours[0]); j++)
 			if (strcmp(auth->parameters.items[i].name, ours[j]) == 0)
-				return "parameters must not hold grant_type, scope, client_id or "
-				       "client_secret";
-	return auth_issuer_fault(auth->issuer);
+				skymon_invalid(sm, "parameters",
+					       "must not hold %s: the check sets it by itself", ours[j]);
+	if (issuer == NULL)
+		issuer = auth_issuer_fault(auth->issuer);
+	if (issuer != NULL)
+		skymon_invalid(sm, "issuer", "%s", issuer);
+	if (proxy != NULL)
+		skymon_invalid(sm, "proxy", "%s", proxy);
 }
 
 static bool start(struct skymon *sm, void *state)
 {
 	struct authentication *auth = state;
-	struct fetch_fault fault;
-	const char *wrong = options_fault(auth);
 	size_t length = strlen(auth->issuer);
 
-	if (wrong == NULL && !fetch_accepts("issuer", auth->issuer, auth->proxy, &fault))
-		wrong = fault.text;
-	if (wrong != NULL) {
-		skymon_unknown(sm, "%s", wrong);
+	if (auth->client_secret.bytes != NULL && auth->client_secret.size == 0) {
+		skymon_unknown(sm, "client_secret is empty");
 		return false;
 	}
 	auth_realm(auth->issuer, auth->realm, sizeof(auth->realm));
@@ -368,4 +372,5 @@ static void unload(struct skymon *sm, void *shared)
 
 SKYMON_PLUGIN(authentication, "1.0", "An OpenID Connect provider: discovery, signing keys, a client's token",
 	      .state_size = sizeof(struct authentication), .options = options, .numbers = numbers,
-	      .load = load, .unload = unload, .start = start, .stop = stop, .check = check);
+	      .load = load, .unload = unload, .start = start, .stop = stop, .check = check,
+	      .validate = validate);

@@ -28,12 +28,12 @@ static bool has_user_info(const char *url)
 const char *auth_issuer_fault(const char *issuer)
 {
 	if (has_user_info(issuer))
-		return "issuer must not hold a user's name or password; the client's are client_id and "
+		return "must not hold a user's name or password; the client's are client_id and "
 		       "client_secret";
 	if (strpbrk(issuer, "?#") != NULL)
-		return "issuer must not have a query or a fragment";
+		return "must not have a query or a fragment";
 	if (strstr(issuer, "/.well-known/") != NULL)
-		return "issuer is what comes before /.well-known/openid-configuration";
+		return "is what comes before /.well-known/openid-configuration";
 	return NULL;
 }
 

@@ -42,6 +42,17 @@ static const struct skymon_number numbers[] = {
 	{"ping_time", "s", "time from PING to its answer"},
 	{0}};
 
+static void validate(struct skymon *sm, const void *state)
+{
+	const struct cache *cache = state;
+	const char *url = cache_url_fault(cache), *proxy = dial_proxy_fault(cache->proxy);
+
+	if (url != NULL)
+		skymon_invalid(sm, "url", "%s", url);
+	if (proxy != NULL)
+		skymon_invalid(sm, "proxy", "%s", proxy);
+}
+
 static bool start(struct skymon *sm, void *state)
 {
 	struct cache *cache = state;
@@ -85,4 +96,4 @@ static enum skymon_status check(struct skymon *sm, void *state)
 
 SKYMON_PLUGIN(cache, "1.0", "Redis or Valkey: answers, hit rate, memory, clients, replication",
 	      .state_size = sizeof(struct cache), .options = options, .numbers = numbers, .unload = unload,
-	      .start = start, .stop = stop, .check = check);
+	      .start = start, .stop = stop, .check = check, .validate = validate);

@@ -144,11 +144,13 @@ struct cache_answers {
 	bool is_local;       /* of the connection that answered */
 };
 
+/* What is wrong with the URL, as in "url %s"; NULL: nothing. */
+const char *cache_url_fault(const struct cache *cache);
 /* NULL: skymon_unknown has said why. */
 struct cache_link *cache_link_new(struct skymon *sm, const struct cache *cache);
 void cache_link_free(struct cache_link *link);
-/* NULL, or what is wrong, which shows nothing of the URL; `room` is for a text that is put together. */
-const char *cache_url_read(const struct cache *cache, struct cache_link *link, char *room, size_t size);
+/* NULL, or what is wrong, as in "url %s", which shows nothing of the URL. */
+const char *cache_url_read(const struct cache *cache, struct cache_link *link);
 /* Connects if there is no good connection, and asks all that a check asks. */
 void cache_ask(struct skymon *sm, struct cache_link *link, struct cache_answers *answers);
 

@@ -486,9 +486,7 @@ void cache_ask(struct skymon *sm, struct cache_link *link, struct cache_answers 
 struct cache_link *cache_link_new(struct skymon *sm, const struct cache *cache)
 {
 	struct cache_link *link = calloc(1, sizeof(*link));
-	struct dial_fault fault;
 	const char *why;
-	char room[300];
 
 	if (link == NULL) {
 		skymon_unknown(sm, "no memory is left");
@@ -498,12 +496,10 @@ struct cache_link *cache_link_new(struct skymon *sm, const struct cache *cache)
 	link->user = link->password = "";
 	link->to.tls = &cache->tls;
 	link->to.proxy = cache->proxy;
-	why = cache_url_read(cache, link, room, sizeof(room));
+	why = cache_url_read(cache, link);
 	link->reconnect = (double)cache->reconnect.ms / 1000;
-	if (why == NULL && !dial_accepts_proxy(cache->proxy, &fault))
-		why = fault.text;
 	if (why != NULL) {
-		skymon_unknown(sm, "%s", why);
+		skymon_unknown(sm, "url %s", why);
 		cache_link_free(link);
 		return NULL;
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cache_url: reads the option `url` into where to connect, which database, and whether by TLS. Called once,
- * when the component starts. */
+/* cache_url: reads the option `url` into where to connect, which database, and whether by TLS. Called
+ * when the options are validated and when the component starts. */
 #include <stdio.h>
 #include <string.h>
 
@@ -19,13 +19,13 @@ static const char *read_unix(const char *url, struct cache_link *link)
 		path += 2;
 	query = strchr(path, '?');
 	if (path[0] != '/')
-		return "url must have the whole path of the socket, as in unix:/run/redis/redis.sock; user "
+		return "must have the whole path of the socket, as in unix:/run/redis/redis.sock; user "
 		       "and "
 		       "password have options of their own";
 	if (query != NULL && (strncmp(query, "?db=", 4) != 0 || !is_database(query + 4)))
-		return "url has something else than ?db=NUMBER behind its path";
+		return "has something else than ?db=NUMBER behind its path";
 	if ((query != NULL ? (size_t)(query - path) : strlen(path)) >= 108)
-		return "url has a path that is too long for a Unix socket";
+		return "has a path that is too long for a Unix socket";
 	snprintf(link->path, sizeof(link->path), "%.*s", (int)strcspn(path, "?"), path);
 	if (query != NULL)
 		snprintf(link->database, sizeof(link->database), "%.7s", query + 4);
@@ -40,12 +40,12 @@ static const char *read_network(struct cache_link *link)
 	bool secure = strcmp(url->scheme, "rediss") == 0 || strcmp(url->scheme, "valkeys") == 0;
 
 	if (!secure && strcmp(url->scheme, "redis") != 0 && strcmp(url->scheme, "valkey") != 0)
-		return "url must begin with redis://, rediss://, valkey://, valkeys:// or unix:";
+		return "must begin with redis://, rediss://, valkey://, valkeys:// or unix:";
 	if (url->query[0] != '\0')
-		return "url has a ?…, which is not understood; what it may say has options of its own";
+		return "has a ?…, which is not understood; what it may say has options of its own";
 	if (path[0] == '/' && path[1] != '\0') {
 		if (!is_database(path + 1))
-			return "url has a path that is no number of a database; in a user or password a / is "
+			return "has a path that is no number of a database; in a user or password a / is "
 			       "written %2F";
 		snprintf(link->database, sizeof(link->database), "%.7s", path + 1);
 	}
@@ -62,21 +62,28 @@ static bool any_tls(const struct skymon_tls *tls)
 	       tls->server_name != NULL;
 }
 
-const char *cache_url_read(const struct cache *cache, struct cache_link *link, char *room, size_t size)
+const char *cache_url_read(const struct cache *cache, struct cache_link *link)
 {
 	const char *why;
 
 	if (strncmp(cache->url, "unix:", 5) == 0) {
 		if (any_tls(&cache->tls) || !dial_no_proxy(cache->proxy))
-			return "a Unix socket takes neither tls nor proxy";
+			return "names a Unix socket, which takes neither tls nor proxy";
 		return read_unix(cache->url, link);
 	}
-	if (!dial_url_parse(cache->url, &link->parsed, &why)) {
-		snprintf(room, size, "url %s", why);
-		return room;
-	}
+	if (!dial_url_parse(cache->url, &link->parsed, &why))
+		return why;
 	link->to.secure = false;
 	why = read_network(link);
 	link->to.secure = link->to.secure || any_tls(&cache->tls);
+	return why;
+}
+
+const char *cache_url_fault(const struct cache *cache)
+{
+	struct cache_link link = {0};
+	const char *why = cache_url_read(cache, &link);
+
+	dial_url_free(&link.parsed);
 	return why;
 }

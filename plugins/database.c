@@ -52,27 +52,52 @@ static bool has_scheme(const char *url, const char *scheme)
 	return strncmp(url, scheme, strlen(scheme)) == 0;
 }
 
+/* NULL: *why is what is wrong with the URL. Nothing of the URL itself is shown: it may hold a password. */
+static const struct database_backend *backend_of(const char *url, const char **why)
+{
+	/* with what others put before or behind the scheme, so that it can be said what to leave out */
+	if (has_scheme(url, "postgresql:") || has_scheme(url, "postgres:") ||
+	    has_scheme(url, "postgresql+") || has_scheme(url, "postgres+") ||
+	    has_scheme(url, "jdbc:postgresql:")) {
+#ifdef HAVE_LIBPQ
+		return &database_postgres;
+#else
+		*why = "is PostgreSQL's, which this build has not: libpq was missing when it was configured";
+		return NULL;
+#endif
+	}
+	if (has_scheme(url, "sqlite:")) {
+#ifdef HAVE_SQLITE3
+		return &database_sqlite;
+#else
+		*why = "is SQLite's, which this build has not: sqlite3 was missing when it was configured";
+		return NULL;
+#endif
+	}
+	*why = "must begin with postgresql:, postgres: or sqlite:";
+	return NULL;
+}
+
+static void validate(struct skymon *sm, const void *state)
+{
+	const struct database *db = state;
+	const char *why = NULL;
+	const struct database_backend *backend = backend_of(db->url, &why);
+
+	if (backend != NULL)
+		backend->validate(sm, db);
+	else
+		skymon_invalid(sm, "url", "%s", why);
+}
+
 static bool start(struct skymon *sm, void *state)
 {
 	struct database *db = state;
+	const char *why = NULL;
 
-	if (has_scheme(db->url, "postgresql:") || has_scheme(db->url, "postgres:")) {
-#ifdef HAVE_LIBPQ
-		db->backend = &database_postgres;
-#else
-		skymon_unknown(sm, "this build has no PostgreSQL: libpq was missing when it was configured");
-		return false;
-#endif
-	} else if (has_scheme(db->url, "sqlite:")) {
-#ifdef HAVE_SQLITE3
-		db->backend = &database_sqlite;
-#else
-		skymon_unknown(sm, "this build has no SQLite: sqlite3 was missing when it was configured");
-		return false;
-#endif
-	} else {
-		/* Nothing of the URL itself is shown: it may hold a password. */
-		skymon_unknown(sm, "url must begin with postgresql:, postgres: or sqlite:");
+	db->backend = backend_of(db->url, &why);
+	if (db->backend == NULL) {
+		skymon_unknown(sm, "url %s", why);
 		return false;
 	}
 	return db->backend->start(sm, db);
@@ -119,4 +144,4 @@ static void unload(struct skymon *sm, void *shared)
 SKYMON_PLUGIN(database, "1.0", "PostgreSQL or SQLite: answers, connections, replication, cache, size",
 	      .state_size = sizeof(struct database), .shared_size = sizeof(struct database_shared),
 	      .options = options, .numbers = numbers, .load = load, .unload = unload, .start = start,
-	      .stop = stop, .check = check);
+	      .stop = stop, .check = check, .validate = validate);

@@ -17,6 +17,7 @@ struct database_shared { /* one per process */
 struct database_backend {
 	bool (*load)(struct database_shared *shared); /* once per process; load and unload may be NULL */
 	void (*unload)(struct database_shared *shared);
+	void (*validate)(struct skymon *sm, const struct database *db);
 	bool (*start)(struct skymon *sm, struct database *db); /* sets db->store; opens no network */
 	void (*stop)(struct database *db);                     /* frees db->store, which may be NULL */
 	enum skymon_status (*check)(struct skymon *sm, struct database *db);

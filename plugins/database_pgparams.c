@@ -23,40 +23,6 @@ const char *pg_given(const struct pg *pg, const char *name)
 
 /* ---- The URL ---- */
 
-/* A password with a raw @ or / moves the borders of the URL, and a piece of it would be taken for the host
- * and shown. */
-static const char *judge_url(const char *url)
-{
-	const char *at = strstr(url, "://"), *slash;
-	size_t authority;
-
-	if (at == NULL)
-		return "url must look like postgresql://user@host:port/database";
-	at += 3;
-	authority = strcspn(at, "/");
-	slash = at + authority;
-	for (size_t i = 0, seen = 0; i < authority; i++)
-		if (at[i] == '@' && ++seen > 1)
-			return "url has a second @ before the host: write @ in a user or password as %40";
-	if (memchr(slash, '@', strcspn(slash, "?")) != NULL)
-		return "url has an @ after the first /: write / in a user or password as %2F, @ in a "
-		       "database name as %40";
-	return NULL;
-}
-
-static const char *judge_parsed(const struct pg *pg)
-{
-	const char *port = pg_given(pg, "port");
-
-	if (port != NULL && port[strspn(port, "0123456789,")] != '\0')
-		return "url has a port that is no number (write : and / in a password as %3A and %2F)";
-	if (pg_given(pg, "service") != NULL)
-		return "url names a service: service files are not read, give host, port and database";
-	if (pg_given(pg, "replication") != NULL)
-		return "url asks for a replication connection, which cannot be checked";
-	return NULL;
-}
-
 static void name_place(struct pg *pg)
 {
 	const char *host = pg_given(pg, "host"), *port = pg_given(pg, "port"), *db = pg_given(pg, "dbname");
@@ -80,29 +46,14 @@ static void name_place(struct pg *pg)
 
 struct pg *pg_new(struct skymon *sm, const struct database *db)
 {
-	const char *wrong = judge_url(db->url);
-	struct pg *pg = wrong == NULL ? calloc(1, sizeof(*pg)) : NULL;
-	char *error = NULL;
+	struct pg *pg = calloc(1, sizeof(*pg));
+	char room[300];
+	const char *wrong = pg != NULL ? pg_url_parse(db->url, &pg->parsed, room, sizeof(room)) : NULL;
 
-	if (pg == NULL) {
-		skymon_unknown(sm, "%s", wrong != NULL ? wrong : "out of memory");
-		return NULL;
-	}
-	pg->parsed = PQconninfoParse(db->url, &error);
-	if (pg->parsed == NULL) {
-		/* libpq quotes the URL after its own words; only these are shown. */
-		int size = error != NULL ? (int)strcspn(error, "\":\n") : 0;
-
-		skymon_unknown(sm, "url is not understood%s%.*s%s", size > 0 ? " (" : "", size,
-			       error != NULL ? error : "", size > 0 ? ")" : "");
-		PQfreemem(error);
-		pg_free(pg);
-		return NULL;
-	}
-	wrong = judge_parsed(pg);
-	if (wrong != NULL) {
-		skymon_unknown(sm, "%s", wrong);
-		pg_free(pg);
+	if (pg == NULL || wrong != NULL) {
+		skymon_unknown(sm, "%s%s", wrong != NULL ? "url " : "out of memory",
+			       wrong != NULL ? wrong : "");
+		free(pg);
 		return NULL;
 	}
 	pg->password = db->password.bytes != NULL && db->password.size > 0 ? db->password.bytes

@@ -433,6 +433,10 @@ static void stop(struct database *db)
 	pg_free(db->store);
 }
 
-const struct database_backend database_postgres = {
-	.load = load, .unload = pg_tls_unload, .start = start, .stop = stop, .check = check};
+const struct database_backend database_postgres = {.load = load,
+						   .unload = pg_tls_unload,
+						   .validate = pg_validate,
+						   .start = start,
+						   .stop = stop,
+						   .check = check};
 #endif

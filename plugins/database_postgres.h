@@ -45,6 +45,10 @@ struct pg {
 	double blocks_hit, blocks_read;
 };
 
+/* database_pgurl.c: what is wrong with a URL, as in "url %s" (in room, perhaps); NULL: nothing, and *parsed
+ * is the caller's. */
+const char *pg_url_parse(const char *url, PQconninfoOption **parsed, char *room, size_t size);
+void pg_validate(struct skymon *sm, const struct database *db);
 /* Parses the URL. NULL: skymon_unknown has said why. */
 struct pg *pg_new(struct skymon *sm, const struct database *db);
 void pg_free(struct pg *pg);

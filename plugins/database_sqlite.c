@@ -36,7 +36,8 @@ struct visit {
 
 /* ---- Start ---- */
 
-/* "sqlite:a.db", "sqlite:/a.db" and "sqlite:///a.db" (an empty host): the path, or NULL with what is wrong.
+/* "sqlite:a.db", "sqlite:/a.db" and "sqlite:///a.db" (an empty host): the path; *wrong: what is wrong with
+ * it.
  */
 static const char *path_of(const char *url, const char **wrong)
 {
@@ -45,13 +46,13 @@ static const char *path_of(const char *url, const char **wrong)
 	*wrong = NULL;
 	if (strncmp(path, "//", 2) == 0) {
 		if (path[2] != '/')
-			*wrong = "url has a host: write sqlite:PATH, or sqlite:///PATH for an absolute one";
+			*wrong = "has a host: write sqlite:PATH, or sqlite:///PATH for an absolute one";
 		path += 2;
 	}
 	if (path[0] == '\0' || path[strlen(path) - 1] == '/')
-		*wrong = "url has no file: write sqlite:PATH";
+		*wrong = "has no file: write sqlite:PATH";
 	else if (strcmp(path, ":memory:") == 0)
-		*wrong = "url is a database in memory: there is nothing to watch";
+		*wrong = "is a database in memory: there is nothing to watch";
 	return path;
 }
 
@@ -65,19 +66,28 @@ static bool leaves_folder(const char *path)
 	return false;
 }
 
+static void validate(struct skymon *sm, const struct database *db)
+{
+	const char *wrong, *path = path_of(db->url, &wrong);
+
+	if (wrong == NULL && path[0] != '/' && leaves_folder(path))
+		wrong = "leads out of the state folder: write an absolute path";
+	if (wrong != NULL)
+		skymon_invalid(sm, "url", "%s", wrong);
+}
+
 static bool start(struct skymon *sm, struct database *db)
 {
 	const char *wrong, *path = path_of(db->url, &wrong), *folder = skymon_state_dir(sm);
 	bool ours = path[0] != '/';
 	struct lite *lite;
 
-	if (wrong == NULL && ours && leaves_folder(path))
-		wrong = "url leads out of the state folder: write an absolute path";
 	if (wrong == NULL && ours && folder[0] == '\0')
-		wrong = "url is a relative path, and there is no state folder: set state_dir, or write an "
-			"absolute path";
+		wrong = "is a relative path, and there is no state folder: set state_dir, or write an "
+			"absolute "
+			"path";
 	if (wrong != NULL) {
-		skymon_unknown(sm, "%s", wrong);
+		skymon_unknown(sm, "url %s", wrong);
 		return false;
 	}
 	lite = calloc(1, sizeof(*lite));
@@ -454,5 +464,6 @@ static enum skymon_status check(struct skymon *sm, struct database *db)
 			      visit.lite->write ? "one row written and read back" : "can be read");
 }
 
-const struct database_backend database_sqlite = {.start = start, .stop = stop, .check = check};
+const struct database_backend database_sqlite = {
+	.validate = validate, .start = start, .stop = stop, .check = check};
 #endif

@@ -73,7 +73,9 @@ ssize_t dial_read(struct skymon *sm, struct dial *dial, void *bytes, size_t size
 bool dial_write(struct skymon *sm, struct dial *dial, const void *bytes, size_t size,
 		struct dial_fault *fault);
 
-/* For `start`: false when `proxy` cannot be used; the sentence shows nothing of user info. */
+/* For `validate`: what is wrong with `proxy`, as in "proxy %s"; NULL: nothing. */
+const char *dial_proxy_fault(const char *proxy);
+/* false when `proxy` cannot be used; the sentence shows nothing of user info. */
 bool dial_accepts_proxy(const char *proxy, struct dial_fault *fault);
 
 /* ---- dial_url.c (pure) ---- */

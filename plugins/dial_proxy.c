@@ -17,24 +17,28 @@ bool dial_no_proxy(const char *proxy)
 	return proxy == NULL || proxy[0] == '\0' || strcmp(proxy, "none") == 0;
 }
 
-bool dial_accepts_proxy(const char *proxy, struct dial_fault *fault)
+const char *dial_proxy_fault(const char *proxy)
 {
 	struct dial_url url;
 	const char *why;
-	bool http;
 
 	if (dial_no_proxy(proxy))
-		return true;
-	if (!dial_url_parse(proxy, &url, &why)) {
-		dial_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER, "proxy %s", why);
-		return false;
-	}
-	http = strcmp(url.scheme, "http") == 0;
+		return NULL;
+	if (!dial_url_parse(proxy, &url, &why))
+		return why;
+	if (strcmp(url.scheme, "http") != 0)
+		why = "must be http://host:port (it is asked to CONNECT), or none";
 	dial_url_free(&url);
-	if (!http)
-		dial_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER,
-			       "proxy must be http://host:port (it is asked to CONNECT), or none");
-	return http;
+	return why;
+}
+
+bool dial_accepts_proxy(const char *proxy, struct dial_fault *fault)
+{
+	const char *why = dial_proxy_fault(proxy);
+
+	if (why != NULL)
+		dial_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER, "proxy %s", why);
+	return why == NULL;
 }
 
 /* user:password in base64; "" when there is no user info. */

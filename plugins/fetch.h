@@ -83,7 +83,11 @@ bool fetch_do(struct skymon *sm, struct fetch *fetch, const struct fetch_request
 	      struct fetch_answer *answer, struct fetch_fault *fault);
 void fetch_answer_free(struct fetch_answer *answer); /* wipes the body */
 
-/* For `start`: can this be asked at all? false: the sentence, which shows nothing of user info. `name`: the
+/* For `validate`: what is wrong with a URL that is to be asked, or with `proxy`, as in "address %s"; NULL:
+ * nothing. They show nothing of it. */
+const char *fetch_url_fault(const char *url);
+const char *fetch_proxy_fault(const char *proxy);
+/* Can this be asked at all? false: the sentence, which shows nothing of user info. `name`: the
  * option's, as in "address must begin with http:// or https://". */
 bool fetch_accepts(const char *name, const char *url, const char *proxy, struct fetch_fault *fault);
 /* "host:port" of a URL, for messages and labels. false: it is no URL. */

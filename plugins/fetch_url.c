@@ -50,20 +50,33 @@ const char *fetch_given_proxy(const char *proxy)
 	return proxy == NULL || proxy[0] == '\0' || strcmp(proxy, "none") == 0 ? NULL : proxy;
 }
 
+const char *fetch_url_fault(const char *url)
+{
+	return url != NULL && is_url(url, "http", "https", "https")
+		       ? NULL
+		       : "must be a URL that begins with http:// or https:// and names a host";
+}
+
+const char *fetch_proxy_fault(const char *proxy)
+{
+	return fetch_given_proxy(proxy) == NULL || is_url(proxy, "http", "https", "socks5h")
+		       ? NULL
+		       : "must be none, or a URL that begins with http://, https:// or socks5h:// and names "
+			 "a "
+			 "host";
+}
+
 bool fetch_accepts(const char *name, const char *url, const char *proxy, struct fetch_fault *fault)
 {
-	if (url == NULL || !is_url(url, "http", "https", "https")) {
-		fetch_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER,
-				"%s is no URL that begins with http:// or https:// and names a host", name);
-		return false;
+	const char *why = fetch_url_fault(url);
+
+	if (why == NULL) {
+		name = "proxy";
+		why = fetch_proxy_fault(proxy);
 	}
-	if (fetch_given_proxy(proxy) != NULL && !is_url(proxy, "http", "https", "socks5h")) {
-		fetch_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER,
-				"proxy must be none, or a URL that begins with http://, https:// or "
-				"socks5h:// and names a host");
-		return false;
-	}
-	return true;
+	if (why != NULL)
+		fetch_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER, "%s %s", name, why);
+	return why == NULL;
 }
 
 bool fetch_place(const char *text, char *place, size_t size)

@@ -73,21 +73,41 @@ static bool is_clean(const struct skymon_secret *secret)
 	return true;
 }
 
-static bool options_agree(struct skymon *sm, const struct grafana *grafana)
+static bool wants_token(const struct grafana *grafana)
 {
-	bool wants_token =
-		grafana->read_access.index == GRAFANA_TOKEN || grafana->write_access.index == GRAFANA_TOKEN;
-	struct fetch_fault fault;
+	return grafana->read_access.index == GRAFANA_TOKEN || grafana->write_access.index == GRAFANA_TOKEN;
+}
+
+static void validate(struct skymon *sm, const void *state)
+{
+	const struct grafana *grafana = state;
+	const char *url = fetch_url_fault(grafana->url), *proxy = fetch_proxy_fault(grafana->proxy);
+	const char *prometheus =
+		grafana->prometheus_url != NULL ? fetch_url_fault(grafana->prometheus_url) : NULL;
+
+	if (url != NULL)
+		skymon_invalid(sm, "url", "%s", url);
+	else if (strpbrk(grafana->url, "?#") != NULL)
+		skymon_invalid(sm, "url", "must end with its path: it has a ? or #");
+	else if (strlen(grafana->url) >= sizeof(grafana->own->base))
+		skymon_invalid(sm, "url", "must not be longer than 500 bytes");
+	if (proxy != NULL)
+		skymon_invalid(sm, "proxy", "%s", proxy);
+	if (prometheus != NULL)
+		skymon_invalid(sm, "prometheus_url", "%s", prometheus);
+	if (wants_token(grafana) && grafana->access_token.bytes == NULL)
+		skymon_invalid(sm, "access_token", "is missing: read_access or write_access is `token`");
+}
+
+/* What can be told only of the secrets themselves. */
+static bool secrets_agree(struct skymon *sm, const struct grafana *grafana)
+{
 	const char *wrong = NULL;
 
-	if (!fetch_accepts("url", grafana->url, grafana->proxy, &fault))
-		wrong = fault.text;
-	else if (strpbrk(grafana->url, "?#") != NULL)
-		wrong = "url must end with its path: it has a ? or #";
-	else if (!is_clean(&grafana->api_key))
+	if (!is_clean(&grafana->api_key))
 		wrong = "api_key has a space, a line's end or another byte that no key of Grafana has";
-	else if (wants_token && (grafana->access_token.bytes == NULL || grafana->access_token.size == 0))
-		wrong = "access_token is missing: read_access or write_access is `token`";
+	else if (wants_token(grafana) && grafana->access_token.size == 0)
+		wrong = "access_token is empty: read_access or write_access is `token`";
 	else if (grafana->access_token.size > 0 && grafana->access_token.size < TOKEN_MIN)
 		wrong = "access_token is shorter than 16 bytes: take a longer one, as of `openssl rand -hex "
 			"16`";
@@ -133,7 +153,7 @@ static bool start(struct skymon *sm, void *state)
 	struct grafana *grafana = state;
 	struct grafana_own *own;
 
-	if (!options_agree(sm, grafana))
+	if (!secrets_agree(sm, grafana))
 		return false;
 	if (!make_own(grafana)) {
 		stop(sm, state);
@@ -144,11 +164,10 @@ static bool start(struct skymon *sm, void *state)
 	snprintf(own->base, sizeof(own->base), "%s", grafana->url);
 	for (size_t length = strlen(own->base); length > 0 && own->base[length - 1] == '/'; length--)
 		own->base[length - 1] = '\0';
-	if (strlen(grafana->url) < sizeof(own->base) &&
-	    fetch_place(own->base, own->place, sizeof(own->place)))
+	if (fetch_place(own->base, own->place, sizeof(own->place)))
 		return true;
 	stop(sm, state);
-	skymon_unknown(sm, "url is longer than 500 bytes");
+	skymon_unknown(sm, "url cannot be read");
 	return false;
 }
 
@@ -279,4 +298,4 @@ static const struct skymon_route *const routes[] = {
 SKYMON_PLUGIN(grafana, "1.0", "Dashboards, data sources and alert rules of a Grafana",
 	      .state_size = sizeof(struct grafana), .shared_size = sizeof(struct grafana_room),
 	      .timeout_ms = 10000, .options = options, .load = load, .unload = unload, .start = start,
-	      .stop = stop, .check = check, .routes = routes);
+	      .stop = stop, .check = check, .routes = routes, .validate = validate);

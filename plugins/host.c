@@ -390,5 +390,19 @@ static enum skymon_status check(struct skymon *sm, void *state)
 	return skymon_healthy(sm, "%s", sum.text);
 }
 
+static void validate(struct skymon *sm, const void *state)
+{
+	const struct host *host = state;
+
+	for (size_t i = 0; i < host->disks.count; i++) {
+		char option[32];
+
+		snprintf(option, sizeof(option), "disks[%zu]", i + 1);
+		if (host->disks.items[i] == NULL || host->disks.items[i][0] != '/')
+			skymon_invalid(sm, option, "must be the absolute path of a folder");
+	}
+}
+
 SKYMON_PLUGIN(host, "1.0", "The machine: disks, memory, load, CPU, file descriptors, pressure",
-	      .state_size = sizeof(struct host), .options = options, .numbers = numbers, .check = check);
+	      .state_size = sizeof(struct host), .options = options, .numbers = numbers, .check = check,
+	      .validate = validate);

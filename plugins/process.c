@@ -84,15 +84,19 @@ static bool is_set(const char *text)
 	return text != NULL && text[0] != '\0';
 }
 
-static bool start(struct skymon *sm, void *state)
+static void validate(struct skymon *sm, const void *state)
 {
 	const struct process *process = state;
-	int given = is_set(process->pid_file) + is_set(process->unit) + (process->port != 0);
+	bool pid_file = is_set(process->pid_file), unit = is_set(process->unit), port = process->port != 0;
+	char name[256];
 
-	if (given != 1)
-		skymon_unknown(sm, given == 0 ? "set one of pid_file, unit and port"
-					      : "set only one of pid_file, unit and port");
-	return given == 1;
+	if (!pid_file && !unit && !port)
+		skymon_invalid(sm, "pid_file", "is missing: one of pid_file, unit and port must be given");
+	if (pid_file + unit + port > 1)
+		skymon_invalid(sm, port ? "port" : "unit", "is given beside %s: one of them is needed",
+			       pid_file ? "pid_file" : "unit");
+	if (unit && !process_unit_name(process->unit, name, sizeof(name)))
+		skymon_invalid(sm, "unit", "must be the name of a systemd unit, such as nginx.service");
 }
 
 /* ---- Adding up ---- */
@@ -346,5 +350,5 @@ static enum skymon_status check(struct skymon *sm, void *state)
 }
 
 SKYMON_PLUGIN(process, "1.0", "A service's processes: memory, CPU, threads, files, connections",
-	      .state_size = sizeof(struct process), .options = options, .numbers = numbers, .start = start,
-	      .check = check);
+	      .state_size = sizeof(struct process), .options = options, .numbers = numbers,
+	      .validate = validate, .check = check);

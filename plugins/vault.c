@@ -59,27 +59,32 @@ static void unload(struct skymon *sm, void *shared)
 
 /* ---- Start and stop ---- */
 
-static bool options_agree(struct skymon *sm, const struct vault *vault)
+static bool is_given(const char *text)
 {
-	const char *hash = vault->read != NULL ? strrchr(vault->read, '#') : NULL;
-	struct fetch_fault fault;
-	const char *wrong = NULL;
+	return text != NULL && text[0] != '\0';
+}
 
-	if (!fetch_accepts("address", vault->address, vault->proxy, &fault))
-		wrong = fault.text;
-	else if (vault->token.bytes != NULL && vault->role_id != NULL)
-		wrong = "token and role_id are both given: one of them is needed";
-	else if (vault->token.bytes != NULL && vault->token.size == 0)
-		wrong = "token is empty";
-	else if (vault->secret_id.bytes != NULL && vault->role_id == NULL)
-		wrong = "secret_id is given without role_id";
-	else if (vault->read != NULL && (hash == NULL || hash == vault->read || hash[1] == '\0'))
-		wrong = "read must be written as path#field";
-	else if (vault->read != NULL && !vault_has_token(vault))
-		wrong = "read needs a token, or role_id and secret_id";
-	if (wrong != NULL)
-		skymon_unknown(sm, "%s", wrong);
-	return wrong == NULL;
+static void validate(struct skymon *sm, const void *state)
+{
+	const struct vault *vault = state;
+	const char *hash = vault->read != NULL ? strrchr(vault->read, '#') : NULL;
+	bool role = is_given(vault->role_id), read = is_given(vault->read);
+	const char *address = fetch_url_fault(vault->address), *proxy = fetch_proxy_fault(vault->proxy);
+
+	if (address != NULL)
+		skymon_invalid(sm, "address", "%s", address);
+	else if (strlen(vault->address) >= sizeof(vault->own->base))
+		skymon_invalid(sm, "address", "must not be longer than 500 bytes");
+	if (proxy != NULL)
+		skymon_invalid(sm, "proxy", "%s", proxy);
+	if (vault->token.bytes != NULL && role)
+		skymon_invalid(sm, "token", "is given beside role_id: one of them is needed");
+	if (vault->secret_id.bytes != NULL && !role)
+		skymon_invalid(sm, "secret_id", "is given without role_id");
+	if (read && (hash == NULL || hash == vault->read || hash[1] == '\0'))
+		skymon_invalid(sm, "read", "must be written as path#field");
+	else if (read && vault->token.bytes == NULL && !role)
+		skymon_invalid(sm, "read", "needs a token, or role_id and secret_id");
 }
 
 static void stop(struct skymon *sm, void *state)
@@ -107,8 +112,14 @@ static bool start(struct skymon *sm, void *state)
 	struct vault_own *own;
 	size_t length;
 
-	if (!options_agree(sm, vault))
+	if (vault->token.bytes != NULL && vault->token.size == 0) {
+		skymon_unknown(sm, "token is empty");
 		return false;
+	}
+	if (!is_given(vault->role_id))
+		vault->role_id = NULL;
+	if (!is_given(vault->read))
+		vault->read = NULL;
 	own = vault->own = calloc(1, sizeof(*own));
 	if (own != NULL) {
 		own->check_fetch = fetch_new();
@@ -123,10 +134,9 @@ static bool start(struct skymon *sm, void *state)
 	snprintf(own->base, sizeof(own->base), "%s", vault->address);
 	for (length = strlen(own->base); length > 0 && own->base[length - 1] == '/'; length--)
 		own->base[length - 1] = '\0';
-	if (strlen(vault->address) >= sizeof(own->base) ||
-	    !fetch_place(own->base, own->place, sizeof(own->place))) {
+	if (!fetch_place(own->base, own->place, sizeof(own->place))) {
 		stop(sm, state);
-		skymon_unknown(sm, "address is longer than 500 bytes");
+		skymon_unknown(sm, "address cannot be read");
 		return false;
 	}
 	return true;
@@ -363,4 +373,5 @@ static enum skymon_status check(struct skymon *sm, void *state)
 SKYMON_PLUGIN(vault, "1.0",
 	      "Vault or OpenBao: sealed, standby, token, clock; keeps other components' secrets",
 	      .state_size = sizeof(struct vault), .options = options, .numbers = numbers, .load = load,
-	      .unload = unload, .start = start, .stop = stop, .check = check, .secret = vault_secret);
+	      .unload = unload, .start = start, .stop = stop, .check = check, .secret = vault_secret,
+	      .validate = validate);

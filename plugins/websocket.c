@@ -57,26 +57,32 @@ struct run { /* one check; times are -1 when they were not measured */
 
 /* ---- Start ---- */
 
-static bool refuse(struct skymon *sm, const char *option, const char *name, const char *why)
+/* What is wrong with the URL, as in "url %s"; NULL: nothing. Takes it apart, for dial_url_free in either
+ * case. */
+static const char *url_fault(const char *text, struct dial_url *url)
 {
-	skymon_unknown(sm, "%s%s%.60s %s", option, name[0] != '\0' ? ": " : "", name, why);
-	return false;
+	const char *why;
+
+	if (!dial_url_parse(text, url, &why))
+		return why;
+	if (strcmp(url->scheme, "wss") != 0 && strcmp(url->scheme, "ws") != 0)
+		return "must begin with ws:// or wss://";
+	if (!websocket_is_sendable(url->path) || !websocket_is_sendable(url->query) ||
+	    strchr(url->path, ' ') != NULL || strchr(url->query, ' ') != NULL)
+		return "has characters in its path or query that must be written as %XX";
+	return NULL;
 }
 
 static bool read_url(struct skymon *sm, struct websocket *ws)
 {
 	struct dial_url *url = &ws->address;
-	const char *why;
+	const char *why = url_fault(ws->url, url);
 
-	if (!dial_url_parse(ws->url, url, &why))
-		return refuse(sm, "url", "", why);
+	if (why != NULL) {
+		skymon_unknown(sm, "url %s", why);
+		return false;
+	}
 	ws->to.secure = strcmp(url->scheme, "wss") == 0;
-	if (!ws->to.secure && strcmp(url->scheme, "ws") != 0)
-		return refuse(sm, "url", "", "must begin with ws:// or wss://");
-	if (!websocket_is_sendable(url->path) || !websocket_is_sendable(url->query) ||
-	    strchr(url->path, ' ') != NULL || strchr(url->query, ' ') != NULL)
-		return refuse(sm, "url", "",
-			      "has characters in its path or query that must be written as %XX");
 	ws->to.host = url->host;
 	ws->to.port = url->port != 0 ? url->port : ws->to.secure ? 443 : 80;
 	dial_place(url->host, ws->to.port, ws->place, sizeof(ws->place));
@@ -107,30 +113,37 @@ static bool make_basic(struct websocket *ws)
 	return word != NULL && ws->basic != NULL;
 }
 
-static bool judge_options(struct skymon *sm, struct websocket *ws)
+static void validate_headers(struct skymon *sm, const struct websocket *ws)
 {
-	struct dial_fault fault;
-
 	for (size_t i = 0; i < ws->headers.count; i++) {
 		const struct skymon_label *header = &ws->headers.items[i];
 		const char *why = websocket_header_fault(header->name, header->value);
+
 		if (why != NULL)
-			return refuse(sm, "headers",
-				      websocket_is_sendable(header->name) ? header->name : "one", why);
+			skymon_invalid(sm, "headers", "is wrong: %.60s %s",
+				       websocket_is_sendable(header->name) ? header->name : "one", why);
 	}
+}
+
+static void validate(struct skymon *sm, const void *state)
+{
+	const struct websocket *ws = state;
+	const char *proxy = dial_proxy_fault(ws->proxy), *why;
+	struct dial_url url;
+
+	why = url_fault(ws->url, &url);
+	dial_url_free(&url);
+	if (why != NULL)
+		skymon_invalid(sm, "url", "%s", why);
+	validate_headers(sm, ws);
 	for (size_t i = 0; i < ws->subprotocol.count; i++)
 		if (!websocket_is_token(ws->subprotocol.items[i]))
-			return refuse(sm, "subprotocol", "",
-				      "is a word without spaces or commas, or a list of such");
+			skymon_invalid(sm, "subprotocol",
+				       "must be a word without spaces or commas, or a list of such");
 	if (ws->origin != NULL && !websocket_is_sendable(ws->origin))
-		return refuse(sm, "origin", "", "has characters that a header cannot hold");
-	if (ws->authorization.bytes != NULL && (strlen(ws->authorization.bytes) != ws->authorization.size ||
-						!websocket_is_sendable(ws->authorization.bytes)))
-		return refuse(sm, "authorization", "",
-			      "has a line break or other characters that a header cannot hold");
-	if (!dial_accepts_proxy(ws->proxy, &fault))
-		return refuse(sm, fault.text, "", "");
-	return true;
+		skymon_invalid(sm, "origin", "has characters that a header cannot hold");
+	if (proxy != NULL)
+		skymon_invalid(sm, "proxy", "%s", proxy);
 }
 
 /* An option that a variable left empty is one that was left out. */
@@ -151,8 +164,12 @@ static bool start(struct skymon *sm, void *state)
 		ws->authorization.bytes = NULL;
 	ws->to.proxy = ws->proxy;
 	ws->to.tls = &ws->tls;
-	if (!judge_options(sm, ws))
+	if (ws->authorization.bytes != NULL && (strlen(ws->authorization.bytes) != ws->authorization.size ||
+						!websocket_is_sendable(ws->authorization.bytes))) {
+		skymon_unknown(
+			sm, "authorization has a line break or other characters that a header cannot hold");
 		return false;
+	}
 	if (!read_url(sm, ws)) {
 		dial_url_free(&ws->address);
 		return false;
@@ -413,4 +430,4 @@ static enum skymon_status check(struct skymon *sm, void *state)
 
 SKYMON_PLUGIN(websocket, "1.0", "WebSocket: handshake, ping to pong, a message and its answer",
 	      .state_size = sizeof(struct websocket), .options = options, .numbers = numbers,
-	      .unload = unload, .start = start, .stop = stop, .check = check);
+	      .unload = unload, .start = start, .stop = stop, .check = check, .validate = validate);

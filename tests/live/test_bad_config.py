@@ -70,10 +70,6 @@ def test_mistake(name):
     refused(text, *expected)
 
 
-def test_the_same_at_a_real_start():
-    refused("components: {a: {plugin: t_constructor_crash}}\n", "t_constructor_crash", args=("--listen", "127.0.0.1:0"))
-
-
 def test_hangs_when_opened():
     began = time.monotonic()
     refused("components: {a: {plugin: t_constructor_hang}}\n", "t_constructor_hang", "did not answer")

@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from harness import ROOT, end_process, free_port, need, wait_until
+from harness import ROOT, end_process, free_port, need, run_skymond, wait_until
 
 
 def config(**options):
@@ -154,13 +154,12 @@ def test_without_privilege(nginx):
         assert "memory" not in done.stdout
 
 
-def test_exactly_one_target(skymond):
-    """Nothing to look at, or two things: the component says so, and its neighbours do not mind."""
-    sm = skymond({"components": {"none": {"plugin": "process"}, "two": {"plugin": "process", "port": 1, "unit": "x"},
-                                 "host": {"plugin": "host"}}})
-    assert sm.wait_component("none", status="unknown", reason="other")["message"].startswith("set one of pid_file, unit and port")
-    assert sm.wait_component("two", status="unknown", reason="other")["message"].startswith("set only one of")
-    sm.wait_component("host", status="healthy")
+def test_exactly_one_target():
+    """Nothing to look at, or two things: the config is wrong, and is told where."""
+    done = run_skymond("components:\n  none: {plugin: process}\n  two: {plugin: process, port: 1, unit: x}\n", "--check-config", name="c.yaml")
+    assert done.returncode == 2
+    assert "c.yaml:2:3: option `pid_file` of component none is missing: one of pid_file, unit and port must be given" in done.stderr
+    assert "c.yaml:3:32: option `port` of component two is given beside unit" in done.stderr
 
 
 def test_thresholds(skymond, nginx):

@@ -13,7 +13,7 @@ import pytest
 
 import truth
 from conftest import factory
-from harness import SANITIZED, SLOW, free_port, need, run_tool, wait_until
+from harness import SANITIZED, SLOW, free_port, need, run_skymond, run_tool, wait_until
 from ws_server import TOKEN, Pongs, RawWs, WsServer
 
 SECRETS = (TOKEN, "geheim")  # the latter stands in paths, close frames and answers
@@ -526,18 +526,20 @@ def test_not_configured(skymond):
     assert "WEBSOCKET_URL" in found["message"], found
 
 
-def test_options_that_cannot_be(skymond):
-    wrong = {"a": ({"url": "http://bob:geheim@h/"}, "must begin with ws:// or wss://"),
-             "b": ({"url": "ws://h/ge heim"}, "%XX"),
-             "c": ({"url": "ws://h", "headers": {"Authorization": "geheim"}}, "`authorization`"),
-             "d": ({"url": "ws://h", "headers": {"X-A": "b\r\nX-C: geheim"}}, "line break"),
-             "e": ({"url": "ws://h", "subprotocol": "two words"}, "subprotocol"),
-             "f": ({"url": "ws://h", "proxy": "socks5://u:geheim@h"}, "proxy must be http://")}
-    sm = skymond(config({name: {"plugin": "websocket", **options} for name, (options, _) in wrong.items()}))
-    for name, (_, words) in wrong.items():
-        found = sm.wait_component(name, status="unknown", reason="other")
-        assert words in found["message"], found
-        truth.hides(sm, SECRETS, found)
+def test_options_that_cannot_be():
+    wrong = {"a": ({"url": "http://bob:geheim@h/"}, "url", "must begin with ws:// or wss://"),
+             "b": ({"url": "ws://h/ge heim"}, "url", "%XX"),
+             "c": ({"url": "ws://h", "headers": {"Authorization": "geheim"}}, "headers", "`authorization`"),
+             "d": ({"url": "ws://h", "headers": {"X-A": "b\r\nX-C: geheim"}}, "headers", "line break"),
+             "e": ({"url": "ws://h", "subprotocol": "two words"}, "subprotocol", "without spaces"),
+             "f": ({"url": "ws://h", "proxy": "socks5://u:geheim@h"}, "proxy", "must be http://"),
+             "g": ({"url": "ws://"}, "url", "no host")}
+    done = run_skymond(config({name: {"plugin": "websocket", **options} for name, (options, _, _) in wrong.items()}), "--check-config")
+    assert done.returncode == 2
+    for name, (_, option, words) in wrong.items():
+        line = [line for line in done.stderr.splitlines() if f"option `{option}` of component {name} " in line]
+        assert len(line) == 1 and words in line[0], (name, done.stderr)
+    assert "geheim" not in done.stderr
 
 
 def test_by_hand(websocket):

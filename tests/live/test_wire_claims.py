@@ -7,7 +7,7 @@ from harness import wait_until
 from test_secrets import FIRST, grep, store_config
 from test_workers import component
 
-HELLO, STARTED, RESULT, REFUSED, LOG, CRASH, STOPPED, ANSWER, REPLY, STEP = range(32, 42)
+HELLO, STARTED, RESULT, REFUSED, LOG, CRASH, STOPPED, ANSWER, REPLY, STEP, VALIDATED = range(32, 43)
 FOREIGN = "sent a message of a component that is not its own"
 KIND = "sent a message of a kind that no worker sends"
 
@@ -33,8 +33,10 @@ CLAIMS = {
     (REPLY, False): FOREIGN,
     (STEP, True): None,  # of a run that there is not: dropped
     (STEP, False): FOREIGN,
-    **{(kind, True): KIND for kind in (1, 2, 3, 4, 5, 6)},
-    **{(kind, False): FOREIGN for kind in (1, 2, 3, 4, 5, 6)},
+    (VALIDATED, True): "validated options that it was not asked for",
+    (VALIDATED, False): FOREIGN,
+    **{(kind, True): KIND for kind in range(1, 8)},
+    **{(kind, False): FOREIGN for kind in range(1, 8)},
     (99, True): "unknown type of message",
     (99, False): "unknown type of message",
 }

@@ -16,7 +16,7 @@ static struct {
 	char message[600], step[200], text[1 << 16]; /* text: "number NAME VALUE\n", "detail KEY TEXT\n",
 							"metric NAME{a="b"} VALUE\n" */
 	size_t used;
-	int reason;
+	int reason, mistakes;
 	int64_t ms_left;
 } fake;
 
@@ -97,6 +97,15 @@ static void fake_step(struct skymon *sm, const char *step)
 	snprintf(fake.step, sizeof(fake.step), "%s", step);
 }
 
+static void fake_invalid(struct skymon *sm, const char *option, const char *format, va_list list)
+{
+	char text[500];
+	(void)sm;
+	vsnprintf(text, sizeof(text), format, list);
+	fake.mistakes++;
+	snprintf(fake.message, sizeof(fake.message), "%s %s", option, text);
+}
+
 static struct skymon *fake_new_run(void)
 {
 	static const struct skymon_host host = {.size = sizeof(host),
@@ -110,11 +119,22 @@ static struct skymon *fake_new_run(void)
 						.number = fake_set_number,
 						.metric = fake_metric,
 						.ms_left = fake_ms_left,
-						.step = fake_step};
+						.step = fake_step,
+						.invalid = fake_invalid};
 	static struct skymon sm = {&host};
 	memset(&fake, 0, sizeof(fake));
 	fake.ms_left = 5000;
 	return &sm;
+}
+
+/* As the runner does: validates, then starts. */
+static __attribute__((unused)) bool fake_start(const struct skymon_plugin *plugin, struct skymon *sm,
+					       void *state)
+{
+	fake.mistakes = 0;
+	if (plugin->validate != NULL)
+		plugin->validate(sm, state);
+	return fake.mistakes == 0 && (plugin->start == NULL || plugin->start(sm, state));
 }
 
 /* What follows "KIND NAME " in the last such line, up to its end; NULL: there is none. Valid until the next

@@ -225,7 +225,7 @@ static void urls(void)
 		struct skymon *sm = fake_new_run();
 		struct cache cache = {.url = rows[i].url};
 
-		CU_ASSERT_FATAL(skymon_plugin.start(sm, &cache) == (rows[i].why == NULL));
+		CU_ASSERT_FATAL(fake_start(&skymon_plugin, sm, &cache) == (rows[i].why == NULL));
 		if (rows[i].why != NULL) {
 			CU_ASSERT(strstr(fake.message, "geheim") == NULL &&
 				  strstr(fake.message, "heim@") == NULL);
@@ -252,20 +252,20 @@ static void options_stand_above_the_url(void)
 			      .password = {"ne\0w", 4},
 			      .tls = {.server_name = "n"}};
 
-	CU_ASSERT_FATAL(skymon_plugin.start(sm, &cache));
+	CU_ASSERT_FATAL(fake_start(&skymon_plugin, sm, &cache));
 	UNIT_TEXT(cache.link->user, "ann");
 	CU_ASSERT(cache.link->password_size == 4 && memcmp(cache.link->password, "ne\0w", 4) == 0);
 	CU_ASSERT(cache.link->to.secure);
 	skymon_plugin.stop(sm, &cache);
 	/* A socket has neither. */
 	cache.url = "unix:/x";
-	CU_ASSERT_FALSE(skymon_plugin.start(sm, &cache));
+	CU_ASSERT_FALSE(fake_start(&skymon_plugin, sm, &cache));
 	cache.tls.server_name = NULL;
 	cache.proxy = "http://p:1";
-	CU_ASSERT_FALSE(skymon_plugin.start(sm, &cache));
+	CU_ASSERT_FALSE(fake_start(&skymon_plugin, sm, &cache));
 	cache.url = "redis://h";
 	cache.proxy = "socks5://u:geheim@p:1";
-	CU_ASSERT_FALSE(skymon_plugin.start(sm, &cache));
+	CU_ASSERT_FALSE(fake_start(&skymon_plugin, sm, &cache));
 	CU_ASSERT(strstr(fake.message, "proxy must be http://") != NULL &&
 		  strstr(fake.message, "geheim") == NULL);
 }

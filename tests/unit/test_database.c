@@ -22,7 +22,7 @@ extern const struct skymon_plugin skymon_plugin;
 
 static struct {
 	char message[600], text[4000]; /* text: details and numbers, "key=value\n" */
-	int reason, refused;
+	int reason, refused, mistakes;
 	double quick_check_age;
 	int64_t end;
 	char folder[64];
@@ -131,6 +131,15 @@ static const char *on_folder(struct skymon *sm)
 	return told.folder;
 }
 
+static void on_invalid(struct skymon *sm, const char *option, const char *format, va_list list)
+{
+	char text[400];
+	(void)sm;
+	vsnprintf(text, sizeof(text), format, list);
+	snprintf(told.message, sizeof(told.message), "%s %s", option, text);
+	told.mistakes++;
+}
+
 static const struct skymon_host host = {.size = sizeof(host),
 					.log = on_log,
 					.say = on_say,
@@ -145,14 +154,17 @@ static const struct skymon_host host = {.size = sizeof(host),
 					.resolve = on_resolve,
 					.secret_refused = on_refused,
 					.name = on_name,
-					.state_dir = on_folder};
+					.state_dir = on_folder,
+					.invalid = on_invalid};
 static struct skymon sm = {&host};
 
 static bool start(struct database *db, const char *url)
 {
 	db->url = url;
 	told.message[0] = '\0';
-	return skymon_plugin.start(&sm, db);
+	told.mistakes = 0;
+	skymon_plugin.validate(&sm, db);
+	return told.mistakes == 0 && skymon_plugin.start(&sm, db);
 }
 
 static enum skymon_status check(struct database *db, int64_t timeout_ms)
@@ -196,7 +208,7 @@ static void urls(void)
 		{"postgresql://u:ge/heim@db/x", "%2F"},
 		{"postgresql://u:1/geheim@db/x", "%2F"},
 		{"postgresql://u@db:geheim/x", "port"},
-		{"postgresql://u:geheim@db/x?nonsense=geheim", "not understood"},
+		{"postgresql://u:geheim@db/x?nonsense=geheim", "`nonsense`"},
 		{"postgresql://u:geheim%@db/x", "not understood"},
 		{"postgresql://u:geheim@db/x?service=geheim", "service"},
 		{"postgresql://u:geheim@db/x?replication=true", "replication"},

@@ -407,7 +407,7 @@ static void starts(void)
 		{{.url = "http://g", .api_key = {"", 0}}, NULL}, /* told where it is needed */
 		{{.url = "http://g", .write_access = {GRAFANA_TOKEN}}, "access_token is missing"},
 		{{.url = "http://g", .read_access = {GRAFANA_TOKEN}, .access_token = {"", 0}},
-		 "access_token is missing"},
+		 "access_token is empty"},
 		{{.url = "http://g",
 		  .read_access = {GRAFANA_TOKEN},
 		  .access_token = {"geheim geheim geheim", 20}},
@@ -424,7 +424,7 @@ static void starts(void)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct grafana state = rows[i].options;
 		struct skymon *sm = new_run();
-		bool good = skymon_plugin.start(sm, &state);
+		bool good = fake_start(&skymon_plugin, sm, &state);
 
 		CU_ASSERT_EQUAL(good, rows[i].words == NULL);
 		CU_ASSERT_PTR_NULL(strstr(fake.message, "geheim"));
@@ -447,7 +447,7 @@ static void no_key(void)
 	struct grafana_ctx ctx = new_ctx();
 
 	grafana = (struct grafana){.url = "http://127.0.0.1:1", .timeout = {1000}, .connect_timeout = {1000}};
-	CU_ASSERT_FATAL(skymon_plugin.start(ctx.sm, &grafana));
+	CU_ASSERT_FATAL(fake_start(&skymon_plugin, ctx.sm, &grafana));
 	CU_ASSERT_FALSE(grafana_ask(&ctx, "GET", "/api/org", NULL, &answer));
 	CU_ASSERT(ctx.fault.code == 503 && strstr(ctx.fault.detail, "`api_key`") != NULL);
 	CU_ASSERT_EQUAL(skymon_plugin.check(ctx.sm, &grafana), SKYMON_UNKNOWN);

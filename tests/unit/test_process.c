@@ -200,7 +200,7 @@ static void by_port(void)
 	pid_t grandchild, child = start_service(&port, &grandchild);
 	struct process process = {.port = port, .cgroup_root = "/sys/fs/cgroup"};
 
-	CU_ASSERT(start(fake_new_run(), &process));
+	CU_ASSERT(fake_start(&skymon_plugin, fake_new_run(), &process));
 	CU_ASSERT_EQUAL(check(fake_new_run(), &process), SKYMON_HEALTHY);
 	CU_ASSERT_EQUAL(process.main_pid, (uint64_t)child);
 	CU_ASSERT_EQUAL(fake_number("processes"), 2);
@@ -327,11 +327,11 @@ static void exactly_one(void)
 	struct process none = {.pid_file = "", .unit = NULL}, two = {.pid_file = "/x", .port = 1},
 		       one = {.unit = "x"};
 
-	CU_ASSERT_FALSE(start(fake_new_run(), &none));
-	UNIT_TEXT(fake.message, "set one of pid_file, unit and port");
-	CU_ASSERT_FALSE(start(fake_new_run(), &two));
-	UNIT_TEXT(fake.message, "set only one of pid_file, unit and port");
-	CU_ASSERT(start(fake_new_run(), &one));
+	CU_ASSERT_FALSE(fake_start(&skymon_plugin, fake_new_run(), &none));
+	UNIT_TEXT(fake.message, "pid_file is missing: one of pid_file, unit and port must be given");
+	CU_ASSERT_FALSE(fake_start(&skymon_plugin, fake_new_run(), &two));
+	UNIT_TEXT(fake.message, "port is given beside pid_file: one of them is needed");
+	CU_ASSERT(fake_start(&skymon_plugin, fake_new_run(), &one));
 }
 
 /* As nobody, with a process of root: its files are absent, not 0, and the details say so. */

@@ -273,9 +273,10 @@ static void starts(void)
 		{{.address = "https://v/base/", .token = secret("t"), .read = "a#b"}, NULL},
 		{{.address = "https://v", .role_id = "r", .secret_id = secret("s")}, NULL},
 		{{.address = "https://v", .role_id = "r"}, NULL},
-		{{.address = "v:8200"}, "address is no URL"},
+		{{.address = "v:8200"}, "address must be a URL"},
 		{{.address = "https://v", .proxy = "v:1"}, "proxy"},
-		{{.address = "https://v", .role_id = "r", .token = secret("geheim")}, "both given"},
+		{{.address = "https://v", .role_id = "r", .token = secret("geheim")},
+		 "token is given beside role_id"},
 		{{.address = "https://v", .token = secret("")}, "token is empty"},
 		{{.address = "https://v", .secret_id = secret("geheim")}, "without role_id"},
 		{{.address = "https://v", .token = secret("t"), .read = "a"}, "path#field"},
@@ -289,7 +290,7 @@ static void starts(void)
 		bool good;
 		rows[i].with.login = "approle";
 		rows[i].with.mount = "secret";
-		good = start(sm, &rows[i].with);
+		good = fake_start(&skymon_plugin, sm, &rows[i].with);
 		CU_ASSERT(good == (rows[i].words == NULL));
 		CU_ASSERT(good || strstr(fake.message, rows[i].words) != NULL);
 		CU_ASSERT_PTR_NULL(strstr(fake.message, "geheim"));

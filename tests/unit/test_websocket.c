@@ -401,7 +401,7 @@ static void starts(void)
 	for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
 		struct websocket ws = {.url = urls[i].url};
 		struct skymon *sm = fake_new_run();
-		bool started = skymon_plugin.start(sm, &ws);
+		bool started = fake_start(&skymon_plugin, sm, &ws);
 		CU_ASSERT_EQUAL(started, urls[i].says == NULL);
 		if (urls[i].says != NULL && strstr(fake.message, urls[i].says) == NULL)
 			UNIT_TEXT(fake.message, urls[i].says);
@@ -421,10 +421,10 @@ static void refuses_options(void)
 		const char *name, *value, *says;
 	} headers[] = {{"X-A", "b\tc", NULL},
 		       {"Host", "h", NULL},
-		       {"X-A", "b\r\nGeheim: x", "headers: X-A has a line break"},
-		       {"X A", "", "headers: X A is no name of a header"},
+		       {"X-A", "b\r\nGeheim: x", "headers is wrong: X-A has a line break"},
+		       {"X A", "", "headers is wrong: X A is no name of a header"},
 		       {"", "", "is no name of a header"},
-		       {"X\n", "", "headers: one is no name of a header"},
+		       {"X\n", "", "headers is wrong: one is no name of a header"},
 		       {"authorization", "geheim", "`authorization`"},
 		       {"Sec-WebSocket-Protocol", "x", "`subprotocol`"},
 		       {"origin", "x", "`origin`"},
@@ -437,18 +437,19 @@ static void refuses_options(void)
 		struct skymon_label label = {headers[i].name, headers[i].value};
 		struct websocket ws = {.url = "ws://h", .headers = {&label, 1}};
 		fake.message[0] = '\0';
-		CU_ASSERT_EQUAL(skymon_plugin.start(sm, &ws), headers[i].says == NULL);
+		CU_ASSERT_EQUAL(fake_start(&skymon_plugin, sm, &ws), headers[i].says == NULL);
 		CU_ASSERT(strstr(fake.message, headers[i].says != NULL ? headers[i].says : "") != NULL);
 		CU_ASSERT(strcasestr(fake.message, "geheim") == NULL);
 		skymon_plugin.stop(sm, &ws);
 	}
 	struct websocket word = {.url = "ws://h", .subprotocol = {words, 1}};
-	CU_ASSERT(!skymon_plugin.start(sm, &word) && strstr(fake.message, "subprotocol") != NULL);
+	CU_ASSERT(!fake_start(&skymon_plugin, sm, &word) && strstr(fake.message, "subprotocol") != NULL);
 	struct websocket secret = {.url = "ws://h", .authorization = {"geheim\r\nX: y", 12}};
-	CU_ASSERT(!skymon_plugin.start(sm, &secret) &&
+	CU_ASSERT(!fake_start(&skymon_plugin, sm, &secret) &&
 		  strstr(fake.message, "authorization has a line break") != NULL);
 	struct websocket proxy = {.url = "ws://h", .proxy = "socks5://geheim@h"};
-	CU_ASSERT(!skymon_plugin.start(sm, &proxy) && strstr(fake.message, "proxy must be http://") != NULL);
+	CU_ASSERT(!fake_start(&skymon_plugin, sm, &proxy) &&
+		  strstr(fake.message, "proxy must be http://") != NULL);
 	CU_ASSERT(strstr(fake.message, "geheim") == NULL);
 }
 

@@ -243,7 +243,7 @@ static void hostile_packets_are_bad(void)
 		{"no mark", {.magic = 1, .type = WIRE_LOG}, {0}, 0, 0},
 		{"unknown type", {.magic = magic, .type = 99}, {0}, 0, 0},
 		{"type 0", {.magic = magic, .type = 0}, {0}, 0, 0},
-		{"between the directions", {.magic = magic, .type = WIRE_CANCEL + 1}, {0}, 0, 0},
+		{"between the directions", {.magic = magic, .type = WIRE_VALIDATE + 1}, {0}, 0, 0},
 		{"padding", {.magic = magic, .type = WIRE_LOG, .zero = 1}, {0}, 0, 0},
 		{"too long", {.magic = magic, .type = WIRE_LOG, .size = WIRE_MESSAGE_MAX + 1}, {0}, 9, 0},
 		{"result too long",

@@ -6,7 +6,7 @@
  *
  * Place    A plugin runs in a worker process of its own kind; with SKYMON_IN_DAEMON in the daemon itself, where
  *          it may only have routes that answer from memory.
- * Life     load -> start -> check ... -> stop -> unload. `start` and `stop` once per component (again after
+ * Life     load -> validate -> start -> check ... -> stop -> unload. `start` and `stop` once per component (again after
  *          a worker's restart), never beside a check of the same component.
  * Threads  `check` runs on a thread of the worker; never twice at once for one component, at the same time for
  *          different ones. So mutable data belongs in `state` (one per component) or `shared` (one per
@@ -23,8 +23,9 @@
  * Secrets  The value of a secret, user info of a URL and data of a query never go into message, detail, metric or log.
  * ABI      Loaded when majors are equal and the plugin's minor is not above the core's. Fields are only appended and zero
  *          means "as before". While the major is 0, any minor may change anything. Changes, newest first:
- *          0.3 (2026-11) routes.h: skymon_caller names the user; routes that write are guarded unless SKYMON_ROUTE_OPEN;
- *          unknown flags, reserved names and the core's own reasons are refused; skymon_ms_left leaves a margin. 0.2 (2026-11) routes of plugins in a worker. 0.1 (2026-11) first.
+ *          0.3 (2026-11) validate and skymon_invalid; routes.h: skymon_caller names the user; routes that write are guarded unless
+ *          SKYMON_ROUTE_OPEN; unknown flags, reserved names and the core's own reasons are refused; skymon_ms_left leaves a margin.
+ *          0.2 (2026-11) routes of plugins in a worker. 0.1 (2026-11) first.
  */
 #ifndef SKYMON_PLUGIN_H
 #define SKYMON_PLUGIN_H
@@ -156,6 +157,7 @@ struct skymon_host {
 	bool (*request_again)(struct skymon_request *);
 	void (*request_audit)(struct skymon_request *, const char *format, va_list);
 	void (*problem_json)(struct skymon_request *, const char *key, const char *json);
+	void (*invalid)(struct skymon *, const char *option, const char *format, va_list);
 };
 struct skymon { const struct skymon_host *host; };
 
@@ -199,6 +201,9 @@ struct skymon_plugin {
 	void (*begin)(struct skymon *, void *state, struct skymon_run *);        /* later: check on the loop */
 	void (*cancel)(struct skymon *, void *state, struct skymon_run *);
 	void (*event)(struct skymon *, void *state, const struct skymon_event *); /* later: sink */
+	/* Reports wrong options by skymon_invalid, all of them. Pure: no I/O, no memory kept; called before any start, on a reload and by
+	 * --check-config. A secret that is given has size 0 here; one that is left out has NULL bytes. The target may be "". */
+	void (*validate)(struct skymon *, const void *state);
 };
 
 /* SKYMON_PLUGIN(name, "version", "summary", .state_size = …, .check = …): one per shared object. */
@@ -263,6 +268,10 @@ static inline void *skymon_shared(struct skymon *sm) { return sm->host->shared(s
 /* Shortest text that reads back as the same number ("NaN", "+Inf" too); returns its length. size >= 32. */
 static inline size_t skymon_print(struct skymon *sm, double value, char *text, size_t size)
 { return sm->host->print(value, text, size); }
+
+/* In validate: the option ("url", "tls.ca_file", "queries[1].sql") is wrong. The sentence goes on after its name: "must begin with …". */
+SKYMON_SAYS(3) void skymon_invalid(struct skymon *sm, const char *option, const char *format, ...)
+{ SKYMON_TELL(sm->host->invalid(sm, option, format, list_)); }
 
 SKYMON_SAYS(2) void skymon_error(struct skymon *sm, const char *format, ...)
 { SKYMON_TELL(sm->host->log(sm, 0, format, list_)); }

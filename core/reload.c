@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* reload: the steps from the file to a plan (reload.h), on the daemon's loop. Owns the plan until it is good,
+ * and what was found wrong with it. */
+#include "reload.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+
+#define AGAIN_MIN_MS 1000
+#define AGAIN_MAX_MS 60000
+
+struct reload {
+	struct loop *loop;
+	struct crew *crew;
+	char *path;
+	const struct reload_events *events;
+	void *arg;
+	struct plan *plan; /* on its way; NULL: none */
+	struct component_errs errs;
+	bool lenient, wanted; /* wanted: one more was asked for meanwhile */
+	const struct plan *in_force;
+	bool again;         /* the plan on its way is in_force's settings once more */
+	bool again_refused; /* … which had mistakes, and that was logged */
+	struct timer again_due;
+	int64_t again_ms;
+};
+
+/* ---- What was found wrong ---- */
+
+struct found {
+	const char *text;
+	size_t file; /* how many bytes name the file; 0: no place */
+	unsigned line, column;
+	size_t index, file_index; /* file_index: of the first with the same file */
+};
+
+/* "file:line:column: sentence" */
+static struct found find_place(const char *text, size_t index)
+{
+	struct found found = {.text = text, .index = index};
+	const char *end = strstr(text, ": ");
+	for (const char *at = text; end != NULL && at < end; at++) {
+		int size = 0;
+		if (*at == ':' && sscanf(at, ":%u:%u%n", &found.line, &found.column, &size) == 2 &&
+		    at + size == end) {
+			found.file = (size_t)(at - text);
+			return found;
+		}
+	}
+	found.line = found.column = 0;
+	return found;
+}
+
+static int by_place(const void *a, const void *b)
+{
+	const struct found *left = a, *right = b;
+	if (left->file_index != right->file_index)
+		return left->file_index < right->file_index ? -1 : 1;
+	if (left->line != right->line)
+		return left->line < right->line ? -1 : 1;
+	if (left->column != right->column)
+		return left->column < right->column ? -1 : 1;
+	return left->index < right->index ? -1 : 1;
+}
+
+static size_t first_of_file(const struct found *found, size_t count)
+{
+	const struct found *last = &found[count];
+	for (size_t i = 0; last->file > 0 && i < count; i++)
+		if (found[i].file == last->file && strncmp(found[i].text, last->text, last->file) == 0)
+			return i;
+	return count;
+}
+
+/* In the order of the file, whatever found them. */
+static void log_all(const struct component_errs *errs)
+{
+	const struct err_list *const lists[] = {&errs->mistakes, &errs->around};
+	size_t count = 0;
+	struct found *found = x_alloc((lists[0]->count + lists[1]->count + 1) * sizeof(*found));
+	for (size_t list = 0; list < 2; list++)
+		for (size_t i = 0; i < lists[list]->count; i++, count++) {
+			found[count] = find_place(lists[list]->texts[i], count);
+			found[count].file_index = first_of_file(found, count);
+		}
+	qsort(found, count, sizeof(*found), by_place);
+	for (size_t i = 0; i < count; i++)
+		log_line(LOG_LEVEL_ERROR, (const char *[]){"area", "config", NULL}, "%s", found[i].text);
+	free(found);
+}
+
+static void forget_errors(struct reload *reload)
+{
+	err_list_free(&reload->errs.mistakes);
+	err_list_free(&reload->errs.around);
+}
+
+/* ---- Trying again ---- */
+
+static void plan_next_try(struct reload *reload)
+{
+	loop_clear_timer(reload->loop, &reload->again_due);
+	if (reload->in_force == NULL || reload->in_force->unusable == 0)
+		return;
+	loop_set_timer(reload->loop, &reload->again_due, loop_now_ms(reload->loop) + reload->again_ms);
+	reload->again_ms = reload->again_ms * 2 < AGAIN_MAX_MS ? reload->again_ms * 2 : AGAIN_MAX_MS;
+}
+
+/* The settings in force once more: no better than before, with mistakes now that a plugin tells its options,
+ * or good. */
+static void end_again(struct reload *reload, struct plan *plan)
+{
+	bool good = reload->errs.mistakes.count == 0 && plan->unusable < reload->in_force->unusable;
+	if (reload->errs.mistakes.count > 0 && !reload->again_refused) {
+		err_list_free(&reload->errs.around); /* logged when the plan in force was made */
+		log_all(&reload->errs);
+		reload->again_refused = true;
+	}
+	forget_errors(reload);
+	if (good) {
+		reload->events->good(reload->arg, plan, true);
+		return;
+	}
+	plan_free(plan);
+	crew_tidy(reload->crew, false);
+	plan_next_try(reload);
+}
+
+/* ---- The steps ---- */
+
+static void go_on(struct reload *reload)
+{
+	if (!reload->wanted || reload->plan != NULL)
+		return;
+	reload->wanted = false;
+	reload_begin(reload, false);
+}
+
+static void end(struct reload *reload)
+{
+	struct plan *plan = reload->plan;
+	size_t mistakes = reload->errs.mistakes.count + (reload->lenient ? 0 : reload->errs.around.count);
+	reload->plan = NULL;
+	if (reload->again) {
+		end_again(reload, plan);
+		go_on(reload);
+		return;
+	}
+	log_all(&reload->errs);
+	forget_errors(reload);
+	if (mistakes == 0) {
+		reload->events->good(reload->arg, plan, false);
+	} else {
+		plan_free(plan);
+		crew_tidy(reload->crew, false);
+		plan_next_try(reload);
+		reload->events->bad(reload->arg, mistakes);
+	}
+	go_on(reload);
+}
+
+static void validated(void *arg)
+{
+	end(arg);
+}
+
+static void mistake(void *arg, const struct component_spec *spec, const char *option, const char *text)
+{
+	struct reload *reload = arg;
+	plan_mistake(reload->plan, spec, option, text, &reload->errs);
+}
+
+static void opened(void *arg)
+{
+	struct reload *reload = arg;
+	struct plan *plan = reload->plan;
+	/* mistakes or not: with those that the plugins find, all are reported at once */
+	(void)!plan_bind(plan, reload->crew, config_environment, &reload->errs);
+	crew_validate(reload->crew, plan->specs, plan->spec_count, mistake, validated, reload);
+}
+
+/* Once more, only those plugins are opened that could not be: what runs is left alone. */
+static void keep_failed(struct reload *reload, struct plan *plan)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < plan->name_count; i++) {
+		const char *why;
+		if (crew_info(reload->crew, plan->names[i], &why) == NULL)
+			plan->names[kept++] = plan->names[i];
+		else
+			free(plan->names[i]);
+	}
+	plan->name_count = kept;
+}
+
+static void prepare(struct reload *reload, struct plan *plan)
+{
+	const struct settings *settings = plan->settings;
+	reload->plan = plan;
+	crew_prepare(reload->crew, plan->names, plan->name_count, settings->plugin_paths,
+		     settings->plugin_path_count, opened, reload);
+}
+
+void reload_begin(struct reload *reload, bool lenient)
+{
+	if (reload->plan != NULL) {
+		reload->wanted = true;
+		return;
+	}
+	loop_clear_timer(reload->loop, &reload->again_due);
+	reload->lenient = lenient;
+	reload->again = false;
+	struct plan *plan = plan_read(reload->path, config_environment, &reload->errs.mistakes);
+	if (plan == NULL) {
+		size_t count = reload->errs.mistakes.count;
+		log_all(&reload->errs);
+		forget_errors(reload);
+		plan_next_try(reload);
+		reload->events->bad(reload->arg, count);
+		return;
+	}
+	reload->events->read(reload->arg, plan->settings);
+	prepare(reload, plan);
+}
+
+static void try_again(struct timer *timer, int64_t now_ms)
+{
+	struct reload *reload = container_of(timer, struct reload, again_due);
+	(void)now_ms;
+	if (reload->plan != NULL || reload->in_force == NULL)
+		return;
+	struct plan *plan = plan_again(reload->in_force);
+	keep_failed(reload, plan);
+	reload->again = true;
+	prepare(reload, plan);
+}
+
+bool reload_is_busy(const struct reload *reload)
+{
+	return reload->plan != NULL;
+}
+
+void reload_in_force(struct reload *reload, const struct plan *plan)
+{
+	reload->in_force = plan;
+	reload->again_refused = false;
+	reload->again_ms = AGAIN_MIN_MS;
+	plan_next_try(reload);
+}
+
+struct reload *reload_new(struct loop *loop, struct crew *crew, const char *path,
+			  const struct reload_events *events, void *arg)
+{
+	struct reload *reload = x_alloc(sizeof(*reload));
+	reload->loop = loop;
+	reload->crew = crew;
+	reload->path = x_strdup(path);
+	reload->events = events;
+	reload->arg = arg;
+	reload->again_due.fire = try_again;
+	return reload;
+}
+
+void reload_free(struct reload *reload)
+{
+	loop_clear_timer(reload->loop, &reload->again_due);
+	plan_free(reload->plan);
+	forget_errors(reload);
+	free(reload->path);
+	free(reload);
+}
+
+/* ---- What a reload changes ---- */
+
+struct names {
+	struct buf text;
+	size_t count;
+};
+
+#define NAMES_SHOWN 10u
+
+static void add_name(struct names *names, const char *name)
+{
+	if (names->count < NAMES_SHOWN)
+		buf_printf(&names->text, "%s%s", names->count > 0 ? ", " : "", name);
+	else if (names->count == NAMES_SHOWN)
+		buf_text(&names->text, ", …");
+	names->count++;
+}
+
+static const struct component_summary *find(const struct plan *plan, const char *name)
+{
+	for (size_t i = 0; i < plan->summary_count; i++)
+		if (strcmp(plan->summaries[i].name, name) == 0)
+			return &plan->summaries[i];
+	return NULL;
+}
+
+static void print_names(struct names *names, const char *word, struct buf *out)
+{
+	if (names->count > 0)
+		buf_printf(out, "%s%zu %s (%s)", out->size > 0 ? ", " : "", names->count, word,
+			   names->text.data);
+	buf_free(&names->text);
+}
+
+void reload_describe(const struct plan *old, const struct plan *new, struct buf *out)
+{
+	struct names added = {0}, removed = {0}, changed = {0};
+	for (size_t i = 0; i < new->summary_count; i++) {
+		const struct component_summary *before = find(old, new->summaries[i].name);
+		if (before == NULL)
+			add_name(&added, new->summaries[i].name);
+		else if (before->fingerprint != new->summaries[i].fingerprint)
+			add_name(&changed, new->summaries[i].name);
+	}
+	for (size_t i = 0; i < old->summary_count; i++)
+		if (find(new, old->summaries[i].name) == NULL)
+			add_name(&removed, old->summaries[i].name);
+	print_names(&added, "added", out);
+	print_names(&removed, "removed", out);
+	print_names(&changed, "changed", out);
+	if (out->size == 0)
+		buf_text(out, "no component changed");
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* runner_validate: a plugin's own judgement of its options, without a component: for the daemon's plan of a
+ * config, and before each start. On the main thread; owns nothing beyond a call. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runner_private.h"
+
+#define VALIDATE_MS 1000 /* what skymon_ms_left tells: validate does no I/O */
+#define MISTAKES_MAX 64u /* of one component */
+
+struct runner_mistakes {
+	struct buf pairs; /* option and sentence of each, as they cross the wire */
+	uint32_t count;
+};
+
+void runner_invalid(struct skymon *sm, const char *option, const char *format, va_list list)
+{
+	struct runner_component *component = (struct runner_component *)sm;
+	struct runner_mistakes *mistakes = component->mistakes;
+	char text[RESULT_MESSAGE_MAX];
+	if (mistakes == NULL) {
+		runner_log(component, LOG_LEVEL_ERROR, "the plugin calls skymon_invalid outside of validate");
+		return;
+	}
+	if (mistakes->count == MISTAKES_MAX)
+		return;
+	vsnprintf(text, sizeof(text), format, list);
+	for (char *at = text; *at != '\0'; at++)
+		if (*at == '\n')
+			*at = ' ';
+	mistakes->count++;
+	wire_put_text(&mistakes->pairs, option != NULL ? option : "");
+	wire_put_text(&mistakes->pairs, text);
+}
+
+/* An empty target is "", whether it was left out or given so. */
+static void fill_target(const struct skymon_plugin *plugin, void *state)
+{
+	static const char *const empty = "";
+	for (const struct skymon_option *option = plugin->options; option->name != NULL; option++) {
+		char *member = (char *)state + option->offset;
+		const char *text;
+		if ((option->flags & SKYMON_TARGET) == 0 || option->type != SKYMON_TEXT)
+			continue;
+		memcpy(&text, member, sizeof(text));
+		if (text == NULL)
+			memcpy(member, &empty, sizeof(empty));
+	}
+}
+
+static void call(struct runner_component *component, struct runner_mistakes *mistakes)
+{
+	component->mistakes = mistakes;
+	snprintf(component->step, sizeof(component->step), "validating its options");
+	runner_set_current(component);
+	component->runner->plugin->validate(&component->sm, component->state);
+	runner_set_current(NULL);
+	component->mistakes = NULL;
+}
+
+void runner_validate(struct runner *runner, const struct runner_spec *spec, struct buf *out)
+{
+	const struct skymon_plugin *plugin = runner->plugin;
+	struct runner_component component = runner_aside(&runner->self, VALIDATE_MS);
+	struct runner_mistakes mistakes = {0};
+	struct err err;
+	component.id = spec->id; /* the asker's: no component is to blame for a crash here */
+	component.name = x_strdup(spec->name);
+	component.state_dir = x_strdup(spec->state_dir);
+	component.state = x_alloc(plugin->state_size);
+	if (!option_store(spec->values, plugin->options, plugin->option_size, component.state, &err)) {
+		mistakes.count = 1;
+		wire_put_text(&mistakes.pairs, "");
+		wire_put_text(&mistakes.pairs, err.text);
+	} else if (plugin->validate != NULL) {
+		fill_target(plugin, component.state);
+		call(&component, &mistakes);
+	}
+	wire_put_u32(out, mistakes.count);
+	buf_add(out, mistakes.pairs.data, mistakes.pairs.size);
+	buf_free(&mistakes.pairs);
+	option_values_free(spec->values);
+	result_builder_free(component.builder);
+	free(component.complaint);
+	free(component.name);
+	free(component.state_dir);
+	free(component.state);
+}
+
+bool runner_is_valid(struct runner_component *component, struct err *err)
+{
+	struct runner_mistakes mistakes = {0};
+	if (component->runner->plugin->validate == NULL)
+		return true;
+	call(component, &mistakes);
+	bool valid = mistakes.count == 0;
+	if (!valid) {
+		struct wire_reader in = wire_reader(mistakes.pairs.data, mistakes.pairs.size);
+		const char *option = wire_get_text_or_empty(&in), *text = wire_get_text_or_empty(&in);
+		err_set(err, "option `%s` %s", option, text);
+	}
+	buf_free(&mistakes.pairs);
+	return valid;
+}
