@@ -218,6 +218,8 @@ static const char *host_param(struct skymon_request *rq, const char *name)
 static const char *host_query(struct skymon_request *rq, const char *name)
 {
 	size_t length;
+	if (name == NULL)
+		return rq->query;
 	const char *value = route_query(rq->query, name, &length);
 	if (value == NULL || length == 0)
 		return value != NULL ? "" : NULL;

@@ -85,6 +85,8 @@ const char *runner_request_param(struct skymon_request *rq, const char *name)
 const char *runner_request_query(struct skymon_request *rq, const char *name)
 {
 	size_t length;
+	if (name == NULL)
+		return rq->asked.query;
 	const char *value = route_query(rq->asked.query, name, &length);
 	if (value == NULL)
 		return NULL;

@@ -3,7 +3,9 @@
  * does not have. What its files share:
  * grafana.c: options, start, stop, the check, the table of routes; grafana_client.c: one exchange with
  * Grafana, and the memory that is in work; grafana_problem.c: what goes wrong, as a sentence and a code;
- * grafana_access.c: who may ask; grafana_dashboards.c, grafana_sources.c, grafana_rules.c: the routes;
+ * grafana_explain.c: what Grafana's refusals mean;
+ * grafana_access.c: who may ask; grafana_dashboards.c, grafana_list.c, grafana_sources.c, grafana_rules.c:
+ * the routes; grafana_look.c: which dashboard is there; grafana_inputs.c: shared dashboards;
  * grafana_folder.c: folders and uids; grafana_rule.c: alert rules translated and judged (pure);
  * grafana_json.c: JSON as text, and what the caller sent.
  *
@@ -75,12 +77,16 @@ struct grafana { /* the options, as the core stored them */
 };
 
 /* Why something was not done: ours or Grafana's fault, or the caller's. */
+/* What is known of a write that failed. */
+enum grafana_done { GRAFANA_NOT_DONE, GRAFANA_DONE, GRAFANA_MAYBE_DONE };
+
 struct grafana_fault {
 	int code;                  /* of the problem that tells it: 400 … 504; 0: nothing went wrong */
 	int upstream_status;       /* Grafana's; 0: it did not answer, or was not asked */
 	bool key_refused;          /* by Grafana: the key may have been replaced */
 	bool sent;                 /* no answer came, and Grafana may have done it all the same */
 	bool repeated;             /* the first attempt broke, perhaps after it was done */
+	enum grafana_done done;    /* of a write */
 	bool told;                 /* the host has set a check's message and reason already */
 	enum skymon_status status; /* for a check */
 	enum skymon_reason reason;
@@ -100,7 +106,8 @@ struct grafana_ctx {
 	bool audited;
 	bool large;                /* has room for the largest answer, until the request ends */
 	size_t body_room;          /* that the tree of the caller's body takes */
-	bool repeatable;           /* the next POST replaces what has a uid: it may be sent twice */
+	bool repeatable;           /* the next POST may be sent twice */
+	int64_t limit_ms;          /* for the next exchange; 0: the option `timeout` */
 	struct grafana_turn *turn; /* that we have; NULL: none */
 	struct grafana_fault fault;
 };
@@ -173,15 +180,27 @@ void grafana_member(struct grafana_fault *fault, const char *key, json_t *value)
 /* The same, of an object that may have it. */
 void grafana_copy_member(struct grafana_fault *fault, const json_t *from, const char *key);
 void grafana_forget(struct grafana_fault *fault);
+/* Sets a fault aside while something is looked up, and puts it back. */
+struct grafana_fault grafana_set_aside(struct grafana_fault *fault);
+void grafana_put_back(struct grafana_fault *fault, const struct grafana_fault *was);
+/* Is a write to be looked for, because its answer does not show whether it was done (5xx, or a 2xx that is
+ * not Grafana's)? */
+bool grafana_is_open(const struct grafana_fault *fault);
+/* Adds what is known of a write that failed. verb: "saved". */
+void grafana_say_done(struct grafana_fault *fault, enum grafana_done done, const char *verb);
+/* The same for an audit line: "saved", "not saved", "perhaps saved", "saved all the same". */
+const char *grafana_result(const struct grafana_fault *fault, bool done, const char *verb, char out[60]);
 /* Answers the request with ctx->fault, or has it done again with a new key. Forgets the fault. */
 void grafana_tell(struct grafana_ctx *ctx);
 
-/* What an answer that is no success means (pure). word: its "status", as in "name-exists". */
+/* ---- grafana_explain.c: what an answer without success means; pure ---- */
+
+/* Of Grafana's. word: its "status", as in "name-exists". */
 void grafana_explain(int code, const char *message, const char *word, const char *retry_after,
 		     const char *place, struct grafana_fault *fault);
-/* An answer that is not Grafana's: location: of a redirect, or NULL. */
-void grafana_explain_alien(int code, const char *location, const char *body, const char *place,
-			   struct grafana_fault *fault);
+/* An answer that is not Grafana's. location: of a redirect; may be NULL, as may the others. */
+void grafana_explain_alien(int code, const char *location, const char *retry_after, const char *body,
+			   const char *place, struct grafana_fault *fault);
 void grafana_explain_fetch(const struct fetch_fault *from, struct grafana_fault *fault);
 /* A text of others for a message or a log: one line, printable, cut at `size`. Whole UTF-8 characters. */
 void grafana_clean(const char *text, char *out, size_t size);
@@ -256,8 +275,17 @@ bool grafana_needs(const struct grafana_spot *spot, const char *own,
 bool grafana_is_uid(const struct grafana_spot *spot, const char *own); /* or missing, null, "" */
 bool grafana_wrong_field(const struct grafana_spot *spot, const char *own, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+/* A sentence for each field that was sent, with a value that means something, and is not in what Grafana has
+ * kept, but for those of `skip` (Grafana's names; ends with NULL). NULL: there is none. */
+json_t *grafana_dropped(const struct grafana_spot *spot, const json_t *kept, const char *const *skip);
 /* The field, by either name; NULL: it is missing, or null. */
 json_t *grafana_field(const struct grafana_spot *spot, const char *own);
+
+/* ---- grafana_inputs.c ---- */
+
+/* Fills the inputs of a shared dashboard in `model`, which is changed. inputs: the request's, or NULL.
+ * *filled: the model as text, for grafana_free_text; NULL: it has none to fill. false: ctx->fault. */
+bool grafana_fill_inputs(struct grafana_ctx *ctx, json_t *model, const json_t *inputs, char **filled);
 
 /* ---- grafana_folder.c ---- */
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* grafana_apply: POST /api/v1/grafana/apply brings the shipped content to Grafana, GET /api/v1/grafana/diff
- * tells what that would do. An item that fails keeps none of the others from being tried, but for a Grafana
- * that does not answer or takes the key no more: then the rest would only wait for the same. */
+ * shows what that would do. Both handlers run on the thread of their request. An item that fails keeps none
+ * of the others from being tried, but for a Grafana that does not answer, takes no more requests or refuses
+ * the key: then the rest would only meet the same. */
 #include "grafana_apply.h"
 
 #include <stdio.h>
@@ -37,6 +38,9 @@ static void try_item(struct apply_run *run, struct apply_item *item, struct outc
 		fault->members = NULL;
 	}
 	outcome->fault.key_refused |= fault->key_refused;
+	if (fault->retry_after[0] != '\0')
+		snprintf(outcome->fault.retry_after, sizeof(outcome->fault.retry_after), "%.15s",
+			 fault->retry_after);
 }
 
 static void try_all(struct apply_run *run, struct apply_list *list, struct outcome *outcome)
@@ -118,9 +122,9 @@ static void answer(struct grafana_ctx *ctx, const struct apply_list *list, bool 
 	json_decref(body);
 }
 
-static void run(struct grafana_ctx *ctx, bool writes)
+static void run(struct grafana_ctx *ctx, bool writes, bool force)
 {
-	struct apply_run run = {.ctx = ctx, .writes = writes};
+	struct apply_run run = {.ctx = ctx, .writes = writes, .force = force};
 	struct apply_list list;
 	struct outcome outcome = {0};
 	char why[600];
@@ -133,29 +137,53 @@ static void run(struct grafana_ctx *ctx, bool writes)
 		grafana_tell(ctx);
 	}
 	json_decref(run.sources);
+	grafana_text_free(&run.rules);
 	grafana_forget(&outcome.fault);
 	apply_list_free(&list);
 }
 
 /* ---- Routes ---- */
 
+/* The parameter `force`, and nothing else: a misspelt one would be taken for a wish that was heard. */
+static bool read_force(struct grafana_ctx *ctx, bool *force)
+{
+	static const char *const words[] = {"", "force", "force=true", "force=1", "force=false", "force=0"};
+	const char *query = skymon_query(ctx->sm, ctx->rq, NULL);
+	size_t i = 0;
+
+	while (query != NULL && i < sizeof(words) / sizeof(words[0]) && strcmp(words[i], query) != 0)
+		i++;
+	*force = query != NULL && i >= 1 && i <= 3;
+	return i < sizeof(words) / sizeof(words[0]) ||
+	       grafana_fail(ctx, 400,
+			    "the only parameter that is known here is force, which is true or false");
+}
+
 /* One at a time: two at once would find the same things missing. */
 void grafana_post_apply(struct skymon *sm, void *state, struct skymon_request *rq)
 {
 	struct grafana_ctx ctx = {.sm = sm, .grafana = state, .rq = rq};
+	bool force;
+
 	if (!grafana_enter(&ctx, true))
 		return;
-	if (!grafana_take_turn(&ctx, "apply", "", "")) {
+	if (!read_force(&ctx, &force) || !grafana_take_turn(&ctx, "apply", "", "")) {
 		grafana_tell(&ctx);
 		return;
 	}
-	run(&ctx, true);
+	run(&ctx, true, force);
 	grafana_give_turn(&ctx);
 }
 
 void grafana_get_diff(struct skymon *sm, void *state, struct skymon_request *rq)
 {
 	struct grafana_ctx ctx = {.sm = sm, .grafana = state, .rq = rq};
-	if (grafana_enter(&ctx, false))
-		run(&ctx, false);
+	bool force;
+
+	if (!grafana_enter(&ctx, false))
+		return;
+	if (read_force(&ctx, &force))
+		run(&ctx, false, force);
+	else
+		grafana_tell(&ctx);
 }

@@ -7,7 +7,7 @@
 #include "grafana.h"
 
 #define APPLY_ITEMS_MAX 256
-#define APPLY_DIFFERENCES_MAX 20
+#define APPLY_DIFFERENCES_MAX 1000
 
 enum apply_kind { APPLY_IS_FOLDER, APPLY_IS_SOURCE, APPLY_IS_DASHBOARD, APPLY_IS_RULE };
 
@@ -42,20 +42,25 @@ void apply_failed(struct apply_item *item, int code, const char *format, ...)
 
 /* ---- grafana_apply_compare.c: pure ---- */
 
-/* Is what we ship contained in what is there? Objects may have more keys there; arrays are of the same
- * length, and compared element by element; numbers by value; what is empty here (null, "", [], {}) may be
- * absent there. Adds a JSON pointer for each place that differs to `pointers`, an array, up to
- * APPLY_DIFFERENCES_MAX in all. True: nothing differs. */
-bool apply_contained(const json_t *shipped, const json_t *there, json_t *pointers);
-/* Writes ours over theirs, key by key; what only they have stays. */
-void apply_merge(json_t *theirs, const json_t *ours);
+/* What apply would write: ours over theirs (which may be NULL), where what only they have stays. Items of
+ * arrays are merged with those of the same id, name or refId, else of the same place; what is empty in ours
+ * may be absent. choices: a data source that a dashboard asks stays theirs. For json_decref; shares values
+ * with both. */
+json_t *apply_merge(const json_t *ours, json_t *theirs, bool choices);
+/* Adds a JSON pointer to `pointers`, an array, for each place where the two differ, up to
+ * APPLY_DIFFERENCES_MAX in all. Numbers are compared by value, and what is empty (null, "", [], {}) is the
+ * same as absent. */
+void apply_compare(const json_t *wanted, const json_t *there, json_t *pointers);
 
 /* ---- grafana_apply_items.c: one item and Grafana ---- */
 
 struct apply_run {
 	struct grafana_ctx *ctx;
 	bool writes;                      /* false: only looks (diff) */
+	bool force;                       /* as shipped, whatever people have added */
 	char folder[GRAFANA_UID_MAX + 1]; /* the uid of the folder to use */
+	struct grafana_text rules;        /* Grafana's list of all rules */
+	bool has_rules, no_list;          /* it was read; it cannot be had, and each rule is asked for */
 	json_t *sources;                  /* Grafana's list of them, for the rules; NULL: not yet asked for */
 	json_int_t org;                   /* 0: not yet asked for */
 };

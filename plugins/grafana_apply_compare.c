@@ -1,12 +1,105 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grafana_apply: is what we ship contained in what is there? Pure. Grafana adds to what it is given (ids,
- * versions, defaults), so two documents are never equal; what is not ours does not count. */
+/* grafana_apply_compare: what apply would write over what is there, and where the two differ. Called by
+ * grafana_apply_items.c; pure. Grafana adds to what it is given (ids, defaults), and people add to what
+ * ships: what only they have stays, so that the differences are all that apply changes, and nothing else. */
 #include "grafana_apply.h"
 
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "json_read.h"
+
+static bool is_empty(const json_t *value)
+{
+	switch (json_typeof(value)) {
+	case JSON_NULL:
+		return true;
+	case JSON_STRING:
+		return json_string_length(value) == 0;
+	case JSON_ARRAY:
+		return json_array_size(value) == 0;
+	case JSON_OBJECT:
+		return json_object_size(value) == 0;
+	default:
+		return false;
+	}
+}
+
+static bool is_missing(const json_t *value)
+{
+	return value == NULL || json_is_null(value);
+}
+
+static bool is_same_scalar(const json_t *one, const json_t *other)
+{
+	if (json_is_number(one) && json_is_number(other)) /* Grafana's own programs write 1 for 1.0 */
+		return json_number_value(one) == json_number_value(other);
+	return json_equal(one, other);
+}
+
+/* ---- What apply would write ---- */
+
+/* The item of `theirs` that an item of ours stands for: of the same panel number, variable or query name;
+ * else at the same place. */
+static json_t *find_partner(const json_t *our, const json_t *theirs, size_t at, bool same_size)
+{
+	static const char *const keys[] = {"id", "name", "refId"};
+	json_t *item;
+	size_t i;
+
+	for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++) {
+		const json_t *key = json_object_get(our, keys[k]);
+
+		if (is_missing(key))
+			continue;
+		json_array_foreach(theirs, i,
+				   item) if (json_equal(json_object_get(item, keys[k]), key)) return item;
+	}
+	return same_size ? json_array_get(theirs, at) : NULL;
+}
+
+/* Which data source a dashboard asks is for people to choose: of a panel, a query or a variable, and the
+ * value that a variable of data sources has. */
+static bool is_choice(const json_t *object, const char *key)
+{
+	const char *type = json_read_text(object, "type");
+
+	return strcmp(key, "datasource") == 0 ||
+	       (strcmp(key, "current") == 0 && type != NULL && strcmp(type, "datasource") == 0);
+}
+
+json_t *apply_merge(const json_t *ours, json_t *theirs, bool choices)
+{
+	bool same_size = json_array_size(ours) == json_array_size(theirs);
+	const char *key;
+	json_t *value, *out;
+	size_t i;
+
+	if (json_is_object(ours) && json_is_object(theirs)) {
+		out = json_copy(theirs);
+		json_object_foreach((json_t *)(uintptr_t)ours, key, value)
+		{
+			json_t *their = json_object_get(theirs, key);
+
+			if (is_missing(their) ? is_empty(value) : choices && is_choice(ours, key))
+				continue;
+			json_object_set_new(out, key, apply_merge(value, their, choices));
+		}
+		return out;
+	}
+	if (json_is_array(ours) && json_is_array(theirs)) {
+		out = json_array();
+		json_array_foreach(ours, i, value) json_array_append_new(
+			out, apply_merge(value, find_partner(value, theirs, i, same_size), choices));
+		return out;
+	}
+	return json_incref(!is_missing(theirs) && is_same_scalar(ours, theirs) ? theirs
+									       : (json_t *)(uintptr_t)ours);
+}
+
+/* ---- Where they differ ---- */
 
 /* Where we are: the way back up to the root. */
 struct place {
@@ -34,83 +127,45 @@ static void print_place(FILE *out, const struct place *place)
 	}
 }
 
-static bool differs(json_t *pointers, const struct place *place)
+static void add_place(json_t *pointers, const struct place *place)
 {
 	char *text = NULL;
 	size_t size = 0;
 	FILE *out = json_array_size(pointers) < APPLY_DIFFERENCES_MAX ? open_memstream(&text, &size) : NULL;
-	if (out != NULL) {
-		print_place(out, place);
-		fclose(out);
-		json_array_append_new(pointers, json_string(text));
-		free(text);
-	}
-	return false;
+
+	if (out == NULL)
+		return;
+	print_place(out, place);
+	fclose(out);
+	json_array_append_new(pointers, json_string(text));
+	free(text);
 }
 
-static bool is_empty(const json_t *value)
+static void compare(const json_t *wanted, const json_t *there, json_t *pointers, const struct place *place)
 {
-	switch (json_typeof(value)) {
-	case JSON_NULL:
-		return true;
-	case JSON_STRING:
-		return json_string_length(value) == 0;
-	case JSON_ARRAY:
-		return json_array_size(value) == 0;
-	case JSON_OBJECT:
-		return json_object_size(value) == 0;
-	default:
-		return false;
-	}
-}
-
-static bool compare(const json_t *shipped, const json_t *there, json_t *pointers, const struct place *place)
-{
-	bool same = true;
 	const char *key;
 	json_t *value;
 	size_t i;
-	if (there == NULL || json_is_null(there))
-		return is_empty(shipped) || differs(pointers, place);
-	if (json_is_object(shipped) && json_is_object(there)) {
-		json_object_foreach((json_t *)(uintptr_t)shipped, key, value)
-		{
-			struct place next = {place, key, 0};
-			same &= compare(value, json_object_get(there, key), pointers, &next);
-		}
-		return same;
+
+	if (is_missing(wanted) || is_missing(there)) {
+		if (!(is_missing(wanted) || is_empty(wanted)) || !(is_missing(there) || is_empty(there)))
+			add_place(pointers, place);
+	} else if (json_is_object(wanted) && json_is_object(there)) {
+		json_object_foreach((json_t *)(uintptr_t)wanted, key, value)
+			compare(value, json_object_get(there, key), pointers, &(struct place){place, key, 0});
+		json_object_foreach((json_t *)(uintptr_t)there, key,
+				    value) if (json_object_get(wanted, key) == NULL)
+			compare(NULL, value, pointers, &(struct place){place, key, 0});
+	} else if (json_is_array(wanted) && json_is_array(there) &&
+		   json_array_size(wanted) == json_array_size(there)) {
+		json_array_foreach(wanted, i, value)
+			compare(value, json_array_get(there, i), pointers, &(struct place){place, NULL, i});
+	} else if (!is_same_scalar(wanted, there)) {
+		add_place(pointers, place);
 	}
-	if (json_is_array(shipped) && json_array_size(shipped) == json_array_size(there) &&
-	    json_is_array(there)) {
-		json_array_foreach(shipped, i, value)
-		{
-			struct place next = {place, NULL, i};
-			same &= compare(value, json_array_get(there, i), pointers, &next);
-		}
-		return same;
-	}
-	if (json_is_number(shipped) && json_is_number(there))
-		same = json_number_value(shipped) == json_number_value(there);
-	else
-		same = json_equal(shipped, there);
-	return same || differs(pointers, place);
 }
 
-bool apply_contained(const json_t *shipped, const json_t *there, json_t *pointers)
+void apply_compare(const json_t *wanted, const json_t *there, json_t *pointers)
 {
-	return compare(shipped, there, pointers, &(struct place){0});
-}
-
-void apply_merge(json_t *theirs, const json_t *ours)
-{
-	const char *key;
-	json_t *value;
-	json_object_foreach((json_t *)(uintptr_t)ours, key, value)
-	{
-		json_t *old = json_object_get(theirs, key);
-		if (json_is_object(old) && json_is_object(value))
-			apply_merge(old, value);
-		else
-			json_object_set(theirs, key, value);
-	}
+	compare(wanted, there, pointers, &(struct place){0});
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grafana_apply: one item and Grafana: looked up by its uid, compared, and written when it differs. */
+/* grafana_apply_items: one item and Grafana: looked up by its uid, compared, and written when it differs.
+ * Called by grafana_apply.c for each item of a run, on the thread of its request. */
 #include "grafana_apply.h"
 
 #include <stdio.h>
@@ -12,8 +13,7 @@
  * be told so of a dashboard that it may well create. */
 enum found { FAILED, MISSING, HIDDEN, FOUND };
 
-/* GET of what has a uid. A rule that is not there is answered with a 404 that has no body. MISSING leaves no
- * fault. */
+/* GET of what has a uid. MISSING leaves no fault. */
 static enum found look_up(struct apply_run *run, const char *before, const char *uid,
 			  struct grafana_answer *there)
 {
@@ -25,7 +25,10 @@ static enum found look_up(struct apply_run *run, const char *before, const char 
 		return FOUND;
 	if (fault->code == 403)
 		return HIDDEN;
-	if (fault->upstream_status != 404 || (fault->code != 404 && strstr(before, "/alert-rules/") == NULL))
+	bool missing = strstr(before, "/alert-rules/") != NULL
+			       ? grafana_rule_is_missing(fault)
+			       : fault->upstream_status == 404 && fault->code == 404;
+	if (!missing)
 		return FAILED;
 	grafana_forget(fault);
 	return MISSING;
@@ -54,14 +57,21 @@ static bool write_at(struct apply_run *run, const char *method, const char *befo
 	return grafana_fail(run->ctx, 500, "the uid %s is too long", uid);
 }
 
-/* Compares without the keys that are the server's; those are dropped from a copy. */
-static void compare(struct apply_item *item, json_t *ours, const json_t *theirs, const char *const *drop)
+/* Copies without the keys that are the server's, or that apply leaves to people. */
+static json_t *without(const json_t *from, const char *const *drop)
 {
-	if (item->differences == NULL)
-		item->differences = json_array();
+	json_t *out = json_copy((json_t *)(uintptr_t)from);
+
 	for (size_t i = 0; drop[i] != NULL; i++)
-		json_object_del(ours, drop[i]);
-	apply_contained(ours, theirs, item->differences);
+		json_object_del(out, drop[i]);
+	return out;
+}
+
+static void compare(struct apply_item *item, const json_t *wanted, const json_t *theirs)
+{
+	json_decref(item->differences);
+	item->differences = json_array();
+	apply_compare(wanted, theirs, item->differences);
 }
 
 static bool is_same(const struct apply_item *item)
@@ -126,26 +136,25 @@ static bool create_source(struct apply_run *run, const struct apply_item *item)
 	return write_it(run, "POST", "/api/datasources", body);
 }
 
-/* Ours over theirs, so that what a user has set beside it stays; secrets are kept by Grafana when none are
- * sent. Their version goes along: who has changed it in between is not overwritten. */
-static bool update_source(struct apply_run *run, const struct apply_item *item, json_t *theirs,
-			  const json_t *ours)
+/* Their version goes along: a change in between is not overwritten. Secrets are kept by Grafana when none are
+ * sent. */
+static bool update_source(struct apply_run *run, const struct apply_item *item, const json_t *theirs,
+			  const json_t *wanted)
 {
-	static const char *const drop[] = {"id", "orgId", "typeLogoUrl", "secureJsonFields", "accessControl"};
+	static const char *const drop[] = {"id", "orgId", "typeLogoUrl", "secureJsonFields", "accessControl",
+					   NULL};
+
 	if (json_is_true(json_object_get(theirs, "readOnly")))
 		return grafana_fail(
 			run->ctx, 409,
-			"Grafana has the data source %s from a file of its own and lets nobody else "
+			"Grafana has the data source %s from a file of its own and lets no request "
 			"change it: change it there",
 			item->uid);
-	json_t *body = json_deep_copy(theirs);
-	for (size_t i = 0; i < sizeof(drop) / sizeof(drop[0]); i++)
-		json_object_del(body, drop[i]);
-	apply_merge(body, ours);
-	return write_at(run, "PUT", "/api/datasources/uid/", item->uid, body);
+	return write_at(run, "PUT", "/api/datasources/uid/", item->uid, without(wanted, drop));
 }
 
-/* Its uid is all that rules and panels ask for: the name that somebody has given to it stays. */
+/* Its uid is all that rules and panels ask for: the name that somebody has given to it stays, and so does all
+ * that ships without. */
 static bool source_item(struct apply_run *run, struct apply_item *item)
 {
 	static const char *const drop[] = {"uid", "name", "isDefault", "id", "orgId", "version", NULL};
@@ -158,21 +167,22 @@ static bool source_item(struct apply_run *run, struct apply_item *item)
 		return create_source(run, item);
 	}
 	const char *type = json_read_text(there.json, "type"),
-		   *wanted = json_read_text(item->shipped, "type");
-	json_t *ours = json_copy(item->shipped);
-	bool good = type != NULL && strcmp(type, wanted) == 0;
+		   *wanted_type = json_read_text(item->shipped, "type");
+	bool good = type != NULL && strcmp(type, wanted_type) == 0;
 	if (good) {
-		compare(item, ours, there.json, drop);
+		json_t *ours = without(item->shipped, drop), *wanted = apply_merge(ours, there.json, false);
+		compare(item, wanted, there.json);
 		item->result = is_same(item) ? "unchanged" : run->writes ? "updated" : "different";
-		good = is_same(item) || !run->writes || update_source(run, item, there.json, ours);
+		good = is_same(item) || !run->writes || update_source(run, item, there.json, wanted);
+		json_decref(wanted);
+		json_decref(ours);
 	} else {
 		grafana_fail(run->ctx, 409,
 			     "the uid %s is that of a data source of the type %.60s, not %.60s; give that "
 			     "one another "
 			     "uid, or delete it",
-			     item->uid, type != NULL ? type : "?", wanted);
+			     item->uid, type != NULL ? type : "?", wanted_type);
 	}
-	json_decref(ours);
 	grafana_answer_free(&there);
 	return good;
 }
@@ -181,23 +191,23 @@ static bool source_item(struct apply_run *run, struct apply_item *item)
 
 /* With the version that was looked at and without overwrite: neither a change made in between nor another
  * dashboard of this title is lost. */
-static bool write_dashboard(struct apply_run *run, const struct apply_item *item, const json_t *theirs,
-			    bool hidden)
+static bool write_dashboard(struct apply_run *run, const struct apply_item *item, const json_t *wanted,
+			    const json_t *version, const char *folder, bool hidden)
 {
-	json_t *model = json_copy(item->shipped), *version = json_object_get(theirs, "version");
-	json_object_del(model, "id");
-	json_object_del(model, "version");
+	static const char *const drop[] = {"id", "version", NULL};
+	json_t *model = without(wanted, drop);
 	if (version != NULL)
-		json_object_set(model, "version", version);
+		json_object_set(model, "version", (json_t *)(uintptr_t)version);
 	bool good = write_it(run, "POST", "/api/dashboards/db",
-			     json_pack("{s:o, s:s, s:b, s:s}", "dashboard", model, "folderUid", run->folder,
+			     json_pack("{s:o, s:s, s:b, s:s}", "dashboard", model, "folderUid", folder,
 				       "overwrite", 0, "message", "as shipped with skymon"));
 	struct grafana_fault *fault = &run->ctx->fault;
 	if (!good && strcmp(fault->upstream_word, "name-exists") == 0)
-		return grafana_fail(
-			run->ctx, 409,
-			"another dashboard of the folder has the title %.200s; rename or delete it",
-			item->title);
+		return grafana_mean(run->ctx, 409, "",
+				    "another dashboard of the folder has the title %.200s, or one that "
+				    "Grafana takes for the same; rename or "
+				    "delete it",
+				    item->title);
 	if (!good && hidden && fault->upstream_status == 412)
 		return grafana_fail(
 			run->ctx, 403,
@@ -206,83 +216,205 @@ static bool write_dashboard(struct apply_run *run, const struct apply_item *item
 	return good;
 }
 
+/* The model that apply writes. What a newer Grafana has made of schemaVersion stays. */
+static json_t *want_dashboard(const struct apply_run *run, const struct apply_item *item, json_t *theirs)
+{
+	static const char *const drop[] = {"id", "version", "schemaVersion", NULL}, *const own[] = {
+											    "id", "version",
+											    "schemaVersion"};
+	json_t *ours = without(item->shipped, drop),
+	       *wanted = apply_merge(ours, run->force ? NULL : theirs, !run->force);
+	for (size_t i = 0; run->force && i < sizeof(own) / sizeof(own[0]); i++)
+		if (json_object_get(theirs, own[i]) != NULL)
+			json_object_set(wanted, own[i], json_object_get(theirs, own[i]));
+	json_decref(ours);
+	return wanted;
+}
+
 static bool dashboard_item(struct apply_run *run, struct apply_item *item)
 {
-	/* schemaVersion: a newer Grafana lifts what it reads to its own */
-	static const char *const drop[] = {"id", "version", "schemaVersion", NULL};
 	struct grafana_answer there;
 	enum found found = look_up(run, "/api/dashboards/uid/", item->uid, &there);
 	if (found == FAILED || (found == HIDDEN && !run->writes))
 		return false;
 	if (found == MISSING || found == HIDDEN) {
 		item->result = run->writes ? "created" : "missing";
-		return !run->writes || write_dashboard(run, item, NULL, found == HIDDEN);
+		return !run->writes ||
+		       write_dashboard(run, item, item->shipped, NULL, run->folder, found == HIDDEN);
 	}
-	json_t *ours = json_copy(item->shipped), *theirs = json_object_get(there.json, "dashboard");
-	const char *folder = json_read_text(json_object_get(there.json, "meta"), "folderUid");
-	compare(item, ours, theirs, drop);
-	if (folder == NULL || strcmp(folder, run->folder) != 0)
+	json_t *theirs = json_object_get(there.json, "dashboard"),
+	       *meta = json_object_get(there.json, "meta");
+	const char *folder = json_read_text(meta, "folderUid"), *to = run->folder;
+	bool good = !json_is_true(json_object_get(meta, "isFolder"));
+	json_t *wanted = want_dashboard(run, item, theirs);
+	compare(item, wanted, theirs);
+	/* the folder that somebody has moved it to stays; General is none */
+	if (!run->force && folder != NULL && folder[0] != '\0' && strcmp(folder, "general") != 0)
+		to = folder;
+	if (folder == NULL || strcmp(folder, to) != 0)
 		json_array_append_new(item->differences, json_string("/folderUid"));
 	item->result = is_same(item) ? "unchanged" : run->writes ? "updated" : "different";
-	bool good = is_same(item) || !run->writes || write_dashboard(run, item, theirs, false);
-	json_decref(ours);
+	if (!good)
+		grafana_fail(run->ctx, 409, "the uid %s is that of a folder; delete or rename that",
+			     item->uid);
+	good = good && (is_same(item) || !run->writes ||
+			write_dashboard(run, item, wanted, json_object_get(theirs, "version"), to, false));
+	json_decref(wanted);
 	grafana_answer_free(&there);
 	return good;
 }
 
 /* ---- Rules ---- */
 
-static bool write_rule(struct apply_run *run, const struct apply_item *item, json_t *ours, bool is_new)
+/* All rules, once for a run: so a rule that is missing is known without the status by which versions of
+ * Grafana say so. A Grafana that has no such list, or one too long, is asked for each rule. */
+static bool list_rules(struct apply_run *run)
+{
+	struct grafana_fault *fault = &run->ctx->fault;
+	if (run->has_rules || run->no_list)
+		return true;
+	run->has_rules = grafana_ask_text(run->ctx, "GET", "/api/v1/provisioning/alert-rules",
+					  (struct grafana_span){NULL, 0}, 0, &run->rules);
+	if (run->has_rules)
+		return true;
+	if (fault->key_refused || fault->code == 403 || fault->code == 503 || fault->code == 504)
+		return false;
+	grafana_forget(fault);
+	run->no_list = true;
+	return true;
+}
+
+static enum found find_rule(struct apply_run *run, const char *uid, struct grafana_answer *there)
+{
+	*there = (struct grafana_answer){0};
+	if (!list_rules(run))
+		return FAILED;
+	if (run->no_list)
+		return look_up(run, "/api/v1/provisioning/alert-rules/", uid, there);
+	struct grafana_span rest = {run->rules.bytes, run->rules.size}, value;
+	while (grafana_walk(&rest, NULL, &value)) {
+		json_t *its = grafana_pick(value, "uid");
+		bool found = its != NULL && json_is_string(its) && strcmp(json_string_value(its), uid) == 0;
+		json_decref(its);
+		if (!found)
+			continue;
+		there->json = json_read(value.text, value.size);
+		return there->json != NULL ? FOUND
+		       : grafana_fail(run->ctx, 502, "Grafana's rule %s is JSON that skymon does not read",
+				      uid)
+			       ? FOUND
+			       : FAILED;
+	}
+	return MISSING;
+}
+
+static bool write_rule(struct apply_run *run, const struct apply_item *item, json_t *rule, bool is_new)
 {
 	bool good = run->org != 0 || grafana_rule_org(run->ctx, &run->org);
 	if (good) {
-		json_object_set_new(ours, "uid", json_string(item->uid));
-		json_object_set_new(ours, "orgID", json_integer(run->org));
-		json_incref(ours);
-		good = is_new ? write_it(run, "POST", "/api/v1/provisioning/alert-rules", ours)
-			      : write_at(run, "PUT", "/api/v1/provisioning/alert-rules/", item->uid, ours);
+		json_object_set_new(rule, "uid", json_string(item->uid));
+		json_object_set_new(rule, "orgID", json_integer(run->org));
+		json_incref(rule);
+		good = is_new ? write_it(run, "POST", "/api/v1/provisioning/alert-rules", rule)
+			      : write_at(run, "PUT", "/api/v1/provisioning/alert-rules/", item->uid, rule);
 	}
 	if (!good && grafana_rule_is_conflict(&run->ctx->fault))
-		return grafana_fail(run->ctx, 409,
+		return grafana_mean(run->ctx, 409, "",
 				    "another rule of the folder has the title %.200s; rename or delete it",
 				    item->title);
 	return good;
 }
 
-static void compare_rule(struct apply_item *item, json_t *ours, const json_t *theirs)
+/* The folder and the group that somebody has moved a rule to stay, if Grafana shows the rule there. */
+static bool keep_place(struct apply_run *run, json_t *ours, const json_t *theirs)
+{
+	const char *folder = json_read_text(theirs, "folderUID"),
+		   *group = json_read_text(theirs, "ruleGroup");
+	char uid[GRAFANA_UID_MAX + 1];
+	bool there = true;
+	if (run->force || folder == NULL || folder[0] == '\0' || group == NULL || group[0] == '\0' ||
+	    grafana_uid_fault(folder) != NULL)
+		return true;
+	if (strcmp(folder, run->folder) != 0 && !grafana_folder(run->ctx, folder, NULL, false, uid, &there))
+		return false;
+	if (there) {
+		json_object_set_new(ours, "folderUID", json_string(folder));
+		json_object_set_new(ours, "ruleGroup", json_string(group));
+	}
+	return true;
+}
+
+/* The rule that apply writes: labels, annotations and what else people have added stays; forced, none of it
+ * does. */
+static json_t *want_rule(const struct apply_run *run, json_t *ours, json_t *theirs)
+{
+	static const char *const maps[] = {"labels", "annotations"}, *const added[] = {
+									     "isPaused",
+									     "notification_settings"};
+	const char *wanted_for = json_read_text(ours, "for"), *their_for = json_read_text(theirs, "for");
+	/* Grafana writes durations in its own way. */
+	if (wanted_for != NULL && their_for != NULL &&
+	    grafana_rule_duration(wanted_for) == grafana_rule_duration(their_for))
+		json_object_set_new(ours, "for", json_string(their_for));
+	json_t *wanted = apply_merge(ours, theirs, false);
+	for (size_t i = 0; run->force && i < 2; i++) {
+		json_t *own = json_object_get(ours, maps[i]);
+		if (own != NULL)
+			json_object_set(wanted, maps[i], own);
+		else
+			json_object_del(wanted, maps[i]);
+		if (json_object_get(ours, added[i]) == NULL)
+			json_object_del(wanted, added[i]);
+	}
+	/* false is what a rule without the field has: so that Grafana does take it off */
+	if (run->force && json_is_true(json_object_get(theirs, "isPaused")) &&
+	    json_object_get(ours, "isPaused") == NULL)
+		json_object_set_new(wanted, "isPaused", json_false());
+	return wanted;
+}
+
+static bool change_rule(struct apply_run *run, struct apply_item *item, json_t *ours, const json_t *there)
 {
 	static const char *const drop[] = {"id", "orgID", "updated", "provenance", NULL};
-	const char *wanted = json_read_text(ours, "for"), *there = json_read_text(theirs, "for");
-	/* Grafana writes durations in its own way. */
-	if (there != NULL && grafana_rule_duration(wanted) == grafana_rule_duration(there))
-		json_object_set_new(ours, "for", json_string(there));
-	compare(item, ours, theirs, drop);
+	json_t *theirs = without(there, drop);
+	bool good = keep_place(run, ours, theirs);
+	if (good) {
+		json_t *wanted = want_rule(run, ours, theirs);
+		compare(item, wanted, theirs);
+		item->result = is_same(item) ? "unchanged" : run->writes ? "updated" : "different";
+		good = is_same(item) || !run->writes || write_rule(run, item, wanted, false);
+		json_decref(wanted);
+	}
+	json_decref(theirs);
+	return good;
 }
 
 static bool rule_item(struct apply_run *run, struct apply_item *item)
 {
-	struct grafana_answer there = {0};
-	enum found found = look_up(run, "/api/v1/provisioning/alert-rules/", item->uid, &there);
+	static const char *const drop[] = {"id", "orgID", "updated", "provenance", NULL};
+	struct grafana_answer there;
+	enum found found = find_rule(run, item->uid, &there);
 	if (found == FAILED || found == HIDDEN)
 		return false;
-	json_t *ours = json_deep_copy(item->shipped);
+	json_t *shipped = without(item->shipped, drop), *ours = json_deep_copy(shipped);
 	json_object_set_new(ours, "folderUID", json_string(run->folder));
-	/* For who only looks, a data source that is still missing is no fault of the rule's. */
+	/* For diff, a data source that is still missing is no fault of the rule's. */
 	bool good = grafana_rule_sources(run->ctx, ours, item->shipped, &run->sources, !run->writes);
 	if (good && found == MISSING) {
 		item->result = run->writes ? "created" : "missing";
 		good = !run->writes || write_rule(run, item, ours, true);
 	} else if (good) {
-		compare_rule(item, ours, there.json);
-		item->result = is_same(item) ? "unchanged" : run->writes ? "updated" : "different";
-		good = is_same(item) || !run->writes || write_rule(run, item, ours, false);
+		good = change_rule(run, item, ours, there.json);
 	}
 	json_decref(ours);
+	json_decref(shipped);
 	grafana_answer_free(&there);
 	return good;
 }
 
-bool apply_item(struct apply_run *run, struct apply_item *item)
+/* ---- Each item ---- */
+
+static bool do_item(struct apply_run *run, struct apply_item *item)
 {
 	switch (item->kind) {
 	case APPLY_IS_FOLDER:
@@ -294,4 +426,52 @@ bool apply_item(struct apply_run *run, struct apply_item *item)
 	default:
 		return rule_item(run, item);
 	}
+}
+
+/* What is there has changed since it was looked at. */
+static void forget_rules(struct apply_run *run)
+{
+	grafana_text_free(&run->rules);
+	run->has_rules = false;
+}
+
+/* Grafana's answer does not show whether it was done: is the item there now as apply would have it? */
+static bool settle(struct apply_run *run, struct apply_item *item)
+{
+	struct grafana_fault *fault = &run->ctx->fault, was = grafana_set_aside(fault);
+	const char *result = item->result;
+	bool seen, same;
+
+	forget_rules(run);
+	run->writes = false;
+	seen = do_item(run, item);
+	run->writes = true;
+	same = seen && strcmp(item->result, "unchanged") == 0;
+	grafana_put_back(fault, &was);
+	item->result = result;
+	grafana_say_done(fault,
+			 same                                 ? GRAFANA_DONE
+			 : seen && was.upstream_status != 504 ? GRAFANA_NOT_DONE
+							      : GRAFANA_MAYBE_DONE,
+			 "done");
+	if (same) {
+		snprintf(item->message, sizeof(item->message), "%.590s", fault->detail);
+		grafana_forget(fault);
+	}
+	return same;
+}
+
+bool apply_item(struct apply_run *run, struct apply_item *item)
+{
+	bool good = do_item(run, item);
+	if (!good && run->writes && run->ctx->fault.code == 409 && run->ctx->fault.upstream_status != 0) {
+		/* another apply may have made the same in this moment */
+		grafana_forget(&run->ctx->fault);
+		forget_rules(run);
+		good = do_item(run, item);
+	}
+	if (!good && run->writes && item->result != NULL && strcmp(item->result, "unchanged") != 0 &&
+	    grafana_is_open(&run->ctx->fault))
+		good = settle(run, item);
+	return good;
 }

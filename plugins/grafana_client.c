@@ -305,24 +305,6 @@ static bool grow(void *arg)
 	return !x->crowded;
 }
 
-static void append(struct grafana_ctx *ctx, const char *text)
-{
-	size_t used = strlen(ctx->fault.detail);
-
-	snprintf(ctx->fault.detail + used, sizeof(ctx->fault.detail) - used, "%s", text);
-}
-
-static void say_uncertain(struct exchange *x)
-{
-	const char *said = x->ctx->fault.detail;
-	bool asks = said[0] != '\0' && said[strlen(said) - 1] == '?';
-
-	if (strcmp(x->request.method, "GET") == 0)
-		return;
-	append(x->ctx, asks ? " I" : "; i");
-	append(x->ctx, "t may have been done: the same request once more is safe");
-}
-
 /* Once, or once more when the connection broke and that does no harm. */
 static bool fetch_it(struct exchange *x, struct fetch_answer *from, bool *repeated)
 {
@@ -344,8 +326,8 @@ static bool fetch_it(struct exchange *x, struct fetch_answer *from, bool *repeat
 	if (!good && fetch != NULL) {
 		if (!x->crowded)
 			grafana_explain_fetch(&fault, &ctx->fault);
-		if (fault.sent)
-			say_uncertain(x);
+		if (fault.sent && strcmp(x->request.method, "GET") != 0)
+			grafana_say_done(&ctx->fault, GRAFANA_MAYBE_DONE, "");
 	} else if (!good)
 		grafana_fail(ctx, 500, "no memory is left for a connection to Grafana");
 	if (fetch != NULL) {
@@ -377,7 +359,8 @@ static bool explain(struct grafana_ctx *ctx, const struct fetch_answer *from)
 
 	/* an error without a body is Grafana's in places, as for a rule that is not there */
 	if (from->code < 400 || (from->size > 0 && !grafana_scan(body, &cost)))
-		grafana_explain_alien(from->code, from->wanted[LOCATION], from->body, place, &ctx->fault);
+		grafana_explain_alien(from->code, from->wanted[LOCATION], from->wanted[RETRY_AFTER],
+				      from->body, place, &ctx->fault);
 	else {
 		message = grafana_pick(body, "message");
 		word = grafana_pick(body, "status");
@@ -401,10 +384,7 @@ static bool read_answer(struct exchange *x, struct fetch_answer *from, struct gr
 	hide_key(key, location, location != NULL ? strlen(location) : 0);
 	if (from->code < 200 || from->code >= 300 ||
 	    (!empty && !grafana_scan((struct grafana_span){from->body, from->size}, &cost))) {
-		explain(x->ctx, from);
-		if (from->size == 0 && from->code >= 200 && from->code < 300)
-			say_uncertain(x);
-		return false;
+		return explain(x->ctx, from);
 	}
 	*answer = (struct grafana_text){from->code, from->body, from->size, x->room};
 	from->body = NULL;
@@ -434,9 +414,12 @@ bool grafana_ask_text(struct grafana_ctx *ctx, const char *method, const char *p
 	struct exchange x = {.ctx = ctx, .repeatable = !creates};
 	struct fetch_answer from = {0};
 
+	int64_t limit_ms = ctx->limit_ms > 0 ? ctx->limit_ms : grafana->timeout.ms;
+
 	*answer = (struct grafana_text){0};
 	grafana_forget(&ctx->fault);
 	ctx->repeatable = false;
+	ctx->limit_ms = 0;
 	if (!has_key(ctx))
 		return false;
 	good = prepare(&x, path);
@@ -458,7 +441,7 @@ bool grafana_ask_text(struct grafana_ctx *ctx, const char *method, const char *p
 						   .grow = grow,
 						   .grow_arg = &x,
 						   .small = GRAFANA_SMALL,
-						   .timeout_ms = grafana->timeout.ms,
+						   .timeout_ms = limit_ms,
 						   .connect_ms = grafana->connect_timeout.ms,
 						   /* of a repeated DELETE we have to know, as it finds
 						      nothing: libcurl is not to repeat it */
@@ -499,7 +482,7 @@ static bool read_tree(struct grafana_ctx *ctx, const struct grafana_text *text, 
 	if (answer->json != NULL)
 		return true;
 	grafana_give_room(&answer->room);
-	grafana_explain_alien(text->code, NULL, text->bytes, ctx->grafana->own->place, &ctx->fault);
+	grafana_explain_alien(text->code, NULL, NULL, text->bytes, ctx->grafana->own->place, &ctx->fault);
 	return grafana_mean(
 		ctx, 502, "",
 		"%.200s answered JSON that skymon does not read (HTTP %d): it is too deep in itself, has a "

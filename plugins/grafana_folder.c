@@ -140,6 +140,7 @@ static bool make(struct grafana_ctx *ctx, const char *uid, const char *title,
 	json_t *body = json_pack("{s:s, s:s}", "uid", uid, "title", title);
 	bool made = grafana_ask(ctx, "POST", "/api/folders", body, &answer);
 	int refused = made ? 0 : ctx->fault.upstream_status;
+	struct grafana_fault was;
 
 	json_decref(body);
 	if (made) {
@@ -147,8 +148,16 @@ static bool make(struct grafana_ctx *ctx, const char *uid, const char *title,
 		grafana_answer_free(&answer);
 		return true;
 	}
-	if (refused != 412 && refused != 409)
-		return false;
+	if (refused != 412 && refused != 409) {
+		if (!grafana_is_open(&ctx->fault)) /* else it may have been made all the same */
+			return false;
+		was = grafana_set_aside(&ctx->fault);
+		made = find_uid(ctx, uid, uid_out);
+		grafana_put_back(&ctx->fault, &was);
+		if (made)
+			grafana_forget(&ctx->fault);
+		return made;
+	}
 	*there = find_uid(ctx, uid, uid_out);
 	if (*there)
 		return true;

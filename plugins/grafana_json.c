@@ -400,6 +400,35 @@ json_t *grafana_field(const struct grafana_spot *spot, const char *own)
 	return json_is_null(value) ? NULL : value;
 }
 
+static bool is_empty(const json_t *value)
+{
+	const char *text = json_string_value(value);
+
+	return (text != NULL && text[strspn(text, " \t\r\n")] == '\0') ||
+	       (json_is_array(value) && json_array_size(value) == 0) ||
+	       (json_is_object(value) && json_object_size(value) == 0);
+}
+
+json_t *grafana_dropped(const struct grafana_spot *spot, const json_t *kept, const char *const *skip)
+{
+	json_t *dropped = NULL, *value;
+	const char *key;
+
+	json_object_foreach((json_t *)(uintptr_t)spot->sent, key, value)
+	{
+		if (json_is_null(value) || json_is_false(value) || is_empty(value) ||
+		    is_among(skip, own_name(spot, key)) || json_object_get(kept, own_name(spot, key)) != NULL)
+			continue;
+		if (dropped == NULL)
+			dropped = json_array();
+		json_array_append_new(
+			dropped,
+			json_sprintf("/%s was sent, and this Grafana did not keep it: it has no effect",
+				     key));
+	}
+	return dropped;
+}
+
 /* ---- What a field must be ---- */
 
 /* A name as a part of a pointer: ~ and / are escaped (RFC 6901). */
@@ -448,15 +477,6 @@ bool grafana_is(const struct grafana_spot *spot, const char *own, enum grafana_k
 
 	return value == NULL || is_kind(value, kind) ||
 	       grafana_wrong_field(spot, own, "must be %s", kinds[kind]);
-}
-
-static bool is_empty(const json_t *value)
-{
-	const char *text = json_string_value(value);
-
-	return (text != NULL && text[strspn(text, " \t\r\n")] == '\0') ||
-	       (json_is_array(value) && json_array_size(value) == 0) ||
-	       (json_is_object(value) && json_object_size(value) == 0);
 }
 
 bool grafana_needs(const struct grafana_spot *spot, const char *own, enum grafana_kind kind)

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "grafana.h"
+#include "grafana_rule.h"
 #include "json_read.h"
 
 #define SOURCE_UID "prometheus" /* that of the data source that ships */
@@ -112,11 +112,11 @@ static bool check_by_reading(struct checks *checks)
 		snprintf(name, sizeof(name), "permission %s", permissions[i].name);
 		if (grafana_ask(checks->ctx, "GET", permissions[i].probe, NULL, &answer))
 			grafana_answer_free(&answer);
-		else if (fault->upstream_status != 404) /* not there: so it may look */
+		else if (!grafana_rule_is_missing(fault)) /* not there: so it may look */
 			add_fault(checks, name);
 		if (fault->key_refused)
 			return false;
-		if (fault->code == 0 || fault->upstream_status == 404)
+		if (fault->code == 0 || grafana_rule_is_missing(fault))
 			add(checks, name, true, "the key may read these");
 	}
 	return true;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grafana_problem: what goes wrong, as one sentence and a code. All but grafana_tell is pure. */
-#include <ctype.h>
+/* grafana_problem: builds a fault (one sentence, a code, what is known of a write that failed) and answers a
+ * request with it. Used by all files of the plugin, on the thread of the request. All but grafana_tell is
+ * pure. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,6 +71,57 @@ bool grafana_mean(struct grafana_ctx *ctx, int code, const char *pointer, const 
 	return false;
 }
 
+struct grafana_fault grafana_set_aside(struct grafana_fault *fault)
+{
+	struct grafana_fault was = *fault;
+
+	fault->members = NULL; /* those are of `was` now */
+	return was;
+}
+
+void grafana_put_back(struct grafana_fault *fault, const struct grafana_fault *was)
+{
+	json_decref(fault->members);
+	*fault = *was;
+}
+
+static void append(struct grafana_fault *fault, const char *format, const char *verb)
+{
+	size_t used = strlen(fault->detail);
+	bool asks = used > 0 && fault->detail[used - 1] == '?';
+	char text[200];
+
+	snprintf(text, sizeof(text), format, asks ? "I" : "i", verb);
+	snprintf(fault->detail + used, sizeof(fault->detail) - used, "%s%s", asks ? " " : "; ", text);
+	grafana_trim_cut(fault->detail);
+}
+
+void grafana_say_done(struct grafana_fault *fault, enum grafana_done done, const char *verb)
+{
+	fault->done = done;
+	if (done == GRAFANA_DONE)
+		append(fault, "%st was %s all the same", verb);
+	else if (done == GRAFANA_MAYBE_DONE)
+		append(fault, "%st may have been %s: the same request once more is safe", "done");
+}
+
+bool grafana_is_open(const struct grafana_fault *fault)
+{
+	int status = fault->upstream_status;
+
+	return !fault->key_refused && ((status >= 200 && status < 300) || status >= 500);
+}
+
+const char *grafana_result(const struct grafana_fault *fault, bool done, const char *verb, char out[60])
+{
+	snprintf(out, 60, "%s%s%s",
+		 done || fault->done == GRAFANA_DONE ? ""
+		 : fault->done == GRAFANA_MAYBE_DONE ? "perhaps "
+						     : "not ",
+		 verb, !done && fault->done == GRAFANA_DONE ? " all the same" : "");
+	return out;
+}
+
 void grafana_copy_member(struct grafana_fault *fault, const json_t *from, const char *key)
 {
 	if (json_object_get(from, key) != NULL)
@@ -135,158 +187,6 @@ void grafana_clean(const char *text, char *out, size_t size)
 	while (used > 0 && out[used - 1] == ' ')
 		used--;
 	out[used] = '\0';
-}
-
-/* ---- What Grafana answers ---- */
-
-/* Which code tells the caller. What is between us and Grafana is 502, what the caller can mend is Grafana's
- * own, but for 412, which is a conflict of versions or names, and 400: our caller's JSON was JSON, and
- * something in it is wrong. */
-static int code_for(int upstream)
-{
-	switch (upstream) {
-	case 400:
-	case 422:
-		return 422;
-	case 403:
-	case 404:
-		return upstream;
-	case 409:
-	case 412:
-		return 409;
-	case 429:
-		return 503;
-	default:
-		return 502;
-	}
-}
-
-static void say(struct grafana_fault *fault, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void say(struct grafana_fault *fault, const char *format, ...)
-{
-	va_list list;
-
-	va_start(list, format);
-	vsnprintf(fault->detail, sizeof(fault->detail), format, list);
-	va_end(list);
-	grafana_trim_cut(fault->detail);
-}
-
-/* "…Permissions needed: datasources:create" */
-static void say_forbidden(struct grafana_fault *fault)
-{
-	const char *needed = strstr(fault->upstream_message, "Permissions needed: ");
-
-	if (needed != NULL)
-		say(fault,
-		    "Grafana's key lacks a permission: %.200s; data sources and alert rules need a key with "
-		    "the role "
-		    "Admin (an Editor's may write dashboards only)",
-		    needed + 20);
-	else
-		say(fault,
-		    "Grafana's key may not do this (%.200s); data sources and alert rules need a key with "
-		    "the role "
-		    "Admin (an Editor's may write dashboards only)",
-		    fault->upstream_message[0] != '\0' ? fault->upstream_message : "HTTP 403");
-}
-
-static bool is_number(const char *text)
-{
-	size_t digits = strspn(text, "0123456789");
-
-	return digits > 0 && digits < 10 && text[digits] == '\0';
-}
-
-void grafana_explain(int code, const char *message, const char *word, const char *retry_after,
-		     const char *place, struct grafana_fault *fault)
-{
-	grafana_forget(fault);
-	fault->upstream_status = code;
-	fault->code = code_for(code);
-	fault->status = SKYMON_UNHEALTHY;
-	fault->reason = code == 401 || code == 403 ? SKYMON_AUTH_FAILED : SKYMON_HTTP_STATUS;
-	fault->key_refused = code == 401;
-	grafana_clean(message != NULL ? message : "", fault->upstream_message,
-		      sizeof(fault->upstream_message));
-	grafana_clean(word != NULL ? word : "", fault->upstream_word, sizeof(fault->upstream_word));
-	if (code == 401)
-		say(fault,
-		    "%.200s: Grafana does not accept the key (HTTP 401): put a valid one where `api_key` "
-		    "points to",
-		    place);
-	else if (code == 403)
-		say_forbidden(fault);
-	else if (code == 429) {
-		say(fault, "%.200s: Grafana takes no more requests for now (HTTP 429)", place);
-		snprintf(fault->retry_after, sizeof(fault->retry_after), "%s",
-			 retry_after != NULL && is_number(retry_after) ? retry_after : "1");
-	} else
-		say(fault, "Grafana answered HTTP %d%s%s", code,
-		    fault->upstream_message[0] != '\0' ? ": " : "", fault->upstream_message);
-}
-
-/* Where a redirect leads, without what it may carry along: the host, or the path of the same one. */
-static void show_location(const char *location, char *out, size_t size)
-{
-	char text[120];
-
-	if (location == NULL)
-		snprintf(out, size, "nowhere");
-	else if (fetch_place(location, text, sizeof(text)))
-		snprintf(out, size, "%s", text);
-	else {
-		grafana_clean(location, text, sizeof(text));
-		snprintf(out, size, "%.*s", (int)strcspn(text, "?#"), text);
-	}
-}
-
-void grafana_explain_alien(int code, const char *location, const char *body, const char *place,
-			   struct grafana_fault *fault)
-{
-	char to[140];
-	const char *start = body != NULL ? body + strspn(body, " \t\r\n\xef\xbb\xbf") : "";
-
-	grafana_forget(fault);
-	fault->upstream_status = code;
-	fault->code = 502;
-	fault->status = SKYMON_UNHEALTHY;
-	fault->reason = code >= 200 && code < 300 ? SKYMON_PROTOCOL : SKYMON_HTTP_STATUS;
-	fault->key_refused = code == 401;
-	if (code >= 300 && code < 400) {
-		show_location(location, to, sizeof(to));
-		say(fault, "%.200s answered a redirect to %s, which is not followed: is `url` right?", place,
-		    to);
-	} else if (*start == '<') {
-		say(fault,
-		    "%.200s answered a page of HTML (HTTP %d), not JSON: is `url` right, or a proxy in "
-		    "between?",
-		    place, code);
-	} else {
-		say(fault, "%.200s answered %s (HTTP %d): is `url` right?", place,
-		    *start == '\0' ? "nothing" : "what is no JSON, or too deep in itself", code);
-	}
-}
-
-void grafana_explain_fetch(const struct fetch_fault *from, struct grafana_fault *fault)
-{
-	grafana_forget(fault);
-	fault->status = from->status;
-	fault->reason = from->reason;
-	fault->told = from->told;
-	switch (from->reason) {
-	case SKYMON_TIMEOUT:
-		fault->code = 504;
-		break;
-	case SKYMON_PROTOCOL:
-		fault->code = 502;
-		break;
-	default: /* refused, unreachable, dns, TLS, its proxy, and what we lack ourselves */
-		fault->code = 503;
-	}
-	fault->sent = from->sent;
-	say(fault, from->sent ? "Grafana's answer was not received: %s" : "Grafana cannot be asked: %s",
-	    from->text);
 }
 
 /* ---- The answer ---- */

@@ -8,18 +8,19 @@
 #include "json_read.h"
 
 #define TITLE_MAX 190              /* bytes of a title, a group: Grafana's limit */
+#define BUILT_IN "grafana"         /* the uid of Grafana's own data source, which no list shows */
 #define DURATION_MAX 9223372036854 /* ms: Go counts ns in 63 bits */
 
-static const struct grafana_name names[] = {{"no_data_state", "noDataState"},
-					    {"exec_err_state", "execErrState"},
-					    {"for_duration", "for"},
-					    {"folder_uid", "folderUID"},
-					    {"folderUid", "folderUID"},
-					    {"rule_group", "ruleGroup"},
-					    {"org_id", "orgID"},
-					    {"orgId", "orgID"},
-					    {"is_paused", "isPaused"},
-					    {NULL, NULL}};
+const struct grafana_name grafana_rule_names[] = {{"no_data_state", "noDataState"},
+						  {"exec_err_state", "execErrState"},
+						  {"for_duration", "for"},
+						  {"folder_uid", "folderUID"},
+						  {"folderUid", "folderUID"},
+						  {"rule_group", "ruleGroup"},
+						  {"org_id", "orgID"},
+						  {"orgId", "orgID"},
+						  {"is_paused", "isPaused"},
+						  {NULL, NULL}};
 
 /* ---- Durations ---- */
 
@@ -97,8 +98,25 @@ static bool is_map(const struct grafana_spot *spot, const char *own)
 	return true;
 }
 
+/* The link to a panel: Grafana takes both annotations or neither. */
+static bool judge_link(const struct grafana_spot *spot)
+{
+	const json_t *map = grafana_field(spot, "annotations");
+	const struct grafana_spot inner = {map, NULL, "/annotations", spot->fault};
+	const char *dashboard = json_read_text(map, "__dashboardUid__"),
+		   *panel = json_read_text(map, "__panelId__");
+
+	if (dashboard != NULL && panel == NULL)
+		return grafana_wrong_field(&inner, "__panelId__", "is missing: __dashboardUid__ needs it");
+	if (panel != NULL && dashboard == NULL)
+		return grafana_wrong_field(&inner, "__dashboardUid__", "is missing: __panelId__ needs it");
+	return panel == NULL || (panel[0] != '\0' && panel[strspn(panel, "0123456789")] == '\0') ||
+	       grafana_wrong_field(&inner, "__panelId__", "must be the number of a panel, as a text");
+}
+
 static bool judge_names(const struct grafana_spot *spot)
 {
+	const char *folder = json_string_value(grafana_field(spot, "folderUID"));
 	const char *group = json_string_value(grafana_field(spot, "ruleGroup"));
 
 	return grafana_needs(spot, "title", GRAFANA_TEXT) && is_short(spot, "title") &&
@@ -107,7 +125,11 @@ static bool judge_names(const struct grafana_spot *spot)
 	       (group == NULL || group[0] == '\0' || strpbrk(group, "/\\") == NULL ||
 		grafana_wrong_field(spot, "ruleGroup", "must have no slash")) &&
 	       grafana_is(spot, "orgID", GRAFANA_INTEGER) && grafana_is(spot, "isPaused", GRAFANA_BOOLEAN) &&
-	       is_map(spot, "labels") && is_map(spot, "annotations");
+	       is_map(spot, "labels") && is_map(spot, "annotations") && judge_link(spot) &&
+	       (folder == NULL || strcmp(folder, "general") != 0 ||
+		grafana_wrong_field(
+			spot, "folderUID",
+			"must be a folder of its own: Grafana shows no rule outside of all folders"));
 }
 
 static bool judge_states(const struct grafana_spot *spot)
@@ -122,17 +144,35 @@ static bool judge_states(const struct grafana_spot *spot)
 		grafana_wrong_field(spot, "for", "is no duration such as 5m, 1h30m or 0s"));
 }
 
-static bool judge_condition(const struct grafana_spot *spot, const json_t *data)
+/* Of an alert rule, or of the recording rule whose object `spot` is then. */
+static bool judge_ref(const struct grafana_spot *spot, const char *field, const json_t *data)
 {
-	const char *ref = json_string_value(grafana_field(spot, "condition"));
+	const char *ref = json_string_value(grafana_field(spot, field));
 	char shown[60];
 
-	if (!grafana_needs(spot, "condition", GRAFANA_TEXT))
+	if (!grafana_needs(spot, field, GRAFANA_TEXT))
 		return false;
 	if (grafana_rule_find(data, ref) != NULL)
 		return true;
 	grafana_clean(ref, shown, sizeof(shown));
-	return grafana_wrong_field(spot, "condition", "names no refId of `data`: %s", shown);
+	return grafana_wrong_field(spot, field, "names no refId of `data`: %s", shown);
+}
+
+/* A recording rule stores what one of its queries gives, under the name of a metric, and has no condition. */
+static bool judge_record(const struct grafana_spot *spot, const json_t *data)
+{
+	const struct grafana_spot record = {grafana_field(spot, "record"), NULL, "/record", spot->fault};
+	const char *metric;
+
+	if (!grafana_is(spot, "record", GRAFANA_OBJECT) || !judge_ref(&record, "from", data) ||
+	    !grafana_needs(&record, "metric", GRAFANA_TEXT))
+		return false;
+	metric = json_read_text(record.sent, "metric");
+	return (metric[strspn(metric, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:")] ==
+			'\0' &&
+		strchr("0123456789", metric[0]) == NULL) ||
+	       grafana_wrong_field(&record, "metric",
+				   "must be the name of a metric: letters, digits, _ and :");
 }
 
 /* ---- Queries together ---- */
@@ -230,7 +270,8 @@ static void fill(json_t *rule, const char *name, const char *fallback)
 
 json_t *grafana_rule_read(const json_t *sent, struct grafana_fault *fault)
 {
-	const struct grafana_spot spot = {sent, names, "", fault};
+	const struct grafana_spot spot = {sent, grafana_rule_names, "", fault};
+	bool records = grafana_field(&spot, "record") != NULL;
 	json_t *data, *rule = grafana_rename(&spot);
 
 	if (rule == NULL)
@@ -238,16 +279,19 @@ json_t *grafana_rule_read(const json_t *sent, struct grafana_fault *fault)
 	data = judge_names(&spot) && grafana_needs(&spot, "data", GRAFANA_ARRAY)
 		       ? grafana_rule_data(grafana_field(&spot, "data"), fault)
 		       : NULL;
-	if (data == NULL || !judge_together(data, fault) || !judge_condition(&spot, data) ||
+	if (data == NULL || !judge_together(data, fault) ||
+	    !(records ? judge_record(&spot, data) : judge_ref(&spot, "condition", data)) ||
 	    !judge_states(&spot)) {
 		json_decref(data);
 		json_decref(rule);
 		return NULL;
 	}
 	json_object_set_new(rule, "data", data);
-	fill(rule, "noDataState", "NoData");
-	fill(rule, "execErrState", "Error");
-	fill(rule, "for", "5m");
+	if (!records) { /* a recording rule has no states */
+		fill(rule, "noDataState", "NoData");
+		fill(rule, "execErrState", "Error");
+		fill(rule, "for", "5m");
+	}
 	fill(rule, "folderUID", GRAFANA_FOLDER);
 	fill(rule, "ruleGroup", GRAFANA_GROUP);
 	return rule;
@@ -326,7 +370,7 @@ bool grafana_rule_match(json_t *rule, const json_t *sent, const json_t *sources,
 		const struct grafana_spot spot = {json_array_get(list, i), grafana_rule_query_names, pointer,
 						  fault};
 
-		if (grafana_rule_is_expression(query))
+		if (grafana_rule_is_expression(query) || strcmp(wanted, BUILT_IN) == 0)
 			continue;
 		uid = look_up(sources, wanted, &count, all, sizeof(all));
 		snprintf(pointer, sizeof(pointer), "/data/%zu", i);
@@ -420,11 +464,19 @@ static const char *find_series(const struct search *search, const char *ref)
 	return found;
 }
 
+const char *grafana_rule_output(const json_t *rule, const char **pointer)
+{
+	const json_t *record = json_object_get(rule, "record");
+
+	*pointer = record != NULL ? "/record/from" : "/condition";
+	return record != NULL ? json_read_text(record, "from") : json_read_text(rule, "condition");
+}
+
 bool grafana_rule_judge_queries(const json_t *rule, const json_t *sources, struct grafana_fault *fault)
 {
 	const json_t *data = json_object_get(rule, "data");
 	struct search search = {data, NULL, sources, NULL};
-	const char *series;
+	const char *series, *pointer;
 	char shown[60] = "";
 	json_t *refs, *query;
 	size_t i;
@@ -434,7 +486,7 @@ bool grafana_rule_judge_queries(const json_t *rule, const json_t *sources, struc
 				      !judge_query(query, type_of(query, sources), i, fault)) return false;
 	search.refs = refs = grafana_rule_refs(data, fault);
 	search.seen = json_object();
-	series = refs != NULL ? find_series(&search, json_read_text(rule, "condition")) : NULL;
+	series = refs != NULL ? find_series(&search, grafana_rule_output(rule, &pointer)) : NULL;
 	if (series != NULL)
 		grafana_clean(series, shown, sizeof(shown));
 	json_decref(search.seen);
@@ -442,7 +494,7 @@ bool grafana_rule_judge_queries(const json_t *rule, const json_t *sources, struc
 	return refs != NULL &&
 	       (series == NULL ||
 		grafana_wrong(
-			fault, "/condition",
+			fault, pointer,
 			"comes from the time series of %s, and Grafana can alert on reduced data only: put "
 			"a reduce expression between, or make it an instant query",
 			shown));

@@ -2,8 +2,8 @@
 /* grafana_rule: an alert rule as a caller posts it, turned into one that Grafana evaluates. Grafana answers
  * 500 to some nonsense, and 201 to other, which then is never shown or evaluated: so all of it is judged
  * here. grafana_rule.c: the rule's own fields, its queries together and their data sources;
- * grafana_rule_data.c: each query and expression; both pure. grafana_rules.c: the route, and what apply
- * shares with it. */
+ * grafana_rule_data.c: each query and expression; both pure. grafana_eval.c: what Grafana itself says of the
+ * rest. grafana_rules.c: the route, and what apply shares with it. */
 #ifndef GRAFANA_RULE_H
 #define GRAFANA_RULE_H
 
@@ -25,6 +25,9 @@ bool grafana_rule_match(json_t *rule, const json_t *sent, const json_t *sources,
  * we do not know (other types of data sources) is good. */
 bool grafana_rule_judge_queries(const json_t *rule, const json_t *sources, struct grafana_fault *fault);
 
+/* The refId whose value is compared, or recorded, and the pointer to where the rule says so. */
+const char *grafana_rule_output(const json_t *rule, const char **pointer);
+
 /* Milliseconds of a duration as Prometheus writes it ("5m", "1h30m", "0"); -1: it is none. */
 int64_t grafana_rule_duration(const char *text);
 
@@ -40,7 +43,18 @@ bool grafana_rule_sources(struct grafana_ctx *ctx, json_t *rule, const json_t *s
  */
 bool grafana_rule_is_conflict(const struct grafana_fault *fault);
 
+/* Did Grafana answer that there is no such rule? Version 9 does so with 500. */
+bool grafana_rule_is_missing(const struct grafana_fault *fault);
+
+/* ---- grafana_eval.c ---- */
+
+/* Asks Grafana whether it can evaluate the rule, without storing it. false: it cannot (422), or the key is
+ * refused. */
+bool grafana_rule_eval(struct grafana_ctx *ctx, const json_t *rule);
+
 /* ---- The module's own ---- */
+
+extern const struct grafana_name grafana_rule_names[];
 
 extern const struct grafana_name grafana_rule_query_names[];
 /* A copy of `data` with Grafana's names. NULL: *fault. */

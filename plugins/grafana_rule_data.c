@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "grafana_rule.h"
 #include "json_read.h"
@@ -417,11 +418,35 @@ static bool read_classic(struct view *view, const struct grafana_spot *spot)
 	return true;
 }
 
+/* Grafana reads a reducer's name in any case. What it does with values that are no numbers is `settings`. */
 static bool read_reduce(const struct grafana_spot *spot)
 {
-	static const char *const reducers[] = {"sum", "mean", "min", "max", "count", "last", "median", NULL};
+	static const char *const reducers[] = {"sum", "mean", "min", "max", "count", "last", "median"};
+	static const char *const modes[] = {"", "dropNN", "replaceNN"};
+	const char *reducer = json_string_value(grafana_field(spot, "reducer"));
+	const json_t *settings = grafana_field(spot, "settings");
+	char pointer[80];
+	const struct grafana_spot inner = {settings, NULL, pointer, spot->fault};
+	const char *mode = json_string_value(grafana_field(&inner, "mode"));
+	size_t i = 0;
 
-	return is_word(spot, "reducer", reducers, "sum, mean, min, max, count, last or median");
+	if (!grafana_needs(spot, "reducer", GRAFANA_TEXT) || !grafana_is(spot, "settings", GRAFANA_OBJECT))
+		return false;
+	while (i < 7 && strcasecmp(reducers[i], reducer) != 0)
+		i++;
+	if (i == 7)
+		return grafana_wrong_field(spot, "reducer",
+					   "must be sum, mean, min, max, count, last or median");
+	snprintf(pointer, sizeof(pointer), "%s/settings", spot->pointer);
+	if (!grafana_is(&inner, "mode", GRAFANA_TEXT))
+		return false;
+	for (i = 0; mode != NULL && i < 3 && strcmp(modes[i], mode) != 0;)
+		i++;
+	if (mode != NULL && i == 3)
+		return grafana_wrong_field(&inner, "mode", "must be dropNN or replaceNN, or left out");
+	return mode == NULL || i != 2 || json_is_number(json_object_get(settings, "replaceWithValue")) ||
+	       grafana_wrong_field(&inner, "replaceWithValue",
+				   "must be a number where the mode is replaceNN");
 }
 
 static bool read_threshold(const struct view *view, const struct grafana_spot *spot)

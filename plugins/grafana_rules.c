@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grafana_rules: alert rules are created. The folder is made when it is missing, the organization is the
- * key's, and a rule of the same title in the same group is the same rule. */
+/* grafana_rules: alert rules are created. The handler of POST, on the thread of its request. The folder is
+ * made when it is missing, the organization is the key's, and a rule of the same title in the same group is
+ * the same rule.
+ *
+ * A folder is made only for a rule that Grafana takes: it is asked for the rule first. Grafana 9 stores a
+ * rule of a folder that is not there, and shows it once the folder is; later versions refuse it, and then the
+ * folder comes first. */
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -81,6 +86,13 @@ bool grafana_rule_is_conflict(const struct grafana_fault *fault)
 				       strstr(fault->upstream_message, "should be unique") != NULL));
 }
 
+bool grafana_rule_is_missing(const struct grafana_fault *fault)
+{
+	return fault->upstream_status == 404 ||
+	       (fault->upstream_status == 500 &&
+		strcasecmp(fault->upstream_message, "could not find alert rule") == 0);
+}
+
 static bool get_rule(struct grafana_ctx *ctx, const char *uid, struct grafana_answer *answer)
 {
 	char path[GRAFANA_PATH_MAX];
@@ -93,12 +105,11 @@ static bool get_rule(struct grafana_ctx *ctx, const char *uid, struct grafana_an
  * another group: then it is in the list of all, where Grafana has one. */
 static bool explain_conflict(struct grafana_ctx *ctx, const json_t *sent, const json_t *rule)
 {
-	struct grafana_fault was = ctx->fault;
+	struct grafana_fault was = grafana_set_aside(&ctx->fault);
 	struct grafana_answer answer = {0};
 	const char *uid = json_read_text(sent, "uid"), *what = "uid";
 	const json_t *there;
 
-	ctx->fault.members = NULL;
 	if (uid != NULL && uid[0] != '\0' && get_rule(ctx, uid, &answer)) {
 		there = answer.json;
 	} else {
@@ -107,8 +118,7 @@ static bool explain_conflict(struct grafana_ctx *ctx, const json_t *sent, const 
 		if (there != NULL || strstr(was.upstream_message, "UID") == NULL)
 			what = "title in this folder";
 	}
-	grafana_forget(&ctx->fault);
-	ctx->fault = was;
+	grafana_put_back(&ctx->fault, &was);
 	refuse(ctx, there, what);
 	grafana_answer_free(&answer);
 	return false;
@@ -119,7 +129,32 @@ static const char *sent_name(const json_t *sent, const char *name, const char *o
 	return json_object_get(sent, other) != NULL ? other : name;
 }
 
-/* States that an older Grafana does not know are 500 there. */
+/* Grafana's answer does not show whether it was done: is the rule there? */
+static void settle(struct grafana_ctx *ctx, const json_t *rule)
+{
+	struct grafana_fault was = grafana_set_aside(&ctx->fault);
+	const char *uid = json_read_text(rule, "uid"), *title;
+	enum grafana_done done = GRAFANA_MAYBE_DONE;
+	struct grafana_answer there = {0};
+
+	if (uid != NULL && get_rule(ctx, uid, &there)) {
+		title = json_read_text(there.json, "title");
+		done = title != NULL && strcmp(title, json_read_text(rule, "title")) == 0 ? GRAFANA_DONE
+											  : GRAFANA_NOT_DONE;
+	} else if (uid != NULL && grafana_rule_is_missing(&ctx->fault)) {
+		done = GRAFANA_NOT_DONE;
+	}
+	if (done == GRAFANA_NOT_DONE &&
+	    was.upstream_status == 504) /* of a proxy: Grafana may be at it still */
+		done = GRAFANA_MAYBE_DONE;
+	grafana_answer_free(&there);
+	grafana_put_back(&ctx->fault, &was);
+	grafana_say_done(&ctx->fault, done, "made");
+	if (done == GRAFANA_DONE)
+		grafana_member(&ctx->fault, "uid", json_string(uid));
+}
+
+/* States that an older Grafana does not know are 500 there, and so are annotations that it does not take. */
 static bool explain(struct grafana_ctx *ctx, const json_t *sent, const json_t *rule)
 {
 	const char *message = ctx->fault.upstream_message;
@@ -128,12 +163,20 @@ static bool explain(struct grafana_ctx *ctx, const json_t *sent, const json_t *r
 
 	if (grafana_rule_is_conflict(&ctx->fault))
 		return explain_conflict(ctx, sent, rule);
-	if (!no_data && strncasecmp(message, "unknown Error state", 19) != 0)
-		return false;
-	snprintf(pointer, sizeof(pointer), "/%s",
-		 no_data ? sent_name(sent, "noDataState", "no_data_state")
-			 : sent_name(sent, "execErrState", "exec_err_state"));
-	return grafana_mean(ctx, 422, pointer, "is a state that this Grafana does not know");
+	if (strcasestr(message, "annotations __dashboardUid__") != NULL)
+		return grafana_mean(ctx, 422, "/annotations",
+				    "must have both of __dashboardUid__ and __panelId__, or neither");
+	if (strncasecmp(message, "invalid alert query", 19) == 0)
+		return grafana_mean(ctx, 422, "/data", "is not taken by Grafana: %.300s", message);
+	if (no_data || strncasecmp(message, "unknown Error state", 19) == 0) {
+		snprintf(pointer, sizeof(pointer), "/%s",
+			 no_data ? sent_name(sent, "noDataState", "no_data_state")
+				 : sent_name(sent, "execErrState", "exec_err_state"));
+		return grafana_mean(ctx, 422, pointer, "is a state that this Grafana does not know");
+	}
+	if (grafana_is_open(&ctx->fault))
+		settle(ctx, rule);
+	return false;
 }
 
 /* ---- Creating ---- */
@@ -150,7 +193,7 @@ bool grafana_rule_org(struct grafana_ctx *ctx, json_int_t *id)
 	known = json_is_integer(its);
 	*id = json_integer_value(its);
 	grafana_answer_free(&org);
-	return known || grafana_fail(ctx, 502, "Grafana does not tell of which organization its key is");
+	return known || grafana_fail(ctx, 502, "Grafana does not say of which organization its key is");
 }
 
 static bool take_org(struct grafana_ctx *ctx, const json_t *sent, json_t *rule)
@@ -188,27 +231,13 @@ bool grafana_rule_sources(struct grafana_ctx *ctx, json_t *rule, const json_t *s
 	       grafana_rule_judge_queries(rule, *sources, &ctx->fault);
 }
 
-static bool take_folder(struct grafana_ctx *ctx, json_t *rule)
-{
-	const char *wanted = json_read_text(rule, "folderUID");
-	char uid[GRAFANA_UID_MAX + 1];
-	bool there;
-
-	if (!grafana_folder(ctx, wanted, strcmp(wanted, GRAFANA_FOLDER) == 0 ? GRAFANA_FOLDER_TITLE : NULL,
-			    true, uid, &there))
-		return false;
-	json_object_set_new(rule, "folderUID", json_string(uid));
-	return true;
-}
-
 /* The uid that we would give is taken. By the same rule, or by one that has another title by now? */
 static bool is_taken_by_other(struct grafana_ctx *ctx, const char *uid, const json_t *rule)
 {
-	struct grafana_fault was = ctx->fault;
+	struct grafana_fault was = grafana_set_aside(&ctx->fault);
 	struct grafana_answer there = {0};
 	bool other = false;
 
-	ctx->fault.members = NULL;
 	if (get_rule(ctx, uid, &there)) {
 		const char *title = json_read_text(there.json, "title"),
 			   *folder = json_read_text(there.json, "folderUID");
@@ -217,12 +246,13 @@ static bool is_taken_by_other(struct grafana_ctx *ctx, const char *uid, const js
 			folder == NULL || strcmp(folder, json_read_text(rule, "folderUID")) != 0;
 	}
 	grafana_answer_free(&there);
-	grafana_forget(&ctx->fault);
-	ctx->fault = was;
+	grafana_put_back(&ctx->fault, &was);
 	return other;
 }
 
-static bool save(struct grafana_ctx *ctx, const json_t *sent, json_t *rule, struct grafana_answer *answer)
+/* As Grafana answers. Under a uid of skymon's own, unless one was given or that one has become another
+ * rule's. */
+static bool save(struct grafana_ctx *ctx, json_t *rule, struct grafana_answer *answer)
 {
 	const char *given = json_read_text(rule, "uid");
 	char uid[GRAFANA_UID_MAX + 1] = "";
@@ -234,39 +264,103 @@ static bool save(struct grafana_ctx *ctx, const json_t *sent, json_t *rule, stru
 	}
 	if (grafana_ask(ctx, "POST", RULES, rule, answer))
 		return true;
-	if (uid[0] != '\0' && grafana_rule_is_conflict(&ctx->fault) && is_taken_by_other(ctx, uid, rule)) {
-		json_object_del(rule, "uid");
-		if (grafana_ask(ctx, "POST", RULES, rule, answer))
-			return true;
-	}
-	return explain(ctx, sent, rule);
+	if (uid[0] == '\0' || !grafana_rule_is_conflict(&ctx->fault) || !is_taken_by_other(ctx, uid, rule))
+		return false;
+	json_object_del(rule, "uid");
+	return grafana_ask(ctx, "POST", RULES, rule, answer);
 }
 
-/* First of all whether the key may see the rules: one that may not is told so, whatever else is wrong with
- * the rule in this Grafana (it may not see data sources either), and makes no folder for it. */
+/* The rule that was just made is of no use. */
+static void take_back(struct grafana_ctx *ctx, struct grafana_answer *answer)
+{
+	struct grafana_fault was = grafana_set_aside(&ctx->fault);
+	const char *uid = json_read_text(answer->json, "uid");
+	struct grafana_answer gone = {0};
+	char path[GRAFANA_PATH_MAX];
+	bool done = uid != NULL && grafana_path(path, sizeof(path), RULES "/", uid, "") &&
+		    grafana_ask(ctx, "DELETE", path, NULL, &gone);
+
+	grafana_answer_free(&gone);
+	grafana_put_back(&ctx->fault, &was);
+	if (!done)
+		grafana_say_done(&ctx->fault, GRAFANA_DONE, "made");
+	grafana_answer_free(answer);
+}
+
+static bool find_folder(struct grafana_ctx *ctx, const char *wanted, bool may_make,
+			char uid[GRAFANA_UID_MAX + 1], bool *there)
+{
+	return grafana_folder(ctx, wanted, strcmp(wanted, GRAFANA_FOLDER) == 0 ? GRAFANA_FOLDER_TITLE : NULL,
+			      may_make, uid, there);
+}
+
+/* The rule first, then its folder. */
+static bool save_without_folder(struct grafana_ctx *ctx, json_t *rule, struct grafana_answer *answer)
+{
+	const char *wanted = json_read_text(rule, "folderUID");
+	char uid[GRAFANA_UID_MAX + 1];
+	bool there;
+
+	if (save(ctx, rule, answer)) {
+		if (find_folder(ctx, wanted, true, uid, &there))
+			return true;
+		take_back(ctx, answer);
+		return false;
+	}
+	if (ctx->fault.upstream_status < 400 || strcasestr(ctx->fault.upstream_message, "folder") == NULL ||
+	    grafana_rule_is_conflict(&ctx->fault))
+		return false;
+	return find_folder(ctx, wanted, true, uid, &there) && save(ctx, rule, answer);
+}
+
+/* Grafana before 11.2 drops `record`, and what is left is an alert rule that fires for anything. */
+static bool is_kept(struct grafana_ctx *ctx, const json_t *rule, struct grafana_answer *answer)
+{
+	if (json_object_get(rule, "record") == NULL || json_object_get(answer->json, "record") != NULL)
+		return true;
+	grafana_wrong(&ctx->fault, "/record",
+		      "is not known to this Grafana, which has no recording rules: nothing was kept of it");
+	take_back(ctx, answer);
+	return false;
+}
+
+/* First whether the key may see the rules: an answer of a missing permission comes before what else is wrong
+ * with the rule in this Grafana (such a key may not see data sources either). */
 static bool create(struct grafana_ctx *ctx, const json_t *sent, json_t *rule, struct grafana_answer *answer)
 {
-	json_t *wanted = json_incref(json_object_get(rule, "folderUID")), *sources = NULL;
-	bool good =
-		take_org(ctx, sent, rule) &&
-		grafana_take_turn(ctx, "rule", json_string_value(wanted), json_read_text(rule, "title")) &&
-		is_new(ctx, rule) && grafana_rule_sources(ctx, rule, sent, &sources, false) &&
-		take_folder(ctx, rule);
+	char folder[GRAFANA_UID_MAX + 1], wanted[GRAFANA_UID_MAX + 1];
+	json_t *sources = NULL;
+	bool there = false, good;
 
-	if (good &&
-	    !json_equal(wanted, json_object_get(rule, "folderUID"))) /* another folder has the title */
-		good = is_new(ctx, rule);
+	snprintf(wanted, sizeof(wanted), "%s", json_read_text(rule, "folderUID"));
+	good = take_org(ctx, sent, rule) &&
+	       grafana_take_turn(ctx, "rule", wanted, json_read_text(rule, "title")) && is_new(ctx, rule) &&
+	       grafana_rule_sources(ctx, rule, sent, &sources, false) && grafana_rule_eval(ctx, rule);
 	json_decref(sources);
-	json_decref(wanted);
-	return good && save(ctx, sent, rule, answer);
+	if (good && !find_folder(ctx, wanted, false, folder, &there)) {
+		good = ctx->fault.code == 403 &&
+		       find_folder(ctx, wanted, true, folder, &there); /* the key may not look */
+		there = true;
+	}
+	if (good && there && strcmp(folder, wanted) != 0) { /* another folder has the title */
+		json_object_set_new(rule, "folderUID", json_string(folder));
+		good = is_new(ctx, rule);
+	}
+	if (!good)
+		return false;
+	return (there ? save(ctx, rule, answer) : save_without_folder(ctx, rule, answer))
+		       ? is_kept(ctx, rule, answer)
+		       : explain(ctx, sent, rule);
 }
 
 void grafana_post_rule(struct skymon *sm, void *state, struct skymon_request *rq)
 {
+	static const char *const skip[] = {"orgID", "id", "provenance", "updated", NULL};
 	struct grafana_ctx ctx = {.sm = sm, .grafana = state, .rq = rq};
 	struct grafana_answer answer = {0};
-	json_t *sent, *rule = NULL;
+	json_t *sent, *rule = NULL, *warnings;
 	bool done = false;
+	char result[60];
 
 	if (!grafana_enter(&ctx, true))
 		return;
@@ -277,12 +371,18 @@ void grafana_post_rule(struct skymon *sm, void *state, struct skymon_request *rq
 		done = create(&ctx, sent, rule, &answer);
 		grafana_give_turn(&ctx);
 		grafana_audit(&ctx, "alert rule", json_read_text(done ? answer.json : rule, "uid"),
-			      json_read_text(rule, "title"), done ? "made" : "not made");
+			      json_read_text(rule, "title"),
+			      grafana_result(&ctx.fault, done, "made", result));
 	}
-	if (done)
+	if (done) {
+		warnings = grafana_dropped(&(struct grafana_spot){sent, grafana_rule_names, "", &ctx.fault},
+					   answer.json, skip);
+		if (warnings != NULL)
+			json_object_set_new(answer.json, "warnings", warnings);
 		grafana_reply(&ctx, answer.code, answer.json);
-	else
+	} else {
 		grafana_tell(&ctx);
+	}
 	grafana_answer_free(&answer);
 	json_decref(rule);
 	json_decref(sent);

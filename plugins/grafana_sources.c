@@ -125,26 +125,37 @@ static bool get_list(struct grafana_ctx *ctx, struct grafana_answer *list)
 	if (json_is_array(list->json))
 		return true;
 	grafana_answer_free(list);
-	return grafana_fail(ctx, 502, "Grafana answered what is no list of data sources");
+	return grafana_fail(ctx, 502, "Grafana answered something that is not a list of data sources");
 }
 
-/* Somebody else made it in this moment: what is it? */
+/* Grafana has refused, or not shown whether it was done: what is there now? */
 static bool explain(struct grafana_ctx *ctx, const json_t *source)
 {
-	struct grafana_fault was = ctx->fault;
+	struct grafana_fault was;
 	struct grafana_answer list;
+	const json_t *there;
+	bool seen;
 
-	if (was.code != 409)
+	if (ctx->fault.upstream_status == 400 &&
+	    strcasestr(ctx->fault.upstream_message, "invalid URL") != NULL)
+		return grafana_mean(ctx, 422, "/url", "is not a URL that Grafana takes for this type");
+	if (ctx->fault.code != 409 && !grafana_is_open(&ctx->fault))
 		return false;
-	ctx->fault.members = NULL;
-	if (get_list(ctx, &list)) {
-		ctx->fault = was;
+	was = grafana_set_aside(&ctx->fault);
+	seen = get_list(ctx, &list);
+	grafana_put_back(&ctx->fault, &was);
+	there = seen ? find(list.json, "name", json_read_text(source, "name")) : NULL;
+	if (was.code == 409 && seen)
 		is_free(ctx, source, list.json);
-		grafana_answer_free(&list);
-	} else {
-		grafana_forget(&ctx->fault);
-		ctx->fault = was;
-	}
+	else if (was.code != 409) /* it was free when it was looked for: this is the one */
+		grafana_say_done(&ctx->fault,
+				 there != NULL                        ? GRAFANA_DONE
+				 : seen && was.upstream_status != 504 ? GRAFANA_NOT_DONE
+								      : GRAFANA_MAYBE_DONE,
+				 "made");
+	if (was.code != 409)
+		grafana_copy_member(&ctx->fault, there, "uid");
+	grafana_answer_free(&list);
 	return false;
 }
 
@@ -156,6 +167,23 @@ static bool save(struct grafana_ctx *ctx, const json_t *source, struct grafana_t
 
 	grafana_free_text(body);
 	return done || explain(ctx, source);
+}
+
+/* Grafana's own bytes, unless something has to be said of them. */
+static void reply(struct grafana_ctx *ctx, const struct grafana_spot *spot, const struct grafana_text *answer)
+{
+	static const char *const skip[] = {"secureJsonData", "orgId", "id", NULL};
+	json_t *body = json_read(answer->bytes, answer->size),
+	       *warnings = grafana_dropped(spot, json_object_get(body, "datasource"), skip);
+
+	if (warnings != NULL && json_is_object(json_object_get(body, "datasource"))) {
+		json_object_set(body, "warnings", warnings);
+		grafana_reply(ctx, answer->code, body);
+	} else {
+		grafana_reply_text(ctx, answer);
+	}
+	json_decref(warnings);
+	json_decref(body);
 }
 
 static bool create(struct grafana_ctx *ctx, json_t *source, struct grafana_text *answer)
@@ -185,6 +213,7 @@ void grafana_post_source(struct skymon *sm, void *state, struct skymon_request *
 	struct grafana_text answer = {0};
 	json_t *source = NULL, *sent;
 	bool done = false;
+	char result[60];
 
 	if (!grafana_enter(&ctx, true))
 		return;
@@ -196,9 +225,9 @@ void grafana_post_source(struct skymon *sm, void *state, struct skymon_request *
 		grafana_give_turn(&ctx);
 	}
 	grafana_audit(&ctx, "data source", json_read_text(source, "uid"), json_read_text(source, "name"),
-		      done ? "made" : "not made");
+		      grafana_result(&ctx.fault, done, "made", result));
 	if (done)
-		grafana_reply_text(&ctx, &answer);
+		reply(&ctx, &spot, &answer);
 	else
 		grafana_tell(&ctx);
 	grafana_text_free(&answer);

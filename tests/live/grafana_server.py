@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small Grafana for the tests: HTTP/1.1 with kept connections, keys and roles, state, and faults on demand. It answers as a real one did
-when the exchanges of grafana_exchanges.json were recorded (grafana_state.py, grafana_rules.py; test_grafana_double.py replays them).
+when the exchanges of grafana_exchanges.json and grafana_exchanges_2.json were recorded (grafana_state.py, grafana_dashboards.py,
+grafana_rules.py; test_grafana_double.py replays them), and 500 "not recorded" to the rest.
 
     with GrafanaDouble() as grafana:                 # prefix="/grafana"; certificate=(pem, key): https; client_ca=pem: asks for one
-        key = grafana.add_key("admin")               # or editor, viewer; grafana.revoke(key)
+        key = grafana.add_key("admin")               # or editor, viewer; grafana.revoke(key, "deleted" | "disabled" | "expired" | "unlinked")
+        grafana.quotas                               # {"dashboard": 1, "data_source": 1, "alert_rule": 1}
         grafana.url                                  # http://127.0.0.1:PORT/grafana
         grafana.dashboards, .datasources, .folders, .rules       # the state, by uid: see Dashboards, Sources and Rules
         grafana.requests                             # [Request]: method, path (without prefix), headers (small names), body, status
@@ -39,6 +41,7 @@ import sys
 import threading
 import time
 
+from grafana_dashboards import Dashboards
 from grafana_rules import Rules
 from grafana_state import JSON, Call, Org
 
@@ -226,8 +229,10 @@ class GrafanaDouble:
     def __init__(self, prefix="", certificate=None, client_ca=None):
         self.prefix = prefix.rstrip("/")
         self.org = Org(self.prefix)
-        self.org.rules = Rules(self.org)
+        self.org.dashboards, self.org.rules = Dashboards(self.org), Rules(self.org)
+        self.org.add(self.org.dashboards)
         self.org.add(self.org.rules)
+        self.quotas = self.org.quotas
         self.datasources, self.rules = self.org.sources.all, self.org.rules.all
         self.dashboards, self.folders = self.org.dashboards.all, self.org.dashboards.folders
         self.requests, self.faults, self.errors = [], [], []
@@ -281,9 +286,10 @@ class GrafanaDouble:
             self.org.keys[key] = role
         return key
 
-    def revoke(self, key):
+    def revoke(self, key, how="deleted"):
         with self.org.lock:
             del self.org.keys[key]
+            self.org.refused[key] = how
 
     def fail(self, method, path, kind, times=None, **options):
         fault = Fault(method, path, kind, times, options)

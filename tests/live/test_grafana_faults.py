@@ -56,7 +56,8 @@ class Case:
     done: bool = False    # a write may have been done
 
 
-NO_RIGHT = "You'll need additional permissions. Permissions needed: orgs:read"
+NO_RIGHT = "You'll need additional permissions. Permissions needed: dashboards:read"
+LOCKED = "You'll need additional permissions to perform this action. Permissions needed: orgs:read"
 CASES = {
     "500": Case("HTTP 500", "http_status", 502, ["HTTP 500", "made to fail"], "status", {}, 500, "made to fail"),
     "503": Case("HTTP 503", "http_status", 502, ["HTTP 503"], "status", {"code": 503}, 503, "made to fail", ["HTTP 503", "database"]),
@@ -64,6 +65,11 @@ CASES = {
                 "made to fail"),
     "403": Case("no permission (HTTP 403)", "auth_failed", 403, ["permission", "Admin"], "status",
                 {"code": 403, "body": {"message": NO_RIGHT}}, 403, NO_RIGHT),
+    "locked": Case("its database is locked (HTTP 403)", "http_status", 403, ["while its database is locked"], "status",
+                   {"code": 403, "body": {"message": LOCKED}}, 403, LOCKED),
+    "429 of a proxy": Case("a proxy's 429", "http_status", 503, ["takes no more requests for now", "HTTP 429"], "html", {"code": 429}, 429),
+    "https": Case("an HTTPS port asked with HTTP", "http_status", 502, ["Client sent an HTTP request to an HTTPS server."], "status",
+                  {"code": 400, "body": "Client sent an HTTP request to an HTTPS server.\n", "content_type": "text/plain"}, 400),
     "text": Case("an error that is no JSON", "http_status", 502, ["is no JSON"], "status", {"body": "oops", "content_type": "text/plain"},
                  500),
     "deep": Case("JSON that is too deep in itself", "protocol", 502, ["too deep"], "status",
@@ -149,14 +155,14 @@ def test_a_key_that_is_refused_for_good(broker, grafana):
     grafana.revoke(one.key)
     began = time.monotonic()
     with one.asking({**ALL, "check": ("GET", "/check", None)}) as asked:
-        cell(one, "key revoked", "unhealthy", "auth_failed", "does not accept the key (HTTP 401)", "api_key", since=began)
+        cell(one, "key revoked", "unhealthy", "auth_failed", "does not accept the key (HTTP 500)", "api_key", since=began)
         for name, future in asked.items():
             answer, took = future.result()
             assert took < 5 + TIMEOUT + SPARE * SLOW, (name, took)
             if name == "check":
                 assert {line["name"]: line["ok"] for line in answer.json()["checks"]} == {"reachable": True, "key": False}, answer.text
                 continue
-            found = problem(answer, 502, upstream_status=401)
+            found = problem(answer, 502, upstream_status=500)
             assert found["upstream_message"] and "does not accept the key" in found["detail"], (name, found)
     assert [request.status for request in grafana.requests if request.method != "GET"] == [], "nothing was written"
     one.lives()
@@ -194,11 +200,14 @@ def test_conflicts_of_versions(broker, grafana):
         body = {"dashboard": {"uid": "d1", "title": "One", "version": 7}, "overwrite": False}
         found = problem(one.ask(method, path, body)[0], 409, upstream_status=412, uid="d1")
         assert "version" in found["detail"] and found["upstream_message"] and found["version"] == 1, found
-    fault = grafana.fail("POST", "^/api/dashboards/db", "status", code=412, times=1,
-                         body={"message": "changed by someone else", "status": "version-mismatch"})
+    mismatch = {"message": "changed by someone else", "status": "version-mismatch"}
+    fault = grafana.fail("POST", "^/api/dashboards/db", "status", code=412, times=1, body=mismatch)  # somebody was quicker once
+    assert one.ask("PUT", "/dashboards/d1", dashboard("One"))[0].status_code == 200
+    assert fault.hits == 1 and grafana.dashboards["d1"]["model"]["version"] == 2
+    fault = grafana.fail("POST", "^/api/dashboards/db", "status", code=412, times=2, body=mismatch)
     found = problem(one.ask("PUT", "/dashboards/d1", dashboard("One"))[0], 409, upstream_status=412,
                     upstream_message="changed by someone else")
-    assert fault.hits == 1 and grafana.dashboards["d1"]["model"]["version"] == 1
+    assert fault.hits == 2 and found["version"] == 2 and grafana.dashboards["d1"]["model"]["version"] == 2
 
 
 # ---- Answers that are lost ----
@@ -352,9 +361,12 @@ def test_probes_while_grafana_is_slow(broker, grafana):
     for path in PROBED:  # each has its row in the histogram then
         assert one.sm.get(path).status_code == 200
     before = {path: quick(one.sm, path) for path in PROBED}
-    kinds = [READS["list"], READS["get"], WRITES["put"], READS["get"]]
+    for number in range(2, 64, 4):
+        grafana.org.dashboards.provision(f"p{number}", f"P {number}")
+        grafana.dashboards[f"p{number}"]["provisioned"] = False
+    kinds = [READS["list"], READS["get"], None, READS["get"]]
     began = time.monotonic()
-    with one.asking({number: kinds[number % 4] for number in range(64)}) as asked:
+    with one.asking({number: kinds[number % 4] or ("PUT", f"/dashboards/p{number}", dashboard(f"P {number}")) for number in range(64)}) as asked:
         wait_until(lambda: slow.hits == 64, 10, "64 requests to be in Grafana")
         with subprocess.Popen([sys.executable, __file__, str(one.sm.port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as prober:
             try:

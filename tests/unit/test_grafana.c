@@ -190,7 +190,21 @@ static void answers_are_explained(void)
 		{404, "Dashboard not found", 404, "HTTP 404: Dashboard not found"},
 		{409, "same name", 409, "HTTP 409: same name"},
 		{412, "changed by someone else", 409, "HTTP 412: changed by someone else"},
-		{413, NULL, 502, "HTTP 413"},
+		{413, NULL, 413, "HTTP 413"},
+		{403, "Quota reached", 403, "a quota for these, which is reached (Quota reached)"},
+		{403, "quota has been exceeded", 403, "raise it in Grafana's configuration, under [quota]"},
+		{403,
+		 "You'll need additional permissions to perform this action. Permissions needed: orgs:read",
+		 403, "while its database is locked"},
+		{500, "invalid API key", 502,
+		 "does not accept the key (HTTP 500), invalid API key: put a valid one"},
+		{500, "Unable to link API key to service account", 502, "does not accept the key (HTTP 500)"},
+		{403, "Service account is disabled", 502, "does not accept the key (HTTP 403)"},
+		{500, "failed to execute query A: invalid API key", 502, "HTTP 500: failed to execute"},
+		{500, "cannot changed provenance from 'api' to ''", 409,
+		 "change it there, or delete it there first"},
+		{400, "Cannot save provisioned dashboard", 409, "from a file of its own"},
+		{403, "Cannot update read-only data source", 409, "from a file of its own"},
 		{422, "x", 422, "HTTP 422: x"},
 		{429, NULL, 503, "takes no more requests"},
 		{500, "Internal\nServer\tError", 502, "HTTP 500: Internal Server Error"},
@@ -206,8 +220,9 @@ static void answers_are_explained(void)
 			CU_FAIL();
 		}
 		CU_ASSERT(fault.upstream_status == rows[i].upstream && fault.status == SKYMON_UNHEALTHY);
-		CU_ASSERT(fault.key_refused == (rows[i].upstream == 401) && fault.pointer[0] == '\0');
-		UNIT_TEXT(fault.retry_after, rows[i].upstream == 429 ? "7" : "");
+		CU_ASSERT(fault.key_refused == (strstr(rows[i].words, "accept the key") != NULL));
+		CU_ASSERT(fault.pointer[0] == '\0');
+		UNIT_TEXT(fault.retry_after, rows[i].upstream == 429 || rows[i].upstream == 503 ? "7" : "");
 		UNIT_TEXT(fault.upstream_word, "word");
 	}
 }
@@ -226,19 +241,33 @@ static void strangers_are_explained(void)
 		{502, NULL, "<html>", "a page of HTML (HTTP 502)"},
 		{200, NULL, "geheim", "what is no JSON"},
 		{200, NULL, "", "nothing (HTTP 200)"},
-		{404, NULL, "404 page not found", "what is no JSON, or too deep in itself (HTTP 404)"},
+		{404, NULL, "404 page not found",
+		 "what is no JSON, or too deep in itself (HTTP 404), \"404 page not found\""},
+		{400, NULL, "Client sent an HTTP request to an HTTPS server.\n",
+		 "\"Client sent an HTTP request to an HTTPS server.\": is `url` right?"},
+		{400, NULL, "<html><head><title>400 The plain HTTP request was sent to HTTPS port</title>",
+		 "(HTTP 400), \"400 The plain HTTP request was sent to HTTPS port\", not JSON"},
+		{429, NULL, "<html><title>Slow down</title>",
+		 "takes no more requests for now (HTTP 429), \"Slow down\""},
+		{429, NULL, "", "takes no more requests for now (HTTP 429)"},
+		{503, NULL, "<html><title>Maintenance</title>", "(HTTP 503), \"Maintenance\""},
+		{413, NULL, "<html><title>413 Request Entity Too Large</title>",
+		 "does not take so large a request (HTTP 413)"},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct grafana_fault fault = {0};
 
-		grafana_explain_alien(rows[i].code, rows[i].location, rows[i].body, "g:3000", &fault);
-		if (fault.code != 502 || strstr(fault.detail, rows[i].words) == NULL ||
-		    strstr(fault.detail, "geheim") != NULL) {
+		grafana_explain_alien(rows[i].code, rows[i].location, "7", rows[i].body, "g:3000", &fault);
+		if (fault.code != (rows[i].code == 429   ? 503
+				   : rows[i].code == 413 ? 413
+							 : 502) ||
+		    strstr(fault.detail, rows[i].words) == NULL || strstr(fault.detail, "geheim") != NULL) {
 			fprintf(stderr, "\n%d %s\n", fault.code, fault.detail);
 			CU_FAIL();
 		}
 		CU_ASSERT(fault.upstream_status == rows[i].code && strncmp(fault.detail, "g:3000 ", 7) == 0);
+		UNIT_TEXT(fault.retry_after, rows[i].code == 429 || rows[i].code == 503 ? "7" : "");
 	}
 }
 

@@ -171,7 +171,8 @@ static inline const struct skymon_routes *skymon_routes(struct skymon *sm) { ret
 /* ---- The request, and its one answer ---- */
 
 static inline const char *skymon_method(struct skymon *sm, struct skymon_request *rq) { return sm->host->request_method(rq); }
-/* A segment matched by braces, decoded; a query parameter, decoded (NULL: none; "" : no value); a header (NULL: none). */
+/* A segment matched by braces, decoded; a query parameter, decoded (NULL: none; "" : no value), or, with the name NULL, the whole
+ * query as it was sent; a header (NULL: none). */
 static inline const char *skymon_param(struct skymon *sm, struct skymon_request *rq, const char *name)
 { return sm->host->request_param(rq, name); }
 static inline const char *skymon_query(struct skymon *sm, struct skymon_request *rq, const char *name)

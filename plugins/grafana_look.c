@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* grafana_look: finds dashboards that are in Grafana. Called by the dashboards' routes, on the thread of the
+ * request. What is found is text, of which only what is wanted becomes a tree: a dashboard that jansson does
+ * not read can be replaced and deleted too. */
+#include "grafana_look.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "json_read.h"
+
+#define PAGES_MAX 30 /* of a search */
+
+bool look_is_in(const json_t *found, const struct look_place *place)
+{
+	const char *uid = json_read_text(found, "folderUid");
+	json_int_t id = json_integer_value(json_object_get(found, "folderId"));
+
+	if (place->folder_uid[0] != '\0')
+		return uid != NULL && strcmp(uid, place->folder_uid) == 0;
+	if (place->folder_id != 0)
+		return id == place->folder_id;
+	return id == 0 && (uid == NULL || uid[0] == '\0' || strcmp(uid, "general") == 0);
+}
+
+/* ---- Slugs ---- */
+
+/* For U+00C0 … U+017F: the letter without its mark; '-': it has none, and counts as a hyphen. */
+static const char plain[] = "aaaaaaaceeeeiiii-nooooo-ouuuuy-saaaaaaaceeeeiiii-nooooo-ouuuuy-y"
+			    "aaaaaaccccccccddddeeeeeeeeeegggggggghhhhiiiiiiiiiiiijjkkklllllllll"
+			    "lnnnnnnnnnoooooooorrrrrrssssssssttttttuuuuuuuuuuuuwwyyyzzzzzzs";
+
+void look_slug(const char *title, char *out, size_t size)
+{
+	size_t used = 0;
+
+	for (const unsigned char *at = (const unsigned char *)title; *at != '\0' && used + 1 < size; at++) {
+		char letter = '-';
+
+		if (isascii(*at) && isalnum(*at)) {
+			letter = (char)tolower(*at);
+		} else if (*at >= 0xc3 && *at <= 0xc5 && (at[1] & 0xc0) == 0x80) {
+			letter = plain[((*at & 0x1f) << 6 | (at[1] & 0x3f)) - 0xc0];
+			at++;
+		} else if (*at >= 0x80 && *at < 0xc0) {
+			continue; /* the rest of a character */
+		}
+		if (letter != '-' || (used > 0 && out[used - 1] != '-'))
+			out[used++] = letter;
+	}
+	while (used > 0 && out[used - 1] == '-')
+		used--;
+	out[used] = '\0';
+}
+
+/* ---- Searches ---- */
+
+static bool ask(struct grafana_ctx *ctx, const char *path, struct grafana_text *answer)
+{
+	return grafana_ask_text(ctx, "GET", path, (struct grafana_span){NULL, 0}, 0, answer);
+}
+
+/* How well an item of a search fits what is looked for; the best one is taken. */
+struct wanted {
+	const struct look_place *place; /* NULL: anywhere */
+	const char *uid, *title;        /* NULL: any */
+	const char *slug;               /* NULL: only the title itself will do */
+	json_int_t id;                  /* 0: any */
+};
+enum fit { NO_FIT, ALIKE, EXACT };
+
+static enum fit fit_of(const json_t *item, const struct wanted *wanted)
+{
+	const char *title = json_read_text(item, "title"), *uid = json_read_text(item, "uid");
+	char slug[400];
+
+	if (title == NULL || uid == NULL || (wanted->place != NULL && !look_is_in(item, wanted->place)) ||
+	    (wanted->uid != NULL && strcmp(uid, wanted->uid) != 0) ||
+	    (wanted->id != 0 && json_integer_value(json_object_get(item, "id")) != wanted->id))
+		return NO_FIT;
+	if (wanted->title == NULL || strcmp(title, wanted->title) == 0)
+		return EXACT;
+	if (wanted->slug == NULL)
+		return NO_FIT;
+	look_slug(title, slug, sizeof(slug));
+	return strcmp(slug, wanted->slug) == 0 ? ALIKE : NO_FIT;
+}
+
+/* The best item of one page. *count: of the items. */
+static void search_page(const struct grafana_text *page, const struct wanted *wanted, enum fit *best,
+			json_t **found, size_t *count)
+{
+	struct grafana_span rest = {page->bytes, page->size}, value;
+
+	for (*count = 0; grafana_walk(&rest, NULL, &value); ++*count) {
+		json_t *item = *best < EXACT ? grafana_load(value) : NULL;
+		enum fit fit = fit_of(item, wanted);
+
+		if (fit > *best) {
+			json_decref(*found);
+			*found = json_incref(item);
+			*best = fit;
+		}
+		json_decref(item);
+	}
+}
+
+/* All pages of a search until something fits exactly. query: "" or "&query=" and a text that is encoded. */
+static bool search(struct grafana_ctx *ctx, const char *query, const struct wanted *wanted, json_t **found)
+{
+	char path[GRAFANA_PATH_MAX];
+	enum fit best = NO_FIT;
+	size_t count = LOOK_PAGE;
+
+	*found = NULL;
+	for (int page = 1; best < EXACT && count == LOOK_PAGE && page <= PAGES_MAX; page++) {
+		struct grafana_text answer;
+
+		if ((size_t)snprintf(path, sizeof(path), "/api/search?type=dash-db%s&limit=%d&page=%d", query,
+				     LOOK_PAGE, page) >= sizeof(path))
+			return grafana_wrong(&ctx->fault, "/dashboard/title",
+					     "is too long to be searched for");
+		if (!ask(ctx, path, &answer)) {
+			json_decref(*found);
+			*found = NULL;
+			return false;
+		}
+		search_page(&answer, wanted, &best, found, &count);
+		grafana_text_free(&answer);
+	}
+	return true;
+}
+
+bool look_named(struct grafana_ctx *ctx, const struct look_place *place, const char *title, json_t **found)
+{
+	const struct wanted wanted = {.place = place, .title = title};
+	char query[GRAFANA_PATH_MAX - 100];
+
+	*found = NULL;
+	if (!grafana_path(query, sizeof(query), "&query=", title, ""))
+		return grafana_wrong(&ctx->fault, "/dashboard/title", "is too long to be searched for");
+	return search(ctx, query, &wanted, found);
+}
+
+bool look_alike(struct grafana_ctx *ctx, const struct look_place *place, const char *title, json_t **found)
+{
+	char slug[400];
+
+	look_slug(title, slug, sizeof(slug));
+	return search(ctx, "", &(struct wanted){.place = place, .title = title, .slug = slug}, found);
+}
+
+bool look_number(struct grafana_ctx *ctx, json_int_t id, json_t **found)
+{
+	*found = NULL;
+	return id <= 0 || search(ctx, "", &(struct wanted){.id = id}, found);
+}
+
+/* ---- By uid ---- */
+
+/* Grafana answers 403 to an Editor's key for what is not there: is it in a list of what the key may see? */
+static bool is_listed(struct grafana_ctx *ctx, const char *uid)
+{
+	const struct wanted wanted = {.uid = uid};
+	char path[GRAFANA_PATH_MAX];
+	struct grafana_text answer;
+	enum fit best = NO_FIT;
+	json_t *found = NULL;
+	size_t count;
+
+	if (!grafana_path(path, sizeof(path), "/api/search?type=dash-db&limit=1000&dashboardUIDs=", uid,
+			  "") ||
+	    !ask(ctx, path, &answer))
+		return true;
+	search_page(&answer, &wanted, &best, &found, &count);
+	grafana_text_free(&answer);
+	json_decref(found);
+	return best == EXACT || count >= LOOK_PAGE; /* an older Grafana may ignore dashboardUIDs */
+}
+
+static bool is_folder(const struct grafana_text *found)
+{
+	struct grafana_span meta = grafana_find((struct grafana_span){found->bytes, found->size}, "meta");
+	json_t *folder = grafana_pick(meta, "isFolder");
+	bool is = json_is_true(folder);
+
+	json_decref(folder);
+	return is;
+}
+
+bool look_get(struct grafana_ctx *ctx, const char *uid, struct grafana_text *found)
+{
+	char path[GRAFANA_PATH_MAX];
+
+	*found = (struct grafana_text){0};
+	if (grafana_uid_fault(uid) != NULL ||
+	    !grafana_path(path, sizeof(path), "/api/dashboards/uid/", uid, ""))
+		/* nothing can have it, so Grafana is not asked */
+		return grafana_fail(ctx, 404, "no dashboard can have this uid: it %s",
+				    grafana_uid_fault(uid));
+	if (ask(ctx, path, found)) {
+		if (!is_folder(found))
+			return true;
+		grafana_text_free(found);
+		return grafana_fail(ctx, 404,
+				    "Grafana has no dashboard with the uid %s: it is the uid of a folder, "
+				    "which these routes do "
+				    "not show, change or delete",
+				    uid);
+	}
+	if (ctx->fault.upstream_status == 403) {
+		struct grafana_fault was = grafana_set_aside(&ctx->fault);
+		bool listed = is_listed(ctx, uid);
+
+		grafana_put_back(&ctx->fault, &was);
+		if (!listed)
+			grafana_mean(ctx, 404, "",
+				     "Grafana has no dashboard with the uid %s that its key may see", uid);
+	} else if (ctx->fault.code == 404) {
+		grafana_mean(ctx, 404, "", "Grafana has no dashboard with the uid %s", uid);
+	}
+	return false;
+}
+
+bool look_uid(struct grafana_ctx *ctx, const char *uid, struct look_there *there)
+{
+	struct grafana_text found;
+
+	*there = (struct look_there){0};
+	if (!look_get(ctx, uid, &found))
+		return false;
+	struct grafana_span whole = {found.bytes, found.size}, dashboard = grafana_find(whole, "dashboard");
+
+	*there = (struct look_there){grafana_pick(whole, "meta"), grafana_pick(dashboard, "title"),
+				     grafana_pick(dashboard, "uid"), grafana_pick(dashboard, "version")};
+	grafana_text_free(&found);
+	return true;
+}
+
+void look_free(struct look_there *there)
+{
+	json_decref(there->meta);
+	json_decref(there->title);
+	json_decref(there->uid);
+	json_decref(there->version);
+	*there = (struct look_there){0};
+}
+
+const char *look_title(const struct look_there *there)
+{
+	const char *title = json_string_value(there->title);
+
+	return title != NULL ? title : "";
+}
+
+/* ---- Refusals ---- */
+
+bool look_refuse(struct grafana_ctx *ctx, const json_t *found, const char *format, ...)
+{
+	static const char *const members[] = {"uid", "title", "url", "folderUid"};
+	char text[480], clean[480];
+	va_list list;
+
+	va_start(list, format);
+	vsnprintf(text, sizeof(text), format, list);
+	va_end(list);
+	grafana_clean(text, clean, sizeof(clean));
+	grafana_mean(ctx, 409, "", "%s", clean);
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+		grafana_copy_member(&ctx->fault, found, members[i]);
+	return false;
+}
+
+bool look_refuse_there(struct grafana_ctx *ctx, const struct look_there *there, const char *sentence)
+{
+	look_refuse(ctx, there->meta, "%s", sentence);
+	if (there->uid != NULL)
+		grafana_member(&ctx->fault, "uid", json_incref(there->uid));
+	if (there->title != NULL)
+		grafana_member(&ctx->fault, "title", json_incref(there->title));
+	if (there->version != NULL)
+		grafana_member(&ctx->fault, "version", json_incref(there->version));
+	return false;
+}
