@@ -104,13 +104,53 @@ void exchange_put_reply(struct buf *body, const struct exchange_reply *reply)
 	wire_put_bytes(body, reply->body, reply->body_size);
 }
 
-/* Nothing in it may end a line of the reply's head, or say where its body ends. */
+/* Headers that are the daemon's alone: where a body ends, and what a browser lets a page do with this origin
+ * (its pages of other origins, cookies, other servers in its place). A name that ends with '-' stands for all
+ * that begin so. */
+static bool is_ours(const char *name)
+{
+	static const char *const ours[] = {"Content-Length",
+					   "Transfer-Encoding",
+					   "Connection",
+					   "Date",
+					   "Trailer",
+					   "Upgrade",
+					   "Cache-Control",
+					   "Content-Security-Policy",
+					   "Content-Security-Policy-",
+					   "X-Content-Type-Options",
+					   "X-Frame-Options",
+					   "Access-Control-",
+					   "Cross-Origin-",
+					   "Origin-Agent-Cluster",
+					   "Permissions-Policy",
+					   "Referrer-Policy",
+					   "Service-Worker-Allowed",
+					   "Set-Cookie",
+					   "Set-Cookie2",
+					   "Clear-Site-Data",
+					   "Refresh",
+					   "Alt-Svc",
+					   "Strict-Transport-Security",
+					   "Public-Key-Pins",
+					   "Report-To",
+					   "Reporting-Endpoints",
+					   "NEL",
+					   "Server"};
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
+		size_t size = strlen(ours[i]);
+		if (ours[i][size - 1] == '-' ? strncasecmp(name, ours[i], size) == 0
+					     : strcasecmp(name, ours[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Nothing in it may end a line of the reply's head. */
 bool exchange_header_ok(const char *name, const char *value)
 {
-	static const char *const ours[] = {"Content-Length", "Transfer-Encoding", "Connection", "Date"};
-	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
-		if (strcasecmp(name, ours[i]) == 0)
-			return false;
+	if (is_ours(name))
+		return false;
 	for (const char *at = name; *at != '\0'; at++)
 		if (*at <= ' ' || *at >= 0x7F || *at == ':')
 			return false;

@@ -13,7 +13,7 @@
 
 #define COMPRESS_MIN 1024    /* below, compressing gains nothing */
 #define COMPRESS_LATER 65536 /* above, it takes too long for the loop */
-#define KEPT_MAX 1024
+#define KEPT_MAX 1280
 
 struct kept_reply {
 	struct MHD_Response *response;
@@ -78,6 +78,14 @@ static const char *date_now(struct http *http)
 	return http->date;
 }
 
+/* What a browser may do with an answer: nothing but show it, in no frame. What comes from a worker is shown
+ * in a sandbox, an origin of its own without scripts and forms: a page of a plugin's, or one that it was made
+ * to send, cannot ask our routes with the rights of whoever looks at it. */
+#define POLICY                                                                                               \
+	"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "               \
+	"frame-ancestors 'none'"
+#define WORKER_POLICY "sandbox; " POLICY
+
 /* Completes the headers in rq->extra: each as name '\0' value '\0'. */
 static void finish_head(struct skymon_request *rq, const char *type)
 {
@@ -86,6 +94,9 @@ static void finish_head(struct skymon_request *rq, const char *type)
 	if (type != NULL)
 		add_header(head, "Content-Type", type);
 	add_header(head, "Cache-Control", "no-store");
+	add_header(head, "Content-Security-Policy",
+		   rq->entry != NULL && rq->entry->away ? WORKER_POLICY : POLICY);
+	add_header(head, "X-Content-Type-Options", "nosniff");
 	if (is_public_read(rq))
 		add_header(head, "Access-Control-Allow-Origin", "*");
 	if (rq->close || rq->http->quiesced)

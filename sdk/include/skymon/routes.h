@@ -203,7 +203,9 @@ static inline bool skymon_again(struct skymon *sm, struct skymon_request *rq) { 
 SKYMON_SAYS(3) void skymon_audit(struct skymon *sm, struct skymon_request *rq, const char *format, ...)
 { SKYMON_TELL(sm->host->request_audit(rq, format, list_)); }
 
-/* Adds a header to the coming reply. Content-Length, Connection, Date and Cache-Control: no-store come by themselves. */
+/* Adds a header to the coming reply. Content-Length, Connection, Date, Cache-Control: no-store and the headers that say what a
+ * browser may do with it (Content-Security-Policy with `sandbox` for routes in a worker, X-Content-Type-Options) come by
+ * themselves: a worker's own (and Set-Cookie, Access-Control-…, Refresh and their like) are dropped. */
 static inline void skymon_reply_header(struct skymon *sm, struct skymon_request *rq, const char *name, const char *value)
 { sm->host->reply_header(rq, name, value); }
 /* Answers with a copy of the bytes. */
