@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_socket: sockets to listen on: TCP over IPv4 and IPv6, and Unix. */
+/* http_socket: sockets to listen on: TCP over IPv4, IPv6 or both, and Unix. Called by http_listener at start.
+ */
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -70,24 +71,42 @@ static void log_address(int fd)
 	log_line(LOG_LEVEL_INFO, (const char *[]){"address", host, "port", port, NULL}, "listening");
 }
 
-static bool open_tcp(const struct settings_listen *listen_at, int *out, struct err *err)
+/* Fills address; returns its size, or 0 and the error. */
+static socklen_t find_address(const struct settings_listen *listen_at, const char *host,
+			      struct sockaddr_storage *address, struct err *err)
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
 				 .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV};
 	struct addrinfo *found;
 	char port[8];
 	snprintf(port, sizeof(port), "%u", listen_at->port);
-	int why = getaddrinfo(listen_at->host, port, &hints, &found);
-	if (why != 0)
-		return err_set(err, "cannot listen on %s: %s; give a numeric address", listen_at->text,
-			       gai_strerror(why));
-	struct sockaddr_storage address;
+	int why = getaddrinfo(host, port, &hints, &found);
+	if (why != 0) {
+		err_set(err, "cannot listen on %s: %s; give a numeric address", listen_at->text,
+			gai_strerror(why));
+		return 0;
+	}
 	socklen_t size = found->ai_addrlen;
-	memcpy(&address, found->ai_addr, size);
+	memcpy(address, found->ai_addr, size);
 	freeaddrinfo(found);
-	int on = 1, fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	return size;
+}
+
+/* An IPv6 socket for `both` families takes IPv4 too; else it leaves the port to a socket of IPv4's. */
+static bool open_tcp(const struct settings_listen *listen_at, const char *host, bool both, int *out,
+		     struct err *err)
+{
+	struct sockaddr_storage address;
+	socklen_t size = find_address(listen_at, host, &address, err);
+	if (size == 0)
+		return false;
+	int on = 1, only = !both,
+	    fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return fail(fd, listen_at->text, "socket", err);
+	if (address.ss_family == AF_INET6 &&
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only)) != 0)
+		return fail(fd, listen_at->text, "IPV6_V6ONLY", err);
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0)
 		return fail(fd, listen_at->text, "SO_REUSEADDR", err);
 	if (bind(fd, (struct sockaddr *)&address, size) != 0)
@@ -99,9 +118,25 @@ static bool open_tcp(const struct settings_listen *listen_at, int *out, struct e
 	return true;
 }
 
+/* Is there no IPv6 here, or none that takes IPv4 too? */
+static bool no_dual_stack(void)
+{
+	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_ANY_INIT};
+	int off = 0, fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool none = fd < 0 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) != 0 ||
+		    bind(fd, (struct sockaddr *)&any, sizeof(any)) != 0;
+	if (fd >= 0)
+		close(fd);
+	return none;
+}
+
 bool socket_open(const struct settings_listen *listen_at, int *fd, struct err *err)
 {
 	if (listen_at->unix_path != NULL)
 		return open_unix(listen_at, fd, err);
-	return open_tcp(listen_at, fd, err);
+	if (strcmp(listen_at->host, "*") != 0)
+		return open_tcp(listen_at, listen_at->host, false, fd, err);
+	if (no_dual_stack())
+		return open_tcp(listen_at, "0.0.0.0", false, fd, err);
+	return open_tcp(listen_at, "::", true, fd, err);
 }

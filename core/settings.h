@@ -12,7 +12,7 @@
 
 struct settings_listen {
 	char *text; /* as written, for messages and for comparing on reload */
-	char *host; /* "0.0.0.0", "::"; NULL for a Unix socket */
+	char *host; /* "0.0.0.0", "::", "*" (both); NULL for a Unix socket */
 	uint16_t port;
 	char *unix_path;                             /* NULL for TCP */
 	char *cert_file, *key_file, *client_ca_file; /* NULL: plain HTTP */

@@ -31,7 +31,7 @@ static bool parse_port(const char *text, uint16_t *port)
 	return text[digits] == '\0' && number <= 65535;
 }
 
-/* "localhost" is the one name that needs nobody to be asked. */
+/* "localhost" is the one name that needs no resolver. "*" is kept: both families. */
 static char *parse_host(const char *text, size_t size)
 {
 	unsigned char address[sizeof(struct in6_addr)];
@@ -40,7 +40,7 @@ static char *parse_host(const char *text, size_t size)
 	if (!brackets && (size == 0 || strcmp(host, "*") == 0 || strcmp(host, "localhost") == 0)) {
 		bool local = strcmp(host, "localhost") == 0;
 		free(host);
-		return x_strdup(local ? "127.0.0.1" : "0.0.0.0");
+		return x_strdup(local ? "127.0.0.1" : "*");
 	}
 	if (inet_pton(brackets ? AF_INET6 : AF_INET, host, address) == 1)
 		return host;
@@ -149,6 +149,17 @@ static bool read_entry(struct binding *b, const struct config_node *node, struct
 	return ok;
 }
 
+/* Two wildcards of one port meet only where they share a family: 0.0.0.0 and [::] do not. */
+static bool is_same_place(const struct settings_listen *a, const struct settings_listen *b)
+{
+	if (strcmp(a->text, b->text) == 0)
+		return a->unix_path != NULL || a->port != 0;
+	if (a->unix_path != NULL || b->unix_path != NULL || a->port != b->port || a->port == 0)
+		return false;
+	bool any_a = strcmp(a->host, "*") == 0, any_b = strcmp(b->host, "*") == 0;
+	return strcmp(a->host, b->host) == 0 || any_a || any_b;
+}
+
 static void add_listen(struct binding *b, const struct config_node *node)
 {
 	struct settings *s = b->settings;
@@ -156,8 +167,7 @@ static void add_listen(struct binding *b, const struct config_node *node)
 	if (!read_entry(b, node, &listen))
 		return;
 	for (size_t i = 0; i < s->listen_count; i++)
-		if (strcmp(s->listens[i].text, listen.text) == 0 &&
-		    (listen.port != 0 || listen.unix_path != NULL)) {
+		if (is_same_place(&s->listens[i], &listen)) {
 			config_error(b->errs, node, "`%.100s` is listened on twice", listen.text);
 			settings_listen_free(&listen);
 			return;
@@ -168,7 +178,7 @@ static void add_listen(struct binding *b, const struct config_node *node)
 
 void settings_read_listens(struct binding *b)
 {
-	static const struct config_node standard = {.kind = CONFIG_SCALAR, .text = "0.0.0.0:8080"};
+	static const struct config_node standard = {.kind = CONFIG_SCALAR, .text = ":8080"};
 	const struct config_node *node = config_value(b->root, "listen");
 	bool list = node != NULL && node->kind == CONFIG_LIST && node->count > 0;
 	if (node == NULL || node->kind == CONFIG_EMPTY || (node->kind == CONFIG_LIST && !list))

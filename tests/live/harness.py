@@ -27,6 +27,7 @@ Mark what should run under ASan and TSan too with @pytest.mark.sanitized (a dict
 Wait for conditions (wait_until), never sleep and hope. SLOW (1; more under sanitizers) multiplies every waiting time here.
 """
 import csv
+import glob
 import json
 import os
 import pathlib
@@ -81,7 +82,8 @@ def wait_until(condition, timeout=10.0, what="the condition", every=0.02):
 
 def need(program):
     """The path of a program that the test cannot do without."""
-    path = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin:/usr/lib/postgresql/15/bin")
+    path = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin" + "".join(
+        f":{folder}" for folder in sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)))
     if path is None:
         if os.environ.get("CI") == "true":
             pytest.fail(f"{program} is missing, and under CI nothing is skipped")

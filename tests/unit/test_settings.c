@@ -58,6 +58,8 @@ static void refuses(void)
 		 "f:1:9: `host` is no numeric address: write 127.0.0.1, 0.0.0.0, [::] or localhost"},
 		{"listen: unix:a", "f:1:9: `unix:a` must be an absolute path: unix:/run/skymon/http.sock"},
 		{"listen: [':80', ':80']", "f:1:17: `:80` is listened on twice"},
+		{"listen: [':80', '0.0.0.0:80']", "f:1:17: `0.0.0.0:80` is listened on twice"},
+		{"listen: ['[::]:80', '*:80']", "f:1:21: `*:80` is listened on twice"},
 		{"listen: [[]]",
 		 "f:1:10: `listen` must be an address, a map with `address`, or a list of these"},
 		{"listen: {adress: ':80'}",
@@ -155,7 +157,7 @@ static void standard(void)
 {
 	struct settings *s = good("");
 	CU_ASSERT_EQUAL_FATAL(s->listen_count, 1);
-	UNIT_TEXT(s->listens[0].host, "0.0.0.0");
+	UNIT_TEXT(s->listens[0].host, "*");
 	CU_ASSERT_EQUAL(s->listens[0].port, 8080);
 	UNIT_TEXT(s->service, "api");
 	UNIT_TEXT(s->title, "api");
@@ -296,8 +298,8 @@ static void listens(void)
 		const char *text, *host;
 		int port;
 	} cases[] = {{"0.0.0.0:8080", "0.0.0.0", 8080},
-		     {":80", "0.0.0.0", 80},
-		     {"*:80", "0.0.0.0", 80},
+		     {":80", "*", 80},
+		     {"*:80", "*", 80},
 		     {"localhost:1", "127.0.0.1", 1},
 		     {"[::]:0", "::", 0},
 		     {"::1:80", NULL, 0},
