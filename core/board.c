@@ -5,6 +5,8 @@
 
 #include "board.h"
 
+#define SAID_MAX 8 /* kinds of message that are reported while a status lasts */
+
 /* What readers see of one component at one time; immutable and counted. */
 struct view {
 	struct skymon_component component; /* the first member: a skymon_component is its view */
@@ -29,7 +31,9 @@ struct board_item {
 	char *message;
 	bool stale, starting;
 	uint32_t consecutive_failures;
-	uint64_t checks_total, failures_total;
+	uint64_t checks_total, failures_total, series_dropped_total;
+	uint64_t said[SAID_MAX]; /* kinds of message since the status turned */
+	size_t said_count;
 	int64_t since_ms, last_success_ms, next_check_ms;
 	struct view *view; /* NULL: to be made anew */
 };
@@ -92,6 +96,7 @@ static struct view *view_new(const struct board_item *item)
 		.interval_ms = item->traits.interval_ms,
 		.checks_total = item->checks_total,
 		.failures_total = item->failures_total,
+		.series_dropped_total = item->series_dropped_total,
 		.shown = view->shown != NULL ? &view->shown->view : NULL,
 		.latest = view->latest != NULL ? &view->latest->view : NULL,
 	};
@@ -148,9 +153,37 @@ static void set_result(struct result **place, struct result *result)
 	result_unref(old);
 }
 
+/* Of the reason and the message without its digits: times and counts make no new kind. */
+static uint64_t kind_of(const struct board_item *item)
+{
+	uint64_t kind = 14695981039346656037u ^ (uint64_t)item->reason;
+	for (const char *at = item->message; *at != '\0'; at++)
+		if (*at < '0' || *at > '9')
+			kind = (kind ^ (unsigned char)*at) * 1099511628211u;
+	return kind;
+}
+
+/* Is it a kind of message that was not reported since the status turned? */
+static bool is_new_kind(struct board_item *item)
+{
+	uint64_t kind = kind_of(item);
+	for (size_t i = 0; i < item->said_count; i++)
+		if (item->said[i] == kind)
+			return false;
+	if (item->said_count == SAID_MAX)
+		return false;
+	item->said[item->said_count++] = kind;
+	return true;
+}
+
+/* from: the status before; -1: this is the first. */
 static void report(struct board *board, struct board_item *item, int from)
 {
-	if (board->changed != NULL)
+	bool turned = from != item->status;
+	if (turned)
+		item->said_count = 0;
+	bool news = is_new_kind(item) && item->status != SKYMON_HEALTHY;
+	if ((turned ? from >= 0 || item->status != SKYMON_HEALTHY : news) && board->changed != NULL)
 		board->changed(board->arg, board_item_view(item), from);
 }
 
@@ -177,6 +210,7 @@ void board_publish(struct board *board, struct board_item *item, struct result *
 	bool first = item->starting;
 	if (counted)
 		count_run(item, &result->view);
+	item->series_dropped_total += result->dropped;
 	struct result *gives =
 		verdict_step(&item->streak, item->status, result, item->traits.rise, item->traits.fall);
 	if (gives == NULL && verdict_severity(result->view.status) == verdict_severity(item->status))
@@ -191,7 +225,7 @@ void board_publish(struct board *board, struct board_item *item, struct result *
 	}
 	result_unref(result);
 	touch(board, item);
-	if (first ? item->status != SKYMON_HEALTHY : item->status != before)
+	if (gives != NULL)
 		report(board, item, first ? -1 : before);
 }
 
@@ -214,8 +248,7 @@ void board_set_stale(struct board *board, struct board_item *item, int64_t now_m
 	if (before != SKYMON_UNKNOWN)
 		item->since_ms = now_ms;
 	touch(board, item);
-	if (before != SKYMON_UNKNOWN)
-		report(board, item, before);
+	report(board, item, before);
 }
 
 void board_set_next_check(struct board *board, struct board_item *item, int64_t time_ms)

@@ -20,7 +20,9 @@ struct board_traits { /* what config says of a component; copied */
 };
 
 /* changed: called after each change of a component's status. The first result after starting has `from` -1,
- * and is not told when it is healthy. `now` is valid during the call. It may not change the board. */
+ * and is not told when it is healthy. Called with `from` equal to the status when a component that is not
+ * healthy has a reason, or a message but for its digits, that it has not had since its status turned
+ * (SAID_MAX of them at most). `now` is valid during the call. It may not change the board. */
 typedef void board_changed(void *arg, const struct skymon_component *now, int from_status);
 /* What the view says, beyond routes.h:
  * - Before the first result: unknown, starting, "not checked yet", since_ms 0. Not configured: unknown,

@@ -269,7 +269,7 @@ struct board_traits component_traits(const struct component_spec *spec)
 	};
 }
 
-void component_encode(const struct component_spec *spec, const char *state_dir,
+void component_encode(const struct component_spec *spec, const char *state_dir, uint32_t series_max,
 		      const struct option_bytes *secrets, struct buf *body)
 {
 	size_t count, total = 0;
@@ -279,7 +279,7 @@ void component_encode(const struct component_spec *spec, const char *state_dir,
 	buf_room(body, total + ENCODED_ROOM); /* so that growing leaves no copies of them behind */
 	wire_put_text(body, spec->name);
 	wire_put_text(body, state_dir);
-	wire_put_u32(body, (uint32_t)spec->interval_ms);
+	wire_put_u32(body, series_max);
 	wire_put_text(body, spec->labels);
 	option_values_encode(spec->values, secrets, body);
 }

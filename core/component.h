@@ -56,7 +56,7 @@ bool component_same_options(const struct component_spec *a, const struct compone
 struct board_traits component_traits(const struct component_spec *spec);
 /* The body of WIRE_START; secrets: the bytes of each of option_secrets (NULL: left out). To be wiped after
  * use (component_wipe). */
-void component_encode(const struct component_spec *spec, const char *state_dir,
+void component_encode(const struct component_spec *spec, const char *state_dir, uint32_t series_max,
 		      const struct option_bytes *secrets, struct buf *body);
 /* To see that secrets have changed, within one process; never shown. */
 uint64_t component_hash(const struct option_bytes *secrets, size_t count);
@@ -104,6 +104,7 @@ struct component {
 	int64_t refused_ms; /* when that was last asked for by a refusal */
 	bool expired;       /* its deadline has passed, and the daemon has said so */
 	bool wanted;        /* its time came while it could not run: run it as soon as it can */
+	bool series_cut;    /* its last result had more series than it may: the log has said so */
 	bool gone;          /* taken out of the config while a run was out; freed when that has ended */
 	char failure[256];  /* why it cannot run now ("" : it can, as far as we know) */
 	enum skymon_reason failure_reason;

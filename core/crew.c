@@ -29,13 +29,15 @@ struct crew *crew_new(struct loop *loop, const char *program, const struct crew_
 	return crew;
 }
 
-void crew_configure(struct crew *crew, const char *state_dir, int64_t worker_memory, config_lookup *lookup)
+void crew_configure(struct crew *crew, const char *state_dir, int64_t worker_memory, uint32_t series_max,
+		    config_lookup *lookup)
 {
 	if (state_dir != NULL) {
 		free(crew->state_dir);
 		crew->state_dir = x_strdup(state_dir);
 	}
 	crew->worker_memory = worker_memory;
+	crew->series_max = series_max;
 	crew->lookup = lookup;
 }
 

@@ -35,7 +35,8 @@ struct crew_events {
 struct crew *crew_new(struct loop *loop, const char *program, const struct crew_events *events, void *arg);
 void crew_free(struct crew *crew); /* after crew_end */
 /* state_dir: NULL keeps it. */
-void crew_configure(struct crew *crew, const char *state_dir, int64_t worker_memory, config_lookup *lookup);
+void crew_configure(struct crew *crew, const char *state_dir, int64_t worker_memory, uint32_t series_max,
+		    config_lookup *lookup);
 
 /* Opens plugins that are not open yet, or whose file has changed, each by a worker; `done` is called (from
  * the loop, or at once) when all have said hello or failed; then crew_info tells. One at a time. */

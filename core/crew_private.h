@@ -58,6 +58,7 @@ struct crew {
 	struct loop *loop;
 	char *program, *state_dir;
 	int64_t worker_memory;
+	uint32_t series_max;
 	config_lookup *lookup;
 	const struct crew_events *events;
 	void *arg;

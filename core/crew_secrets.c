@@ -106,7 +106,7 @@ static void finish(struct crew_secrets *secrets)
 		struct buf body = {0};
 		if (secrets->refresh)
 			crew_tell_stop(component);
-		component_encode(component->spec, crew->state_dir, secrets->bytes, &body);
+		component_encode(component->spec, crew->state_dir, crew->series_max, secrets->bytes, &body);
 		component->secrets_hash = hash;
 		crew_tell_start(component, &body);
 		component_wipe(&body);

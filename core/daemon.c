@@ -106,6 +106,8 @@ static void warn_of_restart(const struct settings *old, const struct settings *n
 		log_warn("`state_dir` has changed: that takes a restart");
 	if (old->worker_memory != new->worker_memory)
 		log_info("`limits.worker_memory` has changed: it holds for workers that start from now on");
+	if (old->series < new->series)
+		log_info("`limits.series` was raised: it holds for components that start from now on");
 }
 
 /* A reply that is being sent may still be in the hands of a route plugin's code: its state goes when the last
@@ -148,14 +150,14 @@ static bool carry_out(struct daemon *daemon, struct err *err)
 	struct crew *crew = sched_crew(daemon->sched);
 	log_configure(settings->log_level, settings->log_format);
 	crew_configure(crew, before == NULL ? settings->state_dir : NULL, settings->worker_memory,
-		       config_environment);
+		       settings->series, config_environment);
 	for (size_t i = 0; i < settings->plugin_count; i++)
 		crew_set_daemon_plugin(crew, settings->plugins[i].plugin);
 	host_set_settings(daemon->host, settings);
 	host_set_routes(daemon->host, serve_routes(plan->serve));
 	http_configure(daemon->http, settings);
 	http_set_routes(daemon->http, serve_routes(plan->serve));
-	sched_configure(daemon->sched, settings->checks_at_once, settings->checks_per_address);
+	sched_configure(daemon->sched, settings);
 	sched_apply(daemon->sched, plan->specs, plan->spec_count);
 	plan->spec_count = 0; /* sched has taken them */
 	crew_tidy(crew, true);
@@ -325,7 +327,7 @@ static void settings_are_read(void *arg, const struct settings *settings)
 		return;
 	log_configure(settings->log_level, settings->log_format);
 	crew_configure(sched_crew(daemon->sched), settings->state_dir, settings->worker_memory,
-		       config_environment);
+		       settings->series, config_environment);
 }
 
 static void plan_is_good(void *arg, struct plan *plan, bool again)
@@ -420,10 +422,11 @@ static void log_change(void *arg, const struct skymon_component *now, int from)
 	enum log_level level = now->status == SKYMON_HEALTHY     ? LOG_LEVEL_INFO
 			       : now->status == SKYMON_UNHEALTHY ? LOG_LEVEL_ERROR
 								 : LOG_LEVEL_WARN;
+	bool turned = from >= 0 && from != now->status;
 	log_line(level,
 		 (const char *[]){"component", now->name, "status", skymon_status_word(now->status), "reason",
-				  skymon_reason_word(now->reason), from >= 0 ? "from" : NULL,
-				  from >= 0 ? skymon_status_word(from) : NULL, NULL},
+				  skymon_reason_word(now->reason), turned ? "from" : NULL,
+				  turned ? skymon_status_word(from) : NULL, NULL},
 		 "%s", now->message);
 }
 

@@ -91,6 +91,25 @@ const struct skymon_value *result_number(const struct skymon_result *result, con
 	return NULL;
 }
 
+/* The families are ours until the result is shared, and their records lie one behind the other. */
+void result_limit_series(struct result *result, uint32_t most)
+{
+	for (size_t i = 0; i < result->view.family_count; i++) {
+		struct skymon_family *family = (struct skymon_family *)(uintptr_t)result->view.families[i];
+		if (family->series_count > most) {
+			const unsigned char *at = family->series;
+			for (uint32_t kept = 0; kept < most; kept++)
+				at += 3 + (size_t)(at[0] | at[1] << 8) + at[2];
+			if (result->dropped == 0)
+				result->dropped_name = family->name;
+			result->dropped += family->series_count - most;
+			family->series_size = (size_t)(at - (const unsigned char *)family->series);
+			family->series_count = most;
+		}
+		most -= family->series_count;
+	}
+}
+
 /* ---- The forms of names, labels and values ---- */
 
 /* What a byte may be; tables, because a result may hold a hundred thousand series. */
@@ -400,6 +419,8 @@ static bool decode(struct result *result, struct wire_reader *in, struct err *er
 		return err_set(err, "a result with %u numbers and %u metrics", numbers, families);
 	if (!decode_lists(result, in, numbers, families, err))
 		return false;
+	result->dropped = wire_get_u32(in);
+	result->dropped_name = wire_get_text_or_empty(in);
 	return wire_end(in) || err_set(err, "a result with something behind its end");
 }
 

@@ -12,6 +12,8 @@
 struct result {
 	struct skymon_result view; /* the first member: a skymon_result is its result */
 	uint32_t references;
+	uint32_t dropped;         /* series that limits.series left out */
+	const char *dropped_name; /* … the metric of the first of them */
 	/* private: the memory behind the view */
 	void *memory, *body;
 	char *text;
@@ -31,6 +33,9 @@ void result_worsen(struct result *result, enum skymon_status status, enum skymon
 /* The number of that name, or NULL. */
 const struct skymon_value *result_number(const struct skymon_result *result, const char *name);
 
+/* Leaves out the series above so many, in their order. Only before the result is shared. */
+void result_limit_series(struct result *result, uint32_t most);
+
 /* ---- Worker's side ---- */
 #define RESULT_MESSAGE_MAX 500
 #define RESULT_DETAILS_MAX (256u << 10)
@@ -38,6 +43,7 @@ const struct skymon_value *result_number(const struct skymon_result *result, con
 #define RESULT_FAMILIES_MAX 4096u
 struct result_builder; /* one per run */
 struct result_builder *result_builder_new(void);
+void result_builder_limit(struct result_builder *b, uint32_t series_max); /* 0: none; stays over a reset */
 void result_builder_reset(struct result_builder *b);
 void result_builder_free(struct result_builder *b);
 void result_say(struct result_builder *b, const char *format, va_list list);
@@ -56,8 +62,8 @@ bool result_metric(struct result_builder *b, int type, const char *name, const c
 		   const struct skymon_label *labels, size_t count, struct err *err);
 const char *result_builder_message(const struct result_builder *b);
 int result_builder_reason(const struct result_builder *b);
-/* Appends status, reason, duration, message, details, numbers and families to body. NONE becomes ok or other;
- * an empty message the reason's word. */
+/* Appends status, reason, duration, message, details, numbers, families and what was left out to body. NONE
+ * becomes ok or other; an empty message the reason's word. */
 void result_encode(struct result_builder *b, enum skymon_status status, int64_t duration_us,
 		   struct buf *body);
 

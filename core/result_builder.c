@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define LABELS_MAX 32u
+#define METRIC_NAME_MAX 200
 #define SERIES_BYTES_MAX (WIRE_RESULT_MAX - (2u << 20)) /* the rest is for all that is no series */
 
 struct detail {
@@ -45,7 +46,9 @@ struct result_builder {
 	size_t family_count, family_room, series_bytes;
 	struct slot *slots;
 	size_t slot_count, slot_room; /* room: a power of two */
-	struct buf labels;            /* of the series at hand */
+	uint32_t series_max, series_count, dropped;
+	char dropped_name[METRIC_NAME_MAX + 1]; /* of the first that was one too many */
+	struct buf labels;                      /* of the series at hand */
 };
 
 struct result_builder *result_builder_new(void)
@@ -71,7 +74,12 @@ void result_builder_reset(struct result_builder *b)
 	free(b->families);
 	free(b->slots);
 	buf_free(&b->labels);
-	*b = (struct result_builder){0};
+	*b = (struct result_builder){.series_max = b->series_max};
+}
+
+void result_builder_limit(struct result_builder *b, uint32_t series_max)
+{
+	b->series_max = series_max;
 }
 
 void result_builder_free(struct result_builder *b)
@@ -262,7 +270,7 @@ static uint32_t find_family(struct result_builder *b, int type, const char *name
 			return err_set(err, "metric %s is a gauge and a counter at once", name);
 		return slot->family;
 	}
-	if (strlen(name) > 200 || !metric_name_ok(name))
+	if (strlen(name) > METRIC_NAME_MAX || !metric_name_ok(name))
 		return err_set(err, "metric name \"%.200s\" is not of the form [a-zA-Z_:][a-zA-Z0-9_:]*",
 			       name);
 	if (metric_name_reserved(name))
@@ -329,8 +337,15 @@ static bool print_labels(struct result_builder *b, const char *name, const struc
 bool result_metric(struct result_builder *b, int type, const char *name, const char *help, double value,
 		   const struct skymon_label *labels, size_t count, struct err *err)
 {
-	if (name == NULL || !print_labels(b, name, labels, count, err))
-		return name != NULL ? false : err_set(err, "a metric without a name");
+	if (name == NULL)
+		return err_set(err, "a metric without a name");
+	if (b->series_max > 0 && b->series_count >= b->series_max) { /* the daemon reports it */
+		if (b->dropped++ == 0)
+			snprintf(b->dropped_name, sizeof(b->dropped_name), "%s", name);
+		return true;
+	}
+	if (!print_labels(b, name, labels, count, err))
+		return false;
 	if (type == SKYMON_COUNTER && !(value >= 0))
 		return err_set(err, "counter %s is negative or no number", name);
 	uint32_t index = find_family(b, type, name, help, err);
@@ -355,6 +370,7 @@ bool result_metric(struct result_builder *b, int type, const char *name, const c
 	buf_add(&family->series, b->labels.data, labels_size);
 	buf_add(&family->series, text, size);
 	family->count++;
+	b->series_count++;
 	b->series_bytes += record_size;
 	return true;
 }
@@ -411,4 +427,6 @@ void result_encode(struct result_builder *b, enum skymon_status status, int64_t 
 		wire_put_u32(body, family->count);
 		wire_put_bytes(body, family->series.data, family->series.size);
 	}
+	wire_put_u32(body, b->dropped);
+	wire_put_text(body, b->dropped_name);
 }

@@ -370,6 +370,7 @@ static struct runner_component *new_component(struct runner *runner, const struc
 	component->values = spec->values;
 	component->state = x_alloc(runner->plugin->state_size);
 	component->builder = result_builder_new();
+	result_builder_limit(component->builder, spec->series_max);
 	return component;
 }
 

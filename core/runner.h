@@ -64,6 +64,7 @@ struct runner_spec {
 	const char *name, *state_dir;
 	const char *labels; /* the component's own (as labels_print): metrics may not have these names; may be
 			       NULL */
+	uint32_t series_max;          /* of a result; 0: any number */
 	struct option_values *values; /* taken over, in any case */
 };
 /* Stores the values, calls validate and start. false: err and *reason are start's own; the component is not

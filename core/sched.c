@@ -19,6 +19,7 @@ struct sched {
 	struct crew *crew;
 	struct admission *admission;
 	struct timer admit;
+	uint32_t series_max;
 	sched_lag *lag;
 	void *lag_arg;
 	struct component **components; /* in config order */
@@ -218,6 +219,20 @@ static void cut_off(void *arg, struct component *component)
 	component->wanted = true;
 }
 
+/* limits.series: one line when a component begins to report more. */
+static void limit_series(struct component *component, struct result *result)
+{
+	uint32_t most = component->sched->series_max;
+	result_limit_series(result, most);
+	if (result->dropped > 0 && !component->series_cut)
+		log_line(LOG_LEVEL_WARN, (const char *[]){"component", component->spec->name, NULL},
+			 "reports more series than limits.series (%u) allows: %u of them are dropped, of "
+			 "metric %s "
+			 "first; a label with too many values?",
+			 most, result->dropped, result->dropped_name);
+	component->series_cut = result->dropped > 0;
+}
+
 static void take_result(void *arg, struct component *component, uint64_t run, struct result *result)
 {
 	(void)arg;
@@ -228,10 +243,12 @@ static void take_result(void *arg, struct component *component, uint64_t run, st
 	bool late = component->expired;
 	component->hangs = 0;
 	end_run(component);
-	if (late)
+	if (late) {
 		result_unref(result);
-	else
+	} else {
+		limit_series(component, result);
 		publish(component, result, true);
+	}
 	bool refresh = component->refresh, fresh = component->refused;
 	component->refresh = component->refused = false;
 	if (refresh)
@@ -438,9 +455,10 @@ struct sched *sched_new(struct loop *loop, struct board *board, const char *work
 	return sched;
 }
 
-void sched_configure(struct sched *sched, uint32_t per_plugin, uint32_t per_address)
+void sched_configure(struct sched *sched, const struct settings *settings)
 {
-	admission_configure(sched->admission, per_plugin, per_address);
+	admission_configure(sched->admission, settings->checks_at_once, settings->checks_per_address);
+	sched->series_max = settings->series;
 }
 
 struct crew *sched_crew(struct sched *sched)

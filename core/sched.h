@@ -25,8 +25,8 @@ void sched_end(struct sched *sched, crew_prepared *done, void *arg);
 void sched_free(struct sched *sched); /* after that */
 struct crew *sched_crew(struct sched *sched);
 
-/* limits.checks_at_once and limits.checks_per_address; before the first sched_apply. */
-void sched_configure(struct sched *sched, uint32_t per_plugin, uint32_t per_address);
+/* limits.checks_at_once, checks_per_address and series; before the first sched_apply. */
+void sched_configure(struct sched *sched, const struct settings *settings);
 /* When a component of that name is checked next: the first moment after now_ms at its own offset (a hash of
  * its name) within the interval, so that many components do not stay in step. */
 int64_t sched_next_due(const char *name, int64_t interval_ms, int64_t now_ms);

@@ -43,7 +43,7 @@ static const struct skymon_option service_table[] = {
 
 struct limits {
 	struct skymon_bytes worker_memory, request_body;
-	int64_t connections, connections_per_address, checks_at_once, checks_per_address;
+	int64_t connections, connections_per_address, checks_at_once, checks_per_address, series;
 	struct skymon_duration header_timeout, idle_timeout;
 };
 #define GIB 1073741824.0
@@ -57,6 +57,8 @@ static const struct skymon_option limits_table[] = {
 		   .max = 10000),
 	SKYMON_OPT(struct limits, checks_per_address, "16", "… of one server, by its host and port", .min = 1,
 		   .max = 10000),
+	SKYMON_OPT(struct limits, series, "10000", "series of metrics that a component may report", .min = 1,
+		   .max = 1000000),
 	SKYMON_OPT(struct limits, header_timeout, "10s", "until a request's head is there", .min = 100,
 		   .max = 600000),
 	SKYMON_OPT(struct limits, idle_timeout, "75s", "an idle connection is kept", .min = 100,
@@ -262,6 +264,7 @@ static void read_limits(struct binding *b)
 	s->request_body = limits.request_body.count;
 	s->connections = (uint32_t)limits.connections;
 	s->connections_per_address = (uint32_t)limits.connections_per_address;
+	s->series = (uint32_t)limits.series;
 	s->checks_at_once = (uint32_t)limits.checks_at_once;
 	s->checks_per_address = (uint32_t)limits.checks_per_address;
 	s->header_timeout_ms = limits.header_timeout.ms;

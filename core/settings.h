@@ -71,6 +71,7 @@ struct settings {
 	int64_t drain_ms, shutdown_timeout_ms;
 	int64_t worker_memory; /* bytes; 0: none */
 	uint32_t checks_at_once, checks_per_address;
+	uint32_t series; /* of a component */
 	uint32_t connections, connections_per_address;
 	int64_t request_body; /* bytes */
 	int64_t header_timeout_ms, idle_timeout_ms;

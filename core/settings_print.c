@@ -70,8 +70,8 @@ static void print_limits(const struct settings *s, struct buf *out)
 	line_quantity(out, "request_body", (double)s->request_body, SKYMON_BYTES);
 	buf_printf(out, "  connections: %u\n  connections_per_address: %u\n", s->connections,
 		   s->connections_per_address);
-	buf_printf(out, "  checks_at_once: %u\n  checks_per_address: %u\n", s->checks_at_once,
-		   s->checks_per_address);
+	buf_printf(out, "  checks_at_once: %u\n  checks_per_address: %u\n  series: %u\n", s->checks_at_once,
+		   s->checks_per_address, s->series);
 	line_quantity(out, "header_timeout", (double)s->header_timeout_ms, SKYMON_DURATION);
 	line_quantity(out, "idle_timeout", (double)s->idle_timeout_ms, SKYMON_DURATION);
 }

@@ -246,7 +246,7 @@ static void take_start(const struct wire_message *message)
 	struct runner_spec spec = {.id = message->id};
 	spec.name = wire_get_text_or_empty(&in);
 	spec.state_dir = wire_get_text_or_empty(&in);
-	(void)wire_get_u32(&in); /* the interval: no plugin asks for it yet */
+	spec.series_max = wire_get_u32(&in);
 	spec.labels = wire_get_text_or_empty(&in);
 	spec.values = option_values_decode(&in, &err);
 	bool ok = spec.values != NULL && runner_start(worker.runner, &spec, &reason, &err);

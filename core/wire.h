@@ -14,7 +14,7 @@
 
 enum wire_type {
 	/* daemon -> worker */
-	WIRE_START = 1, /* id = component: name, state_dir, interval, option values, labels */
+	WIRE_START = 1, /* id = component: name, state_dir, series_max u32, labels, option values */
 	WIRE_RUN,       /* id = component: run u64, timeout_ms u32 */
 	WIRE_STOP,      /* id = component */
 	WIRE_ASK, /* id = component of a secret store: number u64, fresh u8, timeout_ms u32, path#field text

@@ -267,6 +267,11 @@ static void print_checks(struct text *out, const char *name, const struct skymon
 	put_count(out, name, component, component->checks_total);
 }
 
+static void print_series_dropped(struct text *out, const char *name, const struct skymon_component *component)
+{
+	put_count(out, name, component, component->series_dropped_total);
+}
+
 static void print_configured(struct text *out, const char *name, const struct skymon_component *component)
 {
 	put_labelled(out, name, "component", component->name);
@@ -406,6 +411,9 @@ const struct own own_families[] = {
 	 false},
 	{"skymon_component_reason", GAUGE, "Always 1; the label says why the component has its status", NULL,
 	 print_reason, false},
+	{"skymon_component_series_dropped_total", COUNTER,
+	 "Series of the check's results that were left out, because limits.series allows no more", NULL,
+	 print_series_dropped, false},
 	{"skymon_component_status", GAUGE, "1 for the status that the component has, 0 for the others", NULL,
 	 print_component_status, false},
 	{"skymon_component_up", GAUGE, "1 when the component is healthy or degraded", NULL,

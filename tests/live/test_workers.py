@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from harness import wait_until
+from harness import family_values, wait_until
 
 
 def latencies_ms(daemon, path, count=2000):
@@ -197,6 +197,29 @@ def test_many_threads_are_not_memory(skymond):
     for name in components:
         daemon.wait_component(name, status="healthy", timeout=60)
     assert sum(restarts(daemon).values()) == 0
+
+
+@pytest.mark.parametrize("limits, most", [({}, 10000), ({"series": 50}, 50)])
+def test_a_flood_of_series_is_cut_and_named(skymond, limits, most):
+    """The first are kept, the rest counted, and one line names the component and the metric; others lose nothing."""
+    daemon = skymond({"plugins": {"prometheus": {}}, "limits": limits, "components": {
+        "flood": component("t_series", count=25000), "few": component("t_series", count=50), "good": component("t_ok")}})
+    for name in ("flood", "few", "good"):
+        daemon.wait_component(name, status="healthy")
+    wait_until(lambda: checks(daemon)["flood"] >= 3, 20, "three checks")
+    lines = daemon.metrics().splitlines()
+    assert len([line for line in lines if line.startswith('t_series_value{component="flood"')]) == most
+    assert len([line for line in lines if line.startswith('t_series_value{component="few"')]) == 50
+    lost = family_values(daemon, "skymon_component_series_dropped_total")
+    assert lost['{component="flood"}'] in [n * (25000 - most) for n in range(3, 20)]
+    assert lost['{component="few"}'] == lost['{component="good"}'] == 0
+    said = [line for line in daemon.log_lines() if "limits.series" in line]
+    assert len(said) == 1 and "component=flood" in said[0] and "metric t_series_value" in said[0], said
+    daemon.write_config({"plugins": {"prometheus": {}}, "limits": {"series": 30}, "components": {
+        "flood": component("t_series", count=25000), "few": component("t_series", count=50), "good": component("t_ok")}})
+    daemon.hup()
+    daemon.wait_log("config reloaded")
+    wait_until(lambda: daemon.metrics().count('t_series_value{component="few"') == 30, 20, "the lower limit")
 
 
 def test_workers_are_nice(skymond):

@@ -9,7 +9,7 @@
 #include "unit.h"
 
 struct told {
-	char text[512];
+	char text[1024];
 };
 
 static void note(void *arg, const struct skymon_component *now, int from)
@@ -327,6 +327,60 @@ static void snapshots_do_not_change(void)
 	board_release(NULL, rest);
 }
 
+/* While it is not healthy, a reason or a kind of message that is new is reported, once. */
+static void kinds_of_failure_are_reported(void)
+{
+	static const struct {
+		enum skymon_status status;
+		enum skymon_reason reason;
+		const char *message;
+		bool told;
+	} rows[] = {
+		{SKYMON_HEALTHY, SKYMON_OK, "fine in 3 ms", false},
+		{SKYMON_HEALTHY, SKYMON_OK, "fine, and a replica", false},
+		{SKYMON_UNHEALTHY, SKYMON_REFUSED, "connection refused", true}, /* it turns */
+		{SKYMON_UNHEALTHY, SKYMON_REFUSED, "connection refused", false},
+		{SKYMON_UNHEALTHY, SKYMON_TIMEOUT, "no answer within 5000 ms", true},
+		{SKYMON_UNHEALTHY, SKYMON_TIMEOUT, "no answer within 30011 ms", false},
+		{SKYMON_UNHEALTHY, SKYMON_TIMEOUT, "no answer within 5000 ms while reading", true},
+		{SKYMON_UNHEALTHY, SKYMON_REFUSED, "connection refused", false}, /* it was that before */
+		{SKYMON_UNHEALTHY, SKYMON_OTHER, "connection refused", true},
+		{SKYMON_DEGRADED, SKYMON_STANDBY, "a standby, 3 s behind", true}, /* it turns */
+		{SKYMON_DEGRADED, SKYMON_STANDBY, "a standby, 17 s behind", false},
+		{SKYMON_DEGRADED, SKYMON_STANDBY, "a standby, and its primary is gone", true},
+		{SKYMON_UNHEALTHY, SKYMON_REFUSED, "connection refused", true}, /* it turns: all is new */
+		{SKYMON_UNHEALTHY, SKYMON_TIMEOUT, "no answer within 5000 ms", true},
+		{SKYMON_HEALTHY, SKYMON_OK, "fine", true},
+	};
+	struct fixture f;
+	set_up(&f, NULL);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		f.told.text[0] = '\0';
+		board_publish(f.board, f.items[0],
+			      result_new(rows[i].status, rows[i].reason, 1000 + (int64_t)i, 10, "%s",
+					 rows[i].message),
+			      true);
+		if ((f.told.text[0] != '\0') != rows[i].told)
+			fprintf(stderr, "\nrow %zu: %s\n", i, f.told.text);
+		CU_ASSERT_EQUAL(f.told.text[0] != '\0', rows[i].told);
+	}
+	/* a message that is never the same twice is not a line for each check */
+	unsigned lines = 0;
+	for (int i = 0; i < 100; i++) {
+		f.told.text[0] = '\0';
+		char name[4] = {(char)('a' + i % 26), (char)('a' + i / 26), '\0'};
+		publish(&f, 1, SKYMON_UNHEALTHY, 5000 + i, name);
+		lines += f.told.text[0] != '\0';
+	}
+	CU_ASSERT_EQUAL(lines, 8);
+	/* stale while unknown: another reason */
+	publish(&f, 2, SKYMON_UNKNOWN, 6000, "no idea");
+	f.told.text[0] = '\0';
+	board_set_stale(f.board, f.items[2], 9000);
+	UNIT_TEXT(f.told.text, "c:0->unknown/stale ");
+	tear_down(&f);
+}
+
 int main(void)
 {
 	return unit_run("board", (const struct unit_test[]){
@@ -335,6 +389,7 @@ int main(void)
 					 {"counts", counts},
 					 {"waits for fall and rise", waits_for_fall_and_rise},
 					 {"grows stale", grows_stale},
+					 {"kinds of failure are reported", kinds_of_failure_are_reported},
 					 {"reload", reload},
 					 {"rolls up", rolls_up},
 					 {"snapshots do not change", snapshots_do_not_change},

@@ -291,6 +291,53 @@ static void many_series_cross(void)
 	result_builder_free(b);
 }
 
+/* By the worker's limit and by the daemon's: the first are kept, the rest counted, the first of them named.
+ */
+static void series_are_limited(void)
+{
+	static const struct {
+		uint32_t worker, daemon, even, odd, dropped;
+		const char *name;
+	} rows[] = {
+		{0, 100, 30, 20, 0, ""},     {50, 50, 30, 20, 0, ""},     {49, 50, 30, 19, 1, "odd"},
+		{50, 49, 30, 19, 1, "odd"},  {30, 50, 30, 0, 20, "odd"},  {50, 30, 30, 0, 20, "odd"},
+		{10, 50, 10, 0, 40, "even"}, {50, 10, 10, 0, 40, "even"}, {20, 10, 10, 0, 40, "even"},
+		{50, 1, 1, 0, 49, "even"},
+	};
+	for (size_t row = 0; row < sizeof(rows) / sizeof(*rows); row++) {
+		struct result_builder *b = result_builder_new();
+		struct err err = {0};
+		result_builder_limit(b, rows[row].worker);
+		for (int twice = 0; twice < 2; twice++) { /* the limit stays over a reset */
+			result_builder_reset(b);
+			for (int i = 0; i < 50; i++) {
+				char text[16];
+				snprintf(text, sizeof(text), "%d", i);
+				struct skymon_label label = {"n", text};
+				CU_ASSERT(result_metric(b, SKYMON_GAUGE, i < 30 ? "even" : "odd", "h",
+							i + 0.1, &label, 1, &err));
+			}
+		}
+		struct result *result = cross(b, SKYMON_HEALTHY, &err);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(result);
+		result_limit_series(result, rows[row].daemon);
+		uint32_t counts[2] = {0, 0};
+		for (size_t i = 0; i < result->view.family_count; i++) {
+			const struct skymon_family *family = result->view.families[i];
+			struct skymon_series series;
+			size_t at = 0;
+			while (skymon_series_next(family, &at, &series))
+				counts[i]++;
+			CU_ASSERT(at == family->series_size && counts[i] == family->series_count);
+		}
+		CU_ASSERT(counts[0] == rows[row].even && counts[1] == rows[row].odd);
+		CU_ASSERT_EQUAL(result->dropped, rows[row].dropped);
+		UNIT_TEXT(rows[row].dropped > 0 ? result->dropped_name : "", rows[row].name);
+		result_unref(result);
+		result_builder_free(b);
+	}
+}
+
 /* Whatever byte is changed and wherever it is cut: refused or a right result, never a wrong read (ASan looks
  * on). */
 static void hostile_results_do_no_harm(void)
@@ -343,6 +390,8 @@ static bool series_taken(int type, const char *labels, const char *value)
 	buf_text(&series, labels);
 	buf_text(&series, value);
 	wire_put_bytes(&body, series.data, series.size);
+	wire_put_u32(&body, 0);
+	wire_put_text(&body, "");
 	struct result *result = result_decode(body.data, wire_reader(body.data, body.size), 0, NULL);
 	bool taken = result != NULL;
 	result_unref(result);
@@ -475,6 +524,7 @@ int main(void)
 					  {"details are judged", details_are_judged},
 					  {"wrong metrics are refused", wrong_metrics_are_refused},
 					  {"many series cross", many_series_cross},
+					  {"series are limited", series_are_limited},
 					  {"hostile results do no harm", hostile_results_do_no_harm},
 					  {"series are judged", series_are_judged},
 					  {"worsens and counts", worsens_and_counts},

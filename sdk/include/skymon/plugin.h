@@ -23,7 +23,7 @@
  * Secrets  The value of a secret, user info of a URL and data of a query never go into message, detail, metric or log.
  * ABI      Loaded when majors are equal and the plugin's minor is not above the core's. Fields are only appended and zero
  *          means "as before". While the major is 0, any minor may change anything. Changes, newest first:
- *          0.3 (2026-11) validate and skymon_invalid; routes.h: skymon_caller names the user; routes that write are guarded unless
+ *          0.3 (2026-11) validate and skymon_invalid; routes.h: skymon_caller names the user, skymon_component has series_dropped_total; routes that write are guarded unless
  *          SKYMON_ROUTE_OPEN; unknown flags, reserved names and the core's own reasons are refused; skymon_ms_left leaves a margin.
  *          0.2 (2026-11) routes of plugins in a worker. 0.1 (2026-11) first.
  */

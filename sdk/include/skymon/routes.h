@@ -93,6 +93,7 @@ struct skymon_component {
 	uint64_t checks_total, failures_total;
 	const struct skymon_result *shown;  /* the result that gave the status; NULL before the first */
 	const struct skymon_result *latest; /* the newest; its numbers and families are the current ones */
+	uint64_t series_dropped_total;      /* of its results, by limits.series */
 };
 
 struct skymon_snapshot {
