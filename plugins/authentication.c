@@ -5,12 +5,13 @@
 #include "authentication.h"
 
 #include <curl/curl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "json_read.h"
+#include "json_loose.h"
 
 #define WELL_KNOWN "/.well-known/openid-configuration"
 
@@ -39,7 +40,9 @@ static const struct skymon_option options[] = {
 	SKYMON_OPT(struct authentication, reconnect, "1m",
 		   "age from which a kept connection is replaced by a new one; 0: a new one in each check",
 		   .min = 0, .max = 366.0 * 24 * 3600 * 1000),
-	SKYMON_OPT(struct authentication, tls, NULL, "the provider's certificate, and ours"),
+	SKYMON_OPT(struct authentication, tls, NULL,
+		   "the provider's certificate, and ours; insecure: any certificate, or with http:// the "
+		   "secret without TLS to another machine"),
 	SKYMON_OPT(struct authentication, proxy, "none", "URL of a proxy, or none"),
 	{0}};
 
@@ -52,6 +55,7 @@ static const struct skymon_number numbers[] = {
 	{"clock_skew", "s", "difference between the provider's clock and ours, from the Date of its answers"},
 	{"token_time", "s", "time that the token took"},
 	{"token_ttl", "s", "how long a new token holds"},
+	TLS_REPORT_NUMBERS,
 	{0}};
 
 /* ---- Asking ---- */
@@ -102,6 +106,19 @@ static void note_skew(struct visit *visit, const struct fetch_answer *answer, do
 	visit->has_skew = true;
 }
 
+/* The provider may live in several places: the worst counts. */
+static void note_tls(struct visit *visit, const struct fetch_answer *answer)
+{
+	bool first = !visit->has_answer;
+
+	visit->has_answer = true;
+	if (first || answer->trust < visit->trust)
+		visit->trust = answer->trust;
+	visit->local = answer->local && (first || visit->local);
+	visit->certificate_days =
+		first ? answer->certificate_days : fmin(visit->certificate_days, answer->certificate_days);
+}
+
 bool auth_ask(struct visit *visit, const char *what, struct fetch_request *request,
 	      struct fetch_answer *answer)
 {
@@ -117,6 +134,7 @@ bool auth_ask(struct visit *visit, const char *what, struct fetch_request *reque
 	if (!fetch_do(visit->sm, auth->fetch, request, answer, &fault))
 		return say_fault(visit, what, &fault);
 	note_skew(visit, answer, sent, wall_clock());
+	note_tls(visit, answer);
 	if (!answer->reused)
 		auth->connects++;
 	skymon_metric(visit->sm, SKYMON_GAUGE, "skymon_oidc_request_duration_seconds",
@@ -126,10 +144,13 @@ bool auth_ask(struct visit *visit, const char *what, struct fetch_request *reque
 
 const char *auth_endpoint(struct visit *visit, const char *member)
 {
-	const char *url = json_read_text(visit->document, member), *fault;
+	const char *url = json_loose_text(visit->document, member), *fault;
 
 	if (url == NULL) {
-		auth_bad(visit, SKYMON_PROTOCOL, "discovery: the document has no %s", member);
+		fault = json_loose_odd(json_object_get(visit->document, member));
+		auth_bad(visit, SKYMON_PROTOCOL, "discovery: the document%s %s%s%s",
+			 fault != NULL ? "'s" : " has no", member, fault != NULL ? " " : "",
+			 fault != NULL ? fault : "");
 		return NULL;
 	}
 	fault = auth_url_fault(visit->auth->issuer, url);
@@ -145,18 +166,18 @@ static json_t *get(struct visit *visit, const char *what, const char *url, struc
 {
 	static const struct skymon_label accept = {"Accept", "application/json"};
 	struct fetch_request request = {.url = url, .headers = &accept, .header_count = 1};
-	char place[300] = "";
+	char place[300] = "", why[JSON_LOOSE_WHY] = "is JSON, and not an object";
 	json_t *json = NULL;
 
 	if (!auth_ask(visit, what, &request, answer))
 		return NULL;
 	fetch_place(url, place, sizeof(place));
 	if (answer->code == 200)
-		json = json_read(answer->body, answer->size);
+		json = json_loose_read(answer->body, answer->size, why);
 	if (answer->code != 200)
 		auth_bad(visit, SKYMON_HTTP_STATUS, "%s: %s answers HTTP %d", what, place, answer->code);
 	else if (!json_is_object(json)) /* a macro that looks at its argument twice */
-		auth_bad(visit, SKYMON_PROTOCOL, "%s: %s does not answer with a JSON object", what, place);
+		auth_bad(visit, SKYMON_PROTOCOL, "%s: the answer of %s %s", what, place, why);
 	else
 		return json;
 	json_decref(json);
@@ -167,10 +188,13 @@ static json_t *get(struct visit *visit, const char *what, const char *url, struc
 
 static bool is_ours(struct visit *visit)
 {
-	const char *ours = visit->auth->issuer, *theirs = json_read_text(visit->document, "issuer");
+	const char *ours = visit->auth->issuer, *theirs = json_loose_text(visit->document, "issuer");
+	const char *odd = json_loose_odd(json_object_get(visit->document, "issuer"));
 	size_t length = strlen(ours);
 	char shown[160];
 
+	if (theirs == NULL && odd != NULL)
+		return auth_bad(visit, SKYMON_PROTOCOL, "discovery: the document's issuer %s", odd);
 	if (theirs == NULL)
 		return auth_bad(visit, SKYMON_PROTOCOL, "discovery: the document names no issuer");
 	if (strcmp(ours, theirs) == 0)
@@ -285,6 +309,10 @@ static enum skymon_status check(struct skymon *sm, void *state)
 	good = discover(&visit) && auth_fetch_keys(&visit) && (!has_client || auth_token_check(&visit));
 	fetch_end(auth->fetch);
 	report_skew(&visit);
+	if (visit.has_answer) {
+		tls_report(sm, visit.trust, visit.local);
+		tls_report_days(sm, visit.certificate_days);
+	}
 	skymon_counter(sm, "skymon_oidc_connects_total", "Connections to the provider that were opened",
 		       auth->connects);
 	if (good)
@@ -314,6 +342,8 @@ static void validate(struct skymon *sm, const void *state)
 					       "must not hold %s: the check sets it by itself", ours[j]);
 	if (issuer == NULL)
 		issuer = auth_issuer_fault(auth->issuer);
+	if (issuer == NULL)
+		issuer = fetch_secret_fault(auth->issuer, &auth->tls, auth->client_secret.bytes != NULL);
 	if (issuer != NULL)
 		skymon_invalid(sm, "issuer", "%s", issuer);
 	if (proxy != NULL)

@@ -34,6 +34,10 @@ struct visit {
 	struct jose_keys keys;
 	double skew; /* of the provider's clock against ours: s */
 	bool has_skew;
+	bool has_answer; /* and what is known of the connections: the worst of them */
+	enum tls_trust trust;
+	bool local;
+	double certificate_days;
 	char token[120];           /* what became of the token, for the message */
 	enum skymon_status status; /* when a step has failed */
 };

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "json_read.h"
+#include "json_loose.h"
 
 const char *const auth_wanted[] = {"Date", "Age", "Cache-Control", NULL};
 
@@ -138,7 +138,7 @@ static bool is_for(const json_t *aud, const char *audience)
 bool auth_claims(const json_t *claims, const char *issuer, const char *audience, double now, char *why,
 		 size_t size)
 {
-	const char *iss = json_read_text(claims, "iss");
+	const char *iss = json_loose_text(claims, "iss");
 	const json_t *exp = json_object_get(claims, "exp"), *iat = json_object_get(claims, "iat");
 	const json_t *nbf = json_object_get(claims, "nbf");
 	char shown[120];

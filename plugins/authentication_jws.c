@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json_loose.h"
 #include "json_read.h"
 
 #define SIGNATURE_MAX 2048 /* bytes: RSA of 16384 bits */
@@ -38,12 +39,16 @@ static int split(const char *text, struct parts *parts)
 	return dots + 1;
 }
 
-/* NULL: the part is no JSON object. */
-static json_t *read_part(const char *text, size_t size)
+/* NULL: the part is not a JSON object. loose: of the claims those that count are looked at, and no more; of
+ * the header all of it counts (RFC 7515, 4). */
+static json_t *read_part(const char *text, size_t size, bool loose)
 {
+	char why[JSON_LOOSE_WHY];
 	uint8_t *bytes = malloc(size + 1);
 	ssize_t got = bytes != NULL ? jose_decode(text, size, bytes) : -1;
-	json_t *json = got > 0 ? json_read((const char *)bytes, (size_t)got) : NULL;
+	json_t *json = got <= 0 ? NULL
+		       : loose  ? json_loose_read((const char *)bytes, (size_t)got, why)
+				: json_read((const char *)bytes, (size_t)got);
 
 	if (bytes != NULL)
 		explicit_bzero(bytes, size);
@@ -157,7 +162,7 @@ static enum jose_verdict read_header(const json_t *header, const struct parts *p
 		return JOSE_UNKNOWN;
 	verdict = judge(known, kid, parts, keys);
 	if (verdict == JOSE_VERIFIED) {
-		token->claims = read_part(parts->body, parts->body_size);
+		token->claims = read_part(parts->body, parts->body_size, true);
 		if (token->claims == NULL)
 			return JOSE_BROKEN;
 	}
@@ -168,7 +173,7 @@ enum jose_verdict jose_verify(const char *text, const struct jose_keys *keys, st
 {
 	struct parts parts = {0};
 	int count = split(text, &parts);
-	json_t *header = count == 3 || count == 5 ? read_part(parts.head, parts.head_size) : NULL;
+	json_t *header = count == 3 || count == 5 ? read_part(parts.head, parts.head_size, false) : NULL;
 	enum jose_verdict verdict = JOSE_OPAQUE;
 
 	*token = (struct jose_token){0};

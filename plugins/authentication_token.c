@@ -11,7 +11,7 @@
 #include <strings.h>
 #include <time.h>
 
-#include "json_read.h"
+#include "json_loose.h"
 
 /* ---- The request ---- */
 
@@ -117,8 +117,9 @@ static bool is_word(const char *text)
 /* Not every provider means its own secret's refusal by invalid_client, but 401 is about the client. */
 static bool explain_refusal(struct visit *visit, const char *place, const struct fetch_answer *answer)
 {
-	json_t *json = json_read(answer->body, answer->size);
-	const char *error = json_read_text(json, "error");
+	char why[JSON_LOOSE_WHY];
+	json_t *json = json_loose_read(answer->body, answer->size, why);
+	const char *error = json_loose_text(json, "error");
 	bool has_word = is_word(error), of_secret = answer->code == 401;
 	char code[80];
 
@@ -201,7 +202,8 @@ static bool judge_signature(struct visit *visit, enum jose_verdict verdict, cons
 				"token: its signature is not that of the published key (alg %s, kid %s)",
 				token->alg, token->kid);
 	case JOSE_BROKEN:
-		return auth_bad(visit, SKYMON_BODY_MISMATCH, "token: its claims are no JSON object");
+		return auth_bad(visit, SKYMON_BODY_MISMATCH,
+				"token: its claims cannot be read as a JSON object");
 	}
 	snprintf(visit->token, sizeof(visit->token), "token given, signature not checked: %s", why);
 	return true;
@@ -232,16 +234,16 @@ static bool judge_token(struct visit *visit, const char *text)
 	return good;
 }
 
-static bool judge_answer(struct visit *visit, const char *place, const json_t *json)
+static bool judge_answer(struct visit *visit, const char *place, const json_t *json, const char *why)
 {
-	const char *token = json_read_text(json, "access_token"), *type = json_read_text(json, "token_type");
-	const char *asked = visit->auth->scope, *given = json_read_text(json, "scope");
+	const char *token = json_loose_text(json, "access_token"),
+		   *type = json_loose_text(json, "token_type");
+	const char *asked = visit->auth->scope, *given = json_loose_text(json, "scope");
 	double ttl = seconds_of(json_object_get(json, "expires_in"));
 	char shown[24];
 
 	if (!json_is_object(json))
-		return auth_bad(visit, SKYMON_PROTOCOL, "token: %s does not answer with a JSON object",
-				place);
+		return auth_bad(visit, SKYMON_PROTOCOL, "token: the answer of %s %s", place, why);
 	if (token == NULL || token[0] == '\0' || type == NULL)
 		return auth_bad(visit, SKYMON_PROTOCOL,
 				"token: the answer of %s has no access_token or no token_type", place);
@@ -261,24 +263,37 @@ static bool judge_answer(struct visit *visit, const char *place, const json_t *j
 	return judge_token(visit, token);
 }
 
+static void wipe(const json_t *text)
+{
+	if (json_is_string(text))
+		explicit_bzero((char *)(uintptr_t)json_string_value(text), json_string_length(text));
+}
+
 bool auth_token_check(struct visit *visit)
 {
 	const char *url = auth_endpoint(visit, "token_endpoint");
 	struct fetch_answer answer = {0};
-	char place[300] = "";
+	char place[300] = "", why[JSON_LOOSE_WHY] = "is JSON, and not an object";
 	json_t *json;
 	bool good;
 
-	if (url == NULL || !ask(visit, url, &answer))
+	if (url == NULL)
+		return false;
+	if (fetch_secret_fault(url, &visit->auth->tls, true) != NULL)
+		return auth_bad(
+			visit, SKYMON_TLS_OTHER,
+			"discovery: the document's token_endpoint is http:// to another machine; without "
+			"TLS the client's secret is not sent there");
+	if (!ask(visit, url, &answer))
 		return false;
 	fetch_place(url, place, sizeof(place));
 	skymon_number(visit->sm, "token_time", answer.seconds);
 	if (answer.code != 200) {
 		good = explain_refusal(visit, place, &answer);
 	} else {
-		json = json_read(answer.body, answer.size);
-		good = judge_answer(visit, place, json);
-		json_read_wipe(json_object_get(json, "access_token"));
+		json = json_loose_read(answer.body, answer.size, why);
+		good = judge_answer(visit, place, json, why);
+		wipe(json_object_get(json, "access_token"));
 		json_decref(json);
 	}
 	fetch_answer_free(&answer);

@@ -59,6 +59,8 @@ double dial_clock(void);
 
 /* NULL: *fault says why. */
 struct dial *dial_open(struct skymon *sm, const struct dial_to *to, struct dial_fault *fault);
+/* NaN: without TLS; see trust_certificate_days. */
+double dial_certificate_days(const struct dial *dial);
 /* At once, without a farewell; NULL is fine. */
 void dial_close(struct dial *dial);
 /* Gives up all but the descriptor, for a library that goes on with it. Not with TLS. */

@@ -4,6 +4,7 @@
  * authorities are trust's, which reads a file again when it has changed. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <math.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -310,6 +311,11 @@ ssize_t dial_tls_write(struct skymon *sm, struct dial *dial, const void *bytes, 
 			return sent;
 	} while (again(sm, dial, sent, "no answer in time", "", fault));
 	return -1;
+}
+
+double dial_certificate_days(const struct dial *dial)
+{
+	return dial->tls != NULL ? trust_certificate_days(dial->tls) : NAN;
 }
 
 /* Has a certificate ended that was good when the connection was opened? Newcomers would not get in. */

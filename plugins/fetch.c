@@ -2,6 +2,7 @@
 #include "fetch_url.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -335,6 +336,15 @@ static size_t on_body(char *bytes, size_t one, size_t count, void *arg)
 	return taken;
 }
 
+static size_t on_header(char *line, size_t one, size_t count, void *arg)
+{
+	struct call *call = arg;
+
+	if (!call->sink.answered && call->tls)
+		call->sink.answer->certificate_days = fetch_tls_days(call->fetch->easy);
+	return fetch_sink_header(line, one, count, &call->sink);
+}
+
 static void set_options(struct call *call, CURL *easy)
 {
 	curl_easy_reset(easy); /* keeps connection and addresses */
@@ -371,8 +381,8 @@ static void set_options(struct call *call, CURL *easy)
 	curl_easy_setopt(easy, CURLOPT_XFERINFODATA, call);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
-	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, fetch_sink_header);
-	curl_easy_setopt(easy, CURLOPT_HEADERDATA, &call->sink);
+	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
 }
 
 /* ---- Asking ---- */
@@ -394,6 +404,7 @@ static long number_of(CURL *easy, CURLINFO what)
 static void take_answer(struct call *call, CURL *easy)
 {
 	struct fetch_answer *answer = call->sink.answer;
+	const char *address = NULL;
 	double connect = seconds_of(easy, CURLINFO_CONNECT_TIME_T);
 	double ready = seconds_of(easy, CURLINFO_PRETRANSFER_TIME_T);
 
@@ -401,6 +412,12 @@ static void take_answer(struct call *call, CURL *easy)
 	answer->reused = number_of(easy, CURLINFO_NUM_CONNECTS) == 0;
 	answer->seconds = seconds_of(easy, CURLINFO_TOTAL_TIME_T);
 	answer->wait_seconds = seconds_of(easy, CURLINFO_STARTTRANSFER_TIME_T) - ready;
+	answer->trust = !call->tls                                                   ? TLS_NONE
+			: call->request->tls != NULL && call->request->tls->insecure ? TLS_UNVERIFIED
+										     : TLS_VERIFIED;
+	answer->local = call->proxy == NULL &&
+			curl_easy_getinfo(easy, CURLINFO_PRIMARY_IP, &address) == CURLE_OK &&
+			address != NULL && tls_host_is_local(address);
 	if (!answer->reused) {
 		answer->connect_seconds = connect;
 		if (call->tls)
@@ -530,7 +547,7 @@ bool fetch_do(struct skymon *sm, struct fetch *fetch, const struct fetch_request
 	struct call call = {.sm = sm, .fetch = fetch, .request = request, .began = clock_now()};
 	bool ok;
 
-	*answer = (struct fetch_answer){0};
+	*answer = (struct fetch_answer){.certificate_days = NAN};
 	*fault = (struct fetch_fault){.status = SKYMON_UNKNOWN, .reason = SKYMON_OTHER};
 	call.sink.request = request;
 	call.sink.answer = answer;

@@ -15,6 +15,8 @@
 
 #include <skymon/plugin.h>
 
+#include "tls_report.h"
+
 struct fetch;
 
 /* Once per process, in the plugin's load and unload. */
@@ -72,6 +74,9 @@ struct fetch_answer {
 	size_t size;
 	char *wanted[FETCH_WANTED_MAX]; /* as in the request; NULL: the answer has none */
 	bool reused;                    /* the connection was kept from an earlier request */
+	enum tls_trust trust;           /* of the connection */
+	bool local;                     /* it leads to this machine */
+	double certificate_days;        /* NaN: without TLS; see trust_certificate_days */
 	double seconds;                 /* all of it */
 	double connect_seconds;         /* to the end of TCP, and of TLS; 0 when reused */
 	double tls_seconds;
@@ -90,6 +95,9 @@ const char *fetch_proxy_fault(const char *proxy);
 /* Can this be asked at all? false: the sentence, which shows nothing of user info. `name`: the
  * option's, as in "address must begin with http:// or https://". */
 bool fetch_accepts(const char *name, const char *url, const char *proxy, struct fetch_fault *fault);
+/* Why a secret must not go to this URL, as in "address %s"; NULL: it may. Without TLS a secret goes to this
+ * machine only, or where tls->insecure allows it. secret: there is one beside user info in the URL. */
+const char *fetch_secret_fault(const char *url, const struct skymon_tls *tls, bool secret);
 /* "host:port" of a URL, for messages and labels. false: it is no URL. */
 bool fetch_place(const char *url, char *place, size_t size);
 

@@ -4,6 +4,7 @@
  * trust's store in place of that. */
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <openssl/ssl.h>
 #include <string.h>
 #include <strings.h>
@@ -54,6 +55,16 @@ static bool speaks_openssl(void)
 	const curl_version_info_data *built = curl_version_info(CURLVERSION_NOW);
 
 	return built->ssl_version != NULL && strncmp(built->ssl_version, "OpenSSL/3", 9) == 0;
+}
+
+double fetch_tls_days(CURL *easy)
+{
+	struct curl_tlssessioninfo *session = NULL;
+
+	if (curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &session) != CURLE_OK || session == NULL ||
+	    session->backend != CURLSSLBACKEND_OPENSSL || session->internals == NULL)
+		return NAN;
+	return trust_certificate_days(session->internals);
 }
 
 void fetch_tls_set(CURL *easy, const struct skymon_tls *tls, const char *proxy)

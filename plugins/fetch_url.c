@@ -79,6 +79,25 @@ bool fetch_accepts(const char *name, const char *url, const char *proxy, struct 
 	return why == NULL;
 }
 
+const char *fetch_secret_fault(const char *url, const struct skymon_tls *tls, bool secret)
+{
+	CURLU *parsed = fetch_parse(url);
+	char *scheme = parsed != NULL ? fetch_part(parsed, CURLUPART_SCHEME) : NULL;
+	char *host = parsed != NULL ? fetch_part(parsed, CURLUPART_HOST) : NULL;
+	char *user = parsed != NULL ? fetch_part(parsed, CURLUPART_USER) : NULL;
+	bool clear = scheme != NULL && host != NULL && strcmp(scheme, "http") == 0 &&
+		     (secret || user != NULL) && (tls == NULL || !tls->insecure);
+
+	if (clear && host[0] == '[')
+		host[strlen(host) - 1] = '\0';
+	clear = clear && !tls_host_is_local(host[0] == '[' ? host + 1 : host);
+	curl_free(user);
+	curl_free(host);
+	curl_free(scheme);
+	curl_url_cleanup(parsed);
+	return clear ? TLS_REPORT_CLEAR("https://") : NULL;
+}
+
 bool fetch_place(const char *text, char *place, size_t size)
 {
 	CURLU *url = fetch_parse(text);

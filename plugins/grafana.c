@@ -33,13 +33,17 @@ static const struct skymon_option options[] = {
 	SKYMON_OPT(struct grafana, reconnect, "1m",
 		   "age from which a kept connection is replaced by a new one; 0: a new one in each request",
 		   .min = 0, .max = 366.0 * 24 * 3600 * 1000),
-	SKYMON_OPT(struct grafana, tls, NULL, "for https"),
+	SKYMON_OPT(struct grafana, tls, NULL,
+		   "for https; insecure: any certificate, or with http:// the key without TLS to another "
+		   "machine"),
 	SKYMON_OPT(struct grafana, proxy, NULL, "http://, https:// or socks5h:// URL, or none"),
 	SKYMON_OPT(struct grafana, content, GRAFANA_CONTENT,
 		   "folder of the dashboards and rules that apply writes"),
 	SKYMON_OPT(struct grafana, prometheus_url, "http://prometheus:9090",
 		   "where Grafana finds Prometheus, for the data source that apply writes"),
 	{0}};
+
+static const struct skymon_number numbers[] = {TLS_REPORT_NUMBERS, {0}};
 
 /* ---- Once per process ---- */
 
@@ -91,6 +95,9 @@ static void validate(struct skymon *sm, const void *state)
 		skymon_invalid(sm, "url", "must end with its path: it has a ? or #");
 	else if (strlen(grafana->url) >= sizeof(grafana->own->base))
 		skymon_invalid(sm, "url", "must not be longer than 500 bytes");
+	else if ((url = fetch_secret_fault(grafana->url, &grafana->tls, grafana->api_key.bytes != NULL)) !=
+		 NULL)
+		skymon_invalid(sm, "url", "%s", url);
 	if (proxy != NULL)
 		skymon_invalid(sm, "proxy", "%s", proxy);
 	if (prometheus != NULL)
@@ -231,8 +238,14 @@ static enum skymon_status look(struct skymon *sm, void *state)
 	struct grafana_answer answer;
 	char version[60] = "", org[100];
 	const char *name;
+	bool healthy;
 
-	if (!ask_health(&ctx, version, sizeof(version)))
+	healthy = ask_health(&ctx, version, sizeof(version));
+	if (ctx.connected) {
+		tls_report(sm, ctx.trust, ctx.local);
+		tls_report_days(sm, ctx.certificate_days);
+	}
+	if (!healthy)
 		return say_fault(&ctx);
 	skymon_step(sm, "asking whether Grafana takes the key");
 	if (!grafana_ask(&ctx, "GET", "/api/org", NULL, &answer))
@@ -297,5 +310,5 @@ static const struct skymon_route *const routes[] = {
 
 SKYMON_PLUGIN(grafana, "1.0", "Dashboards, data sources and alert rules of a Grafana",
 	      .state_size = sizeof(struct grafana), .shared_size = sizeof(struct grafana_room),
-	      .timeout_ms = 10000, .options = options, .load = load, .unload = unload, .start = start,
-	      .stop = stop, .check = check, .routes = routes, .validate = validate);
+	      .timeout_ms = 10000, .options = options, .numbers = numbers, .load = load, .unload = unload,
+	      .start = start, .stop = stop, .check = check, .routes = routes, .validate = validate);

@@ -110,6 +110,10 @@ struct grafana_ctx {
 	int64_t limit_ms;          /* for the next exchange; 0: the option `timeout` */
 	struct grafana_turn *turn; /* that we have; NULL: none */
 	struct grafana_fault fault;
+	bool connected; /* and what is known of the connection */
+	enum tls_trust trust;
+	bool local;
+	double certificate_days;
 };
 
 /* ---- grafana_client.c ---- */

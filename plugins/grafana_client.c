@@ -323,6 +323,12 @@ static bool fetch_it(struct exchange *x, struct fetch_answer *from, bool *repeat
 		if (again && fault.sent)
 			*repeated = true;
 	}
+	if (good) {
+		ctx->connected = true;
+		ctx->trust = from->trust;
+		ctx->local = from->local;
+		ctx->certificate_days = from->certificate_days;
+	}
 	if (!good && fetch != NULL) {
 		if (!x->crowded)
 			grafana_explain_fetch(&fault, &ctx->fault);

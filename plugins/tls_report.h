@@ -6,6 +6,7 @@
 #define TLS_REPORT_H
 
 #include <arpa/inet.h>
+#include <math.h>
 #include <netinet/in.h>
 #include <skymon/plugin.h>
 #include <string.h>
@@ -32,44 +33,70 @@ static inline void tls_report(struct skymon *sm, enum tls_trust trust, bool loca
 		1, labels, 2);
 }
 
-static inline bool tls_address_is_local(const struct sockaddr *address)
-{
-	const struct sockaddr_in *v4 = (const void *)address;
-	const struct sockaddr_in6 *v6 = (const void *)address;
+/* As in "url %s". */
+#define TLS_REPORT_CLEAR(scheme)                                                                             \
+	"must begin with " scheme ": without TLS a secret is not sent to another machine, unless tls: "      \
+	"{insecure: true} allows it"
 
-	if (address->sa_family == AF_UNIX)
-		return true;
-	if (address->sa_family == AF_INET)
-		return ntohl(v4->sin_addr.s_addr) >> 24 == 127;
-	if (address->sa_family != AF_INET6)
-		return false;
-	if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
-		return v6->sin6_addr.s6_addr[12] == 127;
-	return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+#define TLS_REPORT_NUMBERS                                                                                   \
+	{                                                                                                    \
+		"certificate_days", "",                                                                      \
+			"days until the first certificate of the server's chain ends; absent without TLS"    \
+	}
+
+/* The plugin declares TLS_REPORT_NUMBERS among its numbers. days: NaN without TLS. */
+static inline void tls_report_days(struct skymon *sm, double days)
+{
+	if (isnan(days))
+		return;
+	skymon_number(sm, "certificate_days", days);
+	skymon_detail_number(sm, "certificate_days", floor(days * 10) / 10);
+	skymon_gauge(sm, "skymon_component_certificate_days",
+		     "Days until the first certificate of the server's chain ends", days);
 }
 
-/* The same of a connected socket. False if the kernel does not tell. */
+static inline bool tls_v4_is_local(struct in_addr address)
+{
+	return ntohl(address.s_addr) >> 24 == 127;
+}
+
+static inline bool tls_v6_is_local(const struct in6_addr *address)
+{
+	if (IN6_IS_ADDR_V4MAPPED(address))
+		return address->s6_addr[12] == 127;
+	return IN6_IS_ADDR_LOOPBACK(address);
+}
+
+/* Whether the peer of a connected socket is on this machine. False if the kernel does not tell. */
 static inline bool tls_peer_is_local(int fd)
 {
-	struct sockaddr_storage peer;
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+		struct sockaddr_storage room;
+	} peer;
 	socklen_t size = sizeof(peer);
 
-	return getpeername(fd, (struct sockaddr *)&peer, &size) == 0 &&
-	       tls_address_is_local((struct sockaddr *)&peer);
+	if (getpeername(fd, &peer.any, &size) != 0)
+		return false;
+	return peer.any.sa_family == AF_UNIX ||
+	       (peer.any.sa_family == AF_INET && tls_v4_is_local(peer.v4.sin_addr)) ||
+	       (peer.any.sa_family == AF_INET6 && tls_v6_is_local(&peer.v6.sin6_addr));
 }
 
 /* The same of a host as a URL has it: an address without brackets, `localhost`, or the path of a Unix socket.
  * A name is not looked up: any other one is not local. */
 static inline bool tls_host_is_local(const char *host)
 {
-	struct sockaddr_in v4 = {.sin_family = AF_INET};
-	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+	struct in_addr v4;
+	struct in6_addr v6;
 
 	if (host[0] == '/' || strcmp(host, "localhost") == 0)
 		return true;
-	if (inet_pton(AF_INET, host, &v4.sin_addr) == 1)
-		return tls_address_is_local((struct sockaddr *)&v4);
-	return inet_pton(AF_INET6, host, &v6.sin6_addr) == 1 && tls_address_is_local((struct sockaddr *)&v6);
+	if (inet_pton(AF_INET, host, &v4) == 1)
+		return tls_v4_is_local(v4);
+	return inet_pton(AF_INET6, host, &v6) == 1 && tls_v6_is_local(&v6);
 }
 
 #endif

@@ -2,7 +2,9 @@
 /* trust: stores of certificates, kept by the files that they came from. See trust.h. */
 #include "trust.h"
 
+#include <math.h>
 #include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
 #include <pthread.h>
@@ -188,6 +190,22 @@ X509_STORE *trust_store(const char *ca_file, const char **why)
 	}
 	pthread_mutex_unlock(&trusted.lock);
 	return store;
+}
+
+double trust_certificate_days(const SSL *tls)
+{
+	STACK_OF(X509) *chain = SSL_get0_verified_chain(tls);
+	double least = NAN;
+
+	if (chain == NULL)
+		chain = SSL_get_peer_cert_chain(tls);
+	for (int i = 0; i < sk_X509_num(chain); i++) {
+		int days, seconds;
+
+		if (ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(sk_X509_value(chain, i))) == 1)
+			least = fmin(isnan(least) ? INFINITY : least, days + seconds / 86400.0);
+	}
+	return least;
 }
 
 void trust_end(void)

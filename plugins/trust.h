@@ -15,6 +15,9 @@
 X509_STORE *trust_store(const char *ca_file, const char **why);
 /* For libraries that read a file by themselves: the system's certificates in one file, or NULL. */
 const char *trust_system_file(void);
+/* In how many days the first certificate of the peer's chain ends: negative when it has ended. NaN: there is
+ * none. */
+double trust_certificate_days(const SSL *tls);
 /* Drops all of them: in a plugin's unload. */
 void trust_end(void);
 

@@ -12,7 +12,6 @@
 #include "json_read.h"
 
 #define HEALTH_MAX 65536
-#define HEALTH_DEPTH 8
 
 static const struct skymon_option options[] = {
 	SKYMON_OPT(struct vault, address, "${VAULT_ADDR:-}", "https://host:port of Vault or OpenBao",
@@ -30,13 +29,16 @@ static const struct skymon_option options[] = {
 	SKYMON_OPT(struct vault, reconnect, "1m",
 		   "age from which a kept connection is replaced by a new one; 0: a new one in each check",
 		   .min = 0, .max = 366.0 * 24 * 3600 * 1000),
-	SKYMON_OPT(struct vault, tls, NULL, "for https"),
+	SKYMON_OPT(struct vault, tls, NULL,
+		   "for https; insecure: any certificate, or with http:// a token without TLS to another "
+		   "machine"),
 	SKYMON_OPT(struct vault, proxy, NULL, "http://, https:// or socks5h:// URL, or none"),
 	{0}};
 
 static const struct skymon_number numbers[] = {
 	{"token_ttl", "s", "how long the token still holds (absent when for ever)"},
 	{"clock_skew", "s", "how far the server's clock and ours are apart"},
+	TLS_REPORT_NUMBERS,
 	{0}};
 
 /* ---- Once per process ---- */
@@ -75,6 +77,9 @@ static void validate(struct skymon *sm, const void *state)
 		skymon_invalid(sm, "address", "%s", address);
 	else if (strlen(vault->address) >= sizeof(vault->own->base))
 		skymon_invalid(sm, "address", "must not be longer than 500 bytes");
+	else if ((address = fetch_secret_fault(vault->address, &vault->tls,
+					       vault->token.bytes != NULL || role)) != NULL)
+		skymon_invalid(sm, "address", "%s", address);
 	if (proxy != NULL)
 		skymon_invalid(sm, "proxy", "%s", proxy);
 	if (vault->token.bytes != NULL && role)
@@ -94,14 +99,14 @@ static void stop(struct skymon *sm, void *state)
 
 	if (own == NULL)
 		return;
-	fetch_free(own->check_fetch);
-	fetch_free(own->ask_fetch);
-	vault_forget_all(vault);
 	if (own->has_turns) {
-		vault_forget_token(sm, vault);
+		vault_revoke(sm, vault);
 		turn_end(&own->login_turn);
 		turn_end(&own->ask_turn);
 	}
+	fetch_free(own->check_fetch);
+	fetch_free(own->ask_fetch);
+	vault_forget_all(vault);
 	free(own);
 	vault->own = NULL;
 }
@@ -206,19 +211,26 @@ static bool ask_health(struct skymon *sm, struct vault *vault, struct vault_heal
 					.tls = &vault->tls,
 					.proxy = vault->proxy};
 	struct fetch_answer answer;
+	char why[VAULT_WHY];
 	bool known;
 
 	skymon_step(sm, "asking for the server's health");
 	snprintf(url, sizeof(url), "%s/v1/sys/health", vault->own->base);
 	if (!fetch_do(sm, vault->own->check_fetch, &request, &answer, fault))
 		return false;
-	known = fetch_is_shallow(&answer, HEALTH_DEPTH) && vault_parse_health(answer.body, health);
+	tls_report(sm, answer.trust, answer.local);
+	tls_report_days(sm, answer.certificate_days);
+	known = vault_parse_health(answer.body, answer.size, health, why);
 	vault_judge(answer.code, known ? health : NULL, verdict);
 	if (known) {
 		report_health(sm, health, answer.code);
 		report_clock(sm, health, &answer);
 	}
-	if (verdict->reason == SKYMON_HTTP_STATUS || verdict->reason == SKYMON_PROTOCOL)
+	if (verdict->reason == SKYMON_PROTOCOL)
+		fetch_fault_set(fault, verdict->status, verdict->reason,
+				"%.120s: its answer to /v1/sys/health (HTTP %d) %s", vault->own->place,
+				answer.code, why);
+	else if (verdict->reason == SKYMON_HTTP_STATUS || verdict->reason == SKYMON_RESOURCE)
 		fetch_fault_set(fault, verdict->status, verdict->reason, "%.120s: %s (HTTP %d)",
 				vault->own->place, verdict->text, answer.code);
 	else
@@ -291,9 +303,7 @@ static bool check_read(struct skymon *sm, struct vault *vault, struct vault_faul
 	if (good && vault_field(sm, data, hash + 1, room, &bytes, &size) != VAULT_FOUND) {
 		good = false;
 		*fault = (struct vault_fault){.code = 200};
-		fetch_fault_set(&fault->is, SKYMON_UNHEALTHY, SKYMON_BODY_MISMATCH,
-				"%.120s: field %.80s is not at %.100s, or is no text", vault->own->place,
-				hash + 1, path);
+		vault_explain_field(data, hash + 1, vault->own->place, &fault->is);
 	}
 	json_decref(data);
 	explicit_bzero(room, sizeof(room));
@@ -335,6 +345,14 @@ static enum skymon_status say_good(struct skymon *sm, const struct fetch_fault *
 						    : skymon_unhealthy(sm, "%s%s", verdict->text, more);
 }
 
+/* Vault is well as far as it was seen; that more was not seen is our limit's doing. */
+static enum skymon_status say_limited(struct skymon *sm, const struct fetch_fault *fault)
+{
+	skymon_reason(sm, SKYMON_RESOURCE);
+	return skymon_degraded(sm, "%s: it is unsealed, and the token and what it may read were not measured",
+			       fault->text);
+}
+
 static enum skymon_status look(struct skymon *sm, struct vault *vault)
 {
 	struct vault_health health = {0};
@@ -350,10 +368,12 @@ static enum skymon_status look(struct skymon *sm, struct vault *vault)
 		return say_fault(sm, &said);
 	}
 	skymon_detail_boolean(sm, "accessible", verdict.accessible);
+	if (verdict.status == SKYMON_UNKNOWN)
+		return say_fault(sm, &said);
 	if (verdict.serves && vault_has_token(vault)) {
 		if (!check_token(sm, vault, &token, &token_known, &fault) ||
 		    (vault->read != NULL && !check_read(sm, vault, &fault)))
-			return say_fault(sm, &fault.is);
+			return fault.code == 429 ? say_limited(sm, &fault.is) : say_fault(sm, &fault.is);
 		vault->own->pause_until_ms = 0;
 	}
 	return say_good(sm, &said, &health, &token, token_known);

@@ -10,6 +10,7 @@
 #include <skymon/secrets.h>
 
 #include "fetch.h"
+#include "json_loose.h"
 #include "turn.h"
 
 #define VAULT_PATH_MAX 1024
@@ -42,8 +43,10 @@ struct vault_health {
 	double server_time; /* s since 1970, in whole ones; -1: not told */
 	char version[48], cluster[80];
 };
-/* false: the body is no answer of /v1/sys/health. */
-bool vault_parse_health(const char *body, struct vault_health *health);
+#define VAULT_WHY 160
+/* false: the body is not an answer of /v1/sys/health, and why is half a sentence: "is HTML or XML, not JSON".
+ */
+bool vault_parse_health(const char *body, size_t size, struct vault_health *health, char why[VAULT_WHY]);
 
 struct vault_verdict {
 	enum skymon_status status;
@@ -83,6 +86,9 @@ enum vault_found { VAULT_FOUND, VAULT_NO_FIELD, VAULT_NO_TEXT };
 enum vault_found vault_field(struct skymon *sm, const json_t *data, const char *field, char *room,
 			     const char **bytes, size_t *size);
 
+/* Why it was not found, without its value. */
+void vault_explain_field(const json_t *data, const char *field, const char *place, struct fetch_fault *fault);
+
 /* ---- Requests (vault_api.c) ---- */
 
 struct vault_lease {
@@ -104,6 +110,8 @@ bool vault_lookup(struct skymon *sm, struct vault *vault, struct fetch *fetch, s
 /* false: it could not be renewed; *token is as it was. */
 bool vault_renew(struct skymon *sm, struct vault *vault, struct fetch *fetch, struct vault_token *token,
 		 struct vault_fault *fault);
+/* In `stop`: ends the token that a login gave, and the leases that it brought. Waits for at most a second. */
+void vault_revoke(struct skymon *sm, struct vault *vault);
 /* A login gave the token: the next request logs in anew. */
 void vault_forget_token(struct skymon *sm, struct vault *vault);
 

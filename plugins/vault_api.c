@@ -13,7 +13,7 @@
  * pauses double until they are longer than that, before it is the fifth. */
 #define REFUSED_FIRST_MS (2 * 60000)
 #define REFUSED_LAST_MS (16 * 60000)
-#define DEPTH_MAX 32
+#define REVOKE_MS 1000 /* a stop waits no longer */
 
 int64_t vault_now_ms(void)
 {
@@ -39,21 +39,26 @@ static void fail(struct vault_fault *fault, enum skymon_status status, enum skym
 
 struct request {
 	const char *method, *path, *body, *token;
+	int64_t timeout_ms; /* 0: the deadline alone counts */
 };
 
-static bool parse(const struct fetch_answer *answer, const char *place, json_t **json,
+/* what: that was asked for, as in "the path grafana/api_key". */
+static bool parse(const struct fetch_answer *answer, const char *place, const char *what, json_t **json,
 		  struct vault_fault *fault)
 {
+	char why[JSON_LOOSE_WHY] = "is JSON, and not an object";
+
 	*json = NULL;
 	if (answer->size == 0)
 		return true;
-	if (fetch_is_shallow(answer, DEPTH_MAX))
-		*json = json_loadb(answer->body, answer->size, JSON_REJECT_DUPLICATES, NULL);
+	*json = json_loose_read(answer->body, answer->size, why);
 	if (json_is_object(*json))
 		return true;
 	json_decref(*json);
 	*json = NULL;
-	fail(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL, place, "answers, and not as Vault does");
+	*fault = (struct vault_fault){0};
+	fetch_fault_set(&fault->is, SKYMON_UNHEALTHY, SKYMON_PROTOCOL,
+			"%.120s: its answer (HTTP %d), asked for %.100s, %s", place, answer->code, what, why);
 	return false;
 }
 
@@ -75,6 +80,7 @@ static bool send_one(struct skymon *sm, struct vault *vault, struct fetch *fetch
 				    .header_count = sizeof(headers) / sizeof(headers[0]),
 				    .body = request->body,
 				    .body_size = request->body != NULL ? strlen(request->body) : 0,
+				    .timeout_ms = request->timeout_ms,
 				    .tls = &vault->tls,
 				    .proxy = vault->proxy};
 	struct fetch_answer answer;
@@ -86,7 +92,7 @@ static bool send_one(struct skymon *sm, struct vault *vault, struct fetch *fetch
 	if (!fetch_do(sm, fetch, &ask, &answer, &fault->is))
 		return false;
 	if (answer.code >= 200 && answer.code < 300) {
-		good = parse(&answer, own->place, json, fault);
+		good = parse(&answer, own->place, what, json, fault);
 	} else {
 		vault_explain(answer.code, answer.body, own->place, what, fault);
 		good = false;
@@ -116,10 +122,27 @@ void vault_forget_token(struct skymon *sm, struct vault *vault)
 	turn_give(&own->login_turn);
 }
 
+void vault_revoke(struct skymon *sm, struct vault *vault)
+{
+	struct vault_own *own = vault->own;
+	struct request revoke = {"POST", "auth/token/revoke-self", "{}", own->token, REVOKE_MS};
+	struct vault_fault fault;
+	json_t *answer;
+
+	if (own->token == NULL)
+		return;
+	skymon_step(sm, "revoking the login's token");
+	if (!send_one(sm, vault, own->check_fetch, &revoke, "the token's revocation", &answer, &fault))
+		skymon_info(sm, "the login's token could not be revoked, and holds until its life ends: %s",
+			    fault.is.told ? "the name of the server does not resolve" : fault.is.text);
+	json_decref(answer);
+	drop_token(own);
+}
+
 static bool take_login(struct vault_own *own, const json_t *answer)
 {
 	const json_t *auth = json_object_get(answer, "auth");
-	const char *token = json_string_value(json_object_get(auth, "client_token"));
+	const char *token = json_loose_text(auth, "client_token");
 	const json_t *life = json_object_get(auth, "lease_duration");
 	double seconds = json_is_number(life) ? json_number_value(life) : 0;
 
@@ -173,7 +196,7 @@ static bool log_in(struct skymon *sm, struct vault *vault, struct fetch *fetch, 
 		fail(fault, SKYMON_UNKNOWN, SKYMON_OTHER, own->place,
 		     "cannot be logged in to: role_id, secret_id or login hold what is no UTF-8 text");
 	} else {
-		struct request login = {"POST", path, text, NULL};
+		struct request login = {"POST", path, text, NULL, 0};
 
 		snprintf(path, sizeof(path), "auth/%s/login", mount);
 		skymon_step(sm, "logging in to Vault");
@@ -241,7 +264,7 @@ static bool get_ticket(struct skymon *sm, struct vault *vault, struct fetch *fet
 bool vault_ask(struct skymon *sm, struct vault *vault, struct fetch *fetch, const char *method,
 	       const char *path, const char *what, json_t **answer, struct vault_fault *fault)
 {
-	struct request request = {method, path, strcmp(method, "POST") == 0 ? "{}" : NULL, NULL};
+	struct request request = {method, path, strcmp(method, "POST") == 0 ? "{}" : NULL, NULL, 0};
 	struct ticket ticket;
 	bool good, again;
 
@@ -345,9 +368,9 @@ static bool find_mount(struct skymon *sm, struct vault *vault, struct fetch *fet
 	if (!ask_path(sm, vault, fetch, "sys/internal/ui/mounts/", place->full, &answer, fault))
 		return fault->code == 403 && !fault->invalid;
 	data = json_object_get(answer, "data");
-	mount = json_string_value(json_object_get(data, "path"));
-	type = json_string_value(json_object_get(data, "type"));
-	version = json_string_value(json_object_get(json_object_get(data, "options"), "version"));
+	mount = json_loose_text(data, "path");
+	type = json_loose_text(data, "type");
+	version = json_loose_text(json_object_get(data, "options"), "version");
 	length = mount != NULL ? strlen(mount) : 0;
 	if (length > 1 && mount[length - 1] == '/' && strncmp(place->full, mount, length) == 0) {
 		place->known = true;
@@ -362,7 +385,7 @@ static bool find_mount(struct skymon *sm, struct vault *vault, struct fetch *fet
 static void take_lease(const json_t *answer, struct vault_lease *lease)
 {
 	const json_t *life = json_object_get(answer, "lease_duration");
-	const char *id = json_string_value(json_object_get(answer, "lease_id"));
+	const char *id = json_loose_text(answer, "lease_id");
 	double seconds = json_is_number(life) ? json_number_value(life) : 0;
 
 	snprintf(lease->id, sizeof(lease->id), "%s", id != NULL ? id : "");

@@ -21,24 +21,40 @@ static void copy_plain(char *to, size_t room, const char *from)
 	to[used] = '\0';
 }
 
-bool vault_parse_health(const char *body, struct vault_health *health)
+/* false: the member is missing, or not a boolean. */
+static bool read_boolean(const json_t *answer, const char *key, bool *to, char why[VAULT_WHY])
 {
-	json_t *answer = json_loads(body, JSON_REJECT_DUPLICATES, NULL);
-	const json_t *initialized = json_object_get(answer, "initialized");
-	const json_t *sealed = json_object_get(answer, "sealed");
-	const json_t *server_time = json_object_get(answer, "server_time_utc");
-	bool good = json_is_boolean(initialized) && json_is_boolean(sealed);
+	const json_t *value = json_object_get(answer, key);
+	const char *odd = json_loose_odd(value);
 
-	*health = (struct vault_health){.initialized = json_is_true(initialized),
-					.sealed = json_is_true(sealed),
-					.standby = json_is_true(json_object_get(answer, "standby")),
+	*to = json_is_true(value);
+	if (value == NULL)
+		snprintf(why, VAULT_WHY, "has no `%s`", key);
+	else if (odd != NULL)
+		snprintf(why, VAULT_WHY, "cannot be used: `%s` %s", key, odd);
+	else if (!json_is_boolean(value))
+		snprintf(why, VAULT_WHY, "has a `%s` that is neither true nor false", key);
+	return json_is_boolean(value);
+}
+
+bool vault_parse_health(const char *body, size_t size, struct vault_health *health, char why[VAULT_WHY])
+{
+	json_t *answer = json_loose_read(body, size, why);
+	const json_t *server_time = json_object_get(answer, "server_time_utc");
+	bool good = answer != NULL;
+
+	*health = (struct vault_health){.standby = json_is_true(json_object_get(answer, "standby")),
 					.server_time = -1};
+	if (good && !json_is_object(answer)) {
+		snprintf(why, VAULT_WHY, "is JSON, and not an object");
+		good = false;
+	}
+	good = good && read_boolean(answer, "initialized", &health->initialized, why) &&
+	       read_boolean(answer, "sealed", &health->sealed, why);
 	if (json_is_number(server_time) && json_number_value(server_time) > 0)
 		health->server_time = json_number_value(server_time);
-	copy_plain(health->version, sizeof(health->version),
-		   json_string_value(json_object_get(answer, "version")));
-	copy_plain(health->cluster, sizeof(health->cluster),
-		   json_string_value(json_object_get(answer, "cluster_name")));
+	copy_plain(health->version, sizeof(health->version), json_loose_text(answer, "version"));
+	copy_plain(health->cluster, sizeof(health->cluster), json_loose_text(answer, "cluster_name"));
 	json_decref(answer);
 	return good;
 }
@@ -69,7 +85,11 @@ void vault_judge(int code, const struct vault_health *health, struct vault_verdi
 	}
 	if (health == NULL && code == 200) {
 		verdict->reason = SKYMON_PROTOCOL;
-		verdict->text = "answers, and not as Vault does";
+		verdict->text = "does not answer as Vault does";
+	} else if (health == NULL && code == 429) { /* a standby's answer has a body */
+		verdict->status = SKYMON_UNKNOWN;
+		verdict->reason = SKYMON_RESOURCE;
+		verdict->text = "limits our requests, so its health was not measured";
 	}
 	if (health == NULL)
 		return;
@@ -136,8 +156,9 @@ void vault_explain(int code, const char *body, const char *place, const char *wh
 	} else if (code == 404) {
 		reason = SKYMON_BODY_MISMATCH;
 		text = says(body, "namespace not found") ? "has no such namespace" : "has no such thing";
-	} else if (code == 429) {
+	} else if (code == 429) { /* ours, and no fault of the server's */
 		fault->outage = true;
+		reason = SKYMON_RESOURCE;
 		text = "limits our requests";
 	} else if (code == 503 && says(body, "sealed")) {
 		fault->outage = true;
@@ -229,6 +250,8 @@ enum vault_found vault_field(struct skymon *sm, const json_t *data, const char *
 
 	if (value == NULL)
 		return VAULT_NO_FIELD;
+	if (json_loose_odd(value) != NULL)
+		return VAULT_NO_TEXT;
 	*bytes = room;
 	if (json_is_string(value)) {
 		*bytes = json_string_value(value);
@@ -243,4 +266,17 @@ enum vault_found vault_field(struct skymon *sm, const json_t *data, const char *
 		return VAULT_NO_TEXT;
 	}
 	return VAULT_FOUND;
+}
+
+void vault_explain_field(const json_t *data, const char *field, const char *place, struct fetch_fault *fault)
+{
+	const json_t *value = json_object_get(data, field);
+	const char *why = json_loose_odd(value);
+
+	if (value == NULL)
+		fetch_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_BODY_MISMATCH,
+				"%.120s: there is no field %.80s at that path", place, field);
+	else
+		fetch_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_BODY_MISMATCH, "%.120s: field %.80s %s",
+				place, field, why != NULL ? why : "is not a text, a number or a boolean");
 }

@@ -111,10 +111,7 @@ static void answer(struct skymon *sm, struct vault *vault, struct skymon_ask *as
 	struct fetch_fault why;
 
 	if (found != VAULT_FOUND) {
-		fetch_fault_set(&why, SKYMON_UNHEALTHY, SKYMON_BODY_MISMATCH,
-				found == VAULT_NO_FIELD ? "%.120s: there is no field %.80s at that path"
-							: "%.120s: field %.80s is no text, number or boolean",
-				vault->own->place, field);
+		vault_explain_field(kept->data, field, vault->own->place, &why);
 		refuse(sm, vault, ask, &why);
 		return;
 	}

@@ -36,7 +36,10 @@ static const struct skymon_option options[] = {
 	SKYMON_OPT(struct websocket, reconnect, "1m",
 		   "age from which a kept connection is replaced by a new one; 0: a new one in each check",
 		   .min = 0, .max = 366.0 * 24 * 3600 * 1000),
-	SKYMON_OPT(struct websocket, tls, NULL, "how wss:// verifies the server"),
+	SKYMON_OPT(struct websocket, tls, NULL,
+		   "how wss:// verifies the server; insecure: any certificate, or with ws:// a login without "
+		   "TLS to "
+		   "another machine"),
 	SKYMON_OPT(struct websocket, proxy, NULL, "http://host:port, which is asked to CONNECT, or none"),
 	{0}};
 
@@ -44,6 +47,7 @@ static const struct skymon_number numbers[] = {
 	{"pong_time", "s", "from a ping to its pong"},
 	{"handshake_time", "s",
 	 "to open a connection: name, TCP, proxy, TLS and handshake; when one was opened"},
+	TLS_REPORT_NUMBERS,
 	{"message_time", "s",
 	 "from `send` (without it: from the handshake) to the message that `expect` wants"},
 	{0}};
@@ -132,6 +136,10 @@ static void validate(struct skymon *sm, const void *state)
 	struct dial_url url;
 
 	why = url_fault(ws->url, &url);
+	if (why == NULL && strcmp(url.scheme, "ws") == 0 && !ws->tls.insecure &&
+	    !tls_host_is_local(url.host) &&
+	    (ws->authorization.bytes != NULL || url.user[0] != '\0' || url.has_password))
+		why = TLS_REPORT_CLEAR("wss://");
 	dial_url_free(&url);
 	if (why != NULL)
 		skymon_invalid(sm, "url", "%s", why);
@@ -296,6 +304,12 @@ static bool talk(struct skymon *sm, struct websocket *ws, struct run *run, struc
 
 static bool ask(struct skymon *sm, struct websocket *ws, struct run *run, struct dial_fault *fault)
 {
+	tls_report(sm,
+		   !ws->to.secure     ? TLS_NONE
+		   : ws->tls.insecure ? TLS_UNVERIFIED
+				      : TLS_VERIFIED,
+		   dial_no_proxy(ws->proxy) && tls_peer_is_local(ws->link.dial->fd));
+	tls_report_days(sm, dial_certificate_days(ws->link.dial));
 	run->subprotocol = ws->link.subprotocol;
 	run->handshake_seconds = run->kept ? -1 : ws->link.handshake_seconds;
 	run->pong_seconds = run->message_seconds = -1;
@@ -369,7 +383,6 @@ static void tell_time(struct skymon *sm, double seconds, const char *detail, con
 
 static void tell(struct skymon *sm, const struct websocket *ws, const struct run *run)
 {
-	skymon_detail_boolean(sm, "tls", ws->to.secure);
 	skymon_detail_boolean(sm, "kept_connection", run->kept);
 	if (ws->http_status != 0)
 		skymon_detail_number(sm, "http_status", ws->http_status);

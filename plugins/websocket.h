@@ -4,6 +4,7 @@
 #define WEBSOCKET_H
 
 #include "dial.h"
+#include "tls_report.h"
 #include "websocket_frame.h"
 
 #define WEBSOCKET_MESSAGE_MAX (1u << 20) /* of an answer that is compared */

@@ -138,7 +138,7 @@ def test_places_without_a_grafana(broker, grafana):
     with full_listener() as hole, silent_listener() as silent, plain_listener() as plain:
         judge_places(broker, [
             Place("stopped", 503, "unhealthy", "refused", "connection refused", url=f"http://127.0.0.1:{free_port()}"),
-            Place("name does not resolve", 503, "unhealthy", "dns", "no-such-host.invalid", url="http://no-such-host.invalid:3000"),
+            Place("name does not resolve", 503, "unhealthy", "dns", "no-such-host.invalid", url="http://no-such-host.invalid:3000", tls={"insecure": True}),
             Place("no answer to the connection", 504, "unhealthy", "timeout", "connection attempt", limit=CONNECT, url=hole),
             Place("takes the connection, says nothing of TLS", 504, "unhealthy", "timeout", "did not begin TLS in time", limit=CONNECT,
                   url=f"https://{silent}"),

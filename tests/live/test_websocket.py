@@ -67,7 +67,7 @@ def test_healthy_over_a_kept_connection(skymond, websocket):
     assert server.place in found["message"] and "pong after" in found["message"], found
     wait_until(lambda: sm.component("ws")["details"].get("kept_connection"), 10, "a check over the kept connection")
     details = sm.component("ws")["details"]
-    assert details["http_status"] == 101 and details["subprotocol"] == "chat" and details["tls"] is False
+    assert details["http_status"] == 101 and details["subprotocol"] == "chat" and details["tls"] == "none"
     assert 0 < details["pong_ms"] < 500 and 0 < details["message_ms"] < 500 and details["connection_age_seconds"] > 0
     assert "handshake_ms" not in details and "close_code" not in details  # was not measured, did not happen
     wait_until(lambda: sm.component("ws")["details"]["connection_age_seconds"] > 1, 10, "the connection to grow old")
@@ -379,7 +379,7 @@ def test_certificates(skymond, websocket, certs):
         "nothing": part(servers["good"].url, tls={"ca_file": "/nowhere/ca.pem"}),
     }))
     details = healthy(sm, "good")["details"]
-    assert details["tls"] is True
+    assert details["tls"] == "verified" and 29 < details["certificate_days"] < 31
     for name in ("named", "other", "any"):
         healthy(sm, name)
     cell(sm, "certificate expired", "unhealthy", "tls_expired", "expired", name="expired")

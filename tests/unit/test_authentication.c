@@ -12,6 +12,7 @@
 #include "../../plugins/authentication_jwk.c"
 #include "../../plugins/authentication_jws.c"
 #include "../../plugins/fetch_fault.c"
+#include "../../plugins/json_loose.c"
 #include "../../plugins/fetch_url.c"
 
 /* RFC 7515, A.2 and A.3; RFC 8037, A.4 */
@@ -75,7 +76,9 @@ static const struct {
 	{RSA_KEY(",\"alg\":\"ES256\""), "its alg is no signature that its kind of key can make"},
 	{RSA_KEY(",\"alg\":[]"), "its alg is no signature that its kind of key can make"},
 	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\"}", "its n or e cannot be read"},
-	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQ==\"}", "its n or e cannot be read"},
+	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQ==\"}", "its n or e is no RSA key's"},
+	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQ=\"}", "its n or e cannot be read"},
+	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"A+AB\"}", "its n or e cannot be read"},
 	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQ\"}", "its n or e is no RSA key's"},
 	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"Ag\"}", "its n or e is no RSA key's"},
 	{"{\"kty\":\"RSA\",\"n\":\"" EC_X EC_X "\",\"e\":\"AQAB\"}", "511 bits are too few for RSA"},

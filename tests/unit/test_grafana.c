@@ -434,6 +434,10 @@ static void starts(void)
 		{{.url = "http://g", .proxy = "nonsense"}, "proxy "},
 		{{.url = "http://g", .api_key = {"geheim\nHost: x", 14}}, "api_key has"},
 		{{.url = "http://g", .api_key = {"", 0}}, NULL}, /* told where it is needed */
+		{{.url = "http://g:3000", .api_key = {"key", 3}},
+		 "url: the key is not sent to another machine without TLS"},
+		{{.url = "http://g:3000", .api_key = {"key", 3}, .tls = {.insecure = true}}, NULL},
+		{{.url = "http://localhost:3000", .api_key = {"key", 3}}, NULL},
 		{{.url = "http://g", .write_access = {GRAFANA_TOKEN}}, "access_token is missing"},
 		{{.url = "http://g", .read_access = {GRAFANA_TOKEN}, .access_token = {"", 0}},
 		 "access_token is empty"},

@@ -5,6 +5,7 @@
 
 #include "../../plugins/fetch.c"
 #include "../../plugins/fetch_fault.c"
+#include "../../plugins/json_loose.c"
 #include "../../plugins/fetch_sink.c"
 #include "../../plugins/fetch_tls.c"
 #include "../../plugins/fetch_url.c"
@@ -23,28 +24,38 @@
 static void health(void)
 {
 	struct vault_health is;
-	static const char *const none[] = {"",
-					   "{}",
-					   "[]",
-					   "null",
-					   "<html>",
-					   "{\"sealed\":false}",
-					   "{\"initialized\":true}",
-					   "{\"initialized\":1,\"sealed\":0}",
-					   BODY "x",
-					   ("{\"sealed\":false,\"sealed\":true,"
-					    "\"initialized\":true}")};
+	char why[VAULT_WHY];
+	static const struct {
+		const char *body, *why;
+	} none[] = {
+		{"", "is empty"},
+		{"{}", "has no `initialized`"},
+		{"[]", "is JSON, and not an object"},
+		{"null", "is JSON, and not an object"},
+		{"<html>", "is HTML or XML, not JSON"},
+		{"{\"sealed\":false}", "has no `initialized`"},
+		{"{\"initialized\":true}", "has no `sealed`"},
+		{"{\"initialized\":1,\"sealed\":0}", "has a `initialized` that is neither true nor false"},
+		{BODY "x", "is not JSON (line 1, column 139)"},
+		{"{\"sealed\":false,\"sealed\":true,\"initialized\":true}",
+		 "cannot be used: `sealed` is there twice, with different values"},
+	};
+	/* what is not asked for does not count */
+	static const char odd[] =
+		"{\"initialized\":true,\"sealed\":true,\"x\":1,\"x\":2,\"y\":\"\\u0000\",\"z\":NaN,"
+		"\"version\":\"1\\n\\u001b[31m\\u00e4\"}";
 
-	CU_ASSERT(vault_parse_health(BODY, &is));
+	CU_ASSERT(vault_parse_health(BODY, strlen(BODY), &is, why));
 	CU_ASSERT(is.initialized && !is.sealed && !is.standby && is.server_time == 1795364633);
 	UNIT_TEXT(is.version, "2.7.2");
 	UNIT_TEXT(is.cluster, "vault-cluster-fe3f9518");
-	CU_ASSERT(vault_parse_health(
-		"{\"initialized\":true,\"sealed\":true,\"version\":\"1\\n\\u001b[31m\\u00e4\"}", &is));
+	CU_ASSERT(vault_parse_health(odd, strlen(odd), &is, why));
 	CU_ASSERT(is.sealed && is.server_time == -1);
 	UNIT_TEXT(is.version, "1[31m");
-	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
-		CU_ASSERT_FALSE(vault_parse_health(none[i], &is));
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+		CU_ASSERT_FALSE(vault_parse_health(none[i].body, strlen(none[i].body), &is, why));
+		UNIT_TEXT(why, none[i].why);
+	}
 }
 
 static void judge(void)
@@ -79,8 +90,11 @@ static void judge(void)
 		}
 		/* the same code from something that is not Vault: a balancer, a rate limiter, a web server */
 		vault_judge(rows[i].code, NULL, &verdict);
-		CU_ASSERT(verdict.status == SKYMON_UNHEALTHY && !verdict.serves && !verdict.accessible);
-		CU_ASSERT(verdict.reason == (rows[i].code == 200 ? SKYMON_PROTOCOL : SKYMON_HTTP_STATUS));
+		CU_ASSERT(verdict.status == (rows[i].code == 429 ? SKYMON_UNKNOWN : SKYMON_UNHEALTHY) &&
+			  !verdict.serves && !verdict.accessible);
+		CU_ASSERT(verdict.reason == (rows[i].code == 200   ? SKYMON_PROTOCOL
+					     : rows[i].code == 429 ? SKYMON_RESOURCE
+								   : SKYMON_HTTP_STATUS));
 	}
 	/* a code that somebody changed on the way */
 	is.sealed = true;
@@ -158,7 +172,7 @@ static void errors(void)
 		{503, "{\"errors\":[\"Vault is sealed\"]}", SKYMON_SEALED, false, true, "is sealed"},
 		{503, "<html>", SKYMON_HTTP_STATUS, false, true, "error (HTTP 503)"},
 		{500, NULL, SKYMON_HTTP_STATUS, false, true, "error (HTTP 500)"},
-		{429, "", SKYMON_HTTP_STATUS, false, true, "limits"},
+		{429, "", SKYMON_RESOURCE, false, true, "limits"},
 		{307, "", SKYMON_HTTP_STATUS, false, false, "elsewhere"},
 		{400, "{\"errors\":[\"geheim\"]}", SKYMON_HTTP_STATUS, false, false, "not understand"},
 	};

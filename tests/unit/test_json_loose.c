@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* json_loose: what is read beside what cannot be, what is odd and why, and what is not JSON: tables; and
+ * bytes that were changed at random, for the sanitizers. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "unit.h"
+
+#include "../../plugins/json_loose.c"
+
+static void reads(void)
+{
+	static const struct {
+		const char *text, *expected; /* as json_dumps prints it; odd values as {"\u0001":"why"} */
+	} rows[] = {
+		{"{}", "{}"},
+		{" [ ] ", "[]"},
+		{"\xEF\xBB\xBF{\"a\":1}", "{\"a\":1}"},
+		{"{\"a\":[1,-2,0.5,1e3,true,false,null,\"x\"]}",
+		 "{\"a\":[1,-2,0.5,1000.0,true,false,null,\"x\"]}"},
+		{"\"\\u00e4\\ud83d\\ude00\\n\\/\"", "\"\xC3\xA4\xF0\x9F\x98\x80\\n/\""},
+		/* numbers that no machine number holds: their digits */
+		{"[123456789012345678901234567890,1e999,-1e999]",
+		 "[\"123456789012345678901234567890\",\"1e999\",\"-1e999\"]"},
+		/* odd ones, and their siblings */
+		{"{\"a\":1,\"a\":2,\"b\":3}",
+		 "{\"a\":{\"\\u0001\":\"is there twice, with different values\"},\"b\":3}"},
+		{"{\"a\":1,\"a\":1}", "{\"a\":1}"},
+		{"{\"a\":1,\"a\":2,\"a\":1}",
+		 "{\"a\":{\"\\u0001\":\"is there twice, with different values\"}}"},
+		{"{\"a\":\"\\u0000x\",\"b\":3}", "{\"a\":\"\\u0000x\",\"b\":3}"},
+		{"{\"a\":\"\\ud800\",\"b\":3}",
+		 "{\"a\":{\"\\u0001\":\"is text that is not Unicode\"},\"b\":3}"},
+		{"{\"a\":\"\\ude00\\ud83d\",\"b\":3}",
+		 "{\"a\":{\"\\u0001\":\"is text that is not Unicode\"},\"b\":3}"},
+		{"{\"a\":\"\xFF\",\"b\":3}", "{\"a\":{\"\\u0001\":\"is text that is not Unicode\"},\"b\":3}"},
+		{"{\"a\":\"\xED\xA0\x80\",\"b\":3}",
+		 "{\"a\":{\"\\u0001\":\"is text that is not Unicode\"},\"b\":3}"},
+		{"{\"a\":\"\n\",\"b\":3}", "{\"a\":{\"\\u0001\":\"is text that is not Unicode\"},\"b\":3}"},
+		{"{\"a\":\"\\x\",\"b\":3}", "{\"a\":{\"\\u0001\":\"is text that is not Unicode\"},\"b\":3}"},
+		{"{\"a\":\"\\u12\",\"b\":3}",
+		 "{\"a\":{\"\\u0001\":\"is text that is not Unicode\"},\"b\":3}"},
+		{"{\"a\":NaN,\"b\":3}", "{\"a\":{\"\\u0001\":\"is nothing that JSON has\"},\"b\":3}"},
+		{"{\"a\":-Infinity,\"b\":3}", "{\"a\":{\"\\u0001\":\"is nothing that JSON has\"},\"b\":3}"},
+		{"{\"a\":01,\"b\":+1,\"c\":1.,\"d\":.5,\"e\":3}",
+		 "{\"a\":{\"\\u0001\":\"is nothing that JSON has\"},\"b\":{\"\\u0001\":\"is nothing that "
+		 "JSON has\"},"
+		 "\"c\":{\"\\u0001\":\"is nothing that JSON has\"},\"d\":{\"\\u0001\":\"is nothing that JSON "
+		 "has\"},\"e\":3}"},
+		/* a key that no question has */
+		{"{\"a\\u0000\":1,\"\\u0001\":\"x\",\"\\ud800\":2,\"\xFF\":4,\"b\":3}", "{\"b\":3}"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char why[JSON_LOOSE_WHY] = "";
+		json_t *value = json_loose_read(rows[i].text, strlen(rows[i].text), why);
+		char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
+
+		if (value == NULL)
+			fprintf(stderr, "\n%s: %s\n", rows[i].text, why);
+		UNIT_TEXT(text, rows[i].expected);
+		free(text);
+		json_decref(value);
+	}
+}
+
+static void refused(void)
+{
+	static const struct {
+		const char *text, *why;
+	} rows[] = {
+		{"", "is empty"},
+		{" \n ", "is empty"},
+		{"<html>", "is HTML or XML, not JSON"},
+		{"  <?xml?>", "is HTML or XML, not JSON"},
+		{"up", "is not JSON (line 1, column 1)"},
+		{"{\"a\":1", "is JSON that breaks off, or is not JSON"},
+		{"{\"a\"", "is JSON that breaks off, or is not JSON"},
+		{"\"a", "is JSON that breaks off, or is not JSON"},
+		{"\"a\\", "is JSON that breaks off, or is not JSON"},
+		{"[1,", "is JSON that breaks off, or is not JSON"},
+		{"{\"a\":1}x", "is not JSON (line 1, column 8)"},
+		{"{\"a\":\n1 1}", "is not JSON (line 2, column 3)"},
+		{"{\"a\" 1}", "is not JSON (line 1, column 6)"},
+		{"{a:1}", "is not JSON (line 1, column 2)"},
+		{"[1,]", "is not JSON (line 1, column 4)"},
+		{"{\"a\":1,}", "is not JSON (line 1, column 8)"},
+		{"[1}", "is not JSON (line 1, column 3)"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char why[JSON_LOOSE_WHY] = "";
+
+		CU_ASSERT(json_loose_read(rows[i].text, strlen(rows[i].text), why) == NULL);
+		UNIT_TEXT(why, rows[i].why);
+	}
+}
+
+static void asked(void)
+{
+	static const char text[] = "{\"a\":\"x\\u0000y\",\"b\":\"x\",\"c\":1,\"d\":NaN}";
+	char why[JSON_LOOSE_WHY];
+	json_t *value = json_loose_read(text, sizeof(text) - 1, why);
+
+	CU_ASSERT(json_loose_text(value, "a") == NULL &&
+		  json_string_length(json_object_get(value, "a")) == 3);
+	UNIT_TEXT(json_loose_text(value, "b"), "x");
+	CU_ASSERT(json_loose_text(value, "c") == NULL && json_loose_text(value, "none") == NULL);
+	CU_ASSERT(json_loose_odd(json_object_get(value, "c")) == NULL && json_loose_odd(NULL) == NULL);
+	UNIT_TEXT(json_loose_odd(json_object_get(value, "d")), "is nothing that JSON has");
+	json_decref(value);
+}
+
+/* Deep nesting costs itself, and neither the stack nor its siblings. */
+static void deep(void)
+{
+	enum { DEEP = 200000 };
+	char *text = malloc(2 * DEEP + 40), why[JSON_LOOSE_WHY];
+	json_t *value;
+	size_t size = (size_t)sprintf(text, "{\"a\":");
+
+	memset(text + size, '[', DEEP);
+	memset(text + size + DEEP, ']', DEEP);
+	size += 2 * DEEP;
+	size += (size_t)sprintf(text + size, ",\"b\":3}");
+	value = json_loose_read(text, size, why);
+	CU_ASSERT(value != NULL && json_integer_value(json_object_get(value, "b")) == 3);
+	json_decref(value);
+	CU_ASSERT(json_loose_read(text, size - 10, why) == NULL);
+	free(text);
+}
+
+static void changed_at_random(void)
+{
+	static const char seed[] = "{\"a\":[1,2.5e3,true,null,\"x\\u00e4\\ud83d\\ude00\"],\"b\":{\"c\":{"
+				   "\"d\":[[[]]]}},\"a\":NaN}";
+	unsigned state = 1, read_count = 0;
+
+	for (int round = 0; round < 200000; round++) {
+		size_t size = sizeof(seed) - 1;
+		char *text = malloc(size), why[JSON_LOOSE_WHY];
+		json_t *value;
+
+		memcpy(text, seed, size);
+		for (unsigned i = 0; i < 1 + round % 4u; i++) {
+			state = state * 1103515245 + 12345;
+			text[state / 65536 % size] = "\"\\{}[],:u0\x80 e-"[state / 256 % 14];
+		}
+		size -= state / 4096 % 8;
+		value = json_loose_read(text, size, why);
+		read_count += value != NULL;
+		json_decref(value);
+		free(text);
+	}
+	CU_ASSERT(read_count > 1000);
+}
+
+int main(void)
+{
+	return unit_run("json_loose", (const struct unit_test[]){{"read", reads},
+								 {"refused", refused},
+								 {"asked", asked},
+								 {"deep", deep},
+								 {"changed at random", changed_at_random},
+								 {0}});
+}
