@@ -517,7 +517,7 @@ BAD_OPTIONS = {
     "id alone": (["issuer=https://id.example.com", "client_id=a"], "client_secret is not"),
     "secret alone": (["issuer=https://id.example.com", "client_secret=geheim-x"], "client_id is not"),
     "parameter": (["issuer=https://id.example.com", "parameters={grant_type: password}"], "must not hold grant_type"),
-    "proxy": (["issuer=https://id.example.com", "proxy=ftp://x"], "proxy must be"),
+    "proxy": (["issuer=https://id.example.com", "proxy=ftp://x"], "`proxy` must be"),
 }
 
 

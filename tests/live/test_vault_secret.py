@@ -143,7 +143,7 @@ def test_kinds_of_values(skymond, bao, tmp_path):
         (tmp_path / name).write_bytes(text.encode())
     good = {"text": "app/one#text", "number": "secret/app/one#number", "real": "/secret/app/one#real", "flag": "app/one#flag",
             "lines": "app/one#lines", "old": "/kv1/app/old#text"}
-    bad = {"object": ("app/one#nested", "no text"), "field": ("app/one#nothing", "no field"), "path": ("app/none#x", "no such thing"),
+    bad = {"object": ("app/one#nested", "is not a text"), "field": ("app/one#nothing", "no field"), "path": ("app/none#x", "no such thing"),
            "foreign": ("/sys/auth#x", "forbids it"), "dots": ("app/../../sys/auth#x", "path")}
     sm = skymond(config({
         "vault": part(bao.url, token=reader(bao)),

@@ -434,6 +434,41 @@ static void forms_are_encoded(void)
 	CU_ASSERT_PTR_NULL(form.bytes);
 }
 
+static void secrets_in_clear(void)
+{
+	static const struct {
+		const char *url;
+		bool secret, insecure, may;
+	} rows[] = {
+		{"https://h", true, false, true},
+		{"http://h", true, false, false},
+		{"http://h", false, false, true},
+		{"http://h", true, true, true},
+		{"http://u:p@h", false, false, false},
+		{"http://u:p@127.0.0.1", false, false, true},
+		{"HTTP://H:8200/x", true, false, false},
+		{"http://localhost:8200", true, false, true},
+		{"http://localhost.example.com", true, false, false},
+		{"http://127.0.0.1:8200", true, false, true},
+		{"http://127.255.0.3", true, false, true},
+		{"http://128.0.0.1", true, false, false},
+		{"http://[::1]:8200", true, false, true},
+		{"http://[::ffff:127.0.0.1]", true, false, true},
+		{"http://[2001:db8::1]", true, false, false},
+		{"http://0.0.0.0", true, false, false},
+		{"http://127.0.0.1@h", true, false, false},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct skymon_tls tls = {.insecure = rows[i].insecure};
+
+		if ((fetch_secret_fault(rows[i].url, &tls, rows[i].secret) == NULL) != rows[i].may) {
+			fprintf(stderr, "\n%s\n", rows[i].url);
+			CU_FAIL();
+		}
+	}
+}
+
 int main(void)
 {
 	return unit_run("authentication",
@@ -450,5 +485,6 @@ int main(void)
 						   {"claims are judged", claims_are_judged},
 						   {"scopes are compared", scopes_are_compared},
 						   {"forms are encoded", forms_are_encoded},
+						   {"secrets in clear", secrets_in_clear},
 						   {0}});
 }

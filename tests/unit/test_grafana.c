@@ -432,10 +432,10 @@ static void starts(void)
 		{{.url = "g:3000"}, "url "},
 		{{.url = "http://g/?a=b"}, "url must end with its path"},
 		{{.url = "http://g", .proxy = "nonsense"}, "proxy "},
-		{{.url = "http://g", .api_key = {"geheim\nHost: x", 14}}, "api_key has"},
-		{{.url = "http://g", .api_key = {"", 0}}, NULL}, /* told where it is needed */
+		{{.url = "https://g", .api_key = {"geheim\nHost: x", 14}}, "api_key has"},
+		{{.url = "https://g", .api_key = {"", 0}}, NULL}, /* told where it is needed */
 		{{.url = "http://g:3000", .api_key = {"key", 3}},
-		 "url: the key is not sent to another machine without TLS"},
+		 "url must begin with https://: without TLS"},
 		{{.url = "http://g:3000", .api_key = {"key", 3}, .tls = {.insecure = true}}, NULL},
 		{{.url = "http://localhost:3000", .api_key = {"key", 3}}, NULL},
 		{{.url = "http://g", .write_access = {GRAFANA_TOKEN}}, "access_token is missing"},

@@ -444,9 +444,38 @@ static void refuses_options(void)
 	}
 	struct websocket word = {.url = "ws://h", .subprotocol = {words, 1}};
 	CU_ASSERT(!fake_start(&skymon_plugin, sm, &word) && strstr(fake.message, "subprotocol") != NULL);
-	struct websocket secret = {.url = "ws://h", .authorization = {"geheim\r\nX: y", 12}};
+	struct websocket secret = {.url = "wss://h", .authorization = {"geheim\r\nX: y", 12}};
 	CU_ASSERT(!fake_start(&skymon_plugin, sm, &secret) &&
 		  strstr(fake.message, "authorization has a line break") != NULL);
+	/* a login goes to another machine over TLS alone, or where that is allowed */
+	static const struct {
+		struct websocket options;
+		bool good;
+	} logins[] = {
+		{{.url = "ws://h", .authorization = {"Bearer x", 8}}, false},
+		{{.url = "ws://u:p@h"}, false},
+		{{.url = "ws://u@192.0.2.1"}, false},
+		{{.url = "ws://u@[2001:db8::1]"}, false},
+		{{.url = "ws://u@127.0.0.1.example.com"}, false},
+		{{.url = "ws://h"}, true},
+		{{.url = "ws://u:p@localhost"}, true},
+		{{.url = "ws://u:p@127.1.2.3"}, true},
+		{{.url = "ws://u:p@[::1]"}, true},
+		{{.url = "wss://u:p@h"}, true},
+		{{.url = "ws://u:p@h", .tls = {.insecure = true}}, true},
+	};
+	for (size_t i = 0; i < sizeof(logins) / sizeof(logins[0]); i++) {
+		struct websocket ws = logins[i].options;
+
+		sm = fake_new_run();
+		if (fake_start(&skymon_plugin, sm, &ws) != logins[i].good) {
+			fprintf(stderr, "\n%s\n", ws.url);
+			CU_FAIL();
+		}
+		CU_ASSERT(logins[i].good || strstr(fake.message, "tls: {insecure: true}") != NULL);
+		if (logins[i].good)
+			skymon_plugin.stop(sm, &ws);
+	}
 	struct websocket proxy = {.url = "ws://h", .proxy = "socks5://geheim@h"};
 	CU_ASSERT(!fake_start(&skymon_plugin, sm, &proxy) &&
 		  strstr(fake.message, "proxy must be http://") != NULL);
