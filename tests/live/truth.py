@@ -132,7 +132,8 @@ SHARED = {
     "no connection left": ["closes with 1013", "is full", "no connection left"],
     "proxy stopped": ["proxy stopped", "proxy refused"],
     "restarted under a kept connection": ["restarted under a kept connection", "restarted, with new keys"],
-    "refused to newcomers": ["refused to newcomers: password set", "refused to newcomers: password changed"],
+    "refused to newcomers": ["refused to newcomers: password set", "refused to newcomers: password changed", "refused to newcomers: http-401",
+                             "refused to newcomers: no new connection"],
     "back to normal": ["started again", "back after stopped", "back"],
 }
 OWN = {
