@@ -26,6 +26,7 @@ struct crew *crew_new(struct loop *loop, const char *program, const struct crew_
 	crew->events = events;
 	crew->arg = arg;
 	crew->lookup = config_environment;
+	crew->leave_ms = CREW_START_MS;
 	return crew;
 }
 
@@ -328,8 +329,9 @@ const struct skymon_plugin_state *const *crew_plugin_states(struct crew *crew, s
 	return crew->states;
 }
 
-void crew_end(struct crew *crew, crew_prepared *done, void *arg)
+void crew_end(struct crew *crew, int64_t patience_ms, crew_prepared *done, void *arg)
 {
+	crew->leave_ms = patience_ms;
 	crew->ending = true;
 	crew->preparing = 0;
 	crew->done = done;

@@ -87,7 +87,7 @@ void crew_set_daemon_plugin(struct crew *crew,
 			    const char *name); /* for the plugin states: it runs in the daemon */
 const struct skymon_plugin_state *const *crew_plugin_states(struct crew *crew, size_t *count);
 
-void crew_end(struct crew *crew, crew_prepared *done,
-	      void *arg); /* all workers; done when the last is gone */
+/* Ends all workers, which have so long to stop their components; done when the last is gone. */
+void crew_end(struct crew *crew, int64_t patience_ms, crew_prepared *done, void *arg);
 
 #endif

@@ -59,6 +59,7 @@ struct crew {
 	char *program, *state_dir;
 	int64_t worker_memory;
 	uint32_t series_max;
+	int64_t leave_ms; /* how long a worker that is not needed any more may take to leave */
 	config_lookup *lookup;
 	const struct crew_events *events;
 	void *arg;

@@ -123,7 +123,7 @@ void crew_slot_retire(struct crew_slot *slot)
 		return;
 	slot->ending = true;
 	if (slot->worker != NULL)
-		worker_end(slot->worker);
+		worker_end(slot->worker, slot->crew->leave_ms);
 	else
 		crew_slot_free(slot);
 }

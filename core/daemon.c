@@ -17,7 +17,8 @@
 #include "reload.h"
 #include "sched.h"
 
-#define LEAVE_MS 3000       /* how long workers may take to leave */
+#define LEAVE_MIN_MS 1000   /* how long workers may take to leave when HTTP has used up shutdown.timeout */
+#define KILL_MS 500         /* … and then to be killed */
 #define OWN_DESCRIPTORS 256 /* for workers, listeners and files, beside connections */
 #define BURY_LOOK_MS 1000
 #define IDLE_LOOK_MS 50 /* while stopping: how often to look whether HTTP is idle */
@@ -58,8 +59,11 @@ static void finish(struct daemon *daemon, int exit_code)
 	daemon->exit_code = exit_code;
 	daemon->phase = LEAVING;
 	reload_in_force(daemon->reload, NULL);
-	loop_set_timer(daemon->loop, &daemon->stop, loop_now_ms(daemon->loop) + LEAVE_MS);
-	sched_end(daemon->sched, leave, daemon);
+	int64_t now_ms = loop_now_ms(daemon->loop), patience_ms = daemon->give_up_ms - now_ms;
+	if (patience_ms < LEAVE_MIN_MS)
+		patience_ms = LEAVE_MIN_MS;
+	loop_set_timer(daemon->loop, &daemon->stop, now_ms + patience_ms + KILL_MS);
+	sched_end(daemon->sched, patience_ms, leave, daemon);
 }
 
 /* ---- Reload and start ---- */

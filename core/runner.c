@@ -18,10 +18,11 @@
 #else
 #define STACK_SIZE (256u << 10)
 #endif
-#define IDLE_MS 5000          /* after which a thread without work ends */
-#define WATCH_MS 200          /* how often memory and descriptors are looked at while something is at work */
-#define STEP_AGAIN_US 1000000 /* a late run's step is reported again when it has changed */
-#define START_MS 5000         /* for load, start and stop: they do no I/O over a network */
+#define IDLE_MS 5000           /* after which a thread without work ends */
+#define THREADS_END_US 1000000 /* for idle threads to end, when the runner does */
+#define WATCH_MS 200           /* how often memory and descriptors are looked at while something is at work */
+#define STEP_AGAIN_US 1000000  /* a late run's step is reported again when it has changed */
+#define START_MS 5000          /* for load, start and stop: they do no I/O over a network */
 
 /* Who runs on this thread: for the fatal-signal handler. */
 static _Thread_local struct runner_component *volatile current;
@@ -523,17 +524,23 @@ static bool wait_for(struct runner *runner, const size_t *count, int64_t until_u
 
 bool runner_free(struct runner *runner, int64_t timeout_ms)
 {
-	int64_t until = runner_clock_us() + timeout_ms * 1000;
 	pthread_mutex_lock(&runner->lock);
 	for (struct runner_component *component = runner->components; component != NULL;
-	     component = component->next)
+	     component = component->next) {
 		component->stopping = true;
-	bool ended = wait_for(runner, &runner->out, until);
+		atomic_store(&component->deadline_us, 0);
+	}
+	for (struct skymon_request *rq = runner->requests; rq != NULL; rq = runner_request_hurry(rq))
+		;
+	pthread_mutex_unlock(&runner->lock);
+	runner_tend(runner); /* those that have nothing out need not wait for the others */
+	pthread_mutex_lock(&runner->lock);
+	bool ended = wait_for(runner, &runner->out, runner_clock_us() + timeout_ms * 1000);
 	runner->quit = true;
 	while (runner->idlers != NULL)
 		wake_idler(runner);
 	if (ended)
-		ended = wait_for(runner, &runner->threads, until + 1000000);
+		ended = wait_for(runner, &runner->threads, runner_clock_us() + THREADS_END_US);
 	pthread_mutex_unlock(&runner->lock);
 	runner_tend(runner);
 	if (!ended)

@@ -90,8 +90,9 @@ void runner_request(struct runner *runner, uint32_t id, void *message, size_t si
 /* Nobody waits for that reply any more: its handler has no time left. */
 void runner_cancel(struct runner *runner, uint64_t number);
 uint32_t runner_component_id(const struct runner_component *component);
-/* Waits for runs to end (at most timeout_ms), stops all, unload. What is still out then stays as it is: the
- * caller leaves its process. false: so. For skymon run and tests; a worker just leaves. */
+/* Takes the time away from what is out, stops what has nothing out, waits for the rest (at most timeout_ms), stops
+ * that, and unloads. What is still out then stays as it is, without stop and unload: the caller leaves its
+ * process. false: so. */
 bool runner_free(struct runner *runner, int64_t timeout_ms);
 
 /* An alternate stack for fatal signals, for the calling thread (the pool's have theirs). */

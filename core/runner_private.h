@@ -106,6 +106,8 @@ struct runner_component runner_aside(const struct runner_component *component, i
 
 /* How much less time a callback gets than the daemon waits. */
 int64_t runner_margin_ms(int64_t timeout_ms);
+/* It has no time left. Under the lock; returns the next one. */
+struct skymon_request *runner_request_hurry(struct skymon_request *rq);
 void runner_set_step(struct runner_component *component, const char *step);
 
 /* ---- runner_usage.c ---- */

@@ -400,6 +400,12 @@ void runner_request(struct runner *runner, uint32_t id, void *message, size_t si
 	free_request(rq);
 }
 
+struct skymon_request *runner_request_hurry(struct skymon_request *rq)
+{
+	atomic_store(&rq->self.deadline_us, 0);
+	return rq->next;
+}
+
 void runner_cancel(struct runner *runner, uint64_t number)
 {
 	pthread_mutex_lock(&runner->lock);

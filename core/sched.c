@@ -466,7 +466,7 @@ struct crew *sched_crew(struct sched *sched)
 	return sched->crew;
 }
 
-void sched_end(struct sched *sched, crew_prepared *done, void *arg)
+void sched_end(struct sched *sched, int64_t patience_ms, crew_prepared *done, void *arg)
 {
 	loop_clear_timer(sched->loop, &sched->admit);
 	for (size_t i = 0; i < sched->count; i++) {
@@ -476,7 +476,7 @@ void sched_end(struct sched *sched, crew_prepared *done, void *arg)
 		loop_clear_timer(sched->loop, &sched->components[i]->retry);
 		loop_clear_timer(sched->loop, &sched->components[i]->again);
 	}
-	crew_end(sched->crew, done, arg);
+	crew_end(sched->crew, patience_ms, done, arg);
 }
 
 void sched_free(struct sched *sched)

@@ -31,6 +31,7 @@
 #define FILES_MAX 4096
 #define NICER 5
 #define LAST_WORDS_MS 1000
+#define STOP_WAIT_MS 1000 /* for checks that are out when the daemon stops */
 
 struct worker {
 	int wire, wake;
@@ -331,6 +332,15 @@ static void take(struct wire_message *message)
 	}
 }
 
+/* The daemon has no more to say: stops the components and unloads the plugin. It ends us when that takes too
+ * long. */
+static void __attribute__((noreturn)) leave(void)
+{
+	phase = "stopping";
+	(void)runner_free(worker.runner, STOP_WAIT_MS);
+	_exit(0);
+}
+
 static void receive_all(struct wire_inbox *inbox)
 {
 	for (;;) {
@@ -344,6 +354,7 @@ static void receive_all(struct wire_inbox *inbox)
 		case WIRE_AGAIN:
 			return;
 		case WIRE_CLOSED:
+			leave();
 		case WIRE_BAD:
 			_exit(0);
 		}
@@ -430,7 +441,7 @@ static void send_hello(const char *why)
  * lost. */
 static void wait_for_end(void)
 {
-	struct pollfd gone = {.fd = worker.wire, .events = 0};
+	struct pollfd gone = {.fd = worker.wire, .events = POLLRDHUP};
 	while (poll(&gone, 1, -1) < 0 && errno == EINTR)
 		;
 	_exit(0);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,7 +16,7 @@
 #include "log.h"
 #include "worker_spawn.h"
 
-#define LEAVE_MS 2000                     /* how long a worker may take to leave once its wire is closed */
+#define LEAVE_MS 2000                     /* how long a worker may take to leave once its wire is broken */
 #define PACKETS_PER_TURN 64               /* of one worker, before the others and HTTP have their turn */
 #define LAST_PACKETS 4096                 /* more than the kernel keeps of one wire */
 #define LOG_LINES_MAX 200                 /* lines that one plugin may log in PRINT_WINDOW_MS */
@@ -37,6 +38,7 @@ struct worker {
 	struct wire_outbox outbox;
 	bool writing; /* waits for the wire to be writable */
 	bool said_hello, leaving, cause_set;
+	bool asked; /* to leave */
 	struct worker_end end;
 	char line[PRINT_LINE_MAX];
 	size_t line_size;
@@ -72,14 +74,15 @@ static void close_watch(struct worker *worker, struct watch *watch)
 		close(fd);
 }
 
-void worker_end(struct worker *worker)
+/* Our end of the wire stays open for reading: what it logs in `stop` and `unload`, and its last words. */
+void worker_end(struct worker *worker, int64_t patience_ms)
 {
 	if (worker->leaving)
 		return;
-	worker->leaving = true;
-	set_cause(worker, WORKER_ENDED, 0, "was ended");
-	close_watch(worker, &worker->wire);
-	loop_set_timer(worker->loop, &worker->patience, loop_now_ms(worker->loop) + LEAVE_MS);
+	worker->leaving = worker->asked = true;
+	if (worker->wire.fd >= 0)
+		shutdown(worker->wire.fd, SHUT_WR);
+	loop_set_timer(worker->loop, &worker->patience, loop_now_ms(worker->loop) + patience_ms);
 }
 
 static void lose_patience(struct timer *timer, int64_t now_ms)
@@ -95,6 +98,10 @@ static void lose_patience(struct timer *timer, int64_t now_ms)
 /* Its wire is closed or broken: it cannot be told anything any more, and leaves or is made to. */
 static void lose_wire(struct worker *worker)
 {
+	if (worker->asked) {
+		close_watch(worker, &worker->wire);
+		return;
+	}
 	close_watch(worker, &worker->wire);
 	if (worker->leaving)
 		return;
@@ -112,6 +119,8 @@ void worker_break(struct worker *worker, const char *text)
 static void describe_exit(struct worker *worker, const siginfo_t *info)
 {
 	char text[128];
+	if (worker->asked && info->si_code == CLD_EXITED && info->si_status == 0)
+		set_cause(worker, WORKER_ENDED, 0, "was ended");
 	if (info->si_code == CLD_EXITED)
 		snprintf(text, sizeof(text), "ended with exit code %d", info->si_status);
 	else
@@ -281,6 +290,8 @@ static const char *judge_head(struct worker *worker, const struct wire_message *
 
 static void take(struct worker *worker, struct wire_message *message)
 {
+	if (worker->asked && message->type != WIRE_LOG && message->type != WIRE_CRASH)
+		return; /* its components are gone: no one waits for it */
 	const char *wrong = judge_head(worker, message);
 	if (wrong != NULL) {
 		worker_break(worker, wrong);
