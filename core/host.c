@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "host.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -11,6 +13,7 @@
 
 #define SAMPLE_MS 5000 /* of the CPU time */
 #define SAMPLES 12     /* so that the oldest is 60 s old */
+#define FILES_MS 1000  /* how old the number of open descriptors may be: each is counted */
 #define MEMORY_MS 100  /* how old the resident size may be; reading it takes longer than answering /health */
 
 struct handle {
@@ -45,6 +48,7 @@ struct host {
 	enum own own[8]; /* which of them are the daemon's own */
 	int64_t started_clock_ms, memory_time_ms;
 	int statm;
+	int64_t files_time_ms;
 	struct timer sampler;
 	struct cpu_sample samples[SAMPLES];
 	size_t sample_count,
@@ -75,6 +79,24 @@ static int64_t resident_bytes(int statm)
 	char *end;
 	strtoll(text, &end, 10); /* the first is the virtual size */
 	return strtoll(end, NULL, 10) * sysconf(_SC_PAGESIZE);
+}
+
+static int64_t open_files(void)
+{
+	int64_t count = -3; /* ".", ".." and the descriptor of the folder itself */
+	DIR *folder = opendir("/proc/self/fd");
+	if (folder == NULL)
+		return 0;
+	while (readdir(folder) != NULL)
+		count++;
+	closedir(folder);
+	return count;
+}
+
+static int64_t files_limit(void)
+{
+	struct rlimit limit;
+	return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (int64_t)limit.rlim_cur : 0;
 }
 
 static void sample(struct timer *timer, int64_t now_ms)
@@ -182,6 +204,11 @@ static const struct skymon_self *read_self(struct skymon *sm)
 		host->memory_time_ms = clock_ms;
 		self->resident_bytes = resident_bytes(host->statm);
 		self->cpu_seconds = cpu_seconds();
+	}
+	if (host->files_time_ms == 0 || clock_ms - host->files_time_ms >= FILES_MS) {
+		host->files_time_ms = clock_ms;
+		self->open_fds = open_files();
+		self->max_fds = files_limit();
 	}
 	self->http_counts = http_counts(host->http, &self->http_count_count);
 	self->http_times = http_times(host->http, &self->http_time_count);

@@ -7,11 +7,13 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "buf.h"
 
+static bool to_journal; /* stderr is the journal: lines begin with their priority */
 static enum log_level level_now = LOG_LEVEL_INFO;
 static enum log_format format_now = LOG_FORMAT_LOGFMT;
 
@@ -19,6 +21,15 @@ void log_configure(enum log_level level, enum log_format format)
 {
 	level_now = level;
 	format_now = format;
+}
+
+void log_find_journal(const char *stream)
+{
+	unsigned long long device, inode;
+	struct stat file;
+	to_journal = stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+		     fstat(STDERR_FILENO, &file) == 0 && file.st_dev == (dev_t)device &&
+		     file.st_ino == (ino_t)inode;
 }
 
 enum log_level log_level(void)
@@ -89,6 +100,7 @@ static void print_line(const char *area, enum log_level level, const char *const
 	struct timespec now;
 	clock_gettime(CLOCK_REALTIME, &now);
 	time_print((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, stamp);
+	static const char *const priorities[] = {"<3>", "<4>", "<6>", "<7>"}; /* of syslog, as above */
 	struct buf line = {0};
 	if (format_now == LOG_FORMAT_JSON)
 		buf_text(&line, "{");
@@ -99,7 +111,15 @@ static void print_line(const char *area, enum log_level level, const char *const
 		add_pair(&line, fields[0], fields[1]);
 	add_pair(&line, "msg", text);
 	buf_text(&line, format_now == LOG_FORMAT_JSON ? "}\n" : "\n");
-	put(&line);
+	if (to_journal) {
+		struct buf whole = {0};
+		buf_text(&whole, priorities[level]);
+		buf_add(&whole, line.data, line.size);
+		put(&whole);
+		buf_free(&whole);
+	} else {
+		put(&line);
+	}
 	buf_free(&line);
 }
 

@@ -10,6 +10,9 @@ enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
 
 void log_configure(enum log_level level, enum log_format format);
 enum log_level log_level(void);
+/* Begins each line with its priority (sd-daemon(3)) if stderr is the stream that systemd connected to the
+ * journal; stream: JOURNAL_STREAM, "device:inode", or NULL. */
+void log_find_journal(const char *stream);
 
 /* Lines begin with `area=` only where the daemon itself says so: that is what `grep '^area=audit '` relies
  * on. What a worker says is the value of a later field, in which line breaks are escaped. */

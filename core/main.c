@@ -12,6 +12,7 @@
 #include <skymon/plugin.h>
 
 #include "daemon.h"
+#include "log.h"
 
 #define LISTENS_MAX 16
 
@@ -68,6 +69,7 @@ int main(int argc, char **argv)
 		.listens = listens,
 	};
 	open_standard();
+	log_find_journal(getenv("JOURNAL_STREAM"));
 	/* Secrets are in this process: they must not get into a core file, nor be read by another process of
 	 * the same user. */
 #ifndef __SANITIZE_ADDRESS__ /* whose leak check traces its own process */

@@ -12,7 +12,7 @@
 #define ANSWER_MAX (64u << 20)
 
 struct asking {
-	const char *url, *token_file;
+	const char *url, *token_file, *ca_file, *cert, *key; /* key: NULL if it is in cert's file */
 	bool json;
 	struct buf answer;
 	long code;
@@ -80,6 +80,12 @@ static bool fetch(struct asking *asking, const char *path)
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, asking);
+	if (asking->ca_file != NULL)
+		curl_easy_setopt(curl, CURLOPT_CAINFO, asking->ca_file);
+	if (asking->cert != NULL) {
+		curl_easy_setopt(curl, CURLOPT_SSLCERT, asking->cert);
+		curl_easy_setopt(curl, CURLOPT_SSLKEY, asking->key != NULL ? asking->key : asking->cert);
+	}
 	if (asking->token_file != NULL)
 		headers = token_header(asking->token_file);
 	bool ok = asking->token_file == NULL || headers != NULL;
@@ -187,6 +193,9 @@ int tool_status(int argc, char **argv)
 	static const struct option longs[] = {{"url", required_argument, NULL, 'u'},
 					      {"token-file", required_argument, NULL, 't'},
 					      {"json", no_argument, NULL, 'j'},
+					      {"ca-file", required_argument, NULL, 'a'},
+					      {"cert", required_argument, NULL, 'c'},
+					      {"key", required_argument, NULL, 'k'},
 					      {0}};
 	struct asking asking = {.url = "http://127.0.0.1:8080"};
 	for (int option; (option = getopt_long(argc, argv, "u:t:j", longs, NULL)) != -1;) {
@@ -196,11 +205,19 @@ int tool_status(int argc, char **argv)
 			asking.token_file = optarg;
 		else if (option == 'j')
 			asking.json = true;
+		else if (option == 'a')
+			asking.ca_file = optarg;
+		else if (option == 'c')
+			asking.cert = optarg;
+		else if (option == 'k')
+			asking.key = optarg;
 		else
 			return TOOL_UNKNOWN;
 	}
 	if (optind + 1 < argc)
 		return tool_fail("status takes one name");
+	if (asking.key != NULL && asking.cert == NULL)
+		return tool_fail("--key needs --cert");
 	bool one = optind < argc;
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 	char *name = one ? curl_easy_escape(NULL, argv[optind], 0) : NULL;

@@ -3,6 +3,7 @@
  * environment and arguments. Owns nothing. */
 #include "worker_spawn.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
@@ -49,13 +50,17 @@ static char **make_environment(void)
 
 bool worker_spawn(const struct worker_words *words, int wire, int print, pid_t *pid, struct err *err)
 {
+	/* opened here, so that its error does not look like one of the program's */
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (null < 0)
+		return err_set(err, "cannot start a worker: /dev/null: %s", strerror(errno));
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	sigset_t none, all;
 	sigemptyset(&none);
 	sigfillset(&all);
 	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_adddup2(&actions, null, 0);
 	posix_spawn_file_actions_adddup2(&actions, print, 1);
 	posix_spawn_file_actions_adddup2(&actions, print, 2);
 	posix_spawn_file_actions_adddup2(&actions, wire, 3);
@@ -73,6 +78,7 @@ bool worker_spawn(const struct worker_words *words, int wire, int print, pid_t *
 	char *arguments[] = {"skymon-worker", path, limit, name, NULL};
 	char **environment = make_environment();
 	int failed = posix_spawn(pid, words->program, &actions, &attributes, arguments, environment);
+	close(null);
 	for (char **entry = environment; *entry != NULL; entry++)
 		free(*entry);
 	free(environment);

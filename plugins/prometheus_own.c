@@ -57,7 +57,20 @@ static void print_cpu(struct text *out, const char *name, const struct live *liv
 
 static void print_resident(struct text *out, const char *name, const struct live *live)
 {
-	put_plain(out, name, live->sm, (double)live->self->resident_bytes);
+	if (live->self->resident_bytes > 0)
+		put_plain(out, name, live->sm, (double)live->self->resident_bytes);
+}
+
+static void print_open_fds(struct text *out, const char *name, const struct live *live)
+{
+	if (live->self->open_fds > 0)
+		put_plain(out, name, live->sm, (double)live->self->open_fds);
+}
+
+static void print_max_fds(struct text *out, const char *name, const struct live *live)
+{
+	if (live->self->max_fds > 0)
+		put_plain(out, name, live->sm, (double)live->self->max_fds);
 }
 
 static void put_moment(struct text *out, const char *name, int64_t ms)
@@ -390,6 +403,9 @@ const struct own own_families[] = {
 
 	{"process_cpu_seconds_total", COUNTER, "CPU time of the daemon, user and system, in seconds",
 	 print_cpu, NULL, true},
+	{"process_max_fds", GAUGE, "Most file descriptors that the daemon may have open", print_max_fds, NULL,
+	 true},
+	{"process_open_fds", GAUGE, "File descriptors that the daemon has open", print_open_fds, NULL, true},
 	{"process_resident_memory_bytes", GAUGE, "Resident memory of the daemon, in bytes", print_resident,
 	 NULL, true},
 	{"process_start_time_seconds", GAUGE, "When the daemon started, as Unix time", print_start, NULL,

@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -118,6 +119,13 @@ def main():
     options = arguments.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", options.port))
+        except OSError as error:
+            print(f"demo: cannot listen on 127.0.0.1:{options.port}: {error.strerror}; try --port 0 (any free one)", file=sys.stderr)
+            return 1
     demo = Demo(options.port)
     try:
         demo.start()

@@ -83,6 +83,20 @@ def test_plugins_describes_one():
     assert done.returncode == 0 and "path: text, required" in done.stdout and "used, ratio" in done.stdout
 
 
+def test_status_over_tls(skymond, certs, tmp_path):
+    tls = {"cert_file": str(certs.pem("good")), "key_file": str(certs.key("good")), "client_ca_file": str(certs.ca)}
+    daemon = skymond({"plugins": {"prometheus": {}}, "listen": {"address": "127.0.0.1:0", "tls": tls}}, listen=None)
+    url = ["--url", f"https://127.0.0.1:{daemon.port}"]
+    ca, own = ["--ca-file", certs.ca], ["--cert", certs.pem("client"), "--key", certs.key("client")]
+    assert run_tool("status", *url, *ca, *own).returncode == 0
+    both = tmp_path / "both.pem"
+    both.write_text(open(certs.pem("client")).read() + open(certs.key("client")).read())
+    assert run_tool("status", *url, *ca, "--cert", both).returncode == 0
+    for words, says in ((ca, "403"), (own, "certificate"), ([*ca, "--key", certs.key("client")], "--key needs --cert")):
+        refused = run_tool("status", *url, *words)
+        assert refused.returncode == 3 and says in refused.stderr, (words, refused)
+
+
 def test_status(skymond, tmp_path):
     told = tmp_path / "told"
     told.write_text("degraded a bit tired")

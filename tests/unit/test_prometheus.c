@@ -140,6 +140,8 @@ static void set_up(struct host *host)
 		.started_ms = 1699990000250,
 		.loop_lag_seconds = 0.002,
 		.resident_bytes = 5767168,
+		.open_fds = 21,
+		.max_fds = 4096,
 		.cpu_seconds = 1.5,
 		.reload_ok = true,
 		.reload_time_ms = 1699999999500,

@@ -149,6 +149,7 @@ struct skymon_self {               /* valid until the handler returns */
 	const struct skymon_http_time *const *http_times; size_t http_time_count;
 	const struct skymon_plugin_state *const *plugins; size_t plugin_count;
 	uint64_t failed_tokens_total, evicted_connections_total; /* wrong access tokens; ended for others, because all were in use */
+	int64_t open_fds, max_fds;                     /* 0: not known; so is resident_bytes without /proc */
 };
 
 struct skymon_config {
