@@ -50,6 +50,16 @@ static bool has_slot(const struct crew *crew, const struct crew_plugin *plugin)
 	return false;
 }
 
+void crew_make_folders(struct crew *crew)
+{
+	crew->makes_folders = true;
+}
+
+void crew_set_isolation(struct crew *crew, bool strict)
+{
+	crew->strict = strict;
+}
+
 static void free_plugin(struct crew_plugin *plugin)
 {
 	if (plugin->info != NULL)
@@ -222,9 +232,12 @@ void crew_add(struct crew *crew, struct component *component)
 	struct crew_plugin *plugin = crew_find_plugin(crew, component->spec->plugin);
 	component->retry.fire = crew_retry;
 	bool own = component->spec->isolation_own || component->isolated;
-	struct crew_slot *slot = own ? crew_slot_new(crew, plugin, true) : crew_slot_shared(crew, plugin);
+	struct crew_slot *slot =
+		own ? crew_slot_new(crew, plugin, true) : crew_slot_shared(crew, plugin, component);
 	crew_slot_enter(slot, component);
-	if (slot->up && !slot->ending)
+	if (slot->up && !slot->ending && !crew_sandbox_fits(slot))
+		crew_slot_renew(slot);
+	else if (slot->up && !slot->ending)
 		crew_start_component(component);
 	else if (slot->worker == NULL && slot->restart.slot == 0)
 		loop_set_timer(crew->loop, &slot->restart, loop_now_ms(crew->loop));

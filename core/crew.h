@@ -38,6 +38,10 @@ void crew_free(struct crew *crew); /* after crew_end */
 void crew_configure(struct crew *crew, const char *state_dir, int64_t worker_memory, uint32_t series_max,
 		    config_lookup *lookup);
 
+void crew_make_folders(struct crew *crew); /* from now on: of each plugin's state */
+/* strict: workers that this kernel cannot confine do not run. */
+void crew_set_isolation(struct crew *crew, bool strict);
+
 /* Opens plugins that are not open yet, or whose file has changed, each by a worker; `done` is called (from
  * the loop, or at once) when all have said hello or failed; then crew_info tells. One at a time. */
 typedef void crew_prepared(void *arg);

@@ -95,7 +95,9 @@ static void take_hello(void *arg, struct worker *worker, struct plugin_info *inf
 	if (info != NULL) {
 		slot->up = true;
 		slot->up_since_ms = loop_now_ms(crew->loop);
-		for (size_t i = 0; i < slot->count; i++)
+		if (!crew_sandbox_fits(slot))
+			crew_slot_renew(slot);
+		for (size_t i = 0; !slot->ending && i < slot->count; i++)
 			crew_start_component(slot->components[i]);
 		crew_validate_slot_up(slot);
 	}
@@ -218,6 +220,17 @@ static void take_stopped(void *arg, struct worker *worker, uint32_t id)
 	crew_claim_drop(slot, id);
 	if (component != NULL && component->gone)
 		let_go(component);
+}
+
+/* One that asks for it again and again would cost a process each time. */
+static void take_stale(void *arg, struct worker *worker)
+{
+	struct crew_slot *slot = arg;
+	(void)worker;
+	if (loop_now_ms(slot->crew->loop) - slot->up_since_ms < CREW_BACK_OFF_MIN_MS / 2)
+		crew_break(slot, "asked to be started again as soon as it was up");
+	else if (!slot->ending)
+		crew_slot_renew(slot);
 }
 
 static bool knows(void *arg, uint32_t id)
@@ -351,6 +364,7 @@ const struct worker_events crew_worker_events = {
 	.answered = take_answer,
 	.replied = take_reply,
 	.stopped = take_stopped,
+	.stale = take_stale,
 	.knows = knows,
 	.validated = take_validated,
 	.ended = take_end,

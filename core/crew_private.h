@@ -50,6 +50,7 @@ struct crew_slot {
 	int64_t back_off_ms, up_since_ms;
 	struct component **components;
 	size_t count, capacity;
+	struct sandbox sandbox;    /* that its worker was started with */
 	struct crew_claim *claims; /* all numbers that its worker was given and has not given back */
 	size_t claim_count, claim_capacity;
 };
@@ -60,6 +61,7 @@ struct crew {
 	int64_t worker_memory;
 	uint32_t series_max;
 	int64_t leave_ms; /* how long a worker that is not needed any more may take to leave */
+	bool strict, makes_folders;
 	config_lookup *lookup;
 	const struct crew_events *events;
 	void *arg;
@@ -126,6 +128,15 @@ void crew_claim_drop(struct crew_slot *slot, uint32_t id);
 /* The worker sent what nobody asked it for: it is ended as broken. */
 void crew_break(struct crew_slot *slot, const char *text);
 
+/* What its worker is to reach from now on; made for the next one; is the present one's enough? */
+void crew_sandbox_of(const struct crew_slot *slot, struct sandbox *sandbox);
+void crew_sandbox_make(struct crew_slot *slot);
+/* May that component run in this slot without costing those that run there their worker? */
+bool crew_sandbox_suits(const struct crew_slot *slot, const struct component *component);
+bool crew_sandbox_fits(const struct crew_slot *slot);
+char *crew_state_dir(const struct crew_slot *slot); /* as skymon_state_dir tells it; the caller frees it */
+/* Ends its worker, to start another at once. */
+void crew_slot_renew(struct crew_slot *slot);
 void crew_forget_plugins(struct crew *crew);
 void crew_validate_slot_up(struct crew_slot *slot);
 /* slot: whose worker sent it: only what it was asked may be answered by it. */
@@ -136,7 +147,8 @@ void crew_validate_tell_done(struct crew *crew);
 void crew_validate_end(struct crew *crew);
 
 struct crew_slot *crew_slot_new(struct crew *crew, struct crew_plugin *plugin, bool own);
-struct crew_slot *crew_slot_shared(struct crew *crew, struct crew_plugin *plugin);
+struct crew_slot *crew_slot_shared(struct crew *crew, struct crew_plugin *plugin,
+				   const struct component *component);
 void crew_slot_enter(struct crew_slot *slot, struct component *component);
 void crew_slot_leave(struct component *component);
 void crew_slot_spawn(struct crew_slot *slot);

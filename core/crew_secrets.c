@@ -106,7 +106,9 @@ static void finish(struct crew_secrets *secrets)
 		struct buf body = {0};
 		if (secrets->refresh)
 			crew_tell_stop(component);
-		component_encode(component->spec, crew->state_dir, crew->series_max, secrets->bytes, &body);
+		char *state_dir = crew_state_dir(component->slot);
+		component_encode(component->spec, state_dir, crew->series_max, secrets->bytes, &body);
+		free(state_dir);
 		component->secrets_hash = hash;
 		crew_tell_start(component, &body);
 		component_wipe(&body);

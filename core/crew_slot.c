@@ -24,10 +24,13 @@ struct component *crew_find_component(const struct crew_slot *slot, uint32_t id)
 	return NULL;
 }
 
-struct crew_slot *crew_slot_shared(struct crew *crew, struct crew_plugin *plugin)
+/* One that a reload adds, and that names further files, gets another worker: those that did not change keep
+ * theirs. */
+struct crew_slot *crew_slot_shared(struct crew *crew, struct crew_plugin *plugin,
+				   const struct component *component)
 {
 	for (struct crew_slot *slot = crew->slots; slot != NULL; slot = slot->next)
-		if (slot->plugin == plugin && !slot->own)
+		if (slot->plugin == plugin && !slot->own && crew_sandbox_suits(slot, component))
 			return slot;
 	return crew_slot_new(crew, plugin, false);
 }
@@ -112,6 +115,7 @@ void crew_slot_free(struct crew_slot *slot)
 		worker_free(slot->worker);
 	free(slot->components);
 	free(slot->claims);
+	sandbox_free(&slot->sandbox);
 	free(slot);
 	crew_forget_plugins(crew);
 }
@@ -168,15 +172,23 @@ struct crew_slot *crew_slot_new(struct crew *crew, struct crew_plugin *plugin, b
 	return slot;
 }
 
+void crew_slot_renew(struct crew_slot *slot)
+{
+	slot->ending = true;
+	worker_end(slot->worker);
+}
+
 void crew_slot_spawn(struct crew_slot *slot)
 {
 	struct crew *crew = slot->crew;
 	if (slot->worker != NULL || crew->ending)
 		return;
+	crew_sandbox_make(slot);
 	struct worker_spec spec = {
 		.program = crew->program,
 		.plugin_path = slot->plugin->path,
 		.copy = slot->plugin->copy,
+		.sandbox = &slot->sandbox,
 		.name = slot->plugin->name,
 		.memory_limit = crew->worker_memory,
 		.hello_timeout_ms = HELLO_TIMEOUT_MS,

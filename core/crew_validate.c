@@ -50,7 +50,9 @@ static void ask(struct crew_slot *slot, struct crew_validation *validation)
 	struct crew *crew = slot->crew;
 	struct buf body = {0};
 	wire_put_text(&body, validation->spec->name);
-	wire_put_text(&body, crew->state_dir);
+	char *state_dir = crew_state_dir(slot);
+	wire_put_text(&body, state_dir);
+	free(state_dir);
 	option_values_encode_blank(validation->spec->values, &body);
 	validation->slot = slot;
 	validation->id = ++crew->last_id;

@@ -155,6 +155,7 @@ static bool carry_out(struct daemon *daemon, struct err *err)
 	log_configure(settings->log_level, settings->log_format);
 	crew_configure(crew, before == NULL ? settings->state_dir : NULL, settings->worker_memory,
 		       settings->series, config_environment);
+	crew_set_isolation(crew, settings->isolation_strict);
 	for (size_t i = 0; i < settings->plugin_count; i++)
 		crew_set_daemon_plugin(crew, settings->plugins[i].plugin);
 	host_set_settings(daemon->host, settings);
@@ -215,12 +216,24 @@ static bool listen_all(struct daemon *daemon)
 	return done;
 }
 
+static void warn_of_isolation(void)
+{
+	static const char *const lacks[3] = {"Landlock", "Landlock's scopes (Linux 6.12)", "seccomp filters"};
+	struct buf list = {0};
+	for (size_t i = 0; i < 3; i++)
+		if ((sandbox_missing() >> i & 1) != 0)
+			buf_printf(&list, "%s%s", list.size > 0 ? ", no " : "no ", lacks[i]);
+	if (list.size > 0)
+		log_warn(
+			"this kernel offers %s: workers run without; `isolation: strict` makes that an error",
+			list.data);
+	buf_free(&list);
+}
+
 static void begin(struct daemon *daemon)
 {
+	warn_of_isolation();
 	struct err err;
-	const char *state_dir = daemon->next->settings->state_dir;
-	if (state_dir[0] != '\0' && mkdir(state_dir, 0750) < 0 && errno != EEXIST)
-		log_warn("cannot make the state folder %s: %s", state_dir, strerror(errno));
 	if (!carry_out(daemon, &err)) {
 		log_error("%s", err.text);
 		finish(daemon, DAEMON_FAILED);
@@ -324,6 +337,13 @@ static void do_mode(struct daemon *daemon)
 	finish(daemon, exit_code);
 }
 
+/* Before the first worker, whose sandbox is made of what is there. */
+static void make_state_dir(const char *folder)
+{
+	if (folder[0] != '\0' && mkdir(folder, 0750) < 0 && errno != EEXIST)
+		log_warn("cannot make the state folder %s: %s", folder, strerror(errno));
+}
+
 static void settings_are_read(void *arg, const struct settings *settings)
 {
 	struct daemon *daemon = arg;
@@ -332,6 +352,10 @@ static void settings_are_read(void *arg, const struct settings *settings)
 	log_configure(settings->log_level, settings->log_format);
 	crew_configure(sched_crew(daemon->sched), settings->state_dir, settings->worker_memory,
 		       settings->series, config_environment);
+	if (daemon->options->mode != DAEMON_RUN)
+		return; /* nothing is written */
+	make_state_dir(settings->state_dir);
+	crew_make_folders(sched_crew(daemon->sched));
 }
 
 static void plan_is_good(void *arg, struct plan *plan, bool again)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "sandbox.h"
 
 #define SAMPLE_MS 5000 /* of the CPU time */
 #define SAMPLES 12     /* so that the oldest is 60 s old */
@@ -380,6 +381,7 @@ struct host *host_new(struct loop *loop, struct http *http, struct board *board)
 	host->self.service = host->self.title = host->self.service_version = "";
 	host->self.started_ms = wall_clock_ms();
 	host->self.sources = host->sources;
+	host->self.isolation = SANDBOX_ALL & ~sandbox_missing();
 	host->started_clock_ms = loop_clock_ms();
 	host->config.size = sizeof(host->config);
 	host->config.environment = host->config.log_level = "";

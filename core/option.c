@@ -9,9 +9,11 @@
 #include "option_private.h"
 
 const struct skymon_option option_tls_table[] = {
-	SKYMON_OPT(struct skymon_tls, ca_file, NULL, "certificates to trust (PEM), instead of the system's"),
-	SKYMON_OPT(struct skymon_tls, cert_file, NULL, "our certificate (PEM)"),
-	SKYMON_OPT(struct skymon_tls, key_file, NULL, "the key of our certificate (PEM)"),
+	SKYMON_OPT(struct skymon_tls, ca_file, NULL, "certificates to trust (PEM), instead of the system's",
+		   .flags = SKYMON_PATH_READ),
+	SKYMON_OPT(struct skymon_tls, cert_file, NULL, "our certificate (PEM)", .flags = SKYMON_PATH_READ),
+	SKYMON_OPT(struct skymon_tls, key_file, NULL, "the key of our certificate (PEM)",
+		   .flags = SKYMON_PATH_READ),
 	SKYMON_OPT(struct skymon_tls, server_name, NULL, "name to expect in the server's certificate"),
 	SKYMON_OPT(struct skymon_tls, insecure, NULL, "accept any certificate"),
 	{0}};
@@ -150,7 +152,8 @@ static bool check_table(const struct skymon_option *table, size_t stride, size_t
 		struct skymon_option option = option_entry(table, stride, i);
 		if (!check_option(&option, stride, state_size, depth, err))
 			return err_prefix(err, "option `%.63s`: ", option.name);
-		if ((option.flags & ~(SKYMON_TARGET | SKYMON_REQUIRED)) != 0)
+		if ((option.flags &
+		     ~(SKYMON_TARGET | SKYMON_REQUIRED | SKYMON_PATH_READ | SKYMON_PATH_WRITE)) != 0)
 			return err_set(err, "option `%s` has flags that this skymon does not know: %#x",
 				       option.name, option.flags);
 		if ((option.flags & SKYMON_TARGET) != 0 && (++targets > 1 || depth > 0))

@@ -98,6 +98,14 @@ struct option_values *option_values_decode(struct wire_reader *in, struct err *e
 bool option_store(struct option_values *values, const struct skymon_option *table, size_t stride, void *state,
 		  struct err *err) MUST_CHECK;
 
+/* Does an option of it name files that are written? Relative ones lie in state_dir itself then. */
+bool option_table_writes(const struct skymon_option *table);
+/* Each path that the config names by an option flagged SKYMON_PATH_… or in a tls block, and each text of
+ * another option that looks like an absolute path (GUESSED). table: at today's stride. */
+enum option_path_use { OPTION_PATH_GUESSED, OPTION_PATH_READ, OPTION_PATH_WRITE };
+typedef void option_path(void *arg, const char *path, enum option_path_use use);
+void option_paths(const struct option_values *values, const struct skymon_option *table, option_path *found,
+		  void *arg);
 /* Is there an option of that name? Those in lists do not count. */
 bool option_values_has(const struct option_values *values, const char *name);
 /* As YAML below `indent` spaces, secrets masked, user info of URLs masked: --print-config. */

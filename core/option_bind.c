@@ -466,6 +466,7 @@ static bool bind_option(struct binder *b, const struct option_binding *binding, 
 		return true;
 	value->name = arena_text(&b->values->arena, option->name);
 	value->type = option->type;
+	value->named = node != &plain && given_node(binding, option->name) != NULL;
 	return bind_node(b, spot, node, value, given);
 }
 

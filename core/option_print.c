@@ -230,6 +230,9 @@ static void print_table(const struct skymon_option *table, int indent, struct bu
 		print_range(option, out);
 		if ((option->flags & SKYMON_REQUIRED) != 0)
 			buf_text(out, ", required");
+		if ((option->flags & (SKYMON_PATH_READ | SKYMON_PATH_WRITE)) != 0)
+			buf_text(out, (option->flags & SKYMON_PATH_WRITE) != 0 ? ", files that are written"
+									       : ", files that are read");
 		if ((option->flags & SKYMON_TARGET) != 0)
 			buf_text(out, ", left empty: not configured");
 		if (option->fallback != NULL)

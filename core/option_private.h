@@ -15,6 +15,7 @@ struct row;
 struct value {
 	const char *name;
 	int32_t type;
+	bool named; /* by the config; else it is the default that the plugin declares */
 	union {
 		const char *text;
 		bool boolean;

@@ -212,6 +212,16 @@ static void judge_secrets(const struct settings *settings, config_lookup *lookup
 	}
 }
 
+static void judge_isolation(const struct settings *settings, struct err_list *errs)
+{
+	unsigned missing = settings->isolation_strict ? sandbox_missing() : 0;
+	for (size_t i = 0; i < 3; i++)
+		if ((missing >> i & 1) != 0)
+			config_error(errs, config_value(settings->config.root, "isolation"),
+				     "isolation is strict, and this kernel cannot confine workers' %s",
+				     sandbox_guard_words[i]);
+}
+
 static void judge_file(const struct settings_listen *listen, const char *path, struct err_list *errs)
 {
 	int fd = path != NULL ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
@@ -252,6 +262,7 @@ bool plan_bind(struct plan *plan, const struct crew *crew, config_lookup *lookup
 	for (size_t i = 0; i < settings->plugin_count; i++)
 		bind_component(plan, &settings->plugins[i], crew, lookup, all);
 	judge_sources(plan, crew, errs);
+	judge_isolation(settings, errs);
 	judge_secrets(settings, lookup, errs);
 	judge_certificates(settings, errs);
 	struct serve_lookup plugins = {get_info, get_path, (void *)crew};

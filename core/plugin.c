@@ -29,6 +29,7 @@
 	 SKYMON_ROUTE_HEALTH | SKYMON_ROUTE_OPEN)
 #define SIZE_MAX_PLAUSIBLE 4096u
 #define STATE_MAX (16u << 20)
+#define FLAGS_KNOWN (SKYMON_IN_DAEMON | SKYMON_NEEDS_EXEC | SKYMON_NEEDS_PROC | SKYMON_NEEDS_PROCESSES)
 
 const char skymon_build_id[] = SKYMON_BUILD_ID;
 
@@ -277,7 +278,7 @@ static bool take_routes(const struct skymon_plugin *from, struct skymon_plugin *
 static bool roles_ok(const struct skymon_plugin *plugin, struct err *err)
 {
 	bool routes = plugin->routes != NULL && plugin->routes[0] != NULL;
-	if ((plugin->flags & ~SKYMON_IN_DAEMON) != 0)
+	if ((plugin->flags & ~(uint32_t)FLAGS_KNOWN) != 0)
 		return err_set(err, "flags has bits that this skymon does not know: %#x", plugin->flags);
 	if ((plugin->flags & SKYMON_IN_DAEMON) != 0) {
 		if (!routes)

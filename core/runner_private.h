@@ -128,7 +128,6 @@ const void *runner_masked_bytes(const struct runner_component *component, const 
 char *runner_masked(const struct runner_component *component, const char *format, va_list list)
 	__attribute__((format(printf, 2, 0)));
 
-int64_t runner_clock_us(void); /* CLOCK_MONOTONIC */
 /* Logs one sentence for the component, masked and rate limited. */
 void runner_log(struct runner_component *component, enum log_level level, const char *format, ...) PRINTF(3);
 /* Finds the values of secret options in the component's state. */

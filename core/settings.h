@@ -67,7 +67,7 @@ struct settings {
 	bool access;                  /* access: {token, public}; NULL and false: all public */
 	struct option_values *values; /* what holds the texts of the above that came by tables, and the access
 					 token's secret */
-	bool ready_follows_self;
+	bool ready_follows_self, isolation_strict;
 	int64_t drain_ms, shutdown_timeout_ms;
 	int64_t worker_memory; /* bytes; 0: none */
 	uint32_t checks_at_once, checks_per_address;

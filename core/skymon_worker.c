@@ -23,6 +23,7 @@
 
 #include "plugin.h"
 #include "runner.h"
+#include "sandbox.h"
 #include "wire.h"
 
 #define WIRE_FD 3
@@ -32,11 +33,12 @@
 #define NICER 5
 #define LAST_WORDS_MS 1000
 #define STOP_WAIT_MS 1000 /* for checks that are out when the daemon stops */
+#define STALE_MIN_US 1000000 /* more than the daemon wants between two starts (crew_events.c) */
 
 struct worker {
 	int wire, wake;
 	pthread_mutex_t lock; /* a message's packets stay together */
-	int64_t memory_limit;
+	int64_t memory_limit, begun_us;
 	struct runner *runner;
 	struct skymon_plugin plugin;
 };
@@ -209,6 +211,15 @@ static void send_step(void *arg, uint32_t id, uint64_t run, const char *text)
 	buf_free(&body);
 }
 
+static bool is_stale(void *arg)
+{
+	(void)arg;
+	if (runner_clock_us() - worker.begun_us < STALE_MIN_US || !sandbox_stale())
+		return false;
+	send_message(WIRE_STALE, 0, NULL, 0);
+	return true;
+}
+
 static void wake_main(void *arg)
 {
 	const uint64_t one = 1;
@@ -225,6 +236,7 @@ static const struct runner_events events = {.ended = send_result,
 					    .excess = end_for_excess,
 					    .step = send_step,
 					    .wake = wake_main,
+					    .stale = is_stale,
 					    .stopped = send_stopped};
 
 /* ---- Receiving ---- */
@@ -447,6 +459,37 @@ static void wait_for_end(void)
 	_exit(0);
 }
 
+/* The first message. Nothing of the plugin's has run before it was obeyed. */
+static bool enter_sandbox(struct err *err)
+{
+	struct wire_inbox inbox = {0};
+	struct wire_message message = {0};
+	struct sandbox sandbox = {0};
+	unsigned missing = 0;
+	enum wire_got got;
+	while ((got = wire_receive(&inbox, worker.wire, &message, err)) == WIRE_AGAIN) {
+		struct pollfd ready = {.fd = worker.wire, .events = POLLIN};
+		(void)poll(&ready, 1, -1);
+	}
+	if (got != WIRE_MESSAGE)
+		_exit(0);
+	struct wire_reader in = wire_reader(message.body, message.size);
+	if (message.type != WIRE_SANDBOX || !sandbox_decode(&in, &sandbox))
+		return err_set(err,
+			       "the daemon and its worker do not understand each other: restart skymond");
+	if (sandbox.state_dir[0] != '\0') /* temporary files */
+		setenv("TMPDIR", sandbox.state_dir, 1);
+	bool done = sandbox_enter(&sandbox, &missing, err);
+	if (done && (missing & ~sandbox_missing()) != 0) /* else the daemon has said so */
+		send_log(NULL, 0, LOG_LEVEL_WARN,
+			 "its worker could not be confined, although the kernel can");
+	sandbox_free(&sandbox);
+	free(message.body);
+	wire_inbox_free(&inbox);
+	worker.begun_us = runner_clock_us();
+	return done;
+}
+
 int main(int argc, char **argv)
 {
 	struct err err;
@@ -460,7 +503,7 @@ int main(int argc, char **argv)
 	worker.wake = move_up(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	catch_death();
 	prctl(PR_SET_NAME, argv[3]);
-	bool opened = plugin_open(argv[1], COPY_FD, &worker.plugin, &err);
+	bool opened = enter_sandbox(&err) && plugin_open(argv[1], COPY_FD, &worker.plugin, &err);
 	close(COPY_FD);
 	if (!opened) {
 		send_hello(err.text);

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sandbox.h"
 #include "worker_spawn.h"
 
 #define HELLO_MS 5000
@@ -103,6 +104,12 @@ struct plugin_info *tool_ask_plugin(const char *path, const char *name, struct e
 	close(nowhere);
 	close(words.copy);
 	close(wire[1]);
+	struct sandbox sandbox = {0};
+	struct buf body = {0};
+	sandbox_encode(&sandbox, &body);
+	started = started && (wire_send(wire[0], WIRE_SANDBOX, 0, body.data, body.size) ||
+			      err_set(err, "its process ended while it was opened"));
+	buf_free(&body);
 	struct plugin_info *info = started ? wait_for_hello(wire[0], err) : NULL;
 	close(wire[0]);
 	if (started) {
@@ -115,6 +122,16 @@ struct plugin_info *tool_ask_plugin(const char *path, const char *name, struct e
 
 /* ---- Printing ---- */
 
+static void print_needs(uint32_t flags)
+{
+	if ((flags & SKYMON_NEEDS_EXEC) != 0)
+		printf("\nneeds: to start programs\n");
+	if ((flags & SKYMON_NEEDS_PROC) != 0)
+		printf("\nneeds: to read /proc and /sys\n");
+	if ((flags & SKYMON_NEEDS_PROCESSES) != 0)
+		printf("\nneeds: to look into other processes, so the files that it reads are not limited\n");
+}
+
 static void print_one(const struct plugin_info *info)
 {
 	struct buf options = {0};
@@ -125,6 +142,7 @@ static void print_one(const struct plugin_info *info)
 		printf("\nruns every %g s, for at most %g s, unless the config says otherwise\n",
 		       info->interval_ms > 0 ? info->interval_ms / 1000.0 : 30,
 		       info->timeout_ms > 0 ? info->timeout_ms / 1000.0 : 5);
+	print_needs(info->flags);
 	option_table_print(info->options, &options);
 	if (options.size > 0)
 		printf("\noptions:\n%s", options.data);

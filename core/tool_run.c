@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config.h"
@@ -312,6 +313,12 @@ static int run_all(struct run *run, char *const *words, size_t count)
 	if (spec.values == NULL)
 		return code;
 	signal(SIGPIPE, SIG_IGN); /* as in a worker: a server that goes must not end us */
+	if (run->state_dir[0] != '\0' &&
+	    !option_table_writes(run->plugin.options)) { /* as the daemon has it */
+		char *folder = x_printf("%s/%s", run->state_dir, run->plugin.name);
+		(void)mkdir(folder, 0750);
+		spec.state_dir = run->state_dir = folder;
+	}
 	run->runner = runner_new(&run->plugin, 0, &events, run, &err);
 	if (run->runner == NULL) {
 		option_values_free(spec.values);

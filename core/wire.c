@@ -26,8 +26,8 @@ static size_t message_max(unsigned type)
 		return WIRE_REPLY_MAX;
 	if (type == WIRE_CRASH)
 		return 1024;
-	bool known = (type >= WIRE_START && type <= WIRE_VALIDATE) ||
-		     (type >= WIRE_HELLO && type <= WIRE_VALIDATED);
+	bool known =
+		(type >= WIRE_START && type <= WIRE_VALIDATE) || (type >= WIRE_HELLO && type <= WIRE_STALE);
 	return known ? WIRE_MESSAGE_MAX : 0;
 }
 

@@ -20,6 +20,7 @@ enum wire_type {
 	WIRE_ASK, /* id = component of a secret store: number u64, fresh u8, timeout_ms u32, path#field text
 		   */
 	WIRE_REQUEST,  /* id = component: number u64, again u8, timeout_ms u32, then exchange.h */
+	WIRE_SANDBOX,  /* the first one: sandbox.h */
 	WIRE_CANCEL,   /* id = component: number u64: nobody waits for the reply any more */
 	WIRE_VALIDATE, /* id = the asker's number: name, state_dir, option values without secrets' bytes */
 	/* worker -> daemon */
@@ -35,6 +36,7 @@ enum wire_type {
 	WIRE_REPLY,     /* id = component: number u64, then exchange.h */
 	WIRE_STEP,      /* id = component: run u64, step text: what a run is doing whose time is over */
 	WIRE_VALIDATED, /* id = the asker's number: count u32, then option and sentence of each mistake */
+	WIRE_STALE,     /* files of its sandbox were replaced: it is to be started again */
 };
 enum wire_crash { WIRE_CRASH_SIGNAL, WIRE_CRASH_EXIT, WIRE_CRASH_MEMORY, WIRE_CRASH_FILES };
 

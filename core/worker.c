@@ -281,6 +281,7 @@ static const char *judge_head(struct worker *worker, const struct wire_message *
 	bool own = message->type == WIRE_LOG || message->type == WIRE_CRASH; /* may be of no component: 0 */
 	if (message->type == WIRE_HELLO)
 		return message->id == 0 ? NULL : "sent a hello of a component";
+	own = own || message->type == WIRE_STALE;
 	if (!worker->said_hello && (!own || message->id != 0)) /* a constructor writes to our wire */
 		return "sent a message before its hello";
 	if (message->id == 0 ? own : worker->events->knows(worker->arg, message->id))
@@ -328,6 +329,9 @@ static void take(struct worker *worker, struct wire_message *message)
 		break;
 	case WIRE_LOG:
 		take_log(worker, message);
+		break;
+	case WIRE_STALE:
+		worker->events->stale(worker->arg, worker);
 		break;
 	case WIRE_CRASH:
 		take_crash(worker, message);
@@ -577,5 +581,9 @@ struct worker *worker_new(struct loop *loop, const struct worker_spec *spec,
 		return NULL;
 	}
 	loop_set_timer(loop, &worker->patience, loop_now_ms(loop) + spec->hello_timeout_ms);
+	struct buf body = {0};
+	sandbox_encode(spec->sandbox, &body);
+	post(worker, WIRE_SANDBOX, 0, body.data, body.size);
+	buf_free(&body);
 	return worker;
 }

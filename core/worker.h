@@ -11,6 +11,7 @@
 #include "loop.h"
 #include "plugin.h"
 #include "result.h"
+#include "sandbox.h"
 
 struct worker;
 
@@ -49,6 +50,8 @@ struct worker_events {
 	/* The reply to worker_request; valid during the call. */
 	void (*replied)(void *arg, struct worker *worker, uint32_t id, uint64_t number,
 			const struct exchange_reply *reply);
+	/* Files that it may read were replaced: it wants to be started again. */
+	void (*stale)(void *arg, struct worker *worker);
 	/* Was a component of that number given to it, and not taken back? */
 	bool (*knows)(void *arg, uint32_t id);
 	/* What the plugin says of options (worker_validate): wire.h's WIRE_VALIDATED; valid during the call.
@@ -61,6 +64,7 @@ struct worker_events {
 struct worker_spec {
 	const char *program, *plugin_path, *name; /* skymon-worker, the .so, the plugin's name for logs */
 	int copy;                                 /* of the .so, which it loads */
+	const struct sandbox *sandbox;
 	int64_t memory_limit;
 	int64_t hello_timeout_ms;
 };

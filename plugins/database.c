@@ -11,7 +11,7 @@ static const struct skymon_option options[] = {
 	SKYMON_OPT(struct database, url, NULL,
 		   "postgresql://user@host:port/database?param=value, or sqlite:PATH (relative: under "
 		   "state_dir)",
-		   .flags = SKYMON_TARGET),
+		   .flags = SKYMON_TARGET | SKYMON_PATH_WRITE),
 	SKYMON_OPT(struct database, password, NULL, "password; stands above one in the URL"),
 	SKYMON_OPT(struct database, query, NULL,
 		   "one statement, run read-only; its first value and its rows become numbers"),

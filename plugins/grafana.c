@@ -38,7 +38,7 @@ static const struct skymon_option options[] = {
 		   "machine"),
 	SKYMON_OPT(struct grafana, proxy, NULL, "http://, https:// or socks5h:// URL, or none"),
 	SKYMON_OPT(struct grafana, content, GRAFANA_CONTENT,
-		   "folder of the dashboards and rules that apply writes"),
+		   "folder of the dashboards and rules that apply writes", .flags = SKYMON_PATH_READ),
 	SKYMON_OPT(struct grafana, prometheus_url, "http://prometheus:9090",
 		   "where Grafana finds Prometheus, for the data source that apply writes"),
 	{0}};

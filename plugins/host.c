@@ -405,4 +405,4 @@ static void validate(struct skymon *sm, const void *state)
 
 SKYMON_PLUGIN(host, "1.0", "The machine: disks, memory, load, CPU, file descriptors, pressure",
 	      .state_size = sizeof(struct host), .options = options, .numbers = numbers, .check = check,
-	      .validate = validate);
+	      .validate = validate, .flags = SKYMON_NEEDS_PROC);

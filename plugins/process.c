@@ -48,7 +48,8 @@ struct connections {
 
 static const struct skymon_option options[] = {
 	SKYMON_OPT(struct process, pid_file, NULL,
-		   "file whose first line is the process id; or give unit or port"),
+		   "file whose first line is the process id; or give unit or port",
+		   .flags = SKYMON_PATH_READ),
 	SKYMON_OPT(struct process, unit, NULL,
 		   "systemd unit, such as nginx.service (its control group's processes)"),
 	SKYMON_OPT(struct process, port, NULL,
@@ -351,4 +352,4 @@ static enum skymon_status check(struct skymon *sm, void *state)
 
 SKYMON_PLUGIN(process, "1.0", "A service's processes: memory, CPU, threads, files, connections",
 	      .state_size = sizeof(struct process), .options = options, .numbers = numbers,
-	      .validate = validate, .check = check);
+	      .validate = validate, .check = check, .flags = SKYMON_NEEDS_PROCESSES);

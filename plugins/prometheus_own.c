@@ -191,6 +191,17 @@ static void print_plugin_info(struct text *out, const char *name, const struct l
 	}
 }
 
+static void print_isolation(struct text *out, const char *name, const struct live *live)
+{
+	static const char *const words[] = {"files", "signals", "system_calls"};
+	static const uint32_t bits[] = {SKYMON_CONFINES_FILES, SKYMON_CONFINES_SIGNALS,
+					SKYMON_CONFINES_CALLS};
+	for (size_t i = 0; i < 3; i++) {
+		put_labelled(out, name, "guard", words[i]);
+		text_put(out, (live->self->isolation & bits[i]) != 0 ? "1\n" : "0\n");
+	}
+}
+
 static void print_plugin_restarts(struct text *out, const char *name, const struct live *live)
 {
 	for (size_t i = 0; i < live->self->plugin_count; i++) {
@@ -447,6 +458,8 @@ const struct own own_families[] = {
 	 print_durations, NULL, false},
 	{"skymon_http_requests_total", COUNTER, "Requests answered, by code, method and route",
 	 print_requests, NULL, false},
+	{"skymon_isolation", GAUGE, "1 for what this kernel confines of worker processes", print_isolation,
+	 NULL, false},
 	{"skymon_metrics_dropped_total", COUNTER,
 	 "Metric families of check results that were left out, because their name or type was taken",
 	 print_dropped, NULL, false},

@@ -13,7 +13,8 @@ struct routes {
 
 static const struct skymon_option options[] = {
 	SKYMON_OPT(struct routes, key, NULL, "a key"),
-	SKYMON_OPT(struct routes, accepted, "", "the file that holds the key that is accepted"),
+	SKYMON_OPT(struct routes, accepted, "", "the file that holds the key that is accepted",
+		   .flags = SKYMON_PATH_WRITE),
 	SKYMON_OPT(struct routes, word, "", "the file that holds what the check says; healthy without it"),
 	SKYMON_OPT(struct routes, busy, "", "while this file is there a check does not return"),
 	SKYMON_OPT(struct routes, target, "there", "left empty, it is not configured",

@@ -15,7 +15,8 @@ struct store {
 };
 
 static const struct skymon_option options[] = {
-	SKYMON_OPT(struct store, folder, "", "where the secrets are", .flags = SKYMON_TARGET),
+	SKYMON_OPT(struct store, folder, "", "where the secrets are",
+		   .flags = SKYMON_TARGET | SKYMON_PATH_WRITE),
 	SKYMON_OPT(struct store, delay, "0s", "how long it thinks before it answers"),
 	{0}};
 

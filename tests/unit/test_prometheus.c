@@ -142,6 +142,7 @@ static void set_up(struct host *host)
 		.resident_bytes = 5767168,
 		.open_fds = 21,
 		.max_fds = 4096,
+		.isolation = SKYMON_CONFINES_FILES | SKYMON_CONFINES_SIGNALS,
 		.cpu_seconds = 1.5,
 		.reload_ok = true,
 		.reload_time_ms = 1699999999500,

@@ -23,7 +23,7 @@
  * Secrets  The value of a secret, user info of a URL and data of a query never go into message, detail, metric or log.
  * ABI      Loaded when majors are equal and the plugin's minor is not above the core's. Fields are only appended and zero
  *          means "as before". While the major is 0, any minor may change anything. Changes, newest first:
- *          0.3 (2026-11) validate and skymon_invalid; routes.h: skymon_caller names the user, skymon_component has series_dropped_total; routes that write are guarded unless
+ *          0.3 (2026-11) SKYMON_PATH_… and SKYMON_NEEDS_…; validate and skymon_invalid; routes.h: skymon_caller names the user, skymon_component has series_dropped_total; routes that write are guarded unless
  *          SKYMON_ROUTE_OPEN; unknown flags, reserved names and the core's own reasons are refused; skymon_ms_left leaves a margin.
  *          0.2 (2026-11) routes of plugins in a worker. 0.1 (2026-11) first.
  */
@@ -85,6 +85,9 @@ enum skymon_type {
 
 #define SKYMON_TARGET 1u   /* flag: left empty, the component is "not configured" and never runs. One per table */
 #define SKYMON_REQUIRED 2u /* flag: must be given, and not empty */
+#define SKYMON_PATH_READ 4u  /* flag: names a file or folder that is read; in a URL: ?name=/path. Unflagged, an absolute path of a
+                              * file may be read; the worker reaches no other files but the system's libraries and settings */
+#define SKYMON_PATH_WRITE 8u /* flag: … and is written, with its folder; relative, or SCHEME:PATH: in the daemon's state_dir */
 
 struct skymon_option {
 	const char *name;
@@ -180,6 +183,10 @@ struct skymon_route {
 #define SKYMON_ROUTE_OPEN 32u          /* POST, PUT, DELETE without a guard; else such a route is GUARDED */
 
 #define SKYMON_IN_DAEMON 1u
+/* What a worker is refused unless its plugin says that it needs it; `skymon plugins NAME` shows it. */
+#define SKYMON_NEEDS_EXEC 2u      /* starts programs */
+#define SKYMON_NEEDS_PROC 4u      /* reads /proc and /sys */
+#define SKYMON_NEEDS_PROCESSES 8u /* looks into other processes (/proc/PID/fd …): its files are not limited then */
 
 struct skymon_plugin {
 	/* these 8 bytes never move, in any major */
@@ -263,7 +270,7 @@ static inline bool skymon_resolve(struct skymon *sm, const char *host, char *add
 { return sm->host->resolve(sm, host, addresses, size); }
 static inline void skymon_secret_refused(struct skymon *sm) { sm->host->secret_refused(sm); } /* have it read again */
 static inline const char *skymon_name(struct skymon *sm) { return sm->host->name(sm); }
-static inline const char *skymon_state_dir(struct skymon *sm) { return sm->host->state_dir(sm); } /* "" : none, read-only */
+static inline const char *skymon_state_dir(struct skymon *sm) { return sm->host->state_dir(sm); } /* the plugin's own folder; "": none */
 static inline void *skymon_shared(struct skymon *sm) { return sm->host->shared(sm); } /* shared_size bytes; your own lock */
 /* Shortest text that reads back as the same number ("NaN", "+Inf" too); returns its length. size >= 32. */
 static inline size_t skymon_print(struct skymon *sm, double value, char *text, size_t size)

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* crew_sandbox: what the worker of a slot may reach: the needs of its plugin, the folder of its state, and
+ * the files that the options of its components name. A worker's sandbox cannot be widened, so one that lacks
+ * something is ended and started again. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "crew_private.h"
+
+static char *own_folder(const struct crew_slot *slot)
+{
+	const struct crew *crew = slot->crew;
+	return crew->state_dir[0] != '\0' ? x_printf("%s/%s", crew->state_dir, slot->plugin->name)
+					  : x_strdup("");
+}
+
+/* A plugin that writes files which the config names has them, when they are relative, in state_dir itself. */
+char *crew_state_dir(const struct crew_slot *slot)
+{
+	return option_table_writes(slot->plugin->info->options) ? x_strdup(slot->crew->state_dir)
+								: own_folder(slot);
+}
+
+struct adding {
+	struct sandbox *sandbox;
+	const char *state_dir;
+};
+
+static void add_path(void *arg, const char *path, enum option_path_use use)
+{
+	static const enum sandbox_access accesses[] = {
+		[OPTION_PATH_GUESSED] = SANDBOX_READ_FILE,
+		[OPTION_PATH_READ] = SANDBOX_READ,
+		[OPTION_PATH_WRITE] = SANDBOX_WRITE,
+	};
+	const struct adding *adding = arg;
+	if (path[0] == '/' ||
+	    use != OPTION_PATH_WRITE) { /* certificates: relative to where the daemon started */
+		sandbox_add(adding->sandbox, path, accesses[use]);
+		return;
+	}
+	if (adding->state_dir[0] == '\0')
+		return;
+	char *absolute = x_printf("%s/%s", adding->state_dir, path);
+	sandbox_add(adding->sandbox, absolute, SANDBOX_WRITE);
+	free(absolute);
+}
+
+void crew_sandbox_of(const struct crew_slot *slot, struct sandbox *sandbox)
+{
+	const struct plugin_info *info = slot->plugin->info;
+	struct adding adding = {sandbox, slot->crew->state_dir};
+	*sandbox = (struct sandbox){.strict = slot->crew->strict};
+	sandbox->state_dir = own_folder(slot);
+	if (info == NULL)
+		return; /* it is only asked what it is */
+	sandbox->needs = info->flags & ~SKYMON_IN_DAEMON;
+	for (size_t i = 0; i < slot->count; i++)
+		option_paths(slot->components[i]->spec->values, info->options, add_path, &adding);
+}
+
+bool crew_sandbox_suits(const struct crew_slot *slot, const struct component *component)
+{
+	if (slot->worker == NULL || slot->claim_count == 0) /* it can still be started for that */
+		return true;
+	struct sandbox wanted = {.needs = slot->plugin->info->flags & ~SKYMON_IN_DAEMON};
+	struct adding adding = {&wanted, slot->crew->state_dir};
+	option_paths(component->spec->values, slot->plugin->info->options, add_path, &adding);
+	bool suits = sandbox_covers(&slot->sandbox, &wanted);
+	sandbox_free(&wanted);
+	return suits;
+}
+
+bool crew_sandbox_fits(const struct crew_slot *slot)
+{
+	struct sandbox wanted;
+	crew_sandbox_of(slot, &wanted);
+	bool fits = sandbox_covers(&slot->sandbox, &wanted);
+	sandbox_free(&wanted);
+	return fits;
+}
+
+void crew_sandbox_make(struct crew_slot *slot)
+{
+	sandbox_free(&slot->sandbox);
+	crew_sandbox_of(slot, &slot->sandbox);
+	const char *folder = slot->sandbox.state_dir;
+	if (slot->crew->makes_folders && folder[0] != '\0' && mkdir(folder, 0750) < 0 && errno != EEXIST &&
+	    errno != EROFS)
+		log_warn("cannot make the state folder %s: %s", folder, strerror(errno));
+}
