@@ -19,7 +19,7 @@
 
 #define LEAVE_MIN_MS 1000   /* how long workers may take to leave when HTTP has used up shutdown.timeout */
 #define KILL_MS 500         /* … and then to be killed */
-#define OWN_DESCRIPTORS 256 /* for workers, listeners and files, beside connections */
+#define OWN_DESCRIPTORS 384 /* for workers, listeners, files, and connections that are being ended */
 #define BURY_LOOK_MS 1000
 #define IDLE_LOOK_MS 50 /* while stopping: how often to look whether HTTP is idle */
 

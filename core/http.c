@@ -11,100 +11,16 @@
 
 #include "http_private.h"
 
-#define SWEEP_MIN_MS 250
-
-/* ---- Slow clients ---- */
-
-/* How long a connection may stay in its state; 0: as long as it wants. libmicrohttpd ends those that are
- * silent; who sends a byte now and then is ended here. */
-static int64_t patience_ms(const struct http *http, enum peer_state state)
-{
-	switch (state) {
-	case PEER_NEW:
-	case PEER_HEADER:
-		return http->header_timeout_ms;
-	case PEER_IDLE:
-		return http->idle_timeout_ms + http->header_timeout_ms;
-	case PEER_BODY:
-		return http->idle_timeout_ms;
-	default:
-		return 0;
-	}
-}
-
-/* Has the client said that it sends no more? libmicrohttpd, which waits for edges, does not see an end that
- * came together with bytes. */
-static bool is_over(const struct peer *peer)
-{
-	char byte;
-	return recv(peer->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
-}
-
-static void sweep(struct timer *timer, int64_t now_ms)
-{
-	struct http *http = container_of(timer, struct http, sweep);
-	for (struct peer *peer = http->peers; peer != NULL; peer = peer->next) {
-		int64_t patience = patience_ms(http, peer->state);
-		int64_t age = now_ms - peer->since_ms;
-		if (patience <= 0)
-			continue;
-		bool over = age >= SWEEP_MIN_MS && is_over(peer);
-		/* libmicrohttpd sees the end, reads what the gate has, and closes it */
-		if (!over && age >= patience && peer->state == PEER_HEADER && gate_expire(&peer->gate))
-			shutdown(peer->fd, SHUT_RD);
-		else if (over || age >= patience)
-			shutdown(peer->fd, SHUT_RDWR);
-	}
-	int64_t pause = http->header_timeout_ms / 4;
-	if (http->peers != NULL)
-		loop_set_timer(http->loop, timer, now_ms + (pause > SWEEP_MIN_MS ? pause : SWEEP_MIN_MS));
-}
+/* ---- What is read ---- */
 
 ssize_t http_read(struct peer *peer, const struct gate_source *source, char *out, size_t room)
 {
 	peer->gate.body_limit = (uint64_t)peer->http->body_limit;
 	ssize_t got = gate_read(&peer->gate, source, out, room);
 	bool part = peer->gate.phase == GATE_HEAD && peer->gate.held_size > peer->gate.ready;
-	if (part && (peer->state == PEER_NEW || peer->state == PEER_IDLE)) {
-		peer->state = PEER_HEADER;
-		peer->since_ms = loop_now_ms(peer->http->loop);
-	}
+	if (part && (peer->state == PEER_NEW || peer->state == PEER_IDLE))
+		pool_set_state(peer, PEER_HEADER);
 	return got;
-}
-
-void http_note_connection(void *arg, struct MHD_Connection *connection, void **context,
-			  enum MHD_ConnectionNotificationCode what)
-{
-	struct http *http = ((struct listener *)arg)->http;
-	struct peer *peer = *context;
-	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-		peer = x_alloc(sizeof(*peer));
-		peer->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-		peer->since_ms = loop_now_ms(http->loop);
-		peer->http = http;
-		peer->tls = ((struct listener *)arg)->settings.cert_file != NULL;
-		gate_enter(peer->fd, peer);
-		peer->next = http->peers;
-		if (peer->next != NULL)
-			peer->next->previous = peer;
-		http->peers = peer;
-		http->open_connections++;
-		if (http->sweep.slot == 0)
-			loop_set_timer(http->loop, &http->sweep, peer->since_ms + SWEEP_MIN_MS);
-		*context = peer;
-	} else if (peer != NULL) {
-		*(peer->previous != NULL ? &peer->previous->next : &http->peers) = peer->next;
-		if (peer->next != NULL)
-			peer->next->previous = peer->previous;
-		http->open_connections--;
-		gate_enter(peer->fd, NULL);
-		gate_free(&peer->gate);
-		free(peer);
-		*context = NULL;
-		/* one more turn: libmicrohttpd listens again after a limit only in its next run, for which
-		 * it does not ask */
-		((struct listener *)arg)->resumed = true;
-	}
 }
 
 /* ---- The loop ---- */
@@ -242,7 +158,7 @@ struct http *http_new(struct loop *loop, const struct settings *settings)
 	http->no_route = counts_route(http->counts, "");
 	http->gzip = gzip_new(loop);
 	http->kept = reply_new_kept();
-	http->sweep.fire = sweep;
+	pool_init(&http->pool);
 	http->connections = settings->connections;
 	http->connections_per_address = settings->connections_per_address;
 	http->idle_timeout_ms = settings->idle_timeout_ms;
@@ -278,7 +194,8 @@ void http_free(struct http *http)
 		next = listener->next;
 		listener_free(listener);
 	}
-	loop_clear_timer(http->loop, &http->sweep);
+	loop_clear_timer(http->loop, &http->pool.sweep);
+	free(http->pool.buckets);
 	reply_free_kept(http);
 	free(http->kept);
 	request_free_spare(http);
@@ -297,12 +214,17 @@ void http_free(struct http *http)
 
 int64_t http_open_connections(const struct http *http)
 {
-	return http->open_connections;
+	return http->pool.open;
 }
 
 uint64_t http_requests_total(const struct http *http)
 {
 	return counts_total(http->counts);
+}
+
+uint64_t http_evicted_connections_total(const struct http *http)
+{
+	return http->pool.evicted_total;
 }
 
 uint64_t http_failed_tokens_total(const struct http *http)

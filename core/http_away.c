@@ -165,6 +165,7 @@ void http_answer(struct skymon_request *rq, const struct exchange_reply *reply, 
 	bool ours = !rq->keep;
 	rq->response = NULL;
 	struct MHD_Connection *connection = rq->connection; /* queueing may end the request */
+	pool_set_state(rq->peer, PEER_BUSY);
 	rq->listener->resumed = true;
 	if (MHD_queue_response(connection, (unsigned)rq->code, response) != MHD_YES)
 		log_debug("a worker's reply could not be queued");

@@ -135,11 +135,30 @@ static void reply_unauthorized(struct skymon_request *rq)
 		"this route asks for the header \"Authorization: Bearer TOKEN\" with the token of `access`");
 }
 
+/* The routes of probes are those that HAProxy may ask with OPTIONS. */
+static bool has_place(const struct skymon_request *rq)
+{
+	return !rq->peer->reserve ||
+	       (!rq->entry->away && rq->entry->route->flags & SKYMON_ROUTE_OPTIONS_AS_GET);
+}
+
+static void reply_busy(struct skymon_request *rq)
+{
+	rq->close = true;
+	reply_header(rq, "Retry-After", "1");
+	reply_problem(
+		rq, 503,
+		"all connections are in use, and what is left is for probes (health, ready, alive): try "
+		"again, or raise limits.connections or limits.connections_per_address");
+}
+
 static void enter(struct skymon_request *rq)
 {
 	const struct route_entry *entry = rq->match.entry;
 	take_route(rq, entry);
-	if (!rq->trusted && !rq->open)
+	if (!has_place(rq))
+		reply_busy(rq);
+	else if (!rq->trusted && !rq->open)
 		reply_unauthorized(rq);
 	else if (wrong_type(rq, entry->route))
 		reply_problem(rq, 415, "%s %s takes a body with Content-Type: application/json",

@@ -3,11 +3,11 @@
  * whose epoll descriptor is watched by the loop: MHD_run when it is readable, and in each turn when
  * libmicrohttpd has something to do without waiting. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "http_private.h"
@@ -15,6 +15,9 @@
 /* For a head of HEAD_MAX bytes, an entry for each of its headers, and the head of the reply. libmicrohttpd
  * 0.9 clears all of it behind each request. */
 #define CONNECTION_MEMORY 32768u
+#define ACCEPT_AT_ONCE 64
+#define ENDING_MAX 1024 /* connections that were ended and not yet closed, and the reserve */
+#define PAUSE_MS 50
 #define LOOK_MS 10000 /* between two looks at the files of certificates */
 #define PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
@@ -43,14 +46,14 @@ static unsigned seconds_up(int64_t ms)
 	return (unsigned)((ms + 999) / 1000);
 }
 
-static struct MHD_Daemon *start_daemon(struct listener *listener, const struct tls_files *tls, int fd)
+static struct MHD_Daemon *start_daemon(struct listener *listener, const struct tls_files *tls)
 {
 	const struct http *http = listener->http;
 	struct MHD_OptionItem options[6];
 	size_t count = 0;
 	/* the Date is ours: printed once in a second, not for each reply */
-	unsigned flags =
-		MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_SUPPRESS_DATE_NO_CLOCK;
+	unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG |
+			 MHD_ALLOW_SUSPEND_RESUME | MHD_USE_SUPPRESS_DATE_NO_CLOCK;
 	if (tls->cert != NULL) {
 		flags |= MHD_USE_TLS;
 		options[count++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, tls->cert};
@@ -65,17 +68,14 @@ static struct MHD_Daemon *start_daemon(struct listener *listener, const struct t
 	options[count++] = (struct MHD_OptionItem){MHD_OPTION_CLIENT_DISCIPLINE_LVL, 2, NULL};
 #endif
 	options[count] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
-	/* a Unix socket's peers have no address to count by */
-	unsigned per_address = listener->settings.unix_path == NULL ? http->connections_per_address : 0;
 	return MHD_start_daemon(
 		flags, 0, NULL, NULL, request_handle, listener, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
-		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_UNESCAPE_CALLBACK, keep_raw, NULL,
-		MHD_OPTION_URI_LOG_CALLBACK, request_begin, listener, MHD_OPTION_NOTIFY_COMPLETED,
-		request_completed, listener, MHD_OPTION_NOTIFY_CONNECTION, http_note_connection, listener,
-		MHD_OPTION_CONNECTION_LIMIT, http->connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-		per_address, MHD_OPTION_CONNECTION_TIMEOUT, seconds_up(http->idle_timeout_ms),
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_ARRAY, options,
-		MHD_OPTION_END);
+		MHD_OPTION_UNESCAPE_CALLBACK, keep_raw, NULL, MHD_OPTION_URI_LOG_CALLBACK, request_begin,
+		listener, MHD_OPTION_NOTIFY_COMPLETED, request_completed, listener,
+		MHD_OPTION_NOTIFY_CONNECTION, http_note_connection, listener, MHD_OPTION_CONNECTION_LIMIT,
+		http->connections + ENDING_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+		seconds_up(http->idle_timeout_ms), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t)CONNECTION_MEMORY, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
 
 /* ---- Engines ---- */
@@ -92,11 +92,8 @@ static bool start_engine(struct listener *listener, struct tls_files *tls, struc
 	struct engine *engine = x_alloc(sizeof(*engine));
 	engine->listener = listener;
 	engine->tls = *tls;
-	int fd = fcntl(listener->fd, F_DUPFD_CLOEXEC, 3);
-	engine->daemon = fd >= 0 ? start_daemon(listener, tls, fd) : NULL;
+	engine->daemon = start_daemon(listener, tls);
 	if (engine->daemon == NULL) {
-		if (fd >= 0)
-			close(fd);
 		tls_free(&engine->tls);
 		free(engine);
 		return err_set(err, "cannot listen on %s: %s", listener->settings.text,
@@ -108,20 +105,9 @@ static bool start_engine(struct listener *listener, struct tls_files *tls, struc
 	const union MHD_DaemonInfo *info = MHD_get_daemon_info(engine->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	engine->watch.ready = ready;
 	loop_add(listener->http->loop, &engine->watch, info->epoll_fd, EPOLLIN);
-	MHD_run(engine->daemon); /* enters the listening socket into its epoll */
 	engine->next = listener->engines;
 	listener->engines = engine;
 	return true;
-}
-
-static void quiesce_engine(struct engine *engine)
-{
-	if (engine->quiesced)
-		return;
-	engine->quiesced = true;
-	MHD_socket fd = MHD_quiesce_daemon(engine->daemon);
-	if (fd != MHD_INVALID_SOCKET)
-		close(fd);
 }
 
 static void free_engine(struct engine *engine)
@@ -154,8 +140,7 @@ static int engine_turn(struct engine *engine, bool resumed)
 
 static bool is_left(const struct engine *engine)
 {
-	return engine->quiesced &&
-	       MHD_get_daemon_info(engine->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections == 0;
+	return MHD_get_daemon_info(engine->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections == 0;
 }
 
 int listener_turn(struct listener *listener)
@@ -178,6 +163,50 @@ int listener_turn(struct listener *listener)
 	return listener->resumed ? 0 : wait; /* what was closed in this turn */
 }
 
+/* ---- Accepting ---- */
+
+/* Descriptors have run out: the connection that has waited longest goes, and this one is taken after a while.
+ */
+static void pause_accepting(struct listener *listener)
+{
+	struct loop *loop = listener->http->loop;
+	pool_make_room(listener->http);
+	loop_change(loop, &listener->accept, 0);
+	loop_set_timer(loop, &listener->pause, loop_now_ms(loop) + PAUSE_MS);
+}
+
+static void accept_again(struct timer *timer, int64_t now_ms)
+{
+	(void)now_ms;
+	struct listener *listener = container_of(timer, struct listener, pause);
+	loop_change(listener->http->loop, &listener->accept, EPOLLIN);
+}
+
+/* libmicrohttpd could accept by itself, but stops doing so when its limit is reached, whoever holds the
+ * places. */
+static void accept_ready(struct watch *watch, uint32_t events)
+{
+	(void)events;
+	struct listener *listener = container_of(watch, struct listener, accept);
+	for (int i = 0; i < ACCEPT_AT_ONCE; i++) {
+		struct sockaddr_storage address = {0};
+		socklen_t size = sizeof(address);
+		int fd = accept4(watch->fd, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int why = fd < 0 ? errno : 0;
+		if (why == EMFILE || why == ENFILE || why == ENOBUFS || why == ENOMEM)
+			pause_accepting(listener);
+		if (fd < 0 && why != ECONNABORTED && why != EINTR)
+			return;
+		if (fd < 0)
+			continue;
+		if (!pool_admits(listener->http, &address))
+			close(fd);
+		else if (MHD_add_connection(listener->engines->daemon, fd, (struct sockaddr *)&address,
+					    size) != MHD_YES)
+			log_debug("libmicrohttpd does not take a connection");
+	}
+}
+
 /* ---- Certificates that change ---- */
 
 static bool same_text(const char *a, const char *b)
@@ -190,7 +219,7 @@ void listener_renew(struct listener *listener)
 	struct tls_files tls;
 	struct err err;
 	const struct tls_files *old = &listener->engines->tls;
-	if (listener->settings.cert_file == NULL || listener->engines->quiesced)
+	if (listener->settings.cert_file == NULL || listener->accept.fd < 0)
 		return;
 	listener->files_seen = tls_mark(&listener->settings);
 	if (!tls_read(&listener->settings, &tls, &err)) {
@@ -202,12 +231,10 @@ void listener_renew(struct listener *listener)
 		tls_free(&tls);
 		return;
 	}
-	struct engine *before = listener->engines;
 	if (!start_engine(listener, &tls, &err)) {
 		log_error("the old certificate of %s stays: %s", listener->settings.text, err.text);
 		return;
 	}
-	quiesce_engine(before);
 	log_info("%s has a new certificate; connections that are open keep the old one",
 		 listener->settings.text);
 }
@@ -241,13 +268,16 @@ struct listener *listener_new(struct http *http, const struct settings_listen *s
 	struct listener *listener = x_alloc(sizeof(*listener));
 	listener->http = http;
 	listener->look.fire = look;
-	listener->fd = -1;
+	listener->accept = (struct watch){.ready = accept_ready, .fd = -1};
+	listener->pause.fire = accept_again;
 	copy_settings(&listener->settings, settings);
-	if (!socket_open(settings, &listener->fd, err)) {
+	int fd;
+	if (!socket_open(settings, &fd, err)) {
 		tls_free(&tls);
 		listener_free(listener);
 		return NULL;
 	}
+	loop_add(http->loop, &listener->accept, fd, EPOLLIN);
 	listener->files_seen = tls_mark(settings);
 	if (!start_engine(listener, &tls, err)) {
 		listener_free(listener);
@@ -261,12 +291,12 @@ struct listener *listener_new(struct http *http, const struct settings_listen *s
 void listener_quiesce(struct listener *listener)
 {
 	loop_clear_timer(listener->http->loop, &listener->look);
-	for (struct engine *engine = listener->engines; engine != NULL; engine = engine->next)
-		quiesce_engine(engine);
-	if (listener->fd < 0)
+	loop_clear_timer(listener->http->loop, &listener->pause);
+	int fd = listener->accept.fd;
+	if (fd < 0)
 		return;
-	close(listener->fd);
-	listener->fd = -1;
+	loop_remove(listener->http->loop, &listener->accept);
+	close(fd);
 	if (listener->settings.unix_path != NULL)
 		unlink(listener->settings.unix_path);
 }

@@ -140,19 +140,47 @@ struct owner { /* the user at the other end, as the kernel names it; looked up o
 	char name[ACCOUNT_NAME_MAX]; /* "" if it has none */
 };
 
-enum peer_state { PEER_NEW, PEER_IDLE, PEER_HEADER, PEER_BODY, PEER_BUSY };
-struct peer { /* one connection */
-	struct peer *previous, *next;
+/* ---- Connections (http_pool.c) ---- */
+
+struct link {
+	struct link *previous, *next;
+};
+
+/* AWAY: its request is with a worker or the compressing thread */
+enum peer_state { PEER_NEW, PEER_IDLE, PEER_HEADER, PEER_BODY, PEER_BUSY, PEER_AWAY };
+struct peer {                  /* one connection */
+	struct link all, near; /* in one of the pool's lists; in its origin's, or in none */
+	struct origin *origin; /* NULL: it has no address */
 	int fd;
 	struct http *http;
 	struct gate gate;
 	uint64_t begun; /* requests */
 	bool tls;
+	bool ending;  /* was shut down: libmicrohttpd closes it when it looks */
+	bool reserve; /* has a place of the reserve: for probes only */
 	enum peer_state state;
 	int64_t since_ms; /* of the state */
 	bool verified;    /* the client's certificate was */
 	struct owner owner;
 };
+
+struct pool {
+	struct link waiting, busy, ending; /* peers; the first two by how long they are in their state */
+	struct origin **buckets;
+	uint64_t multiplier;
+	uint32_t open, counted; /* all; those that are not ending */
+	uint32_t reserved;
+	bool for_reserve; /* what pool_admits said of the connection that comes next */
+	uint64_t evicted_total;
+	struct timer sweep; /* ends connections that are too slow */
+};
+
+void pool_init(struct pool *pool);
+/* Makes room for a connection of this address if need be. false: there is none, close it. */
+bool pool_admits(struct http *http, const struct sockaddr_storage *address);
+/* Ends the connection that has waited longest for its client. false: there is none. */
+bool pool_make_room(struct http *http);
+void pool_set_state(struct peer *peer, enum peer_state state);
 
 /* ---- Listeners (http_listener.c) ---- */
 
@@ -160,21 +188,21 @@ struct tls_files { /* PEM texts; all NULL: plain HTTP */
 	char *cert, *key, *client_ca;
 };
 
-/* One libmicrohttpd daemon of a listener. New certificates make a new one on the same socket; the old one
- * stays for its connections. */
+/* One libmicrohttpd daemon of a listener. New certificates make a new one, which gets the connections that
+ * come from then on; the old one stays for its own. */
 struct engine {
 	struct engine *next;
 	struct listener *listener;
 	struct MHD_Daemon *daemon;
 	struct watch watch;
 	struct tls_files tls;
-	bool quiesced;
 };
 
 struct listener {
 	struct listener *next;
 	struct http *http;
-	int fd;
+	struct watch accept;             /* its fd is -1 when it takes no more connections */
+	struct timer pause;              /* of accepting, when descriptors have run out */
 	struct engine *engines;          /* the newest first */
 	struct settings_listen settings; /* our copy */
 	uint8_t *allowed;                /* by a route's index; NULL: all */
@@ -233,9 +261,7 @@ struct http {
 	struct counts *counts;
 	struct gzip *gzip;
 	struct access access;
-	struct peer *peers;
-	int64_t open_connections;
-	struct timer sweep;           /* ends connections that are too slow */
+	struct pool pool;
 	struct skymon_request *spare; /* to be used again */
 	struct gzip_run *running;     /* bodies that are being compressed */
 	struct kept_reply *kept;

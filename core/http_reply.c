@@ -275,6 +275,7 @@ static void answer_waiters(struct gzip_run *run, struct MHD_Response *response)
 		next = rq->next_waiter;
 		rq->run = NULL;
 		struct MHD_Connection *connection = rq->connection; /* queueing may end the request */
+		pool_set_state(rq->peer, PEER_BUSY);
 		rq->listener->resumed = true;
 		if (MHD_queue_response(connection, (unsigned)run->code, response) != MHD_YES)
 			log_debug("a compressed reply could not be queued");

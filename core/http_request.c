@@ -180,10 +180,8 @@ const char *request_header(struct skymon_request *rq, const char *name)
 
 static void set_state(struct skymon_request *rq, enum peer_state state)
 {
-	if (rq->peer == NULL)
-		return;
-	rq->peer->state = state;
-	rq->peer->since_ms = loop_now_ms(rq->http->loop);
+	if (rq->peer != NULL)
+		pool_set_state(rq->peer, state);
 }
 
 void *request_begin(void *arg, const char *uri, struct MHD_Connection *connection)
@@ -285,6 +283,7 @@ static enum MHD_Result last_call(struct skymon_request *rq)
 		request_dispatch(rq);
 	if (rq->run != NULL || rq->away) {
 		rq->suspended = true;
+		set_state(rq, PEER_AWAY);
 		MHD_suspend_connection(rq->connection);
 		return MHD_YES;
 	}

@@ -152,24 +152,6 @@ def test_slow_clients_are_ended_and_harm_nobody(skymond, tmp_path):
         connection.close()
 
 
-def test_limit_by_address(skymond, tmp_path):
-    daemon = skymond(watched(tmp_path, limits={"connections": 50, "connections_per_address": 10}))
-    held = [socket.create_connection(("127.0.0.1", daemon.port)) for _ in range(10)]
-    for connection in held:
-        connection.sendall(b"GET /api/v1/alive HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert connection.recv(4000).startswith(b"HTTP/1.1 200")
-    with socket.create_connection(("127.0.0.1", daemon.port)) as one_more:
-        one_more.settimeout(5 * SLOW)
-        try:
-            assert one_more.recv(10) == b""
-        except ConnectionResetError:
-            pass
-    held[0].close()
-    wait_until(lambda: daemon.get("/api/v1/alive").status_code == 200, 5, "a place to be free again")
-    for connection in held:
-        connection.close()
-
-
 def test_status_is_compressed_on_request(skymond, tmp_path):
     daemon = skymond(watched(tmp_path))
     plain = daemon.get("/api/v1/status", headers={"Accept-Encoding": "identity"})
