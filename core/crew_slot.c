@@ -175,7 +175,7 @@ struct crew_slot *crew_slot_new(struct crew *crew, struct crew_plugin *plugin, b
 void crew_slot_renew(struct crew_slot *slot)
 {
 	slot->ending = true;
-	worker_end(slot->worker);
+	worker_end(slot->worker, slot->crew->leave_ms);
 }
 
 void crew_slot_spawn(struct crew_slot *slot)
