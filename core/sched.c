@@ -383,6 +383,10 @@ static void adjust(struct component *component, struct component_spec *spec)
 	component_spec_free(component->spec);
 	component->spec = spec;
 	board_item_configure(sched->board, component->item, &traits, false, wall_clock_ms());
+	/* A secret that was replaced in its store is read now, not when a server refuses the old one. */
+	component->refused_ms = 0;
+	refused(sched, component);
+	component->refused_ms = 0;
 	if (component->due.slot != 0 && component->due.due_ms > now_ms + spec->interval_ms)
 		loop_set_timer(sched->loop, &component->due,
 			       sched_next_due(spec->name, spec->interval_ms, now_ms));

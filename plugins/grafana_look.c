@@ -36,19 +36,26 @@ void look_slug(const char *title, char *out, size_t size)
 {
 	size_t used = 0;
 
-	for (const unsigned char *at = (const unsigned char *)title; *at != '\0' && used + 1 < size; at++) {
-		char letter = '-';
+	for (const unsigned char *at = (const unsigned char *)title; *at != '\0' && used + 2 < size; at++) {
+		char letter = '-', second = '\0';
 
 		if (isascii(*at) && isalnum(*at)) {
 			letter = (char)tolower(*at);
 		} else if (*at >= 0xc3 && *at <= 0xc5 && (at[1] & 0xc0) == 0x80) {
-			letter = plain[((*at & 0x1f) << 6 | (at[1] & 0x3f)) - 0xc0];
+			int code = (*at & 0x1f) << 6 | (at[1] & 0x3f);
+
+			letter = plain[code - 0xc0];
+			second = code == 0xdf                                    ? 's'
+				 : code == 0xc6 || code == 0xe6 || code == 0x153 ? 'e'
+										 : '\0';
 			at++;
 		} else if (*at >= 0x80 && *at < 0xc0) {
 			continue; /* the rest of a character */
 		}
 		if (letter != '-' || (used > 0 && out[used - 1] != '-'))
 			out[used++] = letter;
+		if (second != '\0')
+			out[used++] = second;
 	}
 	while (used > 0 && out[used - 1] == '-')
 		used--;
@@ -257,9 +264,19 @@ const char *look_title(const struct look_there *there)
 
 /* ---- Refusals ---- */
 
+/* A problem has a `title` of its own, so the dashboard's is another member. */
+static void add_there(struct grafana_fault *fault, const json_t *found, const char *title)
+{
+	static const char *const members[] = {"uid", "url", "folderUid"};
+
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+		grafana_copy_member(fault, found, members[i]);
+	if (title != NULL)
+		grafana_member(fault, "dashboard_title", json_string(title));
+}
+
 bool look_refuse(struct grafana_ctx *ctx, const json_t *found, const char *format, ...)
 {
-	static const char *const members[] = {"uid", "title", "url", "folderUid"};
 	char text[480], clean[480];
 	va_list list;
 
@@ -268,18 +285,16 @@ bool look_refuse(struct grafana_ctx *ctx, const json_t *found, const char *forma
 	va_end(list);
 	grafana_clean(text, clean, sizeof(clean));
 	grafana_mean(ctx, 409, "", "%s", clean);
-	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
-		grafana_copy_member(&ctx->fault, found, members[i]);
+	add_there(&ctx->fault, found, json_read_text(found, "title"));
 	return false;
 }
 
 bool look_refuse_there(struct grafana_ctx *ctx, const struct look_there *there, const char *sentence)
 {
-	look_refuse(ctx, there->meta, "%s", sentence);
+	grafana_mean(ctx, 409, "", "%s", sentence);
+	add_there(&ctx->fault, there->meta, json_string_value(there->title));
 	if (there->uid != NULL)
 		grafana_member(&ctx->fault, "uid", json_incref(there->uid));
-	if (there->title != NULL)
-		grafana_member(&ctx->fault, "title", json_incref(there->title));
 	if (there->version != NULL)
 		grafana_member(&ctx->fault, "version", json_incref(there->version));
 	return false;

@@ -37,7 +37,8 @@ void look_slug(const char *title, char *out, size_t size);
 /* Is a dashboard, as a search or its `meta` shows it, in this place? Pure. */
 bool look_is_in(const json_t *found, const struct look_place *place);
 
-/* 409, with uid, title, url and folder of what is there; Grafana's own words stay. found: of a search. */
+/* 409, with uid, title (as dashboard_title), url and folder of what is there; Grafana's own words stay.
+ * found: of a search. */
 bool look_refuse(struct grafana_ctx *ctx, const json_t *found, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 bool look_refuse_there(struct grafana_ctx *ctx, const struct look_there *there, const char *sentence);

@@ -168,6 +168,10 @@ static bool explain(struct grafana_ctx *ctx, const json_t *sent, const json_t *r
 				    "must have both of __dashboardUid__ and __panelId__, or neither");
 	if (strncasecmp(message, "invalid alert query", 19) == 0)
 		return grafana_mean(ctx, 422, "/data", "is not taken by Grafana: %.300s", message);
+	if ((no_data || strncasecmp(message, "unknown Error state", 19) == 0) &&
+	    json_object_get(rule, "record") != NULL)
+		return grafana_mean(ctx, 422, "/record",
+				    "is not known to this Grafana, which has no recording rules");
 	if (no_data || strncasecmp(message, "unknown Error state", 19) == 0) {
 		snprintf(pointer, sizeof(pointer), "/%s",
 			 no_data ? sent_name(sent, "noDataState", "no_data_state")

@@ -13,30 +13,35 @@
 static const char help[] =
 	"Usage: skymon grafana check        is Grafana there, is the key valid, which permissions does it "
 	"lack?\n"
-	"       skymon grafana apply        brings the shipped folder, data source, dashboards and rules to "
+	"       skymon grafana apply        writes the shipped folder, data source, dashboards and rules to "
 	"Grafana\n"
-	"       skymon grafana diff         tells what apply would change\n"
+	"       skymon grafana diff         shows what apply would change\n"
 	"       skymon grafana export UID   prints a dashboard as a file that can be imported\n"
 	"\n"
+	"       --force                     apply and diff: as shipped, without what people have added\n"
 	"       --url http://127.0.0.1:8080 the skymond to ask; may be unix:/path\n"
 	"       --token-file FILE           its access token, where read_access or write_access ask for one\n"
 	"\n"
-	"Exit codes: 0 all is well; 1 something failed; 2 bad usage. diff: 0 nothing differs, 1 something "
+	"apply keeps labels and annotations that people have added to a rule, whether they have paused it,\n"
+	"the folder they have moved a rule or dashboard to, and the data source they have chosen in a\n"
+	"dashboard; --force does not.\n"
+	"\n"
+	"Exit codes: 0 success; 1 something failed; 2 bad usage. diff: 0 nothing differs, 1 something "
 	"does,\n"
-	"2 it could not be told.\n";
+	"2 an item could not be compared.\n";
 
 struct command {
 	const char *word, *method, *path;
 	int (*show)(const struct tool_place *place, const struct tool_answer *answer);
-	bool takes_uid;
+	bool takes_uid, takes_force;
 	int trouble; /* the exit code when skymond could not be asked */
 };
 
 static const struct command commands[] = {
-	{"check", "GET", "/api/v1/grafana/check", tool_show_checks, false, TOOL_BAD},
-	{"apply", "POST", "/api/v1/grafana/apply", tool_show_apply, false, TOOL_BAD},
-	{"diff", "GET", "/api/v1/grafana/diff", tool_show_diff, false, TOOL_TROUBLE},
-	{"export", "GET", "/api/v1/grafana/dashboards/", tool_show_export, true, TOOL_BAD},
+	{"check", "GET", "/api/v1/grafana/check", tool_show_checks, false, false, TOOL_BAD},
+	{"apply", "POST", "/api/v1/grafana/apply", tool_show_apply, false, true, TOOL_BAD},
+	{"diff", "GET", "/api/v1/grafana/diff", tool_show_diff, false, true, TOOL_TROUBLE},
+	{"export", "GET", "/api/v1/grafana/dashboards/", tool_show_export, true, false, TOOL_BAD},
 };
 
 static const struct command *find(const char *word)
@@ -47,12 +52,13 @@ static const struct command *find(const char *word)
 	return NULL;
 }
 
-static int run(const struct command *command, const struct tool_place *place, const char *uid)
+static int run(const struct command *command, const struct tool_place *place, const char *uid, bool force)
 {
 	struct tool_answer answer = {0};
 	int code = command->trouble;
 	char *path = NULL, *escaped = curl_easy_escape(NULL, uid, 0);
-	if (escaped == NULL || asprintf(&path, "%s%s", command->path, escaped) < 0)
+	if (escaped == NULL ||
+	    asprintf(&path, "%s%s%s", command->path, escaped, force ? "?force=true" : "") < 0)
 		path = NULL;
 	curl_free(escaped);
 	if (path != NULL && tool_ask(place, command->method, path, &answer))
@@ -66,17 +72,20 @@ static int run(const struct command *command, const struct tool_place *place, co
 }
 
 /* The options may stand before and after the words. */
-static int read_options(int argc, char **argv, struct tool_place *place)
+static int read_options(int argc, char **argv, struct tool_place *place, bool *force)
 {
 	static const struct option longs[] = {{"url", required_argument, NULL, 'u'},
 					      {"token-file", required_argument, NULL, 't'},
+					      {"force", no_argument, NULL, 'f'},
 					      {"help", no_argument, NULL, 'h'},
 					      {0}};
-	for (int option; (option = getopt_long(argc, argv, "u:t:h", longs, NULL)) != -1;) {
+	for (int option; (option = getopt_long(argc, argv, "u:t:fh", longs, NULL)) != -1;) {
 		if (option == 'u')
 			place->url = optarg;
 		else if (option == 't')
 			place->token_file = optarg;
+		else if (option == 'f')
+			*force = true;
 		else
 			return option;
 	}
@@ -88,7 +97,8 @@ int main(int argc, char **argv)
 	setlocale(LC_ALL, "C");
 	argv[0] = "skymon grafana"; /* as getopt's complaints name us */
 	struct tool_place place = {.url = "http://127.0.0.1:8080"};
-	int option = read_options(argc, argv, &place);
+	bool force = false;
+	int option = read_options(argc, argv, &place, &force);
 	const char *word = optind < argc ? argv[optind] : NULL;
 	if (option == 'h' || (option == 0 && word != NULL && strcmp(word, "help") == 0)) {
 		fputs(help, stdout);
@@ -111,8 +121,12 @@ int main(int argc, char **argv)
 			  word);
 		return TOOL_TROUBLE;
 	}
+	if (force && !command->takes_force) {
+		tool_fail("%s does not take --force", word);
+		return TOOL_TROUBLE;
+	}
 	curl_global_init(CURL_GLOBAL_DEFAULT);
-	int code = run(command, &place, uid);
+	int code = run(command, &place, uid, force);
 	curl_global_cleanup();
 	return code;
 }

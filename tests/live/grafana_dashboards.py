@@ -12,7 +12,7 @@ def slug(title):
     """What stands in URLs, and what counts as the same title. Recorded: letters, digits, spaces, "?", and that other scripts vanish."""
     if not re.fullmatch(r"[A-Za-z0-9 ?]*", title):
         unproven("slug: other characters")
-    plain = unicodedata.normalize("NFKD", title.lower().replace("ß", "ss"))
+    plain = unicodedata.normalize("NFD", title.lower().replace("ß", "ss"))
     plain = "".join(one for one in plain if not unicodedata.combining(one))
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
 

@@ -192,6 +192,13 @@ def threshold_of(rule):
     return what, {">": ("gt", number), "<": ("lt", number), "==": ("lt", 1)}[operator]
 
 
+def shown(text):
+    """What an annotation says for a series. A rule whose query is empty is a row without labels in Grafana: each text that needs labels or
+    values has another one for that, which needs none."""
+    found = re.fullmatch(r"\{\{ if (\$(?:labels|values)\.\w+) \}\}(.*)\{\{ else \}\}([^{}$]+)\{\{ end \}\}", text)
+    return found[2] if found and found[1] in found[2] else text
+
+
 def differences(prometheus, grafana):
     """What of a rule for Grafana is not what the rule for Prometheus says: [] when they are in step."""
     what, threshold = threshold_of(prometheus)
@@ -204,7 +211,7 @@ def differences(prometheus, grafana):
         "for": (prometheus.get("for", "0s"), grafana["for"]),
         "labels": (prometheus["labels"], grafana["labels"]),
         "annotations": ({key: text.replace("$value", "$values.B.Value") for key, text in prometheus["annotations"].items()},
-                        grafana["annotations"]),
+                        {key: shown(text) for key, text in grafana["annotations"].items()}),
     }
     return [name for name, (ours, theirs) in pairs.items() if ours != theirs]
 
@@ -252,6 +259,8 @@ def test_structure_of_a_rule_for_grafana(file):
             assert query["datasourceUid"] == "prometheus" and model["instant"] is True and model["range"] is False and model["expr"]
         known.append(query["refId"])
     assert rule["condition"] in known and known == ["A", "B", "C"]
+    for text in rule["annotations"].values():  # no "[no value]" when the query is empty
+        assert "$" not in text or shown(text) != text, text
     reduce, threshold = rule["data"][1]["model"], rule["data"][2]["model"]
     assert (reduce["type"], reduce["expression"], reduce["reducer"]) == ("reduce", "A", "last")
     assert (threshold["type"], threshold["expression"]) == ("threshold", "B")
