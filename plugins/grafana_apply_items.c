@@ -363,7 +363,8 @@ static json_t *want_rule(const struct apply_run *run, json_t *ours, json_t *thei
 			json_object_set(wanted, maps[i], own);
 		else
 			json_object_del(wanted, maps[i]);
-		if (json_object_get(ours, added[i]) == NULL)
+		if (json_object_get(ours, added[i]) == NULL &&
+		    !json_is_false(json_object_get(theirs, added[i])))
 			json_object_del(wanted, added[i]);
 	}
 	/* false is what a rule without the field has: so that Grafana does take it off */

@@ -81,9 +81,10 @@ static bool is_new(struct grafana_ctx *ctx, const json_t *rule)
 
 bool grafana_rule_is_conflict(const struct grafana_fault *fault)
 {
-	return fault->code == 409 || (fault->upstream_status >= 400 &&
-				      (strstr(fault->upstream_message, "conflicting alert rule") != NULL ||
-				       strstr(fault->upstream_message, "should be unique") != NULL));
+	return fault->upstream_status == 409 ||
+	       (fault->upstream_status >= 400 &&
+		(strstr(fault->upstream_message, "conflicting alert rule") != NULL ||
+		 strstr(fault->upstream_message, "should be unique") != NULL));
 }
 
 bool grafana_rule_is_missing(const struct grafana_fault *fault)
