@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from grafana_server import GrafanaDouble
-from harness import ROOT, SLOW, need, run_tool, wait_until
+from harness import ROOT, SLOW, family_values, need, run_tool, wait_until
 from openbao import OpenBao
 from test_grafana import DASHBOARD as EXAMPLE
 from test_grafana import RULE as EXAMPLE_RULE
@@ -75,10 +75,9 @@ def test_from_an_empty_grafana_on(skymond, grafana):
         examples(shell, grafana)
         replaced_key(shell, grafana, bao, key)
         nothing_else_is_touched(shell, grafana)
-        audit = "\n".join(line for line in sm.log_text().splitlines() if "area=audit" in line)
         for words in ("19 created, 0 updated, 0 unchanged, 0 failed", "0 created, 0 updated, 19 unchanged, 0 failed", "not replaced: ",
                       "not deleted: ", " saved, "):
-            assert words in audit, audit
+            wait_until(lambda: any("area=audit" in line and words in line for line in sm.log_text().splitlines()), 5, words)
     finally:
         bao.close()
 
@@ -341,6 +340,26 @@ def test_apply_looks_after_a_500(broker, grafana):
     grafana.fail("POST", "/alert-rules$", "status", code=500, body={"message": "database is locked"})
     grafana.rules.clear()
     assert "database is locked" in failed(one.apply(), "r1") and "all the same" not in failed(one.apply(), "r1")
+
+
+def test_a_stopped_grafana_is_not_an_error_of_the_service(grafana, skymond, tmp_path):
+    """Its 502, 503 and 504 fire no HighErrorRate, and its time is not the service's; the daemon's own families count them."""
+    grafana.fail("GET", "^/api/search", "slow", times=1, seconds=1)
+    folder = tmp_path / "numbers"
+    folder.mkdir()
+    key = folder / "key"
+    key.write_text(grafana.add_key("admin") + "\n")
+    key.chmod(0o600)
+    sm = skymond({"plugins": {"prometheus": {}, "grafana": {"url": grafana.url, "api_key": {"file": str(key)}, "interval": "1h"}}})
+    sm.wait_component("grafana", status="healthy")
+    assert sm.get(f"{BASE}/dashboards").status_code == 200
+    grafana.stop()
+    assert {sm.get(f"{BASE}/dashboards", timeout=40).status_code for _ in range(20)} <= {502, 503, 504}
+    assert list(family_values(sm, "sky_genesis_error_rate_percent").values()) == [0]
+    average, = family_values(sm, "sky_genesis_average_response_time_ms").values()
+    assert average < 40  # 1 s in 25 requests
+    requests = family_values(sm, "skymon_http_requests_total")
+    assert sum(count for labels, count in requests.items() if "grafana/dashboards" in labels and 'code="5' in labels) == 20
 
 
 def test_installed_content_has_no_row_without_a_value():
