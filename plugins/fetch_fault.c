@@ -211,6 +211,9 @@ static void explain_code(const struct fetch_failure *failure, struct fetch_fault
 		bad(fault, failure, SKYMON_UNREACHABLE, "the proxy does not connect to the server");
 		break;
 #endif
+#if LIBCURL_VERSION_NUM >= 0x080600
+	case CURLE_TOO_LARGE: /* headers without end */
+#endif
 	case CURLE_UNSUPPORTED_PROTOCOL: /* HTTP/0.9: any bytes */
 	case CURLE_WEIRD_SERVER_REPLY:
 	case CURLE_HTTP2:

@@ -247,7 +247,7 @@ FAKES = {  # what it says to each question, hang, reason, words
     "huge answer": ([PONG, endless(b"$2000000000\r\n", b"x" * 65536)], False, "protocol", "larger than the 1 MiB"),
     "huge line": ([endless(b"+", b"x" * 65536)], False, "protocol", "larger than the 1 MiB"),
     "promises an array": ([b"*1000000000\r\n"], True, "protocol", "does not speak"),
-    "nested arrays": ([b"*1\r\n" * 100], True, "protocol", "does not speak"),
+    "nested arrays": ([b"*1\r\n" * 100 + b"+PONG\r\n"], True, "protocol", "does not speak"),
     "a number for PONG": ([b":1\r\n"], True, "protocol", "does not speak"),
     "nothing for INFO": ([PONG, b"$-1\r\n"], True, "protocol", "not what a Redis server gives"),
     "another INFO": ([PONG, bulk(b"hello:world\r\n")], True, "protocol", "not what a Redis server gives"),

@@ -63,7 +63,7 @@ def test_healthy(skymond, fresh_postgres):
     sm = skymond(watching(pg.url()))
     found = expect(sm, "healthy", "ok", f"127.0.0.1:{pg.port}/postgres", "primary", "1 of 20", fault="none")
     details = found["details"]
-    assert details["role"] == "primary" and details["max_connections"] == 20 and details["server_version"].startswith("15.")
+    assert details["role"] == "primary" and details["max_connections"] == 20 and details["server_version"] == pg.psql("SHOW server_version").split()[0]
     assert (details["database_connections"], details["active_connections"], details["idle_connections"]) == (1, 0, 1)
     assert details["tls"] is False and details["standbys"] == 0 and "replication_lag_seconds" not in details
     assert 0 < details["cache_hit_rate_in_all"] <= 1
@@ -535,7 +535,7 @@ def test_tls(skymond, fresh_postgres, tmp_path):
     ours, other = authority(tmp_path, "ours"), authority(tmp_path, "other")
     certificate(tmp_path, "good", "IP:127.0.0.1,DNS:db.test")
     certificate(tmp_path, "elsewhere", "DNS:else.test")
-    certificate(tmp_path, "old", "IP:127.0.0.1,DNS:db.test", days=-1)
+    certificate(tmp_path, "old", "IP:127.0.0.1,DNS:db.test", days=0)  # OpenSSL 3.5 makes none that ended before it began
     pg = fresh_postgres()
 
     def present(name):

@@ -101,7 +101,7 @@ class Behaviour:
 
 
 async def main(port, folder, pem, key, client_ca, ping_interval, ping_timeout):
-    import websockets
+    from websockets.legacy.server import serve  # of Debian 12 and 13 alike
     behaviour = Behaviour(folder)
     context = None
     if pem:
@@ -110,9 +110,9 @@ async def main(port, folder, pem, key, client_ca, ping_interval, ping_timeout):
         if client_ca:
             context.verify_mode = ssl.CERT_REQUIRED
             context.load_verify_locations(client_ca)
-    async with websockets.serve(behaviour.serve, "127.0.0.1", int(port), ssl=context, subprotocols=["chat", "v2.chat"],
-                                process_request=behaviour.shake, compression=None, close_timeout=1,
-                                ping_interval=float(ping_interval) or None, ping_timeout=float(ping_timeout) or None):
+    async with serve(behaviour.serve, "127.0.0.1", int(port), ssl=context, subprotocols=["chat", "v2.chat"],
+                     process_request=behaviour.shake, compression=None, close_timeout=1,
+                     ping_interval=float(ping_interval) or None, ping_timeout=float(ping_timeout) or None):
         await asyncio.Future()
 
 
