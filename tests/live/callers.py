@@ -104,7 +104,7 @@ class Broker:
             start()
             if preexec:
                 preexec()
-        config = {"listen": ["127.0.0.1:0", "[::1]:0", "[::]:0", f"unix:{self.unix}"], "local_users": [LISTED],
+        config = {"listen": ["127.0.0.1:0", "[::1]:0", ":0", f"unix:{self.unix}"], "local_users": [LISTED],
                   "server_names": ["your-api-server"], "limits": {"connections_per_address": 500},
                   "plugins": {"prometheus": {}, "grafana": {"url": grafana.url, "api_key": grafana.add_key("admin")}}, **more}
         self.sm = skymond(config, listen=None, preexec_fn=begin)

@@ -166,7 +166,7 @@ def test_ipv6_counts_by_64_bits_and_mapped_addresses_as_ipv4(skymond, tmp_path):
     if os.geteuid() != 0:
         pytest.skip("only root can have addresses for the test")
     limits = {"connections": 100, "connections_per_address": 10}
-    daemon = skymond(watched(tmp_path, limits=limits, listen=["[::]:0"]), listen=None)
+    daemon = skymond(watched(tmp_path, limits=limits, listen=[":0"]), listen=None)
     nets = ["fd00:736b:1:1::/64", "fd00:736b:1:2::/64"]
     for net in nets:
         subprocess.run([need("ip"), "-6", "route", "add", "local", net, "dev", "lo"], check=True, timeout=10)
