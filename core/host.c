@@ -325,6 +325,12 @@ static void no_step(struct skymon *sm, const char *step)
 	(void)step;
 }
 
+static bool no_resolve_within(struct skymon *sm, const char *name, int64_t ms, char *addresses, size_t size)
+{
+	(void)sm, (void)name, (void)ms, (void)addresses, (void)size;
+	return false;
+}
+
 static bool no_resolve(struct skymon *sm, const char *name, char *addresses, size_t size)
 {
 	(void)sm;
@@ -355,6 +361,7 @@ static void fill_table(struct skymon_host *table)
 	table->ms_left = no_ms_left;
 	table->step = no_step;
 	table->resolve = no_resolve;
+	table->resolve_within = no_resolve_within;
 	table->secret_refused = no_secret_refused;
 	table->name = read_name;
 	table->state_dir = read_state_dir;

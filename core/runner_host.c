@@ -343,17 +343,25 @@ static void step(struct skymon *sm, const char *text)
 	runner_set_step(of(sm), text != NULL ? text : "");
 }
 
-static bool resolve(struct skymon *sm, const char *host, char *addresses, size_t size)
+static bool resolve_within(struct skymon *sm, const char *host, int64_t ms, char *addresses, size_t size)
 {
 	struct runner_component *component = of(sm);
+	int64_t until_us = component->deadline_us, now_us = runner_clock_us();
 	enum skymon_reason why;
 	struct err err;
-	if (resolve_host(host, component->deadline_us, addresses, size, &why, &err))
+	if (ms < (until_us - now_us) / 1000)
+		until_us = now_us + ms * 1000;
+	if (resolve_host(host, until_us, addresses, size, &why, &err))
 		return true;
 	result_reason(component->builder, (int)why);
 	say_text(component, "%s", err.text);
 	result_unresolved(component->builder);
 	return false;
+}
+
+static bool resolve(struct skymon *sm, const char *host, char *addresses, size_t size)
+{
+	return resolve_within(sm, host, INT64_MAX, addresses, size);
 }
 
 static void secret_refused(struct skymon *sm)
@@ -422,6 +430,7 @@ const struct skymon_host runner_host = {
 	.ms_left = ms_left,
 	.step = step,
 	.resolve = resolve,
+	.resolve_within = resolve_within,
 	.secret_refused = secret_refused,
 	.name = name_of,
 	.state_dir = state_dir,

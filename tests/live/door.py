@@ -8,6 +8,8 @@
 import socket
 import threading
 
+import pytest
+
 
 class Door:
     def __init__(self, behind, address="127.0.0.1", port=0):
@@ -75,3 +77,17 @@ class Door:
         ended.acquire()
         client.close()
         server.close()
+
+
+@pytest.fixture(name="doors")
+def doors():
+    """doors(port, …) makes a door; all are closed at the end."""
+    made = []
+
+    def make(*args, **options):
+        made.append(Door(*args, **options))
+        return made[-1]
+
+    yield make
+    for door in made:
+        door.close()

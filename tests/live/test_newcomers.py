@@ -9,7 +9,7 @@ import pytest
 
 import truth
 from conftest import factory
-from door import Door
+from door import doors  # noqa: F401
 from harness import free_port, wait_until
 from oidc import OidcProvider
 from openbao import OpenBao
@@ -25,19 +25,6 @@ def bao():
     server = OpenBao()
     yield server
     server.close()
-
-
-@pytest.fixture
-def doors():
-    made = []
-
-    def make(*args, **options):
-        made.append(Door(*args, **options))
-        return made[-1]
-
-    yield make
-    for door in made:
-        door.close()
 
 
 def part(plugin, **options):

@@ -23,7 +23,8 @@
  * Secrets  The value of a secret, user info of a URL and data of a query never go into message, detail, metric or log.
  * ABI      Loaded when majors are equal and the plugin's minor is not above the core's. Fields are only appended and zero
  *          means "as before". While the major is 0, any minor may change anything. Changes, newest first:
- *          0.3 (2026-11) SKYMON_PATH_… and SKYMON_NEEDS_…; validate and skymon_invalid; routes.h: skymon_caller names the user, skymon_component has series_dropped_total; routes that write are guarded unless
+ *          0.3 (2026-11) SKYMON_PATH_… and SKYMON_NEEDS_…; validate and skymon_invalid; skymon_resolve_within; routes.h:
+ *          skymon_caller names the user, skymon_component has series_dropped_total; routes that write are guarded unless
  *          SKYMON_ROUTE_OPEN; unknown flags, reserved names and the core's own reasons are refused; skymon_ms_left leaves a margin.
  *          0.2 (2026-11) routes of plugins in a worker. 0.1 (2026-11) first.
  */
@@ -161,6 +162,7 @@ struct skymon_host {
 	void (*request_audit)(struct skymon_request *, const char *format, va_list);
 	void (*problem_json)(struct skymon_request *, const char *key, const char *json);
 	void (*invalid)(struct skymon *, const char *option, const char *format, va_list);
+	bool (*resolve_within)(struct skymon *, const char *host, int64_t ms, char *addresses, size_t size);
 };
 struct skymon { const struct skymon_host *host; };
 
@@ -268,6 +270,9 @@ static inline void skymon_step(struct skymon *sm, const char *step) { sm->host->
  * and reason (dns, timeout) are set already; return SKYMON_UNHEALTHY. A numeric address is returned as it is. */
 static inline bool skymon_resolve(struct skymon *sm, const char *host, char *addresses, size_t size)
 { return sm->host->resolve(sm, host, addresses, size); }
+/* The same for one name of several: waits for at most ms, so that time is left for the others. */
+static inline bool skymon_resolve_within(struct skymon *sm, const char *host, int64_t ms, char *addresses, size_t size)
+{ return sm->host->resolve_within(sm, host, ms, addresses, size); }
 static inline void skymon_secret_refused(struct skymon *sm) { sm->host->secret_refused(sm); } /* have it read again */
 static inline const char *skymon_name(struct skymon *sm) { return sm->host->name(sm); }
 static inline const char *skymon_state_dir(struct skymon *sm) { return sm->host->state_dir(sm); } /* the plugin's own folder; "": none */
