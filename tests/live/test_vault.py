@@ -329,6 +329,7 @@ class Stand:
 
     def __init__(self, code=200, body=None, forward=None, forbid=None, delay=0.0):
         self.code, self.body, self.forward, self.forbid, self.delay, self.count = code, body, forward, forbid, delay, 0
+        self.limit = self.health = None
         stand = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -340,7 +341,15 @@ class Stand:
                 sent = self.rfile.read(length)
                 time.sleep(stand.delay)
                 code, body = stand.code, stand.body
-                if stand.forbid and self.path.startswith(stand.forbid):
+                if stand.limit and self.path.startswith(stand.limit):
+                    code, body = 429, '{"errors":["request path \\"x\\": rate limit quota exceeded"]}'
+                elif stand.health and self.path == "/v1/sys/health":
+                    body = stand.health
+                elif stand.health and self.path == "/v1/auth/token/lookup-self":
+                    body = '{"data":{"ttl":3600,"creation_ttl":3600,"renewable":false,"expire_time":"x"}}'
+                elif stand.health and "/sys/internal/" in self.path:
+                    code, body = 403, '{"errors":["1 error occurred:\\n\\t* permission denied\\n\\n"]}'
+                elif stand.forbid and self.path.startswith(stand.forbid):
                     code, body = 403, '{"errors":["1 error occurred:\\n\\t* permission denied\\n\\n"]}'
                 elif stand.forward:
                     headers = {name: self.headers[name] for name in ("X-Vault-Token", "X-Vault-Namespace") if self.headers[name]}
@@ -392,6 +401,61 @@ def test_codes(skymond):
     finally:
         for stand in stands.values():
             stand.close()
+
+
+def test_our_own_requests_are_limited(skymond, shared_bao):
+    """A 429 for a look-up is our limit: Vault is well as far as it was seen."""
+    token = shared_bao.new_token(["default"], ttl="1h")
+    stand = Stand(forward=shared_bao.url)
+    try:
+        sm = skymond(watching(stand.url, token=token))
+        sm.wait_component("vault", status="healthy")
+        stand.limit = "/v1/auth/token/lookup-self"
+        found = cell(sm, "limits our look-up (HTTP 429)", "degraded", "resource", "limits our requests", "were not measured")
+        assert found["details"]["accessible"] is True and "authentication_valid" not in found["details"]
+        stand.limit = None
+        sm.wait_component("vault", status="healthy")
+    finally:
+        stand.close()
+
+
+@pytest.mark.parametrize("sibling", [r'"odd":"a\u0000b"', r'"odd":"\ud800"', '"odd":1,"odd":2', '"odd":' + "9" * 400, '"odd":' + "[" * 500 + "]" * 500,
+                                     '"odd":NaN', '"":"x"'])
+def test_odd_siblings(skymond, sibling):
+    """What is asked for is read, whatever stands beside it."""
+    body = '{"request_id":"x","lease_duration":0,"data":{"data":{%s,"key":"%s"},"metadata":{"version":1}}}' % (sibling, SECRET)
+    stand = Stand(200, body)
+    stand.health = health()
+    try:
+        sm = skymond(config({"vault": part(stand.url, token="t" * 20, read="a/b#key"), "odd": part(stand.url, token="t" * 20, read="a/b#odd")}))
+        found = sm.wait_component("vault", status="healthy")
+        assert found["details"]["readable"] is True
+        truth.hides(sm, [SECRET], found)
+        if "NaN" in sibling or "ud800" in sibling or "1," in sibling or "[[" in sibling:
+            found = sm.wait_component("odd", status="unhealthy", reason="body_mismatch")
+            assert "field odd is " in found["message"], found
+    finally:
+        stand.close()
+
+
+def test_a_login_is_revoked_at_stop(skymond, shared_bao):
+    policy = shared_bao.policy("reader", {"secret/data/grafana/*": ["read"]})
+    role, word = shared_bao.approle("stops", [policy], token_ttl="1h")
+
+    def tokens():
+        return set(shared_bao.do("LIST", "auth/token/accessors")["data"]["keys"])
+    before = tokens()
+    sm = skymond(watching(shared_bao.url, role_id=role, secret_id=word))
+    sm.wait_component("vault", status="healthy", reason="ok")
+    mine = tokens() - before
+    assert len(mine) == 1
+    text = sm.config.read_text()
+    sm.config.write_text(text.replace("plugin: vault", "plugin: vault\n    renew: false"))
+    sm.hup()
+    wait_until(lambda: not mine & tokens(), 10, "the token of the changed component to be revoked")
+    mine = wait_until(lambda: tokens() - before, 10, "another login")
+    sm.stop()
+    wait_until(lambda: not mine & tokens(), 10, "the token to be revoked at the daemon's end")
 
 
 def test_clock(skymond):
