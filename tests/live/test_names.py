@@ -82,7 +82,6 @@ def black_hole(address, port):
     """A listener whose queue is full: the kernel drops what comes."""
     with contextlib.ExitStack() as open_sockets:
         hole = open_sockets.enter_context(socket.socket())
-        hole.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         hole.bind((address, port))
         hole.listen(0)
         for _ in range(8):
@@ -90,6 +89,20 @@ def black_hole(address, port):
             one.setblocking(False)
             one.connect_ex((address, port))
         yield
+
+
+def door_beside_holes(stack, doors, behind):
+    """A door on 127.0.0.1 whose port is a black hole on 127.0.0.2 and 127.0.0.3."""
+    for _ in range(50):
+        door, holes = doors(behind), contextlib.ExitStack()
+        try:
+            for address in ("127.0.0.2", "127.0.0.3"):
+                holes.enter_context(black_hole(address, door.port))
+            stack.enter_context(holes)
+            return door
+        except OSError:  # another program has that port there
+            holes.close()
+    pytest.fail("no port is free on three addresses")
 
 
 def config(components):
@@ -148,13 +161,10 @@ class Six(Door):
 
 
 def test_the_first_address_is_a_black_hole(skymond, bao, websocket, doors, names):
-    vault, ws = doors(bao.port), doors(websocket().port)
     zone = {"hole.test": {A: ["127.0.0.2", "127.0.0.3", "127.0.0.1"], AAAA: []}, "refused.test": {A: ["127.0.0.4", "127.0.0.1"], AAAA: ["::1"]},
             "all-holes.test": {A: ["127.0.0.2", "127.0.0.3"], AAAA: []}}
     with contextlib.ExitStack() as holes:
-        for port in (vault.port, ws.port):
-            for address in ("127.0.0.2", "127.0.0.3"):
-                holes.enter_context(black_hole(address, port))
+        vault, ws = (door_beside_holes(holes, doors, port) for port in (bao.port, websocket().port))
         parts = {**both("hole.test", vault.port, ws.port), **both("refused.test", vault.port, ws.port)}
         parts = {name.replace(".", "-"): options for name, options in parts.items()}
         sm = skymond(config({**parts, "all-holes": part("websocket", url=f"ws://all-holes.test:{ws.port}/"),
@@ -165,21 +175,3 @@ def test_the_first_address_is_a_black_hole(skymond, bao, websocket, doors, names
         for name in ("all-holes", "vault-holes"):
             found = sm.wait_component(name, status="unhealthy", reason="timeout")
             assert "no answer to the connection attempt in time" in found["message"], found
-
-
-def test_a_list_of_hosts(skymond, postgres, names):
-    """database: a silent or wrong name in a list costs its share of the time, and nothing when a host before it is good."""
-    zone = {"good.test": {A: ["127.0.0.1"], AAAA: []}, "none.test": {A: [], AAAA: []}, "silent.test": {}}
-
-    def url(hosts):
-        return postgres.url(host="HOST").replace(f"HOST:{port}", hosts)
-
-    port = postgres.port
-    parts = {"first": f"good.test:{port},silent.test:{port}", "second": f"silent.test:{port},good.test:{port}",
-             "third": f"none.test:{port},127.0.0.1:1,good.test:{port}", "literal": f"127.0.0.1:{port},silent.test:{port}"}
-    sm = skymond(config({name: component("database", timeout="3s", reconnect="0s", url=url(hosts)) for name, hosts in parts.items()}),
-                 preexec_fn=names(zone))
-    for name in parts:
-        found = sm.wait_component(name, status="healthy", reason="ok")
-        limit = 2900 if name == "second" else 1000
-        assert found["response_time_ms"] < limit, (name, found)
