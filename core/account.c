@@ -3,6 +3,7 @@
  * once in a connection. Called on the loop's thread; a local file does not block. */
 #include "account.h"
 
+#include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,33 @@ bool account_uid(const char *text, uid_t *uid, struct err *err)
 	if (file != NULL)
 		fclose(file);
 	return found || err_set(err, "there is no user `%.40s` in " PASSWD ": write the user's number", text);
+}
+
+void account_of(uid_t uid, struct account *account)
+{
+	FILE *file = fopen(PASSWD, "re");
+	*account = (struct account){.uid = uid, .gid = (gid_t)uid};
+	for (struct passwd *user; file != NULL && (user = fgetpwent(file)) != NULL;)
+		if (user->pw_uid == uid) {
+			account->gid = user->pw_gid;
+			snprintf(account->name, sizeof(account->name), "%s", user->pw_name);
+			break;
+		}
+	if (file != NULL)
+		fclose(file);
+}
+
+size_t account_groups(const struct account *account, gid_t *groups, size_t room)
+{
+	FILE *file = fopen("/etc/group", "re");
+	size_t count = 0;
+	for (struct group *group; file != NULL && count < room && (group = fgetgrent(file)) != NULL;)
+		for (char *const *member = group->gr_mem; *member != NULL; member++)
+			if (account->name[0] != '\0' && strcmp(*member, account->name) == 0 && count < room)
+				groups[count++] = group->gr_gid;
+	if (file != NULL)
+		fclose(file);
+	return count;
 }
 
 bool account_is_named(uid_t uid)

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon_user.h"
 #include "http.h"
 #include "notify.h"
 #include "reload.h"
@@ -106,6 +107,8 @@ static void warn_of_restart(const struct settings *old, const struct settings *n
 	if (old->connections != new->connections || old->idle_timeout_ms != new->idle_timeout_ms ||
 	    old->connections_per_address != new->connections_per_address)
 		log_warn("`limits` of connections have changed: that takes a restart");
+	if (!same_text(old->user, new->user))
+		log_warn("`user` has changed: that takes a restart");
 	if (strcmp(old->state_dir, new->state_dir) != 0)
 		log_warn("`state_dir` has changed: that takes a restart");
 	if (old->worker_memory != new->worker_memory)
@@ -203,6 +206,7 @@ static bool listen_all(struct daemon *daemon)
 	struct err err = {""};
 	const struct settings *settings = daemon->plan->settings;
 	bool done = true;
+	daemon_user_powers(true);
 	for (size_t i = 0; i < daemon->options->listen_count && done; i++) {
 		struct settings_listen listen = {0};
 		done = settings_listen_parse(daemon->options->listens[i], &listen, &err) &&
@@ -211,6 +215,7 @@ static bool listen_all(struct daemon *daemon)
 	}
 	for (size_t i = 0; daemon->options->listen_count == 0 && i < settings->listen_count && done; i++)
 		done = http_listen(daemon->http, &settings->listens[i], &err);
+	daemon_user_powers(false);
 	if (!done)
 		log_error("%s", err.text);
 	return done;
@@ -352,7 +357,17 @@ static void settings_are_read(void *arg, const struct settings *settings)
 	log_configure(settings->log_level, settings->log_format);
 	crew_configure(sched_crew(daemon->sched), settings->state_dir, settings->worker_memory,
 		       settings->series, config_environment);
-	if (daemon->options->mode != DAEMON_RUN)
+	struct err err;
+	bool run = daemon->options->mode == DAEMON_RUN;
+	if (!daemon_become_user(settings, run, &err)) {
+		log_error("%s", err.text);
+		finish(daemon, DAEMON_FAILED);
+		return;
+	}
+	if (access(daemon->options->config_path, R_OK) != 0)
+		log_warn("%s: this user cannot read it, so a reload will be refused: %s",
+			 daemon->options->config_path, strerror(errno));
+	if (!run)
 		return; /* nothing is written */
 	make_state_dir(settings->state_dir);
 	crew_make_folders(sched_crew(daemon->sched));

@@ -93,9 +93,9 @@ void runner_request(struct runner *runner, uint32_t id, void *message, size_t si
 /* Nobody waits for that reply any more: its handler has no time left. */
 void runner_cancel(struct runner *runner, uint64_t number);
 uint32_t runner_component_id(const struct runner_component *component);
-/* Takes the time away from what is out, stops what has nothing out, waits for the rest (at most timeout_ms), stops
- * that, and unloads. What is still out then stays as it is, without stop and unload: the caller leaves its
- * process. false: so. */
+/* Takes the time away from what is out, stops what has nothing out, waits for the rest (at most timeout_ms),
+ * stops that, and unloads. What is still out then stays as it is, without stop and unload: the caller leaves
+ * its process. false: so. */
 bool runner_free(struct runner *runner, int64_t timeout_ms);
 
 int64_t runner_clock_us(void); /* CLOCK_MONOTONIC */

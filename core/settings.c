@@ -19,7 +19,7 @@
 /* ---- Tables ---- */
 
 struct places {
-	const char *state_dir;
+	const char *state_dir, *user;
 	struct skymon_choice isolation;
 	struct skymon_texts plugin_path, server_names, local_users;
 };
@@ -28,11 +28,12 @@ static const struct skymon_option places_table[] = {
 	SKYMON_OPT(struct places, isolation, "available",
 		   "strict: workers that the kernel cannot confine do not run", .words = isolations),
 	SKYMON_OPT(struct places, state_dir, NULL, "the only folder that is written to"),
+	SKYMON_OPT(struct places, user, NULL, "whom skymond becomes when it is started as root"),
 	SKYMON_OPT(struct places, plugin_path, NULL, "folders of plugins beside the installed one"),
 	SKYMON_OPT(struct places, server_names, NULL, "names that clients may call us by"),
 	SKYMON_OPT(struct places, local_users, NULL, "users, by name or number, that count as local callers"),
 	{0}};
-static const char *const place_keys[] = {"isolation",    "state_dir",   "plugin_path",
+static const char *const place_keys[] = {"isolation",    "user",        "state_dir", "plugin_path",
 					 "server_names", "local_users", NULL};
 
 struct service {
@@ -106,10 +107,10 @@ static const struct skymon_option access_table[] = {
 	SKYMON_OPT(struct access_options, public, NULL, "routes that need none"),
 	{0}};
 
-static const char *const top_keys[] = {"isolation",  "listen",       "access",      "limits",
-				       "service",    "defaults",     "include",     "plugins",
-				       "components", "log",          "plugin_path", "ready",
-				       "state_dir",  "server_names", "shutdown",    "local_users"};
+static const char *const top_keys[] = {"user",     "isolation",   "listen",  "access",    "limits",
+				       "service",  "defaults",    "include", "plugins",   "components",
+				       "log",      "plugin_path", "ready",   "state_dir", "server_names",
+				       "shutdown", "local_users"};
 
 /* ---- Help for all parts ---- */
 
@@ -236,6 +237,10 @@ static void read_places(struct binding *b)
 	struct config_node *picked = settings_pick(&b->temporary, b->root, place_keys);
 	struct option_values *values = settings_bind(b, places_table, picked, NULL, "the top level", &places);
 	bool given = places.state_dir != NULL && places.state_dir[0] != '\0';
+	struct err err;
+	s->user = places.user != NULL && places.user[0] != '\0' ? x_strdup(places.user) : NULL;
+	if (s->user != NULL && !account_uid(s->user, &s->uid, &err))
+		config_error(b->errs, config_value(b->root, "user"), "user: %s", err.text);
 	s->isolation_strict = places.isolation.index == 1;
 	s->state_dir = given ? x_strdup(places.state_dir) : default_state_dir(b->lookup);
 	s->server_names = settings_texts(&places.server_names, &s->server_name_count);
@@ -429,6 +434,7 @@ void settings_free(struct settings *s)
 	free(s->service_version);
 	free(s->environment);
 	free(s->state_dir);
+	free(s->user);
 	free(s->token_file);
 	option_values_free(s->values);
 	config_free(&s->config);

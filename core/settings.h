@@ -56,6 +56,8 @@ struct settings {
 	char **plugin_paths;
 	size_t plugin_path_count; /* the added folders first, the installed one last */
 	char *state_dir;          /* "" when it is not writable and was not given: read-only */
+	char *user;               /* as written; NULL: left out */
+	uid_t uid;                /* its number */
 	char **server_names;
 	size_t server_name_count;
 	char **local_users; /* as written, and their numbers */

@@ -90,6 +90,8 @@ void settings_print(const struct settings *s, struct buf *out)
 	texts(out, s->plugin_paths, s->plugin_path_count - 1);
 	if (s->isolation_strict)
 		line_text(out, 0, "isolation", "strict");
+	if (s->user != NULL)
+		line_text(out, 0, "user", s->user);
 	if (s->state_dir[0] != '\0')
 		line_text(out, 0, "state_dir", s->state_dir);
 	buf_text(out, "server_names: ");

@@ -32,7 +32,7 @@
 #define FILES_MAX 4096
 #define NICER 5
 #define LAST_WORDS_MS 1000
-#define STOP_WAIT_MS 1000 /* for checks that are out when the daemon stops */
+#define STOP_WAIT_MS 1000    /* for checks that are out when the daemon stops */
 #define STALE_MIN_US 1000000 /* more than the daemon wants between two starts (crew_events.c) */
 
 struct worker {
