@@ -445,7 +445,6 @@ static bool ask_all(struct skymon *sm, struct cache_link *link, struct cache_ans
  * server. */
 static bool ask_kept(struct skymon *sm, struct cache_link *link, struct cache_answers *answers)
 {
-	link->line.dial->margin_ms = link->to.margin_ms;
 	if (ask_all(sm, link, answers))
 		return true;
 	drop_line(&link->line);
@@ -476,7 +475,6 @@ static void ask_once(struct skymon *sm, struct cache_link *link, struct cache_an
 void cache_ask(struct skymon *sm, struct cache_link *link, struct cache_answers *answers)
 {
 	*answers = (struct cache_answers){.ping_seconds = -1};
-	link->to.margin_ms = dial_margin(sm);
 	ask_once(sm, link, answers);
 	/* A pool in front of the server lends its slot for as long as the connection is open. */
 	if (link->reconnect == 0)

@@ -65,15 +65,6 @@ static inline double database_clock(void)
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* Sleeps and waits end this much before the deadline, so that the check's own sentence arrives in time: ms.
- */
-static inline int64_t database_margin(struct skymon *sm)
-{
-	int64_t margin = skymon_ms_left(sm) / 20;
-
-	return margin < 2 ? 2 : margin > 100 ? 100 : margin;
-}
-
 #ifdef HAVE_LIBPQ
 extern const struct database_backend database_postgres;
 #endif

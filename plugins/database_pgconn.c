@@ -12,13 +12,6 @@
 
 /* ---- Waiting ---- */
 
-int64_t pg_left(struct skymon *sm, const struct pg *pg)
-{
-	int64_t left = skymon_ms_left(sm) - pg->margin;
-
-	return left > 0 ? left : 0;
-}
-
 /* Waits until the socket is ready; false when only `floor` ms are left to the deadline. */
 static bool wait_for(struct skymon *sm, PGconn *conn, short events, int64_t floor)
 {
@@ -145,10 +138,10 @@ bool pg_connect(struct skymon *sm, const struct database *db, struct pg *pg, str
 	for (size_t i = 0, all = targets.count * (twice ? 2 : 1); i < all; i++) {
 		const char *ask = !twice ? attributes : i < targets.count ? "standby" : "any";
 
-		if (i > 0 && pg_left(sm, pg) == 0)
+		if (i > 0 && skymon_ms_left(sm) == 0)
 			return false;
 		if (try_target(sm, db, pg, &targets.items[i % targets.count], ask,
-			       pg_left(sm, pg) / (int64_t)(all - i), fault))
+			       skymon_ms_left(sm) / (int64_t)(all - i), fault))
 			return true;
 		if (!fault->elsewhere)
 			return false;
@@ -169,7 +162,7 @@ static enum pg_outcome flush(struct skymon *sm, struct pg *pg)
 	int more;
 
 	while ((more = PQflush(pg->conn)) == 1) {
-		if (!wait_for(sm, pg->conn, POLLIN | POLLOUT, pg->margin))
+		if (!wait_for(sm, pg->conn, POLLIN | POLLOUT, 0))
 			return PG_LATE;
 		if (PQconsumeInput(pg->conn) == 0)
 			return PG_LOST;
@@ -181,7 +174,7 @@ static enum pg_outcome flush(struct skymon *sm, struct pg *pg)
 static enum pg_outcome next_result(struct skymon *sm, struct pg *pg, PGresult **result)
 {
 	while (PQisBusy(pg->conn)) {
-		if (!wait_for(sm, pg->conn, POLLIN, pg->margin))
+		if (!wait_for(sm, pg->conn, POLLIN, 0))
 			return PG_LATE;
 		/* What had arrived before the end is still a result. */
 		if (PQconsumeInput(pg->conn) == 0 && PQisBusy(pg->conn))
@@ -216,7 +209,7 @@ enum pg_outcome pg_run(struct skymon *sm, struct pg *pg, const char *sql, bool a
 			  PQresultStatus(result) == PGRES_COPY_BOTH;
 		take(arg, result);
 		PQclear(result);
-		if (alone && pg_left(sm, pg) == 0)
+		if (alone && skymon_ms_left(sm) == 0)
 			outcome = PG_LATE; /* rows that never end */
 	}
 	if (outcome == PG_DONE && PQstatus(pg->conn) != CONNECTION_OK)

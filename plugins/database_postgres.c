@@ -180,7 +180,7 @@ static enum pg_outcome ask(struct skymon *sm, struct pg *pg, const char *sql, bo
 static enum pg_outcome ask_query(struct skymon *sm, const struct database *db, struct pg *pg,
 				 struct gathered *got)
 {
-	int64_t left = pg_left(sm, pg);
+	int64_t left = skymon_ms_left(sm);
 	enum pg_outcome outcome;
 	double began;
 	char sql[80];
@@ -203,7 +203,7 @@ static enum pg_outcome ask_all(struct skymon *sm, const struct database *db, str
 			       struct gathered *got)
 {
 	bool query = db->query != NULL && db->query[0] != '\0';
-	int64_t left = pg_left(sm, pg);
+	int64_t left = skymon_ms_left(sm);
 	char sql[sizeof(statistics_sql) + 160];
 	enum pg_outcome outcome;
 
@@ -375,7 +375,6 @@ static enum skymon_status check(struct skymon *sm, struct database *db)
 	struct pg_fault fault;
 	struct gathered got;
 
-	pg->margin = database_margin(sm);
 	if (!pg_connect(sm, db, pg, &fault))
 		return fail(sm, pg, &fault);
 	/* A kept connection may be gone without a sign until it is used: that says nothing of the server. */

@@ -38,8 +38,7 @@ struct pg {
 	char place[300];                      /* "host:port/dbname" for messages; no user info */
 	PGconn *conn;                         /* kept between checks; NULL: none */
 	uint64_t connects;
-	int64_t margin; /* ms before the deadline that all waits end */
-	bool fresh;     /* opened in this check */
+	bool fresh; /* opened in this check */
 	/* counters of the last check, for the hit rate since then */
 	bool has_blocks;
 	double blocks_hit, blocks_read;
@@ -93,8 +92,6 @@ void pg_tls_explain(struct pg_fault *fault);
 enum pg_outcome { PG_DONE, PG_LOST, PG_LATE };
 enum pg_outcome pg_run(struct skymon *sm, struct pg *pg, const char *sql, bool alone,
 		       void (*take)(void *arg, const PGresult *result), void *arg);
-/* ms that are left for waits */
-int64_t pg_left(struct skymon *sm, const struct pg *pg);
 #endif
 
 #endif

@@ -30,7 +30,6 @@ struct visit {
 	struct skymon *sm;
 	struct lite *lite;
 	sqlite3 *db;
-	int64_t margin;
 	bool late; /* the deadline was near, and SQLite was told to stop */
 };
 
@@ -116,9 +115,7 @@ static void stop(struct database *db)
 
 static int64_t left(const struct visit *visit)
 {
-	int64_t ms = skymon_ms_left(visit->sm) - visit->margin;
-
-	return ms > 0 ? ms : 0;
+	return skymon_ms_left(visit->sm);
 }
 
 static int on_progress(void *arg)
@@ -444,7 +441,7 @@ static enum skymon_status read_file(struct visit *visit, const struct database *
 
 static enum skymon_status check(struct skymon *sm, struct database *db)
 {
-	struct visit visit = {.sm = sm, .lite = db->store, .margin = database_margin(sm)};
+	struct visit visit = {.sm = sm, .lite = db->store};
 	struct timespec now;
 	enum skymon_status status = SKYMON_HEALTHY;
 	int64_t token;

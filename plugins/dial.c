@@ -15,20 +15,6 @@
 
 /* ---- Time ---- */
 
-int64_t dial_margin(struct skymon *sm)
-{
-	int64_t margin = skymon_ms_left(sm) / 20;
-
-	return margin < 2 ? 2 : margin > 100 ? 100 : margin;
-}
-
-int64_t dial_left(struct skymon *sm, int64_t margin_ms)
-{
-	int64_t left = skymon_ms_left(sm) - margin_ms;
-
-	return left > 0 ? left : 0;
-}
-
 double dial_clock(void)
 {
 	struct timespec now;
@@ -42,10 +28,10 @@ bool dial_wait(struct skymon *sm, int fd, short events, int64_t margin_ms)
 	struct pollfd on = {.fd = fd, .events = events};
 
 	for (;;) {
-		int64_t left = dial_left(sm, margin_ms);
+		int64_t left = skymon_ms_left(sm) - margin_ms;
 		int ready;
 
-		if (left == 0)
+		if (left <= 0)
 			return false;
 		ready = poll(&on, 1, left > INT_MAX ? INT_MAX : (int)left);
 		if (ready > 0 || (ready < 0 && errno != EINTR))
@@ -102,12 +88,11 @@ static bool reach(struct skymon *sm, const struct dial_to *to, struct dial *dial
 	bool through;
 
 	if (to->host[0] == '/') {
-		dial->fd = dial_connect_unix(sm, to->host, to->margin_ms, fault);
+		dial->fd = dial_connect_unix(sm, to->host, fault);
 		return dial->fd >= 0;
 	}
 	if (dial_no_proxy(to->proxy)) {
-		dial->fd = dial_connect_name(sm, "", to->host, to->port, to->margin_ms,
-					     &dial->resolve_seconds, fault);
+		dial->fd = dial_connect_name(sm, "", to->host, to->port, &dial->resolve_seconds, fault);
 		return dial->fd >= 0;
 	}
 	if (!dial_accepts_proxy(to->proxy, fault))
@@ -118,8 +103,7 @@ static bool reach(struct skymon *sm, const struct dial_to *to, struct dial *dial
 	}
 	if (proxy.port == 0)
 		proxy.port = 80;
-	dial->fd = dial_connect_name(sm, "proxy ", proxy.host, proxy.port, to->margin_ms,
-				     &dial->resolve_seconds, fault);
+	dial->fd = dial_connect_name(sm, "proxy ", proxy.host, proxy.port, &dial->resolve_seconds, fault);
 	through = dial->fd >= 0 && dial_through(sm, dial->fd, to, &proxy, fault);
 	dial_url_free(&proxy);
 	return through;
@@ -136,7 +120,6 @@ struct dial *dial_open(struct skymon *sm, const struct dial_to *to, struct dial_
 		return NULL;
 	}
 	dial->fd = -1;
-	dial->margin_ms = to->margin_ms;
 	dial_place(to->host, to->port, dial->place, sizeof(dial->place));
 	*fault = (struct dial_fault){.status = SKYMON_UNHEALTHY};
 	if (reach(sm, to, dial, fault)) {

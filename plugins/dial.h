@@ -3,10 +3,11 @@
  * TLS, and reading and writing, all within the check's deadline. On OpenSSL; compiled into each plugin that
  * uses it.
  *
- * What holds: no call waits longer than skymon_ms_left less the caller's margin; names are looked up by the
- * host's helper (behind a proxy by the proxy); several addresses are raced, one more each quarter of a
- * second; certificates and keys are read anew for each connection; nothing is read from the environment but
- * SSL_CERT_FILE and SSL_CERT_DIR; no signal is raised. A `struct dial` is for one thread at a time. */
+ * What holds: no call waits longer than skymon_ms_left less the margin that the caller keeps; names are
+ * looked up by the host's helper (behind a proxy by the proxy); several addresses are raced, one more each
+ * quarter of a second; certificates and keys are read anew for each connection; nothing is read from the
+ * environment but SSL_CERT_FILE and SSL_CERT_DIR; no signal is raised. A `struct dial` is for one thread at a
+ * time. */
 #ifndef DIAL_H
 #define DIAL_H
 
@@ -33,25 +34,20 @@ struct dial_to {
 	const char *proxy;            /* NULL, "" and "none": none; http://[user:password@]host:port */
 	bool secure;                  /* TLS over it */
 	const struct skymon_tls *tls; /* may be NULL: the system's authorities, the host's name */
-	int64_t margin_ms;            /* all waits end so much before the deadline: dial_margin */
 };
 
 struct dial {
 	int fd;            /* non-blocking */
 	SSL *tls;          /* NULL: none */
 	char place[300];   /* "host:port", for messages; the path of a Unix socket */
-	int64_t margin_ms; /* to be set anew at each check */
+	int64_t margin_ms; /* waits end so much before the check's time, for what comes after; 0: nothing does
+			    */
 	double resolve_seconds, connect_seconds /* TCP and proxy */, tls_seconds;
 };
 
 /* In the plugin's unload: what all connections share. */
 void dial_unload(void);
 
-/* For the check's own sentence to arrive before the daemon's: ms, from what is left now. Call it once, first.
- */
-int64_t dial_margin(struct skymon *sm);
-/* What is left for waits: ms */
-int64_t dial_left(struct skymon *sm, int64_t margin_ms);
 /* Waits until fd is ready for `events` of poll(2). false: the time is over. */
 bool dial_wait(struct skymon *sm, int fd, short events, int64_t margin_ms);
 /* Of a clock that only goes forward: s */
@@ -102,8 +98,8 @@ void dial_place(const char *host, uint16_t port, char *place, size_t size);
 /* ---- The module's own ---- */
 
 /* dial_connect.c: -1: *fault says why. role: "" or "proxy ", for the message. */
-int dial_connect_unix(struct skymon *sm, const char *path, int64_t margin_ms, struct dial_fault *fault);
-int dial_connect_name(struct skymon *sm, const char *role, const char *host, uint16_t port, int64_t margin_ms,
+int dial_connect_unix(struct skymon *sm, const char *path, struct dial_fault *fault);
+int dial_connect_name(struct skymon *sm, const char *role, const char *host, uint16_t port,
 		      double *resolve_seconds, struct dial_fault *fault);
 /* dial_proxy.c: has the proxy at fd connect it further. `place` is the proxy's. */
 bool dial_through(struct skymon *sm, int fd, const struct dial_to *to, const struct dial_url *proxy,

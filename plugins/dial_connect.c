@@ -48,7 +48,7 @@ static void explain_connect(const char *role, const char *place, int error, stru
 
 /* ---- Names and paths ---- */
 
-int dial_connect_unix(struct skymon *sm, const char *path, int64_t margin_ms, struct dial_fault *fault)
+int dial_connect_unix(struct skymon *sm, const char *path, struct dial_fault *fault)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd, error;
@@ -60,14 +60,13 @@ int dial_connect_unix(struct skymon *sm, const char *path, int64_t margin_ms, st
 	}
 	memcpy(address.sun_path, path, strlen(path) + 1);
 	skymon_step(sm, "connecting");
-	fd = race_connect_one(sm, (struct sockaddr *)&address, sizeof(address), dial_left(sm, margin_ms),
-			      &error);
+	fd = race_connect_one(sm, (struct sockaddr *)&address, sizeof(address), skymon_ms_left(sm), &error);
 	if (fd < 0)
 		explain_connect("", path, error, fault);
 	return fd;
 }
 
-int dial_connect_name(struct skymon *sm, const char *role, const char *host, uint16_t port, int64_t margin_ms,
+int dial_connect_name(struct skymon *sm, const char *role, const char *host, uint16_t port,
 		      double *resolve_seconds, struct dial_fault *fault)
 {
 	char addresses[RACE_ADDRESSES_SIZE], place[300];
@@ -81,7 +80,7 @@ int dial_connect_name(struct skymon *sm, const char *role, const char *host, uin
 	}
 	*resolve_seconds = dial_clock() - began;
 	skymon_step(sm, "connecting");
-	fd = race_connect(sm, addresses, port, dial_left(sm, margin_ms), &error);
+	fd = race_connect(sm, addresses, port, skymon_ms_left(sm), &error);
 	if (fd < 0) {
 		dial_place(host, port, place, sizeof(place));
 		explain_connect(role, place, error, fault);

@@ -57,7 +57,7 @@ static bool authorization(const struct dial_url *proxy, char *out, size_t size)
 	return out[0] != '\0';
 }
 
-static bool send_all(struct skymon *sm, int fd, const char *text, size_t size, int64_t margin_ms)
+static bool send_all(struct skymon *sm, int fd, const char *text, size_t size)
 {
 	while (size > 0) {
 		ssize_t sent = send(fd, text, size, MSG_NOSIGNAL);
@@ -67,7 +67,7 @@ static bool send_all(struct skymon *sm, int fd, const char *text, size_t size, i
 			size -= (size_t)sent;
 		} else if (errno != EAGAIN && errno != EINTR) {
 			return false;
-		} else if (!dial_wait(sm, fd, POLLOUT, margin_ms)) {
+		} else if (!dial_wait(sm, fd, POLLOUT, 0)) {
 			errno = ETIMEDOUT;
 			return false;
 		}
@@ -77,7 +77,7 @@ static bool send_all(struct skymon *sm, int fd, const char *text, size_t size, i
 
 /* The head of the answer and nothing behind it: that is the server's. false: errno, EBADMSG for what is no
  * HTTP. */
-static bool read_head(struct skymon *sm, int fd, char head[HEAD_MAX + 1], int64_t margin_ms)
+static bool read_head(struct skymon *sm, int fd, char head[HEAD_MAX + 1])
 {
 	size_t used = 0;
 
@@ -95,7 +95,7 @@ static bool read_head(struct skymon *sm, int fd, char head[HEAD_MAX + 1], int64_
 			return false;
 		} else if (errno != EAGAIN && errno != EINTR) {
 			return false;
-		} else if (!dial_wait(sm, fd, POLLIN, margin_ms)) {
+		} else if (!dial_wait(sm, fd, POLLIN, 0)) {
 			errno = ETIMEDOUT;
 			return false;
 		}
@@ -141,7 +141,7 @@ bool dial_through(struct skymon *sm, int fd, const struct dial_to *to, const str
 	size = snprintf(ask, sizeof(ask), "CONNECT %s HTTP/1.1\r\nHost: %s\r\n%s%s%s\r\n", target, target,
 			word[0] != '\0' ? "Proxy-Authorization: Basic " : "", word,
 			word[0] != '\0' ? "\r\n" : "");
-	done = send_all(sm, fd, ask, (size_t)size, to->margin_ms) && read_head(sm, fd, head, to->margin_ms);
+	done = send_all(sm, fd, ask, (size_t)size) && read_head(sm, fd, head);
 	explicit_bzero(ask, sizeof(ask));
 	explicit_bzero(word, sizeof(word));
 	if (done)

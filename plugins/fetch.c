@@ -454,12 +454,11 @@ static void explain(struct call *call, CURL *easy, CURLcode code, struct fetch_f
 	fetch_explain(&failure, fault);
 }
 
-/* Ends a little before the deadline, so that our own sentence arrives in time: ms. */
+/* ms */
 static long time_for(const struct call *call)
 {
-	int64_t left = skymon_ms_left(call->sm), margin = left / 20, own;
+	int64_t left = skymon_ms_left(call->sm), own;
 
-	left -= margin < 2 ? 2 : margin > 100 ? 100 : margin;
 	if (call->request->timeout_ms > 0) {
 		own = call->request->timeout_ms - (int64_t)((clock_now() - call->began) * 1000);
 		left = own < left ? own : left;

@@ -226,7 +226,7 @@ static bool wait_pong(struct skymon *sm, struct websocket *ws, const unsigned ch
 	const char *late = "does not answer a ping in time";
 
 	if (kept) /* that it may be dead comes to mind when half of the time is over */
-		link->dial->margin_ms = ws->margin_ms + dial_left(sm, ws->margin_ms) / 2;
+		link->dial->margin_ms = skymon_ms_left(sm) / 2;
 	for (;;) {
 		enum websocket_event event = websocket_next(sm, ws, late, fault);
 
@@ -244,9 +244,9 @@ static bool wait_pong(struct skymon *sm, struct websocket *ws, const unsigned ch
 			return false;
 		}
 		kept = false;
-		link->dial->margin_ms = ws->margin_ms;
+		link->dial->margin_ms = 0;
 	}
-	link->dial->margin_ms = ws->margin_ms;
+	link->dial->margin_ms = 0;
 	return true;
 }
 
@@ -421,7 +421,6 @@ static enum skymon_status check(struct skymon *sm, void *state)
 	struct dial_fault fault;
 	bool good;
 
-	ws->margin_ms = dial_margin(sm);
 	ws->http_status = ws->close_code = 0;
 	ws->closed_cleanly = false;
 	good = look(sm, ws, &run, &fault);

@@ -29,10 +29,9 @@ struct websocket { /* the component's state */
 
 	struct dial_url address; /* the URL, taken apart */
 	struct dial_to to;
-	char place[300];   /* "host:port" of the server, for messages */
-	char host[300];    /* what Host is to say */
-	char *basic;       /* Authorization from the URL's user info; NULL: none */
-	int64_t margin_ms; /* of this check */
+	char place[300]; /* "host:port" of the server, for messages */
+	char host[300];  /* what Host is to say */
+	char *basic;     /* Authorization from the URL's user info; NULL: none */
 	struct websocket_link link;
 	double connects; /* in all */
 

@@ -64,12 +64,12 @@ void websocket_part(struct skymon *sm, struct websocket *ws)
 {
 	static const unsigned char normal[2] = {1000 >> 8, 1000 & 0xFF};
 	struct websocket_link *link = &ws->link;
-	int64_t left = dial_left(sm, ws->margin_ms), wait = left / 4 < PART_MS ? left / 4 : PART_MS;
+	int64_t left = skymon_ms_left(sm), wait = left / 4 < PART_MS ? left / 4 : PART_MS;
 	uint64_t enough = link->received + STALE_MAX;
 	struct dial_fault fault;
 
 	skymon_step(sm, "closing the WebSocket");
-	link->dial->margin_ms = ws->margin_ms + left - wait;
+	link->dial->margin_ms = left - wait;
 	if (websocket_send(sm, ws, WEBSOCKET_OP_CLOSE, normal, sizeof(normal), &fault))
 		while (link->received < enough && websocket_next(sm, ws, "", &fault) != WEBSOCKET_BAD)
 			continue;
@@ -163,7 +163,7 @@ enum websocket_event websocket_next(struct skymon *sm, struct websocket *ws, con
 
 		if (link->in_used == link->in_size) {
 			/* A flood never has to be waited for, and must not be read for ever. */
-			if (dial_left(sm, ws->margin_ms) == 0)
+			if (skymon_ms_left(sm) == 0)
 				bad(ws, SKYMON_TIMEOUT, "", fault);
 			else if (fill(sm, ws, fault))
 				continue;
@@ -212,7 +212,7 @@ bool websocket_is_kept(struct skymon *sm, struct websocket *ws, struct dial_faul
 			return false;
 		break;
 	}
-	link->dial->margin_ms = ws->margin_ms;
+	link->dial->margin_ms = 0;
 	return true;
 }
 
@@ -320,7 +320,6 @@ bool websocket_open(struct skymon *sm, struct websocket *ws, struct dial_fault *
 {
 	double began = dial_clock();
 
-	ws->to.margin_ms = ws->margin_ms;
 	ws->link = (struct websocket_link){.dial = dial_open(sm, &ws->to, fault)};
 	if (ws->link.dial == NULL)
 		return false;
