@@ -109,6 +109,10 @@ static void read_own(struct component_spec *spec, const struct settings_section 
 				     secrets[i].place != NULL ? secrets[i].place : section->node,
 				     "option `%s` of component %s: %s", secrets[i].option, spec->name,
 				     err.text);
+		else if (option_secret_is_open(&secrets[i], &err))
+			config_error(
+				&errs->warnings, secrets[i].place != NULL ? secrets[i].place : section->node,
+				"option `%s` of component %s: %s", secrets[i].option, spec->name, err.text);
 		bytes[i].bytes = text;
 	}
 	spec->secrets_hash = component_hash(bytes, count);
@@ -172,6 +176,22 @@ static char *find_address(const struct component_spec *spec, const struct plugin
 	return NULL;
 }
 
+static void warn_of_timeout(const struct settings *settings, const struct settings_section *section,
+			    const struct component_spec *spec, struct err_list *warnings)
+{
+	const struct config_node *own = config_value(settings->defaults, section->plugin);
+	const struct config_node *place = option_place(section->node, own, "timeout");
+	char timeout[64], interval[64];
+	option_number_text(SKYMON_DURATION, (double)spec->timeout_ms, timeout);
+	option_number_text(SKYMON_DURATION, (double)spec->interval_ms, interval);
+	if (place == NULL)
+		place = config_value(settings->defaults, "timeout");
+	config_error(warnings, place != NULL ? place : section->node,
+		     "option `timeout` (%s) of component %s is above its interval (%s): a slow check delays "
+		     "the next",
+		     timeout, spec->name, interval);
+}
+
 struct component_spec *component_bind(const struct settings *settings, const struct settings_section *section,
 				      const struct plugin_info *info, const struct component_stores *stores,
 				      config_lookup *lookup, struct component_errs *all)
@@ -198,6 +218,8 @@ struct component_spec *component_bind(const struct settings *settings, const str
 			.lookup = lookup,
 		},
 		errs);
+	if (section->timeout_ms > spec->interval_ms)
+		warn_of_timeout(settings, section, spec, &all->warnings);
 	bind_limits(spec, section->warn, false, info, errs);
 	bind_limits(spec, section->crit, true, info, errs);
 	if (spec->values != NULL)

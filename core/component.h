@@ -30,9 +30,9 @@ struct component_spec {
 };
 
 /* What is wrong in the config, and what is wrong around it: a plugin that cannot be opened, a secret file
- * that cannot be read. The latter does not keep skymond from starting. */
+ * that cannot be read. The latter does not keep skymond from starting; a warning keeps it from nothing. */
 struct component_errs {
-	struct err_list mistakes, around;
+	struct err_list mistakes, around, warnings;
 };
 
 /* Does a component of that name keep secrets? */

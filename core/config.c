@@ -124,14 +124,100 @@ const char *config_nearest(const char *word, const char *const *candidates, size
 	return nearest;
 }
 
+/* ---- Keys of other programs ---- */
+
+const char *config_foreign(const char *key)
+{
+	static const struct {
+		const char *key, *hint;
+	} rows[] = {
+		{"endpoints", "Gatus's: write `components`, a map of names"},
+		{"conditions", "Gatus's: write `warn` and `crit`, or the plugin's own options"},
+		{"alerts", "Gatus's: alerts are Prometheus's or Grafana's matter (etc/prometheus)"},
+		{"alerting",
+		 "another program's: alerts are Prometheus's or Grafana's matter (etc/prometheus)"},
+		{"ui", "Gatus's: Grafana shows the dashboards (etc/grafana)"},
+		{"storage", "another program's: Prometheus keeps the history"},
+		{"global", "Prometheus's: write `defaults`"},
+		{"scrape_interval", "Prometheus's: write `interval`"},
+		{"scrape_timeout", "Prometheus's: write `timeout`"},
+		{"evaluation_interval", "Prometheus's: rules go into Prometheus (etc/prometheus)"},
+		{"rule_files", "Prometheus's: rules go into Prometheus (etc/prometheus)"},
+		{"scrape_configs", "Prometheus's: write `components`, a map of names"},
+		{"static_configs", "Prometheus's: write `components`, one for each target"},
+		{"job_name", "Prometheus's: a component's name is its key under `components`"},
+		{"targets", "Prometheus's: write `components`, one for each target"},
+		{"metrics_path", "Prometheus's: skymon's own metrics are at /metrics"},
+		{"relabel_configs", "Prometheus's: write `labels`"},
+		{"modules", "the blackbox exporter's: write `components`, each with its `plugin`"},
+		{"prober", "the blackbox exporter's: write `plugin`"},
+		{"receivers", "another program's: write `components`, each with its `plugin`"},
+		{"exporters", "another program's: the plugin `prometheus` serves the metrics"},
+		{"inputs", "Telegraf's: write `components`, each with its `plugin`"},
+		{"outputs", "Telegraf's: the plugin `prometheus` serves the metrics"},
+		{"monitors", "another program's: write `components`, a map of names"},
+		{"services", "another program's: write `components`, a map of names"},
+		{"checks", "another program's: write `components`, a map of names"},
+		{"hosts", "another program's: write `components`, one for each"},
+		{"check_interval", "another program's: write `interval`"},
+		{"period", "another program's: write `interval`"},
+		{"retries", "another program's: write `fall`"},
+		{"retry_interval", "another program's: write `fall`, and `interval`"},
+		{"max_check_attempts", "Nagios's: write `fall`"},
+		{"failure_threshold", "another program's: write `fall`"},
+		{"failureThreshold", "Kubernetes's: write `fall`"},
+		{"successThreshold", "Kubernetes's: write `rise`"},
+		{"success_threshold", "another program's: write `rise`"},
+		{"periodSeconds", "Kubernetes's: write `interval`, as in 30s"},
+		{"timeoutSeconds", "Kubernetes's: write `timeout`, as in 5s"},
+		{"threshold", "another program's: write `warn` and `crit`"},
+		{"thresholds", "another program's: write `warn` and `crit`"},
+		{"warning", "another program's: write `warn`"},
+		{"critical", "another program's: write `crit`"},
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (strcmp(rows[i].key, key) == 0)
+			return rows[i].hint;
+	return NULL;
+}
+
+void config_unknown_key(struct err_list *errs, const struct config_pair *pair, const char *kind,
+			const char *what, const char *const *known, size_t count)
+{
+	const char *near = config_nearest(pair->key, known, count), *hint = config_foreign(pair->key);
+	if (hint != NULL)
+		config_error_key(errs, pair, "unknown %s `%.63s`%s: it is %s", kind, pair->key, what, hint);
+	else if (near != NULL)
+		config_error_key(errs, pair, "unknown %s `%.63s`%s (did you mean `%s`?)", kind, pair->key,
+				 what, near);
+	else
+		config_error_key(errs, pair, "unknown %s `%.63s`%s", kind, pair->key, what);
+}
+
 /* ---- ${VAR} ---- */
 
 #define NAME_LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
 #define NAME_REST NAME_LETTERS "0123456789"
 
+#define NESTED_MAX 8 /* defaults in defaults */
+
+static bool expand(const char *text, config_lookup *lookup, unsigned depth, struct buf *out, char **variable,
+		   struct err *err);
+
+/* A default may hold variables of its own: ${A:-${B:-c}}. */
+static bool expand_default(const char *text, size_t size, config_lookup *lookup, unsigned depth,
+			   struct buf *out, struct err *err)
+{
+	char *inner = x_strndup(text, size), *variable = NULL;
+	bool ok = expand(inner, lookup, depth + 1, out, &variable, err);
+	free(variable);
+	wipe_free(inner, size);
+	return ok;
+}
+
 /* What stands between ${ and }. */
-static bool expand_one(const char *inside, size_t size, config_lookup *lookup, struct buf *out,
-		       char **variable, struct err *err)
+static bool expand_one(const char *inside, size_t size, config_lookup *lookup, unsigned depth,
+		       struct buf *out, char **variable, struct err *err)
 {
 	size_t length = size > 0 && strchr(NAME_LETTERS, inside[0]) != NULL ? strspn(inside, NAME_REST) : 0;
 	const char *rest = inside + length;
@@ -150,7 +236,7 @@ static bool expand_one(const char *inside, size_t size, config_lookup *lookup, s
 	if (with_message && (value == NULL || value[0] == '\0'))
 		ok = err_set(err, "the variable %s is not set: %.*s", name, (int)(rest_size - 2), rest + 2);
 	else if (with_default && (value == NULL || value[0] == '\0'))
-		buf_add(out, rest + 2, rest_size - 2);
+		ok = expand_default(rest + 2, rest_size - 2, lookup, depth, out, err);
 	else if (value == NULL)
 		ok = err_set(err, "the variable %s is not set: set it, or write ${%s:-default}", name, name);
 	else if (strlen(value) > CONFIG_FILE_MAX || out->size > CONFIG_FILE_MAX)
@@ -164,30 +250,54 @@ static bool expand_one(const char *inside, size_t size, config_lookup *lookup, s
 	return ok;
 }
 
-bool config_expand(const char *text, config_lookup *lookup, char **out, char **variable, struct err *err)
+/* The } that ends the ${ at text; those of variables within are passed over. NULL: there is none. */
+static const char *find_end(const char *text)
 {
-	struct buf buf = {0};
+	unsigned open = 0;
+	for (; *text != '\0'; text++) {
+		if (text[0] == '$' && text[1] == '$')
+			text++;
+		else if (text[0] == '$' && text[1] == '{')
+			open++;
+		else if (text[0] == '}' && --open == 0)
+			return text;
+	}
+	return NULL;
+}
+
+static bool expand(const char *text, config_lookup *lookup, unsigned depth, struct buf *out, char **variable,
+		   struct err *err)
+{
 	bool ok = true;
-	*variable = NULL;
-	buf_text(&buf, "");
+	if (depth > NESTED_MAX)
+		return err_set(err, "more than %d defaults within each other", NESTED_MAX);
 	while (*text != '\0' && ok) {
 		size_t plain = strcspn(text, "$");
-		buf_add(&buf, text, plain);
+		buf_add(out, text, plain);
 		text += plain;
 		if (text[0] == '$' && text[1] == '{') {
-			const char *end = strchr(text, '}');
-			if (end == NULL) {
-				ok = err_set(err, "`%.40s` has no }: write ${NAME}, and $$ for a dollar sign",
-					     text);
-				break;
-			}
-			ok = expand_one(text + 2, (size_t)(end - text) - 2, lookup, &buf, variable, err);
+			const char *end = find_end(text);
+			if (end == NULL)
+				return err_set(err,
+					       "`%.40s` has no }: write ${NAME}, and $$ for a dollar sign",
+					       text);
+			ok = expand_one(text + 2, (size_t)(end - text) - 2, lookup, depth, out, variable,
+					err);
 			text = end + 1;
 		} else if (text[0] == '$') {
-			buf_add(&buf, "$", 1);
+			buf_add(out, "$", 1);
 			text += text[1] == '$' ? 2 : 1;
 		}
 	}
+	return ok;
+}
+
+bool config_expand(const char *text, config_lookup *lookup, char **out, char **variable, struct err *err)
+{
+	struct buf buf = {0};
+	*variable = NULL;
+	buf_text(&buf, "");
+	bool ok = expand(text, lookup, 0, &buf, variable, err);
 	*out = buf.data;
 	if (!ok) {
 		wipe_free(buf.data, buf.capacity);

@@ -52,8 +52,8 @@ bool config_parse(const char *name, const char *text, size_t size, config_lookup
 		  struct err_list *errs) MUST_CHECK;
 void config_free(struct config *config);
 
-/* ${VAR} ${VAR:-default} ${VAR:?message} $$ in one text; the caller frees *out. *variable: the first name
- * (freed by caller too). */
+/* ${VAR} ${VAR:-default} ${VAR:?message} $$ in one text; a default may hold variables again; the caller frees
+ * *out. *variable: the first name (freed by caller too). */
 bool config_expand(const char *text, config_lookup *lookup, char **out, char **variable,
 		   struct err *err) MUST_CHECK;
 
@@ -65,6 +65,12 @@ const struct config_node *config_value(const struct config_node *map, const char
 void config_error(struct err_list *errs, const struct config_node *node, const char *format, ...) PRINTF(3);
 void config_error_key(struct err_list *errs, const struct config_pair *pair, const char *format, ...)
 	PRINTF(3);
+
+/* A key that no one knows: kind "option", what " of component a" or "". With the nearest known one, or with
+ * what to write in place of another monitoring program's. */
+void config_unknown_key(struct err_list *errs, const struct config_pair *pair, const char *kind,
+			const char *what, const char *const *known, size_t count);
+const char *config_foreign(const char *key); /* NULL: no other program's that we know */
 
 /* The candidate nearest to word (edit distance at most a third of its length, at least 1), or NULL. */
 const char *config_nearest(const char *word, const char *const *candidates, size_t count);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "config_private.h"
+#include "trust.h"
 
 struct loader {
 	struct arena *arena;
@@ -52,16 +53,18 @@ char *config_read(const char *path, size_t *size, struct err *err)
 	/* O_NONBLOCK: a fifo without a writer must not hold us up */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0) {
-		err_set(err, "cannot open it: %s", strerror(errno));
+		char text[160];
+		err_set(err, "cannot open it: %s", trust_error(errno, text));
 		return NULL;
 	}
 	bool ok = fstat(fd, &about) == 0 || err_set(err, "cannot look at it: %s", strerror(errno));
 	if (ok && !S_ISREG(about.st_mode))
-		ok = err_set(err, "this is no regular file");
+		ok = err_set(err, "not a regular file");
+	ok = ok && trust_file(fd, path, false, err) != TRUST_BAD;
 	if (ok && !read_all(fd, &buf))
 		ok = err_set(err, "cannot read it: %s", strerror(errno));
 	if (ok && buf.size > CONFIG_FILE_MAX)
-		ok = err_set(err, "larger than 1 MiB: that is no config file");
+		ok = err_set(err, "larger than 1 MiB, which no config file is");
 	close(fd);
 	*size = buf.size;
 	if (ok)
@@ -168,8 +171,20 @@ static void replace_parts(struct loader *l)
 
 /* ---- include ---- */
 
-static void include_file(struct loader *l, const char *path, const struct config_node *place)
+static bool is_main(const struct loader *l, const char *path)
 {
+	struct stat about;
+	return l->seen_count > 0 && stat(path, &about) == 0 && l->seen[0].device == about.st_dev &&
+	       l->seen[0].inode == about.st_ino;
+}
+
+/* wild: a pattern has found it, which may well find the main file too. */
+static void include_file(struct loader *l, const char *path, const struct config_node *place, bool wild)
+{
+	if (!wild && is_main(l, path)) {
+		config_error(l->errs, place, "the file includes itself");
+		return;
+	}
 	if (!first_time(l, path))
 		return;
 	struct config_node *root = load_file(l, path, place);
@@ -204,10 +219,10 @@ static void include_one(struct loader *l, const struct config_node *place)
 	glob_t found = {0};
 	int result = wild ? glob(pattern, 0, NULL, &found) : 0;
 	if (!wild)
-		include_file(l, pattern, place);
+		include_file(l, pattern, place, false);
 	else if (result == 0)
 		for (size_t i = 0; i < found.gl_pathc; i++)
-			include_file(l, found.gl_pathv[i], place);
+			include_file(l, found.gl_pathv[i], place, true);
 	else if (result != GLOB_NOMATCH)
 		config_error(l->errs, place, "cannot search for %.200s", pattern);
 	globfree(&found);

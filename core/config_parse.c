@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* YAML events -> nodes. Judged here: duplicate keys, depth, size, aliases, merge keys, what a key may be. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
@@ -79,11 +80,17 @@ static void syntax_error(struct builder *b)
 	/* the reader gives no mark of its own */
 	struct config_node at =
 		place(b, parser->error == YAML_READER_ERROR ? parser->mark : parser->problem_mark);
-	const char *problem = parser->problem != NULL ? parser->problem : "this is no YAML";
+	const char *problem = parser->problem != NULL ? parser->problem : "not valid YAML";
 	const char *context = parser->context;
+	/* where what is not ended begins: a quote, a list, a map */
+	yaml_mark_t from = parser->context_mark;
+	char begins[64] = "";
+	if (context != NULL && b->file != NULL &&
+	    (from.line != parser->problem_mark.line || from.column != parser->problem_mark.column))
+		snprintf(begins, sizeof(begins), " that begins at %zu:%zu", from.line + 1, from.column + 1);
 	if (!b->failed)
-		config_error(b->errs, &at, "%s%s%s%s", problem, context != NULL ? ", " : "",
-			     context != NULL ? context : "", hint(b, &at));
+		config_error(b->errs, &at, "%s%s%s%s%s", problem, context != NULL ? ", " : "",
+			     context != NULL ? context : "", begins, hint(b, &at));
 	b->failed = true;
 }
 

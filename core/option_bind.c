@@ -496,11 +496,10 @@ static bool reject_unknown(struct binder *b, const struct option_binding *bindin
 			j++;
 		if (j < count)
 			continue;
-		const char *near = config_nearest(pair->key, names, count);
+		char what[160];
+		snprintf(what, sizeof(what), " of %s", binding->what);
+		config_unknown_key(b->errs, pair, "option", what, names, count);
 		ok = false;
-		config_error_key(b->errs, pair, "unknown option `%.63s` of %s%s%s%s", pair->key,
-				 binding->what, near != NULL ? " (did you mean `" : "",
-				 near != NULL ? near : "", near != NULL ? "`?)" : "");
 	}
 	return ok;
 }

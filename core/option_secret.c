@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "option_private.h"
+#include "trust.h"
 
 #define SECRET_MAX 65536u
 
@@ -18,7 +19,7 @@ static bool copy_text(const char *text, char **bytes, size_t *size)
 	return true;
 }
 
-/* Is this a file whose bytes only root, its owner and we decide? */
+/* Is this a file whose bytes only root and we decide? */
 static bool judge_file(int fd, const char *path, struct err *err)
 {
 	struct stat about;
@@ -26,9 +27,8 @@ static bool judge_file(int fd, const char *path, struct err *err)
 		return err_set(err, "cannot look at the secret file %s: %s", path, strerror(errno));
 	if (!S_ISREG(about.st_mode))
 		return err_set(err, "the secret file %s is no regular file", path);
-	bool group_writes = (about.st_mode & S_IWGRP) != 0 && about.st_gid != 0 && about.st_gid != getegid();
-	if ((about.st_mode & S_IWOTH) != 0 || group_writes)
-		return err_set(err, "others may write the secret file %s: chmod go-w it", path);
+	if (trust_file(fd, path, false, err) == TRUST_BAD)
+		return err_prefix(err, "the secret file cannot be trusted: ");
 	if (about.st_size > SECRET_MAX)
 		return err_set(err, "the secret file %s is larger than 64 KiB", path);
 	return true;
@@ -64,13 +64,25 @@ static bool read_secret(int fd, const char *path, char **bytes, size_t *size, st
 
 static bool read_file(const char *path, char **bytes, size_t *size, struct err *err)
 {
+	char text[160];
 	/* O_NONBLOCK: a fifo without a writer must not hold us up */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
-		return err_set(err, "cannot open the secret file %s: %s", path, strerror(errno));
+		return err_set(err, "cannot open the secret file %s: %s", path, trust_error(errno, text));
 	bool ok = judge_file(fd, path, err) && read_secret(fd, path, bytes, size, err);
 	close(fd);
 	return ok;
+}
+
+bool option_secret_is_open(const struct option_secret *secret, struct err *err)
+{
+	if (secret->kind != OPTION_SECRET_FILE)
+		return false;
+	int fd = open(secret->text, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	bool readable = fd >= 0 && trust_file(fd, secret->text, false, err) == TRUST_READABLE;
+	if (fd >= 0)
+		close(fd);
+	return readable;
 }
 
 bool option_secret_read(const struct option_secret *secret, config_lookup *lookup, char **bytes, size_t *size,

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "plan.h"
+#include "plan_private.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static void add_name(struct plan *plan, const char *name)
 {
@@ -131,8 +128,11 @@ static void bind_component(struct plan *plan, const struct settings_section *sec
 	struct component_spec *spec =
 		component_bind(plan->settings, section, info,
 			       &(struct component_stores){keeps_secrets, &stores}, lookup, errs);
-	if (spec != NULL)
-		add_spec(plan, spec, section);
+	if (spec == NULL)
+		return;
+	if (option_not_configured(spec->values) == NULL)
+		plan_check_component_files(plan->settings, section, spec, errs);
+	add_spec(plan, spec, section);
 }
 
 static const struct settings_section *section_of(const struct plan *plan, const struct component_spec *spec)
@@ -192,26 +192,6 @@ static void judge_sources(const struct plan *plan, const struct crew *crew, stru
 	}
 }
 
-/* Secrets of the daemon itself: the token of `access`. */
-static void judge_secrets(const struct settings *settings, config_lookup *lookup, struct err_list *errs)
-{
-	size_t count = 0;
-	const struct option_secret *secrets =
-		settings->values != NULL ? option_secrets(settings->values, &count) : NULL;
-	for (size_t i = 0; i < count; i++) {
-		char *bytes = NULL;
-		size_t size = 0;
-		struct err err;
-		if (secrets[i].kind == OPTION_SECRET_NONE)
-			continue;
-		if (!option_secret_read(&secrets[i], lookup, &bytes, &size, &err))
-			err_add(errs, "access: option `%s`: %s", secrets[i].option, err.text);
-		else
-			explicit_bzero(bytes, size);
-		free(bytes);
-	}
-}
-
 static void judge_isolation(const struct settings *settings, struct err_list *errs)
 {
 	unsigned missing = settings->isolation_strict ? sandbox_missing() : 0;
@@ -220,25 +200,6 @@ static void judge_isolation(const struct settings *settings, struct err_list *er
 			config_error(errs, config_value(settings->config.root, "isolation"),
 				     "isolation is strict, and this kernel cannot confine workers' %s",
 				     sandbox_guard_words[i]);
-}
-
-static void judge_file(const struct settings_listen *listen, const char *path, struct err_list *errs)
-{
-	int fd = path != NULL ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
-	if (path != NULL && fd < 0)
-		err_add(errs, "listen %s: cannot read %s: %s", listen->text, path, strerror(errno));
-	if (fd >= 0)
-		close(fd);
-}
-
-static void judge_certificates(const struct settings *settings, struct err_list *errs)
-{
-	for (size_t i = 0; i < settings->listen_count; i++) {
-		const struct settings_listen *listen = &settings->listens[i];
-		judge_file(listen, listen->cert_file, errs);
-		judge_file(listen, listen->key_file, errs);
-		judge_file(listen, listen->client_ca_file, errs);
-	}
 }
 
 static void summarise(struct plan *plan)
@@ -263,8 +224,9 @@ bool plan_bind(struct plan *plan, const struct crew *crew, config_lookup *lookup
 		bind_component(plan, &settings->plugins[i], crew, lookup, all);
 	judge_sources(plan, crew, errs);
 	judge_isolation(settings, errs);
-	judge_secrets(settings, lookup, errs);
-	judge_certificates(settings, errs);
+	plan_check_own_files(settings, lookup, all);
+	if (settings->component_count + settings->plugin_count == 0 && errs->count == 0)
+		config_error(errs, settings->config.root, "the config names no component and no plugin");
 	struct serve_lookup plugins = {get_info, get_path, (void *)crew};
 	plan->serve = serve_plan(settings, &plugins, lookup, errs);
 	summarise(plan);

@@ -41,29 +41,6 @@ bool plugin_name_ok(const char *name)
 	return size > 0 && size <= 64 && name[size] == '\0';
 }
 
-char *plugin_find(const char *name, char *const *folders, size_t count, struct err *err)
-{
-	struct buf tried = {0};
-	if (!plugin_name_ok(name)) {
-		err_set(err, "\"%.80s\" is no plugin's name: use a-z, 0-9, _ and -", name);
-		return NULL;
-	}
-	for (size_t i = 0; i < count; i++) {
-		struct stat file;
-		char *path = x_printf("%s/%s.so", folders[i], name);
-		if (stat(path, &file) == 0) {
-			buf_free(&tried);
-			return path;
-		}
-		free(path);
-		buf_printf(&tried, "%s%s", i > 0 ? ", " : "", folders[i]);
-	}
-	err_set(err, "there is no plugin %s (no %s.so in %s)", name, name,
-		count > 0 ? tried.data : "any folder");
-	buf_free(&tried);
-	return NULL;
-}
-
 static int by_name(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);
@@ -100,6 +77,53 @@ char **plugin_list(char *const *folders, size_t count, size_t *found)
 			names[(*found)++] = names[i];
 	}
 	return names;
+}
+
+#define NAMES_MAX 200u /* bytes of names in a sentence */
+
+/* "; did you mean `b`?; there are: a, b", behind the folders that were searched. */
+static void list_plugins(const char *name, char *const *folders, size_t count, struct buf *out)
+{
+	struct buf names = {0};
+	size_t found = 0, shown = 0;
+	char **all = plugin_list(folders, count, &found);
+	const char *near = config_nearest(name, (const char *const *)all, found);
+	for (; shown < found && names.size < NAMES_MAX; shown++)
+		buf_printf(&names, "%s%s", shown > 0 ? ", " : "", all[shown]);
+	if (near != NULL)
+		buf_printf(out, "; did you mean `%s`?", near);
+	if (found > 0)
+		buf_printf(out, "; there are: %s", names.data);
+	if (shown < found)
+		buf_printf(out, " and %zu more", found - shown);
+	for (size_t i = 0; i < found; i++)
+		free(all[i]);
+	free(all);
+	buf_free(&names);
+}
+
+char *plugin_find(const char *name, char *const *folders, size_t count, struct err *err)
+{
+	struct buf tried = {0};
+	if (!plugin_name_ok(name)) {
+		err_set(err, "\"%.80s\" is no plugin's name: use a-z, 0-9, _ and -", name);
+		return NULL;
+	}
+	for (size_t i = 0; i < count; i++) {
+		struct stat file;
+		char *path = x_printf("%s/%s.so", folders[i], name);
+		if (stat(path, &file) == 0) {
+			buf_free(&tried);
+			return path;
+		}
+		free(path);
+		buf_printf(&tried, "%s%s", i > 0 ? ", " : "", folders[i]);
+	}
+	list_plugins(name, folders, count, &tried);
+	err_set(err, "there is no plugin %s (no %s.so in %s)", name, name,
+		tried.size > 0 ? tried.data : "any folder");
+	buf_free(&tried);
+	return NULL;
 }
 
 /* ---- The descriptor ---- */

@@ -5,8 +5,6 @@
  * Called by the daemon (crew) and the tool. */
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,56 +14,13 @@
 #include <unistd.h>
 
 #include "plugin.h"
+#include "trust.h"
 
 #ifndef MFD_NOEXEC_SEAL /* Linux 6.3: the copy is loaded, never executed */
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
 
 #define FILE_SIZE_MAX (256u << 20)
-
-/* Root's or ours, and no one else may write. A group counts as others unless it is root's or ours. */
-static bool owner_ok(const char *path, const struct stat *file, struct err *err)
-{
-	if (file->st_uid != 0 && file->st_uid != geteuid())
-		return err_set(
-			err, "%s belongs to user %ld: it must belong to root or to the user that runs skymon",
-			path, (long)file->st_uid);
-	bool group = (file->st_mode & S_IWGRP) != 0 && file->st_gid != 0 && file->st_gid != getegid();
-	if (group || (file->st_mode & S_IWOTH) != 0)
-		return err_set(err, "%s may be written by others: chmod go-w %s", path, path);
-	return true;
-}
-
-/* The folder of a path and those above it. In one with the sticky bit only the owner of an entry may replace
- * it. */
-static bool folders_check(const char *path, struct err *err)
-{
-	char *copy = x_strdup(path);
-	bool ok = true, nearest = true;
-	for (char *name = dirname(copy); ok; name = dirname(name), nearest = false) {
-		struct stat folder;
-		if (stat(name, &folder) != 0)
-			ok = err_set(err, "cannot look at %s: %s", name, strerror(errno));
-		else if (nearest || (folder.st_mode & S_ISVTX) == 0)
-			ok = owner_ok(name, &folder, err);
-		if (strcmp(name, "/") == 0 || strcmp(name, ".") == 0)
-			break;
-	}
-	free(copy);
-	return ok;
-}
-
-/* The path of an open file, without symbolic links. */
-static char *real_path(int fd, const char *path)
-{
-	char link[32], real[PATH_MAX];
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	ssize_t size = readlink(link, real, sizeof(real) - 1);
-	if (size <= 0) /* no /proc */
-		return realpath(path, NULL);
-	real[size] = '\0';
-	return x_strdup(real);
-}
 
 static struct plugin_mark mark_of(const struct stat *file)
 {
@@ -84,17 +39,15 @@ static int open_file(const char *path, struct plugin_mark *mark, struct err *err
 	/* O_NONBLOCK: a fifo without a writer must not hold us up */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0 || fstat(fd, &file) != 0) {
-		err_set(err, "cannot open plugin %s: %s", path, strerror(errno));
+		char text[160];
+		err_set(err, "cannot open plugin %s: %s", path, trust_error(errno, text));
 		if (fd >= 0)
 			close(fd);
 		return -1;
 	}
-	char *real = real_path(fd, path);
 	bool ok = S_ISREG(file.st_mode) || err_set(err, "plugin %s is not a regular file", path);
 	ok = ok && (file.st_size <= FILE_SIZE_MAX || err_set(err, "plugin %s is above 256 MiB", path));
-	ok = ok && owner_ok(path, &file, err) && folders_check(path, err) &&
-	     (real == NULL || folders_check(real, err));
-	free(real);
+	ok = ok && trust_file(fd, path, true, err) != TRUST_BAD;
 	*mark = mark_of(&file);
 	if (ok)
 		return fd;

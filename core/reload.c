@@ -89,6 +89,9 @@ static void log_all(const struct component_errs *errs)
 	qsort(found, count, sizeof(*found), by_place);
 	for (size_t i = 0; i < count; i++)
 		log_line(LOG_LEVEL_ERROR, (const char *[]){"area", "config", NULL}, "%s", found[i].text);
+	for (size_t i = 0; i < errs->warnings.count; i++)
+		log_line(LOG_LEVEL_WARN, (const char *[]){"area", "config", NULL}, "%s",
+			 errs->warnings.texts[i]);
 	free(found);
 }
 
@@ -96,6 +99,7 @@ static void forget_errors(struct reload *reload)
 {
 	err_list_free(&reload->errs.mistakes);
 	err_list_free(&reload->errs.around);
+	err_list_free(&reload->errs.warnings);
 }
 
 /* ---- Trying again ---- */
@@ -115,6 +119,7 @@ static void end_again(struct reload *reload, struct plan *plan)
 {
 	bool good = reload->errs.mistakes.count == 0 && plan->unusable < reload->in_force->unusable;
 	if (reload->errs.mistakes.count > 0 && !reload->again_refused) {
+		err_list_free(&reload->errs.warnings);
 		err_list_free(&reload->errs.around); /* logged when the plan in force was made */
 		log_all(&reload->errs);
 		reload->again_refused = true;
@@ -142,6 +147,13 @@ static void go_on(struct reload *reload)
 static void end(struct reload *reload)
 {
 	struct plan *plan = reload->plan;
+	const struct plan *old = reload->in_force;
+	if (old != NULL && old->settings->component_count > 0 && plan->settings->component_count == 0 &&
+	    reload->errs.mistakes.count == 0)
+		config_error(
+			&reload->errs.mistakes, plan->settings->config.root,
+			"the new config would drop all %zu components: if that is meant, restart skymond",
+			old->settings->component_count);
 	size_t mistakes = reload->errs.mistakes.count + (reload->lenient ? 0 : reload->errs.around.count);
 	reload->plan = NULL;
 	if (reload->again) {

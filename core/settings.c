@@ -53,6 +53,7 @@ struct limits {
 	struct skymon_duration header_timeout, idle_timeout;
 };
 #define GIB 1073741824.0
+#define WORKER_MEMORY_MIN 16777216
 static const struct skymon_option limits_table[] = {
 	SKYMON_OPT(struct limits, worker_memory, "256MiB", "memory of a worker; 0: no limit", .min = 0,
 		   .max = 1024 * GIB),
@@ -186,10 +187,7 @@ static void read_keys(struct binding *b)
 			j++;
 		if (j < count || strncmp(pair->key, "x-", 2) == 0)
 			continue;
-		const char *near = config_nearest(pair->key, top_keys, count);
-		config_error_key(b->errs, pair, "unknown key `%.63s`%s%s%s", pair->key,
-				 near != NULL ? " (did you mean `" : "", near != NULL ? near : "",
-				 near != NULL ? "`?)" : "");
+		config_unknown_key(b->errs, pair, "key", "", top_keys, count);
 	}
 }
 
@@ -281,9 +279,15 @@ static void read_limits(struct binding *b)
 	s->checks_per_address = (uint32_t)limits.checks_per_address;
 	s->header_timeout_ms = limits.header_timeout.ms;
 	s->idle_timeout_ms = limits.idle_timeout.ms;
-	if (values != NULL && s->worker_memory > 0 && s->worker_memory < 16777216)
+	if (values != NULL && s->worker_memory > 0 && s->worker_memory < WORKER_MEMORY_MIN)
 		config_error(b->errs, config_value(section, "worker_memory"),
 			     "option `worker_memory` of limits must be 0 (no limit) or at least 16MiB");
+	/* plugins are opened all the same, so that their mistakes are found too: not with a limit that kills
+	 * them */
+	if (s->worker_memory < WORKER_MEMORY_MIN && s->worker_memory != 0)
+		s->worker_memory = WORKER_MEMORY_MIN;
+	if (values == NULL)
+		s->worker_memory = 0;
 	option_values_free(values);
 }
 

@@ -18,6 +18,7 @@ struct settings_listen {
 	char *cert_file, *key_file, *client_ca_file; /* NULL: plain HTTP */
 	char **routes; /* route or plugin names served here (health ready alive prometheus …); NULL: all */
 	size_t route_count;
+	const struct config_node *place; /* the entry, a MAP; NULL: one address alone */
 };
 
 struct settings_source {

@@ -144,6 +144,7 @@ static bool read_entry(struct binding *b, const struct config_node *node, struct
 		out->routes = settings_texts(&entry.routes, &out->route_count);
 	option_values_free(values);
 	read_tls(b, config_value(node, "tls"), out);
+	out->place = node;
 	if (!ok)
 		settings_listen_free(out);
 	return ok;

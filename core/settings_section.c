@@ -93,11 +93,13 @@ static bool judge_default(struct binding *b, const struct config_pair *pair)
 		return ok;
 	}
 	size_t count = sizeof(common_keys) / sizeof(common_keys[0]) - 2;
-	const char *near = config_nearest(pair->key, default_keys, count);
-	config_error_key(b->errs, pair, "unknown option `%.63s` of defaults%s%s%s", pair->key,
-			 near != NULL ? " (did you mean `"
-				      : ": it is no common option, and no map of a plugin's options",
-			 near != NULL ? near : "", near != NULL ? "`?)" : "");
+	if (config_nearest(pair->key, default_keys, count) != NULL || config_foreign(pair->key) != NULL)
+		config_unknown_key(b->errs, pair, "option", " of defaults", default_keys, count);
+	else
+		config_error_key(b->errs, pair,
+				 "unknown option `%.63s` of defaults: neither a common option nor a map of a "
+				 "plugin's options",
+				 pair->key);
 	return false;
 }
 

@@ -29,10 +29,8 @@ static bool parse_range(const char *text, const char *dots, const char *unit, st
 	return ok;
 }
 
-bool verdict_limit_parse(const char *text, const char *unit, struct verdict_limit *out, struct err *err)
+static bool parse_sides(const char *text, const char *unit, struct verdict_limit *out, struct err *err)
 {
-	text = skip_blanks(text);
-	out->low = out->high = 0;
 	const char *dots = strstr(text, "..");
 	if (*text == '>')
 		return err_set(err, "a limit of %s is written without the sign: a bare value means above",
@@ -45,6 +43,30 @@ bool verdict_limit_parse(const char *text, const char *unit, struct verdict_limi
 		return parse_range(text, dots, unit, out, err);
 	out->side = VERDICT_ABOVE;
 	return option_parse_quantity(text, unit, &out->high, err);
+}
+
+/* A limit that no value of the number can ever pass, or that every value passes, watches nothing. */
+static bool is_possible(double bound, const char *unit, struct err *err)
+{
+	bool ratio = strcmp(unit, "ratio") == 0;
+	bool positive = ratio || strcmp(unit, "s") == 0 || strcmp(unit, "bytes") == 0 ||
+			strcmp(unit, "MB") == 0 || strcmp(unit, "%") == 0;
+	char text[64];
+	option_print_quantity(bound, unit, text, sizeof(text));
+	if (positive && bound < 0)
+		return err_set(err, "%s: this number is never negative", text);
+	if (ratio && bound > 1)
+		return err_set(err, "%s: this number is never above 100 %% (write %.15g%% if that is meant)",
+			       text, bound);
+	return true;
+}
+
+bool verdict_limit_parse(const char *text, const char *unit, struct verdict_limit *out, struct err *err)
+{
+	out->low = out->high = 0;
+	return parse_sides(skip_blanks(text), unit, out, err) &&
+	       (out->side == VERDICT_ABOVE || is_possible(out->low, unit, err)) &&
+	       (out->side == VERDICT_BELOW || is_possible(out->high, unit, err));
 }
 
 /* The number that a limit is about; false: the result does not have it. */

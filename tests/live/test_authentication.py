@@ -189,14 +189,12 @@ def test_certificates(skymond, provider, certs):
         "other": part(op.issuer, op, tls={"ca_file": certs.other_ca}),
         "system": part(op.issuer, op),
         "blind": part(op.issuer, op, tls={"insecure": True}),
-        "named": part(op.issuer, op, tls={"ca_file": certs.ca, "server_name": "good.test"}),
-        "gone": part(op.issuer, op, tls={"ca_file": "/none.pem"})}))
+        "named": part(op.issuer, op, tls={"ca_file": certs.ca, "server_name": "good.test"})}))
     cell("TLS", sm, op, "healthy", "ok")
     for name in ("other", "system"):
         cell("authority not trusted", sm, op, "unhealthy", "tls_untrusted", name=name)
     for name in ("blind", "named"):
         sm.wait_component(name, status="healthy")
-    sm.wait_component("gone", status="unknown", reason="tls_other")
     for kind, fault, reason in (("expired", "certificate expired", "tls_expired"), ("early", "certificate not yet valid", "tls_expired"),
                                 ("wrong_name", "certificate for another name", "tls_untrusted"),
                                 ("untrusted", "certificate by another authority", "tls_untrusted")):

@@ -136,5 +136,5 @@ def test_a_port_that_is_taken():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        done = run_skymond("{}", "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
+        done = run_skymond("plugins: {prometheus: {}}\n", "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
         assert done.returncode == 1 and str(taken.getsockname()[1]) in done.stderr

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from grafana_server import GrafanaDouble
-from harness import Folder, wait_until
+from harness import Folder, run_skymond, wait_until
 from test_grafana import BASE, DASHBOARD, broker, grafana  # noqa: F401
 from test_secrets import grep
 from worker_routes import audits
@@ -83,11 +83,9 @@ def test_tokens_and_anybody(broker, tmp_path):
     assert "t0ken-geheim" not in one.sm.log_text()
 
 
-def test_access_that_cannot_be_is_told(skymond, grafana):
-    sm = skymond({"plugins": {"grafana": {"url": grafana.url, "api_key": "x", "write_access": "token"}}})
-    found = wait_until(lambda: (c := sm.component("grafana"))["message"] and c, 10, "a sentence")
-    found = sm.wait_component("grafana", status="unknown")
-    assert "access_token is missing" in found["message"]
+def test_access_that_cannot_be_is_told(grafana):
+    done = run_skymond({"plugins": {"grafana": {"url": grafana.url, "api_key": "x", "write_access": "token"}}}, "--check-config")
+    assert done.returncode == 2 and "option `access_token` of plugin grafana is missing" in done.stderr, done.stderr
 
 
 # ---- What is written down ----

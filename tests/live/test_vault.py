@@ -288,7 +288,6 @@ def test_tls(skymond, bao, certs, tmp_path):
         "named": part(one.url, tls={"ca_file": certs.ca, "server_name": "good.test"}),
         "wrong": part(one.url, tls={"ca_file": certs.ca, "server_name": "no.test"}),
         "insecure": part(one.url, tls={"insecure": True}),
-        "gone": part(one.url, tls={"ca_file": "/none.pem"}),
         "plain": part(one.url.replace("https", "http"))}))
     cell(sm, "good certificate", "healthy", "ok", name="ours", secrets=[one.token])
     sm.wait_component("named", status="healthy")
@@ -296,7 +295,6 @@ def test_tls(skymond, bao, certs, tmp_path):
     cell(sm, "certificate of another authority", "unhealthy", "tls_untrusted", "issuer", name="other")
     sm.wait_component("system", status="unhealthy", reason="tls_untrusted")
     cell(sm, "certificate for another name", "unhealthy", "tls_untrusted", "no.test", name="wrong")
-    sm.wait_component("gone", status="unknown", reason="tls_other")
     cell(sm, "http asked of https", "unhealthy", "http_status", "HTTP 400", name="plain")
     # A new certificate counts for new connections.
     for name, reason, words in (("expired", "tls_expired", "expired"), ("early", "tls_expired", "not yet valid"),

@@ -376,7 +376,6 @@ def test_certificates(skymond, websocket, certs):
         "any": part(servers["expired"].url, tls={"insecure": True}),
         "system": part(servers["good"].url),
         "plain": part(servers["good"].url.replace("wss:", "ws:")),
-        "nothing": part(servers["good"].url, tls={"ca_file": "/nowhere/ca.pem"}),
     }))
     details = healthy(sm, "good")["details"]
     assert details["tls"] == "verified" and 29 < details["certificate_days"] < 31
@@ -388,7 +387,6 @@ def test_certificates(skymond, websocket, certs):
     cell(sm, "certificate of an unknown issuer", "unhealthy", "tls_untrusted", name="untrusted")
     cell(sm, "certificate that the system does not know", "unhealthy", "tls_untrusted", name="system")
     cell(sm, "ws to a server with TLS", "unhealthy", "protocol", name="plain")
-    cell(sm, "ca_file is missing", "unknown", "tls_other", "ca_file", name="nothing")
     # The certificate is replaced, and the server restarted: the kept connection does not hide it.
     servers["good"].stop()
     servers["good"].set_certificate(certs.pem("expired"), certs.key("expired"))

@@ -86,6 +86,9 @@ static void reads(void)
 		{"r: {'<<': 1}\n", "{r:{<<:1}}"},
 		{"a: ${USER_NAME}\nb: \"${NO:-x}-${EMPTY:-y}-${EMPTY}\"\nc: $$5 $x $\nd: $${A}\n",
 		 "{a:ann b:'x-y-' c:$5 $x $ d:${A}}"},
+		{"a: ${NO:-${USER_NAME}}\nb: \"${NO:-<${EMPTY:-${NO:-z}}>}\"\nc: ${USER_NAME:-${NO}}\nd: "
+		 "${NO:-$$5}\n",
+		 "{a:ann b:'<z>' c:ann d:$5}"},
 		{"x-a: ${NOT_SET}\nb: 1\n", "{x-a:${NOT_SET} b:1}"},
 		{"${NOT_SET}: 1\n", "{${NOT_SET}:1}"},
 	};
@@ -135,11 +138,13 @@ static void refuses(void)
 		 "f:2:1: found character that cannot start any token, while scanning for the next token (a "
 		 "tab: YAML is indented with spaces)"},
 		{"a: [1, 2\nb: 3\n",
-		 "f:2:2: did not find expected ',' or ']', while parsing a flow sequence"},
-		{"a: \"x\n", "f:2:1: found unexpected end of stream, while scanning a quoted scalar"},
+		 "f:2:2: did not find expected ',' or ']', while parsing a flow sequence that begins at 1:4"},
+		{"a: \"x\n",
+		 "f:2:1: found unexpected end of stream, while scanning a quoted scalar that begins at 1:4"},
 		{"a: b: c\n", "f:1:5: mapping values are not allowed in this context"},
-		{"a: {b: ${X}}\n", "f:1:9: did not find expected ',' or '}', while parsing a flow mapping "
-				   "(inside of { } and [ ] a ${NAME} needs quotes: \"${NAME}\")"},
+		{"a: {b: ${X}}\n",
+		 "f:1:9: did not find expected ',' or '}', while parsing a flow mapping that begins at 1:4 "
+		 "(inside of { } and [ ] a ${NAME} needs quotes: \"${NAME}\")"},
 		{"a: @b\n",
 		 "f:1:4: found character that cannot start any token, while scanning for the next token"},
 		{"a: caf\xE9\n", "f:1:7: the byte 0xE9: this is no UTF-8"},
@@ -155,6 +160,10 @@ static void refuses(void)
 		{"a: ${}\n", "f:1:4: `${}` is not understood: write ${NAME}, ${NAME:-default} or "
 			     "${NAME:?message}, and $$ "
 			     "for a dollar sign"},
+		{"a: ${X:-${Y\n", "f:1:4: `${X:-${Y` has no }: write ${NAME}, and $$ for a dollar sign"},
+		{"a: ${X:-${Y}}\n", "f:1:4: the variable Y is not set: set it, or write ${Y:-default}"},
+		{"a: ${A0:-${A:-${A:-${A:-${A:-${A:-${A:-${A:-${A:-${A:-x}}}}}}}}}}\n",
+		 "f:1:4: more than 8 defaults within each other"},
 		{"a: ${X\n", "f:1:4: `${X` has no }: write ${NAME}, and $$ for a dollar sign"},
 		{"a: ${LATIN}\n", "f:1:4: the variable LATIN holds bytes that are no UTF-8 text"},
 		{"x-a: &v ${NOPE}\nb: *v\n",
@@ -337,14 +346,15 @@ static void includes(void)
 	expect_load("include: [d/*.yaml]\ncomponents: {z: 1}\n",
 		    "{include:[d/*.yaml] components:{z:1 a:{plugin:p} b:{plugin:p}} plugins:{q:{}}}", "");
 	expect_load("include: d/b.yaml\n", "{include:d/b.yaml components:{b:{plugin:p}}}", "");
-	expect_load("include: [d/b.yaml, d/*.yaml, main.yaml]\n",
-		    "{include:[d/b.yaml d/*.yaml main.yaml] components:{b:{plugin:p} a:{plugin:p}} "
+	expect_load("include: [main.yaml]\n", NULL, "/main.yaml:1:11: the file includes itself");
+	expect_load("include: [d/b.yaml, d/*.yaml, m*n.yaml]\n",
+		    "{include:[d/b.yaml d/*.yaml m*n.yaml] components:{b:{plugin:p} a:{plugin:p}} "
 		    "plugins:{q:{}}}",
 		    "");
 	expect_load("include: [none/*.yaml]\n", "{include:[none/*.yaml]}", "");
 	expect_load("include: [none.yaml]\n", NULL,
 		    "/main.yaml:1:11: /none.yaml: cannot open it: No such file or directory");
-	expect_load("include: [d]\n", NULL, "/main.yaml:1:11: /d: this is no regular file");
+	expect_load("include: [d]\n", NULL, "/main.yaml:1:11: /d: not a regular file");
 	expect_load("include: {a: b}\n", NULL, "/main.yaml:1:10: `include` must be a list of file patterns");
 	expect_load("include: [[a], '']\n", NULL,
 		    "/main.yaml:1:11: `include` must be a list of file patterns\n"

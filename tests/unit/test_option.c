@@ -484,7 +484,7 @@ static void secrets(void)
 	CU_ASSERT_EQUAL(symlink("secret", link), 0);
 	expect_secret(link, "top\n", NULL);
 	write_file(path, "top", 3, 0602);
-	expect_secret(path, NULL, "others may write the secret file");
+	expect_secret(path, NULL, "may be written by others: chmod go-w");
 	write_file(path, "\n", 1, 0600);
 	expect_secret(path, NULL, "is empty");
 	memset(big, 'x', sizeof(big));

@@ -38,6 +38,19 @@ static void limits_parse(void)
 		{"1..", "", false, 0, 0, 0},
 		{"1..2..3", "", false, 0, 0, 0},
 		{"much", "s", false, 0, 0, 0},
+		/* what no value of the number can pass, or every value does */
+		{"<10", "ratio", false, 0, 0, 0},
+		{"80", "ratio", false, 0, 0, 0},
+		{"120%", "ratio", false, 0, 0, 0},
+		{"<-1%", "ratio", false, 0, 0, 0},
+		{"0.1..5", "ratio", false, 0, 0, 0},
+		{"-5", "s", false, 0, 0, 0},
+		{"<-1", "bytes", false, 0, 0, 0},
+		{"-1..5", "%", false, 0, 0, 0},
+		{"100%", "ratio", true, VERDICT_ABOVE, 0, 1},
+		{"<0", "ratio", true, VERDICT_BELOW, 0, 0},
+		{"250", "%", true, VERDICT_ABOVE, 0, 250},
+		{"-5..5", "", true, VERDICT_OUTSIDE, -5, 5},
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct verdict_limit limit = {0};

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pem: the files of `tls` blocks (pem.h), read by GnuTLS, which libmicrohttpd brings into the daemon. Called
+ * by plan on the daemon's thread; owns nothing beyond a call. */
+#include "pem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "trust.h"
+
+#define PEM_FILE_MAX (8u << 20) /* a system's bundle has 200 KiB */
+
+static bool read_all(int fd, struct buf *out)
+{
+	buf_text(out, "");
+	for (ssize_t got = 1; got > 0 && out->size <= PEM_FILE_MAX;) {
+		got = read(fd, buf_room(out, 65536), 65536);
+		if (got < 0 && errno == EINTR)
+			got = 1;
+		else if (got < 0)
+			return false;
+		else
+			out->size += (size_t)got;
+	}
+	*buf_room(out, 1) = '\0';
+	return true;
+}
+
+static bool read_file(const char *path, struct buf *out, struct err *err)
+{
+	char text[160];
+	struct stat about;
+	/* O_NONBLOCK: a fifo without a writer must not hold us up */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return err_set(err, "cannot read %.200s: %s", path, trust_error(errno, text));
+	bool ok = (fstat(fd, &about) == 0 && S_ISREG(about.st_mode)) ||
+		  err_set(err, "%.200s is not a regular file", path);
+	/* a bundle of authorities decides who is believed, as a key does who we are */
+	ok = ok && trust_file(fd, path, false, err) != TRUST_BAD;
+	if (ok && !read_all(fd, out))
+		ok = err_set(err, "cannot read %.200s: %s", path, strerror(errno));
+	if (ok && out->size > PEM_FILE_MAX)
+		ok = err_set(err, "%.200s is larger than 8 MiB", path);
+	close(fd);
+	return ok;
+}
+
+static void wipe(struct buf *file)
+{
+	if (file->data != NULL)
+		explicit_bzero(file->data, file->capacity);
+	buf_free(file);
+}
+
+/* Not only something that this GnuTLS has not learned. */
+static bool is_certain(int code)
+{
+	switch (code) {
+	case GNUTLS_E_BASE64_DECODING_ERROR:
+	case GNUTLS_E_BASE64_UNEXPECTED_HEADER_ERROR:
+	case GNUTLS_E_NO_CERTIFICATE_FOUND:
+	case GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE:
+	case GNUTLS_E_DECRYPTION_FAILED:
+	case GNUTLS_E_CERTIFICATE_KEY_MISMATCH:
+	case GNUTLS_E_ASN1_ELEMENT_NOT_FOUND:
+	case GNUTLS_E_ASN1_DER_ERROR:
+	case GNUTLS_E_ASN1_DER_OVERFLOW:
+	case GNUTLS_E_ASN1_TAG_ERROR:
+	case GNUTLS_E_ASN1_VALUE_NOT_VALID:
+	case GNUTLS_E_ASN1_GENERIC_ERROR:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int parse_certificates(const gnutls_datum_t *text)
+{
+	gnutls_x509_crt_t *list = NULL;
+	unsigned count = 0;
+	int code = gnutls_x509_crt_list_import2(&list, &count, text, GNUTLS_X509_FMT_PEM, 0);
+	for (unsigned i = 0; code >= 0 && i < count; i++)
+		gnutls_x509_crt_deinit(list[i]);
+	if (code >= 0)
+		gnutls_free(list);
+	return code;
+}
+
+static int parse_key(const gnutls_datum_t *text)
+{
+	gnutls_x509_privkey_t key;
+	int code = gnutls_x509_privkey_init(&key);
+	if (code < 0)
+		return code;
+	code = gnutls_x509_privkey_import2(key, text, GNUTLS_X509_FMT_PEM, NULL, 0);
+	gnutls_x509_privkey_deinit(key);
+	return code;
+}
+
+bool pem_check(enum pem_file what, const char *path, bool strict, struct err *err)
+{
+	static const char *const words[] = {"a certificate of an authority", "a certificate",
+					    "a private key"};
+	struct buf file = {0};
+	bool ok = read_file(path, &file, err);
+	if (ok) {
+		const gnutls_datum_t text = {(unsigned char *)file.data, (unsigned)file.size};
+		int code = what == PEM_KEY ? parse_key(&text) : parse_certificates(&text);
+		if (code < 0 && (strict || is_certain(code)))
+			ok = code == GNUTLS_E_DECRYPTION_FAILED
+				     ? err_set(err,
+					       "%.200s is encrypted, and skymon has no passphrase for it",
+					       path)
+				     : err_set(err, "%.200s does not hold %s in PEM form", path, words[what]);
+	}
+	wipe(&file);
+	return ok;
+}
+
+bool pem_match(const char *cert, const char *key, bool strict, struct err *err)
+{
+	struct buf cert_file = {0}, key_file = {0};
+	gnutls_certificate_credentials_t both;
+	bool ok = read_file(cert, &cert_file, err) && read_file(key != NULL ? key : cert, &key_file, err);
+	if (ok && gnutls_certificate_allocate_credentials(&both) >= 0) {
+		const gnutls_datum_t cert_text = {(unsigned char *)cert_file.data, (unsigned)cert_file.size};
+		const gnutls_datum_t key_text = {(unsigned char *)key_file.data, (unsigned)key_file.size};
+		int code = gnutls_certificate_set_x509_key_mem2(both, &cert_text, &key_text,
+								GNUTLS_X509_FMT_PEM, NULL, 0);
+		if (code < 0 && (strict || is_certain(code)))
+			ok = err_set(err, "the key in %.200s does not belong to the certificate in %.200s",
+				     key != NULL ? key : cert, cert);
+		gnutls_certificate_free_credentials(both);
+	}
+	wipe(&cert_file);
+	wipe(&key_file);
+	return ok;
+}
+
+bool pem_key_is_open(const char *path, struct err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	bool readable = fd >= 0 && trust_file(fd, path, false, err) == TRUST_READABLE;
+	if (fd >= 0)
+		close(fd);
+	return readable;
+}

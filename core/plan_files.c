@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plan_files: the files that a config names for TLS and for the daemon's own secrets: are they there, are
+ * they what they should be, and who may read and write them. Called by plan_bind. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pem.h"
+#include "plan_private.h"
+
+struct tls_block {
+	const char *what; /* "listen :8443", "component orders" */
+	const char *dotted, *ca_name;
+	const char *ca_file, *cert_file, *key_file; /* NULL or "": not given */
+	bool strict;
+	const struct config_node *node, *defaults; /* where its options may stand */
+	const struct config_pair *place;           /* when they stand nowhere; may be NULL */
+};
+
+static void report(const struct tls_block *tls, const char *name, const char *text, struct err_list *errs)
+{
+	char option[128];
+	snprintf(option, sizeof(option), "%s.%s", tls->dotted, name);
+	const struct config_node *place = option_place(tls->node, tls->defaults, option);
+	if (place == NULL && tls->place != NULL)
+		config_error_key(errs, tls->place, "option `%s` of %s: %s", option, tls->what, text);
+	else
+		config_error(errs, place, "option `%s` of %s: %s", option, tls->what, text);
+}
+
+static bool check_file(const struct tls_block *tls, enum pem_file what, const char *name, const char *path,
+		       struct component_errs *errs)
+{
+	struct err err;
+	if (path == NULL || path[0] == '\0')
+		return false;
+	if (!pem_check(what, path, tls->strict, &err)) {
+		report(tls, name, err.text, &errs->mistakes);
+		return false;
+	}
+	if (what == PEM_KEY && pem_key_is_open(path, &err))
+		report(tls, name, err.text, &errs->warnings);
+	return true;
+}
+
+static void check_block(const struct tls_block *tls, struct component_errs *errs)
+{
+	struct err err;
+	bool has_key = tls->key_file != NULL && tls->key_file[0] != '\0';
+	(void)check_file(tls, PEM_CA, tls->ca_name, tls->ca_file, errs);
+	bool cert = check_file(tls, PEM_CERT, "cert_file", tls->cert_file, errs);
+	/* without a key of its own, the key is in the certificate's file */
+	const char *key_name = has_key ? "key_file" : "cert_file";
+	bool key = cert && check_file(tls, PEM_KEY, key_name, has_key ? tls->key_file : tls->cert_file, errs);
+	if (!cert && has_key)
+		(void)check_file(tls, PEM_KEY, "key_file", tls->key_file, errs);
+	if (cert && key && !pem_match(tls->cert_file, has_key ? tls->key_file : NULL, tls->strict, &err))
+		report(tls, key_name, err.text, &errs->mistakes);
+}
+
+void plan_check_component_files(const struct settings *settings, const struct settings_section *section,
+				const struct component_spec *spec, struct component_errs *errs)
+{
+	enum { BLOCKS_MAX = 8 };
+	struct option_tls_files files[BLOCKS_MAX];
+	char what[128];
+	size_t count = option_tls_files(spec->values, files, BLOCKS_MAX);
+	snprintf(what, sizeof(what), "%s %s", section->serves ? "plugin" : "component", section->name);
+	for (size_t i = 0; i < count && i < BLOCKS_MAX; i++)
+		check_block(
+			&(struct tls_block){
+				.what = what,
+				.dotted = files[i].option,
+				.ca_name = "ca_file",
+				.ca_file = files[i].ca_file,
+				.cert_file = files[i].cert_file,
+				.key_file = files[i].key_file,
+				.node = section->node,
+				.defaults = config_value(settings->defaults, section->plugin),
+				.place = section->place,
+			},
+			errs);
+}
+
+static void check_listeners(const struct settings *settings, struct component_errs *errs)
+{
+	for (size_t i = 0; i < settings->listen_count; i++) {
+		const struct settings_listen *listen = &settings->listens[i];
+		char what[160];
+		snprintf(what, sizeof(what), "listen %s", listen->text);
+		if (listen->cert_file != NULL)
+			check_block(
+				&(struct tls_block){
+					.what = what,
+					.dotted = "tls",
+					.ca_name = "client_ca_file",
+					.ca_file = listen->client_ca_file,
+					.cert_file = listen->cert_file,
+					.key_file = listen->key_file,
+					.strict = true,
+					.node = listen->place,
+				},
+				errs);
+	}
+}
+
+/* The token of `access`. */
+static void check_secrets(const struct settings *settings, config_lookup *lookup, struct component_errs *errs)
+{
+	size_t count = 0;
+	const struct option_secret *secrets =
+		settings->values != NULL ? option_secrets(settings->values, &count) : NULL;
+	for (size_t i = 0; i < count; i++) {
+		char *bytes = NULL;
+		size_t size = 0;
+		struct err err;
+		if (secrets[i].kind == OPTION_SECRET_NONE)
+			continue;
+		if (!option_secret_read(&secrets[i], lookup, &bytes, &size, &err))
+			config_error(&errs->mistakes, secrets[i].place, "option `%s` of access: %s",
+				     secrets[i].option, err.text);
+		else if (option_secret_is_open(&secrets[i], &err))
+			config_error(&errs->warnings, secrets[i].place, "option `%s` of access: %s",
+				     secrets[i].option, err.text);
+		if (bytes != NULL)
+			explicit_bzero(bytes, size);
+		free(bytes);
+	}
+}
+
+void plan_check_own_files(const struct settings *settings, config_lookup *lookup, struct component_errs *errs)
+{
+	check_listeners(settings, errs);
+	check_secrets(settings, lookup, errs);
+}

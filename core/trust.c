@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* trust: the rule of trust.h. Called by config, option (secrets), plan (keys) and plugin, on any thread; owns
+ * one number, which main's thread sets once. */
+#include "trust.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+static uid_t also_ours; /* 0: none but root, who is ours anyway */
+
+void trust_user(uid_t user)
+{
+	also_ours = user;
+}
+
+/* From /etc/passwd alone: what NSS would ask may not answer. */
+static bool find_name(uid_t user, char *name, size_t size)
+{
+	FILE *file = fopen("/etc/passwd", "re");
+	bool found = false;
+	struct passwd *entry;
+	while (file != NULL && !found && (entry = fgetpwent(file)) != NULL) {
+		found = entry->pw_uid == user;
+		if (found)
+			snprintf(name, size, "%.60s", entry->pw_name);
+	}
+	if (file != NULL)
+		fclose(file);
+	if (!found)
+		snprintf(name, size, "%lu", (unsigned long)user);
+	return found;
+}
+
+const char *trust_error(int error, char text[160])
+{
+	char name[64];
+	if (error != EACCES && error != EPERM)
+		return strerror(error);
+	find_name(geteuid(), name, sizeof(name));
+	snprintf(text, 160, "%.40s (skymond runs as user %s)", strerror(error), name);
+	return text;
+}
+
+static bool is_ours(uid_t user)
+{
+	return user == 0 || user == geteuid() || user == also_ours;
+}
+
+static bool others_write(const struct stat *about)
+{
+	bool group = (about->st_mode & S_IWGRP) != 0 && about->st_gid != 0 && about->st_gid != getegid();
+	return group || (about->st_mode & S_IWOTH) != 0;
+}
+
+/* Says why `name` (the file `path`, or a folder above it) is not trusted. */
+static bool refuse(const char *path, const char *name, const struct stat *about, struct err *err)
+{
+	const char *of = strcmp(path, name) == 0 ? "" : "the folder ";
+	char user[64];
+	if (!is_ours(about->st_uid)) {
+		find_name(about->st_uid, user, sizeof(user));
+		return err_set(err,
+			       "%s%.200s belongs to user %s: it must belong to root or to the user that runs "
+			       "skymon",
+			       of, name, user);
+	}
+	return err_set(err, "%s%.200s may be written by others: chmod go-w %.200s", of, name, name);
+}
+
+static bool is_read_only(const char *path)
+{
+	struct statvfs about;
+	return statvfs(path, &about) == 0 && (about.f_flag & ST_RDONLY) != 0;
+}
+
+/* The folders above a path, up to the root or, of a relative path, to the working directory and those above
+ * it. */
+static bool folders_ok(const char *path, bool apart, struct err *err)
+{
+	char *copy = path[0] == '/' ? x_strdup(path) : NULL;
+	char *here = path[0] == '/' ? NULL : getcwd(NULL, 0);
+	bool ok = true, nearest = true;
+	if (copy == NULL)
+		copy = x_printf("%s/%s", here != NULL ? here : ".", path);
+	for (char *name = dirname(copy); ok; name = dirname(name), nearest = false) {
+		struct stat folder;
+		if (stat(name, &folder) != 0) {
+			ok = err_set(err, "cannot look at the folder %.200s: %s", name, strerror(errno));
+		} else {
+			bool sticky = (folder.st_mode & S_ISVTX) != 0 && !(apart && nearest);
+			bool good = is_ours(folder.st_uid) && (sticky || !others_write(&folder));
+			ok = good || is_read_only(name) || refuse(path, name, &folder, err);
+		}
+		if (strcmp(name, "/") == 0 || strcmp(name, ".") == 0)
+			break;
+	}
+	free(copy);
+	free(here);
+	return ok;
+}
+
+/* The path of an open file, without symbolic links; the caller frees it. */
+static char *real_path(int fd, const char *path)
+{
+	char link[32], real[PATH_MAX];
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	ssize_t size = readlink(link, real, sizeof(real) - 1);
+	if (size <= 0 || real[0] != '/') /* no /proc */
+		return realpath(path, NULL);
+	real[size] = '\0';
+	return x_strdup(real);
+}
+
+enum trust trust_file(int fd, const char *path, bool apart, struct err *err)
+{
+	struct stat about;
+	if (fstat(fd, &about) != 0) {
+		err_set(err, "cannot look at %.200s: %s", path, strerror(errno));
+		return TRUST_BAD;
+	}
+	bool good = is_ours(about.st_uid) && !others_write(&about);
+	char *real = real_path(fd, path);
+	if (!good && !is_read_only(real != NULL ? real : path)) {
+		free(real);
+		refuse(path, path, &about, err);
+		return TRUST_BAD;
+	}
+	bool ok = folders_ok(path, apart, err) && (real == NULL || folders_ok(real, apart, err));
+	free(real);
+	if (!ok)
+		return TRUST_BAD;
+	bool group_reads = (about.st_mode & S_IRGRP) != 0 && about.st_gid != 0 && about.st_gid != getegid();
+	if (!group_reads && (about.st_mode & S_IROTH) == 0)
+		return TRUST_GOOD;
+	err_set(err, "others may read %.200s: chmod go-r %.200s", path, path);
+	return TRUST_READABLE;
+}
