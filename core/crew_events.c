@@ -346,7 +346,7 @@ static void take_end(void *arg, struct worker *worker, const struct worker_end *
 	else
 		crew_fail_all(slot, end->text);
 	crew_requests_lost(slot, end->text);
-	crew_validate_lost(slot, end->text);
+	crew_validate_lost(slot, end->cause == WORKER_ENDED, end->text);
 	if (slot->count == 0)
 		crew_slot_free(slot);
 	else

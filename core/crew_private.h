@@ -141,8 +141,9 @@ void crew_forget_plugins(struct crew *crew);
 void crew_validate_slot_up(struct crew_slot *slot);
 /* slot: whose worker sent it: only what it was asked may be answered by it. */
 void crew_validate_take(struct crew_slot *slot, uint32_t id, struct wire_reader mistakes);
-/* Its worker is gone; crew_validate_tell_done is to follow, as the last thing, because all may end there. */
-void crew_validate_lost(struct crew_slot *slot, const char *text);
+/* Its worker is gone (renewed: we ended it); what it did not answer is asked of another, or has failed.
+ * crew_validate_tell_done is to follow, as the last thing, because all may end there. */
+void crew_validate_lost(struct crew_slot *slot, bool renewed, const char *text);
 void crew_validate_tell_done(struct crew *crew);
 void crew_validate_end(struct crew *crew);
 

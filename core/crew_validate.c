@@ -75,6 +75,30 @@ static void give_up(struct timer *timer, int64_t now_ms)
 	crew_validate_tell_done(crew);
 }
 
+/* A worker of the plugin, one that is up if there is any. */
+static struct crew_slot *find_slot(const struct crew *crew, const struct crew_plugin *plugin)
+{
+	struct crew_slot *coming = NULL;
+	for (struct crew_slot *slot = crew->slots; slot != NULL; slot = slot->next) {
+		if (slot->plugin != plugin || slot->worker == NULL || slot->ending)
+			continue;
+		if (slot->up)
+			return slot;
+		coming = slot;
+	}
+	return coming;
+}
+
+/* Asks a worker that is up; else one that is coming asks for it, or is started. */
+static void find_worker(struct crew *crew, struct crew_validation *validation)
+{
+	struct crew_slot *slot = find_slot(crew, validation->plugin);
+	if (slot == NULL)
+		crew_slot_spawn(crew_slot_new(crew, validation->plugin, true));
+	else if (slot->up)
+		ask(slot, validation);
+}
+
 void crew_validate(struct crew *crew, struct component_spec *const *specs, size_t count,
 		   crew_mistake *mistake, crew_prepared *done, void *arg)
 {
@@ -94,26 +118,14 @@ void crew_validate(struct crew *crew, struct component_spec *const *specs, size_
 	}
 	if (crew->validations != NULL)
 		loop_set_timer(crew->loop, &crew->validate_late, loop_now_ms(crew->loop) + VALIDATE_MS);
-	for (struct crew_validation *at = crew->validations; at != NULL; at = at->next) {
-		struct crew_slot *slot = crew->slots, *coming = NULL;
-		for (; slot != NULL; slot = slot->next) {
-			if (slot->plugin == at->plugin && slot->worker != NULL && !slot->ending) {
-				coming = slot;
-				if (slot->up)
-					break;
-			}
-		}
-		if (slot != NULL)
-			ask(slot, at);
-		else if (coming == NULL) /* else it asks when it is up */
-			crew_slot_spawn(crew_slot_new(crew, at->plugin, true));
-	}
+	for (struct crew_validation *at = crew->validations; at != NULL; at = at->next)
+		find_worker(crew, at);
 	crew_validate_tell_done(crew);
 }
 
 void crew_validate_slot_up(struct crew_slot *slot)
 {
-	for (struct crew_validation *at = slot->crew->validations; at != NULL; at = at->next)
+	for (struct crew_validation *at = slot->crew->validations; !slot->ending && at != NULL; at = at->next)
 		if (at->plugin == slot->plugin && at->slot == NULL)
 			ask(slot, at);
 }
@@ -146,15 +158,20 @@ void crew_validate_take(struct crew_slot *slot, uint32_t id, struct wire_reader 
 	crew_validate_tell_done(crew);
 }
 
-void crew_validate_lost(struct crew_slot *slot, const char *text)
+void crew_validate_lost(struct crew_slot *slot, bool renewed, const char *text)
 {
 	struct crew *crew = slot->crew;
 	for (struct crew_validation *at = crew->validations, *next; at != NULL; at = next) {
 		next = at->next;
-		bool waits = at->slot == NULL && at->plugin == slot->plugin;
 		char sentence[400];
-		if (at->slot != slot && !waits)
+		if (at->slot != slot && !(at->slot == NULL && at->plugin == slot->plugin))
 			continue;
+		if (renewed || (at->slot == NULL && find_slot(crew, at->plugin) != NULL)) {
+			slot->validating -= at->slot == slot;
+			at->slot = NULL;
+			find_worker(crew, at);
+			continue;
+		}
 		snprintf(sentence, sizeof(sentence), "its options cannot be validated: its worker %.300s",
 			 text);
 		fail(crew, at, sentence);
