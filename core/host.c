@@ -200,6 +200,7 @@ static const struct skymon_self *read_self(struct skymon *sm)
 	self->loop_age_ms = clock_ms - loop_now_ms(host->loop);
 	self->open_connections = http_open_connections(host->http);
 	self->requests_total = http_requests_total(host->http);
+	self->refused_connections_total = http_refused_connections_total(host->http);
 	self->evicted_connections_total = http_evicted_connections_total(host->http);
 	self->failed_tokens_total = http_failed_tokens_total(host->http);
 	if (host->memory_time_ms == 0 || clock_ms - host->memory_time_ms >= MEMORY_MS) {

@@ -222,6 +222,11 @@ uint64_t http_requests_total(const struct http *http)
 	return counts_total(http->counts);
 }
 
+uint64_t http_refused_connections_total(const struct http *http)
+{
+	return http->pool.refused_total;
+}
+
 uint64_t http_evicted_connections_total(const struct http *http)
 {
 	return http->pool.evicted_total;

@@ -42,6 +42,7 @@ void http_free(struct http *http);
 int64_t http_open_connections(const struct http *http);
 uint64_t http_requests_total(const struct http *http);
 uint64_t http_evicted_connections_total(const struct http *http);
+uint64_t http_refused_connections_total(const struct http *http);
 uint64_t http_failed_tokens_total(const struct http *http);
 struct http_window http_window(struct http *http, int64_t now_ms);
 const struct skymon_http_count *const *http_counts(struct http *http, size_t *count);

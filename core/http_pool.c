@@ -7,6 +7,7 @@
  * No client keeps others out by holding connections: a new one takes the place of the one that has waited
  * longest for its client (idle, or with half a request, however often a byte of it comes). Where all are at
  * work, a reserve is left, in which only probes are answered. */
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #define RESERVE 32
 #define BUCKETS 1024
 #define IDLE_MIN_MS 1000
+#define LIMIT_LOG_MS 10000
 
 struct origin { /* an IPv4 address, or the /64 of an IPv6 one, which a client may have whole */
 	struct origin *next;
@@ -172,6 +174,22 @@ static struct peer *slow_reader(struct http *http, const struct origin *origin)
 	return NULL;
 }
 
+/* One line in LIMIT_LOG_MS says how many met a limit since the line before it. */
+static void log_limit(struct http *http, bool by_address)
+{
+	struct pool *pool = &http->pool;
+	int64_t now_ms = loop_now_ms(http->loop);
+	pool->limited++;
+	if (pool->limit_logged_ms != 0 && now_ms - pool->limit_logged_ms < LIMIT_LOG_MS)
+		return;
+	log_warn("%" PRIu64 " connections were ended or refused, because %u are open%s: limits.%s",
+		 pool->limited, by_address ? http->connections_per_address : http->connections,
+		 by_address ? " from one address" : "",
+		 by_address ? "connections_per_address" : "connections");
+	pool->limited = 0;
+	pool->limit_logged_ms = now_ms;
+}
+
 static bool evict(struct http *http, struct origin *origin)
 {
 	struct pool *pool = &http->pool;
@@ -185,6 +203,7 @@ static bool evict(struct http *http, struct origin *origin)
 	if (peer == NULL)
 		return false;
 	pool->evicted_total++;
+	log_limit(http, origin != NULL);
 	end_peer(peer);
 	return true;
 }
@@ -202,7 +221,11 @@ bool pool_admits(struct http *http, const struct sockaddr_storage *address)
 		origin == NULL || origin->count < http->connections_per_address || evict(http, origin);
 	bool room = pool->counted < http->connections || evict(http, NULL);
 	pool->for_reserve = !own_room || !room;
-	return !pool->for_reserve || pool->reserved < RESERVE;
+	if (!pool->for_reserve || pool->reserved < RESERVE)
+		return true;
+	pool->refused_total++;
+	log_limit(http, !own_room);
+	return false;
 }
 
 /* ---- Slow clients ---- */

@@ -171,7 +171,9 @@ struct pool {
 	uint32_t open, counted; /* all; those that are not ending */
 	uint32_t reserved;
 	bool for_reserve; /* what pool_admits said of the connection that comes next */
-	uint64_t evicted_total;
+	uint64_t evicted_total, refused_total;
+	uint64_t limited; /* of these, since the newest line of the log about them */
+	int64_t limit_logged_ms;
 	struct timer sweep; /* ends connections that are too slow */
 };
 

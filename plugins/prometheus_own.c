@@ -230,6 +230,11 @@ static void print_scrape(struct text *out, const char *name, const struct live *
 		put_plain(out, name, live->sm, live->scrape_seconds);
 }
 
+static void print_refused(struct text *out, const char *name, const struct live *live)
+{
+	put_plain(out, name, live->sm, (double)live->self->refused_connections_total);
+}
+
 static void print_evicted(struct text *out, const char *name, const struct live *live)
 {
 	put_plain(out, name, live->sm, (double)live->self->evicted_connections_total);
@@ -454,6 +459,10 @@ const struct own own_families[] = {
 	 false},
 	{"skymon_http_failed_tokens_total", COUNTER, "Requests that brought a wrong access token",
 	 print_failed_tokens, NULL, false},
+	{"skymon_http_refused_connections_total", COUNTER,
+	 "Connections that were closed unread, because limits.connections or connections_per_address of them "
+	 "were open and at work",
+	 print_refused, NULL, false},
 	{"skymon_http_request_duration_seconds", TYPE_HISTOGRAM, "Time to answer a request, by route",
 	 print_durations, NULL, false},
 	{"skymon_http_requests_total", COUNTER, "Requests answered, by code, method and route",

@@ -238,6 +238,9 @@ def test_clients_that_do_not_read_are_ended_when_room_is_needed(skymond, tmp_pat
         return ask(daemon, request=b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")[0].startswith(b"HTTP/1.1 200 ")
     wait_until(asked, 15, "a place", every=0.2)
     assert evicted(daemon) >= 1
+    assert "skymon_http_refused_connections_total 0\n" in daemon.metrics()
+    said = [line for line in daemon.log_lines() if "ended or refused, because 10 are open: limits.connections" in line]
+    assert 1 <= len(said) <= 3 and "level=warn" in said[0]
     for connection in slow:
         connection.close()
 

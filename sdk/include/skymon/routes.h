@@ -150,6 +150,7 @@ struct skymon_self {               /* valid until the handler returns */
 	const struct skymon_plugin_state *const *plugins; size_t plugin_count;
 	uint64_t failed_tokens_total, evicted_connections_total; /* wrong access tokens; ended for others, because all were in use */
 	int64_t open_fds, max_fds;                     /* 0: not known; so is resident_bytes without /proc */
+	uint64_t refused_connections_total;            /* by limits.connections or connections_per_address */
 	uint32_t isolation;                            /* what this kernel confines of workers: SKYMON_CONFINES_… */
 };
 #define SKYMON_CONFINES_FILES 1u
