@@ -342,6 +342,14 @@ const struct skymon_plugin_state *const *crew_plugin_states(struct crew *crew, s
 	return crew->states;
 }
 
+bool crew_has_process(const struct crew *crew, pid_t pid)
+{
+	for (const struct crew_slot *slot = crew->slots; slot != NULL; slot = slot->next)
+		if (slot->worker != NULL && worker_pid(slot->worker) == pid)
+			return true;
+	return false;
+}
+
 void crew_end(struct crew *crew, int64_t patience_ms, crew_prepared *done, void *arg)
 {
 	crew->leave_ms = patience_ms;

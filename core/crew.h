@@ -92,6 +92,8 @@ void crew_set_daemon_plugin(struct crew *crew,
 const struct skymon_plugin_state *const *crew_plugin_states(struct crew *crew, size_t *count);
 
 /* Ends all workers, which have so long to stop their components; done when the last is gone. */
+bool crew_has_process(const struct crew *crew, pid_t pid); /* is it a worker? */
+
 void crew_end(struct crew *crew, int64_t patience_ms, crew_prepared *done, void *arg);
 
 #endif

@@ -15,6 +15,7 @@
 #include "daemon_user.h"
 #include "http.h"
 #include "notify.h"
+#include "orphan.h"
 #include "reload.h"
 #include "sched.h"
 
@@ -444,13 +445,20 @@ static void stop(struct daemon *daemon, const char *why)
 	loop_set_timer(daemon->loop, &daemon->stop, now_ms + settings->drain_ms);
 }
 
+static bool is_worker(void *arg, pid_t pid)
+{
+	return crew_has_process(arg, pid);
+}
+
 static void signals_ready(struct watch *watch, uint32_t events)
 {
 	(void)events;
 	struct daemon *daemon = container_of(watch, struct daemon, signals);
 	struct signalfd_siginfo info;
 	while (read(watch->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-		if (info.ssi_signo != SIGHUP)
+		if (info.ssi_signo == SIGCHLD)
+			orphan_tend(is_worker, sched_crew(daemon->sched));
+		else if (info.ssi_signo != SIGHUP)
 			stop(daemon, info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
 		else if (daemon->phase == RUNNING)
 			reload(daemon);
@@ -502,6 +510,7 @@ static bool watch_signals(struct daemon *daemon)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -558,6 +567,7 @@ int daemon_run(const struct daemon_options *options)
 		return DAEMON_BAD_CONFIG;
 	struct daemon daemon = {.options = options, .signals = {.fd = -1}, .stop = {.fire = go_on_stopping}};
 	daemon.loop = loop_new();
+	orphan_begin();
 	if (daemon.loop == NULL || !watch_signals(&daemon)) {
 		log_error("cannot make the event loop: %s", strerror(errno));
 		return DAEMON_FAILED;

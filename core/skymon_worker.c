@@ -24,6 +24,7 @@
 #include "plugin.h"
 #include "runner.h"
 #include "sandbox.h"
+#include "skymon_worker_keeper.h"
 #include "wire.h"
 
 #define WIRE_FD 3
@@ -479,6 +480,8 @@ static bool enter_sandbox(struct err *err)
 			       "the daemon and its worker do not understand each other: restart skymond");
 	if (sandbox.state_dir[0] != '\0') /* temporary files */
 		setenv("TMPDIR", sandbox.state_dir, 1);
+	if ((sandbox.needs & SKYMON_NEEDS_EXEC) != 0 && !keeper_begin())
+		return err_set(err, "cannot start its process: %s", strerror(errno));
 	bool done = sandbox_enter(&sandbox, &missing, err);
 	if (done && (missing & ~sandbox_missing()) != 0) /* else the daemon has said so */
 		send_log(NULL, 0, LOG_LEVEL_WARN,

@@ -60,10 +60,23 @@ static void set_cause(struct worker *worker, enum worker_cause cause, uint32_t c
 	snprintf(worker->end.text, sizeof(worker->end.text), "%s", text);
 }
 
+/* Its group, with the programs that it has started, and itself, should it have changed the group. It is not
+ * reaped yet, so its number is its own. */
+static void kill_all(const struct worker *worker)
+{
+	kill(-worker->pid, SIGKILL);
+	kill(worker->pid, SIGKILL);
+}
+
 void worker_kill(struct worker *worker, enum worker_cause cause, uint32_t culprit, const char *text)
 {
 	set_cause(worker, cause, culprit, text);
-	kill(-worker->pid, SIGKILL);
+	kill_all(worker);
+}
+
+pid_t worker_pid(const struct worker *worker)
+{
+	return worker->pid;
 }
 
 static void close_watch(struct worker *worker, struct watch *watch)
@@ -520,7 +533,7 @@ static void process_ready(struct watch *watch, uint32_t events)
 void worker_free(struct worker *worker)
 {
 	siginfo_t info;
-	kill(-worker->pid, SIGKILL);
+	kill_all(worker);
 	waitid(P_PIDFD, (id_t)worker->process.fd, &info, WEXITED);
 	forget(worker);
 }

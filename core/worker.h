@@ -89,6 +89,7 @@ void worker_cancel(struct worker *worker, uint32_t id, uint64_t number);
 void worker_kill(struct worker *worker, enum worker_cause cause, uint32_t culprit, const char *text);
 /* Kills it as broken: it sent what it may not send. Nothing more of what it sent is read. */
 void worker_break(struct worker *worker, const char *text);
+pid_t worker_pid(const struct worker *worker);
 /* Asks it to leave: it stops its components, unloads its plugin and exits; killed after so long. Of what it
  * still says, logs and last words count. `ended` comes, with WORKER_ENDED when all went well. */
 void worker_end(struct worker *worker, int64_t patience_ms);

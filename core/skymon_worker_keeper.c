@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The keeper of a worker that runs programs: the process that the daemon started stays, as the parent of the
+ * worker proper and the subreaper of all that descends from it, and runs no code of the plugin. When the
+ * worker ends, or the daemon dies (by SIGKILL too), it ends all of them. Without it, a program that has
+ * detached itself would go on when there is no daemon left to find it. One thread. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "skymon_worker_keeper.h"
+
+static bool end_children(void)
+{
+	FILE *children = fopen("/proc/thread-self/children", "re");
+	long pid;
+	bool any = false;
+	while (children != NULL && fscanf(children, "%ld", &pid) == 1)
+		any = kill((pid_t)pid, SIGKILL) == 0 || any;
+	if (children != NULL)
+		fclose(children);
+	return any;
+}
+
+/* Children of those that have ended become ours in turn. */
+static void end_all(void)
+{
+	while (end_children())
+		while (waitpid(-1, NULL, 0) < 0 && errno == EINTR)
+			;
+}
+
+static __attribute__((noreturn)) void keep(pid_t worker, const sigset_t *signals)
+{
+	int status = 0;
+	for (int next = SIGCHLD; next == SIGCHLD; next = sigwaitinfo(signals, NULL)) {
+		pid_t ended;
+		while ((ended = waitpid(-1, &status, WNOHANG)) > 0 && ended != worker)
+			;
+		if (ended == worker)
+			break;
+	}
+	end_all();
+	if (WIFSIGNALED(status)) { /* the daemon is to see the same end */
+		sigset_t none;
+		sigemptyset(&none);
+		signal(WTERMSIG(status), SIG_DFL);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		raise(WTERMSIG(status));
+	}
+	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 0);
+}
+
+bool keeper_begin(void)
+{
+	sigset_t signals, before;
+	pid_t daemon = getppid();
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGCHLD);
+	sigaddset(&signals, SIGTERM);
+	sigprocmask(SIG_BLOCK, &signals, &before);
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	pid_t worker = fork();
+	if (worker < 0)
+		return false;
+	if (worker == 0) {
+		pid_t keeper = getppid();
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != keeper)
+			_exit(0);
+		sigprocmask(SIG_SETMASK, &before, NULL);
+		return true;
+	}
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	prctl(PR_SET_NAME, "keeper");
+	close_range(0, ~0u, 0); /* the wire and the pipe are the worker's */
+	if (getppid() != daemon)
+		raise(SIGTERM);
+	keep(worker, &signals);
+}

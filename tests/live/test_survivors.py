@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nothing of a worker survives it, whatever ends it; what is not a worker's is reaped and left alone."""
+import os
+import pathlib
+import signal
+import subprocess
+
+import pytest
+from harness import need, processes, wait_until
+from test_workers import component
+
+
+def alive(pid):
+    return pid in processes()
+
+
+def detached(daemon):
+    """The process id of the program that t_forks has left behind: a session of its own, and no parent of ours."""
+    pid = int(daemon.wait_component("forks", status="healthy")["details"]["detached"])
+    wait_until(lambda: processes()[pid][2] == "sleep", 10, "the program")
+    assert os.getsid(pid) not in (pid, os.getsid(daemon.pid))
+    return pid
+
+
+def config(**options):
+    return {"components": {"forks": component("t_forks", **options), "good": component("t_ok")}}
+
+
+def ends(pid):
+    wait_until(lambda: not alive(pid), 10, f"the end of {pid}")
+
+
+def test_the_worker_crashes(skymond):
+    daemon = skymond(config(end=True))
+    ends(detached(daemon))
+    daemon.wait_component("forks", status="unknown", reason="crashed")
+
+
+@pytest.mark.parametrize("whom", ["keeper", "t_forks"])
+def test_one_of_its_processes_is_killed(skymond, whom):
+    daemon = skymond(config())
+    pid = detached(daemon)
+    all_of_it = [number for number, (parent, _, name) in processes().items() if name == whom and
+                 (parent == daemon.pid or processes().get(parent, (0,))[0] == daemon.pid)]
+    assert len(all_of_it) == 1, all_of_it
+    os.kill(all_of_it[0], signal.SIGKILL)
+    ends(pid)
+    daemon.wait_component("forks", status="healthy")
+
+
+def test_a_reload_takes_the_component_away(skymond):
+    daemon = skymond(config())
+    pid = detached(daemon)
+    daemon.write_config({"components": {"good": component("t_ok")}})
+    daemon.hup()
+    ends(pid)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_the_daemon_ends(skymond, how):
+    daemon = skymond(config())
+    pid = detached(daemon)
+    workers = list(daemon.children())
+    if how == signal.SIGKILL:
+        os.kill(daemon.pid, how)
+        daemon.process.wait()
+        daemon.stop(expect=None)
+    else:
+        daemon.stop()
+    for each in [pid, *workers]:
+        ends(each)
+
+
+def test_a_plugin_that_needs_no_program_starts_none(skymond):
+    """fork is refused to it (test_isolation.py); so is what hides a worker from the signal that ends its group."""
+    daemon = skymond({"components": {"good": component("t_ok")}})
+    daemon.wait_component("good", status="healthy")
+    assert all(name == "t_ok" for name in daemon.children().values())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes a PID namespace")
+def test_foreign_orphans_are_reaped_and_not_ended(skymond, tmp_path):
+    """skymond is PID 1 of a container, and somebody's command in it leaves a process behind."""
+    daemon = skymond({"components": {"good": component("t_ok")}})
+    outer = subprocess.Popen([need("unshare"), "--pid", "--fork", "--mount-proc", "--kill-child", *daemon.process.args[:3], "--listen", "127.0.0.1:0"],
+                             env={"STATE_DIRECTORY": str(tmp_path), "PATH": os.environ["PATH"]}, stderr=subprocess.DEVNULL)
+    try:
+        first = wait_until(lambda: [pid for pid, (parent, _, name) in processes().items() if parent == outer.pid and name == "skymond"], 10, "PID 1")[0]
+        wait_until(lambda: any(parent == first for parent, _, _ in processes().values()), 10, "its worker")
+        subprocess.run([need("nsenter"), "-t", str(first), "-p", "-m", "sh", "-c", "sleep 1.5 & exit 0"], check=True)
+        orphan = wait_until(lambda: [pid for pid, (parent, _, name) in processes().items() if parent == first and name == "sleep"], 5, "the orphan")[0]
+        worker = next(pid for pid, (parent, _, name) in processes().items() if parent == first and name == "t_ok")
+        os.kill(worker, signal.SIGKILL)  # it tends its children now
+        wait_until(lambda: worker not in processes() and any(name == "t_ok" and parent == first for parent, _, name in processes().values()),
+                   10, "the next worker")
+        assert alive(orphan)
+        wait_until(lambda: not pathlib.Path(f"/proc/{orphan}").exists(), 10, "the orphan to be reaped")
+    finally:
+        outer.kill()
+        outer.wait()

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Starts a program that detaches itself as a daemon does (two forks, a session of its own), once, and tells
+ * its process id; `end` ends the worker by itself afterwards. */
+#include <skymon/plugin.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct forks {
+	const char *program;
+	bool end;
+	pid_t detached;
+};
+
+static const struct skymon_option options[] = {
+	SKYMON_OPT(struct forks, program, "/bin/sleep", "what to run, with the argument 1000"),
+	SKYMON_OPT(struct forks, end, "false", "the worker ends in the second check"),
+	{0},
+};
+
+static pid_t detach(const char *program)
+{
+	int tell[2];
+	pid_t found = -1;
+	if (pipe(tell) != 0)
+		return -1;
+	pid_t first = fork();
+	if (first == 0) {
+		setsid();
+		pid_t second = fork();
+		if (second == 0) {
+			close(tell[0]);
+			close(tell[1]);
+			execl(program, program, "1000", (char *)NULL);
+			_exit(127);
+		}
+		(void)!write(tell[1], &second, sizeof(second));
+		_exit(0);
+	}
+	if (first > 0)
+		waitpid(first, NULL, 0);
+	close(tell[1]);
+	if (first < 0 || read(tell[0], &found, sizeof(found)) != (ssize_t)sizeof(found))
+		found = -1;
+	close(tell[0]);
+	return found;
+}
+
+static enum skymon_status check(struct skymon *sm, void *state)
+{
+	struct forks *forks = state;
+	if (forks->detached > 0 && forks->end)
+		abort();
+	if (forks->detached == 0)
+		forks->detached = detach(forks->program);
+	skymon_detail_number(sm, "detached", (double)forks->detached);
+	return skymon_verdict(sm, forks->detached > 0, "detached a program");
+}
+
+SKYMON_PLUGIN(t_forks, "1.0", "Leaves a program behind", .state_size = sizeof(struct forks),
+	      .options = options, .check = check, .flags = SKYMON_NEEDS_EXEC);
