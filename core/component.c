@@ -25,7 +25,7 @@ static const struct skymon_number *find_number(const struct plugin_info *info, c
 	if (strcmp(name, response_time.name) == 0)
 		return &response_time;
 	for (size_t i = 0; i < info->number_count; i++)
-		if (strcmp(info->numbers[i].name, name) == 0)
+		if (plugin_declares(&info->numbers[i], name))
 			return &info->numbers[i];
 	return NULL;
 }
@@ -68,7 +68,7 @@ static void bind_limit(struct component_spec *spec, const struct config_pair *pa
 		config_error(errs, pair->value, "limit of `%s`: %s", pair->key, err.text);
 		return;
 	}
-	limit.name = x_strdup(number->name);
+	limit.name = x_strdup(pair->key);
 	limit.unit = x_strdup(number->unit);
 	limit.text = x_strdup(pair->value->text);
 	spec->limits = x_realloc(spec->limits, (spec->limit_count + 1) * sizeof(*spec->limits));

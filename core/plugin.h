@@ -40,6 +40,9 @@ bool plugin_file_same(const char *path, const struct plugin_mark *mark);
  * Checks routes, option table, roles (a check plugin has `check`; SKYMON_IN_DAEMON has routes and no check).
  */
 bool plugin_open(const char *path, int copy, struct skymon_plugin *out, struct err *err) MUST_CHECK;
+/* Whether a declared number is the one of that name: itself, or a family (a name that ends with `_`:
+ * query_value_ has query_value_orders). */
+bool plugin_declares(const struct skymon_number *declared, const char *name);
 /* Frees the tables; the shared object stays mapped. */
 void plugin_close(struct skymon_plugin *plugin);
 

@@ -4,6 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool plugin_declares(const struct skymon_number *declared, const char *name)
+{
+	size_t size = strlen(declared->name);
+	if (strcmp(declared->name, name) == 0)
+		return true;
+	return declared->name[size - 1] == '_' && strncmp(declared->name, name, size) == 0;
+}
+
 void plugin_info_encode(const struct skymon_plugin *plugin, const char *build_id, struct buf *body)
 {
 	uint32_t numbers = 0, routes = 0;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "plugin.h"
 #include "runner_private.h"
 
 #include <jansson.h>
@@ -293,8 +294,7 @@ static void number(struct skymon *sm, const char *name, double value)
 {
 	struct runner_component *component = of(sm);
 	const struct skymon_number *declared = component->runner->plugin->numbers;
-	while (declared != NULL && declared->name != NULL && name != NULL &&
-	       strcmp(declared->name, name) != 0)
+	while (declared != NULL && declared->name != NULL && name != NULL && !plugin_declares(declared, name))
 		declared++;
 	if (name != NULL && declared != NULL && declared->name != NULL) {
 		result_set_number(component->builder, name, value);

@@ -40,6 +40,7 @@ static const struct skymon_number numbers[] = {
 	{"replication_lag_bytes", "bytes",
 	 "on a replica: received and not applied; on a primary: not acknowledged by its slowest replica"},
 	{"ping_time", "s", "time from PING to its answer"},
+	TLS_REPORT_NUMBERS,
 	{0}};
 
 static void validate(struct skymon *sm, const void *state)

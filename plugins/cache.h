@@ -140,8 +140,9 @@ struct cache_answers {
 	struct cache_cluster cluster;
 	bool has_min_replicas; /* min-replicas-to-write: asked for while it is set */
 	double min_replicas;
-	double ping_seconds; /* negative: there was no PONG */
-	bool is_local;       /* of the connection that answered */
+	double ping_seconds;     /* negative: there was no PONG */
+	bool is_local;           /* of the connection that answered */
+	double certificate_days; /* of its certificate; NaN without TLS */
 };
 
 /* What is wrong with the URL, as in "url %s"; NULL: nothing. */

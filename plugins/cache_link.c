@@ -414,6 +414,7 @@ static bool ask_all(struct skymon *sm, struct cache_link *link, struct cache_ans
 	double began;
 
 	answers->is_local = link->line.is_local;
+	answers->certificate_days = dial_certificate_days(link->line.dial);
 	skymon_step(sm, "waiting for the answer to PING");
 	began = dial_clock();
 	reply = ask_word(sm, link, "PING", &answers->fault);

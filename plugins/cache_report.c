@@ -227,6 +227,7 @@ void cache_report(struct skymon *sm, const struct cache_link *link, const struct
 		return;
 	tls_report(sm, link->to.secure ? link->to.tls->insecure ? TLS_UNVERIFIED : TLS_VERIFIED : TLS_NONE,
 		   answers->is_local);
+	tls_report_days(sm, answers->certificate_days);
 	report_server(sm, info);
 	report_replication(sm, answers);
 	report_cluster(sm, &answers->cluster);

@@ -1,23 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* database: is it there, does it answer, and how full is it. PostgreSQL (database_postgres.c) and SQLite
- * (database_sqlite.c). */
+/* database: is it there, does it answer, and how full is it. The plugin's table, and the choice of the
+ * backend: PostgreSQL (database_postgres.c) or SQLite (database_sqlite.c). Called by the worker's runner. */
 #include <string.h>
 
 #include "database.h"
+#include "tls_report.h"
 
 static const char *const write_words[] = {"auto", "always", "never", NULL};
+
+static const struct skymon_option query_options[] = {
+	SKYMON_OPT(struct database_query, name, NULL, "ends the names of its numbers: query_value_NAME",
+		   .flags = SKYMON_REQUIRED),
+	SKYMON_OPT(struct database_query, sql, NULL, "one statement, run read-only",
+		   .flags = SKYMON_REQUIRED),
+	{0}};
 
 static const struct skymon_option options[] = {
 	SKYMON_OPT(struct database, url, NULL,
 		   "postgresql://user@host:port/database?param=value, or sqlite:PATH (relative: under "
 		   "state_dir)",
 		   .flags = SKYMON_TARGET | SKYMON_PATH_WRITE),
-	SKYMON_OPT(struct database, password, NULL, "password; stands above one in the URL"),
+	SKYMON_OPT(struct database, password, NULL, "password; overrides one in the URL"),
 	SKYMON_OPT(struct database, query, NULL,
 		   "one statement, run read-only; its first value and its rows become numbers"),
+	SKYMON_OPT(struct database, queries, NULL,
+		   "several of them over the same connection; each has its own numbers, and costs only these "
+		   "if it fails",
+		   .item = query_options, .item_size = sizeof(struct database_query)),
+	SKYMON_OPT(struct database, reconnect, "1m",
+		   "PostgreSQL: age from which the kept connection is replaced by a new one; 0: a new one in "
+		   "each check, as behind a pool",
+		   .min = 0, .max = 366.0 * 24 * 3600 * 1000),
 	SKYMON_OPT(struct database, tls, NULL,
-		   "any of these means TLS with verification (PostgreSQL); without them sslmode of the URL "
-		   "decides"),
+		   "PostgreSQL: verified TLS, which is the default to other machines; sslmode in the URL "
+		   "overrides it; insecure: any certificate, and a password in clear if the server asks"),
 	SKYMON_OPT(struct database, write, "auto",
 		   "SQLite: write one row and read it back; auto: only into a file of skymon's own (relative "
 		   "path)",
@@ -42,6 +58,10 @@ static const struct skymon_number numbers[] = {
 	{"query_value", "", "first column of the first row of `query`, if that is a number"},
 	{"query_rows", "", "rows that `query` returned"},
 	{"query_time", "s", "time that `query` took"},
+	{"query_value_", "", "query_value_NAME: the same of the query NAME of `queries`"},
+	{"query_rows_", "", "query_rows_NAME: the same of the query NAME of `queries`"},
+	{"query_time_", "s", "query_time_NAME: the same of the query NAME of `queries`"},
+	TLS_REPORT_NUMBERS,
 	{"size", "bytes", "SQLite: size of the file"},
 	{"free_pages", "ratio", "SQLite: share of the file's pages that are unused"},
 	{"write_time", "s", "SQLite: time to write one row durably"},
@@ -84,6 +104,7 @@ static void validate(struct skymon *sm, const void *state)
 	const char *why = NULL;
 	const struct database_backend *backend = backend_of(db->url, &why);
 
+	database_queries_validate(sm, db);
 	if (backend != NULL)
 		backend->validate(sm, db);
 	else

@@ -25,18 +25,28 @@ struct database_backend {
 
 enum database_write { DATABASE_WRITE_AUTO, DATABASE_WRITE_ALWAYS, DATABASE_WRITE_NEVER };
 
+struct database_query { /* one of the option `queries` */
+	const char *name, *sql;
+};
+
 struct database {
 	const char *url, *query;
+	struct skymon_list queries; /* of struct database_query */
 	struct skymon_secret password;
 	struct skymon_tls tls;
 	struct skymon_choice write;
-	struct skymon_duration quick_check_interval;
+	struct skymon_duration quick_check_interval, reconnect;
 	const struct database_backend *backend;
 	void *store;
 };
 
-/* What the user's query answered: the first column of the first row, if it is a number, and how many rows
- * there were. */
+/* ---- The user's queries (database_query.c) ---- */
+
+#define DATABASE_QUERIES_MAX 40
+#define DATABASE_QUERY_NAME_MAX 48
+
+/* What a query answered: the first column of the first row, if it is a number, and how many rows there were.
+ */
 struct database_answer {
 	bool has_value;
 	double value;
@@ -44,17 +54,28 @@ struct database_answer {
 	double seconds;
 };
 
-/* Reports the answer as numbers. A query's data is the user's: it goes to thresholds, not into details or
- * metrics. */
-static inline void database_report(struct skymon *sm, const struct database_answer *answer)
-{
-	if (answer->has_value)
-		skymon_number(sm, "query_value", answer->value);
-	skymon_number(sm, "query_rows", (double)answer->rows);
-	skymon_number(sm, "query_time", answer->seconds);
-	skymon_gauge(sm, "skymon_db_query_duration_seconds", "Time that the configured query took",
-		     answer->seconds);
-}
+/* What has become of the queries of one check: of those that failed the first one is kept. */
+struct database_tally {
+	unsigned asked, failed;
+	enum skymon_reason reason;
+	char text[400]; /* "query `orders` failed: …" */
+};
+
+/* How many there are; the nth, where 0 is `query` (its name is NULL) if that is given. */
+size_t database_query_count(const struct database *db);
+struct database_query database_query_at(const struct database *db, size_t nth);
+/* "the configured query" or "query `orders`", for the beginning of a sentence. */
+void database_query_title(const struct database_query *query, char title[DATABASE_QUERY_NAME_MAX + 16]);
+void database_queries_validate(struct skymon *sm, const struct database *db);
+/* Reports the answer as numbers, and a named query's as metrics too. A query's data never goes into details.
+ */
+void database_query_report(struct skymon *sm, const struct database_query *query,
+			   const struct database_answer *answer);
+void database_query_fail(struct skymon *sm, struct database_tally *tally, const struct database_query *query,
+			 enum skymon_reason reason, const char *text);
+/* The status when a query failed: unhealthy, with the tally's sentence behind the place. */
+enum skymon_status database_tally_status(struct skymon *sm, const struct database_tally *tally,
+					 const char *place);
 
 /* Of a clock that only goes forward: s. */
 static inline double database_clock(void)

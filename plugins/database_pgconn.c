@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* database_pgconn: the connection to PostgreSQL: opening, keeping and using it without ever waiting past the
- * deadline. It belongs to struct pg. */
+/* database_pgconn: the connection to PostgreSQL: opening, keeping, replacing and using it without ever
+ * waiting past the deadline. It belongs to struct pg; called by database_postgres on the check's thread. */
 #ifdef HAVE_LIBPQ
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "database_postgres.h"
 
@@ -51,10 +52,23 @@ static void explain_late(const PGconn *conn, struct pg_fault *fault)
 	fault->elsewhere = true;
 }
 
+/* What the server asks for, when the whole request is there. */
+static enum pg_asks look(struct skymon *sm, PGconn *conn, int64_t floor)
+{
+	const struct timespec nap = {.tv_nsec = 2000000};
+	enum pg_asks asks;
+
+	while ((asks = pg_auth_peek(conn)) == PG_ASKS_MORE && skymon_ms_left(sm) > floor)
+		nanosleep(&nap, NULL);
+	return asks;
+}
+
 /* Drives libpq's connection to its end, or to the floor. */
-static bool open_conn(struct skymon *sm, PGconn *conn, int64_t floor, struct pg_fault *fault)
+static bool open_conn(struct skymon *sm, PGconn *conn, const struct pg_params *params, int64_t floor,
+		      struct pg_fault *fault)
 {
 	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
+	enum pg_asks asks;
 
 	PQsetErrorVerbosity(conn, PQERRORS_VERBOSE); /* with the SQLSTATE */
 	PQsetNoticeProcessor(conn, ignore_notice, NULL);
@@ -64,11 +78,33 @@ static bool open_conn(struct skymon *sm, PGconn *conn, int64_t floor, struct pg_
 			explain_late(conn, fault);
 			return false;
 		}
-		state = PQconnectPoll(conn);
+		asks = params->hides_password ? look(sm, conn, floor) : PG_ASKS_NOTHING_CLEAR;
+		if (asks == PG_ASKS_CLEARTEXT || asks == PG_ASKS_MORE) {
+			if (asks == PG_ASKS_CLEARTEXT)
+				pg_fault_cleartext(fault);
+			else
+				explain_late(conn, fault);
+			return false;
+		}
+		if (asks == PG_ASKS_NOTHING_CLEAR)
+			state = PQconnectPoll(conn);
 	}
 	if (state != PGRES_POLLING_OK)
 		pg_explain(PQerrorMessage(conn), PQuser(conn), PQpass(conn), fault);
 	return state == PGRES_POLLING_OK;
+}
+
+/* Nobody has configured that the certificate is verified: say that it is, and how it is not. */
+static void explain_default(const struct pg_params *params, struct pg_fault *fault)
+{
+	char *configured = strstr(fault->text, ", and the configuration asks for it");
+	size_t used = configured != NULL ? (size_t)(configured - fault->text) : strlen(fault->text);
+
+	if (params->by_default &&
+	    (fault->reason == SKYMON_TLS_OTHER || fault->reason == SKYMON_TLS_UNTRUSTED))
+		snprintf(fault->text + used, sizeof(fault->text) - used,
+			 "; to another machine TLS is verified by default: set tls.ca_file, or sslmode in "
+			 "the url");
 }
 
 static bool try_target(struct skymon *sm, const struct database *db, struct pg *pg,
@@ -76,25 +112,30 @@ static bool try_target(struct skymon *sm, const struct database *db, struct pg *
 		       struct pg_fault *fault)
 {
 	struct pg_params params = {.count = 0};
+	struct pg_line *line = &pg->line;
 	char user_timeout[24];
 
 	snprintf(user_timeout, sizeof(user_timeout), "%lld", (long long)(skymon_ms_left(sm) / 2 + 1));
 	pg_params_fill(&params, pg, db, target, attributes, user_timeout);
 	pg_tls_forget();
 	skymon_step(sm, "connecting to PostgreSQL");
-	pg->conn = PQconnectStartParams(params.names, params.values, 0);
-	if (pg->conn == NULL) {
+	*line = (struct pg_line){.conn = PQconnectStartParams(params.names, params.values, 0),
+				 .opened = database_clock(),
+				 .verified = params.verifies,
+				 .is_local = params.is_local};
+	if (line->conn == NULL) {
 		pg_fault_set(fault, SKYMON_RESOURCE, "no memory is left for the connection");
 		return false;
 	}
-	if (open_conn(sm, pg->conn, skymon_ms_left(sm) - share, fault) &&
-	    PQsetnonblocking(pg->conn, 1) == 0) {
+	if (open_conn(sm, line->conn, &params, skymon_ms_left(sm) - share, fault) &&
+	    PQsetnonblocking(line->conn, 1) == 0) {
 		pg->fresh = true;
 		pg->connects++;
 		return true;
 	}
 	pg_drop(pg);
 	pg_tls_explain(fault);
+	explain_default(&params, fault);
 	return false;
 }
 
@@ -114,21 +155,16 @@ static bool still_there(PGconn *conn)
 	return true;
 }
 
-bool pg_connect(struct skymon *sm, const struct database *db, struct pg *pg, struct pg_fault *fault)
+static bool open_new(struct skymon *sm, const struct database *db, struct pg *pg, struct pg_fault *fault)
 {
 	struct pg_targets targets = {.count = 0};
 	const char *attributes = pg_given(pg, "target_session_attrs");
 	bool twice = false;
 
-	pg->fresh = false;
-	if (pg->conn != NULL && still_there(pg->conn))
-		return true;
-	if (pg->conn != NULL)
-		skymon_info(sm, "%s: the kept connection was lost, connecting anew", pg->place);
-	pg_drop(pg);
 	if (!pg_files_are_there(&db->tls, fault))
 		return false;
 	fault->text[0] = '\0';
+	fault->reason = SKYMON_NONE;
 	if (!pg_find_targets(sm, pg, &targets)) {
 		fault->status = SKYMON_UNHEALTHY;
 		return false;
@@ -149,10 +185,43 @@ bool pg_connect(struct skymon *sm, const struct database *db, struct pg *pg, str
 	return false;
 }
 
+/* Replaces a connection that has become old, so that the check meets what newcomers meet. The old one is
+ * ended when the new one is there. It is also ended if the new one fails, except for want of connections:
+ * giving ours up would make room for our next one alone, and hide that others get none. */
+static bool renew(struct skymon *sm, const struct database *db, struct pg *pg, struct pg_fault *fault)
+{
+	struct pg_line old = pg->line;
+	bool opened;
+
+	pg->line = (struct pg_line){.conn = NULL};
+	opened = open_new(sm, db, pg, fault);
+	if (!opened && fault->reason == SKYMON_RESOURCE) {
+		pg->line = old;
+		return false;
+	}
+	PQfinish(old.conn);
+	return opened;
+}
+
+bool pg_connect(struct skymon *sm, const struct database *db, struct pg *pg, struct pg_fault *fault)
+{
+	pg->fresh = false;
+	if (pg->line.conn == NULL)
+		return open_new(sm, db, pg, fault);
+	if (!still_there(pg->line.conn)) {
+		skymon_info(sm, "%s: the kept connection was lost, connecting again", pg->place);
+		pg_drop(pg);
+		return open_new(sm, db, pg, fault);
+	}
+	if (database_clock() - pg->line.opened < (double)db->reconnect.ms / 1000)
+		return true;
+	return renew(sm, db, pg, fault);
+}
+
 void pg_drop(struct pg *pg)
 {
-	PQfinish(pg->conn); /* says farewell if the socket takes it at once */
-	pg->conn = NULL;
+	PQfinish(pg->line.conn); /* says farewell if the socket takes it at once */
+	pg->line = (struct pg_line){.conn = NULL};
 }
 
 /* ---- Using it ---- */
@@ -161,10 +230,10 @@ static enum pg_outcome flush(struct skymon *sm, struct pg *pg)
 {
 	int more;
 
-	while ((more = PQflush(pg->conn)) == 1) {
-		if (!wait_for(sm, pg->conn, POLLIN | POLLOUT, 0))
+	while ((more = PQflush(pg->line.conn)) == 1) {
+		if (!wait_for(sm, pg->line.conn, POLLIN | POLLOUT, 0))
 			return PG_LATE;
-		if (PQconsumeInput(pg->conn) == 0)
+		if (PQconsumeInput(pg->line.conn) == 0)
 			return PG_LOST;
 	}
 	return more == 0 ? PG_DONE : PG_LOST;
@@ -173,29 +242,29 @@ static enum pg_outcome flush(struct skymon *sm, struct pg *pg)
 /* The next result, waited for. *result NULL with PG_DONE: there are no more. */
 static enum pg_outcome next_result(struct skymon *sm, struct pg *pg, PGresult **result)
 {
-	while (PQisBusy(pg->conn)) {
-		if (!wait_for(sm, pg->conn, POLLIN, 0))
+	while (PQisBusy(pg->line.conn)) {
+		if (!wait_for(sm, pg->line.conn, POLLIN, 0))
 			return PG_LATE;
 		/* What had arrived before the end is still a result. */
-		if (PQconsumeInput(pg->conn) == 0 && PQisBusy(pg->conn))
+		if (PQconsumeInput(pg->line.conn) == 0 && PQisBusy(pg->line.conn))
 			return PG_LOST;
 	}
-	*result = PQgetResult(pg->conn);
+	*result = PQgetResult(pg->line.conn);
 	return PG_DONE;
 }
 
 enum pg_outcome pg_run(struct skymon *sm, struct pg *pg, const char *sql, bool alone,
 		       void (*take)(void *arg, const PGresult *result), void *arg)
 {
-	int sent = alone ? PQsendQueryParams(pg->conn, sql, 0, NULL, NULL, NULL, NULL, 0)
-			 : PQsendQuery(pg->conn, sql);
+	int sent = alone ? PQsendQueryParams(pg->line.conn, sql, 0, NULL, NULL, NULL, NULL, 0)
+			 : PQsendQuery(pg->line.conn, sql);
 	enum pg_outcome outcome;
 	bool copying = false;
 
 	if (sent == 0)
 		return PG_LOST;
 	if (alone)
-		PQsetSingleRowMode(pg->conn);
+		PQsetSingleRowMode(pg->line.conn);
 	outcome = flush(sm, pg);
 	while (outcome == PG_DONE && !copying) {
 		PGresult *result = NULL;
@@ -212,8 +281,24 @@ enum pg_outcome pg_run(struct skymon *sm, struct pg *pg, const char *sql, bool a
 		if (alone && skymon_ms_left(sm) == 0)
 			outcome = PG_LATE; /* rows that never end */
 	}
-	if (outcome == PG_DONE && PQstatus(pg->conn) != CONNECTION_OK)
+	if (outcome == PG_DONE && PQstatus(pg->line.conn) != CONNECTION_OK)
 		outcome = PG_LOST;
+	return outcome;
+}
+
+enum pg_outcome pg_ask(struct skymon *sm, struct pg *pg, const char *sql, bool alone,
+		       void (*take)(void *arg, const PGresult *result), void *arg, const char *title,
+		       struct pg_fault *fault)
+{
+	enum pg_outcome outcome = pg_run(sm, pg, sql, alone, take, arg);
+
+	if (outcome == PG_LATE)
+		pg_fault_set(fault, SKYMON_TIMEOUT, "no answer to %s in time", title);
+	else if (outcome == PG_LOST)
+		pg_explain(PQerrorMessage(pg->line.conn), PQuser(pg->line.conn), PQpass(pg->line.conn),
+			   fault);
+	if (outcome == PG_LOST && fault->reason == SKYMON_OTHER && !fault->elsewhere)
+		fault->reason = SKYMON_PROTOCOL;
 	return outcome;
 }
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* database_pgfault: what the sentences of libpq and of the server mean. libpq has no error codes for a failed
- * connection, only text, so its English is looked at (a worker has no locale); the server's part carries an
- * SQLSTATE, whatever its language. Pure. */
+/* database_pgfault: what the sentences of libpq and of the server mean, as a reason and a sentence of ours.
+ * libpq has no error codes for a failed connection, only text, so its English is looked at (a worker has no
+ * locale); the server's part carries an SQLSTATE, whatever its language. Pure. */
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,6 +19,14 @@ void pg_fault_set(struct pg_fault *fault, enum skymon_reason reason, const char 
 	va_start(list, format);
 	vsnprintf(fault->text, sizeof(fault->text), format, list);
 	va_end(list);
+}
+
+void pg_fault_cleartext(struct pg_fault *fault)
+{
+	pg_fault_set(
+		fault, SKYMON_AUTH_FAILED,
+		"the server asks for the password in clear, and its certificate is not verified: it was not "
+		"sent (sslmode=verify-full verifies; tls: {insecure: true} sends it)");
 }
 
 /* Length of the UTF-8 character at text, or 0. */
@@ -158,6 +166,10 @@ static void explain_local(const char *message, const char *const *hide, struct p
 	char line[240];
 
 	message = skip_place(message);
+	if (strstr(message, "requested a cleartext password") != NULL) { /* by require_auth */
+		pg_fault_cleartext(fault);
+		return;
+	}
 	copy_clean(line, sizeof(line), message, hide, 2);
 	for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++) {
 		const struct meaning *is = &meanings[i];
@@ -196,6 +208,12 @@ void pg_explain(const char *message, const char *user, const char *password, str
 			     "the server refused the login: role, pg_hba.conf or TLS (SQLSTATE %s)",
 			     sqlstate);
 		fault->login = true;
+	} else if (strcmp(sqlstate, "42501") == 0) {
+		pg_fault_set(
+			fault, SKYMON_AUTH_FAILED,
+			"the server refused the login: the role may not connect to the database (SQLSTATE "
+			"42501)");
+		fault->login = true;
 	} else if (strcmp(sqlstate, "3D000") == 0) {
 		pg_fault_set(fault, SKYMON_QUERY_ERROR, "the server has no such database (SQLSTATE 3D000)");
 	} else if (strcmp(sqlstate, "53300") == 0) {
@@ -206,6 +224,10 @@ void pg_explain(const char *message, const char *user, const char *password, str
 	} else if (strncmp(sqlstate, "57P", 3) == 0) {
 		pg_fault_set(fault, SKYMON_OTHER, "%s (SQLSTATE %s)", line, sqlstate);
 		fault->elsewhere = true;
+	} else if (strncmp(sqlstate, "08", 2) == 0 &&
+		   strstr(line, "no more connections allowed") != NULL) { /* PgBouncer */
+		pg_fault_set(fault, SKYMON_RESOURCE, "the pool has no connection left (SQLSTATE %s)",
+			     sqlstate);
 	} else if (strcmp(sqlstate, "0A000") == 0 || strncmp(sqlstate, "08", 2) == 0) {
 		pg_fault_set(fault, SKYMON_PROTOCOL, "%s (SQLSTATE %s)", line, sqlstate);
 	} else {
@@ -221,9 +243,9 @@ static bool is_harmless(const char *sqlstate)
 	       strncmp(sqlstate, "0A", 2) == 0 || strncmp(sqlstate, "55", 2) == 0;
 }
 
-void pg_explain_statement(const char *sqlstate, const char *primary, bool of_user, struct pg_fault *fault)
+void pg_explain_statement(const char *sqlstate, const char *primary, const char *what, bool of_user,
+			  struct pg_fault *fault)
 {
-	const char *what = of_user ? "the configured query" : "the statistics query";
 	char line[220];
 
 	if (sqlstate == NULL) {
@@ -232,7 +254,7 @@ void pg_explain_statement(const char *sqlstate, const char *primary, bool of_use
 	}
 	copy_clean(line, sizeof(line), primary != NULL ? primary : "", NULL, 0);
 	if (strcmp(sqlstate, "57014") == 0 && strstr(line, "user request") == NULL)
-		pg_fault_set(fault, SKYMON_TIMEOUT, "%s was still running near the deadline", what);
+		pg_fault_set(fault, SKYMON_TIMEOUT, "%s was still running at the end of its time", what);
 	else if (of_user && !is_harmless(sqlstate))
 		pg_fault_set(fault, SKYMON_QUERY_ERROR,
 			     "%s failed (SQLSTATE %s; its sentence may hold data and is not shown)", what,

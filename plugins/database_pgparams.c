@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* database_pgparams: what libpq is told, from the URL, the options and the resolver. It is told everything
- * that it would else look up by itself: addresses (getaddrinfo cannot be cut short), the password file, the
- * certificates of a home folder. */
+/* database_pgparams: the parameters for libpq, from the URL, the options and the resolver. They include
+ * everything that libpq would else look up by itself: addresses (getaddrinfo cannot be cut short), the
+ * password file, the certificates of a home folder. Called by database_pgconn, and once at the component's
+ * start. */
 #ifdef HAVE_LIBPQ
 #include <errno.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "database_postgres.h"
+#include "trust.h"
 
 #define NO_FILE "/dev/null/none" /* cannot exist: keeps libpq from its default files */
 
@@ -89,32 +91,35 @@ static void put_unless_given(struct pg_params *params, const struct pg *pg, cons
 		put(params, name, value);
 }
 
-static const char *system_roots(void)
+static bool is_local(const struct pg_target *target)
 {
-	static const char *const files[] = {"/etc/ssl/certs/ca-certificates.crt",
-					    "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
-					    "/etc/ssl/cert.pem"};
+	const char *where = target->address[0] != '\0' ? target->address : target->host;
 
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
-		if (access(files[i], R_OK) == 0)
-			return files[i];
-	return files[0];
+	return where[0] == '\0' || where[0] == '@' || tls_host_is_local(where);
 }
 
-/* What the URL says stands; then the tls block; then libpq's `prefer`. Verification without a file of one's
- * own is against the system's. */
+/* sslmode: the URL's; else the tls block's; else verify-full to other machines, and libpq's `prefer` on this
+ * one. Verification without a file of one's own is by the system's authorities: libpq would look into a home
+ * folder. libpq 16 knows them by a word. */
 static void put_tls(struct pg_params *params, const struct pg *pg, const struct skymon_tls *tls)
 {
-	bool block = tls->ca_file != NULL || tls->cert_file != NULL || tls->server_name != NULL;
+	bool block = tls->ca_file != NULL || tls->cert_file != NULL || tls->key_file != NULL ||
+		     tls->server_name != NULL;
 	const char *mode = pg_given(pg, "sslmode");
+	const char *system = trust_system_file();
 
+	params->by_default = mode == NULL && !block && !tls->insecure && !params->is_local;
 	if (mode == NULL && tls->insecure)
 		put(params, "sslmode", mode = "require");
-	else if (mode == NULL && block)
+	else if (mode == NULL && (block || params->by_default))
 		put(params, "sslmode", mode = "verify-full");
+	params->verifies = mode != NULL && strcmp(mode, "verify-full") == 0;
 	if (mode != NULL && strncmp(mode, "verify", 6) == 0)
 		put_unless_given(params, pg, "sslrootcert",
-				 tls->ca_file != NULL ? tls->ca_file : system_roots());
+				 tls->ca_file != NULL                           ? tls->ca_file
+				 : params->verifies && PQlibVersion() >= 160000 ? "system"
+				 : system != NULL                               ? system
+										: NO_FILE);
 	else
 		put_unless_given(params, pg, "sslrootcert", NO_FILE);
 	put_unless_given(params, pg, "sslcert", tls->cert_file != NULL ? tls->cert_file : NO_FILE);
@@ -123,6 +128,16 @@ static void put_tls(struct pg_params *params, const struct pg *pg, const struct 
 			 : tls->cert_file != NULL ? tls->cert_file
 						  : NO_FILE);
 	put_unless_given(params, pg, "sslcrl", NO_FILE);
+}
+
+/* A password in clear goes to this machine, to a server that was verified, or where `insecure` allows it. */
+static void protect_password(struct pg_params *params, const struct pg *pg, const struct skymon_tls *tls)
+{
+	bool allowed = params->is_local || params->verifies || tls->insecure || pg->password == NULL;
+
+	if (!allowed && PQlibVersion() >= 160000)
+		put_unless_given(params, pg, "require_auth", "!password");
+	params->hides_password = !allowed && PQlibVersion() < 160000;
 }
 
 /* libpq goes on without a client certificate whose file is missing; who configured one wants to know. */
@@ -173,7 +188,9 @@ void pg_params_fill(struct pg_params *params, const struct pg *pg, const struct 
 	/* A kept connection that a firewall forgot swallows what is sent: let the kernel notice in time to
 	 * connect anew. */
 	put_unless_given(params, pg, "tcp_user_timeout", user_timeout);
+	params->is_local = is_local(target);
 	put_tls(params, pg, &db->tls);
+	protect_password(params, pg, &db->tls);
 }
 
 /* ---- Where to connect ---- */

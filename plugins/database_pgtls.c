@@ -5,7 +5,10 @@
 #ifdef HAVE_LIBPQ
 #include "database_postgres.h"
 
+#include <math.h>
 #include <openssl/ssl.h>
+
+#include "trust.h"
 
 static _Thread_local long last_verdict;
 
@@ -40,5 +43,12 @@ void pg_tls_explain(struct pg_fault *fault)
 		pg_fault_set(fault, of_time ? SKYMON_TLS_EXPIRED : SKYMON_TLS_UNTRUSTED,
 			     "the server's certificate is not accepted: %s",
 			     X509_verify_cert_error_string(last_verdict));
+}
+
+double pg_tls_days(PGconn *conn)
+{
+	const SSL *tls = PQsslStruct(conn, "OpenSSL");
+
+	return tls != NULL ? trust_certificate_days(tls) : NAN;
 }
 #endif

@@ -30,7 +30,9 @@ struct visit {
 	struct skymon *sm;
 	struct lite *lite;
 	sqlite3 *db;
-	bool late; /* the deadline was near, and SQLite was told to stop */
+	int64_t floor;               /* ms before the deadline that the query at hand must have ended */
+	bool late;                   /* that time has come, and SQLite was stopped */
+	struct database_tally tally; /* of the user's queries */
 };
 
 /* ---- Start ---- */
@@ -122,7 +124,7 @@ static int on_progress(void *arg)
 {
 	struct visit *visit = arg;
 
-	if (left(visit) == 0)
+	if (left(visit) <= visit->floor)
 		visit->late = true;
 	return visit->late;
 }
@@ -148,7 +150,7 @@ static enum skymon_status say(struct visit *visit, enum skymon_reason reason, co
 	return skymon_unhealthy(visit->sm, "%s: %s: %s", visit->lite->path, what, text);
 }
 
-/* What SQLite's code means. Its messages name no data but in a failed user's query, which does not come here.
+/* What SQLite's code means. Its messages name no data but in a failed query of the user's: see explain_query.
  */
 static enum skymon_status explain(struct visit *visit, int code, const char *what)
 {
@@ -379,25 +381,52 @@ static enum skymon_status report_look(struct visit *visit, const struct database
 	return SKYMON_HEALTHY;
 }
 
-/* ---- The user's query ---- */
+/* ---- The user's queries ---- */
 
-static enum skymon_status run_query(struct visit *visit, const char *query)
+static void fail_query(struct visit *visit, const struct database_query *query, enum skymon_reason reason,
+		       const char *text)
+{
+	char title[DATABASE_QUERY_NAME_MAX + 16], sentence[400];
+
+	database_query_title(query, title);
+	snprintf(sentence, sizeof(sentence), "%s %s", title, text);
+	database_query_fail(visit->sm, &visit->tally, query, reason, sentence);
+}
+
+/* What SQLite's code means for a query. Its sentence may name data, so that only the code's own is shown. */
+static void explain_query(struct visit *visit, const struct database_query *query, int code)
+{
+	char text[200];
+
+	snprintf(text, sizeof(text), "failed: %s", sqlite3_errstr(code));
+	if ((code & 0xff) == SQLITE_BUSY || (code & 0xff) == SQLITE_LOCKED)
+		fail_query(visit, query, SKYMON_TIMEOUT,
+			   "failed: another process kept the database locked up to the deadline");
+	else
+		fail_query(visit, query, SKYMON_QUERY_ERROR, text);
+}
+
+static void run_query(struct visit *visit, const struct database_query *query)
 {
 	struct database_answer answer = {.rows = 0};
 	double began = database_clock();
 	sqlite3_stmt *statement = NULL;
 	const char *rest = NULL;
-	int code = sqlite3_prepare_v2(visit->db, query, -1, &statement, &rest);
+	int code = sqlite3_prepare_v2(visit->db, query->sql, -1, &statement, &rest);
+	char text[300];
 
-	skymon_step(visit->sm, "running the configured query");
-	if (code != SQLITE_OK) /* about the statement, not about data */
-		return say(visit, SKYMON_QUERY_ERROR, "the configured query failed",
-			   sqlite3_errmsg(visit->db));
+	visit->tally.asked++;
+	if (code != SQLITE_OK) { /* about the statement, not about data */
+		snprintf(text, sizeof(text), "failed: %s", sqlite3_errmsg(visit->db));
+		fail_query(visit, query, SKYMON_QUERY_ERROR, text);
+		return;
+	}
 	if (statement == NULL || rest[strspn(rest, " \t\r\n;")] != '\0' ||
 	    sqlite3_column_count(statement) == 0 || !sqlite3_stmt_readonly(statement)) {
 		sqlite3_finalize(statement);
-		return say(visit, SKYMON_QUERY_ERROR, "the configured query",
+		fail_query(visit, query, SKYMON_QUERY_ERROR,
 			   "must be one statement that reads and returns rows");
+		return;
 	}
 	while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
 		int type = sqlite3_column_type(statement, 0);
@@ -412,12 +441,28 @@ static enum skymon_status run_query(struct visit *visit, const char *query)
 	sqlite3_finalize(statement);
 	answer.seconds = database_clock() - began;
 	if (visit->late)
-		return say(visit, SKYMON_TIMEOUT, "the configured query",
-			   "was still running near the deadline");
-	if (code != SQLITE_DONE)
-		return explain(visit, code, "the configured query failed");
-	database_report(visit->sm, &answer);
-	return SKYMON_HEALTHY;
+		fail_query(visit, query, SKYMON_TIMEOUT, "was still running at the end of its time");
+	else if (code != SQLITE_DONE)
+		explain_query(visit, query, code);
+	else
+		database_query_report(visit->sm, query, &answer);
+}
+
+static void run_queries(struct visit *visit, const struct database *db)
+{
+	size_t count = database_query_count(db);
+
+	if (count > 0)
+		skymon_step(visit->sm, "running the configured queries");
+	for (size_t i = 0; i < count; i++) {
+		struct database_query query = database_query_at(db, i);
+
+		/* One that does not end must leave the others their share of the time. */
+		visit->floor = left(visit) - left(visit) / (int64_t)(count - i);
+		run_query(visit, &query);
+		visit->floor = 0;
+		visit->late = false;
+	}
 }
 
 /* ---- The check ---- */
@@ -430,8 +475,8 @@ static enum skymon_status read_file(struct visit *visit, const struct database *
 		status = read_row(visit, token);
 	if (status == SKYMON_HEALTHY)
 		status = measure(visit);
-	if (status == SKYMON_HEALTHY && db->query != NULL && db->query[0] != '\0')
-		status = run_query(visit, db->query);
+	if (status == SKYMON_HEALTHY)
+		run_queries(visit, db);
 	if (status == SKYMON_HEALTHY)
 		status = look_through(visit, db);
 	if (status == SKYMON_HEALTHY)
@@ -457,6 +502,8 @@ static enum skymon_status check(struct skymon *sm, struct database *db)
 	close_file(&visit);
 	if (status != SKYMON_HEALTHY)
 		return status;
+	if (visit.tally.failed > 0)
+		return database_tally_status(sm, &visit.tally, visit.lite->path);
 	return skymon_healthy(sm, "%s: %s", visit.lite->path,
 			      visit.lite->write ? "one row written and read back" : "can be read");
 }

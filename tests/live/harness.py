@@ -405,9 +405,10 @@ class Postgres(Server):
     name = "postgres"
     PASSWORD = "geheim-pw"
 
-    def __init__(self, settings=None):
+    def __init__(self, settings=None, bin=None):
         super().__init__()
-        self.bin = pathlib.Path(need("postgres")).resolve().parent
+        self.client = pathlib.Path(need("postgres")).resolve().parent
+        self.bin = bin or self.client
         self.data = self.folder.path / "data"
         self.port = free_port()
         self.settings = dict(settings or {})
@@ -464,7 +465,7 @@ class Postgres(Server):
 
     def psql(self, sql, database="postgres", user="postgres", check=True):
         """Runs SQL over the socket as a superuser; returns what it prints, bare."""
-        done = subprocess.run([self.bin / "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", self.folder.path, "-p", str(self.port),
+        done = subprocess.run([self.client / "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", self.folder.path, "-p", str(self.port),
                                "-U", user, "-d", database, "-c", sql], capture_output=True, text=True, timeout=30 * SLOW,
                               stdin=subprocess.DEVNULL, env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"})
         assert not check or done.returncode == 0, done.stderr

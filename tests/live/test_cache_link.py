@@ -27,7 +27,8 @@ def test_tls(skymond, redis, certs):
         wrong=with_tls(ca_file=certs.ca, server_name="no.test"), insecure=with_tls(insecure=True),
         plain=part(url.replace("rediss", "redis"))))
     for name in ("c", "scheme", "named", "insecure"):
-        assert sm.wait_component(name, status="healthy")["details"]["tls"] == ("unverified" if name == "insecure" else "verified")
+        details = sm.wait_component(name, status="healthy")["details"]
+        assert details["tls"] == ("unverified" if name == "insecure" else "verified") and 28 < details["certificate_days"] < 31
     first = sm.component("c")["last_check"]
     wait_until(lambda: sm.component("c")["last_check"] != first and connects(sm) == 1, 10, "another check on the same connection")
     cell("certificate of an unknown authority", sm, "unhealthy", "tls_untrusted", "not accepted", name="other")

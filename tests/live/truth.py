@@ -146,7 +146,8 @@ OWN = {
               "CLIENT PAUSE"],
     "grafana": ["no key there", "HTTP 500", "HTTP 503", "HTTP 429", "no permission (HTTP 403)", "a login page (HTTP 200)",
                 "a proxy's page of HTML (HTTP 502)", "a redirect", "JSON that is too deep in itself"],
-    "database": ["no such database", "query: none", "query: slow", "starts up", "a primary where a standby is asked for"],
+    "database": ["no such database", "query: none", "query: slow", "starts up", "a primary where a standby is asked for",
+                 "a standby that lost its primary"],
 }
 
 

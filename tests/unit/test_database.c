@@ -345,7 +345,7 @@ static void statements(void)
 		{"P0001", "raised", true, SKYMON_QUERY_ERROR,
 		 "the configured query failed (SQLSTATE P0001; its sentence may hold data and is not shown)"},
 		{"57014", "canceling statement due to statement timeout", true, SKYMON_TIMEOUT,
-		 "the configured query was still running near the deadline"},
+		 "the configured query was still running at the end of its time"},
 		{"57014", "canceling statement due to user request", true, SKYMON_QUERY_ERROR,
 		 "the configured query failed: canceling statement due to user request (SQLSTATE 57014)"},
 		{"42501", "permission denied", false, SKYMON_QUERY_ERROR,
@@ -356,7 +356,9 @@ static void statements(void)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct pg_fault fault;
 
-		pg_explain_statement(rows[i].sqlstate, rows[i].primary, rows[i].of_user, &fault);
+		pg_explain_statement(rows[i].sqlstate, rows[i].primary,
+				     rows[i].of_user ? "the configured query" : "the statistics query",
+				     rows[i].of_user, &fault);
 		CU_ASSERT_EQUAL(fault.status, SKYMON_UNHEALTHY);
 		CU_ASSERT_EQUAL(fault.reason, rows[i].reason);
 		UNIT_TEXT(fault.text, rows[i].text);

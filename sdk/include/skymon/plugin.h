@@ -110,7 +110,8 @@ struct skymon_option {
 
 /* ---- What the host offers to a plugin (reached through the wrappers below) ---- */
 
-struct skymon_number { const char *name, *unit, *help; };  /* a declared number; unit: "s", "bytes", "ratio", "" … */
+/* A declared number; unit: "s", "bytes", "ratio", "" … A name that ends with _ declares all that begin with it. */
+struct skymon_number { const char *name, *unit, *help; };
 enum skymon_metric_type { SKYMON_GAUGE = 1, SKYMON_COUNTER };
 struct skymon_part { const void *bytes; size_t size; };
 struct skymon_snapshot; struct skymon_self; struct skymon_config; struct skymon_routes; struct skymon_caller;
