@@ -6,7 +6,6 @@ import concurrent.futures
 import json
 import re
 import subprocess
-import time
 
 import pytest
 
@@ -517,9 +516,7 @@ def test_a_key_that_is_replaced_in_the_store(skymond, grafana):
         found = sm.get(BASE + "/dashboards")
         assert found.status_code == 502 and found.json()["upstream_status"] == 500 and "`api_key`" in found.json()["detail"]
         bao.put("grafana/api_key", key=newest)
-        put = time.monotonic()
         wait_until(lambda: sm.get(BASE + "/dashboards").status_code == 200, 6, "the new key")
-        assert time.monotonic() - put < 6
         assert [sm.get(BASE + "/dashboards").status_code for _ in range(20)] == [200] * 20
         assert grep(sm, old, new, newest) == []
     finally:

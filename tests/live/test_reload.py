@@ -2,7 +2,6 @@
 """HUP: what changed is changed, what did not keeps its worker, result and counters; a bad file changes nothing."""
 import copy
 import threading
-import time
 
 import requests
 
@@ -126,9 +125,7 @@ def test_a_hanging_component_can_be_removed(skymond, tmp_path):
     reload(daemon, config)
     assert daemon.get("/api/v1/health/h").status_code == 404
     daemon.wait_component("g", status="healthy")
-    began = time.monotonic()
     wait_until(lambda: len(daemon.children()) == 1, 45, "the hung worker to be ended after its grace")
-    assert time.monotonic() - began < 45
 
 
 def test_a_stop_that_hangs_costs_no_neighbour_its_name(skymond):
