@@ -194,6 +194,7 @@ void http_free(struct http *http)
 		next = listener->next;
 		listener_free(listener);
 	}
+	linger_end_all(http);
 	loop_clear_timer(http->loop, &http->pool.sweep);
 	free(http->pool.buckets);
 	reply_free_kept(http);

@@ -350,6 +350,8 @@ void http_note_connection(void *arg, struct MHD_Connection *connection, void **c
 	} else if (peer != NULL) {
 		leave(peer);
 		gate_enter(peer->fd, NULL);
+		if (peer->gate.fault != 0 && !peer->ending)
+			linger_start(peer->http, peer->fd);
 		gate_free(&peer->gate);
 		free(peer);
 		*context = NULL;

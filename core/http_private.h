@@ -132,6 +132,12 @@ void gate_free(struct gate *gate);
 void gate_enter(int fd, struct peer *peer); /* NULL: it is closed */
 struct peer *gate_peer(int fd);
 
+/* ---- Refused clients that may still be sending (http_linger.c) ---- */
+
+struct lingering;
+void linger_start(struct http *http, int fd); /* takes a copy of the descriptor */
+void linger_end_all(struct http *http);
+
 /* ---- Connections, listeners and the whole (http.c) ---- */
 
 struct owner { /* the user at the other end, as the kernel names it; looked up once, when it is needed */
@@ -264,6 +270,8 @@ struct http {
 	struct gzip *gzip;
 	struct access access;
 	struct pool pool;
+	struct lingering *lingers;
+	unsigned linger_count;
 	struct skymon_request *spare; /* to be used again */
 	struct gzip_run *running;     /* bodies that are being compressed */
 	struct kept_reply *kept;

@@ -86,18 +86,38 @@ def test_requests_that_can_be_read_in_two_ways_end_the_connection(skymond, tmp_p
         assert b"Connection: close" in got and b"alive" not in got, (head, got)  # what stands behind is not believed
 
 
-def test_rubbish_is_answered_or_closed_and_nothing_breaks(skymond, tmp_path):
-    daemon = skymond(watched(tmp_path))
-    for data in [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\r\n\r\n\r\n",
-                 b"GET\r\n\r\n", b"GET /api/v1/health\r\n\r\n", b"GET  HTTP/1.1\r\n\r\n", b"G" * 100000, b"GET /" + b"a/" * 50000,
-                 b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 20000 + b"\r\n", b"GET / HTTP/9.9\r\nHost: x\r\n\r\n",
-                 b"GET /\x00 HTTP/1.0\r\n\r\n", b"GET /?" + b"&" * 7000 + b" HTTP/1.0\r\n\r\n"]:
-        try:
-            got = daemon.raw(data)
-        except OSError:  # it was ended while we spoke
-            continue
-        assert got == b"" or re.match(rb"HTTP/1\.1 [2345]\d\d ", got), (data[:40], got[:200])
+RUBBISH = [  # bytes, the one answer's code
+    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500), 400), (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505), (b"\r\n" * 9, 400),
+    (b"GET\r\n\r\n", 400), (b"GET /api/v1/health\r\n\r\n", 400), (b"GET  HTTP/1.1\r\n\r\n", 400), (b"G" * 100000, 501), (b"GET /" + b"a/" * 50000, 414),
+    (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 20000 + b"\r\n", 431), (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"b" * 3000000 + b"\r\n\r\n", 431),
+    (b"GET / HTTP/9.9\r\nHost: x\r\n\r\n", 505), (b"GET /\x00 HTTP/1.0\r\n\r\n", 400), (b"GET /api/v1/alive HTTP/1.1\nHost: x\n\n", 400),
+    (b"GET /api/v1/alive HTTP/1.1\r\nHost: x\r\n:\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n", 400),
+    (b"POST /api/v1/health HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n", 400),
+    (b"POST /api/v1/health HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n", 400),
+    (b"POST /api/v1/health HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + (b"10000\r\n" + b"x" * 65536 + b"\r\n") * 100, 413),
+    (b"POST /api/v1/health HTTP/1.1\r\nHost: x\r\nContent-Length: 20000000\r\n\r\n" + b"x" * 20000000, 413),
+]
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_rubbish_gets_one_answer_and_it_is_ours(skymond, certs, tmp_path, tls):
+    """Large ones too: the client has sent all of it before it reads."""
+    daemon = skymond(tls_config(tmp_path, certs.pem("good"), certs.key("good")), listen=None)
+    behind = b"GET /api/v1/alive HTTP/1.1\r\nHost: x\r\n\r\n"
+    context = ssl.create_default_context(cafile=str(certs.ca))
+    for data, code in RUBBISH:
+        with socket.create_connection(("127.0.0.1", ports(daemon)[tls]), timeout=20 * SLOW) as connection:
+            if tls:
+                connection = context.wrap_socket(connection, server_hostname="127.0.0.1")
+            connection.sendall(data + behind)
+            got = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert got.startswith(b"HTTP/1.1 %d " % code), (data[:60], got[:200])
+        head, body = got.split(b"\r\n\r\n", 1)
+        assert b"\r\nContent-Type: application/problem+json" in head and b"\r\nConnection: close" in head, (data[:60], head)
+        assert json.loads(body)["status"] == code, (data[:60], body)  # and nothing behind it
     assert daemon.get("/api/v1/alive").status_code == 200
+    counted = daemon.get("/metrics").text
+    assert re.search(r'^skymon_http_requests_total\{code="431",method="GET",route=""\} 2$', counted, re.M), counted
 
 
 def test_old_clients(skymond, tmp_path):
