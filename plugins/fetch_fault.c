@@ -203,6 +203,11 @@ static void explain_code(const struct fetch_failure *failure, struct fetch_fault
 		else
 			blind(fault, SKYMON_RESOURCE, "no memory is left for the answer");
 		break;
+#if LIBCURL_VERSION_NUM >= 0x080600
+	case CURLE_TOO_LARGE: /* headers without end */
+		explain_large(failure, fault);
+		break;
+#endif
 	case CURLE_OUT_OF_MEMORY:
 		blind(fault, SKYMON_RESOURCE, "no memory is left for the request");
 		break;
@@ -210,9 +215,6 @@ static void explain_code(const struct fetch_failure *failure, struct fetch_fault
 	case CURLE_PROXY:
 		bad(fault, failure, SKYMON_UNREACHABLE, "the proxy does not connect to the server");
 		break;
-#endif
-#if LIBCURL_VERSION_NUM >= 0x080600
-	case CURLE_TOO_LARGE: /* headers without end */
 #endif
 	case CURLE_UNSUPPORTED_PROTOCOL: /* HTTP/0.9: any bytes */
 	case CURLE_WEIRD_SERVER_REPLY:

@@ -334,9 +334,9 @@ def test_a_certificate_that_cannot_be_used_is_no_start(skymond, certs, tmp_path)
     daemon = skymond(config, listen=None, wait=False)
     wait_until(lambda: daemon.process.poll() is not None, 10, "the end")
     daemon.output.join()
-    assert daemon.process.returncode != 0
-    assert "do not belong together" in daemon.log_text()
-    daemon.stop(expect=None)
+    assert daemon.process.returncode == 2
+    assert "does not belong to the certificate" in daemon.log_text()
+    daemon.stop(expect=2)
 
 
 @pytest.mark.sanitized
