@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define CHUNK_SIZE 8192u
 #define ALIGNMENT _Alignof(max_align_t)
@@ -41,6 +43,37 @@ char *arena_text_size(struct arena *arena, const char *text, size_t size)
 	return copy;
 }
 
+static struct arena_chunk *new_pages(size_t size)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t whole = (sizeof(struct arena_chunk) + size + page - 1) / page * page;
+	struct arena_chunk *chunk =
+		mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (chunk == MAP_FAILED)
+		abort();
+	(void)mlock(chunk, whole);
+	(void)madvise(chunk, whole, MADV_DONTDUMP);
+	chunk->size = whole - sizeof(*chunk);
+	return chunk;
+}
+
+char *arena_secret(struct arena *arena, const void *bytes, size_t size)
+{
+	struct arena_chunk *chunk = arena->secrets;
+	if (size > SIZE_MAX / 2)
+		abort();
+	if (chunk == NULL || chunk->size - chunk->used <= size) {
+		chunk = new_pages(size + 1);
+		chunk->next = arena->secrets;
+		arena->secrets = chunk;
+	}
+	char *copy = (char *)chunk->bytes + chunk->used;
+	if (size > 0)
+		memcpy(copy, bytes, size);
+	chunk->used += size + 1;
+	return copy;
+}
+
 char *arena_text(struct arena *arena, const char *text)
 {
 	return text != NULL ? arena_text_size(arena, text, strlen(text)) : NULL;
@@ -69,6 +102,12 @@ void arena_free(struct arena *arena)
 		chunk = next;
 	}
 	arena->first = NULL;
+	while ((chunk = arena->secrets) != NULL) {
+		size_t whole = sizeof(*chunk) + chunk->size;
+		arena->secrets = chunk->next;
+		explicit_bzero(chunk, whole);
+		munmap(chunk, whole);
+	}
 }
 
 void wipe_free(void *bytes, size_t size)

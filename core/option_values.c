@@ -274,7 +274,7 @@ static void decode_secret(struct wire_reader *in, struct arena *arena, struct sk
 	const void *bytes = wire_get_bytes(in, &size);
 	if (in->bad)
 		return;
-	secret->bytes = arena_text_size(arena, bytes, size);
+	secret->bytes = arena_secret(arena, bytes, size);
 	secret->size = size;
 }
 

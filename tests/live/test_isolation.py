@@ -4,9 +4,11 @@ import ctypes
 import os
 import pathlib
 import socket
+import struct
+import time
 
 import pytest
-from harness import Folder, Skymond, wait_until
+from harness import Folder, Skymond, family_values, run_tool, wait_until
 from test_workers import component
 
 ATTEMPTS = """constructor secret_file config decoy shadow others_state write_plugin_folder write_tmp core_pattern list_processes kernel_log device
@@ -89,3 +91,95 @@ def test_attempt(attack, name):
 def test_all_attempts_are_rows(attack):
     assert sorted(attack.got) == sorted(ATTEMPTS)
     assert attack.victim["last_check"], "the victim lives"
+
+
+# ---- Files that are replaced, and kernels that lack a guard ----
+
+def settle():
+    """A worker that has just started does not ask to be started again."""
+    began = time.monotonic()
+    wait_until(lambda: time.monotonic() - began > 1.2, 5, "the worker to have run for a while")
+
+
+def test_a_file_that_was_replaced_is_read_again(skymond, tmp_path):
+    """As a certificate, a pid file or resolv.conf is: another inode, which the worker's rules do not know. No false result is seen."""
+    path, found = tmp_path / "word", set()
+    path.write_text("healthy first")
+    daemon = skymond({"components": {"a": component("t_file", path=str(path), interval="200ms"),
+                                     "b": component("t_file", path=str(tmp_path / "later"), interval="200ms")}})
+    daemon.wait_component("a", status="healthy", message="first")
+    daemon.wait_component("b", status="unknown")
+    settle()
+    for turn in ("second", "third"):
+        (tmp_path / "draft").write_text(f"healthy {turn}")
+        (tmp_path / "draft").rename(path)
+
+        def look():
+            found.add(daemon.component("a")["status"])
+            return daemon.component("a")["message"] == turn
+        wait_until(look, 10, turn)
+        settle()
+    assert found == {"healthy"}
+    (tmp_path / "later").write_text("degraded now")  # one that was not there
+    daemon.wait_component("b", status="degraded", message="now")
+
+
+def without(*calls):
+    """A preexec_fn: these system calls are not there."""
+    def prepare():
+        lines = [(0x20, 0, 0, 0)]  # the number
+        for number in calls:
+            lines += [(0x15, 0, 1, number), (0x06, 0, 0, 0x00050000 | 38)]  # ENOSYS
+        lines.append((0x06, 0, 0, 0x7FFF0000))
+        program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in lines))
+        given = struct.pack("HxxxxxxQ", len(lines), ctypes.addressof(program))
+        no_new_privileges()
+        assert ctypes.CDLL(None).prctl(22, 2, given, 0, 0) == 0
+    return prepare
+
+
+LANDLOCK, SECCOMP = 444, 317 if os.uname().machine == "x86_64" else 277
+
+
+@pytest.mark.parametrize("calls, says, guards", [
+    ((LANDLOCK,), "offers no Landlock, no Landlock's scopes", {"files": 0, "signals": 0, "system_calls": 1}),
+    ((SECCOMP,), "offers no seccomp filters", {"files": 1, "signals": 1, "system_calls": 0}),
+    ((LANDLOCK, SECCOMP), "no seccomp filters", {"files": 0, "signals": 0, "system_calls": 0}),
+])
+def test_a_kernel_without(skymond, calls, says, guards):
+    """One line in the log, a metric, and the checks run; strict makes it an error."""
+    config = {"plugins": {"prometheus": {}}, "components": {"a": component("t_ok")}}
+    daemon = skymond(config, preexec_fn=without(*calls))
+    daemon.wait_component("a", status="healthy")
+    assert len([line for line in daemon.log_lines() if says in line]) == 1
+    assert family_values(daemon, "skymon_isolation") == {f'{{guard="{name}"}}': value for name, value in guards.items()}
+    strict = skymond({**config, "isolation": "strict"}, preexec_fn=without(*calls), wait=False)
+    strict.process.wait(10)
+    assert strict.stop(expect=None) == 2 and "isolation is strict" in strict.log_text()
+
+
+def test_a_kernel_with_all(skymond):
+    daemon = skymond({"isolation": "strict", "plugins": {"prometheus": {}}, "components": {"a": component("t_ok")}})
+    daemon.wait_component("a", status="healthy")
+    assert set(family_values(daemon, "skymon_isolation").values()) == {1}
+    assert not any("this kernel offers no" in line for line in daemon.log_lines())
+
+
+@pytest.mark.parametrize("plugin, says", [("host", "needs: to read /proc and /sys"), ("process", "needs: to look into other processes"),
+                                          ("vault", None)])
+def test_needs_are_shown(plugin, says):
+    shown = run_tool("plugins", plugin).stdout
+    assert (says in shown) if says else ("needs:" not in shown), shown
+
+
+@pytest.mark.sanitized
+def test_a_secret_lies_in_locked_memory(skymond, tmp_path):
+    """VmLck of the worker that was given one; its siblings have none."""
+    (tmp_path / "token").write_text(SECRET)
+    daemon = skymond({"components": {"a": component("t_lock", file=str(tmp_path / "none"), secret={"file": str(tmp_path / "token")}),
+                                     "b": component("t_ok")}})
+    daemon.wait_component("b", status="healthy")
+    wait_until(lambda: daemon.component("a")["last_check"], 10, "a result")
+    locked = {name: int(pathlib.Path(f"/proc/{pid}/status").read_text().split("VmLck:")[1].split()[0])
+              for pid, name in daemon.children().items()}
+    assert locked["t_lock"] >= 4 and locked["t_ok"] == 0, locked

@@ -20,7 +20,8 @@ static const struct {
 } differences[] = {
 	{"json_web_signature_test.json", 346, "the key is for PS256 alone, and the token's alg is PS384"},
 	{"json_web_signature_test.json", 350, "the same"},
-	{"json_web_signature_test.json", 347, "the key's alg is ES521, which does not exist (RFC 7518: ES512)"},
+	{"json_web_signature_test.json", 347,
+	 "the key's alg is ES521, which does not exist (RFC 7518: ES512)"},
 	{"json_web_signature_test.json", 351, "the same"},
 	{"json_web_key_test.json", 7, "keys of the ROCA library are not recognised"},
 };
@@ -37,9 +38,8 @@ static bool holds(const char *jws, const json_t *public)
 {
 	struct jose_keys keys;
 	struct jose_token token;
-	json_t *set = json_object_get(public, "keys") != NULL
-			      ? json_incref((json_t *)(uintptr_t)public)
-			      : json_pack("{s:[O]}", "keys", public);
+	json_t *set = json_object_get(public, "keys") != NULL ? json_incref((json_t *)(uintptr_t) public)
+							      : json_pack("{s:[O]}", "keys", public);
 	enum jose_verdict verdict = JOSE_NO_KEY;
 
 	if (jose_keys_read(set, &keys)) {
@@ -80,8 +80,7 @@ static void run_file(const char *name, unsigned expected)
 				expects = !expects;
 			if (good != expects) {
 				fprintf(stderr, "\n%s: %s, %s (tcId %lld) is %s\n", name, of, comment,
-					(long long)json_integer_value(json_object_get(test, "tcId")),
-					result);
+					(long long)json_integer_value(json_object_get(test, "tcId")), result);
 				CU_FAIL();
 			}
 		}
