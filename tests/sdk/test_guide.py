@@ -11,7 +11,7 @@ def test_named_tests_exist():
     named = re.findall(r"`(tests/[\w/.]+)(?:::(\w+))?`", GUIDE)
     assert len(named) > 20
     missing = [f"{path}::{name}" for path, name in named
-               if not (SOURCE / path).is_file() or (name and f"def {name}(" not in (SOURCE / path).read_text())]
+               if not (SOURCE / path).is_file() or (name and not re.search(rf"(def |static void ){name}\(", (SOURCE / path).read_text()))]
     assert not missing
 
 
