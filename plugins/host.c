@@ -247,8 +247,10 @@ static void check_memory(struct skymon *sm, struct summary *sum)
 	if (!read_proc(sm, "/proc/meminfo", text, sizeof(text)) || !host_parse_meminfo(text, &memory))
 		return;
 	double size = (double)memory.size, available = (double)memory.available;
-	skymon_gauge(sm, "skymon_host_memory_size_bytes", "Memory of the machine", size);
-	skymon_detail_number(sm, "memory_size_bytes", size);
+	if (memory.size > 0) {
+		skymon_gauge(sm, "skymon_host_memory_size_bytes", "Memory of the machine", size);
+		skymon_detail_number(sm, "memory_size_bytes", size);
+	}
 	if (memory.available >= 0) {
 		skymon_gauge(sm, "skymon_host_memory_available_bytes",
 			     "Memory that programs can get without swapping", available);

@@ -2,6 +2,7 @@
 #include "host_parse.h"
 #include "procfs.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,8 +25,13 @@ bool host_parse_meminfo(const char *text, struct host_memory *out)
 		if (line != NULL)
 			line++;
 	}
+	/* Pairs are taken or left each for itself: containers and odd kernels say more free than there is. */
+	if (values[0] <= 0 || values[1] > values[0])
+		values[0] = values[1] = -1;
+	if (values[3] > values[2])
+		values[2] = values[3] = -1;
 	*out = (struct host_memory){values[0], values[1], values[2], values[3]};
-	return values[0] > 0 && values[1] <= values[0] && values[3] <= values[2];
+	return values[0] > 0 || values[2] >= 0;
 }
 
 bool host_parse_loadavg(const char *text, double load[3])
@@ -33,7 +39,7 @@ bool host_parse_loadavg(const char *text, double load[3])
 	for (int i = 0; i < 3; i++) {
 		char *end;
 		load[i] = strtod(text, &end);
-		if (end == text || !(load[i] >= 0))
+		if (end == text || !(load[i] >= 0) || isinf(load[i]))
 			return false;
 		text = end;
 	}
@@ -60,9 +66,13 @@ bool host_parse_stat(const char *text, struct host_cpu *out)
 	if (strncmp(text, "cpu ", 4) != 0)
 		return false;
 	const char *at = text + 4;
+	/* Kernels before 2.6.11 and some containers have fewer modes; user to idle is the least. */
 	for (int i = 0; i < HOST_MODES; i++)
-		if (!procfs_number(&at, &out->ticks[i]))
-			return false;
+		if (!procfs_number(&at, &out->ticks[i])) {
+			if (i <= HOST_IDLE)
+				return false;
+			break;
+		}
 	for (const char *line = strchr(text, '\n'); line != NULL; line = strchr(line + 1, '\n'))
 		if (strncmp(line + 1, "cpu", 3) == 0 && line[4] >= '0' && line[4] <= '9')
 			out->cpus++;

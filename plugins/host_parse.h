@@ -11,8 +11,8 @@
 #define HOST_PATH_MAX 512
 
 struct host_memory {
-	int64_t size, available, swap_size,
-		swap_free; /* bytes; available: -1 when the kernel does not tell */
+	/* bytes; -1 where the kernel does not tell, or tells nonsense */
+	int64_t size, available, swap_size, swap_free;
 };
 
 enum host_mode {

@@ -26,8 +26,10 @@ bool process_parse_stat(const char *text, struct process_stat *out)
 		   "%*u %lld",
 		   &out->state, &parent, &utime, &stime, &cutime, &cstime, &threads, &start, &pages) != 9)
 		return false;
-	if (parent < 0 || parent > INT_MAX || cutime < 0 || cstime < 0 || threads < 0 || start < 0 ||
-	    pages < 0)
+	/* Signed by mistake of the kernel's: a child's time that overflowed, or nonsense, counts as none. */
+	if (cutime < 0 || cstime < 0)
+		cutime = cstime = 0;
+	if (parent < 0 || parent > INT_MAX || threads < 0 || start < 0 || pages < 0)
 		return false;
 	out->parent = (int)parent;
 	out->ticks = utime + stime + (uint64_t)cutime + (uint64_t)cstime;

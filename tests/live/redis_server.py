@@ -31,8 +31,11 @@ class RedisError(Exception):
 class Redis(Server):
     name = "redis"
 
-    def __init__(self, tls=None, **settings):
+    def __init__(self, tls=None, program=None, **settings):
+        """program: another server than Debian's, or a list of words behind it: a config file and more."""
         super().__init__()
+        self.program = program if isinstance(program, list) else []
+        self.binary = program if program is not None and not self.program else need("redis-server")
         self.port = free_port()
         self.tls, self.tls_port = tls, free_port() if tls else 0
         self.socket = self.folder.path / "redis.sock"
@@ -53,7 +56,7 @@ class Redis(Server):
         if self.tls:
             words |= {"tls_port": self.tls_port, "tls_cert_file": self.folder.path / "server.pem",
                       "tls_key_file": self.folder.path / "server.key", "tls_ca_cert_file": self.tls.ca, "tls_auth_clients": "no"}
-        command = [need("redis-server")]
+        command = [self.binary, *self.program]
         for key, value in {**words, **self.settings}.items():
             command += [f"--{key.replace('_', '-')}", *(value if isinstance(value, list) else [value])]
         self.launch(command)

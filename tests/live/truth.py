@@ -143,7 +143,7 @@ OWN = {
                        "clock of yesterday", "HTTP 404"],
     "websocket": ["no WebSocket there", "no pong", "wrong answer", "sub-protocol not agreed", "closes with 1011", "closes with 3000"],
     "cache": ["no right to INFO", "loading its data", "memory full, noeviction", "cannot save, takes no writes", "replica, link down",
-              "CLIENT PAUSE"],
+              "CLIENT PAUSE", "cluster without slots", "too few replicas for writes", "a replica where a primary is asked for"],
     "grafana": ["no key there", "HTTP 500", "HTTP 503", "HTTP 429", "no permission (HTTP 403)", "a login page (HTTP 200)",
                 "a proxy's page of HTML (HTTP 502)", "a redirect", "JSON that is too deep in itself"],
     "database": ["no such database", "query: none", "query: slow", "starts up", "a primary where a standby is asked for",

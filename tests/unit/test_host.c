@@ -26,6 +26,52 @@ static void meminfo(void)
 	CU_ASSERT_FALSE(host_parse_meminfo("MemTotal: 99999999999999999999999 kB\n", &memory));
 }
 
+/* One odd pair costs itself, and neither the other pair nor the sentence. */
+static void odd_meminfo(void)
+{
+	static const struct {
+		const char *text;
+		int64_t size, available, swap_size, swap_free; /* kB; -1: not told */
+	} rows[] = {
+		{"MemTotal: 1000 kB\nMemAvailable: 2000 kB\nSwapTotal: 10 kB\nSwapFree: 4 kB\n", -1, -1, 10,
+		 4},
+		{"MemTotal: 1000 kB\nMemAvailable: 600 kB\nSwapTotal: 10 kB\nSwapFree: 40 kB\n", 1000, 600,
+		 -1, -1},
+		{"MemTotal: 1000 kB\nMemAvailable: 600 kB\nSwapFree: 40 kB\n", 1000, 600, -1, -1},
+		{"MemTotal: 1000 kB\nMemAvailable: 600 kB\nSwapTotal: 40 kB\n", 1000, 600, 40, -1},
+		{"MemTotal: 1000 kB\nMemAvailable: -6 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n", 1000, -1, 0, 0},
+		{"MemTotal: 0 kB\nMemAvailable: 0 kB\nSwapTotal: 10 kB\nSwapFree: 10 kB\n", -1, -1, 10, 10},
+		{"MemTotal:\nMemAvailable: 1 kB\nSwapTotal: 10 kB\nSwapFree: 10 kB\n", -1, -1, 10, 10},
+		{"garbage\nMemTotal: 1000 kB\n\nMemAvailable: 1000 kB", 1000, 1000, -1, -1},
+		{"MemTotal: 1000\nMemAvailable: 1\n", 1000, 1, -1, -1},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const int64_t expected[] = {rows[i].size, rows[i].available, rows[i].swap_size,
+					    rows[i].swap_free};
+		struct host_memory memory;
+
+		CU_ASSERT(host_parse_meminfo(rows[i].text, &memory));
+		const int64_t found[] = {memory.size, memory.available, memory.swap_size, memory.swap_free};
+		for (int k = 0; k < 4; k++)
+			CU_ASSERT_EQUAL(found[k], expected[k] < 0 ? -1 : expected[k] * 1024);
+	}
+}
+
+static void odd_stat(void)
+{
+	struct host_cpu cpu;
+
+	/* four modes, as old kernels and some containers have; more lines than are known; no newline at the
+	 * end */
+	CU_ASSERT(host_parse_stat("cpu  1 2 3 4\ncpu0 1 2 3 4", &cpu));
+	CU_ASSERT(cpu.ticks[HOST_IDLE] == 4 && cpu.ticks[HOST_STEAL] == 0 && cpu.cpus == 1);
+	CU_ASSERT(host_parse_stat("cpu  1 2 3 4 5 -6 7\ncpu0 1\nodd 1\ncpu3 1\n", &cpu));
+	CU_ASSERT(cpu.ticks[HOST_IOWAIT] == 5 && cpu.ticks[HOST_IRQ] == 0 && cpu.cpus == 2);
+	CU_ASSERT_FALSE(host_parse_stat("cpu  1 2 x 4\ncpu0 1\n", &cpu));
+	CU_ASSERT_FALSE(host_parse_stat("cpu  1 2 3\ncpu0 1\n", &cpu));
+}
+
 static void loadavg(void)
 {
 	double load[3];
@@ -36,6 +82,8 @@ static void loadavg(void)
 	CU_ASSERT_FALSE(host_parse_loadavg("", load));
 	CU_ASSERT_FALSE(host_parse_loadavg("-1 0 0", load));
 	CU_ASSERT_FALSE(host_parse_loadavg("nan nan nan", load));
+	CU_ASSERT_FALSE(host_parse_loadavg("1 inf 1 1/2 3", load));
+	CU_ASSERT_FALSE(host_parse_loadavg("1 1e999 1 1/2 3", load));
 }
 
 static void files(void)
@@ -197,6 +245,8 @@ static void missing_disk(void)
 int main(void)
 {
 	return unit_run("host", (const struct unit_test[]){{"meminfo", meminfo},
+							   {"odd meminfo", odd_meminfo},
+							   {"odd stat", odd_stat},
 							   {"loadavg", loadavg},
 							   {"file-nr", files},
 							   {"cpu", cpu},

@@ -26,6 +26,15 @@ static void stat_text(void)
 	UNIT_TEXT(stat.name, "a) b (c");
 	CU_ASSERT(stat.state == 'S' && stat.parent == 7 && stat.ticks == 110 && stat.threads == 5);
 	CU_ASSERT(stat.start_ticks == 98765 && stat.pages == 250);
+	/* The children's time is signed, and was negative on some kernels: it costs itself only. */
+	CU_ASSERT(process_parse_stat(
+		"42 (a) S 7 42 42 0 -1 4194560 100 200 0 0 11 22 -33 44 20 0 5 0 98765 1000000 250 1\n",
+		&stat));
+	CU_ASSERT(stat.ticks == 33 && stat.threads == 5 && stat.pages == 250);
+	CU_ASSERT(process_parse_stat(
+		"42 (a) S 7 42 42 0 -1 4194560 100 200 0 0 11 22 0 -1 20 -20 5 0 98765 1000000 250 1\n",
+		&stat));
+	CU_ASSERT(stat.ticks == 33);
 	CU_ASSERT_FALSE(process_parse_stat("", &stat));
 	CU_ASSERT_FALSE(process_parse_stat("42 (a", &stat));
 	CU_ASSERT_FALSE(process_parse_stat("42 )a( S 1", &stat));
