@@ -1,130 +1,290 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who may write a file, and the folders above it: one table for every door that asks. */
-#include "trust.h"
-
-#include <errno.h>
+/* trust: one store for all who name a file, another as soon as the file is another, whichever way it was
+ * changed; many threads at once. What a replaced file means for a check: tests/live/test_tls_store.py. */
 #include <fcntl.h>
+#include <openssl/pem.h>
+#include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <utime.h>
 
 #include "unit.h"
 
-static char top[] = "/tmp/skymon-trust-XXXXXX";
-static char folder[64], path[96];
+#include "../../plugins/trust.c"
 
-#define OTHERS 54321 /* a user and a group that are not ours */
+static char folder[] = "/tmp/skymon-trust-XXXXXX";
+static char path_of[8][80];
 
-static enum trust ask(const char *name, bool apart, struct err *err)
+/* A certificate of its own key, with this name. */
+static X509 *certificate(const char *name)
 {
-	int fd = open(name, O_RDONLY | O_CLOEXEC);
-	CU_ASSERT_FATAL(fd >= 0);
-	enum trust trust = trust_file(fd, name, apart, err);
-	close(fd);
-	return trust;
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	X509 *made = X509_new();
+	X509_NAME *subject = X509_get_subject_name(made);
+
+	ASN1_INTEGER_set(X509_get_serialNumber(made), 1);
+	X509_gmtime_adj(X509_getm_notBefore(made), -60);
+	X509_gmtime_adj(X509_getm_notAfter(made), 3600);
+	X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
+	X509_set_issuer_name(made, subject);
+	X509_set_pubkey(made, key);
+	X509_sign(made, key, EVP_sha256());
+	EVP_PKEY_free(key);
+	return made;
 }
 
-static void one(mode_t file, int owner, int group, mode_t above, bool apart, enum trust expected,
-		const char *says)
+static void write_to(const char *path, X509 *one, X509 *two)
 {
-	struct err err = {""};
-	if ((owner != 0 || group != 0) && geteuid() != 0)
-		return; /* only root gives files away */
-	CU_ASSERT_EQUAL(chown(path, (uid_t)(owner != 0 ? owner : -1), (gid_t)(group != 0 ? group : -1)), 0);
-	CU_ASSERT_EQUAL(chmod(path, file), 0);
-	CU_ASSERT_EQUAL(chmod(folder, above), 0);
-	enum trust trust = ask(path, apart, &err);
-	if (trust != expected || strstr(err.text, says) == NULL)
-		fprintf(stderr, "\n%o %d:%d in %o: %d, %s\n", file, owner, group, above, trust, err.text);
-	CU_ASSERT_EQUAL(trust, expected);
-	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, says));
-	CU_ASSERT_EQUAL(chown(path, geteuid(), getegid()), 0);
+	FILE *file = fopen(path, "w");
+
+	CU_ASSERT_FATAL(file != NULL);
+	if (one != NULL)
+		PEM_write_X509(file, one);
+	if (two != NULL)
+		PEM_write_X509(file, two);
+	fclose(file);
 }
 
-static void files_and_folders(void)
+static const char *path(const char *name)
 {
-	one(0600, 0, 0, 0755, false, TRUST_GOOD, "");
-	one(0640, 0, 0, 0755, false, TRUST_GOOD, "");
-	one(0660, 0, 0, 0755, false, TRUST_GOOD, ""); /* our own group */
-	one(0644, 0, 0, 0755, false, TRUST_READABLE, "others may read");
-	one(0640, 0, OTHERS, 0755, false, TRUST_READABLE, "others may read");
-	one(0660, 0, OTHERS, 0755, false, TRUST_BAD, "may be written by others: chmod go-w");
-	one(0602, 0, 0, 0755, false, TRUST_BAD, "may be written by others");
-	one(0600, OTHERS, 0, 0755, false, TRUST_BAD, "belongs to user 54321");
-	one(0600, 0, 0, 0777, false, TRUST_BAD, "the folder ");
-	one(0600, 0, 0, 01777, false, TRUST_GOOD, "");          /* as /tmp */
-	one(0600, 0, 0, 01777, true, TRUST_BAD, "the folder "); /* but not for code */
-	one(0600, 0, 0, 0775, false, TRUST_GOOD, "");
+	static int next;
+	char *text = path_of[next++ % 8];
+
+	snprintf(text, sizeof(path_of[0]), "%s/%s", folder, name);
+	return text;
 }
 
-static void folders_of_others(void)
+static bool verifies(X509_STORE *store, X509 *one)
 {
-	struct err err = {""};
-	if (geteuid() != 0)
-		return;
-	CU_ASSERT_EQUAL(chown(folder, OTHERS, 0), 0);
-	CU_ASSERT_EQUAL(ask(path, false, &err), TRUST_BAD);
-	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "the folder "));
-	trust_user(OTHERS); /* whom skymond is going to be */
-	CU_ASSERT_EQUAL(ask(path, false, &err), TRUST_GOOD);
-	trust_user(0);
-	CU_ASSERT_EQUAL(chown(folder, 0, OTHERS), 0);
-	CU_ASSERT_EQUAL(chmod(folder, 0775), 0);
-	CU_ASSERT_EQUAL(ask(path, false, &err), TRUST_BAD);
-	CU_ASSERT_EQUAL(chmod(folder, 0755), 0);
+	X509_STORE_CTX *context = X509_STORE_CTX_new();
+	bool good = X509_STORE_CTX_init(context, store, one, NULL) == 1 && X509_verify_cert(context) == 1;
+
+	X509_STORE_CTX_free(context);
+	return good;
 }
 
-/* A link in a good folder to a file in a bad one, and a bad folder further up. */
-static void links_and_ancestors(void)
+/* Is `one` trusted by what the file holds now? */
+static bool file_verifies(const char *file, X509 *one)
 {
-	struct err err = {""};
-	char link[96], deep[128], file[160];
-	snprintf(link, sizeof(link), "%s/link", top);
-	CU_ASSERT_EQUAL(symlink(path, link), 0);
-	CU_ASSERT_EQUAL(ask(link, false, &err), TRUST_GOOD);
-	CU_ASSERT_EQUAL(chmod(folder, 0777), 0);
-	CU_ASSERT_EQUAL(ask(link, false, &err), TRUST_BAD);
-	snprintf(deep, sizeof(deep), "%s/deep", folder);
-	snprintf(file, sizeof(file), "%s/file", deep);
-	CU_ASSERT_EQUAL(mkdir(deep, 0700), 0);
-	CU_ASSERT_EQUAL(rename(path, file), 0);
-	CU_ASSERT_EQUAL(ask(file, false, &err), TRUST_BAD);
-	CU_ASSERT_EQUAL(chmod(folder, 0755), 0);
-	CU_ASSERT_EQUAL(ask(file, false, &err), TRUST_GOOD);
-	CU_ASSERT_EQUAL(chdir(deep), 0);
-	CU_ASSERT_EQUAL(ask("file", false, &err), TRUST_GOOD);
-	CU_ASSERT_EQUAL(chmod(folder, 0777), 0);
-	CU_ASSERT_EQUAL(ask("file", false, &err), TRUST_BAD);
+	const char *why;
+	X509_STORE *store = trust_store(file, &why);
+	bool good = store != NULL && verifies(store, one);
+
+	X509_STORE_free(store);
+	return good;
+}
+
+static void one_store_for_all(void)
+{
+	const char *file = path("same.pem"), *why;
+	X509 *good = certificate("same");
+	X509_STORE *first, *second;
+
+	write_to(file, good, NULL);
+	first = trust_store(file, &why);
+	second = trust_store(file, &why);
+	CU_ASSERT(first != NULL && first == second && verifies(first, good));
+	X509_STORE_free(second);
+	trust_end();
+	CU_ASSERT(verifies(first, good)); /* a connection may outlive it */
+	X509_STORE_free(first);
+	X509_free(good);
+}
+
+static void by_rename(const char *file, X509 *now)
+{
+	const char *beside = path("beside.pem");
+
+	write_to(beside, now, NULL);
+	CU_ASSERT_FATAL(rename(beside, file) == 0);
+}
+
+static void in_place(const char *file, X509 *now)
+{
+	write_to(file, now, NULL);
+}
+
+static void in_place_with_old_times(const char *file, X509 *now)
+{
+	struct stat is;
+	struct timespec times[2];
+
+	CU_ASSERT_FATAL(stat(file, &is) == 0);
+	times[0] = is.st_atim;
+	times[1] = is.st_mtim;
+	write_to(file, now, NULL);
+	CU_ASSERT_FATAL(utimensat(AT_FDCWD, file, times, 0) == 0);
+}
+
+/* As Kubernetes does: the file is a link, and what it leads to becomes another. */
+static void by_link(const char *file, X509 *now)
+{
+	const char *target = path("target.pem"), *link = path("link.pem");
+
+	write_to(target, now, NULL);
+	CU_ASSERT_FATAL(symlink(target, link) == 0 && rename(link, file) == 0);
+}
+
+static void replaced(void)
+{
+	void (*const ways[])(const char *, X509 *) = {by_rename, in_place, in_place_with_old_times, by_link};
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		const char *file = path("replaced.pem");
+		X509 *before = certificate("one"), *after = certificate("two");
+
+		unlink(file);
+		write_to(file, before, NULL);
+		CU_ASSERT(file_verifies(file, before) && !file_verifies(file, after));
+		usleep(20000); /* the kernel's clock for files ticks every 4 to 10 ms */
+		ways[i](file, after);
+		CU_ASSERT(!file_verifies(file, before) && file_verifies(file, after));
+		X509_free(before);
+		X509_free(after);
+	}
+}
+
+static void unreadable(void)
+{
+	const char *file = path("broken.pem"), *why = NULL;
+	X509 *good = certificate("good");
+
+	CU_ASSERT(trust_store(path("none.pem"), &why) == NULL);
+	CU_ASSERT(strcmp(why, "tls.ca_file holds no certificate that can be read") == 0);
+	write_to(file, NULL, NULL);
+	CU_ASSERT(trust_store(file, &why) == NULL);
+	usleep(20000);
+	write_to(file, good, NULL);
+	CU_ASSERT(file_verifies(file, good));
+	CU_ASSERT(ERR_peek_error() == 0); /* the next TLS session of this thread would stumble over it */
+	X509_free(good);
+}
+
+/* SSL_CERT_FILE and SSL_CERT_DIR stand for the system's; a hashed directory that gets another file counts. */
+static void system_places(void)
+{
+	X509 *of_file = certificate("in the file"), *of_directory = certificate("in the directory");
+	const char *file = path("system.pem"), *directory = path("hashed"), *why = NULL;
+	char name[160];
+	X509_STORE *first, *second;
+
+	write_to(file, of_file, NULL);
+	CU_ASSERT_FATAL(mkdir(directory, 0755) == 0);
+	setenv("SSL_CERT_FILE", file, 1);
+	setenv("SSL_CERT_DIR", directory, 1);
+	CU_ASSERT(strcmp(trust_system_file(), file) == 0);
+	CU_ASSERT(file_verifies(NULL, of_file) && !file_verifies(NULL, of_directory));
+	first = trust_store(NULL, &why);
+	second = trust_store(NULL, &why);
+	CU_ASSERT(first == second);
+	X509_STORE_free(second);
+	usleep(20000);
+	snprintf(name, sizeof(name), "%s/%08lx.0", directory,
+		 X509_NAME_hash_ex(X509_get_subject_name(of_directory), NULL, NULL, NULL));
+	write_to(name, of_directory, NULL);
+	CU_ASSERT(file_verifies(NULL, of_file) && file_verifies(NULL, of_directory));
+	usleep(20000);
+	unlink(name);
+	CU_ASSERT(file_verifies(NULL, of_file) && !file_verifies(NULL, of_directory));
+	X509_STORE_free(first);
 	unlink(file);
-	rmdir(deep);
-	unlink(link);
+	CU_ASSERT(!file_verifies(NULL, of_file));
+	rmdir(directory);
+	CU_ASSERT(trust_store(NULL, &why) == NULL &&
+		  strcmp(why, "the system's certificates cannot be read") == 0);
+	unsetenv("SSL_CERT_FILE");
+	unsetenv("SSL_CERT_DIR");
+	X509_free(of_file);
+	X509_free(of_directory);
 }
 
-static void errors_name_the_user(void)
+static void bounded(void)
 {
-	char text[160];
-	UNIT_TEXT(trust_error(ENOENT, text), "No such file or directory");
-	CU_ASSERT_PTR_NOT_NULL(strstr(trust_error(EACCES, text), "Permission denied (skymond runs as user "));
+	X509 *good = certificate("good");
+	const char *why;
+	size_t count = 0;
+
+	trust_end();
+	for (int i = 0; i < SETS_MAX + 5; i++) {
+		char name[20];
+		const char *file;
+
+		snprintf(name, sizeof(name), "many%d.pem", i);
+		file = path(name);
+		write_to(file, good, NULL);
+		X509_STORE_free(trust_store(file, &why));
+	}
+	for (struct trust_set *set = trusted.first; set != NULL; set = set->next)
+		count++;
+	CU_ASSERT(count == SETS_MAX);
+	CU_ASSERT(strstr(trusted.first->file, "many36.pem") != NULL);
+	X509_free(good);
+}
+
+/* ---- Many threads, and files that change under them ---- */
+
+static X509 *always;
+static char shared_file[80];
+static atomic_bool over;
+
+static void *use(void *arg)
+{
+	atomic_uint *failed = arg;
+
+	while (!over)
+		if (!file_verifies(shared_file, always))
+			++*failed;
+	return NULL;
+}
+
+static void threads(void)
+{
+	pthread_t user[6];
+	atomic_uint failed = 0;
+
+	always = certificate("always");
+	snprintf(shared_file, sizeof(shared_file), "%s", path("shared.pem"));
+	write_to(shared_file, always, NULL);
+	for (size_t i = 0; i < 6; i++)
+		CU_ASSERT_FATAL(pthread_create(&user[i], NULL, use, &failed) == 0);
+	for (int i = 0; i < 40; i++) {
+		X509 *other = certificate("other");
+		const char *beside = path("beside.pem");
+
+		write_to(beside, always, other);
+		rename(beside, shared_file);
+		if (i == 20)
+			trust_end();
+		usleep(2000);
+		X509_free(other);
+	}
+	over = true;
+	for (size_t i = 0; i < 6; i++)
+		pthread_join(user[i], NULL);
+	CU_ASSERT(failed == 0);
+	X509_free(always);
+}
+
+static void clean(void)
+{
+	char command[100];
+
+	trust_end();
+	snprintf(command, sizeof(command), "rm -rf %s", folder);
+	CU_ASSERT(system(command) == 0);
 }
 
 int main(void)
 {
-	if (mkdtemp(top) == NULL)
+	const struct unit_test tests[] = {{"one store for all", one_store_for_all},
+					  {"replaced", replaced},
+					  {"unreadable", unreadable},
+					  {"the system's", system_places},
+					  {"bounded", bounded},
+					  {"threads", threads},
+					  {"clean", clean},
+					  {0}};
+
+	if (mkdtemp(folder) == NULL)
 		return 1;
-	snprintf(folder, sizeof(folder), "%s/folder", top);
-	snprintf(path, sizeof(path), "%s/file", folder);
-	umask(0);
-	if (mkdir(folder, 0755) != 0 || close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600)) != 0)
-		return 1;
-	int failed =
-		unit_run("trust", (const struct unit_test[]){{"files and folders", files_and_folders},
-							     {"folders of others", folders_of_others},
-							     {"links and ancestors", links_and_ancestors},
-							     {"errors name the user", errors_name_the_user},
-							     {0}});
-	rmdir(folder);
-	rmdir(top);
-	return failed;
+	return unit_run("trust", tests);
 }

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who may write a file, and the folders above it: one table for every door that asks. */
+#include "trust.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "unit.h"
+
+static char top[] = "/tmp/skymon-trust-XXXXXX";
+static char folder[64], path[96];
+
+#define OTHERS 54321 /* a user and a group that are not ours */
+
+static enum trust ask(const char *name, bool apart, struct err *err)
+{
+	int fd = open(name, O_RDONLY | O_CLOEXEC);
+	CU_ASSERT_FATAL(fd >= 0);
+	enum trust trust = trust_file(fd, name, apart, err);
+	close(fd);
+	return trust;
+}
+
+static void one(mode_t file, int owner, int group, mode_t above, bool apart, enum trust expected,
+		const char *says)
+{
+	struct err err = {""};
+	if ((owner != 0 || group != 0) && geteuid() != 0)
+		return; /* only root gives files away */
+	CU_ASSERT_EQUAL(chown(path, (uid_t)(owner != 0 ? owner : -1), (gid_t)(group != 0 ? group : -1)), 0);
+	CU_ASSERT_EQUAL(chmod(path, file), 0);
+	CU_ASSERT_EQUAL(chmod(folder, above), 0);
+	enum trust trust = ask(path, apart, &err);
+	if (trust != expected || strstr(err.text, says) == NULL)
+		fprintf(stderr, "\n%o %d:%d in %o: %d, %s\n", file, owner, group, above, trust, err.text);
+	CU_ASSERT_EQUAL(trust, expected);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, says));
+	CU_ASSERT_EQUAL(chown(path, geteuid(), getegid()), 0);
+}
+
+static void files_and_folders(void)
+{
+	one(0600, 0, 0, 0755, false, TRUST_GOOD, "");
+	one(0640, 0, 0, 0755, false, TRUST_GOOD, "");
+	one(0660, 0, 0, 0755, false, TRUST_GOOD, ""); /* our own group */
+	one(0644, 0, 0, 0755, false, TRUST_READABLE, "others may read");
+	one(0640, 0, OTHERS, 0755, false, TRUST_READABLE, "others may read");
+	one(0660, 0, OTHERS, 0755, false, TRUST_BAD, "may be written by others: chmod go-w");
+	one(0602, 0, 0, 0755, false, TRUST_BAD, "may be written by others");
+	one(0600, OTHERS, 0, 0755, false, TRUST_BAD, "belongs to user 54321");
+	one(0600, 0, 0, 0777, false, TRUST_BAD, "the folder ");
+	one(0600, 0, 0, 01777, false, TRUST_GOOD, "");          /* as /tmp */
+	one(0600, 0, 0, 01777, true, TRUST_BAD, "the folder "); /* but not for code */
+	one(0600, 0, 0, 0775, false, TRUST_GOOD, "");
+}
+
+static void folders_of_others(void)
+{
+	struct err err = {""};
+	if (geteuid() != 0)
+		return;
+	CU_ASSERT_EQUAL(chown(folder, OTHERS, 0), 0);
+	CU_ASSERT_EQUAL(ask(path, false, &err), TRUST_BAD);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "the folder "));
+	trust_user(OTHERS); /* whom skymond is going to be */
+	CU_ASSERT_EQUAL(ask(path, false, &err), TRUST_GOOD);
+	trust_user(0);
+	CU_ASSERT_EQUAL(chown(folder, 0, OTHERS), 0);
+	CU_ASSERT_EQUAL(chmod(folder, 0775), 0);
+	CU_ASSERT_EQUAL(ask(path, false, &err), TRUST_BAD);
+	CU_ASSERT_EQUAL(chmod(folder, 0755), 0);
+}
+
+/* A link in a good folder to a file in a bad one, and a bad folder further up. */
+static void links_and_ancestors(void)
+{
+	struct err err = {""};
+	char link[96], deep[128], file[160];
+	snprintf(link, sizeof(link), "%s/link", top);
+	CU_ASSERT_EQUAL(symlink(path, link), 0);
+	CU_ASSERT_EQUAL(ask(link, false, &err), TRUST_GOOD);
+	CU_ASSERT_EQUAL(chmod(folder, 0777), 0);
+	CU_ASSERT_EQUAL(ask(link, false, &err), TRUST_BAD);
+	snprintf(deep, sizeof(deep), "%s/deep", folder);
+	snprintf(file, sizeof(file), "%s/file", deep);
+	CU_ASSERT_EQUAL(mkdir(deep, 0700), 0);
+	CU_ASSERT_EQUAL(rename(path, file), 0);
+	CU_ASSERT_EQUAL(ask(file, false, &err), TRUST_BAD);
+	CU_ASSERT_EQUAL(chmod(folder, 0755), 0);
+	CU_ASSERT_EQUAL(ask(file, false, &err), TRUST_GOOD);
+	CU_ASSERT_EQUAL(chdir(deep), 0);
+	CU_ASSERT_EQUAL(ask("file", false, &err), TRUST_GOOD);
+	CU_ASSERT_EQUAL(chmod(folder, 0777), 0);
+	CU_ASSERT_EQUAL(ask("file", false, &err), TRUST_BAD);
+	unlink(file);
+	rmdir(deep);
+	unlink(link);
+}
+
+static void errors_name_the_user(void)
+{
+	char text[160];
+	UNIT_TEXT(trust_error(ENOENT, text), "No such file or directory");
+	CU_ASSERT_PTR_NOT_NULL(strstr(trust_error(EACCES, text), "Permission denied (skymond runs as user "));
+}
+
+int main(void)
+{
+	if (mkdtemp(top) == NULL)
+		return 1;
+	snprintf(folder, sizeof(folder), "%s/folder", top);
+	snprintf(path, sizeof(path), "%s/file", folder);
+	umask(0);
+	if (mkdir(folder, 0755) != 0 || close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600)) != 0)
+		return 1;
+	int failed =
+		unit_run("trust", (const struct unit_test[]){{"files and folders", files_and_folders},
+							     {"folders of others", folders_of_others},
+							     {"links and ancestors", links_and_ancestors},
+							     {"errors name the user", errors_name_the_user},
+							     {0}});
+	rmdir(folder);
+	rmdir(top);
+	return failed;
+}
