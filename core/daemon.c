@@ -91,7 +91,10 @@ static bool same_listen(const struct settings_listen *a, const struct settings_l
 {
 	bool same = same_text(a->text, b->text) && same_text(a->cert_file, b->cert_file) &&
 		    same_text(a->key_file, b->key_file) && same_text(a->client_ca_file, b->client_ca_file) &&
-		    a->route_count == b->route_count;
+		    same_text(a->client_crl_file, b->client_crl_file) && a->route_count == b->route_count &&
+		    a->client_name_count == b->client_name_count;
+	for (size_t i = 0; same && i < a->client_name_count; i++)
+		same = same_text(a->client_names[i], b->client_names[i]);
 	for (size_t i = 0; same && i < a->route_count; i++)
 		same = same_text(a->routes[i], b->routes[i]);
 	return same;

@@ -19,7 +19,10 @@
 #define ENDING_MAX 1024 /* connections that were ended and not yet closed, and the reserve */
 #define PAUSE_MS 50
 #define LOOK_MS 10000 /* between two looks at the files of certificates */
-#define PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+/* RFC 9325: no version below 1.2, and in it neither RSA key transport nor CBC; no SHA-1. */
+#define PRIORITIES                                                                                           \
+	"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA:-CIPHER-ALL:"            \
+	"+AES-256-GCM:+CHACHA20-POLY1305:+AES-128-GCM:-MAC-ALL:+AEAD:-SIGN-RSA-SHA1:-SIGN-ECDSA-SHA1"
 
 /* ---- libmicrohttpd ---- */
 
@@ -89,12 +92,18 @@ static void ready(struct watch *watch, uint32_t events)
 /* Takes over tls, also when it fails. */
 static bool start_engine(struct listener *listener, struct tls_files *tls, struct err *err)
 {
+	struct client_rules *clients;
+	if (!client_rules_new(&listener->settings, tls, &clients, err)) {
+		tls_free(tls);
+		return err_prefix(err, "cannot listen on %s: ", listener->settings.text);
+	}
 	struct engine *engine = x_alloc(sizeof(*engine));
 	engine->listener = listener;
 	engine->tls = *tls;
 	engine->daemon = start_daemon(listener, tls);
 	if (engine->daemon == NULL) {
 		tls_free(&engine->tls);
+		client_rules_free(clients);
 		free(engine);
 		return err_set(err, "cannot listen on %s: %s", listener->settings.text,
 			       tls->cert != NULL
@@ -107,6 +116,9 @@ static bool start_engine(struct listener *listener, struct tls_files *tls, struc
 	loop_add(listener->http->loop, &engine->watch, info->epoll_fd, EPOLLIN);
 	engine->next = listener->engines;
 	listener->engines = engine;
+	client_rules_free(listener->clients);
+	listener->clients = clients;
+	listener->rules_number++;
 	return true;
 }
 
@@ -227,7 +239,7 @@ void listener_renew(struct listener *listener)
 		return;
 	}
 	if (same_text(tls.cert, old->cert) && same_text(tls.key, old->key) &&
-	    same_text(tls.client_ca, old->client_ca)) {
+	    same_text(tls.client_ca, old->client_ca) && same_text(tls.client_crl, old->client_crl)) {
 		tls_free(&tls);
 		return;
 	}
@@ -256,6 +268,9 @@ static void copy_settings(struct settings_listen *copy, const struct settings_li
 	copy->cert_file = x_strdup(settings->cert_file);
 	copy->key_file = x_strdup(settings->key_file);
 	copy->client_ca_file = x_strdup(settings->client_ca_file);
+	copy->client_crl_file = x_strdup(settings->client_crl_file);
+	copy->client_names = texts_copy(settings->client_names, settings->client_name_count);
+	copy->client_name_count = settings->client_name_count;
 	copy->routes = texts_copy(settings->routes, settings->route_count);
 	copy->route_count = settings->route_count;
 }
@@ -313,6 +328,9 @@ void listener_free(struct listener *listener)
 	free(listener->settings.cert_file);
 	free(listener->settings.key_file);
 	free(listener->settings.client_ca_file);
+	free(listener->settings.client_crl_file);
+	client_rules_free(listener->clients);
+	texts_free(listener->settings.client_names, listener->settings.client_name_count);
 	texts_free(listener->settings.routes, listener->settings.route_count);
 	free(listener->allowed);
 	free(listener);

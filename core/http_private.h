@@ -165,8 +165,8 @@ struct peer {                  /* one connection */
 	bool ending;  /* was shut down: libmicrohttpd closes it when it looks */
 	bool reserve; /* has a place of the reserve: for probes only */
 	enum peer_state state;
-	int64_t since_ms; /* of the state */
-	bool verified;    /* the client's certificate was */
+	int64_t since_ms;  /* of the state */
+	uint64_t verified; /* the listener's rules_number when the client's certificate was; else 0 */
 	struct owner owner;
 };
 
@@ -193,7 +193,7 @@ void pool_set_state(struct peer *peer, enum peer_state state);
 /* ---- Listeners (http_listener.c) ---- */
 
 struct tls_files { /* PEM texts; all NULL: plain HTTP */
-	char *cert, *key, *client_ca;
+	char *cert, *key, *client_ca, *client_crl;
 };
 
 /* One libmicrohttpd daemon of a listener. New certificates make a new one, which gets the connections that
@@ -217,6 +217,8 @@ struct listener {
 	bool resumed;                    /* a connection was: MHD_get_timeout does not tell */
 	struct timer look;               /* at the certificates' files */
 	uint64_t files_seen;             /* a mark of them */
+	struct client_rules *clients;    /* NULL: they need no certificate */
+	uint64_t rules_number;           /* of these; counts up from 1 */
 };
 
 struct listener *listener_new(struct http *http, const struct settings_listen *settings,
@@ -227,8 +229,14 @@ void listener_renew(
 	struct listener *listener); /* reads the certificates again; a bad one is logged, the old one stays */
 void listener_quiesce(struct listener *listener);
 void listener_free(struct listener *listener);
-/* Does this connection need a certificate of the client's, and has none that is good? (http_tls.c) */
-bool tls_refuses_client(const struct listener *listener, struct MHD_Connection *connection);
+/* Which client certificates may use a listener; *out is NULL if it asks for none (http_client.c). Uses
+ * settings' names, which must live longer. */
+struct client_rules;
+bool client_rules_new(const struct settings_listen *settings, const struct tls_files *files,
+		      struct client_rules **out, struct err *err) MUST_CHECK;
+void client_rules_free(struct client_rules *rules);
+/* Why this TLS session's client may not use it; NULL if it may. */
+const char *client_rules_refuse(const struct client_rules *rules, void *session);
 /* Reads the files that settings name; both NULL when there are none. */
 bool tls_read(const struct settings_listen *settings, struct tls_files *out, struct err *err) MUST_CHECK;
 void tls_free(struct tls_files *files);
@@ -376,6 +384,8 @@ void token_free(struct http *http);
 bool token_matches(const struct skymon_request *rq);
 /* Counts and logs a wrong token, when its request is answered. */
 void token_note_answer(struct skymon_request *rq, int code);
+/* A line of area=access; a few in ten seconds. */
+void access_log(struct skymon_request *rq, const char *what, const char *why);
 
 /* ---- The caller (http_caller.c) ---- */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http_request: one exchange from its first byte to its last: libmicrohttpd's three callbacks and the memory
  * of a request. All of it runs on the loop's thread. What the gate refused is answered here. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -216,19 +217,25 @@ static enum MHD_Result queue(struct skymon_request *rq)
 	return done;
 }
 
-/* Once for each connection: the handshake took any certificate, or none. */
+/* Once for each connection, and again when the rules have changed: the handshake took any certificate. */
 static void check_client(struct skymon_request *rq)
 {
-	if (rq->listener->settings.client_ca_file == NULL || (rq->peer != NULL && rq->peer->verified))
+	const struct listener *listener = rq->listener;
+	if (listener->clients == NULL || rq->peer->verified == listener->rules_number)
 		return;
-	bool refused = tls_refuses_client(rq->listener, rq->connection);
-	if (rq->peer != NULL)
-		rq->peer->verified = !refused;
-	if (refused) {
-		refuse(rq, 403,
-		       "this listener asks for a client certificate that its client_ca_file has signed");
-		rq->close = true;
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(rq->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+	const char *why = client_rules_refuse(listener->clients, info != NULL ? info->tls_session : NULL);
+	if (why == NULL) {
+		rq->peer->verified = listener->rules_number;
+		return;
 	}
+	char *text = request_text(rq, 200);
+	snprintf(text, 200, "this listener asks for a client certificate, and yours cannot be taken: %s",
+		 why);
+	refuse(rq, 403, text);
+	access_log(rq, "a client certificate was refused: ", why);
+	rq->close = true;
 }
 
 /* What the gate found: in the head, or later in the framing of the body. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_tls: the files of a listener's certificate, and whether a client's certificate is good. */
+/* http_tls: reads the files of a listener's certificates, and tells whether files have changed. Called by
+ * http_listener.c and http_token.c on the loop's thread; the caller owns what was read. */
 #include <errno.h>
 #include <fcntl.h>
-#include <gnutls/gnutls.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -51,7 +51,8 @@ bool tls_read(const struct settings_listen *settings, struct tls_files *out, str
 {
 	*out = (struct tls_files){0};
 	if (read_pem(settings->cert_file, &out->cert, err) && read_pem(settings->key_file, &out->key, err) &&
-	    read_pem(settings->client_ca_file, &out->client_ca, err))
+	    read_pem(settings->client_ca_file, &out->client_ca, err) &&
+	    read_pem(settings->client_crl_file, &out->client_crl, err))
 		return true;
 	tls_free(out);
 	return false;
@@ -64,6 +65,7 @@ void tls_free(struct tls_files *files)
 	free(files->cert);
 	free(files->key);
 	free(files->client_ca);
+	free(files->client_crl);
 	*files = (struct tls_files){0};
 }
 
@@ -87,18 +89,7 @@ uint64_t files_mark(const char *const *paths, size_t count)
 
 uint64_t tls_mark(const struct settings_listen *settings)
 {
-	const char *const paths[] = {settings->cert_file, settings->key_file, settings->client_ca_file};
+	const char *const paths[] = {settings->cert_file, settings->key_file, settings->client_ca_file,
+				     settings->client_crl_file};
 	return files_mark(paths, sizeof(paths) / sizeof(paths[0]));
-}
-
-bool tls_refuses_client(const struct listener *listener, struct MHD_Connection *connection)
-{
-	if (listener->settings.client_ca_file == NULL)
-		return false;
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-	unsigned wrong = 1;
-	if (info == NULL || info->tls_session == NULL)
-		return true;
-	return gnutls_certificate_verify_peers2(info->tls_session, &wrong) != 0 || wrong != 0;
 }

@@ -110,6 +110,25 @@ bool token_matches(const struct skymon_request *rq)
 
 /* ---- Wrong ones ---- */
 
+void access_log(struct skymon_request *rq, const char *what, const char *why)
+{
+	struct access *access = &rq->http->access;
+	int64_t now_ms = loop_now_ms(rq->http->loop);
+	if (now_ms - access->log_window_ms > LOG_WINDOW_MS) {
+		access->log_window_ms = now_ms;
+		if (access->logged > LOG_LINES_MAX)
+			log_line(LOG_LEVEL_WARN, (const char *[]){"area", "access", NULL},
+				 "%u more callers were refused, which are not listed here",
+				 access->logged - LOG_LINES_MAX);
+		access->logged = 0;
+	}
+	if (access->logged++ < LOG_LINES_MAX)
+		log_line(LOG_LEVEL_WARN,
+			 (const char *[]){"area", "access", "client", request_address(rq), "path",
+					  rq->entry != NULL ? rq->entry->route->path : NULL, NULL},
+			 "%s%s", what, why);
+}
+
 /* A GUARDED route that is public has a token of its plugin's own, in the same header: its 401 tells. */
 void token_note_answer(struct skymon_request *rq, int code)
 {
@@ -121,18 +140,5 @@ void token_note_answer(struct skymon_request *rq, int code)
 	if (code != 401 && (rq->trusted || plugins_own))
 		return;
 	access->failed_total++;
-	int64_t now_ms = loop_now_ms(rq->http->loop);
-	if (now_ms - access->log_window_ms > LOG_WINDOW_MS) {
-		access->log_window_ms = now_ms;
-		if (access->logged > LOG_LINES_MAX)
-			log_line(LOG_LEVEL_WARN, (const char *[]){"area", "access", NULL},
-				 "%u more wrong tokens were sent, which are not listed here",
-				 access->logged - LOG_LINES_MAX);
-		access->logged = 0;
-	}
-	if (access->logged++ < LOG_LINES_MAX)
-		log_line(LOG_LEVEL_WARN,
-			 (const char *[]){"area", "access", "client", request_address(rq), "path",
-					  entry->route->path, NULL},
-			 "a wrong token was sent");
+	access_log(rq, "a wrong token was sent", "");
 }

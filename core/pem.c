@@ -104,15 +104,29 @@ static int parse_key(const gnutls_datum_t *text)
 	return code;
 }
 
+static int parse_crls(const gnutls_datum_t *text)
+{
+	gnutls_x509_crl_t *list = NULL;
+	unsigned count = 0;
+	int code = gnutls_x509_crl_list_import2(&list, &count, text, GNUTLS_X509_FMT_PEM, 0);
+	for (unsigned i = 0; code >= 0 && i < count; i++)
+		gnutls_x509_crl_deinit(list[i]);
+	if (code >= 0)
+		gnutls_free(list);
+	return code >= 0 && count == 0 ? GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE : code;
+}
+
 bool pem_check(enum pem_file what, const char *path, bool strict, struct err *err)
 {
 	static const char *const words[] = {"a certificate of an authority", "a certificate",
-					    "a private key"};
+					    "a private key", "a revocation list"};
 	struct buf file = {0};
 	bool ok = read_file(path, &file, err);
 	if (ok) {
 		const gnutls_datum_t text = {(unsigned char *)file.data, (unsigned)file.size};
-		int code = what == PEM_KEY ? parse_key(&text) : parse_certificates(&text);
+		int code = what == PEM_KEY   ? parse_key(&text)
+			   : what == PEM_CRL ? parse_crls(&text)
+					     : parse_certificates(&text);
 		if (code < 0 && (strict || is_certain(code)))
 			ok = code == GNUTLS_E_DECRYPTION_FAILED
 				     ? err_set(err,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pem: are the files of a `tls` block what they should be? For judging a config: each file can be read, holds
- * a certificate or a key, and key and certificate belong together. What only OpenSSL understands passes. */
+ * a certificate, a key or a revocation list, and key and certificate belong together. What only OpenSSL understands passes. */
 #ifndef PEM_H
 #define PEM_H
 
@@ -8,7 +8,7 @@
 
 #include "err.h"
 
-enum pem_file { PEM_CA, PEM_CERT, PEM_KEY };
+enum pem_file { PEM_CA, PEM_CERT, PEM_KEY, PEM_CRL };
 
 /* strict: what GnuTLS does not understand is wrong too, because it is the one that will use the file. */
 bool pem_check(enum pem_file what, const char *path, bool strict, struct err *err) MUST_CHECK;

@@ -88,19 +88,20 @@ static void check_listeners(const struct settings *settings, struct component_er
 		const struct settings_listen *listen = &settings->listens[i];
 		char what[160];
 		snprintf(what, sizeof(what), "listen %s", listen->text);
-		if (listen->cert_file != NULL)
-			check_block(
-				&(struct tls_block){
-					.what = what,
-					.dotted = "tls",
-					.ca_name = "client_ca_file",
-					.ca_file = listen->client_ca_file,
-					.cert_file = listen->cert_file,
-					.key_file = listen->key_file,
-					.strict = true,
-					.node = listen->place,
-				},
-				errs);
+		if (listen->cert_file == NULL)
+			continue;
+		struct tls_block tls = {
+			.what = what,
+			.dotted = "tls",
+			.ca_name = "client_ca_file",
+			.ca_file = listen->client_ca_file,
+			.cert_file = listen->cert_file,
+			.key_file = listen->key_file,
+			.strict = true,
+			.node = listen->place,
+		};
+		check_block(&tls, errs);
+		(void)check_file(&tls, PEM_CRL, "client_crl_file", listen->client_crl_file, errs);
 	}
 }
 

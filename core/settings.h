@@ -16,6 +16,9 @@ struct settings_listen {
 	uint16_t port;
 	char *unix_path;                             /* NULL for TCP */
 	char *cert_file, *key_file, *client_ca_file; /* NULL: plain HTTP */
+	char *client_crl_file;                       /* NULL: none */
+	char **client_names; /* of which a client's certificate must have one; none: any */
+	size_t client_name_count;
 	char **routes; /* route or plugin names served here (health ready alive prometheus …); NULL: all */
 	size_t route_count;
 	const struct config_node *place; /* the entry, a MAP; NULL: one address alone */

@@ -17,6 +17,10 @@ void settings_listen_free(struct settings_listen *listen)
 	free(listen->cert_file);
 	free(listen->key_file);
 	free(listen->client_ca_file);
+	free(listen->client_crl_file);
+	for (size_t i = 0; i < listen->client_name_count; i++)
+		free(listen->client_names[i]);
+	free(listen->client_names);
 	for (size_t i = 0; i < listen->route_count; i++)
 		free(listen->routes[i]);
 	free(listen->routes);
@@ -88,7 +92,8 @@ struct entry {
 	struct skymon_texts routes;
 };
 struct entry_tls {
-	const char *cert_file, *key_file, *client_ca_file;
+	const char *cert_file, *key_file, *client_ca_file, *client_crl_file;
+	struct skymon_texts client_names;
 };
 
 static const struct skymon_option entry_table[] = {
@@ -100,6 +105,9 @@ static const struct skymon_option tls_table[] = {
 	SKYMON_OPT(struct entry_tls, key_file, NULL, "its key (PEM)", .flags = SKYMON_REQUIRED),
 	SKYMON_OPT(struct entry_tls, client_ca_file, NULL,
 		   "clients need a certificate of one of these (PEM)"),
+	SKYMON_OPT(struct entry_tls, client_crl_file, NULL, "certificates that these have revoked (PEM)"),
+	SKYMON_OPT(struct entry_tls, client_names, NULL,
+		   "names (SAN, or CN where there is none) of which a client's certificate needs one"),
 	{0}};
 
 static bool parse_at(struct binding *b, const struct config_node *node, const char *text,
@@ -123,6 +131,13 @@ static void read_tls(struct binding *b, const struct config_node *node, struct s
 	out->cert_file = x_strdup(tls.cert_file);
 	out->key_file = x_strdup(tls.key_file);
 	out->client_ca_file = x_strdup(tls.client_ca_file);
+	out->client_crl_file = x_strdup(tls.client_crl_file);
+	out->client_names = settings_texts(&tls.client_names, &out->client_name_count);
+	if (tls.client_ca_file == NULL && (tls.client_crl_file != NULL || tls.client_names.count > 0))
+		config_error(
+			b->errs, node,
+			"client_crl_file and client_names need client_ca_file: without it no client is asked "
+			"for a certificate");
 	option_values_free(values);
 }
 

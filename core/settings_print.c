@@ -42,6 +42,12 @@ static void print_listens(const struct settings *s, struct buf *out)
 			line_text(out, 6, "key_file", listen->key_file);
 			if (listen->client_ca_file != NULL)
 				line_text(out, 6, "client_ca_file", listen->client_ca_file);
+			if (listen->client_crl_file != NULL)
+				line_text(out, 6, "client_crl_file", listen->client_crl_file);
+			if (listen->client_name_count > 0) {
+				buf_text(out, "      client_names: ");
+				texts(out, listen->client_names, listen->client_name_count);
+			}
 		}
 		if (listen->route_count > 0) {
 			buf_text(out, "    routes: ");
