@@ -118,8 +118,8 @@ static int parse_crls(const gnutls_datum_t *text)
 
 bool pem_check(enum pem_file what, const char *path, bool strict, struct err *err)
 {
-	static const char *const words[] = {"a certificate of an authority", "a certificate",
-					    "a private key", "a revocation list"};
+	static const char *const words[] = {"a certificate of an authority", "a certificate", "a private key",
+					    "a revocation list"};
 	struct buf file = {0};
 	bool ok = read_file(path, &file, err);
 	if (ok) {
