@@ -75,6 +75,7 @@ def test_uids_of_no_dashboard(one, uid):
     assert one.written() == []
 
 
+@pytest.mark.sanitized
 def test_the_list_is_narrowed_or_refused(one):
     for title, tags in (("Alpha one", ["a", "b"]), ("Alpha two", ["a"]), ("Beta", ["b"])):
         save(one, title, model={"tags": tags})
@@ -96,6 +97,7 @@ TWINS = [("Beta", "BETA"), ("Beta", "Beta?"), ("Load (all)", "load all"), ("Grö
          ("数据库 1", "日志 1")]
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("there, title", TWINS)
 def test_titles_that_grafana_takes_for_the_same(one, grafana, there, title):
     folder(grafana, "f", "F")
@@ -111,6 +113,7 @@ def test_titles_that_grafana_takes_for_the_same(one, grafana, there, title):
     save(one, title, "free")  # in General it is free
 
 
+@pytest.mark.sanitized
 def test_overwrite_replaces_what_was_named_and_nothing_else(one, grafana):
     """By title, by uid, by number: each must be the one whose title was sent."""
     save(one, "Victim", "victim", model={"x": "precious"})
@@ -131,6 +134,7 @@ def test_overwrite_replaces_what_was_named_and_nothing_else(one, grafana):
     assert grafana.dashboards["victim"]["model"]["version"] == 4 and len(grafana.dashboards) == 2
 
 
+@pytest.mark.sanitized
 def test_a_put_writes_its_dashboard_or_nothing(one, grafana):
     folder(grafana, "f", "F")
     for title, uid in (("Victim", "victim"), ("Attacker", "attacker")):
@@ -182,6 +186,7 @@ def put_beside(grafana, kind):
     grafana.org.routes[at] = (method, pattern, done)
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("kind, ask, looks, verb", [
     ("source", ("POST", "/datasources", SOURCE), "^/api/datasources$", "made"), ("rule", ("POST", "/alerts", RULE), "alert-rules/", "made"),
     ("delete", ("DELETE", "/dashboards/x"), "^/api/dashboards/uid", "deleted")])
@@ -293,6 +298,7 @@ FINE = {
 }
 
 
+@pytest.mark.sanitized
 def test_what_is_never_evaluated(one, grafana):
     one.ask("POST", "/datasources", SOURCE, 200)
 
@@ -355,6 +361,7 @@ def test_recording_rules_that_are_wrong(one, rule, pointer):
     one.refused("POST", "/alerts", rule, 422, pointer)
 
 
+@pytest.mark.sanitized
 def test_recording_rules(one, grafana):
     """Grafana 9 would keep it as an alert rule: nothing of it stays. A later one takes it, without a condition."""
     one.ask("POST", "/datasources", SOURCE, 200)
@@ -389,6 +396,7 @@ def test_mistakes_of_the_caller(one, grafana, route, body, pointer):
     assert not grafana.folders and not grafana.rules and not grafana.dashboards
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("target, path, body", [
     ("dashboard", "/dashboards", {"dashboard": {"title": "second"}}), ("data_source", "/datasources", {"name": "second", "type": "loki"}),
     ("alert_rule", "/alerts", {**RULE, "title": "second", "folder_uid": "new"})])
@@ -495,6 +503,7 @@ def sources(one, *names):
         one.ask("POST", "/datasources", {**SOURCE, "name": name, "uid": name.lower()}, 200)
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("there, inputs, uid", [
     (["One"], None, "one"), (["One", "Two"], {"DS_PROM": "two"}, "two"), (["One", "Two"], {"DS_PROM": "Two"}, "two"),
     (["One", "Two"], [{"name": "DS_PROM", "type": "datasource", "pluginId": "prometheus", "value": "One"}], "one")])
@@ -513,6 +522,7 @@ def test_inputs_are_filled(one, grafana, there, inputs, uid, method):
     assert "inputs" not in next(request.json for request in reversed(grafana.requests) if request.path == "/api/dashboards/db")
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("there, model, inputs, pointer, words", [
     ([], shared(PROM, JOB), None, "/dashboard/__inputs/0", "there is none"),
     (["One", "Two"], shared(PROM, JOB), None, "/dashboard/__inputs/0", "one, two"),
@@ -530,6 +540,7 @@ def test_inputs_that_cannot_be_filled(one, grafana, there, model, inputs, pointe
     assert words in found["detail"] and not grafana.dashboards
 
 
+@pytest.mark.sanitized
 def test_placeholders_of_other_kinds(one, grafana):
     """A variable of the dashboard's own stays; an input that the export has lost is filled; a library panel that came along is taken."""
     sources(one, "One")

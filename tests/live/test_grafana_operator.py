@@ -61,6 +61,7 @@ class Shell:
         return int(code), json.loads(text)
 
 
+@pytest.mark.sanitized
 def test_from_an_empty_grafana_on(skymond, grafana):
     need("curl")
     bao = OpenBao()
@@ -164,6 +165,7 @@ def as_later(grafana):
                                                               if key in call.body()}}
 
 
+@pytest.mark.sanitized
 def test_what_people_have_added_stays(broker, grafana, content):
     one = broker()
     one.tool("apply")
@@ -187,6 +189,7 @@ def test_what_people_have_added_stays(broker, grafana, content):
     one.tool("diff")
 
 
+@pytest.mark.sanitized
 def test_by_force_it_is_as_shipped(broker, grafana, content):
     one = broker()
     one.tool("apply")
@@ -288,6 +291,7 @@ def test_a_rule_that_another_tool_keeps(broker, grafana):
 
 # ---- Others at the same time, and answers that show nothing ----
 
+@pytest.mark.sanitized
 def test_two_daemons_apply_at_once(broker, skymond, grafana, content, tmp_path):
     """Each looks once more where the other was quicker."""
     one = broker()
@@ -323,6 +327,7 @@ def test_apply_stops(broker, grafana, kind, options, code):
     assert not any(request.path.startswith("/api/dashboards") for request in grafana.requests)
 
 
+@pytest.mark.sanitized
 def test_apply_looks_after_a_500(broker, grafana):
     """Saved, and answered 500: what is there counts, and the item says what Grafana said."""
     one = broker()
