@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "grafana.h"
+#include "grafana_look.h"
 #include "json_read.h"
 
 /* ---- The same name, the same number ---- */
@@ -95,23 +95,29 @@ static bool take_uid(const json_t *folder, char uid_out[GRAFANA_UID_MAX + 1])
 	return true;
 }
 
-/* One of this title that somebody made by hand, under another uid: that is the one that is meant. A key that
- * may not list them finds none. */
-static bool find_title(struct grafana_ctx *ctx, const char *title, char uid_out[GRAFANA_UID_MAX + 1],
-		       bool *found)
+/* The folder of this title that somebody has made by hand, under another uid. alike: or one whose slug is the
+ * same, which Grafana 9 takes for the same. A key that may not list them finds none. */
+static bool find_title(struct grafana_ctx *ctx, const char *title, bool alike,
+		       char uid_out[GRAFANA_UID_MAX + 1], bool *found)
 {
 	struct grafana_answer answer;
+	char slug[200], other[200];
 	json_t *folder;
 	size_t i;
 
 	*found = false;
+	look_slug(title, slug, sizeof(slug));
 	if (!grafana_ask(ctx, "GET", "/api/folders?limit=1000", NULL, &answer))
 		return ctx->fault.code == 403;
 	json_array_foreach(answer.json, i, folder)
 	{
 		const char *its = json_read_text(folder, "title");
 
-		*found = *found || (its != NULL && strcmp(its, title) == 0 && take_uid(folder, uid_out));
+		if (*found || its == NULL)
+			continue;
+		look_slug(its, other, sizeof(other));
+		if (strcmp(its, title) == 0 || (alike && strcmp(other, slug) == 0))
+			*found = take_uid(folder, uid_out);
 	}
 	grafana_answer_free(&answer);
 	return true;
@@ -130,6 +136,34 @@ static bool find_uid(struct grafana_ctx *ctx, const char *uid, char uid_out[GRAF
 	take_uid(answer.json, uid_out);
 	grafana_answer_free(&answer);
 	return true;
+}
+
+/* The title is not that of a folder: of which dashboard is it? */
+static bool refuse_title(struct grafana_ctx *ctx, const char *title)
+{
+	struct grafana_fault was = grafana_set_aside(&ctx->fault);
+	const struct look_place outside = {"", 0};
+	const char *uid, *its;
+	json_t *found;
+
+	look_alike(ctx, &outside, title, &found);
+	grafana_put_back(&ctx->fault, &was);
+	uid = json_read_text(found, "uid");
+	its = json_read_text(found, "title");
+	if (uid != NULL && its != NULL)
+		look_refuse(ctx, found,
+			    "the folder \"%.100s\" is missing and cannot be made: the dashboard \"%.100s\" "
+			    "(%.40s) has its "
+			    "title; rename or delete that",
+			    title, its, uid);
+	else
+		look_refuse(ctx, NULL,
+			    "the folder \"%.100s\" is missing and cannot be made: its title is taken by a "
+			    "dashboard, or by a "
+			    "folder that the key may not see; rename or delete that",
+			    title);
+	json_decref(found);
+	return false;
 }
 
 /* *there: somebody else has made it in this moment. */
@@ -168,14 +202,13 @@ static bool make(struct grafana_ctx *ctx, const char *uid, const char *title,
 			       "the folder %.40s is there, but Grafana's key may not see it: it lacks the "
 			       "permission folders:read",
 			       uid);
-	if (!find_title(ctx, title, uid_out, there))
+	was = grafana_set_aside(&ctx->fault);
+	if (!find_title(ctx, title, true, uid_out, there)) {
+		json_decref(was.members);
 		return false;
-	return *there ||
-	       grafana_fail(ctx, 409,
-			    "the folder \"%.100s\" is missing and cannot be made: its title is taken "
-			    "by a dashboard, or by a folder that the key may not see; rename or delete "
-			    "that",
-			    title);
+	}
+	grafana_put_back(&ctx->fault, &was);
+	return *there || refuse_title(ctx, title);
 }
 
 bool grafana_folder(struct grafana_ctx *ctx, const char *uid, const char *title, bool may_make,
@@ -191,7 +224,7 @@ bool grafana_folder(struct grafana_ctx *ctx, const char *uid, const char *title,
 	if (hidden ? !may_make : ctx->fault.upstream_status != 404 || ctx->fault.code != 404)
 		return false;
 	/* looked for first: later Grafanas would make a second one of our title */
-	if (title != NULL && !find_title(ctx, title, uid_out, there))
+	if (title != NULL && !find_title(ctx, title, false, uid_out, there))
 		return false;
 	grafana_forget(&ctx->fault);
 	return *there || !may_make || make(ctx, uid, title != NULL ? title : uid, uid_out, there);

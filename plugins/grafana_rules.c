@@ -299,23 +299,63 @@ static bool find_folder(struct grafana_ctx *ctx, const char *wanted, bool may_ma
 			      may_make, uid, there);
 }
 
-/* The rule first, then its folder. */
-static bool save_without_folder(struct grafana_ctx *ctx, json_t *rule, struct grafana_answer *answer)
+/* Into the folder that is there after all, under another uid. */
+static bool save_into(struct grafana_ctx *ctx, json_t *rule, const char *folder, bool own_uid,
+		      struct grafana_answer *answer)
 {
-	const char *wanted = json_read_text(rule, "folderUID");
+	if (own_uid)
+		json_object_del(rule, "uid"); /* it is made of the folder's */
+	json_object_set_new(rule, "folderUID", json_string(folder));
+	return is_new(ctx, rule) && save(ctx, rule, answer);
+}
+
+/* The rule was not saved now, but is there: of an attempt whose answer was lost, before its folder was made.
+ */
+static void complete(struct grafana_ctx *ctx, const json_t *rule, const char *wanted)
+{
+	struct grafana_fault was = grafana_set_aside(&ctx->fault);
+	const char *its_uid = json_read_text(rule, "uid"), *folder, *title;
+	struct grafana_answer answer = {0};
 	char uid[GRAFANA_UID_MAX + 1];
 	bool there;
 
-	if (save(ctx, rule, answer)) {
-		if (find_folder(ctx, wanted, true, uid, &there))
-			return true;
-		take_back(ctx, answer);
+	if (its_uid != NULL && get_rule(ctx, its_uid, &answer)) {
+		folder = json_read_text(answer.json, "folderUID");
+		title = json_read_text(answer.json, "title");
+		if (folder != NULL && strcmp(folder, wanted) == 0 && title != NULL &&
+		    strcmp(title, json_read_text(rule, "title")) == 0)
+			find_folder(ctx, wanted, true, uid, &there);
+	}
+	grafana_answer_free(&answer);
+	grafana_put_back(&ctx->fault, &was);
+}
+
+/* The rule first, then its folder. */
+static bool save_without_folder(struct grafana_ctx *ctx, json_t *rule, struct grafana_answer *answer)
+{
+	const char *given = json_read_text(rule, "uid");
+	bool own_uid = given == NULL || given[0] == '\0', there, done, later;
+	char wanted[GRAFANA_UID_MAX + 1], uid[GRAFANA_UID_MAX + 1];
+
+	snprintf(wanted, sizeof(wanted), "%s", json_read_text(rule, "folderUID"));
+	done = save(ctx, rule, answer);
+	later = !done && ctx->fault.upstream_status >= 400 && !grafana_rule_is_conflict(&ctx->fault) &&
+		strcasestr(ctx->fault.upstream_message, "folder") != NULL;
+	if (!done && !later) {
+		if (ctx->fault.sent || grafana_is_open(&ctx->fault) || grafana_rule_is_conflict(&ctx->fault))
+			complete(ctx, rule, wanted);
 		return false;
 	}
-	if (ctx->fault.upstream_status < 400 || strcasestr(ctx->fault.upstream_message, "folder") == NULL ||
-	    grafana_rule_is_conflict(&ctx->fault))
+	if (!find_folder(ctx, wanted, true, uid, &there)) {
+		if (done)
+			take_back(ctx, answer);
 		return false;
-	return find_folder(ctx, wanted, true, uid, &there) && save(ctx, rule, answer);
+	}
+	if (done && strcmp(uid, wanted) == 0)
+		return true;
+	if (done)
+		take_back(ctx, answer);
+	return save_into(ctx, rule, uid, own_uid, answer);
 }
 
 /* Grafana before 11.2 drops `record`, and what is left is an alert rule that fires for anything. */

@@ -159,6 +159,20 @@ def test_the_title_of_a_folder(one, grafana, title, there):
     assert found["pointer"] == "/dashboard/title" and found["upstream_status"] == 400 and "folder" in found["detail"]
 
 
+@pytest.mark.parametrize("title", ["SKY GENESIS", "sky-genesis", "Sky Genesis?"])
+def test_a_folder_whose_title_is_the_same_to_grafana(one, grafana, title):
+    """It is used, as one with exactly that title is; where a dashboard has the title, it is named."""
+    folder(grafana, "hand", title)
+    one.ask("POST", "/datasources", SOURCE, 200)
+    made = one.ask("POST", "/alerts", RULE)
+    assert made.status_code == 201 and grafana.resolves(made.json()["uid"]) == [] and list(grafana.folders) == ["hand"], made.text
+    grafana.folders.clear()
+    grafana.rules.clear()
+    save(one, title, "taken")
+    found = one.ask("POST", "/alerts", RULE, 409).json()
+    assert found["uid"] == "taken" and found["dashboard_title"] == title and not grafana.rules and not grafana.folders, found
+
+
 # ---- What an answer claims ----
 
 def test_a_write_that_was_done_all_the_same(one, grafana):
@@ -420,6 +434,17 @@ def test_a_rule_whose_folder_cannot_be_made(one, grafana):
     grafana.fail("POST", "alert-rules$", "status", code=400, times=1, body={"message": "invalid alert rule: folder does not exist"})
     made = one.ask("POST", "/alerts", RULE, 201).json()
     assert grafana.resolves(made["uid"]) == [] and list(grafana.folders) == ["sky-genesis"]
+
+
+@pytest.mark.parametrize("kind, options", [("close", {"done": True}), ("half", {}), ("slow", {"seconds": 3})])
+def test_a_rule_whose_answer_was_lost_is_shown(one, grafana, kind, options):
+    """It may be there without its folder: the same once more says that it is there, and has made the folder."""
+    one.ask("POST", "/datasources", SOURCE, 200)
+    grafana.fail("POST", "alert-rules$", kind, times=1, **options)
+    assert "may have been done" in one.ask("POST", "/alerts", RULE).json()["detail"]
+    wait_until(lambda: grafana.rules, 10, "the rule")
+    assert one.ask("POST", "/alerts", RULE, 409).json()["uid"] in grafana.rules
+    assert all(grafana.resolves(uid) == [] for uid in grafana.rules) and len(grafana.rules) == 1
 
 
 @pytest.mark.parametrize("code, header", [(429, "17"), (503, "30"), (429, None)])
