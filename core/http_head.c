@@ -145,7 +145,6 @@ static bool take_request_line(struct head *head, const char *line, size_t size)
 	size_t method = token_size(line, size);
 	if (method > METHOD_MAX)
 		return refuse(head, 501, "the method is longer than those that there are");
-	head->method = head_method(line, method);
 	if (method == 0 || method == size || line[method] != ' ')
 		return refuse(head, 400, "the request line does not begin with a method and one space");
 	const char *target = line + method + 1, *end = line + size;
@@ -275,7 +274,6 @@ static void check_part(struct head *head, const char *line, size_t size, size_t 
 		refuse(head, 400, "the request line does not begin with a method and one space");
 	else if (size > method + 1 + HEAD_TARGET_MAX + sizeof(" HTTP/1.1\r"))
 		refuse(head, 414, "the target of the request is longer than 8 KiB");
-	head->method = head_method(line, method);
 }
 
 /* The line's end, or NULL: it has not come, or the line is refused. */
@@ -325,7 +323,7 @@ static size_t clean(char *bytes, size_t size)
 
 size_t head_take(char *bytes, size_t size, struct head *head)
 {
-	*head = (struct head){.method = HTTP_OTHER};
+	*head = (struct head){.method = head_method(bytes, token_size(bytes, size))};
 	for (size_t at = 0; at < size;) {
 		const char *line = bytes + at, *end = line_end(head, line, size - at, at);
 		if (end == NULL)

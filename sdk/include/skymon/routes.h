@@ -184,6 +184,7 @@ static inline const char *skymon_param(struct skymon *sm, struct skymon_request 
 { return sm->host->request_param(rq, name); }
 static inline const char *skymon_query(struct skymon *sm, struct skymon_request *rq, const char *name)
 { return sm->host->request_query(rq, name); }
+/* NULL if there is none. Host is that of a target in absolute form, if it has one; Cookie headers are dropped. */
 static inline const char *skymon_header(struct skymon *sm, struct skymon_request *rq, const char *name)
 { return sm->host->request_header(rq, name); }
 static inline const char *skymon_body(struct skymon *sm, struct skymon_request *rq, size_t *size)
