@@ -3,7 +3,7 @@
  * these two functions, which it calls by name, are ours: the dynamic linker finds a program's own symbols
  * first. Linked with the programs that serve HTTP, not with the worker. What has no gate goes straight on, as
  * do the bytes below TLS. If a libmicrohttpd ever reads by another name, http_request refuses every request
- * (gate_has_passed). */
+ * (check_gate). */
 /* With it, the C library's header defines recv() itself, inline. */
 #undef _FORTIFY_SOURCE
 
