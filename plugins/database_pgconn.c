@@ -155,29 +155,51 @@ static bool still_there(PGconn *conn)
 	return true;
 }
 
+/* One host, at each of its addresses. */
+static bool try_host(struct skymon *sm, const struct database *db, struct pg *pg,
+		     const struct pg_targets *targets, const char *attributes, int64_t share,
+		     struct pg_fault *fault)
+{
+	int64_t floor = skymon_ms_left(sm) - share;
+
+	for (size_t i = 0; i < targets->count; i++) {
+		int64_t left = skymon_ms_left(sm) - floor;
+
+		if (i > 0 && left <= 0)
+			return false;
+		if (try_target(sm, db, pg, &targets->items[i], attributes,
+			       left / (int64_t)(targets->count - i), fault))
+			return true;
+		if (!fault->elsewhere)
+			return false;
+	}
+	return false;
+}
+
+/* The hosts in turn, each looked up when those before it were in vain, within its share of the time: as libpq
+ * does it, so that a silent name server costs nothing as long as a host before it is good. libpq would go
+ * round all hosts for a standby and then take any; each attempt here has one host. */
 static bool open_new(struct skymon *sm, const struct database *db, struct pg *pg, struct pg_fault *fault)
 {
-	struct pg_targets targets = {.count = 0};
 	const char *attributes = pg_given(pg, "target_session_attrs");
-	bool twice = false;
+	bool twice = attributes != NULL && strcmp(attributes, "prefer-standby") == 0;
+	size_t hosts = pg_host_count(pg), all = twice ? 2 * hosts : hosts;
 
 	if (!pg_files_are_there(&db->tls, fault))
 		return false;
 	fault->text[0] = '\0';
 	fault->reason = SKYMON_NONE;
-	if (!pg_find_targets(sm, pg, &targets)) {
-		fault->status = SKYMON_UNHEALTHY;
-		return false;
-	}
-	/* libpq would go round all hosts for a standby and then take any; each attempt here has one host. */
-	twice = attributes != NULL && strcmp(attributes, "prefer-standby") == 0 && targets.count > 1;
-	for (size_t i = 0, all = targets.count * (twice ? 2 : 1); i < all; i++) {
-		const char *ask = !twice ? attributes : i < targets.count ? "standby" : "any";
+	fault->status = SKYMON_UNHEALTHY;
+	for (size_t i = 0; i < all; i++) {
+		const char *ask = !twice ? attributes : i < hosts ? "standby" : "any";
+		int64_t floor = skymon_ms_left(sm) - skymon_ms_left(sm) / (int64_t)(all - i);
+		struct pg_targets targets = {.count = 0};
 
 		if (i > 0 && skymon_ms_left(sm) == 0)
 			return false;
-		if (try_target(sm, db, pg, &targets.items[i % targets.count], ask,
-			       skymon_ms_left(sm) / (int64_t)(all - i), fault))
+		if (!pg_find_targets(sm, pg, i % hosts, skymon_ms_left(sm) - floor, &targets))
+			continue; /* the resolver has said why */
+		if (try_host(sm, db, pg, &targets, ask, skymon_ms_left(sm) - floor, fault))
 			return true;
 		if (!fault->elsewhere)
 			return false;

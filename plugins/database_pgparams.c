@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "database_postgres.h"
+#include "race.h"
 #include "trust.h"
 
 #define NO_FILE "/dev/null/none" /* cannot exist: keeps libpq from its default files */
@@ -231,30 +232,67 @@ static void add_target(struct pg_targets *targets, const struct pg_target *targe
 		targets->items[targets->count++] = *target;
 }
 
-bool pg_find_targets(struct skymon *sm, const struct pg *pg, struct pg_targets *targets)
+size_t pg_host_count(const struct pg *pg)
 {
-	const char *hosts = pg_given(pg, "host"), *given_addresses = pg_given(pg, "hostaddr");
-	size_t count = parts_in(hosts), more = parts_in(given_addresses);
-	struct pg_target target;
-	char addresses[512];
+	size_t count = parts_in(pg_given(pg, "host")), more = parts_in(pg_given(pg, "hostaddr"));
 
-	for (size_t i = 0; i < (count > more ? count : more); i++) {
-		part_of(hosts, i, target.host, sizeof(target.host));
-		part_of(given_addresses, i, target.address, sizeof(target.address));
-		part_of(pg_given(pg, "port"), i, target.port, sizeof(target.port));
-		if (target.address[0] != '\0' || target.host[0] == '\0' || target.host[0] == '/' ||
-		    target.host[0] == '@') {
-			add_target(targets, &target);
-			continue;
-		}
-		skymon_step(sm, "resolving the host name");
-		if (!skymon_resolve(sm, target.host, addresses, sizeof(addresses)))
-			continue;
-		for (size_t j = 0; j < parts_in(addresses); j++) {
-			part_of(addresses, j, target.address, sizeof(target.address));
-			add_target(targets, &target);
-		}
+	return count > more ? count : more;
+}
+
+/* Puts the address first that takes a connection first: libpq would wait for a silent one as long as it is
+ * let. The probe is closed without a byte, of which PostgreSQL makes no line in its log. */
+static void sort_targets(struct skymon *sm, struct pg_targets *targets, int64_t ms)
+{
+	char addresses[RACE_ADDRESSES_SIZE] = "", first[64];
+	size_t used = 0;
+	int error, fd;
+
+	for (size_t i = 0; i < targets->count && used < sizeof(addresses); i++)
+		used += (size_t)snprintf(addresses + used, sizeof(addresses) - used, "%s%s", i > 0 ? "," : "",
+					 targets->items[i].address);
+	skymon_step(sm, "finding the address that answers");
+	fd = race_connect(
+		sm, addresses,
+		(uint16_t)strtoul(targets->items[0].port[0] != '\0' ? targets->items[0].port : "5432", NULL,
+				  10),
+		ms, &error);
+	if (fd < 0)
+		return;
+	if (tls_peer_address(fd, first, sizeof(first)))
+		for (size_t i = 1; i < targets->count; i++)
+			if (strcmp(targets->items[i].address, first) == 0) {
+				struct pg_target winner = targets->items[i];
+
+				targets->items[i] = targets->items[0];
+				targets->items[0] = winner;
+			}
+	close(fd);
+}
+
+bool pg_find_targets(struct skymon *sm, const struct pg *pg, size_t nth, int64_t ms,
+		     struct pg_targets *targets)
+{
+	int64_t floor = skymon_ms_left(sm) - ms;
+	struct pg_target target;
+	char addresses[RACE_ADDRESSES_SIZE];
+
+	part_of(pg_given(pg, "host"), nth, target.host, sizeof(target.host));
+	part_of(pg_given(pg, "hostaddr"), nth, target.address, sizeof(target.address));
+	part_of(pg_given(pg, "port"), nth, target.port, sizeof(target.port));
+	if (target.address[0] != '\0' || target.host[0] == '\0' || target.host[0] == '/' ||
+	    target.host[0] == '@') {
+		add_target(targets, &target);
+		return true;
 	}
+	skymon_step(sm, "resolving the host name");
+	if (!skymon_resolve_within(sm, target.host, ms, addresses, sizeof(addresses)))
+		return false;
+	for (size_t j = 0; j < parts_in(addresses); j++) {
+		part_of(addresses, j, target.address, sizeof(target.address));
+		add_target(targets, &target);
+	}
+	if (targets->count > 1)
+		sort_targets(sm, targets, (skymon_ms_left(sm) - floor) / 2);
 	return targets->count > 0;
 }
 #endif

@@ -99,8 +99,11 @@ struct pg_params { /* as PQconnectStartParams takes them; the texts are the othe
 	bool hides_password;     /* it must not be sent in clear, and libpq cannot be asked to see to that */
 };
 
-/* All addresses of all hosts. false: no name could be resolved, and the resolver has said so. */
-bool pg_find_targets(struct skymon *sm, const struct pg *pg, struct pg_targets *targets);
+size_t pg_host_count(const struct pg *pg);
+/* All addresses of the nth host, found within ms, the one first that takes connections. false: its name could
+ * not be resolved, and the resolver has said so. */
+bool pg_find_targets(struct skymon *sm, const struct pg *pg, size_t nth, int64_t ms,
+		     struct pg_targets *targets);
 /* attributes: target_session_attrs or NULL; user_timeout: ms as a text. */
 void pg_params_fill(struct pg_params *params, const struct pg *pg, const struct database *db,
 		    const struct pg_target *target, const char *attributes, const char *user_timeout);

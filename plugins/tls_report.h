@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <math.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <skymon/plugin.h>
 #include <string.h>
@@ -83,6 +84,17 @@ static inline bool tls_peer_is_local(int fd)
 	return peer.any.sa_family == AF_UNIX ||
 	       (peer.any.sa_family == AF_INET && tls_v4_is_local(peer.v4.sin_addr)) ||
 	       (peer.any.sa_family == AF_INET6 && tls_v6_is_local(&peer.v6.sin6_addr));
+}
+
+/* The peer's address as text. */
+static inline bool tls_peer_address(int fd, char *text, size_t size)
+{
+	struct sockaddr_storage peer;
+	socklen_t length = sizeof(peer);
+
+	return getpeername(fd, (struct sockaddr *)&peer, &length) == 0 &&
+	       getnameinfo((struct sockaddr *)&peer, length, text, (socklen_t)size, NULL, 0,
+			   NI_NUMERICHOST) == 0;
 }
 
 /* The same of a host as a URL has it: an address without brackets, `localhost`, or the path of a Unix socket.
