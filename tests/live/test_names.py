@@ -175,3 +175,25 @@ def test_the_first_address_is_a_black_hole(skymond, bao, websocket, doors, names
         for name in ("all-holes", "vault-holes"):
             found = sm.wait_component(name, status="unhealthy", reason="timeout")
             assert "no answer to the connection attempt in time" in found["message"], found
+
+
+def test_a_list_of_hosts(skymond, postgres, doors, names):
+    """database: a silent or wrong name in a list costs its share of the time, and nothing when a host before it is good."""
+    zone = {"good.test": {A: ["127.0.0.1"], AAAA: []}, "none.test": {A: [], AAAA: []}, "silent.test": {}}
+
+    def url(hosts):
+        return postgres.url(host="HOST").replace(f"HOST:{port}", hosts)
+
+    holes = contextlib.ExitStack()
+    door = door_beside_holes(holes, doors, postgres.port).port
+    zone["hole.test"] = {A: ["127.0.0.2", "127.0.0.3", "127.0.0.1"], AAAA: []}
+    port = postgres.port
+    parts = {"hole": f"hole.test:{door}", "first": f"good.test:{port},silent.test:{port}", "second": f"silent.test:{port},good.test:{port}",
+             "third": f"none.test:{port},127.0.0.1:1,good.test:{port}", "literal": f"127.0.0.1:{port},silent.test:{port}"}
+    sm = skymond(config({name: component("database", timeout="3s", reconnect="0s", url=url(hosts)) for name, hosts in parts.items()}),
+                 preexec_fn=names(zone))
+    with holes:
+        for name in parts:
+            found = sm.wait_component(name, status="healthy", reason="ok")
+            limit = 2900 if name == "second" else 1400
+            assert found["response_time_ms"] < limit, (name, found)

@@ -113,6 +113,12 @@ static bool on_resolve(struct skymon *sm, const char *host, char *addresses, siz
 	return true;
 }
 
+static bool on_resolve_within(struct skymon *sm, const char *host, int64_t ms, char *addresses, size_t size)
+{
+	(void)ms;
+	return on_resolve(sm, host, addresses, size);
+}
+
 static void on_refused(struct skymon *sm)
 {
 	(void)sm;
@@ -152,6 +158,7 @@ static const struct skymon_host host = {.size = sizeof(host),
 					.ms_left = on_left,
 					.step = on_step,
 					.resolve = on_resolve,
+					.resolve_within = on_resolve_within,
 					.secret_refused = on_refused,
 					.name = on_name,
 					.state_dir = on_folder,
