@@ -2,6 +2,7 @@
 """Names and addresses of which a part does not answer: what is not needed is not waited for. A name server of the test's own answers for one
 family and is silent about the other; the first address of a name is a black hole; a machine has one family only. Each on a real server."""
 import contextlib
+import os
 import socket
 import struct
 import threading
@@ -26,13 +27,16 @@ class Names:
         self.zone, self.asked = zone, []
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind((address, 53))
-        threading.Thread(target=self._serve, daemon=True).start()
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
 
     def _serve(self):
         while True:
             try:
                 query, client = self.socket.recvfrom(512)
             except OSError:
+                return
+            if not query:
                 return
             at, labels = 12, []
             while query[at]:
@@ -51,6 +55,9 @@ class Names:
             self.socket.sendto(head + query[12:at + 5] + rest, client)
 
     def close(self):
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)  # ends the recvfrom of the other thread, which would keep the address
+        self.thread.join()
         self.socket.close()
 
 
@@ -60,7 +67,7 @@ def names(tmp_path):
     servers = []
 
     def make(zone):
-        address = f"127.99.1.{len(servers) + 1}"
+        address = f"127.99.{1 + os.getpid() % 250}.{len(servers) + 1}"
         servers.append(Names(address, zone))
         path = tmp_path / "resolv.conf"
         path.write_text(f"nameserver {address}\n")
