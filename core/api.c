@@ -144,6 +144,48 @@ static void add_last_result(struct buf *out, const struct skymon_component *comp
 	buf_text(out, "}");
 }
 
+/* What the newest check reported. */
+static void add_numbers(struct buf *out, const struct skymon_component *component, bool trusted)
+{
+	const struct skymon_result *latest = trusted ? component->latest : NULL;
+	add_key(out, "numbers");
+	buf_text(out, "{");
+	for (size_t i = 0; latest != NULL && i < latest->number_count; i++) {
+		buf_text(out, i > 0 ? "," : "");
+		buf_json(out, latest->numbers[i]->name);
+		buf_text(out, ":");
+		buf_json_number(out, latest->numbers[i]->number);
+	}
+	buf_text(out, "}");
+}
+
+static void add_limits(struct buf *out, const struct skymon_component *component, bool trusted)
+{
+	add_key(out, "limits");
+	buf_text(out, "[");
+	for (size_t i = 0; trusted && i < component->limit_count; i++) {
+		const struct skymon_limit *limit = &component->limits[i];
+		buf_text(out, i > 0 ? ",{\"number\":" : "{\"number\":");
+		buf_json(out, limit->number);
+		add_key(out, "limit");
+		buf_json(out, limit->text);
+		add_key(out, "severity");
+		buf_json(out, limit->critical ? "crit" : "warn");
+		add_key(out, "value");
+		if (limit->why == NULL)
+			buf_json_number(out, limit->value);
+		else
+			buf_text(out, "null");
+		add_key(out, "why");
+		if (limit->why != NULL)
+			buf_json(out, limit->why);
+		else
+			buf_text(out, "null");
+		buf_text(out, "}");
+	}
+	buf_text(out, "]");
+}
+
 void api_add_component(struct buf *out, const struct skymon_component *component, bool trusted)
 {
 	const struct skymon_result *shown = component->shown;
@@ -169,6 +211,8 @@ void api_add_component(struct buf *out, const struct skymon_component *component
 	add_key(out, "interval_seconds");
 	add_number_or_null(out, true, (component->interval_ms + 999) / 1000);
 	add_last_result(out, component, trusted);
+	add_numbers(out, component, trusted);
+	add_limits(out, component, trusted);
 	buf_text(out, "}");
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,8 @@ struct view {
 	uint32_t references;
 	struct result *shown, *latest;
 	char *texts[4]; /* name, plugin, labels, message */
+	struct skymon_limit *limits;
+	size_t limit_count;
 };
 
 struct snapshot {
@@ -25,6 +28,8 @@ struct board_item {
 	struct board *board; /* NULL while it is on none */
 	struct board_traits traits;
 	char *texts[4]; /* what traits point to */
+	struct verdict_limit *limits;
+	size_t limit_count;
 	struct verdict_streak streak;
 	struct result *shown, *latest;
 	int status, reason;
@@ -59,12 +64,49 @@ static void view_unref(struct view *view)
 	result_unref(view->latest);
 	for (size_t i = 0; i < sizeof(view->texts) / sizeof(*view->texts); i++)
 		free(view->texts[i]);
+	for (size_t i = 0; i < view->limit_count; i++) {
+		free((char *)(uintptr_t)view->limits[i].number);
+		free((char *)(uintptr_t)view->limits[i].text);
+	}
+	free(view->limits);
 	free(view);
 }
 
 static struct result *ref_or_null(struct result *result)
 {
 	return result != NULL ? result_ref(result) : NULL;
+}
+
+/* Why a limit has no value in the newest result. */
+static const char *why_no_value(const struct board_item *item, const struct verdict_limit *limit)
+{
+	if (item->traits.not_configured != NULL)
+		return "the component is not configured";
+	if (item->latest == NULL)
+		return "not checked yet";
+	if (item->stale)
+		return "the newest result is too old";
+	if (verdict_limit_unmeasured(limit, &item->latest->view))
+		return "the check does not report this number";
+	return "the check could not measure it";
+}
+
+static void view_limits(struct view *view, const struct board_item *item)
+{
+	view->limits = x_alloc((item->limit_count + 1) * sizeof(*view->limits));
+	for (; view->limit_count < item->limit_count; view->limit_count++) {
+		const struct verdict_limit *limit = &item->limits[view->limit_count];
+		struct skymon_limit *out = &view->limits[view->limit_count];
+		const struct skymon_result *latest = item->latest != NULL ? &item->latest->view : NULL;
+		out->number = x_strdup(limit->name);
+		out->text = x_strdup(limit->text);
+		out->critical = limit->critical;
+		if (latest == NULL || !verdict_limit_value(limit, latest, &out->value))
+			out->why = why_no_value(item, limit);
+		out->unmeasured = latest != NULL && verdict_limit_unmeasured(limit, latest);
+	}
+	view->component.limits = view->limits;
+	view->component.limit_count = view->limit_count;
 }
 
 static struct view *view_new(const struct board_item *item)
@@ -100,6 +142,7 @@ static struct view *view_new(const struct board_item *item)
 		.shown = view->shown != NULL ? &view->shown->view : NULL,
 		.latest = view->latest != NULL ? &view->latest->view : NULL,
 	};
+	view_limits(view, item);
 	return view;
 }
 
@@ -263,6 +306,15 @@ void board_set_next_check(struct board *board, struct board_item *item, int64_t 
 
 /* ---- Items ---- */
 
+static void free_limits(struct board_item *item)
+{
+	for (size_t i = 0; i < item->limit_count; i++) {
+		free(item->limits[i].name);
+		free(item->limits[i].text);
+	}
+	free(item->limits);
+}
+
 static void set_traits(struct board_item *item, const struct board_traits *traits)
 {
 	char *texts[4] = {x_strdup(traits->name), x_strdup(traits->plugin), x_strdup(traits->labels),
@@ -275,6 +327,16 @@ static void set_traits(struct board_item *item, const struct board_traits *trait
 	item->traits.plugin = texts[1];
 	item->traits.labels = texts[2];
 	item->traits.not_configured = texts[3];
+	free_limits(item);
+	item->limits = x_alloc((traits->limit_count + 1) * sizeof(*item->limits));
+	for (size_t i = 0; i < traits->limit_count; i++) {
+		item->limits[i] = traits->limits[i];
+		item->limits[i].name = x_strdup(traits->limits[i].name);
+		item->limits[i].text = x_strdup(traits->limits[i].text);
+		item->limits[i].unit = NULL;
+	}
+	item->limit_count = traits->limit_count;
+	item->traits.limits = NULL; /* the caller's */
 }
 
 /* As on the first day: nothing was measured. What was counted stays. */
@@ -337,6 +399,7 @@ void board_item_free(struct board_item *item)
 	view_unref(item->view);
 	for (size_t i = 0; i < 4; i++)
 		free(item->texts[i]);
+	free_limits(item);
 	free(item->message);
 	free(item);
 }

@@ -17,6 +17,8 @@ struct board_traits { /* what config says of a component; copied */
 	uint32_t rise, fall;
 	int64_t interval_ms, timeout_ms;
 	const char *not_configured; /* the sentence; NULL when it is configured */
+	const struct verdict_limit *limits;
+	size_t limit_count;
 };
 
 /* changed: called after each change of a component's status. The first result after starting has `from` -1,

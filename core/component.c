@@ -288,6 +288,8 @@ struct board_traits component_traits(const struct component_spec *spec)
 		.interval_ms = spec->interval_ms,
 		.timeout_ms = spec->timeout_ms,
 		.not_configured = option_not_configured(spec->values),
+		.limits = spec->limits,
+		.limit_count = spec->limit_count,
 	};
 }
 

@@ -46,11 +46,30 @@ static int64_t grace_ms(const struct component_spec *spec)
 
 /* ---- Publishing ---- */
 
+/* A limit on a number that the check does not report watches nothing: in the log, once. */
+static void report_unmeasured(struct component *component, const struct skymon_result *result)
+{
+	const struct component_spec *spec = component->spec;
+	for (size_t i = 0; i < spec->limit_count; i++) {
+		struct verdict_limit *limit = &spec->limits[i];
+		double value;
+		if (verdict_limit_value(limit, result, &value))
+			limit->reported_unmeasured = false;
+		if (limit->reported_unmeasured || !verdict_limit_unmeasured(limit, result))
+			continue;
+		limit->reported_unmeasured = true;
+		log_line(LOG_LEVEL_WARN, (const char *[]){"component", spec->name, NULL},
+			 "its limit %s of %s watches nothing: the check does not report that number",
+			 limit->text, limit->name);
+	}
+}
+
 static void publish(struct component *component, struct result *result, bool counted)
 {
 	struct sched *sched = component->sched;
 	const struct component_spec *spec = component->spec;
 	verdict_apply_limits(spec->limits, spec->limit_count, result);
+	report_unmeasured(component, &result->view);
 	board_publish(sched->board, component->item, result, counted);
 	loop_set_timer(sched->loop, &component->stale,
 		       loop_now_ms(sched->loop) +

@@ -69,8 +69,7 @@ bool verdict_limit_parse(const char *text, const char *unit, struct verdict_limi
 	       (out->side == VERDICT_BELOW || is_possible(out->high, unit, err));
 }
 
-/* The number that a limit is about; false: the result does not have it. */
-static bool number_of(const struct verdict_limit *limit, const struct skymon_result *result, double *value)
+bool verdict_limit_value(const struct verdict_limit *limit, const struct skymon_result *result, double *value)
 {
 	if (strcmp(limit->name, "response_time") == 0) {
 		/* A run that could not look had no response to time. */
@@ -85,9 +84,17 @@ static bool number_of(const struct verdict_limit *limit, const struct skymon_res
 	return number != NULL;
 }
 
+bool verdict_limit_unmeasured(const struct verdict_limit *limit, const struct skymon_result *result)
+{
+	double value;
+	bool looked = result->duration_us >= 0 &&
+		      (result->status == SKYMON_HEALTHY || result->status == SKYMON_DEGRADED);
+	return looked && !verdict_limit_value(limit, result, &value);
+}
+
 static bool is_passed(const struct verdict_limit *limit, const struct skymon_result *result, double *value)
 {
-	if (!number_of(limit, result, value))
+	if (!verdict_limit_value(limit, result, value))
 		return false;
 	/* NaN passes nothing: every comparison with it is false. */
 	bool above = *value > limit->high, below = *value < limit->low;

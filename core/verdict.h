@@ -11,8 +11,9 @@ enum verdict_side { VERDICT_ABOVE, VERDICT_BELOW, VERDICT_OUTSIDE };
 struct verdict_limit {
 	char *name, *unit, *text; /* the number, its unit, and the limit as it was written */
 	enum verdict_side side;
-	double low, high; /* ABOVE: high; BELOW: low */
-	bool critical;    /* crit: unhealthy; else degraded */
+	double low, high;         /* ABOVE: high; BELOW: low */
+	bool critical;            /* crit: unhealthy; else degraded */
+	bool reported_unmeasured; /* … in the log, for results like the newest */
 };
 /* Parses one limit; fills side, low and high (the texts are the caller's). */
 bool verdict_limit_parse(const char *text, const char *unit, struct verdict_limit *out,
@@ -22,6 +23,12 @@ bool verdict_limit_parse(const char *text, const char *unit, struct verdict_limi
  * unknown result has none: nothing responded); a number that is absent passes nothing. Never makes it better.
  */
 void verdict_apply_limits(const struct verdict_limit *limits, size_t count, struct result *result);
+
+/* The value that a limit is about; false: the result does not have it. */
+bool verdict_limit_value(const struct verdict_limit *limit, const struct skymon_result *result,
+			 double *value);
+/* The check could look (healthy, degraded), and did not report the number: nothing watches it. */
+bool verdict_limit_unmeasured(const struct verdict_limit *limit, const struct skymon_result *result);
 
 /* ---- Rise and fall ---- */
 struct verdict_streak { /* zeroed = no result yet */

@@ -342,6 +342,23 @@ static void print_reason(struct text *out, const char *name, const struct skymon
 	text_put(out, "} 1\n");
 }
 
+/* One line for each number that has limits, however many. */
+static void print_limits(struct text *out, const char *name, const struct skymon_component *component)
+{
+	for (size_t i = 0; i < component->limit_count; i++) {
+		const struct skymon_limit *limit = &component->limits[i];
+		bool before = false;
+		for (size_t j = 0; j < i; j++)
+			before = before || strcmp(component->limits[j].number, limit->number) == 0;
+		if (before || !component->configured)
+			continue;
+		text_put(out, name);
+		put_label(out, "{component=\"", component->name);
+		put_label(out, ",number=\"", limit->number);
+		text_put(out, limit->unmeasured ? "} 1\n" : "} 0\n");
+	}
+}
+
 static const struct {
 	int status;
 	const char *rest;
@@ -441,6 +458,9 @@ const struct own own_families[] = {
 	{"skymon_component_last_success_timestamp_seconds", GAUGE,
 	 "When a run of the check last ended healthy or degraded, as Unix time", NULL, print_last_success,
 	 false},
+	{"skymon_component_limit_unmeasured", GAUGE,
+	 "1 when a limit watches nothing, because the newest check did not report its number", NULL,
+	 print_limits, false},
 	{"skymon_component_reason", GAUGE, "Always 1; the label says why the component has its status", NULL,
 	 print_reason, false},
 	{"skymon_component_series_dropped_total", COUNTER,

@@ -81,7 +81,7 @@ def test_the_set():
     assert severities == {
         "HighErrorRate": "warning", "HighResponseTime": "warning", "APIDown": "critical",
         "CriticalErrorRate": "critical", "ServiceUnhealthy": "critical", "ComponentUnhealthy": "warning", "ComponentDegraded": "warning",
-        "ComponentStale": "warning", "SkymonPluginRestarts": "warning", "SkymonReloadFailed": "warning",
+        "ComponentStale": "warning", "LimitUnmeasured": "warning", "SkymonPluginRestarts": "warning", "SkymonReloadFailed": "warning",
         "ComponentStatusChanged": "info", "VersionChanged": "info", "SkymonVersionChanged": "info"}
 
 

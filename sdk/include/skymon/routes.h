@@ -82,6 +82,9 @@ struct skymon_result {
 
 enum skymon_impact { SKYMON_IMPACT_UNHEALTHY, SKYMON_IMPACT_DEGRADED, SKYMON_IMPACT_NONE };
 
+/* A limit (warn, crit) of a component, against its newest result. why: why there is no value; NULL when there is one. */
+struct skymon_limit { const char *number, *text, *why; bool critical, unmeasured; double value; };
+
 struct skymon_component {
 	uint32_t size;
 	int32_t status, reason, impact;
@@ -94,6 +97,8 @@ struct skymon_component {
 	const struct skymon_result *shown;  /* the result that gave the status; NULL before the first */
 	const struct skymon_result *latest; /* the newest; its numbers and families are the current ones */
 	uint64_t series_dropped_total;      /* of its results, by limits.series */
+	/* unmeasured: the newest check could look, and did not report the number, so that nothing watches it */
+	const struct skymon_limit *limits; size_t limit_count;
 };
 
 struct skymon_snapshot {
