@@ -239,6 +239,18 @@ static void warn_of_isolation(void)
 	buf_free(&list);
 }
 
+static void log_start(const struct daemon *daemon)
+{
+	const struct plan *plan = daemon->plan;
+	char components[32], plugins[32];
+	snprintf(components, sizeof(components), "%zu", plan->settings->component_count);
+	snprintf(plugins, sizeof(plugins), "%zu", plan->settings->plugin_count);
+	log_line(LOG_LEVEL_INFO,
+		 (const char *[]){"version", SKYMON_VERSION, "config", daemon->options->config_path,
+				  "components", components, "plugins", plugins, NULL},
+		 "skymond started");
+}
+
 static void begin(struct daemon *daemon)
 {
 	warn_of_isolation();
@@ -249,6 +261,7 @@ static void begin(struct daemon *daemon)
 	} else if (!listen_all(daemon)) {
 		finish(daemon, DAEMON_FAILED);
 	} else {
+		log_start(daemon);
 		daemon->phase = RUNNING;
 		host_set_phase(daemon->host, SKYMON_PHASE_RUNNING);
 		notify_ready();

@@ -8,7 +8,6 @@
 #define TRUST_H
 
 #include <stdbool.h>
-#include <sys/types.h>
 
 #include "err.h"
 
@@ -21,8 +20,6 @@ enum trust {
 /* fd: the file, opened by that path. apart: its own folder must not be one where others make files, sticky
  * bit or not: for code. */
 enum trust trust_file(int fd, const char *path, bool apart, struct err *err);
-/* A user beside root and the present one whose files are ours: the one that skymond is going to run as. */
-void trust_user(uid_t user);
 /* "Permission denied (skymond runs as user skymon)": strerror, with the user where that matters. */
 const char *trust_error(int error, char text[160]);
 
