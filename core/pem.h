@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pem: are the files of a `tls` block what they should be? For judging a config: each file can be read, holds
- * a certificate, a key or a revocation list, and key and certificate belong together. What only OpenSSL understands passes. */
+ * a certificate, a key or a revocation list, and key and certificate belong together. What only OpenSSL
+ * understands passes. */
 #ifndef PEM_H
 #define PEM_H
 
