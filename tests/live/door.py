@@ -12,15 +12,17 @@ import pytest
 
 
 class Door:
-    def __init__(self, behind, address="127.0.0.1", port=0):
-        self.behind, self.address, self.port = behind, address, port
+    def __init__(self, behind, address="127.0.0.1", port=0, bound=None):
+        """bound: a socket that has the address already, and does not listen."""
+        self.behind, self.address, self.port, self.bound = behind, address, port, bound
         self.lock = threading.Lock()
         self.now = self.most = self.total = 0
         self.connections = []
         self.open()
 
     def open(self):
-        self.listener = socket.create_server((self.address, self.port))
+        self.listener, self.bound = self.bound or socket.create_server((self.address, self.port)), None
+        self.listener.listen()
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, args=[self.listener], daemon=True).start()
 

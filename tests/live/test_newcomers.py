@@ -4,6 +4,7 @@ counts and refuses, behind nginx whose certificate is replaced, and under a name
 import pathlib
 import re
 import signal
+import socket
 
 import pytest
 
@@ -159,7 +160,18 @@ def test_certificates_are_replaced(skymond, bao, websocket, front, certs, kind):
 def test_the_name_moves(skymond, bao, websocket, doors, tmp_path):
     """The old places live on; at the new ones nothing listens, and then something does."""
     here, there = "127.0.0.2", "127.0.0.3"
-    vault, ws = doors(bao.port, here), doors(websocket().port, here)
+
+    def both_places(behind):
+        """A door here, and its port there, where nothing listens yet."""
+        for _ in range(50):
+            door, place = doors(behind, here), socket.socket()
+            try:
+                place.bind((there, door.port))
+                return door, place
+            except OSError:  # another program has that port there
+                place.close()
+        pytest.fail("no port is free on two addresses")
+    (vault, new_vault), (ws, new_ws) = both_places(bao.port), both_places(websocket().port)
     hosts = tmp_path / "hosts"
     hosts.write_text(f"127.0.0.1 localhost\n{here} moves.test\n")
     sm = skymond(watching(vault=part("vault", address=f"http://moves.test:{vault.port}"),
@@ -169,8 +181,8 @@ def test_the_name_moves(skymond, bao, websocket, doors, tmp_path):
     hosts.write_text(f"127.0.0.1 localhost\n{there} moves.test\n")
     for name in ("vault", "websocket"):
         truth.cell(name, "refused to newcomers: the name moved", sm, name, "unhealthy", "refused", within=6)
-    doors(bao.port, there, vault.port)
-    doors(ws.behind, there, ws.port)
+    doors(bao.port, there, vault.port, bound=new_vault)
+    doors(ws.behind, there, ws.port, bound=new_ws)
     for name in ("vault", "websocket"):
         sm.wait_component(name, status="healthy")
     wait_until(lambda: vault.now == ws.now == 0, 10, "the old places to be left")
