@@ -318,10 +318,13 @@ def test_what_is_never_evaluated(one, grafana):
 
     def post(name, data):
         return {"title": name, "condition": "C", "data": data, "for": "0s"}
+
+    def asked():  # but by the check
+        return len([request for request in list(grafana.requests) if request.path not in ("/api/health", "/api/org")])
     for name, (data, pointer) in NEVER.items():
-        before = len(grafana.requests)
+        before = asked()
         found = one.refused("POST", "/alerts", post(name, data), 422, pointer)
-        assert "upstream_status" not in found and len(grafana.requests) == before, name
+        assert "upstream_status" not in found and asked() == before, name
     for name, (data, pointer) in ON_9.items():
         found = one.ask("POST", "/alerts", post(name, data), 422).json()
         assert found["pointer"] == pointer and found["upstream_status"] == 400, (name, found)
