@@ -15,12 +15,14 @@ from test_http import watched
 NEW_MOUNTS = 0x00020000
 
 
-def hide(folder):
-    """For preexec_fn: an empty file system over a folder, for this process and its children alone."""
+def hide(path):
+    """For preexec_fn: nothing at a folder or in a file of /proc, for this process and its children alone."""
+    kind, source, flags = (b"tmpfs", b"tmpfs", 0) if os.path.isdir(path) else (None, b"/dev/null", 1 << 12)
+
     def hidden():
         libc = ctypes.CDLL(None, use_errno=True)
         for call in (lambda: libc.unshare(NEW_MOUNTS), lambda: libc.mount(None, b"/", None, 1 << 18 | 1 << 14, None),
-                     lambda: libc.mount(b"tmpfs", folder.encode(), b"tmpfs", 0, None)):
+                     lambda: libc.mount(source, path.encode(), kind, flags, None)):
             if call() != 0:
                 os._exit(77)
     return hidden
@@ -77,10 +79,10 @@ def test_a_missing_dev_null_is_named(skymond, tmp_path, mounts):
     daemon.stop(expect=None)
 
 
-def test_what_is_not_known_without_proc_is_absent(skymond, tmp_path, mounts):
-    daemon = skymond({"plugins": {"prometheus": {}}}, preexec_fn=hide("/proc"))
+def test_memory_that_is_not_known_is_absent(skymond, tmp_path, mounts):
+    daemon = skymond({"plugins": {"prometheus": {}}}, preexec_fn=hide("/proc/self/statm"))
     found = samples(daemon)
-    assert "process_resident_memory_bytes" not in found and "process_open_fds" not in found
+    assert "process_resident_memory_bytes" not in found
     assert float(found["process_cpu_seconds_total"]) >= 0 and int(found["process_max_fds"]) > 0
     assert "sky_genesis_memory_usage_mb" not in daemon.get("/metrics").text
 
