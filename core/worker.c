@@ -111,10 +111,6 @@ static void lose_patience(struct timer *timer, int64_t now_ms)
 /* Its wire is closed or broken: it cannot be told anything any more, and leaves or is made to. */
 static void lose_wire(struct worker *worker)
 {
-	if (worker->asked) {
-		close_watch(worker, &worker->wire);
-		return;
-	}
 	close_watch(worker, &worker->wire);
 	if (worker->leaving)
 		return;

@@ -5,6 +5,7 @@
 #ifndef DATABASE_H
 #define DATABASE_H
 
+#include <stdatomic.h>
 #include <skymon/plugin.h>
 #include <time.h>
 
@@ -12,6 +13,7 @@ struct database;
 
 struct database_shared { /* one per process */
 	int tls_index;   /* OpenSSL's number of our callback */
+	atomic_int kept; /* components that keep a connection between checks */
 };
 
 struct database_backend {

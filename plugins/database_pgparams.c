@@ -70,6 +70,8 @@ void pg_free(struct pg *pg)
 	if (pg == NULL)
 		return;
 	pg_drop(pg);
+	if (pg->keeps_in != NULL)
+		atomic_fetch_sub(&pg->keeps_in->kept, 1);
 	PQconninfoFree(pg->parsed);
 	free(pg);
 }

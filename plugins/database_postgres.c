@@ -10,6 +10,8 @@
 
 #include "database_postgres.h"
 
+#define KEPT_MAX 32 /* connections of one worker that are kept between checks */
+
 /* What one check has found. */
 struct findings {
 	struct pg_stats stats;
@@ -83,6 +85,18 @@ static enum skymon_status verdict(struct skymon *sm, const struct pg *pg, const 
 			      used);
 }
 
+/* The first components keep their connections; hundreds of them must not use up those of one server. */
+static bool may_keep(struct skymon *sm, struct pg *pg)
+{
+	struct database_shared *shared = skymon_shared(sm);
+
+	if (pg->keeps_in == NULL && atomic_fetch_add(&shared->kept, 1) < KEPT_MAX)
+		pg->keeps_in = shared;
+	else if (pg->keeps_in == NULL)
+		atomic_fetch_sub(&shared->kept, 1);
+	return pg->keeps_in != NULL;
+}
+
 static enum skymon_status check(struct skymon *sm, struct database *db)
 {
 	struct pg *pg = db->store;
@@ -104,7 +118,7 @@ static enum skymon_status check(struct skymon *sm, struct database *db)
 	report(sm, pg, &found);
 	status = verdict(sm, pg, &found);
 	/* A pool in front of the server lends its slot for as long as the connection is open. */
-	if (outcome != PG_DONE || db->reconnect.ms == 0)
+	if (outcome != PG_DONE || db->reconnect.ms == 0 || !may_keep(sm, pg))
 		pg_drop(pg);
 	return status;
 }

@@ -61,7 +61,8 @@ struct pg_line {          /* one connection */
 };
 
 struct pg {
-	PQconninfoOption *parsed;             /* the URL */
+	struct database_shared *keeps_in; /* it may keep its connection, and is counted there; NULL: not */
+	PQconninfoOption *parsed;         /* the URL */
 	const char *user, *password, *dbname; /* of the URL or the options; the first two never shown */
 	char place[300];                      /* "host:port/dbname" for messages; no user info */
 	struct pg_line line;                  /* kept between checks */
