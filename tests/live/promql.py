@@ -47,9 +47,9 @@ def comparison(expression):
 class World:
     """A skymond that measures all that rules ask for (the eight metrics of the service from component `numbers`, the
     machine, a component whose status the test sets), and a Prometheus before it. job: more keys for the scrape; rules: the text of a
-    rule file."""
+    rule file; components: more of them."""
 
-    def __init__(self, skymond, prometheus, folder, job=None, rules=None):
+    def __init__(self, skymond, prometheus, folder, job=None, rules=None, components=None):
         self.folder = folder
         numbers = folder / "numbers"
         numbers.write_text("".join(f"{key} {value}\n" for key, value in NUMBERS.items()))
@@ -62,6 +62,7 @@ class World:
                 "numbers": {"plugin": "t_numbers", "path": str(numbers), "interval": "1s"},
                 "switch": {"plugin": "t_file", "path": str(self.switch), "interval": "1s"},
                 "host": {"plugin": "host", "interval": "1s"},
+                **(components or {}),
             }})
         self.daemon.wait_component("switch", status="healthy")
         target = {"targets": [f"127.0.0.1:{self.daemon.port}"], "labels": {"service": TARGET_SERVICE}}

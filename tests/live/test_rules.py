@@ -14,6 +14,7 @@ import yaml
 from grafana_server import GrafanaDouble
 from harness import SOURCE, free_port, need, wait_until
 from promql import NUMBERS, TARGET_SERVICE, World, comparison, selectors
+from redis_server import Fake
 
 ETC = SOURCE / "etc"
 PROMETHEUS = ETC / "prometheus"
@@ -81,7 +82,8 @@ def test_the_set():
     assert severities == {
         "HighErrorRate": "warning", "HighResponseTime": "warning", "APIDown": "critical",
         "CriticalErrorRate": "critical", "ServiceUnhealthy": "critical", "ComponentUnhealthy": "warning", "ComponentDegraded": "warning",
-        "ComponentStale": "warning", "LimitUnmeasured": "warning", "SkymonPluginRestarts": "warning", "SkymonReloadFailed": "warning",
+        "ComponentStale": "warning", "LimitUnmeasured": "warning", "ComponentUnverified": "warning",
+        "SkymonPluginRestarts": "warning", "SkymonReloadFailed": "warning",
         "ComponentStatusChanged": "info", "VersionChanged": "info", "SkymonVersionChanged": "info"}
 
 
@@ -305,8 +307,12 @@ def all_rules():
 
 
 @pytest.fixture
-def world(skymond, prometheus, tmp_path):
-    return World(skymond, prometheus, tmp_path, job=shipped_job(), rules=all_rules())
+def world(skymond, prometheus, tmp_path, elsewhere):
+    """With a component whose connection leads to another machine, without TLS."""
+    far = Fake(b"+PONG\r\n", b"$42\r\nredis_version:7.0.0\r\nrole:master\r\nused:1\r\n\r\n", host=elsewhere)
+    yield World(skymond, prometheus, tmp_path, job=shipped_job(), rules=all_rules(), components={
+        "far": {"plugin": "cache", "interval": "1s", "url": f"redis://{elsewhere}:{far.port}", "reconnect": "0s"}})
+    far.close()
 
 
 def evaluated(server):
@@ -344,7 +350,8 @@ def test_each_rule_finds_what_it_is_for(world):
     def finds(name, **labels):
         rows = world.prometheus.wait_query(expression(name), lambda rows: any(labels.items() <= row[0].items() for row in rows))
         assert all(labels.items() <= row[0].items() for row in rows), rows
-    for name in set(RULES) - {"VersionChanged", "SkymonVersionChanged"}:
+    finds("ComponentUnverified", component="far", tls="none", peer="remote")
+    for name in set(RULES) - {"VersionChanged", "SkymonVersionChanged", "ComponentUnverified"}:
         assert world.prometheus.query(expression(name)) == [], name
     world.say("degraded")
     finds("ComponentDegraded", **component)
