@@ -87,6 +87,7 @@ struct component {
 	int64_t retry_ms;
 	struct crew_secrets *secrets; /* being gathered; NULL: not now */
 	struct timer lease;           /* of the secret that ends first */
+	char blank_secret[64];        /* option whose secret ends with a line break or a blank; "": none */
 	struct timer again;           /* a request waits until its refused secret may be read anew */
 	bool leased;                  /* they hold for a time only */
 	uint64_t secrets_hash;        /* of those that it was started with */

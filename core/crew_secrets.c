@@ -87,10 +87,27 @@ static void end_lease(struct timer *timer, int64_t now_ms)
 		crew_refresh(component->slot->crew, component, false);
 }
 
+/* A secret that ends with a line break or a blank is rarely meant so: for a hint when its server refuses it.
+ */
+static void note_blank(const struct crew_secrets *secrets)
+{
+	struct component *component = secrets->component;
+	size_t count;
+	const struct option_secret *wanted = option_secrets(component->spec->values, &count);
+	component->blank_secret[0] = '\0';
+	for (size_t i = 0; i < secrets->count; i++) {
+		const struct option_bytes *secret = &secrets->bytes[i];
+		if (secret->size > 0 && memchr(" \t\r\n", secret->bytes[secret->size - 1], 4) != NULL)
+			snprintf(component->blank_secret, sizeof(component->blank_secret), "%s",
+				 wanted[i].option);
+	}
+}
+
 static void finish(struct crew_secrets *secrets)
 {
 	struct component *component = secrets->component;
 	struct crew *crew = component->slot->crew;
+	note_blank(secrets);
 	uint64_t hash = component_hash(secrets->bytes, secrets->count);
 	bool same = secrets->refresh && hash == component->secrets_hash, unchanged = same;
 	bool fresh = secrets->fresh;

@@ -266,6 +266,11 @@ static void take_result(void *arg, struct component *component, uint64_t run, st
 		result_unref(result);
 	} else {
 		limit_series(component, result);
+		if (result->view.reason == SKYMON_AUTH_FAILED && component->blank_secret[0] != '\0')
+			result_worsen(
+				result, (enum skymon_status)result->view.status, SKYMON_AUTH_FAILED,
+				"%s (the secret of `%s` ends with a line break or a blank: is that meant?)",
+				result->view.message, component->blank_secret);
 		publish(component, result, true);
 	}
 	bool refresh = component->refresh, fresh = component->refused;

@@ -167,3 +167,19 @@ def test_validate_runs_before_a_start_and_outside_it_is_a_complaint(skymond):
     began = time.monotonic()
     assert run_skymond("components: {a: {plugin: t_validate, url: 'x://'}}\nplugin_path: [%s]\n" % TEST_PLUGINS).returncode == 2
     assert time.monotonic() - began < 20 * SLOW
+
+
+def test_a_secret_that_ends_with_a_line_break_gets_a_hint(folder, skymond, fresh_postgres):
+    """One trailing line break of a file is cut; what is left over is seldom meant."""
+    pg = fresh_postgres()
+    pg.psql("create role blank login password 'geheim-pw'")
+    hba = pg.data / "pg_hba.conf"
+    hba.write_text("host all blank 127.0.0.1/32 scram-sha-256\n" + hba.read_text())
+    pg.psql("select pg_reload_conf()")
+    secret = folder / "secret"
+    secret.write_text("geheim-pw \n")
+    secret.chmod(0o600)
+    sm = skymond({"components": {"db": {"plugin": "database", "interval": "1s", "url": pg.url(user="blank", password=None),
+                                        "password": {"file": str(secret)}}}})
+    found = sm.wait_component("db", status="unhealthy", reason="auth_failed", timeout=20)
+    assert "the secret of `password` ends with a line break or a blank" in found["message"] and "geheim" not in found["message"], found
