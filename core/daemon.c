@@ -241,14 +241,9 @@ static void warn_of_isolation(void)
 
 static void log_start(const struct daemon *daemon)
 {
-	const struct plan *plan = daemon->plan;
-	char components[32], plugins[32];
-	snprintf(components, sizeof(components), "%zu", plan->settings->component_count);
-	snprintf(plugins, sizeof(plugins), "%zu", plan->settings->plugin_count);
-	log_line(LOG_LEVEL_INFO,
-		 (const char *[]){"version", SKYMON_VERSION, "config", daemon->options->config_path,
-				  "components", components, "plugins", plugins, NULL},
-		 "skymond started");
+	const struct settings *settings = daemon->plan->settings;
+	log_info("skymond %s started: config %s, %zu components, %zu plugins served", SKYMON_VERSION,
+		 daemon->options->config_path, settings->component_count, settings->plugin_count);
 }
 
 static void begin(struct daemon *daemon)
