@@ -18,7 +18,7 @@ struct shared {
 };
 
 static const struct skymon_option options[] = {
-	SKYMON_OPT(struct life, file, "", "where to", .flags = SKYMON_REQUIRED),
+	SKYMON_OPT(struct life, file, "", "where to", .flags = SKYMON_REQUIRED | SKYMON_PATH_WRITE),
 	SKYMON_OPT(struct life, check, "0s", "how long a check takes"),
 	SKYMON_OPT(struct life, stop, "0s", "how long stop takes"),
 	SKYMON_OPT(struct life, stubborn, "false", "a check does not look at its time"),
