@@ -65,6 +65,8 @@ static void put_body(struct message *message, uint64_t number)
 		put_text(message, "{}");
 		put_number(message, 0, 4); /* numbers */
 		put_number(message, 0, 4); /* families */
+		put_number(message, 0, 4); /* series left out */
+		put_text(message, "");
 		break;
 	case LOG:
 		put_number(message, 0, 1);
