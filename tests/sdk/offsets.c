@@ -124,7 +124,8 @@ AT(skymon_host, request_caller, 312);
 AT(skymon_host, request_again, 320);
 AT(skymon_host, request_audit, 328);
 AT(skymon_host, problem_json, 336);
-AT(skymon_host, resolve_within, 344);
+AT(skymon_host, invalid, 344);
+AT(skymon_host, resolve_within, 352);
 AT_LEAST(skymon_host, 344);
 
 AT(skymon_caller, size, 0);
