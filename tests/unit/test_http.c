@@ -421,6 +421,7 @@ static void guards(void)
 		if (reply.code != cases[i].code)
 			fprintf(stderr, "\n%s-> %s", cases[i].head, reply.head);
 		CU_ASSERT_EQUAL(reply.code, cases[i].code);
+		call(look); /* what the loop's thread wrote is this one's to read */
 		CU_ASSERT_EQUAL(elsewhere.handed, reply.code == 201);
 		forget(&reply);
 	}
