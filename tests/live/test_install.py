@@ -44,6 +44,13 @@ def test_unit_file_names_the_installed_daemon():
     assert "@" not in re.sub(r"@system-service", "", unit)
 
 
+def test_unit_lets_workers_confine_themselves():
+    """systemd 252 has neither Landlock nor seccomp in @system-service: workers that may not call them would run unconfined."""
+    unit = (ROOT / "lib/systemd/system/skymon.service").read_text()
+    allowed = {word for line in re.findall(r"^SystemCallFilter=(.*)$", unit, re.M) for word in line.split()}
+    assert allowed >= {"@system-service", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "seccomp"}
+
+
 def test_version_stands_in_one_place():
     version = re.search(r"AC_INIT\(\[skymon\], \[([^]]+)\]", (SOURCE / "configure.ac").read_text()).group(1)
     done = subprocess.run([ROOT / "sbin/skymond", "--version"], capture_output=True, text=True)
