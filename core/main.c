@@ -18,11 +18,11 @@
 
 static const char help[] =
 	"Usage: skymond [-c FILE] [OPTION…]\n"
-	"Watches the components that the config names, and answers who asks for them.\n"
+	"Monitors the components that the config names, and reports their state over HTTP.\n"
 	"\n"
 	"  -c, --config FILE      the config (default " SKYMON_CONFDIR "/skymon.yaml)\n"
-	"  -t, --check-config     judge the config and the plugins, open no network; exit 0 or 2\n"
-	"      --print-config     print what is in force after defaults, secrets masked\n"
+	"  -t, --check-config     check the config, plugins and files, open no network; exit 0 or 2\n"
+	"      --print-config     print what is in effect after defaults, secrets masked\n"
 	"      --list-routes      print method, path, plugin and summary of every route\n"
 	"      --listen ADDR:PORT listen there in place of the config's `listen`; may be repeated; port 0: "
 	"any free one\n"
