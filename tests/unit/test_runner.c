@@ -104,13 +104,11 @@ static enum skymon_status check(struct skymon *sm, void *memory)
 			       ? skymon_healthy(sm, "%s", addresses)
 			       : SKYMON_UNHEALTHY;
 	}
-	for (bool read = false; strcmp(state->does, "wait") == 0 && !atomic_load(&shared->gate);) {
+	for (bool read = false; strcmp(state->does, "wait") == 0 && !atomic_load(&shared->gate); usleep(1000))
 		if (!read && atomic_load(&shared->reads)) {
 			read = true;
 			skymon_step(sm, "reading");
 		}
-		usleep(1000);
-	}
 	if (strcmp(state->does, "obey") == 0) { /* every wait takes skymon_ms_left */
 		skymon_step(sm, "obeying");
 		while (skymon_ms_left(sm) > 0)

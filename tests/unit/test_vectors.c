@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Other projects' test suites, JSONTestSuite and yaml-test-suite: JSON as workers report it and as people write
- * it into configs, and YAML as a config. Nothing crashes; what is refused has a place; what is accepted is what
- * the suite says. ./dev fetches them into the folder SKYMON_TEST_VECTORS (tests/live/vectors); without it the
- * test is skipped. */
+/* Other projects' test suites, JSONTestSuite and yaml-test-suite: JSON as workers report it and as people
+ * write it into configs, and YAML as a config. Nothing crashes; what is refused has a place; what is accepted
+ * is what the suite says. ./dev fetches them into the folder SKYMON_TEST_VECTORS (tests/live/vectors);
+ * without it the test is skipped. */
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
