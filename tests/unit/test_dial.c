@@ -288,6 +288,8 @@ static struct hole open_hole(const char *address, uint16_t port)
 	socklen_t size = sizeof(at);
 
 	inet_pton(AF_INET, address, &at.sin_addr);
+	/* a connection of another process may have this port on this address */
+	setsockopt(hole.listener, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
 	CU_ASSERT_FATAL(bind(hole.listener, (struct sockaddr *)&at, sizeof(at)) == 0 &&
 			listen(hole.listener, 0) == 0 &&
 			getsockname(hole.listener, (struct sockaddr *)&at, &size) == 0);
