@@ -267,7 +267,7 @@ MISSING = {
 
 
 def test_a_key_that_no_config_can_find(grafana):
-    """A component that is not there is a mistake of the config; a file that is missing is one as long as nothing runs."""
+    """--check-config refuses a component that is not there, and a file that is missing."""
     for options, words in (({}, "`api_key` asks `vault` for a secret"), ({"api_key": {"file": "/nonexistent/key"}}, "/nonexistent/key")):
         done = run_skymond({"plugins": {"grafana": {"url": grafana.url, **options}}}, "--check-config", timeout=20)
         assert done.returncode == 2 and "api_key" in done.stderr and words in done.stderr, done
@@ -344,8 +344,20 @@ class Search:
                 self.look(str(file), file.read_bytes())
 
 
+@contextlib.contextmanager
+def stopped(pid):
+    """None of its threads runs: its heap would shrink while it is read."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_until(lambda: all(re.search(r"^State:\s+T", (task / "status").read_text(), re.M)
+                               for task in pathlib.Path(f"/proc/{pid}/task").iterdir()), 10, "the process to be stopped")
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 def memory(pid):
-    """(where, bytes) of all that a process has in memory."""
+    """(where, bytes) of all that a process has in memory; of one that is stopped."""
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as mem:
         for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
             span, rights, *_ = line.split(maxsplit=5)
@@ -362,11 +374,12 @@ def memory(pid):
 def in_memory(pid, words):
     """Where in a process' memory one of the words is: lines of its map with what stands around it."""
     found = []
-    for line, data in memory(pid):
-        for word in words:
-            at = data.find(word)
-            if at >= 0:
-                found.append((line, data[max(0, at - 60):at + len(word) + 20]))
+    with stopped(pid):
+        for line, data in memory(pid):
+            for word in words:
+                at = data.find(word)
+                if at >= 0:
+                    found.append((line, data[max(0, at - 60):at + len(word) + 20]))
     return found
 
 
