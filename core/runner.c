@@ -117,7 +117,7 @@ static void run_check(struct runner_component *component)
 	component->running = false; /* before it is told: the next run may be asked for at once */
 	component->telling++;
 	pthread_mutex_unlock(&runner->lock);
-	if (runner->events->stale == NULL || !runner->events->stale(runner->arg))
+	if (runner->events->stale == NULL || !runner->events->stale(runner->arg, status == SKYMON_HEALTHY))
 		runner->events->ended(runner->arg, component, run, &body);
 	buf_free(&body);
 	runner_usage_end(component->id);

@@ -43,9 +43,9 @@ struct runner_events { /* called on any thread but for `stopped`; the receiver l
 	void (*excess)(void *arg, uint32_t id, bool files, const char *text);
 	/* What a run is doing that has no time left; again when that changes. Main thread. May be NULL. */
 	void (*step)(void *arg, uint32_t id, uint64_t run, const char *text);
-	/* Were files that the checks open replaced by others, which they cannot open? What a check found then
-	 * is not told. May be NULL. */
-	bool (*stale)(void *arg);
+	/* Were files that the checks open replaced by others, which they cannot open? The result of the
+	 * check, healthy or not, is then dropped. May be NULL. */
+	bool (*stale)(void *arg, bool healthy);
 	/* runner_tend has something to do: have it called on the main thread. May be NULL. */
 	void (*wake)(void *arg);
 	/* The answer to a runner_ask; its texts and bytes are valid during the call. May be NULL when nothing

@@ -20,7 +20,7 @@ extern const char *const sandbox_guard_words[3]; /* in the order of the bits */
 unsigned sandbox_missing(void);
 
 /* WRITE: also the folder that the path is in (a database makes files beside). */
-enum sandbox_access { SANDBOX_READ_FILE, SANDBOX_READ /* a folder too */, SANDBOX_WRITE };
+enum sandbox_access { SANDBOX_READ_FILE /* guessed */, SANDBOX_READ /* a folder too */, SANDBOX_WRITE };
 struct sandbox_path {
 	char *path;
 	enum sandbox_access access;
@@ -43,8 +43,9 @@ bool sandbox_decode(struct wire_reader *in, struct sandbox *sandbox) MUST_CHECK;
 /* Enters it, for good. Before any other thread is there. *missing: guards that could not be set; when strict,
  * false. */
 bool sandbox_enter(const struct sandbox *sandbox, unsigned *missing, struct err *err) MUST_CHECK;
-/* Was a file that it opens replaced by another since? The new one is out of reach. Any thread. */
-bool sandbox_stale(void);
+/* Was a file that the check may have opened replaced by one that is out of reach? healthy: the check's
+ * result, which files that were only guessed then cannot have spoiled. Any thread. */
+bool sandbox_stale(bool healthy);
 
 /* sandbox_filter.c: the system calls. false: errno says why. */
 bool sandbox_filter(uint32_t needs);

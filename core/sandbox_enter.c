@@ -4,7 +4,10 @@
  * descriptor of /proc/self.
  *
  * A Landlock rule belongs to an inode: a file that is replaced (resolv.conf, a certificate, a pid file) is
- * out of reach from then on. sandbox_stale sees that, and the daemon then starts the worker again. */
+ * out of reach from then on, unless its folder has a rule. sandbox_stale sees that, and the daemon then
+ * starts the worker again. Its plugin loses its state by that, so it is not asked for without need: a file
+ * that is gone, or that can be opened, costs nothing; nor does one of an option without a flag while the
+ * checks are healthy, as many plugins only stat it, which Landlock does not govern. */
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -50,6 +53,7 @@ struct place {
 	char *path;
 	dev_t device;
 	ino_t inode;
+	bool guessed; /* the plugin may never open it */
 };
 
 static struct {
@@ -125,23 +129,34 @@ static uint64_t all_rights(int abi)
 	return rights | (abi >= 5 ? IOCTL_DEV : 0);
 }
 
-static void remember(const char *path)
+static void remember(const char *path, bool guessed)
 {
 	struct stat about = {0};
 	(void)stat(path, &about); /* one that is not there yet has no number, and is another when it comes */
 	entered.places =
 		x_grow(entered.places, &entered.capacity, entered.count + 1, sizeof(*entered.places));
-	entered.places[entered.count++] = (struct place){x_strdup(path), about.st_dev, about.st_ino};
+	entered.places[entered.count++] = (struct place){x_strdup(path), about.st_dev, about.st_ino, guessed};
 }
 
-bool sandbox_stale(void)
+static bool is_out_of_reach(const struct place *place)
 {
-	for (size_t i = 0; i < entered.count; i++) {
-		struct stat about = {0};
-		(void)stat(entered.places[i].path, &about);
-		if (about.st_dev != entered.places[i].device || about.st_ino != entered.places[i].inode)
+	struct stat about;
+	if (stat(place->path, &about) != 0 || (about.st_dev == place->device && about.st_ino == place->inode))
+		return false;
+	if (!S_ISREG(about.st_mode) && !S_ISDIR(about.st_mode)) /* to open a device can change it */
+		return true;
+	int fd = open(place->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return errno == EACCES;
+	close(fd);
+	return false;
+}
+
+bool sandbox_stale(bool healthy)
+{
+	for (size_t i = 0; i < entered.count; i++)
+		if (!(healthy && entered.places[i].guessed) && is_out_of_reach(&entered.places[i]))
 			return true;
-	}
 	return false;
 }
 
@@ -184,7 +199,7 @@ static void allow_system(int ruleset, int abi, uint64_t read)
 		allow(ruleset, abi, folders[i], read);
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		allow(ruleset, abi, files[i], read);
-		remember(files[i]);
+		remember(files[i], false);
 	}
 	for (size_t i = 0; i < sizeof(devices) / sizeof(devices[0]); i++)
 		allow(ruleset, abi, devices[i], READ_FILE | WRITE_FILE | TRUNCATE);
@@ -194,7 +209,7 @@ static void allow_system(int ruleset, int abi, uint64_t read)
 		if (path == NULL)
 			continue;
 		allow(ruleset, abi, path, read);
-		remember(path);
+		remember(path, false);
 	}
 	entered.own = open("/proc/self", O_PATH | O_CLOEXEC);
 	allow(ruleset, abi, "/proc/self", READ_FILE | READ_DIR);
@@ -232,7 +247,7 @@ static bool enter_files(const struct sandbox *sandbox, int abi)
 		if (path->access == SANDBOX_WRITE && !folder)
 			allow_folder_of(ruleset, abi, path->path, write);
 		else
-			remember(path->path);
+			remember(path->path, path->access == SANDBOX_READ_FILE);
 	}
 	bool done = syscall(RESTRICT_SELF, ruleset, 0) == 0;
 	close(ruleset);

@@ -212,10 +212,10 @@ static void send_step(void *arg, uint32_t id, uint64_t run, const char *text)
 	buf_free(&body);
 }
 
-static bool is_stale(void *arg)
+static bool is_stale(void *arg, bool healthy)
 {
 	(void)arg;
-	if (runner_clock_us() - worker.begun_us < STALE_MIN_US || !sandbox_stale())
+	if (runner_clock_us() - worker.begun_us < STALE_MIN_US || !sandbox_stale(healthy))
 		return false;
 	send_message(WIRE_STALE, 0, NULL, 0);
 	return true;

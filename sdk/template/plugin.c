@@ -23,8 +23,8 @@ struct freshness {
 
 static const struct skymon_option options[] = {
 	/* The target: while it is empty, as after "${BACKUP_FILE:-}", the component is "not configured" and
-	   never runs. */
-	SKYMON_OPT(struct freshness, file, NULL, "file to watch", .flags = SKYMON_TARGET | SKYMON_PATH_READ),
+	   never runs. A file that a check opens is flagged SKYMON_PATH_READ too; this one only stats it. */
+	SKYMON_OPT(struct freshness, file, NULL, "file to watch", .flags = SKYMON_TARGET),
 	SKYMON_OPT(struct freshness, min_size, "1", "smallest size of a good file", .min = 0, .max = 1e15),
 	{0}};
 

@@ -124,6 +124,41 @@ def test_a_file_that_was_replaced_is_read_again(skymond, tmp_path):
     daemon.wait_component("b", status="degraded", message="now")
 
 
+def test_a_worker_is_renewed_only_for_what_its_plugin_may_have_missed(skymond, tmp_path):
+    """Its state goes with it."""
+    path, folder, flagged = (tmp_path / name for name in ("word", "folder", "flagged"))
+    folder.mkdir()
+    for file in (path, folder / "word", flagged):
+        file.write_text("healthy first")
+    daemon = skymond({"components": {"a": component("t_file", path=str(folder / "word"), also=str(folder), interval="100ms"),
+                                     "b": component("t_file", path=str(path), also=str(flagged), interval="100ms")}})
+    for name in "ab":
+        daemon.wait_component(name, status="healthy")
+
+    def after(change, renewed):
+        settle()
+        before = min(daemon.children())
+        change()
+        daemon.wait_component("a", status="healthy")
+        if renewed:
+            wait_until(lambda: before not in daemon.children() and daemon.component("b")["status"] == "healthy", 10, "another worker")
+        else:
+            settle()
+            assert list(daemon.children()) == [before]
+
+    def replace(file, text):
+        (tmp_path / "draft").write_text(text)
+        (tmp_path / "draft").rename(file)
+
+    after(lambda: replace(folder / "word", "healthy second"), renewed=False)
+    daemon.wait_component("a", message="second")
+    after(flagged.unlink, renewed=False)
+    after(lambda: flagged.write_text("no check opens it, but the plugin says that it may"), renewed=True)
+    after(path.unlink, renewed=False)
+    daemon.wait_component("b", status="unknown")
+    after(lambda: path.write_text("healthy again"), renewed=True)
+
+
 def without(*calls):
     """A preexec_fn: these system calls are not there."""
     def prepare():

@@ -9,11 +9,14 @@
 #include <unistd.h>
 
 struct file {
-	const char *path;
+	const char *path, *also;
 };
 
 static const struct skymon_option options[] = {
-	SKYMON_OPT(struct file, path, "", "the file", .flags = SKYMON_TARGET), {0}};
+	SKYMON_OPT(struct file, path, "", "the file", .flags = SKYMON_TARGET),
+	SKYMON_OPT(struct file, also, "", "another, or a folder, which no check opens",
+		   .flags = SKYMON_PATH_READ),
+	{0}};
 
 static enum skymon_status check(struct skymon *sm, void *state)
 {
