@@ -9,7 +9,7 @@ import sys
 import pytest
 import requests
 
-from harness import ROOT, SOURCE, end_process, wait_until
+from harness import ROOT, SOURCE, Folder, end_process, wait_until
 from test_http import watched
 
 NEW_MOUNTS = 0x00020000
@@ -132,6 +132,31 @@ def test_dev_run_prints_none_where_it_does_not_listen(skymond, tmp_path):
     said = run.communicate(timeout=60)[1]
     assert run.returncode == 1 and "curl" not in said
     assert len(re.findall("level=error", said)) == 1 and "another program listens there" in said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the test gives a tree to another user")
+def test_dev_run_as_root_in_the_tree_of_a_user(tmp_path):
+    """As `sudo ./dev run`: root would refuse that user's config."""
+    folder = Folder("tree")
+    tree = folder.path
+    (tree / "etc").mkdir()
+    (tree / "etc" / "skymon.yaml").write_text("plugins: {prometheus: {}}\n")
+    for path in (tree, tree / "etc", tree / "etc" / "skymon.yaml"):
+        os.chown(path, 65534, 65534)
+    script = 'source "$1/dev" && cd "$2" && build=$2/build root=$3 && start --listen 127.0.0.1:0'
+    run = subprocess.Popen(["bash", "-c", script, "-", SOURCE, tree, ROOT], text=True, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        said = ""
+        while "Ctrl-C ends it" not in said:
+            line = run.stderr.readline()
+            assert line, said
+            said += line
+        assert "this tree belongs to user nobody: skymond and its plugins run as that user" in said
+        assert re.search(r"^Uid:\t65534\t65534\t65534", open(f"/proc/{run.pid}/status").read(), re.M)
+        assert (tree / "build" / "state").stat().st_uid == 65534
+    finally:
+        end_process(run)
+        folder.remove()
 
 
 def test_the_demo_says_in_one_sentence_that_its_port_is_taken(skymond):
