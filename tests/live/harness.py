@@ -27,6 +27,7 @@ Mark what should run under ASan and TSan too with @pytest.mark.sanitized (a dict
 Wait for conditions (wait_until), never sleep and hope. SLOW (1; more under sanitizers and on a busy machine) multiplies every waiting time here.
 No test asserts how fast something is (that is ./dev bench's); that nothing waits for a slow thing is asserted against that thing's own time.
 """
+import contextlib
 import csv
 import glob
 import json
@@ -34,6 +35,7 @@ import os
 import pathlib
 import pwd
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -58,10 +60,12 @@ SANITIZER_WORDS = re.compile(r"(ERROR: AddressSanitizer|ERROR: LeakSanitizer|WAR
 # ---- Small things ----
 
 def free_port():
-    """A loopback port that nobody has right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A loopback port that is free. Below the ports from which the kernel takes those of outgoing connections (32768 and up): there, any
+    connection of this machine can take it, also while its server restarts. 10000 above it is free of these too: a Redis cluster's bus."""
+    while True:
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", 10240 + secrets.randbelow(10000)))
+            return probe.getsockname()[1]
 
 
 def wait_until(condition, timeout=10.0, what="the condition", every=0.02):
@@ -382,7 +386,8 @@ class Server:
 
     def wait_port(self, port, timeout=20):
         def look():
-            assert self.process.poll() is None, f"{self.name} ended: {self.log.read_text()[-2000:]}"
+            if self.process.poll() is not None:
+                pytest.fail(f"{self.name} ended: {self.log.read_text()[-2000:]}")
             with socket.create_connection(("127.0.0.1", port), timeout=1):
                 return True
         wait_until(look, timeout, f"{self.name} on port {port}")

@@ -63,7 +63,8 @@ class Redis(Server):
         wait_until(self._answers, 20, "Redis to answer")
 
     def _answers(self):
-        assert self.process.poll() is None, self.log.read_text()[-2000:]
+        if self.process.poll() is not None:
+            pytest.fail(self.log.read_text()[-2000:])
         try:
             return self.command("ping") == "PONG"
         except RedisError as error:

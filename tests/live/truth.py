@@ -35,8 +35,8 @@ def seconds(text):
     return sum(float(number) * units[unit] for number, unit in parts)
 
 
-def limit_of(daemon, component):
-    """interval + timeout + a little, as the daemon's config file has it."""
+def times_of(daemon, component):
+    """Interval and timeout in seconds, as the daemon's config file has them."""
     import yaml
     config = yaml.safe_load(daemon.config.read_text())
     own = config["components"][component]
@@ -45,7 +45,7 @@ def limit_of(daemon, component):
     def given(key, core):
         of_plugin = common.get(own["plugin"]) or {}
         return seconds(own.get(key, of_plugin.get(key, common.get(key, core))))
-    return given("interval", "30s") + given("timeout", "5s") + SMALL
+    return given("interval", "30s"), given("timeout", "5s")
 
 
 def hides(daemon, secrets, *more):
@@ -61,7 +61,7 @@ def cell(check, fault, daemon, component, status, reason, within=None, secrets=(
     """Waits for the component to be so, judges it and records the row; returns the component's JSON."""
     from harness import SLOW, wait_until
     began = since if since is not None else time.monotonic()
-    within = (within if within is not None else limit_of(daemon, component)) * SLOW
+    within = (within if within is not None else sum(times_of(daemon, component)) + SMALL) * SLOW
     words = [words] if isinstance(words, str) else list(words)
 
     def look():
@@ -78,6 +78,34 @@ def cell(check, fault, daemon, component, status, reason, within=None, secrets=(
     record({"check": check, "fault": fault, "status": status, "reason": reason, "took": round(took, 2),
             "within": round(within, 2), "message": found["message"]})
     return found
+
+
+def restarted(check, daemon, component, restart):
+    """Calls restart() between two checks: right after one, and again if that took so long that the next one may have begun meanwhile.
+    The check behind it must find all well, as if nothing had been; returns the component's JSON before and after."""
+    from harness import wait_until
+    interval = times_of(daemon, component)[0]
+
+    def healthy_after(seen):
+        return wait_until(lambda: (found := daemon.component(component))["last_check"] != seen and found["status"] == "healthy" and found,
+                          2 * interval + 10, "the next healthy check")
+    took, seen = interval, daemon.component(component)["last_check"]
+    for _ in range(5):
+        before = healthy_after(seen)
+        began = time.monotonic()
+        restart()
+        took = time.monotonic() - began
+        if took < 0.8 * interval:
+            break
+        seen = daemon.component(component)["last_check"]
+    assert took < 0.8 * interval, f"{took:.1f} s for what must happen between two checks: a longer interval is needed"
+    found = wait_until(lambda: (found := daemon.component(component))["last_check"] != before["last_check"] and found, 2 * interval + 10,
+                       "the next check")
+    assert (found["status"], found["consecutive_failures"], found["last_result"]) == ("healthy", 0, None), found
+    assert found["since"] == before["since"], (before, found)
+    record({"check": check, "fault": "restarted under a kept connection", "status": found["status"], "reason": found["reason"], "took": 0.0,
+            "within": round(interval, 2), "message": found["message"]})
+    return before, found
 
 
 def record(row):
