@@ -35,11 +35,10 @@ def test_one_statistic_that_is_refused_costs_its_own_numbers(skymond, postgres_o
         def look():
             found = sm.component("db")
             assert found["status"] == "healthy" and f"{name} (SQLSTATE 42501)" in found["details"].get("missing", ""), found
-            numbers = {line.split("{")[0] for line in sm.metrics().splitlines()}
-            assert not lost & set(found.get("numbers", {})), (lost, found)
-            return found, numbers
-        found, _ = wait_until(look, 15, f"{what} to be missed")
-        assert stays <= set(found.get("numbers", stays)), found
+            assert not lost & set(found["numbers"]), (lost, found)
+            # A check in whose interval no block was read has no cache_hit_rate: PostgreSQL 10 and 13 count twice a second.
+            return stays <= set(found["numbers"])
+        wait_until(look, 15, f"{what} to be missed, and nothing else")
         assert sm.wait_component("kept", status="healthy")["consecutive_failures"] == 0
         pg.psql(f"grant {what} to public")
         wait_until(lambda: "missing" not in sm.component("db")["details"], 15, f"{what} to be there again")
