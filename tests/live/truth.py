@@ -57,8 +57,9 @@ def hides(daemon, secrets, *more):
             assert secret not in text, f"a secret is shown: {text[:3000]}"
 
 
-def cell(check, fault, daemon, component, status, reason, within=None, secrets=(), words=(), since=None):
-    """Waits for the component to be so, judges it and records the row; returns the component's JSON."""
+def cell(check, fault, daemon, component, status, reason, within=None, secrets=(), words=(), since=None, longest=None):
+    """Waits for the component to be so, checks the rest and records the row; returns the component's JSON. longest: the most
+    milliseconds that the check took, so that the sentence is its own and not the daemon's at the deadline."""
     from harness import SLOW, wait_until
     began = since if since is not None else time.monotonic()
     within = (within if within is not None else sum(times_of(daemon, component)) + SMALL) * SLOW
@@ -68,6 +69,7 @@ def cell(check, fault, daemon, component, status, reason, within=None, secrets=(
         found = daemon.component(component)
         assert (found["status"], found["reason"]) == (status, reason), found
         assert all(word in found["message"] for word in words), f"not all of {words} are in {found['message']!r}"
+        assert longest is None or (found["response_time_ms"] or 0) <= longest, found
         return found
     # Waiting longer than allowed tells "late" from "wrong".
     found = wait_until(look, within / SLOW + 10, f"{check}, {fault}: {component} to be {status}/{reason}")
