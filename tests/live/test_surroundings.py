@@ -151,7 +151,7 @@ def test_dev_run_as_root_in_the_tree_of_a_user(tmp_path):
             line = run.stderr.readline()
             assert line, said
             said += line
-        assert "this tree belongs to user nobody: skymond and its plugins run as that user" in said
+        assert f"{tree}/etc/skymon.yaml belongs to user nobody: skymond and its plugins run as that user" in said
         assert re.search(r"^Uid:\t65534\t65534\t65534", open(f"/proc/{run.pid}/status").read(), re.M)
         assert (tree / "build" / "state").stat().st_uid == 65534
     finally:
