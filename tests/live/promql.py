@@ -46,7 +46,7 @@ def comparison(expression):
 
 class World:
     """A skymond that measures all that rules ask for (the eight metrics of the service from component `numbers`, the
-    machine, a component whose status the test sets), and a Prometheus before it. job: more keys for the scrape; rules: the text of a
+    machine, a number that has a limit, a component whose status the test sets), and a Prometheus before it. job: more keys for the scrape; rules: the text of a
     rule file; components: more of them."""
 
     def __init__(self, skymond, prometheus, folder, job=None, rules=None, components=None):
@@ -59,7 +59,7 @@ class World:
             "service": {"name": "api", "version": "2.1", "metrics": {key: "numbers" for key in NUMBERS}},
             "plugins": {"prometheus": {}},
             "components": {
-                "numbers": {"plugin": "t_numbers", "path": str(numbers), "interval": "1s"},
+                "numbers": {"plugin": "t_numbers", "path": str(numbers), "interval": "1s", "warn": {"cache_hit_rate_percent": "<1"}},
                 "switch": {"plugin": "t_file", "path": str(self.switch), "interval": "1s"},
                 "host": {"plugin": "host", "interval": "1s"},
                 **(components or {}),

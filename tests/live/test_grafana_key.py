@@ -72,6 +72,9 @@ class Steady:
             assert key not in self.sm.log_text()
 
 
+OWN = (("d1", "One"), ("d2", "Two"))  # dashboards of seed(), one for each thread that writes: two of the same may be a conflict
+
+
 class Load:
     """Requests without a pause on some threads; rows: (began, ended, code, body)."""
 
@@ -85,7 +88,8 @@ class Load:
             if number % 3:
                 answer = self.sm.get(BASE + "/dashboards", timeout=40 * SLOW)
             else:
-                answer = self.sm.request("PUT", BASE + "/dashboards/d1", json={"dashboard": {"title": "One"}}, timeout=40 * SLOW)
+                uid, title = OWN[number // 3]
+                answer = self.sm.request("PUT", f"{BASE}/dashboards/{uid}", json={"dashboard": {"title": title}}, timeout=40 * SLOW)
             self.rows.append((began, time.monotonic(), answer.status_code, answer.text))
             time.sleep(0.02)
 
@@ -137,10 +141,10 @@ def test_revoked_then_replaced(skymond, shared_bao, grafana):
         wait_until(lambda: [row for row in load.rows if row[0] > there + PICKED_UP], 20, "requests that begin 5 s later")
         load.wait(60)
     assert load.failed(there + PICKED_UP) == []
-    assert all(code == 502 and NOT_ACCEPTED in body for _, _, code, body in load.failed()), load.failed()[:2]
+    assert [row for row in load.failed() if row[2] != 502 or NOT_ACCEPTED not in row[3]] == []
     ended = max((row[1] for row in load.failed()), default=0)
     assert ended < there + PICKED_UP, f"failed {ended - there:.1f} s after the new key was there"
-    assert set(used(grafana, second)[:50]) <= {200, 412}  # 412: two replace the same dashboard at once
+    assert set(used(grafana, second)[:50]) == {200}
     sm.wait_component("grafana", status="healthy")
     steady.judge(first, second)
 

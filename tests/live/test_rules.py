@@ -369,6 +369,8 @@ def test_each_rule_finds_what_it_is_for(world):
         **NUMBERS, "error_rate_percent": 12, "average_response_time_ms": 1500}.items()))
     for name in ("HighErrorRate", "CriticalErrorRate", "HighResponseTime"):
         finds(name, service="api")
+    (world.folder / "numbers").write_text("".join(f"{key} {value}\n" for key, value in NUMBERS.items() if key != "cache_hit_rate_percent"))
+    finds("LimitUnmeasured", component="numbers", number="cache_hit_rate_percent")
     world.daemon.write_config("components: [")
     world.daemon.hup()
     finds("SkymonReloadFailed", job="sky-genesis-api")

@@ -212,11 +212,16 @@ def test_a_crash_in_a_handler(skymond, tmp_path):
 
 # ---- A refused secret ----
 
-def asked_at(tmp_path):
-    """When the store was asked for it anew (ms)."""
+def reads(tmp_path):
+    """How often the store was asked for it again."""
     file = tmp_path / "keep" / "word.asked"
-    lines = file.read_text().split("\n") if file.exists() else []
-    return [int(line.split()[1]) for line in lines if line.startswith("fresh")]
+    return file.read_text().count("fresh") if file.exists() else 0
+
+
+def reads_allowed(began):
+    """One, and one more in each 5 s since then. The daemon counts them from when it asks: the store may hear of one later than
+    of the next, so what lies between two is not measured there."""
+    return 1 + int((time.monotonic() - began) / 5)
 
 
 def store(skymond, tmp_path, key="first-key", **more):
@@ -255,7 +260,7 @@ def test_a_key_in_a_file(skymond, tmp_path):
 def test_a_key_of_a_store_that_changes(skymond, tmp_path):
     """A request that is refused meanwhile waits for the next read, at most 5 s after the last."""
     daemon = store(skymond, tmp_path)
-    assert ask(daemon, "/t/ask").body == b"accepted\n" and asked_at(tmp_path) == []
+    assert ask(daemon, "/t/ask").body == b"accepted\n" and reads(tmp_path) == 0
     (tmp_path / "accepted").write_text("second-key")
     began = time.monotonic()
     assert ask(daemon, "/t/ask").code == 502 and time.monotonic() - began < 3 * SLOW
@@ -263,22 +268,21 @@ def test_a_key_of_a_store_that_changes(skymond, tmp_path):
     assert ask(daemon, "/t/ask").body == b"accepted\n"
     assert 4 < time.monotonic() - began < 5 + 3 * SLOW
     assert ask(daemon, "/t/ask").body == b"accepted\n"
-    first, second = asked_at(tmp_path)
-    assert second - first >= 4990
+    assert reads(tmp_path) == 2
 
 
 @pytest.mark.sanitized
 def test_twenty_at_once_with_a_refused_key(skymond, tmp_path):
     daemon = store(skymond, tmp_path)
     (tmp_path / "accepted").write_text("second-key")
+    began = time.monotonic()
     answers = at_once(20, lambda: ask(daemon, "/t/ask", timeout=20))
     assert [answer.code for answer in answers] == [502] * 20
-    times = asked_at(tmp_path)
-    assert 1 <= len(times) <= 3 and all(b - a >= 4990 for a, b in zip(times, times[1:])), times
+    assert 1 <= reads(tmp_path) <= reads_allowed(began)
     (tmp_path / "keep" / "word").write_text("second-key")
     answers = at_once(20, lambda: ask(daemon, "/t/ask", timeout=20))
     assert [answer.body for answer in answers] == [b"accepted\n"] * 20
-    assert all(b - a >= 4990 for a, b in zip(asked_at(tmp_path), asked_at(tmp_path)[1:]))
+    assert 2 <= reads(tmp_path) <= reads_allowed(began)
 
 
 @pytest.mark.sanitized
@@ -293,20 +297,20 @@ def test_one_that_meets_the_old_key_when_the_new_one_is_there(skymond, tmp_path)
     began = time.monotonic()
     gate.touch()
     assert late.answer().body == b"accepted\n" and time.monotonic() - began < 2 * SLOW
-    assert len(asked_at(tmp_path)) == 1
+    assert reads(tmp_path) == 1
 
 
 def test_nothing_is_read_for_one_that_left(skymond, tmp_path):
     daemon = store(skymond, tmp_path)
     (tmp_path / "accepted").write_text("second-key")
-    assert ask(daemon, "/t/ask").code == 502 and len(asked_at(tmp_path)) == 1
+    assert ask(daemon, "/t/ask").code == 502 and reads(tmp_path) == 1
     mark = daemon.log_mark()
     waiting = Asked(daemon, "/t/ask")  # until it may be read once more
     wait_until(lambda: daemon.get("/api/v1/status").json()["health"]["metrics"]["active_connections"] >= 2, 5, "its connection")
     waiting.reset()
     began = time.monotonic()
     wait_until(lambda: time.monotonic() - began > 6, 10, "six seconds")
-    assert len(asked_at(tmp_path)) == 1 and "error" not in "\n".join(daemon.log_lines()[mark:])
+    assert reads(tmp_path) == 1 and "error" not in "\n".join(daemon.log_lines()[mark:])
 
 
 def test_a_store_that_cannot_answer(skymond, tmp_path):
