@@ -207,7 +207,6 @@ def test_needs_are_shown(plugin, says):
     assert (says in shown) if says else ("needs:" not in shown), shown
 
 
-@pytest.mark.sanitized
 def test_a_secret_lies_in_locked_memory(skymond, tmp_path):
     """VmLck of the worker that was given one; its siblings have none."""
     (tmp_path / "token").write_text(SECRET)
