@@ -35,8 +35,8 @@ def seconds(text):
     return sum(float(number) * units[unit] for number, unit in parts)
 
 
-def times_of(daemon, component):
-    """Interval and timeout in seconds, as the daemon's config file has them."""
+def limit_of(daemon, component):
+    """interval + timeout + a little, as the daemon's config file has it."""
     import yaml
     config = yaml.safe_load(daemon.config.read_text())
     own = config["components"][component]
@@ -45,7 +45,7 @@ def times_of(daemon, component):
     def given(key, core):
         of_plugin = common.get(own["plugin"]) or {}
         return seconds(own.get(key, of_plugin.get(key, common.get(key, core))))
-    return given("interval", "30s"), given("timeout", "5s")
+    return given("interval", "30s") + given("timeout", "5s") + SMALL
 
 
 def hides(daemon, secrets, *more):
@@ -62,7 +62,7 @@ def cell(check, fault, daemon, component, status, reason, within=None, secrets=(
     milliseconds that the check took, so that the sentence is its own and not the daemon's at the deadline."""
     from harness import SLOW, wait_until
     began = since if since is not None else time.monotonic()
-    within = (within if within is not None else sum(times_of(daemon, component)) + SMALL) * SLOW
+    within = (within if within is not None else limit_of(daemon, component)) * SLOW
     words = [words] if isinstance(words, str) else list(words)
 
     def look():
@@ -84,9 +84,9 @@ def cell(check, fault, daemon, component, status, reason, within=None, secrets=(
 
 def restarted(check, daemon, component, restart):
     """Calls restart() between two checks: right after one, and again if that took so long that the next one may have begun meanwhile.
-    The check behind it must find all well, as if nothing had been; returns the component's JSON before and after."""
+    The check after it must find all well, as if nothing had happened; returns the component's JSON before and after."""
     from harness import wait_until
-    interval = times_of(daemon, component)[0]
+    interval = daemon.component(component)["interval_seconds"]
 
     def healthy_after(seen):
         return wait_until(lambda: (found := daemon.component(component))["last_check"] != seen and found["status"] == "healthy" and found,
@@ -106,7 +106,7 @@ def restarted(check, daemon, component, restart):
     assert (found["status"], found["consecutive_failures"], found["last_result"]) == ("healthy", 0, None), found
     assert found["since"] == before["since"], (before, found)
     record({"check": check, "fault": "restarted under a kept connection", "status": found["status"], "reason": found["reason"], "took": 0.0,
-            "within": round(interval, 2), "message": found["message"]})
+            "within": float(interval), "message": found["message"]})
     return before, found
 
 
