@@ -120,11 +120,11 @@ def test_thousands_of_connections_that_ask_nothing(skymond, tmp_path, kind):
         try:
             assert all(served(daemon) for _ in range(20))
             second = Flood(daemon, kind, ["127.0.0.4", "127.0.0.5"], 1000)
-            until = time.monotonic() + 3
-            while time.monotonic() < until:
+            began = time.monotonic()
+            while time.monotonic() < began + 3 or evicted(daemon) < 2000:
                 assert served(daemon) and served(daemon, source="127.0.0.2")  # of an address that has all its places in use, too
+                assert time.monotonic() < began + 30 * SLOW, f"{evicted(daemon)} connections were evicted"
             assert daemon.get("/api/v1/status").json()["health"]["metrics"]["active_connections"] <= 2032
-            assert evicted(daemon) >= 2000
         finally:
             first.end()
             if second is not None:

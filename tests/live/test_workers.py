@@ -183,7 +183,7 @@ def test_a_leak_is_ended_and_named(skymond, kind):
     daemon = skymond({"plugins": {"prometheus": {}}, "limits": {"worker_memory": "48MiB"}, "components": components})
     found = daemon.wait_component("leak", timeout=60, status="unknown", reason="killed")
     assert text in found["message"], found
-    assert [line for line in daemon.log_lines() if "component=leak" in line and text in line]
+    wait_until(lambda: [line for line in daemon.log_lines() if "component=leak" in line and text in line], 10, "the log to name it")
     for name in components:
         if name != "leak":
             daemon.wait_component(name, status="healthy")
