@@ -75,7 +75,6 @@ def test_uids_of_no_dashboard(one, uid):
     assert one.written() == []
 
 
-@pytest.mark.sanitized
 def test_the_list_is_narrowed_or_refused(one):
     for title, tags in (("Alpha one", ["a", "b"]), ("Alpha two", ["a"]), ("Beta", ["b"])):
         save(one, title, model={"tags": tags})
@@ -97,7 +96,6 @@ TWINS = [("Beta", "BETA"), ("Beta", "Beta?"), ("Load (all)", "load all"), ("Grö
          ("数据库 1", "日志 1")]
 
 
-@pytest.mark.sanitized
 @pytest.mark.parametrize("there, title", TWINS)
 def test_titles_that_grafana_takes_for_the_same(one, grafana, there, title):
     folder(grafana, "f", "F")
@@ -312,7 +310,6 @@ FINE = {
 }
 
 
-@pytest.mark.sanitized
 def test_what_is_never_evaluated(one, grafana):
     one.ask("POST", "/datasources", SOURCE, 200)
 
@@ -550,7 +547,6 @@ def test_inputs_are_filled(one, grafana, there, inputs, uid, method):
     assert "inputs" not in next(request.json for request in reversed(grafana.requests) if request.path == "/api/dashboards/db")
 
 
-@pytest.mark.sanitized
 @pytest.mark.parametrize("there, model, inputs, pointer, words", [
     ([], shared(PROM, JOB), None, "/dashboard/__inputs/0", "there is none"),
     (["One", "Two"], shared(PROM, JOB), None, "/dashboard/__inputs/0", "one, two"),
@@ -568,7 +564,6 @@ def test_inputs_that_cannot_be_filled(one, grafana, there, model, inputs, pointe
     assert words in found["detail"] and not grafana.dashboards
 
 
-@pytest.mark.sanitized
 def test_placeholders_of_other_kinds(one, grafana):
     """A variable of the dashboard's own stays; an input that the export has lost is filled; a library panel that came along is taken."""
     sources(one, "One")

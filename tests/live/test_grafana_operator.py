@@ -166,7 +166,6 @@ def as_later(grafana):
                                                               if key in call.body()}}
 
 
-@pytest.mark.sanitized
 def test_what_people_have_added_stays(broker, grafana, content):
     one = broker()
     one.tool("apply")
@@ -190,7 +189,6 @@ def test_what_people_have_added_stays(broker, grafana, content):
     one.tool("diff")
 
 
-@pytest.mark.sanitized
 def test_by_force_it_is_as_shipped(broker, grafana, content):
     one = broker()
     one.tool("apply")
