@@ -10,6 +10,7 @@
 #include "../../plugins/authentication_jws.c"
 #include "../../plugins/fetch_fault.c"
 #include "../../plugins/fetch_url.c"
+#include "../../plugins/json_loose.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
