@@ -177,13 +177,13 @@ def test_slow(skymond, redis):
     server = redis()
     relay = Relay(server.port)
     try:
-        sm = skymond(config(c=part(f"redis://127.0.0.1:{relay.port}", warn={"ping_time": "200ms"}, crit={"ping_time": "400ms"})))
+        sm = skymond(config(c=part(f"redis://127.0.0.1:{relay.port}", warn={"ping_time": "150ms"}, crit={"ping_time": "300ms"})))
         sm.wait_component("c", status="healthy")
-        relay.delay = 0.25
+        relay.delay = 0.2
         found = cell("slow (threshold)", sm, "degraded", "threshold_warn", "ping_time")
-        assert found["details"]["ping_seconds"] >= 0.25
-        relay.delay = 0.45
-        assert cell("slower (threshold)", sm, "unhealthy", "threshold_crit", "ping_time")["details"]["ping_seconds"] >= 0.45
+        assert found["details"]["ping_seconds"] >= 0.2
+        relay.delay = 0.35  # twice in a check, which has 1 s
+        assert cell("slower (threshold)", sm, "unhealthy", "threshold_crit", "ping_time")["details"]["ping_seconds"] >= 0.35
         relay.delay = 0
         cell("quick again", sm, "healthy", "ok")
     finally:
