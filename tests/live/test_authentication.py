@@ -391,6 +391,7 @@ def fill_documents(f):
     bad("no jwks_uri", "protocol", "no jwks_uri", discovery={"jwks_uri": None})
     bad("jwks_uri is a file", "body_mismatch", "jwks_uri is no URL", discovery={"jwks_uri": "file:///etc/passwd"})
     bad("no token endpoint", "protocol", "no token_endpoint", discovery={"token_endpoint": None})
+    bad("a token endpoint without TLS", "tls_other", "http:// to another machine", discovery={"token_endpoint": "http://192.0.2.1/token"})
     bad("HTTP 404", "http_status", "HTTP 404", discovery=(404, {}, b"{}"), table=True)
     bad("HTTP 503", "http_status", "HTTP 503", discovery=(503, {}, b"busy"))
     bad("a redirect", "http_status", "HTTP 302", discovery=(302, {"Location": "/elsewhere"}, b""))

@@ -50,6 +50,13 @@ ROWS = {
     "proxy that cannot be asked": ("components:\n  a: {plugin: vault, address: 'https://v', proxy: 'ftp://p'}\n", "2:51", "must be none, or a URL"),
     "grafana's token": ("plugins:\n  grafana: {url: 'http://g', api_key: abcdefgh, write_access: token}\n", "2:3", "is missing"),
     "disk that is no path": ("components:\n  a: {plugin: host, disks: [/, data]}\n", "2:32", "absolute path"),
+    # secrets without TLS
+    "vault's token in clear": ("components:\n  a: {plugin: vault, address: 'http://v', token: t}\n", "2:31", "without TLS a secret is not sent"),
+    "vault's login in clear": ("components:\n  a: {plugin: vault, address: 'http://v', role_id: r, secret_id: s}\n", "2:31", "without TLS"),
+    "client_secret in clear": ("components:\n  a: {plugin: authentication, issuer: 'http://h', client_id: c, client_secret: s}\n", "2:39",
+                               "without TLS"),
+    "websocket's login in clear": ("components:\n  a: {plugin: websocket, url: 'ws://h', authorization: 'Bearer t'}\n", "2:31", "without TLS"),
+    "grafana's key in clear": ("plugins:\n  grafana: {url: 'http://g', api_key: abcdefgh}\n", "2:18", "without TLS"),
     # files of tls
     "ca_file missing": ("components:\n  a: {plugin: cache, url: 'rediss://h', tls: {ca_file: /nonexistent/ca.pem}}\n", "2:56",
                         "cannot read /nonexistent/ca.pem: No such file"),

@@ -208,12 +208,14 @@ def test_needs_are_shown(plugin, says):
 
 
 def test_a_secret_lies_in_locked_memory(skymond, tmp_path):
-    """VmLck of the worker that was given one; its siblings have none."""
+    """VmLck of the worker that was given one; its siblings have none. No core dump has what is locked."""
     (tmp_path / "token").write_text(SECRET)
     daemon = skymond({"components": {"a": component("t_lock", file=str(tmp_path / "none"), secret={"file": str(tmp_path / "token")}),
                                      "b": component("t_ok")}})
     daemon.wait_component("b", status="healthy")
     wait_until(lambda: daemon.component("a")["last_check"], 10, "a result")
-    locked = {name: int(pathlib.Path(f"/proc/{pid}/status").read_text().split("VmLck:")[1].split()[0])
-              for pid, name in daemon.children().items()}
+    workers = {name: pathlib.Path(f"/proc/{pid}") for pid, name in daemon.children().items()}
+    locked = {name: int((folder / "status").read_text().split("VmLck:")[1].split()[0]) for name, folder in workers.items()}
     assert locked["t_lock"] >= 4 and locked["t_ok"] == 0, locked
+    flags = [line.split()[1:] for line in (workers["t_lock"] / "smaps").read_text().splitlines() if line.startswith("VmFlags:")]
+    assert [("dd" in each) for each in flags if "lo" in each] == [True], flags
