@@ -63,7 +63,7 @@ class Names:
 
 @pytest.fixture
 def names(tmp_path):
-    """names(zone): for Skymond's preexec_fn."""
+    """names(zone): for Skymond's preexec_fn; names.asked(): what was looked up."""
     servers = []
 
     def make(zone):
@@ -72,6 +72,7 @@ def names(tmp_path):
         path = tmp_path / "resolv.conf"
         path.write_text(f"nameserver {address}\n")
         return own_file(path, "/etc/resolv.conf")
+    make.asked = lambda: {name for server in servers for name, _ in server.asked}
     yield make
     for server in servers:
         server.close()
@@ -186,7 +187,7 @@ def test_the_first_address_is_a_black_hole(skymond, bao, websocket, doors, names
 
 def test_a_list_of_hosts(skymond, postgres, doors, names):
     """database: a silent or wrong name in a list costs its share of the time, and nothing when a host before it is good."""
-    zone = {"good.test": {A: ["127.0.0.1"], AAAA: []}, "none.test": {A: [], AAAA: []}, "silent.test": {}}
+    zone = {"good.test": {A: ["127.0.0.1"], AAAA: []}, "none.test": {A: [], AAAA: []}, "silent.test": {}, "unneeded.test": {}}
 
     def url(hosts):
         return postgres.url(host="HOST").replace(f"HOST:{port}", hosts)
@@ -195,8 +196,8 @@ def test_a_list_of_hosts(skymond, postgres, doors, names):
     door = door_beside_holes(holes, doors, postgres.port).port
     zone["hole.test"] = {A: ["127.0.0.2", "127.0.0.3", "127.0.0.1"], AAAA: []}
     port = postgres.port
-    parts = {"hole": f"hole.test:{door}", "first": f"good.test:{port},silent.test:{port}", "second": f"silent.test:{port},good.test:{port}",
-             "third": f"none.test:{port},127.0.0.1:1,good.test:{port}", "literal": f"127.0.0.1:{port},silent.test:{port}"}
+    parts = {"hole": f"hole.test:{door}", "first": f"good.test:{port},unneeded.test:{port}", "second": f"silent.test:{port},good.test:{port}",
+             "third": f"none.test:{port},127.0.0.1:1,good.test:{port}", "literal": f"127.0.0.1:{port},unneeded.test:{port}"}
     sm = skymond(config({name: component("database", timeout="3s", reconnect="0s", url=url(hosts)) for name, hosts in parts.items()}),
                  preexec_fn=names(zone))
     with holes:
@@ -204,3 +205,4 @@ def test_a_list_of_hosts(skymond, postgres, doors, names):
             found = sm.wait_component(name, status="healthy", reason="ok")
             limit = 2900 if name == "second" else 1400
             assert found["response_time_ms"] < limit, (name, found)
+        assert "silent.test" in names.asked() and "unneeded.test" not in names.asked()  # a host before it is good
