@@ -240,6 +240,41 @@ def test_access(skymond, tmp_path):
     assert daemon.get("/metrics", headers={"Authorization": "Bearer the-second-token"}).status_code == 200
 
 
+AS_GET = ("/api/v1/health", "/api/v1/health/db", "/api/v1/ready", "/api/v1/alive")  # OPTIONS has their code, for probes of HAProxy
+
+
+def spelled(path):
+    """All ways to write the path that reach the same route."""
+    encoded = [path[:-1] + form.format(ord(path[-1])) for form in ("%{:02x}", "%{:02X}")] if path != "/" else []
+    slash = [path + "/", path + "/?a=b"] if path != "/" else []
+    return [path, path + "?a=b", *slash, *encoded, *(f"{word}://localhost{path}" for word in ("http", "https", "HTTP"))]
+
+
+def test_access_in_every_spelling(skymond, tmp_path):
+    daemon = skymond(watched(tmp_path, access={"token": "the-first-token-"}))
+    bearer = {"Authorization": "Bearer the-first-token-"}
+    wait_until(lambda: daemon.get("/api/v1/health/db", headers=bearer).json().get("status") == "healthy", 10, "its check")
+
+    def code(method, target, headers):
+        connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=10 * SLOW)
+        connection.request(method, target, headers=headers)  # as it is spelled: requests would mend it
+        answer = connection.getresponse()
+        found = answer.status, answer.read()
+        connection.close()
+        return found
+
+    for path in (path for path in GETS if "no" not in path):
+        for target in spelled(path):
+            for method in ("GET", "HEAD", "OPTIONS"):
+                if method == "OPTIONS" and path not in AS_GET:
+                    assert code(method, target, {}) == (204, b""), target
+                    continue
+                for headers in ({}, {"Authorization": "Bearer the-first-token+"}):
+                    refused, body = code(method, target, headers)
+                    assert refused == 401 and (method == "GET") == (b"Authorization" in body), (method, target, refused, body)
+                assert code(method, target, bearer)[0] != 401, (method, target)
+
+
 # ---- TLS ----
 
 def tls_config(tmp_path, pem, key, **more):
