@@ -93,6 +93,7 @@ void worker_end(struct worker *worker, int64_t patience_ms)
 	if (worker->leaving)
 		return;
 	worker->leaving = worker->asked = true;
+	wire_outbox_free(&worker->outbox);
 	if (worker->wire.fd >= 0)
 		shutdown(worker->wire.fd, SHUT_WR);
 	loop_set_timer(worker->loop, &worker->patience, loop_now_ms(worker->loop) + patience_ms);
@@ -399,8 +400,8 @@ static void wire_ready(struct watch *watch, uint32_t events)
 
 static void post(struct worker *worker, enum wire_type type, uint32_t id, const void *body, size_t size)
 {
-	if (worker->wire.fd < 0)
-		return; /* it is dead already; `ended` is on its way */
+	if (worker->wire.fd < 0 || worker->asked)
+		return; /* `ended` is on its way */
 	struct err err;
 	if (!wire_post(&worker->outbox, worker->wire.fd, type, id, body, size, &err))
 		worker_kill(worker, WORKER_CRASHED, 0, err.text);
