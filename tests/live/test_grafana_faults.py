@@ -16,7 +16,7 @@ import pytest
 import truth
 from grafana_broker import ALL, PROMETHEUS, READS, SPARE, TIMEOUT, WRITES, Broker, cell, dashboard, problem, rule, seed
 from grafana_server import GrafanaDouble
-from harness import SLOW, wait_until
+from harness import SANITIZED, SLOW, wait_until
 from openbao import OpenBao
 
 
@@ -88,7 +88,7 @@ CASES = {
 
 
 def judge(case, name, answer, took, write):
-    assert took < TIMEOUT + SPARE * SLOW, (name, took)
+    assert SANITIZED or took < TIMEOUT + SPARE * SLOW, (name, took)  # a sanitizer's own time has no bound
     if name == "check":
         assert answer.status_code == 200 and answer.json()["ok"] is False, answer.text
         line = next(line for line in answer.json()["checks"] if not line["ok"])
@@ -157,7 +157,7 @@ def test_a_key_that_is_refused_for_good(broker, grafana):
         cell(one, "key revoked", "unhealthy", "auth_failed", "does not accept the key (HTTP 500)", "api_key", since=began)
         for name, future in asked.items():
             answer, took = future.result()
-            assert took < 5 + TIMEOUT + SPARE * SLOW, (name, took)
+            assert SANITIZED or took < 5 + TIMEOUT + SPARE * SLOW, (name, took)
             if name == "check":
                 assert {line["name"]: line["ok"] for line in answer.json()["checks"]} == {"reachable": True, "key": False}, answer.text
                 continue
