@@ -80,7 +80,22 @@ def test_nobody_answers_for_a_store(skymond, tmp_path):
     daemon.wait_component("evil-own", status="unknown", reason="crashed")
     found = daemon.wait_component("lock", status="healthy")
     assert found["details"]["secret_size"] == len(FIRST), found
+    assert not any("reason=auth_failed" in line for line in daemon.log_lines()), "it was given another one first"
     assert grep(daemon, "forged-geheim", FIRST) == []
+
+
+def test_the_right_number_is_not_enough(skymond, tmp_path):
+    """The number of an ask has leaked to a component of another worker, which answers with it in its own name."""
+    (tmp_path / "right").write_text("honest")
+    kept = str(tmp_path / "number")
+    daemon = skymond({"components": {
+        "lock": component("t_lock", file=str(tmp_path / "right"), secret={"store": "word#x"}),
+        "store": component("t_forge_wire", kept=kept),
+        "evil": component("t_forge_wire", kept=kept, own=True, isolation="own", interval="200ms", timeout="150ms")}})
+    found = daemon.wait_component("evil", status="unknown", reason="crashed")
+    assert "answered for a secret that it was not asked for" in found["message"], found
+    assert not any("reason=auth_failed" in line for line in daemon.log_lines()), "the lock was given it"
+    daemon.wait_component("lock", status="healthy")
 
 
 @pytest.mark.parametrize("lease", ["0", "300"])

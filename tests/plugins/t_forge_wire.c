@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Its check writes one message of any type into the wire, in its own name or in that of every other
- * component, with numbers that a counter would have given, and then is healthy. */
+ * component, with numbers that a counter would have given, and then is healthy. With `kept`, one of its
+ * components keeps a secret and writes the number of the ask into that file, and another one answers with
+ * it in its own name. */
+#include <inttypes.h>
 #include <poll.h>
-#include <skymon/plugin.h>
+#include <skymon/secrets.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
 struct forge {
 	int64_t type; /* enum wire_type */
 	bool own;
+	const char *kept;
 };
 
 static const struct skymon_option options[] = {
 	SKYMON_OPT(struct forge, type, "0", "number of the message's type"),
 	SKYMON_OPT(struct forge, own, "false", "in its own name"),
+	SKYMON_OPT(struct forge, kept, "", "the file with the number of an ask", .flags = SKYMON_PATH_WRITE),
 	{0},
 };
 
@@ -119,21 +125,56 @@ static uint32_t own_id(struct skymon *sm)
 	return id;
 }
 
+static void forge_one(uint32_t type, uint32_t id, uint64_t number)
+{
+	struct message message = {.magic = 0x316D6B73, .type = (uint16_t)type, .id = id};
+	put_body(&message, number);
+	send_message(&message);
+}
+
+/* The number stands before the path in the worker's record of the ask. */
+static void secret(struct skymon *sm, void *state, struct skymon_ask *ask)
+{
+	const struct forge *forge = state;
+	const char *path = skymon_ask_path(sm, ask);
+	uint64_t words[2] = {0};
+	for (size_t at = 0; words[1] != (uintptr_t)path; at += sizeof(words[0]))
+		memcpy(words, (const char *)ask + at, sizeof(words));
+	FILE *file = fopen(forge->kept, "we");
+	if (file != NULL) {
+		fprintf(file, "%" PRIu64, words[0]);
+		fclose(file);
+	}
+	poll(NULL, 0, 2000);
+	skymon_answer(sm, ask, "honest", 6, 0);
+}
+
+static enum skymon_status answer_with_kept(const struct forge *forge, struct skymon *sm)
+{
+	static bool sent; /* once: the next answer has no question any more */
+	uint64_t number;
+	FILE *file = forge->own && !sent ? fopen(forge->kept, "re") : NULL;
+	bool found = file != NULL && fscanf(file, "%" SCNu64, &number) == 1;
+	if (file != NULL)
+		fclose(file);
+	if (found)
+		forge_one(ANSWER, own_id(sm), number);
+	sent = sent || found;
+	return skymon_healthy(sm, "%s", sent ? "sent" : "waits");
+}
+
 static enum skymon_status check(struct skymon *sm, void *state)
 {
 	const struct forge *forge = state;
 	uint32_t own = own_id(sm);
-	for (uint32_t id = forge->own ? own : 1; id <= (forge->own ? own : 30); id++) {
-		for (uint64_t number = 1; number < 40 && (forge->own || id != own); number++) {
-			struct message message = {
-				.magic = 0x316D6B73, .type = (uint16_t)forge->type, .id = id};
-			put_body(&message, number);
-			send_message(&message);
-		}
-	}
+	if (forge->kept[0] != '\0')
+		return answer_with_kept(forge, sm);
+	for (uint32_t id = forge->own ? own : 1; id <= (forge->own ? own : 30); id++)
+		for (uint64_t number = 1; number < 40 && (forge->own || id != own); number++)
+			forge_one((uint32_t)forge->type, id, number);
 	poll(NULL, 0, 300); /* so that the daemon sees them while this check is out */
 	return skymon_healthy(sm, "sent");
 }
 
 SKYMON_PLUGIN(t_forge_wire, "1.0", "Writes messages into the wire", .state_size = sizeof(struct forge),
-	      .options = options, .check = check);
+	      .options = options, .check = check, .secret = secret);
