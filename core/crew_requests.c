@@ -9,6 +9,8 @@
 #include "crew_private.h"
 #include "log.h"
 
+#define REMOVED "a reload has removed the plugin"
+
 struct crew_request {
 	struct crew_request *next;
 	struct crew *crew;
@@ -266,7 +268,7 @@ static void do_again(struct crew_request *request)
 	else if (up)
 		want_fresh(component);
 	else if (component == NULL || component->failure[0] != '\0')
-		answer(request, NULL, 503, component != NULL ? component->failure : "the plugin was removed");
+		answer(request, NULL, 503, component != NULL ? component->failure : REMOVED);
 }
 
 void crew_requests_refreshed(struct component *component, bool fresh)
@@ -333,7 +335,7 @@ void crew_requests_tidy(struct crew *crew)
 	for (struct crew_request *request = crew->requests, *next; request != NULL; request = next) {
 		next = request->next;
 		if (request->slot == NULL && crew_find_named(crew, request->name) == NULL)
-			answer(request, NULL, 503, "a reload has taken the plugin away");
+			answer(request, NULL, 503, REMOVED);
 	}
 }
 
