@@ -13,6 +13,15 @@
 
 /* ---- Waiting ---- */
 
+/* Returns what must be left to the deadline when `share` ms are used up. Never below 0: a millisecond that
+ * passes since the share was taken would make it -1, which the time left never reaches. */
+static int64_t floor_after(struct skymon *sm, int64_t share)
+{
+	int64_t floor = skymon_ms_left(sm) - share;
+
+	return floor > 0 ? floor : 0;
+}
+
 /* Waits until the socket is ready; false when only `floor` ms are left to the deadline. */
 static bool wait_for(struct skymon *sm, PGconn *conn, short events, int64_t floor)
 {
@@ -127,7 +136,7 @@ static bool try_target(struct skymon *sm, const struct database *db, struct pg *
 		pg_fault_set(fault, SKYMON_RESOURCE, "no memory is left for the connection");
 		return false;
 	}
-	if (open_conn(sm, line->conn, &params, skymon_ms_left(sm) - share, fault) &&
+	if (open_conn(sm, line->conn, &params, floor_after(sm, share), fault) &&
 	    PQsetnonblocking(line->conn, 1) == 0) {
 		pg->fresh = true;
 		pg->connects++;
@@ -160,7 +169,7 @@ static bool try_host(struct skymon *sm, const struct database *db, struct pg *pg
 		     const struct pg_targets *targets, const char *attributes, int64_t share,
 		     struct pg_fault *fault)
 {
-	int64_t floor = skymon_ms_left(sm) - share;
+	int64_t floor = floor_after(sm, share);
 
 	for (size_t i = 0; i < targets->count; i++) {
 		int64_t left = skymon_ms_left(sm) - floor;
