@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "config_arena.h"
+#include "arena.h"
 
 #include <stdint.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* trust: the rule of trust.h. Called by config, option (secrets), plan (keys) and plugin, on any thread; owns
  * one number, which main's thread sets once. */
-#include "trust.h"
+#include "file_trust.h"
 
 #include <errno.h>
 #include <libgen.h>

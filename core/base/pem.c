@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "buf.h"
-#include "trust.h"
+#include "file_trust.h"
 
 #define PEM_FILE_MAX (8u << 20) /* a system's bundle has 200 KiB */
 

@@ -5,11 +5,11 @@
 #ifndef COMPONENT_H
 #define COMPONENT_H
 
-#include "admission.h"
+#include "supervisor/admission.h"
 #include "board.h"
-#include "loop.h"
-#include "plugin.h"
-#include "settings.h"
+#include "base/loop.h"
+#include "plugin/plugin.h"
+#include "config/settings.h"
 
 struct component_spec {
 	char *name, *plugin, *labels;

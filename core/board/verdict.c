@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "option.h"
+#include "config/option.h"
 #include "verdict.h"
 
 /* ---- Thresholds ---- */

@@ -4,7 +4,7 @@
 #ifndef VERDICT_H
 #define VERDICT_H
 
-#include "result.h"
+#include "wire/result.h"
 
 /* ---- Thresholds: "200ms" above, "<10%" below, "1..5" outside ---- */
 enum verdict_side { VERDICT_ABOVE, VERDICT_BELOW, VERDICT_OUTSIDE };

@@ -8,8 +8,8 @@
 #ifndef CONFIG_H
 #define CONFIG_H
 
-#include "buf.h"
-#include "err.h"
+#include "base/buf.h"
+#include "base/err.h"
 
 enum config_kind { CONFIG_EMPTY, CONFIG_SCALAR, CONFIG_LIST, CONFIG_MAP };
 

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "config_private.h"
-#include "trust.h"
+#include "base/file_trust.h"
 
 struct loader {
 	struct arena *arena;

@@ -4,7 +4,7 @@
 #define CONFIG_PRIVATE_H
 
 #include "config.h"
-#include "config_arena.h"
+#include "base/arena.h"
 
 #define CONFIG_FILE_MAX (1u << 20)
 #define CONFIG_DEPTH_MAX 64u

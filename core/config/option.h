@@ -11,7 +11,7 @@
 #include <skymon/plugin.h>
 
 #include "config.h"
-#include "wire.h"
+#include "wire/wire.h"
 
 /* ---- Tables ---- */
 const char *option_type_word(int32_t type); /* "text", "duration", "list of texts" … */

@@ -3,7 +3,7 @@
 #ifndef OPTION_PRIVATE_H
 #define OPTION_PRIVATE_H
 
-#include "config_arena.h"
+#include "base/arena.h"
 #include "option.h"
 
 #define OPTION_DEPTH_MAX 4u     /* lists in lists */

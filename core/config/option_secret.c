@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "option_private.h"
-#include "trust.h"
+#include "base/file_trust.h"
 
 #define SECRET_MAX 65536u
 

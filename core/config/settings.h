@@ -5,9 +5,9 @@
 #ifndef SETTINGS_H
 #define SETTINGS_H
 
-#include "account.h"
-#include "board.h"
-#include "log.h"
+#include "daemon/account.h"
+#include "board/board.h"
+#include "base/log.h"
 #include "option.h"
 
 struct settings_listen {

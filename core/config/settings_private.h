@@ -3,7 +3,7 @@
 #ifndef SETTINGS_PRIVATE_H
 #define SETTINGS_PRIVATE_H
 
-#include "config_arena.h"
+#include "base/arena.h"
 #include "settings.h"
 
 struct binding { /* one settings_new */

@@ -6,7 +6,7 @@
 
 #include <sys/types.h>
 
-#include "err.h"
+#include "base/err.h"
 
 #define ACCOUNT_NAME_MAX 33 /* bytes with the end, as useradd(8) allows */
 

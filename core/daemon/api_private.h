@@ -5,7 +5,7 @@
 
 #include <skymon/routes.h>
 
-#include "buf.h"
+#include "base/buf.h"
 
 /* {"name","status","message",…}; message and details are left empty for a caller who is not trusted. */
 void api_add_component(struct buf *out, const struct skymon_component *component, bool trusted);

@@ -13,11 +13,11 @@
 #include <unistd.h>
 
 #include "daemon_user.h"
-#include "http.h"
+#include "http/http.h"
 #include "notify.h"
-#include "orphan.h"
+#include "supervisor/orphan.h"
 #include "reload.h"
-#include "sched.h"
+#include "supervisor/sched.h"
 
 #define LEAVE_MIN_MS 1000   /* how long workers may take to leave when HTTP has used up shutdown.timeout */
 #define KILL_MS 500         /* … and then to be killed */

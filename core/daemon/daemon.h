@@ -4,7 +4,7 @@
 #ifndef DAEMON_H
 #define DAEMON_H
 
-#include "err.h"
+#include "base/err.h"
 
 enum daemon_mode { DAEMON_RUN, DAEMON_CHECK_CONFIG, DAEMON_PRINT_CONFIG, DAEMON_LIST_ROUTES };
 

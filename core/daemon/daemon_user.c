@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "account.h"
-#include "log.h"
+#include "base/log.h"
 
 #define GROUPS_MAX 256
 #define POWERS (1u << CAP_NET_BIND_SERVICE | 1u << CAP_DAC_OVERRIDE)

@@ -3,7 +3,7 @@
 #ifndef DAEMON_USER_H
 #define DAEMON_USER_H
 
-#include "settings.h"
+#include "config/settings.h"
 
 /* Becomes the user of the config, or the owner of state_dir, when started as root; else stays what it is.
  * listens: it will open ports and socket files as root may, between daemon_user_powers(true) and (false). */

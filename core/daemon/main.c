@@ -12,7 +12,7 @@
 #include <skymon/plugin.h>
 
 #include "daemon.h"
-#include "log.h"
+#include "base/log.h"
 
 #define LISTENS_MAX 16
 

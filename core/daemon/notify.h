@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#include "err.h"
+#include "base/err.h"
 
 void notify_open(const char *socket_path); /* $NOTIFY_SOCKET or NULL; "@…" is abstract */
 void notify_ready(void);

@@ -5,8 +5,8 @@
 #ifndef PLAN_H
 #define PLAN_H
 
-#include "crew.h"
-#include "serve.h"
+#include "supervisor/pool.h"
+#include "served.h"
 
 struct component_summary { /* for what a reload changes: of a spec that sched may have taken */
 	char *name;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pem.h"
+#include "base/pem.h"
 #include "plan_private.h"
 
 struct tls_block {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "host.h"
+#include "plugin_api.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -9,8 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "log.h"
-#include "sandbox.h"
+#include "base/log.h"
+#include "worker/sandbox.h"
 
 #define SAMPLE_MS 5000 /* of the CPU time */
 #define SAMPLES 12     /* so that the oldest is 60 s old */

@@ -5,10 +5,10 @@
 #ifndef HOST_H
 #define HOST_H
 
-#include "board.h"
-#include "http.h"
-#include "route.h"
-#include "settings.h"
+#include "board/board.h"
+#include "http/http.h"
+#include "http/route.h"
+#include "config/settings.h"
 
 struct host;
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "log.h"
+#include "base/log.h"
 
 #define AGAIN_MIN_MS 1000
 #define AGAIN_MAX_MS 60000

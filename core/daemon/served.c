@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "serve.h"
+#include "served.h"
 
 #include <stdio.h>
 #include <stdlib.h>

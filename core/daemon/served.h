@@ -5,9 +5,9 @@
 #ifndef SERVE_H
 #define SERVE_H
 
-#include "host.h"
-#include "plugin.h"
-#include "settings.h"
+#include "plugin_api.h"
+#include "plugin/plugin.h"
+#include "config/settings.h"
 
 struct serve;
 

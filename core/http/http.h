@@ -5,10 +5,10 @@
 #ifndef HTTP_H
 #define HTTP_H
 
-#include "exchange.h"
-#include "loop.h"
+#include "wire/http_message.h"
+#include "base/loop.h"
 #include "route.h"
-#include "settings.h"
+#include "config/settings.h"
 
 struct http;
 

@@ -5,10 +5,10 @@
 
 #include <microhttpd.h>
 
-#include "account.h"
-#include "buf.h"
+#include "daemon/account.h"
+#include "base/buf.h"
 #include "http.h"
-#include "log.h"
+#include "base/log.h"
 
 struct peer; /* a connection */
 

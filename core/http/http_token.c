@@ -7,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "config_arena.h"
+#include "base/arena.h"
 #include "http_private.h"
 
 #define LOOK_MS 10000

@@ -7,7 +7,7 @@
 
 #include <skymon/routes.h>
 
-#include "err.h"
+#include "base/err.h"
 
 struct route_entry {
 	const struct skymon_route *route;

@@ -7,8 +7,8 @@
 
 #include <skymon/routes.h>
 
-#include "option.h"
-#include "result.h"
+#include "config/option.h"
+#include "wire/result.h"
 
 #define PLUGIN_ROUTES_MAX 256u
 

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "plugin.h"
-#include "trust.h"
+#include "base/file_trust.h"
 
 #ifndef MFD_NOEXEC_SEAL /* Linux 6.3: the copy is loaded, never executed */
 #define MFD_NOEXEC_SEAL 0x0008U

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "err.h"
+#include "base/err.h"
 
 #define BUCKETS 1024u /* of keys; a config rarely has as many addresses */
 

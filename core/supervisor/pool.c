@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "crew_private.h"
+#include "pool_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -9,8 +9,8 @@
 #ifndef CREW_H
 #define CREW_H
 
-#include "component.h"
-#include "worker.h"
+#include "board/component.h"
+#include "process.h"
 
 struct crew;
 

@@ -4,7 +4,7 @@
 #ifndef CREW_PRIVATE_H
 #define CREW_PRIVATE_H
 
-#include "crew.h"
+#include "pool.h"
 
 #define CREW_START_MS 10000 /* how long a start or a stop may take: they open no network */
 #define CREW_BACK_OFF_MIN_MS 1000

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "crew_private.h"
-#include "log.h"
+#include "pool_private.h"
+#include "base/log.h"
 
 #define REMOVED "a reload has removed the plugin"
 

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "crew_private.h"
+#include "pool_private.h"
 
 static char *own_folder(const struct crew_slot *slot)
 {

@@ -2,7 +2,7 @@
 /* crew_secrets: gathers the secrets of a component before it is started, and again when its server refused
  * them or a lease ends. What env and file hold is read here; what a component keeps is asked of its worker.
  * The bytes go to the consumer's worker and are wiped. */
-#include "crew_private.h"
+#include "pool_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>

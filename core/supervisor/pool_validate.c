@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "crew_private.h"
+#include "pool_private.h"
 
 #define VALIDATE_MS 5000
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "worker.h"
+#include "process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,8 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "log.h"
-#include "worker_spawn.h"
+#include "base/log.h"
+#include "process_spawn.h"
 
 #define LEAVE_MS 2000                     /* how long a worker may take to leave once its wire is broken */
 #define PACKETS_PER_TURN 64               /* of one worker, before the others and HTTP have their turn */

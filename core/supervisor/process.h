@@ -7,11 +7,11 @@
 
 #include <sys/types.h>
 
-#include "exchange.h"
-#include "loop.h"
-#include "plugin.h"
-#include "result.h"
-#include "sandbox.h"
+#include "wire/http_message.h"
+#include "base/loop.h"
+#include "plugin/plugin.h"
+#include "wire/result.h"
+#include "worker/sandbox.h"
 
 struct worker;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Starts skymon-worker processes, for the daemon (worker.c) and for `skymon plugins`: their descriptors,
  * environment and arguments. Owns nothing. */
-#include "worker_spawn.h"
+#include "process_spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config.h"
+#include "config/config.h"
 
 /* What libraries may read behind our back stays out: no VAULT_TOKEN, PG*, DATABASE_URL. */
 static char **make_environment(void)

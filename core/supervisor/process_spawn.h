@@ -5,8 +5,8 @@
 
 #include <sys/types.h>
 
-#include "buf.h"
-#include "err.h"
+#include "base/buf.h"
+#include "base/err.h"
 
 struct worker_words {
 	const char *program, *name,

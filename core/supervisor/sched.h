@@ -12,7 +12,7 @@
 #ifndef SCHED_H
 #define SCHED_H
 
-#include "crew.h"
+#include "pool.h"
 
 struct sched;
 

@@ -4,7 +4,7 @@
 #ifndef TOOL_H
 #define TOOL_H
 
-#include "plugin.h"
+#include "plugin/plugin.h"
 
 #ifndef SKYMON_VERSION
 #define SKYMON_VERSION "0"

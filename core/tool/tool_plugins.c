@@ -15,8 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "sandbox.h"
-#include "worker_spawn.h"
+#include "worker/sandbox.h"
+#include "supervisor/process_spawn.h"
 
 #define HELLO_MS 5000
 

@@ -13,8 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "config.h"
-#include "runner.h"
+#include "config/config.h"
+#include "worker/runner.h"
 
 #define ID 1u
 #define GRACE_MS 200 /* so that a check that keeps its deadline can say what it waited for */

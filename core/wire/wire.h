@@ -9,8 +9,8 @@
 #ifndef WIRE_H
 #define WIRE_H
 
-#include "buf.h"
-#include "err.h"
+#include "base/buf.h"
+#include "base/err.h"
 
 enum wire_type {
 	/* daemon -> worker */

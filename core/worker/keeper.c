@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "skymon_worker_keeper.h"
+#include "keeper.h"
 
 static bool end_children(void)
 {

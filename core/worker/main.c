@@ -21,11 +21,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "plugin.h"
+#include "plugin/plugin.h"
 #include "runner.h"
 #include "sandbox.h"
-#include "skymon_worker_keeper.h"
-#include "wire.h"
+#include "keeper.h"
+#include "wire/wire.h"
 
 #define WIRE_FD 3
 #define COPY_FD 4   /* of the plugin's file (plugin_file_open) */

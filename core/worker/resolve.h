@@ -10,7 +10,7 @@
 
 #include <skymon/plugin.h>
 
-#include "err.h"
+#include "base/err.h"
 
 #define RESOLVE_THREADS 32
 #define RESOLVE_ADDRESSES 8

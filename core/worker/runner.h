@@ -9,10 +9,10 @@
 #ifndef RUNNER_H
 #define RUNNER_H
 
-#include "exchange.h"
-#include "log.h"
-#include "option.h"
-#include "result.h"
+#include "wire/http_message.h"
+#include "base/log.h"
+#include "config/option.h"
+#include "wire/result.h"
 
 struct runner;
 struct runner_component;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "plugin.h"
+#include "plugin/plugin.h"
 #include "runner_private.h"
 
 #include <jansson.h>

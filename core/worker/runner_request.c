@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "route.h"
+#include "http/route.h"
 #include "runner_private.h"
 
 #define AUDIT_MAX 300

@@ -9,9 +9,9 @@
 #ifndef SANDBOX_H
 #define SANDBOX_H
 
-#include "buf.h"
-#include "err.h"
-#include "wire.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "wire/wire.h"
 
 /* The parts of it that a kernel may lack. */
 enum sandbox_guard { SANDBOX_FILES = 1, SANDBOX_SIGNALS = 2, SANDBOX_CALLS = 4, SANDBOX_ALL = 7 };

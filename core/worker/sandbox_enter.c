@@ -21,7 +21,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "config.h"
+#include "config/config.h"
 #include "sandbox.h"
 
 /* <linux/landlock.h> of Debian 12 ends at ABI 2. */

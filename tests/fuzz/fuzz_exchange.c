@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "exchange.h"
+#include "wire/http_message.h"
 
 static void must(bool ok)
 {

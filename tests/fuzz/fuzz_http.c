@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "http_private.h"
+#include "http/http_private.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "plugin.h"
-#include "result.h"
+#include "plugin/plugin.h"
+#include "wire/result.h"
 
 static void must(bool ok)
 {

@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "wire.h"
+#include "wire/wire.h"
 
 /* Half of the packets get a good mark and a known type, so that the rest of the head is reached. */
 static void send_packet(int fd, const uint8_t *data, size_t size)

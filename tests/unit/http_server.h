@@ -20,7 +20,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "http.h"
+#include "http/http.h"
 
 /* ---- The server ---- */
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api.h"
+#include "daemon/api.h"
 
 #define NOW 1795359720123 /* 2026-11-22T15:02:00.123Z */
 #define STAMP "\"2026-11-22T15:02:00.123Z\""

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* exchange: requests and replies as they cross the wire, what a hostile worker may send in their place, and
  * problems. */
-#include "exchange.h"
+#include "wire/http_message.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who may write a file, and the folders above it: one table for every door that asks. */
-#include "trust.h"
+#include "base/file_trust.h"
 
 #include <errno.h>
 #include <fcntl.h>

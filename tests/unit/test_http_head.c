@@ -5,7 +5,7 @@
 
 #include <netinet/tcp.h>
 
-#include "http_private.h"
+#include "http/http_private.h"
 
 #define BEHIND "GET /echo?q=behind HTTP/1.1\r\nHost: x\r\n\r\n"
 #define GET "GET /echo HTTP/1.1\r\n"

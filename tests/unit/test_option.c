@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "option.h"
+#include "config/option.h"
 #include "unit.h"
 
 struct point {

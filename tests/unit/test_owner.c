@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "http_private.h"
+#include "http/http_private.h"
 #include "unit.h"
 
 static void put(__be32 to[4], uint8_t family, const char *text)

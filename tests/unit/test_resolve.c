@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "resolve.h"
+#include "worker/resolve.h"
 #include "unit.h"
 
 #define NEVER 3000 /* ms; longer than any deadline here */

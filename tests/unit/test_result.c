@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "result.h"
+#include "wire/result.h"
 
 #include <math.h>
 #include <stdio.h>

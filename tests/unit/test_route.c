@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "route.h"
+#include "http/route.h"
 
 static const struct skymon_route routes[] = {
 	{sizeof(struct skymon_route), "GET", "/", "index", "", NULL, 0},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runner_private.h"
+#include "worker/runner_private.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "resolve.h"
+#include "worker/resolve.h"
 #include "unit.h"
 
 /* ---- A plugin in this program: its option `does` says what its check does ---- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* runner: requests for routes of a plugin: what a handler says and what becomes of it, how many at once, how
  * they end. */
-#include "runner.h"
+#include "worker/runner.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "settings.h"
+#include "config/settings.h"
 #include "unit.h"
 
 static const char *lookup(const char *variable)

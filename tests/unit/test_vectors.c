@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config.h"
-#include "result.h"
+#include "config/config.h"
+#include "wire/result.h"
 #include "unit.h"
 
 static json_t *load(const char *name)

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "unit.h"
-#include "verdict.h"
+#include "board/verdict.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 

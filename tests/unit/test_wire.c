@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "wire.h"
+#include "wire/wire.h"
 
 #include <errno.h>
 #include <stdio.h>
