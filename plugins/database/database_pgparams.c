@@ -12,7 +12,7 @@
 
 #include "database_postgres.h"
 #include "race.h"
-#include "trust.h"
+#include "authorities.h"
 
 #define NO_FILE "/dev/null/none" /* cannot exist: keeps libpq from its default files */
 
@@ -109,7 +109,7 @@ static void put_tls(struct pg_params *params, const struct pg *pg, const struct 
 	bool block = tls->ca_file != NULL || tls->cert_file != NULL || tls->key_file != NULL ||
 		     tls->server_name != NULL;
 	const char *mode = pg_given(pg, "sslmode");
-	const char *system = trust_system_file();
+	const char *system = authorities_system_file();
 
 	params->by_default = mode == NULL && !block && !tls->insecure && !params->is_local;
 	if (mode == NULL && tls->insecure)

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <openssl/ssl.h>
 
-#include "trust.h"
+#include "authorities.h"
 
 static _Thread_local long last_verdict;
 
@@ -49,6 +49,6 @@ double pg_tls_days(PGconn *conn)
 {
 	const SSL *tls = PQsslStruct(conn, "OpenSSL");
 
-	return tls != NULL ? trust_certificate_days(tls) : NAN;
+	return tls != NULL ? authorities_certificate_days(tls) : NAN;
 }
 #endif

@@ -5,7 +5,7 @@
  * Grafana, and the memory that is in work; grafana_problem.c: what goes wrong, as a sentence and a code;
  * grafana_explain.c: what Grafana's refusals mean;
  * grafana_access.c: who may ask; grafana_dashboards.c, grafana_list.c, grafana_sources.c, grafana_rules.c:
- * the routes; grafana_look.c: which dashboard is there; grafana_inputs.c: shared dashboards;
+ * the routes; grafana_search.c: which dashboard is there; grafana_inputs.c: shared dashboards;
  * grafana_folder.c: folders and uids; grafana_rule.c: alert rules translated and judged (pure);
  * grafana_json.c: JSON as text, and what the caller sent.
  *
@@ -23,7 +23,7 @@
 #include <skymon/routes.h>
 
 #include "fetch.h"
-#include "turn.h"
+#include "timed_lock.h"
 
 #define GRAFANA_IDLE_MAX 8 /* connections that are kept while nobody asks */
 #define GRAFANA_TURNS 128  /* more than requests that can be in the worker at a time */

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "grafana_look.h"
+#include "grafana_search.h"
 #include "json_read.h"
 
 /* ---- The same name, the same number ---- */

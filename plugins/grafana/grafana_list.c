@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "grafana_look.h"
+#include "grafana_search.h"
 #include "json_read.h"
 
 /* ---- Parameters of the list ---- */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grafana_look: finds dashboards that are in Grafana: by uid, by number, by title and folder. Grafana 9
+/* grafana_search: finds dashboards that are in Grafana: by uid, by number, by title and folder. Grafana 9
  * stores a folder as a dashboard: a folder's uid counts as no dashboard here. */
 #ifndef GRAFANA_LOOK_H
 #define GRAFANA_LOOK_H

@@ -3,7 +3,7 @@
 #ifndef GRAFANA_WISH_H
 #define GRAFANA_WISH_H
 
-#include "grafana_look.h"
+#include "grafana_search.h"
 
 /* The tree of what was sent is gone once this is read. What may change from one attempt to the next is apart;
  * all the rest is in `text` as it was sent. */

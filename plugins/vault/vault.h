@@ -11,7 +11,7 @@
 
 #include "fetch.h"
 #include "json_loose.h"
-#include "turn.h"
+#include "timed_lock.h"
 
 #define VAULT_PATH_MAX 1024
 #define VAULT_VALUE_MAX 65536

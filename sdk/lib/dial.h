@@ -55,7 +55,7 @@ double dial_clock(void);
 
 /* NULL: *fault says why. */
 struct dial *dial_open(struct skymon *sm, const struct dial_to *to, struct dial_fault *fault);
-/* NaN: without TLS; see trust_certificate_days. */
+/* NaN: without TLS; see authorities_certificate_days. */
 double dial_certificate_days(const struct dial *dial);
 /* At once, without a farewell; NULL is fine. */
 void dial_close(struct dial *dial);

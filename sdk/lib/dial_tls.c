@@ -16,11 +16,11 @@
 #include <unistd.h>
 
 #include "dial.h"
-#include "trust.h"
+#include "authorities.h"
 
 void dial_unload(void)
 {
-	trust_end();
+	authorities_end();
 }
 
 /* ---- A BIO over the socket: OpenSSL's own would raise SIGPIPE ---- */
@@ -195,7 +195,7 @@ static bool trust(SSL_CTX *context, const struct skymon_tls *tls, struct dial_fa
 		SSL_CTX_set_verify(context, SSL_VERIFY_NONE, NULL);
 		return true;
 	}
-	store = trust_store(tls != NULL ? tls->ca_file : NULL, &why);
+	store = authorities_store(tls != NULL ? tls->ca_file : NULL, &why);
 	if (store == NULL)
 		return blind(fault, SKYMON_TLS_OTHER, why);
 	SSL_CTX_set_cert_store(context, store); /* which takes it over */
@@ -315,7 +315,7 @@ ssize_t dial_tls_write(struct skymon *sm, struct dial *dial, const void *bytes, 
 
 double dial_certificate_days(const struct dial *dial)
 {
-	return dial->tls != NULL ? trust_certificate_days(dial->tls) : NAN;
+	return dial->tls != NULL ? authorities_certificate_days(dial->tls) : NAN;
 }
 
 /* Has a certificate ended that was good when the connection was opened? Newcomers would not get in. */

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "race.h"
-#include "trust.h"
+#include "authorities.h"
 
 struct fetch {
 	CURL *easy, *old; /* with their connections; old: they are being replaced. NULL: none */
@@ -50,7 +50,7 @@ bool fetch_load(void)
 
 void fetch_unload(void)
 {
-	trust_end();
+	authorities_end();
 	curl_global_cleanup();
 }
 

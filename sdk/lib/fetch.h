@@ -76,7 +76,7 @@ struct fetch_answer {
 	bool reused;                    /* the connection was kept from an earlier request */
 	enum tls_trust trust;           /* of the connection */
 	bool local;                     /* it leads to this machine */
-	double certificate_days;        /* NaN: without TLS; see trust_certificate_days */
+	double certificate_days;        /* NaN: without TLS; see authorities_certificate_days */
 	double seconds;                 /* all of it */
 	double connect_seconds;         /* to the end of TCP, and of TLS; 0 when reused */
 	double tls_seconds;

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "fetch_url.h"
-#include "trust.h"
+#include "authorities.h"
 
 static bool is_readable(const char *option, const char *path, struct fetch_fault *fault)
 {
@@ -40,7 +40,7 @@ bool fetch_files_are_readable(const struct skymon_tls *tls, struct fetch_fault *
 static CURLcode on_context(CURL *easy, void *context, void *tls)
 {
 	const char *why;
-	X509_STORE *store = trust_store(((const struct skymon_tls *)tls)->ca_file, &why);
+	X509_STORE *store = authorities_store(((const struct skymon_tls *)tls)->ca_file, &why);
 
 	(void)easy;
 	if (store == NULL)
@@ -64,7 +64,7 @@ double fetch_tls_days(CURL *easy)
 	if (curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &session) != CURLE_OK || session == NULL ||
 	    session->backend != CURLSSLBACKEND_OPENSSL || session->internals == NULL)
 		return NAN;
-	return trust_certificate_days(session->internals);
+	return authorities_certificate_days(session->internals);
 }
 
 void fetch_tls_set(CURL *easy, const struct skymon_tls *tls, const char *proxy)

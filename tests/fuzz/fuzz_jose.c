@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../plugins/authentication_facts.c"
-#include "../../plugins/authentication_jwk.c"
-#include "../../plugins/authentication_jws.c"
-#include "../../plugins/fetch_fault.c"
-#include "../../plugins/fetch_url.c"
-#include "../../plugins/json_loose.c"
+#include "../../plugins/authentication/authentication_facts.c"
+#include "../../plugins/authentication/authentication_jwk.c"
+#include "../../plugins/authentication/authentication_jws.c"
+#include "../../sdk/lib/fetch_fault.c"
+#include "../../sdk/lib/fetch_url.c"
+#include "../../sdk/lib/json_loose.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

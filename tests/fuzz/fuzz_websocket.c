@@ -3,8 +3,8 @@
  * the handshake. */
 #include <stdlib.h>
 
-#include "../../plugins/websocket_frame.c"
-#include "../../plugins/websocket_handshake.c"
+#include "../../plugins/websocket/websocket_frame.c"
+#include "../../plugins/websocket/websocket_handshake.c"
 
 /* Stands in for OpenSSL's: what the key is makes no difference here. */
 int EVP_EncodeBlock(unsigned char *to, const unsigned char *from, int size)

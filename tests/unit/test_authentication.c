@@ -8,12 +8,12 @@
 
 #include "unit.h"
 
-#include "../../plugins/authentication_facts.c"
-#include "../../plugins/authentication_jwk.c"
-#include "../../plugins/authentication_jws.c"
-#include "../../plugins/fetch_fault.c"
-#include "../../plugins/json_loose.c"
-#include "../../plugins/fetch_url.c"
+#include "../../plugins/authentication/authentication_facts.c"
+#include "../../plugins/authentication/authentication_jwk.c"
+#include "../../plugins/authentication/authentication_jws.c"
+#include "../../sdk/lib/fetch_fault.c"
+#include "../../sdk/lib/json_loose.c"
+#include "../../sdk/lib/fetch_url.c"
 
 /* RFC 7515, A.2 and A.3; RFC 8037, A.4 */
 #define RSA_N                                                                                                \

@@ -4,7 +4,7 @@
 #include "fake_host.h"
 #include "unit.h"
 
-#include "../../plugins/cache.h"
+#include "../../plugins/cache/cache.h"
 
 extern const struct skymon_plugin skymon_plugin;
 

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "unit.h"
-#include "../../plugins/database_postgres.h"
+#include "../../plugins/database/database_postgres.h"
 #ifdef HAVE_SQLITE3
 #include <sqlite3.h>
 #endif

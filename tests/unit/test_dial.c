@@ -11,13 +11,13 @@
 #include "fake_host.h"
 #include "unit.h"
 
-#include "../../plugins/dial.c"
-#include "../../plugins/dial_connect.c"
-#include "../../plugins/dial_proxy.c"
-#include "../../plugins/dial_tls.c"
-#include "../../plugins/dial_url.c"
-#include "../../plugins/race.c"
-#include "../../plugins/trust.c"
+#include "../../sdk/lib/dial.c"
+#include "../../sdk/lib/dial_connect.c"
+#include "../../sdk/lib/dial_proxy.c"
+#include "../../sdk/lib/dial_tls.c"
+#include "../../sdk/lib/dial_url.c"
+#include "../../sdk/lib/race.c"
+#include "../../sdk/lib/authorities.c"
 
 /* ---- URLs ---- */
 

@@ -11,13 +11,13 @@
 #include "fake_host.h"
 #include "unit.h"
 
-#include "../../plugins/fetch.c"
-#include "../../plugins/fetch_fault.c"
-#include "../../plugins/fetch_sink.c"
-#include "../../plugins/fetch_tls.c"
-#include "../../plugins/fetch_url.c"
-#include "../../plugins/race.c"
-#include "../../plugins/trust.c"
+#include "../../sdk/lib/fetch.c"
+#include "../../sdk/lib/fetch_fault.c"
+#include "../../sdk/lib/fetch_sink.c"
+#include "../../sdk/lib/fetch_tls.c"
+#include "../../sdk/lib/fetch_url.c"
+#include "../../sdk/lib/race.c"
+#include "../../sdk/lib/authorities.c"
 
 /* ---- The server ---- */
 

@@ -4,7 +4,7 @@
 #include "fake_host.h"
 #include "unit.h"
 
-#include "../../plugins/grafana.h"
+#include "../../plugins/grafana/grafana.h"
 
 extern const struct skymon_plugin skymon_plugin;
 

@@ -3,8 +3,8 @@
  * same. */
 #include "unit.h"
 
-#include "../../plugins/grafana_apply.h"
-#include "../../plugins/grafana_look.h"
+#include "../../plugins/grafana/grafana_apply.h"
+#include "../../plugins/grafana/grafana_search.h"
 
 static json_t *load(const char *text)
 {

@@ -6,7 +6,7 @@
 
 #include <malloc.h>
 
-#include "../../plugins/grafana.h"
+#include "../../plugins/grafana/grafana.h"
 
 /* ---- JSON as text ---- */
 

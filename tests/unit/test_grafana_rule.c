@@ -7,7 +7,7 @@
 
 #include "unit.h"
 
-#include "../../plugins/grafana_rule.h"
+#include "../../plugins/grafana/grafana_rule.h"
 
 #define RANGE "\"relativeTimeRange\":{\"from\":600,\"to\":0},"
 #define QUERY(ref, source)                                                                                   \

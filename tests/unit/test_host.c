@@ -3,8 +3,8 @@
 #include "fake_host.h"
 #include "unit.h"
 
-#include "../../plugins/host.c"
-#include "../../plugins/host_parse.c"
+#include "../../plugins/host/host.c"
+#include "../../plugins/host/host_parse.c"
 
 static void meminfo(void)
 {

@@ -6,7 +6,7 @@
 
 #include "unit.h"
 
-#include "../../plugins/json_loose.c"
+#include "../../sdk/lib/json_loose.c"
 
 static void reads(void)
 {

@@ -3,9 +3,9 @@
 #include "fake_host.h"
 #include "unit.h"
 
-#include "../../plugins/process.c"
-#include "../../plugins/process_find.c"
-#include "../../plugins/process_parse.c"
+#include "../../plugins/process/process.c"
+#include "../../plugins/process/process_find.c"
+#include "../../plugins/process/process_parse.c"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -4,7 +4,7 @@
 #include "fake_host.h"
 #include "unit.h"
 
-#include "../../plugins/websocket.h"
+#include "../../plugins/websocket/websocket.h"
 
 extern const struct skymon_plugin skymon_plugin;
 

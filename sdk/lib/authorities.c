@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* trust: stores of certificates, kept by the files that they came from. See trust.h. */
-#include "trust.h"
+#include "authorities.h"
 
 #include <math.h>
 #include <openssl/err.h>
@@ -70,7 +70,7 @@ static const char *from_environment(const char *name)
 	return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
-const char *trust_system_file(void)
+const char *authorities_system_file(void)
 {
 	static const char *const places[] = {"/etc/ssl/certs/ca-certificates.crt",
 					     "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
@@ -172,9 +172,9 @@ static void keep_set(struct trust_set *set)
 	}
 }
 
-X509_STORE *trust_store(const char *ca_file, const char **why)
+X509_STORE *authorities_store(const char *ca_file, const char **why)
 {
-	const char *file = ca_file != NULL ? ca_file : trust_system_file();
+	const char *file = ca_file != NULL ? ca_file : authorities_system_file();
 	const char *directory = ca_file != NULL ? NULL : system_directory();
 	X509_STORE *store = NULL;
 	struct trust_set *set;
@@ -192,7 +192,7 @@ X509_STORE *trust_store(const char *ca_file, const char **why)
 	return store;
 }
 
-double trust_certificate_days(const SSL *tls)
+double authorities_certificate_days(const SSL *tls)
 {
 	STACK_OF(X509) *chain = SSL_get0_verified_chain(tls);
 	double least = NAN;
@@ -208,7 +208,7 @@ double trust_certificate_days(const SSL *tls)
 	return least;
 }
 
-void trust_end(void)
+void authorities_end(void)
 {
 	pthread_mutex_lock(&trusted.lock);
 	while (trusted.first != NULL) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grafana_look: finds dashboards that are in Grafana. Called by the dashboards' routes, on the thread of the
- * request. What is found is text, of which only what is wanted becomes a tree: a dashboard that jansson does
- * not read can be replaced and deleted too. */
-#include "grafana_look.h"
+/* grafana_search: finds dashboards that are in Grafana. Called by the dashboards' routes, on the thread of
+ * the request. What is found is text, of which only what is wanted becomes a tree: a dashboard that jansson
+ * does not read can be replaced and deleted too. */
+#include "grafana_search.h"
 
 #include <ctype.h>
 #include <stdarg.h>

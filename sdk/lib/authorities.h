@@ -12,13 +12,13 @@
 
 /* The certificates of this file alone; NULL: the system's (SSL_CERT_FILE and SSL_CERT_DIR, else OpenSSL's
  * places, else where distributions keep them). For X509_STORE_free. NULL: *why is a sentence. */
-X509_STORE *trust_store(const char *ca_file, const char **why);
+X509_STORE *authorities_store(const char *ca_file, const char **why);
 /* For libraries that read a file by themselves: the system's certificates in one file, or NULL. */
-const char *trust_system_file(void);
+const char *authorities_system_file(void);
 /* In how many days the first certificate of the peer's chain ends: negative when it has ended. NaN: there is
  * none. */
-double trust_certificate_days(const SSL *tls);
+double authorities_certificate_days(const SSL *tls);
 /* Drops all of them: in a plugin's unload. */
-void trust_end(void);
+void authorities_end(void);
 
 #endif
