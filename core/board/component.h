@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* component: one configured thing that is watched. `struct component_spec` is what config says of it, bound
- * and judged, immutable; `struct component` is its life in the daemon, which crew (where it runs) and sched
+ * and judged, immutable; `struct component` is its life in the daemon, which pool (where it runs) and sched
  * (when it runs) share. Made and freed by sched. */
 #ifndef COMPONENT_H
 #define COMPONENT_H
@@ -79,13 +79,13 @@ struct component {
 	struct component_spec *spec;
 	struct board_item *item;
 	uint32_t id; /* on the wire; new when its options change, so that what is late speaks of nobody */
-	/* crew's */
-	struct crew_slot *slot; /* where it runs; NULL when it is not configured */
+	/* pool's */
+	struct slot *slot; /* where it runs; NULL when it is not configured */
 	enum component_state state;
 	bool isolated;      /* it killed a shared worker once: it has its own now */
 	struct timer retry; /* of a failed start; also how long a start may take */
 	int64_t retry_ms;
-	struct crew_secrets *secrets; /* being gathered; NULL: not now */
+	struct pool_secrets *secrets; /* being gathered; NULL: not now */
 	struct timer lease;           /* of the secret that ends first */
 	char blank_secret[64];        /* option whose secret ends with a line break or a blank; "": none */
 	struct timer again;           /* a request waits until its refused secret may be read anew */

@@ -5,8 +5,9 @@
 #ifndef SETTINGS_H
 #define SETTINGS_H
 
-#include "daemon/account.h"
-#include "board/board.h"
+#include <skymon/routes.h>
+
+#include "base/account.h"
 #include "base/log.h"
 #include "option.h"
 

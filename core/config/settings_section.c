@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "settings_private.h"
+#include "wire/result.h"
 
 struct common {
 	const char *plugin;

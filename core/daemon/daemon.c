@@ -158,13 +158,13 @@ static bool carry_out(struct daemon *daemon, struct err *err)
 		return false;
 	if (before != NULL)
 		warn_of_restart(before->settings, settings);
-	struct crew *crew = sched_crew(daemon->sched);
+	struct pool *pool = sched_crew(daemon->sched);
 	log_configure(settings->log_level, settings->log_format);
-	crew_configure(crew, before == NULL ? settings->state_dir : NULL, settings->worker_memory,
+	pool_configure(pool, before == NULL ? settings->state_dir : NULL, settings->worker_memory,
 		       settings->series, config_environment);
-	crew_set_isolation(crew, settings->isolation_strict);
+	pool_set_isolation(pool, settings->isolation_strict);
 	for (size_t i = 0; i < settings->plugin_count; i++)
-		crew_set_daemon_plugin(crew, settings->plugins[i].plugin);
+		pool_set_daemon_plugin(pool, settings->plugins[i].plugin);
 	host_set_settings(daemon->host, settings);
 	host_set_routes(daemon->host, serve_routes(plan->serve));
 	http_configure(daemon->http, settings);
@@ -172,7 +172,7 @@ static bool carry_out(struct daemon *daemon, struct err *err)
 	sched_configure(daemon->sched, settings);
 	sched_apply(daemon->sched, plan->specs, plan->spec_count);
 	plan->spec_count = 0; /* sched has taken them */
-	crew_tidy(crew, true);
+	pool_tidy(pool, true);
 	host_set_reload(daemon->host, true, wall_clock_ms());
 	daemon->plan = plan;
 	daemon->next = NULL;
@@ -280,37 +280,37 @@ static void finish_reload(struct daemon *daemon, bool again)
 		plan_free(daemon->next);
 		daemon->next = NULL;
 		refuse(daemon, 1);
-		crew_tidy(sched_crew(daemon->sched), false);
+		pool_tidy(sched_crew(daemon->sched), false);
 	}
 	buf_free(&changes);
 }
 
-/* ---- Requests for plugins in a worker: from http to crew and back ---- */
+/* ---- Requests for plugins in a worker: from http to pool and back ---- */
 
-static void answered(void *arg, const struct exchange_reply *reply, int code, const char *why)
+static void answered(void *arg, const struct http_message_reply *reply, int code, const char *why)
 {
 	http_answer(arg, reply, code, why);
 }
 
-static uint64_t hand_over(void *arg, const struct route_entry *entry, const struct exchange_request *asked,
-			  struct skymon_request *rq)
+static uint64_t hand_over(void *arg, const struct route_entry *entry,
+			  const struct http_message_request *asked, struct skymon_request *rq)
 {
 	struct daemon *daemon = arg;
-	return crew_request(sched_crew(daemon->sched), entry->plugin, asked, answered, rq);
+	return pool_request(sched_crew(daemon->sched), entry->plugin, asked, answered, rq);
 }
 
 static void withdraw(void *arg, uint64_t number)
 {
 	struct daemon *daemon = arg;
-	crew_withdraw(sched_crew(daemon->sched), number);
+	pool_withdraw(sched_crew(daemon->sched), number);
 }
 
-static const struct http_away away = {hand_over, withdraw};
+static const struct http_forward away = {hand_over, withdraw};
 
 static const struct skymon_plugin_state *const *plugin_states(void *arg, size_t *count)
 {
 	struct daemon *daemon = arg;
-	return crew_plugin_states(sched_crew(daemon->sched), count);
+	return pool_plugin_states(sched_crew(daemon->sched), count);
 }
 
 /* Each connection is a descriptor: as many as the system lets us have, and not more connections than that. */
@@ -367,7 +367,7 @@ static void settings_are_read(void *arg, const struct settings *settings)
 	if (daemon->phase != STARTING)
 		return;
 	log_configure(settings->log_level, settings->log_format);
-	crew_configure(sched_crew(daemon->sched), settings->state_dir, settings->worker_memory,
+	pool_configure(sched_crew(daemon->sched), settings->state_dir, settings->worker_memory,
 		       settings->series, config_environment);
 	struct err err;
 	bool run = daemon->options->mode == DAEMON_RUN;
@@ -382,7 +382,7 @@ static void settings_are_read(void *arg, const struct settings *settings)
 	if (!run)
 		return; /* nothing is written */
 	make_state_dir(settings->state_dir);
-	crew_make_folders(sched_crew(daemon->sched));
+	pool_make_folders(sched_crew(daemon->sched));
 }
 
 static void plan_is_good(void *arg, struct plan *plan, bool again)
@@ -458,7 +458,7 @@ static void stop(struct daemon *daemon, const char *why)
 
 static bool is_worker(void *arg, pid_t pid)
 {
-	return crew_has_process(arg, pid);
+	return pool_has_process(arg, pid);
 }
 
 static void signals_ready(struct watch *watch, uint32_t events)

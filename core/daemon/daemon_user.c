@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "account.h"
+#include "base/account.h"
 #include "base/log.h"
 
 #define GROUPS_MAX 256

@@ -47,17 +47,17 @@ struct plan *plan_again(const struct plan *plan)
 
 static const struct plugin_info *get_info(void *arg, const char *name, const char **why)
 {
-	return crew_info(arg, name, why);
+	return pool_info(arg, name, why);
 }
 
 static const char *get_path(void *arg, const char *name, int *copy)
 {
-	return crew_plugin_path(arg, name, copy);
+	return pool_plugin_path(arg, name, copy);
 }
 
 struct stores {
 	const struct plan *plan;
-	const struct crew *crew;
+	const struct pool *pool;
 };
 
 static bool keeps_secrets(void *arg, const char *component)
@@ -69,7 +69,7 @@ static bool keeps_secrets(void *arg, const char *component)
 		const char *why;
 		if (section->plugin == NULL || strcmp(section->name, component) != 0)
 			continue;
-		const struct plugin_info *info = crew_info(stores->crew, section->plugin, &why);
+		const struct plugin_info *info = pool_info(stores->pool, section->plugin, &why);
 		return info == NULL || info->has_secret; /* while it cannot be opened it is not known */
 	}
 	return false;
@@ -108,13 +108,13 @@ static void add_unusable(struct plan *plan, const struct settings_section *secti
 	plan->unusable++;
 }
 
-static void bind_component(struct plan *plan, const struct settings_section *section, const struct crew *crew,
+static void bind_component(struct plan *plan, const struct settings_section *section, const struct pool *pool,
 			   config_lookup *lookup, struct component_errs *errs)
 {
 	const char *why;
 	if (section->plugin == NULL)
 		return; /* said already */
-	const struct plugin_info *info = crew_info(crew, section->plugin, &why);
+	const struct plugin_info *info = pool_info(pool, section->plugin, &why);
 	if (section->serves) {
 		if (info != NULL && ((info->flags & SKYMON_IN_DAEMON) != 0 || info->route_count == 0))
 			return; /* serve's matter */
@@ -124,7 +124,7 @@ static void bind_component(struct plan *plan, const struct settings_section *sec
 		add_unusable(plan, section, why, errs);
 		return;
 	}
-	struct stores stores = {plan, crew};
+	struct stores stores = {plan, pool};
 	struct component_spec *spec =
 		component_bind(plan->settings, section, info,
 			       &(struct component_stores){keeps_secrets, &stores}, lookup, errs);
@@ -167,7 +167,7 @@ void plan_mistake(const struct plan *plan, const struct component_spec *spec, co
 }
 
 /* A source must report a number of the key's name. */
-static void judge_sources(const struct plan *plan, const struct crew *crew, struct err_list *errs)
+static void judge_sources(const struct plan *plan, const struct pool *pool, struct err_list *errs)
 {
 	const struct settings *settings = plan->settings;
 	for (size_t i = 0; i < settings->source_count; i++) {
@@ -177,7 +177,7 @@ static void judge_sources(const struct plan *plan, const struct crew *crew, stru
 			const char *why;
 			if (section->plugin == NULL || strcmp(section->name, source->component) != 0)
 				continue;
-			const struct plugin_info *info = crew_info(crew, section->plugin, &why);
+			const struct plugin_info *info = pool_info(pool, section->plugin, &why);
 			if (info == NULL)
 				continue;
 			size_t n = 0;
@@ -211,7 +211,7 @@ static void summarise(struct plan *plan)
 			.fingerprint = component_fingerprint(plan->specs[plan->summary_count])};
 }
 
-bool plan_bind(struct plan *plan, const struct crew *crew, config_lookup *lookup, struct component_errs *all)
+bool plan_bind(struct plan *plan, const struct pool *pool, config_lookup *lookup, struct component_errs *all)
 {
 	const struct settings *settings = plan->settings;
 	struct err_list *errs = &all->mistakes;
@@ -219,15 +219,15 @@ bool plan_bind(struct plan *plan, const struct crew *crew, config_lookup *lookup
 	plan->specs = x_alloc(room * sizeof(*plan->specs));
 	plan->sections = x_alloc(room * sizeof(*plan->sections));
 	for (size_t i = 0; i < settings->component_count; i++)
-		bind_component(plan, &settings->components[i], crew, lookup, all);
+		bind_component(plan, &settings->components[i], pool, lookup, all);
 	for (size_t i = 0; i < settings->plugin_count; i++)
-		bind_component(plan, &settings->plugins[i], crew, lookup, all);
-	judge_sources(plan, crew, errs);
+		bind_component(plan, &settings->plugins[i], pool, lookup, all);
+	judge_sources(plan, pool, errs);
 	judge_isolation(settings, errs);
 	plan_check_own_files(settings, lookup, all);
 	if (settings->component_count + settings->plugin_count == 0 && errs->count == 0)
 		config_error(errs, settings->config.root, "the config names no component and no plugin");
-	struct serve_lookup plugins = {get_info, get_path, (void *)crew};
+	struct serve_lookup plugins = {get_info, get_path, (void *)pool};
 	plan->serve = serve_plan(settings, &plugins, lookup, errs);
 	summarise(plan);
 	return errs->count == 0;

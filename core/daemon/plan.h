@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* plan: one config, read, bound and judged, that nothing has been done about yet. Start and reload make one
- * and carry it out; a bad one is dropped. Made in two steps, because plugins must be opened (crew_prepare)
+ * and carry it out; a bad one is dropped. Made in two steps, because plugins must be opened (pool_prepare)
  * between reading the names and binding the options. */
 #ifndef PLAN_H
 #define PLAN_H
@@ -32,11 +32,11 @@ struct plan {
 struct plan *plan_read(const char *path, config_lookup *lookup, struct err_list *errs) MUST_CHECK;
 /* A new one from the same settings, not bound yet: to try again what could not be used. */
 struct plan *plan_again(const struct plan *plan) MUST_CHECK;
-/* Binds options and routes, once the crew has opened the plugins. false: errs->mistakes has errors, old or
+/* Binds options and routes, once the pool has opened the plugins. false: errs->mistakes has errors, old or
  * new. What is wrong around the config is in errs->around, and costs its own components only. */
-bool plan_bind(struct plan *plan, const struct crew *crew, config_lookup *lookup,
+bool plan_bind(struct plan *plan, const struct pool *pool, config_lookup *lookup,
 	       struct component_errs *errs) MUST_CHECK;
-/* What a plugin's validate says of a spec: as crew_mistake. */
+/* What a plugin's validate says of a spec: as pool_mistake. */
 void plan_mistake(const struct plan *plan, const struct component_spec *spec, const char *option,
 		  const char *text, struct component_errs *errs);
 void plan_print(const struct plan *plan, struct buf *out);

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "worker/sandbox.h"
+#include "sandbox/sandbox.h"
 
 #define SAMPLE_MS 5000 /* of the CPU time */
 #define SAMPLES 12     /* so that the oldest is 60 s old */

@@ -17,7 +17,7 @@ void host_free(struct host *host);
 /* One handle for each route plugin; `name` is for its logs. Freed with the host. */
 struct skymon *host_handle(struct host *host, const char *name);
 
-/* Kept current by the owner of these facts (main, crew, reload). Nothing is copied: they live until replaced.
+/* Kept current by the owner of these facts (main, pool, reload). Nothing is copied: they live until replaced.
  */
 void host_set_settings(struct host *host, const struct settings *settings);
 void host_set_routes(struct host *host, struct route_table *table);

@@ -14,7 +14,7 @@
 
 struct reload {
 	struct loop *loop;
-	struct crew *crew;
+	struct pool *pool;
 	char *path;
 	const struct reload_events *events;
 	void *arg;
@@ -130,7 +130,7 @@ static void end_again(struct reload *reload, struct plan *plan)
 		return;
 	}
 	plan_free(plan);
-	crew_tidy(reload->crew, false);
+	pool_tidy(reload->pool, false);
 	plan_next_try(reload);
 }
 
@@ -167,7 +167,7 @@ static void end(struct reload *reload)
 		reload->events->good(reload->arg, plan, false);
 	} else {
 		plan_free(plan);
-		crew_tidy(reload->crew, false);
+		pool_tidy(reload->pool, false);
 		plan_next_try(reload);
 		reload->events->bad(reload->arg, mistakes);
 	}
@@ -190,8 +190,8 @@ static void opened(void *arg)
 	struct reload *reload = arg;
 	struct plan *plan = reload->plan;
 	/* mistakes or not: with those that the plugins find, all are reported at once */
-	(void)!plan_bind(plan, reload->crew, config_environment, &reload->errs);
-	crew_validate(reload->crew, plan->specs, plan->spec_count, mistake, validated, reload);
+	(void)!plan_bind(plan, reload->pool, config_environment, &reload->errs);
+	pool_validate(reload->pool, plan->specs, plan->spec_count, mistake, validated, reload);
 }
 
 /* Once more, only those plugins are opened that could not be: what runs is left alone. */
@@ -200,7 +200,7 @@ static void keep_failed(struct reload *reload, struct plan *plan)
 	size_t kept = 0;
 	for (size_t i = 0; i < plan->name_count; i++) {
 		const char *why;
-		if (crew_info(reload->crew, plan->names[i], &why) == NULL)
+		if (pool_info(reload->pool, plan->names[i], &why) == NULL)
 			plan->names[kept++] = plan->names[i];
 		else
 			free(plan->names[i]);
@@ -212,7 +212,7 @@ static void prepare(struct reload *reload, struct plan *plan)
 {
 	const struct settings *settings = plan->settings;
 	reload->plan = plan;
-	crew_prepare(reload->crew, plan->names, plan->name_count, settings->plugin_paths,
+	pool_prepare(reload->pool, plan->names, plan->name_count, settings->plugin_paths,
 		     settings->plugin_path_count, opened, reload);
 }
 
@@ -263,12 +263,12 @@ void reload_in_force(struct reload *reload, const struct plan *plan)
 	plan_next_try(reload);
 }
 
-struct reload *reload_new(struct loop *loop, struct crew *crew, const char *path,
+struct reload *reload_new(struct loop *loop, struct pool *pool, const char *path,
 			  const struct reload_events *events, void *arg)
 {
 	struct reload *reload = x_alloc(sizeof(*reload));
 	reload->loop = loop;
-	reload->crew = crew;
+	reload->pool = pool;
 	reload->path = x_strdup(path);
 	reload->events = events;
 	reload->arg = arg;

@@ -19,7 +19,7 @@ struct reload_events {
 	void (*bad)(void *arg, size_t count);
 };
 
-struct reload *reload_new(struct loop *loop, struct crew *crew, const char *path,
+struct reload *reload_new(struct loop *loop, struct pool *pool, const char *path,
 			  const struct reload_events *events, void *arg);
 void reload_free(struct reload *reload);
 /* lenient: what is wrong around the config is logged, and does not count as a mistake. While one is under

@@ -23,9 +23,9 @@ struct instance {
 	char *name;
 	const struct skymon_plugin *builtin; /* the api; else NULL */
 	struct skymon_route *away;           /* of a plugin in a worker: copies of its routes; else NULL */
-	size_t away_count;
+	size_t forward_count;
 	const char *path;
-	int copy;  /* of the file, crew's */
+	int copy;  /* of the file, pool's */
 	char *why; /* it cannot be used; NULL: it can */
 	struct option_values *values;
 	struct opened *opened;
@@ -95,7 +95,7 @@ static void plan_routes(struct route_table *table, const struct skymon_route *ro
 /* Its routes are handed over to its worker, but for its health, which is told from the board. */
 static void plan_away(struct instance *instance, const struct plugin_info *info)
 {
-	instance->away_count = info->route_count;
+	instance->forward_count = info->route_count;
 	instance->away = x_alloc(info->route_count * sizeof(*instance->away));
 	for (size_t i = 0; i < info->route_count; i++) {
 		instance->away[i] = info->routes[i];
@@ -264,7 +264,7 @@ static bool same_options(const struct instance *a, const struct instance *b)
 
 static bool add_away_routes(struct serve *serve, const struct instance *instance, struct err *err)
 {
-	for (size_t i = 0; i < instance->away_count; i++) {
+	for (size_t i = 0; i < instance->forward_count; i++) {
 		struct route_entry entry = {
 			.route = &instance->away[i],
 			.sm = serve->instances[0]->opened->sm, /* the api's */

@@ -11,7 +11,7 @@
 
 struct serve;
 
-/* What crew knows of a plugin by its name: the hello, and the file. */
+/* What pool knows of a plugin by its name: the hello, and the file. */
 struct serve_lookup {
 	const struct plugin_info *(*info)(void *arg, const char *name, const char **why);
 	const char *(*path)(void *arg, const char *name, int *copy); /* as plugin_open takes them */

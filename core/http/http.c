@@ -185,7 +185,7 @@ bool http_is_idle(const struct http *http)
 
 void http_free(struct http *http)
 {
-	away_end(http);
+	forward_end(http);
 	gzip_free(http->gzip); /* answers who waits for it; afterwards nothing is suspended */
 	if (!http->quiesced)
 		http_quiesce(http);

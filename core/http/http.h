@@ -27,14 +27,15 @@ void http_configure(struct http *http, const struct settings *settings);
 /* Requests for routes that live in a worker (entry->away) are handed over while their connection is
  * suspended. hand: http_answer comes for each, once, perhaps before it returns (0 is returned then); else its
  * number, for withdraw: the client has left. */
-struct http_away {
-	uint64_t (*hand)(void *arg, const struct route_entry *entry, const struct exchange_request *asked,
+struct http_forward {
+	uint64_t (*hand)(void *arg, const struct route_entry *entry, const struct http_message_request *asked,
 			 struct skymon_request *rq);
 	void (*withdraw)(void *arg, uint64_t number);
 };
-void http_set_away(struct http *http, const struct http_away *away, void *arg);
+void http_set_away(struct http *http, const struct http_forward *away, void *arg);
 /* reply NULL: a problem of that code and sentence. */
-void http_answer(struct skymon_request *rq, const struct exchange_reply *reply, int code, const char *why);
+void http_answer(struct skymon_request *rq, const struct http_message_reply *reply, int code,
+		 const char *why);
 void http_quiesce(struct http *http); /* stop accepting; running requests go on */
 bool http_is_idle(const struct http *http);
 void http_free(struct http *http);

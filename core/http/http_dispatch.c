@@ -74,7 +74,7 @@ static bool decode_params(struct skymon_request *rq)
 	for (size_t i = 0; i < match->param_count; i++) {
 		size_t room = match->params[i].size + 1;
 		char *text = request_text(rq, room);
-		if (!route_decode(match->params[i].value, match->params[i].size, false, text, room))
+		if (!http_message_decode(match->params[i].value, match->params[i].size, false, text, room))
 			return false;
 		match->params[i].value = text;
 	}
@@ -91,7 +91,7 @@ static void run_handler(struct skymon_request *rq)
 	if (entry->route->flags & SKYMON_ROUTE_GUARDED && !request_is_guarded(rq))
 		return;
 	if (entry->away) {
-		away_hand(rq);
+		forward_hand(rq);
 		return;
 	}
 	entry->route->handle(entry->sm, entry->state, rq);
@@ -239,11 +239,11 @@ static const char *host_query(struct skymon_request *rq, const char *name)
 	size_t length;
 	if (name == NULL)
 		return rq->query;
-	const char *value = route_query(rq->query, name, &length);
+	const char *value = http_message_query(rq->query, name, &length);
 	if (value == NULL || length == 0)
 		return value != NULL ? "" : NULL;
 	char *text = request_text(rq, length + 1);
-	return route_decode(value, length, true, text, length + 1) ? text : "";
+	return http_message_decode(value, length, true, text, length + 1) ? text : "";
 }
 
 static const char *host_body(struct skymon_request *rq, size_t *size)
@@ -296,7 +296,7 @@ static bool host_again(struct skymon_request *rq)
 /* The plugins in the daemon are trusted to give JSON. */
 static void host_problem_json(struct skymon_request *rq, const char *key, const char *json)
 {
-	if (!exchange_member_ok(key))
+	if (!http_message_member_ok(key))
 		return;
 	buf_text(&rq->members, ",");
 	buf_json(&rq->members, key);

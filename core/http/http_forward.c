@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_away: requests for routes that live in a worker: encoded here, handed over, and answered when the
+/* http_forward: requests for routes that live in a worker: encoded here, handed over, and answered when the
  * reply comes, all on the loop's thread. Their connections are suspended meanwhile, so libmicrohttpd does not
  * look at them: this does, and withdraws a request whose client has left. A client that only closes its
  * sending side counts as one that has left, as with other servers. */
@@ -14,7 +14,7 @@
 
 struct collecting {
 	const char *host; /* in place of the Host header's, if not NULL */
-	struct exchange_pair *headers;
+	struct http_message_pair *headers;
 	size_t count;
 	bool too_many;
 };
@@ -23,13 +23,14 @@ static enum MHD_Result collect(void *arg, enum MHD_ValueKind kind, const char *n
 {
 	(void)kind;
 	struct collecting *collecting = arg;
-	if (collecting->count == EXCHANGE_HEADERS_MAX) {
+	if (collecting->count == HTTP_MESSAGE_HEADERS_MAX) {
 		collecting->too_many = true;
 		return MHD_NO;
 	}
 	if (collecting->host != NULL && strcasecmp(name, "Host") == 0)
 		value = collecting->host;
-	collecting->headers[collecting->count++] = (struct exchange_pair){name, value != NULL ? value : ""};
+	collecting->headers[collecting->count++] =
+		(struct http_message_pair){name, value != NULL ? value : ""};
 	return MHD_YES;
 }
 
@@ -67,7 +68,7 @@ static void client_left(struct watch *watch, uint32_t events)
 {
 	(void)events;
 	struct skymon_request *rq = container_of(watch, struct skymon_request, client);
-	away_forget(rq);
+	forward_forget(rq);
 	resume(rq); /* without a response: it is closed */
 }
 
@@ -81,17 +82,17 @@ static void watch_client(struct skymon_request *rq)
 		loop_add(rq->http->loop, &rq->client, info->connect_fd, EPOLLRDHUP);
 }
 
-void away_hand(struct skymon_request *rq)
+void forward_hand(struct skymon_request *rq)
 {
 	const struct skymon_caller *caller = request_caller(rq);
-	struct exchange_pair headers[EXCHANGE_HEADERS_MAX];
+	struct http_message_pair headers[HTTP_MESSAGE_HEADERS_MAX];
 	struct collecting collecting = {.host = rq->host, .headers = headers};
 	MHD_get_connection_values(rq->connection, MHD_HEADER_KIND, collect, &collecting);
 	if (collecting.too_many) {
-		reply_problem(rq, 431, "the request has more than %d headers", EXCHANGE_HEADERS_MAX);
+		reply_problem(rq, 431, "the request has more than %d headers", HTTP_MESSAGE_HEADERS_MAX);
 		return;
 	}
-	struct exchange_request asked = {
+	struct http_message_request asked = {
 		.route = rq->entry->number,
 		.trusted = rq->trusted,
 		.local = caller->local,
@@ -107,34 +108,35 @@ void away_hand(struct skymon_request *rq)
 		.body_size = rq->body.size,
 	};
 	for (size_t i = 0; i < asked.param_count; i++)
-		asked.params[i] = (struct exchange_pair){rq->match.params[i].name, rq->match.params[i].value};
+		asked.params[i] =
+			(struct http_message_pair){rq->match.params[i].name, rq->match.params[i].value};
 	enter(rq);
 	watch_client(rq);
-	uint64_t number = rq->http->away->hand(rq->http->away_arg, rq->entry, &asked, rq);
+	uint64_t number = rq->http->away->hand(rq->http->forward_arg, rq->entry, &asked, rq);
 	if (rq->away)
-		rq->away_number = number;
+		rq->forward_number = number;
 }
 
 /* ---- Its end ---- */
 
-void away_forget(struct skymon_request *rq)
+void forward_forget(struct skymon_request *rq)
 {
 	struct http *http = rq->http;
 	leave(rq);
-	if (rq->away_number != 0)
-		http->away->withdraw(http->away_arg, rq->away_number);
+	if (rq->forward_number != 0)
+		http->away->withdraw(http->forward_arg, rq->forward_number);
 }
 
-void away_end(struct http *http)
+void forward_end(struct http *http)
 {
 	while (http->waiting != NULL) {
 		struct skymon_request *rq = http->waiting;
-		away_forget(rq);
+		forward_forget(rq);
 		resume(rq);
 	}
 }
 
-static void copy_reply(struct skymon_request *rq, const struct exchange_reply *reply)
+static void copy_reply(struct skymon_request *rq, const struct http_message_reply *reply)
 {
 	for (size_t i = 0; i < reply->header_count; i++)
 		reply_header(rq, reply->headers[i].name, reply->headers[i].value);
@@ -149,7 +151,7 @@ static void copy_reply(struct skymon_request *rq, const struct exchange_reply *r
 	reply_parts(rq, reply->code, reply->type[0] != '\0' ? reply->type : NULL, &part, 1, 0, free, copy);
 }
 
-void http_answer(struct skymon_request *rq, const struct exchange_reply *reply, int code, const char *why)
+void http_answer(struct skymon_request *rq, const struct http_message_reply *reply, int code, const char *why)
 {
 	leave(rq);
 	if (reply != NULL) {
@@ -174,8 +176,8 @@ void http_answer(struct skymon_request *rq, const struct exchange_reply *reply, 
 		MHD_destroy_response(response);
 }
 
-void http_set_away(struct http *http, const struct http_away *away, void *arg)
+void http_set_away(struct http *http, const struct http_forward *away, void *arg)
 {
 	http->away = away;
-	http->away_arg = arg;
+	http->forward_arg = arg;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_caller: finds out which client sends a request, whether it counts as local, whether Host and Origin
- * may ask for a GUARDED route, and writes the audit lines. Called by http_dispatch.c and http_away.c on the
- * loop's thread.
+/* http_guard: finds out which client sends a request, whether it counts as local, whether Host and Origin
+ * may ask for a GUARDED route, and writes the audit lines. Called by http_dispatch.c and http_forward.c on
+ * the loop's thread.
  *
  * A GUARDED route spends a privileged key on its caller's behalf. An address proves nothing there: a reverse
  * proxy on this machine asks from 127.0.0.1, and so does any user. So a caller is local only if the kernel

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http_owner: which user is at the other end of a connection, as the kernel names it: SO_PEERCRED on a Unix
  * socket, and on TCP from this machine the owner of the peer's socket, by sock_diag(7). Called by
- * http_caller.c, once for each connection that needs it; owns nothing. The kernel answers such a lookup
+ * http_guard.c, once for each connection that needs it; owns nothing. The kernel answers such a lookup
  * within the send: nothing here waits. Whatever the kernel does not tell (no netlink, a peer in another
  * network namespace, a socket that is closed already) leaves the owner unknown. */
 #include <errno.h>

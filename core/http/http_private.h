@@ -5,7 +5,7 @@
 
 #include <microhttpd.h>
 
-#include "daemon/account.h"
+#include "base/account.h"
 #include "base/buf.h"
 #include "http.h"
 #include "base/log.h"
@@ -262,8 +262,8 @@ struct access {
 bool socket_open(const struct settings_listen *listen_at, int *fd, struct err *err) MUST_CHECK;
 
 struct http {
-	const struct http_away *away;
-	void *away_arg;
+	const struct http_forward *away;
+	void *forward_arg;
 	struct skymon_request *waiting; /* for a reply from a worker */
 	char machine[256];              /* its name */
 	char **server_names;
@@ -336,8 +336,8 @@ struct skymon_request {
 	bool open; /* everybody may ask for this: judged when it enters, as a reload may come before its reply
 		    */
 	bool keep; /* the response is the kept one, not ours to destroy */
-	bool away, suspended; /* away: it waits for a reply from a worker */
-	uint64_t away_number; /* 0: not yet known */
+	bool away, suspended;    /* away: it waits for a reply from a worker */
+	uint64_t forward_number; /* 0: not yet known */
 	struct skymon_request *previous_away, *next_away;
 	struct watch client; /* whether it leaves meanwhile */
 	struct skymon_caller caller;
@@ -387,7 +387,7 @@ void token_note_answer(struct skymon_request *rq, int code);
 /* A line of area=access; a few in ten seconds. */
 void access_log(struct skymon_request *rq, const char *what, const char *why);
 
-/* ---- The caller (http_caller.c) ---- */
+/* ---- The caller (http_guard.c) ---- */
 
 const char *request_address(struct skymon_request *rq);
 const struct skymon_caller *request_caller(struct skymon_request *rq);
@@ -406,11 +406,11 @@ void request_log_audit(struct skymon_request *rq, int code);
 void request_audit(struct skymon_request *rq, const char *format, va_list list)
 	__attribute__((format(printf, 2, 0)));
 
-/* ---- Requests for a worker (http_away.c) ---- */
+/* ---- Requests for a worker (http_forward.c) ---- */
 
-void away_hand(struct skymon_request *rq);   /* afterwards rq->away, or it is answered */
-void away_forget(struct skymon_request *rq); /* it ends, or its connection does */
-void away_end(struct http *http);            /* resumes all that wait, so that they can be closed */
+void forward_hand(struct skymon_request *rq);   /* afterwards rq->away, or it is answered */
+void forward_forget(struct skymon_request *rq); /* it ends, or its connection does */
+void forward_end(struct http *http);            /* resumes all that wait, so that they can be closed */
 
 /* ---- Replies (http_reply.c) ---- */
 

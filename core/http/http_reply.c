@@ -201,7 +201,7 @@ void reply_problem_list(struct skymon_request *rq, int code, const char *format,
 	char detail[2048];
 	struct buf body = {0};
 	vsnprintf(detail, sizeof(detail), format, list);
-	exchange_print_problem(&body, code, detail, rq->members.data, wall_clock_ms());
+	http_message_print_problem(&body, code, detail, rq->members.data, wall_clock_ms());
 	rq->problem = true;
 	if (rq->audit == NULL && rq->entry != NULL && rq->entry->route->flags & SKYMON_ROUTE_GUARDED)
 		rq->audit = strcpy(request_text(rq, strlen(detail) + 1), detail);

@@ -46,7 +46,7 @@ void request_end(struct skymon_request *rq)
 	if (rq->run != NULL)
 		reply_forget_waiter(rq);
 	if (rq->away)
-		away_forget(rq);
+		forward_forget(rq);
 	if (rq->response != NULL && !rq->keep)
 		MHD_destroy_response(rq->response);
 	if (rq->table != NULL)
@@ -103,7 +103,7 @@ static bool bad_escape(const char *text)
 {
 	for (text = strchr(text, '%'); text != NULL; text = strchr(text + 1, '%')) {
 		char byte[2];
-		if (!route_decode(text, strnlen(text, 3), false, byte, sizeof(byte)))
+		if (!http_message_decode(text, strnlen(text, 3), false, byte, sizeof(byte)))
 			return true;
 	}
 	return false;

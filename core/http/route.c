@@ -3,6 +3,7 @@
  * the rest of the path; a lookup tries them in this order and comes back when a way ends nowhere, so that a
  * literal always wins. */
 #include "route.h"
+#include "wire/http_message.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -279,7 +280,7 @@ static bool same_literal(const struct node *node, const char *segment, size_t le
 	char decoded[64];
 	return length > node->length && memchr(segment, '%', length) != NULL &&
 	       node->length < sizeof(decoded) &&
-	       route_decode(segment, length, false, decoded, sizeof(decoded)) &&
+	       http_message_decode(segment, length, false, decoded, sizeof(decoded)) &&
 	       strlen(decoded) == node->length && memcmp(decoded, node->literal, node->length) == 0;
 }
 
@@ -347,53 +348,4 @@ void route_find(const struct route_table *table, const char *method, const char 
 	out->path_known = path[0] == '/' && (walk(&search, &table->root, path, 0) || search.methods != 0);
 	if (out->entry == NULL && out->path_known)
 		print_allow(out->allow, search.methods);
-}
-
-/* ---- Decoding ---- */
-
-static int hex(char digit)
-{
-	if (digit >= '0' && digit <= '9')
-		return digit - '0';
-	digit = (char)(digit | 0x20);
-	return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
-}
-
-const char *route_query(const char *query, const char *name, size_t *length)
-{
-	size_t name_length = strlen(name);
-	for (const char *at = query; *at != '\0';) {
-		size_t size = strcspn(at, "&");
-		bool found = size >= name_length && memcmp(at, name, name_length) == 0;
-		if (found && (size == name_length || at[name_length] == '=')) {
-			const char *value = at + name_length + (size > name_length);
-			*length = (size_t)(at + size - value);
-			return value;
-		}
-		at += size + (at[size] == '&');
-	}
-	return NULL;
-}
-
-bool route_decode(const char *text, size_t length, bool plus, char *out, size_t size)
-{
-	size_t made = 0;
-	for (size_t i = 0; i < length; i++) {
-		char byte = plus && text[i] == '+' ? ' ' : text[i];
-		if (byte == '%') {
-			int high = i + 2 < length ? hex(text[i + 1]) : -1;
-			int low = i + 2 < length ? hex(text[i + 2]) : -1;
-			if (high < 0 || low < 0)
-				return false;
-			byte = (char)(high << 4 | low);
-			i += 2;
-		}
-		if (byte == '\0' || made + 1 >= size)
-			return false;
-		out[made++] = byte;
-	}
-	if (size == 0)
-		return false;
-	out[made] = '\0';
-	return true;
 }

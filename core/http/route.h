@@ -54,11 +54,4 @@ struct route_match {
 void route_find(const struct route_table *table, const char *method, const char *path,
 		struct route_match *out);
 
-/* The raw value of a query parameter, not ended by '\0'; NULL: it is not there. Its name is compared as sent.
- */
-const char *route_query(const char *query, const char *name, size_t *length);
-/* Decodes %XX of one segment or query value into out (size includes '\0'); false: bad escape, %00, or too
- * long. plus: '+' is a space. */
-bool route_decode(const char *text, size_t length, bool plus, char *out, size_t size);
-
 #endif

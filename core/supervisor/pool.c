@@ -7,60 +7,60 @@
 #include <unistd.h>
 
 /* The one that is in force; while a config is judged, the one that is opened for it. */
-struct crew_plugin *crew_find_plugin(const struct crew *crew, const char *name)
+struct pool_plugin *pool_find_plugin(const struct pool *pool, const char *name)
 {
-	struct crew_plugin *found = NULL;
-	for (struct crew_plugin *plugin = crew->plugins; plugin != NULL; plugin = plugin->next)
+	struct pool_plugin *found = NULL;
+	for (struct pool_plugin *plugin = pool->plugins; plugin != NULL; plugin = plugin->next)
 		if (strcmp(plugin->name, name) == 0 && plugin->phase != PLUGIN_REPLACED &&
 		    (found == NULL || plugin->phase == PLUGIN_CANDIDATE))
 			found = plugin;
 	return found;
 }
 
-struct crew *crew_new(struct loop *loop, const char *program, const struct crew_events *events, void *arg)
+struct pool *pool_new(struct loop *loop, const char *program, const struct pool_events *events, void *arg)
 {
-	struct crew *crew = x_alloc(sizeof(*crew));
-	crew->loop = loop;
-	crew->program = x_strdup(program);
-	crew->state_dir = x_strdup("");
-	crew->events = events;
-	crew->arg = arg;
-	crew->lookup = config_environment;
-	crew->leave_ms = CREW_START_MS;
-	return crew;
+	struct pool *pool = x_alloc(sizeof(*pool));
+	pool->loop = loop;
+	pool->program = x_strdup(program);
+	pool->state_dir = x_strdup("");
+	pool->events = events;
+	pool->arg = arg;
+	pool->lookup = config_environment;
+	pool->leave_ms = POOL_START_MS;
+	return pool;
 }
 
-void crew_configure(struct crew *crew, const char *state_dir, int64_t worker_memory, uint32_t series_max,
+void pool_configure(struct pool *pool, const char *state_dir, int64_t worker_memory, uint32_t series_max,
 		    config_lookup *lookup)
 {
 	if (state_dir != NULL) {
-		free(crew->state_dir);
-		crew->state_dir = x_strdup(state_dir);
+		free(pool->state_dir);
+		pool->state_dir = x_strdup(state_dir);
 	}
-	crew->worker_memory = worker_memory;
-	crew->series_max = series_max;
-	crew->lookup = lookup;
+	pool->worker_memory = worker_memory;
+	pool->series_max = series_max;
+	pool->lookup = lookup;
 }
 
-static bool has_slot(const struct crew *crew, const struct crew_plugin *plugin)
+static bool has_slot(const struct pool *pool, const struct pool_plugin *plugin)
 {
-	for (const struct crew_slot *slot = crew->slots; slot != NULL; slot = slot->next)
+	for (const struct slot *slot = pool->slots; slot != NULL; slot = slot->next)
 		if (slot->plugin == plugin)
 			return true;
 	return false;
 }
 
-void crew_make_folders(struct crew *crew)
+void pool_make_folders(struct pool *pool)
 {
-	crew->makes_folders = true;
+	pool->makes_folders = true;
 }
 
-void crew_set_isolation(struct crew *crew, bool strict)
+void pool_set_isolation(struct pool *pool, bool strict)
 {
-	crew->strict = strict;
+	pool->strict = strict;
 }
 
-static void free_plugin(struct crew_plugin *plugin)
+static void free_plugin(struct pool_plugin *plugin)
 {
 	if (plugin->info != NULL)
 		plugin_info_free(plugin->info);
@@ -74,48 +74,48 @@ static void free_plugin(struct crew_plugin *plugin)
 
 /* Its components die with it, and nobody needs to be told; but those that are gone already are nobody else's
  * to free. */
-static void disband(struct crew_slot *slot)
+static void disband(struct slot *slot)
 {
 	for (size_t i = 0; i < slot->count; i++) {
-		crew_secrets_drop(slot->components[i]);
+		pool_secrets_drop(slot->components[i]);
 		if (slot->components[i]->gone)
-			slot->crew->events->left(slot->crew->arg, slot->components[i]);
+			slot->pool->events->left(slot->pool->arg, slot->components[i]);
 	}
 	slot->count = 0;
 }
 
-void crew_free(struct crew *crew)
+void pool_free(struct pool *pool)
 {
-	crew_validate_end(crew);
-	crew_requests_end(crew);
-	while (crew->slots != NULL) {
-		disband(crew->slots);
-		crew_slot_free(crew->slots);
+	pool_validate_end(pool);
+	pool_requests_end(pool);
+	while (pool->slots != NULL) {
+		disband(pool->slots);
+		slot_free(pool->slots);
 	}
-	while (crew->plugins != NULL) {
-		struct crew_plugin *next = crew->plugins->next;
-		free_plugin(crew->plugins);
-		crew->plugins = next;
+	while (pool->plugins != NULL) {
+		struct pool_plugin *next = pool->plugins->next;
+		free_plugin(pool->plugins);
+		pool->plugins = next;
 	}
-	free(crew->states);
-	free(crew->program);
-	free(crew->state_dir);
-	free(crew);
+	free(pool->states);
+	free(pool->program);
+	free(pool->state_dir);
+	free(pool);
 }
 
-void crew_tell_done(struct crew *crew)
+void pool_tell_done(struct pool *pool)
 {
-	if (crew->done == NULL || crew->preparing > 0 || (crew->ending && crew->slots != NULL))
+	if (pool->done == NULL || pool->preparing > 0 || (pool->ending && pool->slots != NULL))
 		return;
-	crew_prepared *done = crew->done;
-	crew->done = NULL;
-	done(crew->done_arg);
+	pool_prepared *done = pool->done;
+	pool->done = NULL;
+	done(pool->done_arg);
 }
 
-static void open_plugin(struct crew *crew, const char *name, char *const *folders, size_t folder_count)
+static void open_plugin(struct pool *pool, const char *name, char *const *folders, size_t folder_count)
 {
-	struct crew_plugin *plugin = x_alloc(sizeof(*plugin));
-	struct crew_plugin **last = &crew->plugins;
+	struct pool_plugin *plugin = x_alloc(sizeof(*plugin));
+	struct pool_plugin **last = &pool->plugins;
 	while (*last != NULL)
 		last = &(*last)->next;
 	*last = plugin;
@@ -129,12 +129,12 @@ static void open_plugin(struct crew *crew, const char *name, char *const *folder
 		plugin->why = x_strdup(err.text);
 		return;
 	}
-	crew->preparing++;
-	crew_slot_spawn(crew_slot_new(crew, plugin, false));
+	pool->preparing++;
+	slot_spawn(slot_new(pool, plugin, false));
 }
 
 /* Is it another file by now? Code that runs in the daemon stays until a restart. */
-static bool has_changed(const struct crew_plugin *plugin, char *const *folders, size_t folder_count)
+static bool has_changed(const struct pool_plugin *plugin, char *const *folders, size_t folder_count)
 {
 	struct err err;
 	char *path = plugin_find(plugin->name, folders, folder_count, &err);
@@ -146,25 +146,25 @@ static bool has_changed(const struct crew_plugin *plugin, char *const *folders, 
 	return !same && !plugin->in_daemon;
 }
 
-void crew_prepare(struct crew *crew, char *const *names, size_t count, char *const *folders,
-		  size_t folder_count, crew_prepared *done, void *arg)
+void pool_prepare(struct pool *pool, char *const *names, size_t count, char *const *folders,
+		  size_t folder_count, pool_prepared *done, void *arg)
 {
-	crew->done = done;
-	crew->done_arg = arg;
-	crew_forget_plugins(crew); /* so that those that failed are tried again */
-	crew->preparing++;         /* ours: so that nothing is told before all were begun */
+	pool->done = done;
+	pool->done_arg = arg;
+	pool_forget_plugins(pool); /* so that those that failed are tried again */
+	pool->preparing++;         /* ours: so that nothing is told before all were begun */
 	for (size_t i = 0; i < count; i++) {
-		const struct crew_plugin *plugin = crew_find_plugin(crew, names[i]);
+		const struct pool_plugin *plugin = pool_find_plugin(pool, names[i]);
 		if (plugin == NULL || has_changed(plugin, folders, folder_count))
-			open_plugin(crew, names[i], folders, folder_count);
+			open_plugin(pool, names[i], folders, folder_count);
 	}
-	crew->preparing--;
-	crew_tell_done(crew);
+	pool->preparing--;
+	pool_tell_done(pool);
 }
 
-const struct plugin_info *crew_info(const struct crew *crew, const char *name, const char **why)
+const struct plugin_info *pool_info(const struct pool *pool, const char *name, const char **why)
 {
-	const struct crew_plugin *plugin = crew_find_plugin(crew, name);
+	const struct pool_plugin *plugin = pool_find_plugin(pool, name);
 	if (plugin == NULL || plugin->info == NULL) {
 		*why = plugin != NULL ? plugin->why : "it was not opened";
 		return NULL;
@@ -172,20 +172,20 @@ const struct plugin_info *crew_info(const struct crew *crew, const char *name, c
 	return plugin->info;
 }
 
-const char *crew_plugin_path(const struct crew *crew, const char *name, int *copy)
+const char *pool_plugin_path(const struct pool *pool, const char *name, int *copy)
 {
-	const struct crew_plugin *plugin = crew_find_plugin(crew, name);
+	const struct pool_plugin *plugin = pool_find_plugin(pool, name);
 	*copy = plugin != NULL ? plugin->copy : -1;
 	return plugin != NULL ? plugin->path : NULL;
 }
 
-void crew_forget_plugins(struct crew *crew)
+void pool_forget_plugins(struct pool *pool)
 {
-	for (struct crew_plugin **link = &crew->plugins; *link != NULL;) {
-		struct crew_plugin *plugin = *link;
+	for (struct pool_plugin **link = &pool->plugins; *link != NULL;) {
+		struct pool_plugin *plugin = *link;
 		bool useless = plugin->phase == PLUGIN_REPLACED ||
 			       (plugin->phase == PLUGIN_IN_FORCE && plugin->why != NULL);
-		if (!useless || has_slot(crew, plugin)) {
+		if (!useless || has_slot(pool, plugin)) {
 			link = &plugin->next;
 			continue;
 		}
@@ -195,9 +195,9 @@ void crew_forget_plugins(struct crew *crew)
 }
 
 /* The candidate takes the place of the one before. */
-static void put_in_force(struct crew *crew, struct crew_plugin *candidate)
+static void put_in_force(struct pool *pool, struct pool_plugin *candidate)
 {
-	for (struct crew_plugin *plugin = crew->plugins; plugin != NULL; plugin = plugin->next)
+	for (struct pool_plugin *plugin = pool->plugins; plugin != NULL; plugin = plugin->next)
 		if (plugin->phase == PLUGIN_IN_FORCE && strcmp(plugin->name, candidate->name) == 0) {
 			plugin->phase = PLUGIN_REPLACED;
 			candidate->restarts = plugin->restarts;
@@ -207,104 +207,103 @@ static void put_in_force(struct crew *crew, struct crew_plugin *candidate)
 	candidate->phase = PLUGIN_IN_FORCE;
 }
 
-void crew_tidy(struct crew *crew, bool taken)
+void pool_tidy(struct pool *pool, bool taken)
 {
-	crew_requests_tidy(crew);
-	for (struct crew_plugin *plugin = crew->plugins; plugin != NULL; plugin = plugin->next) {
+	pool_requests_tidy(pool);
+	for (struct pool_plugin *plugin = pool->plugins; plugin != NULL; plugin = plugin->next) {
 		if (plugin->phase != PLUGIN_CANDIDATE)
 			continue;
 		if (taken)
-			put_in_force(crew, plugin);
+			put_in_force(pool, plugin);
 		else
 			plugin->phase = PLUGIN_REPLACED;
 	}
-	for (struct crew_slot *slot = crew->slots, *next; slot != NULL; slot = next) {
+	for (struct slot *slot = pool->slots, *next; slot != NULL; slot = next) {
 		next = slot->next;
-		crew_slot_retire(slot);
+		slot_retire(slot);
 	}
-	crew_forget_plugins(crew);
+	pool_forget_plugins(pool);
 }
 
 /* ---- Components ---- */
 
-void crew_add(struct crew *crew, struct component *component)
+void pool_add(struct pool *pool, struct component *component)
 {
-	struct crew_plugin *plugin = crew_find_plugin(crew, component->spec->plugin);
-	component->retry.fire = crew_retry;
+	struct pool_plugin *plugin = pool_find_plugin(pool, component->spec->plugin);
+	component->retry.fire = pool_retry;
 	bool own = component->spec->isolation_own || component->isolated;
-	struct crew_slot *slot =
-		own ? crew_slot_new(crew, plugin, true) : crew_slot_shared(crew, plugin, component);
-	crew_slot_enter(slot, component);
-	if (slot->up && !slot->ending && !crew_sandbox_fits(slot))
-		crew_slot_renew(slot);
+	struct slot *slot = own ? slot_new(pool, plugin, true) : slot_shared(pool, plugin, component);
+	slot_enter(slot, component);
+	if (slot->up && !slot->ending && !pool_sandbox_fits(slot))
+		slot_renew(slot);
 	else if (slot->up && !slot->ending)
-		crew_start_component(component);
+		pool_start_component(component);
 	else if (slot->worker == NULL && slot->restart.slot == 0)
-		loop_set_timer(crew->loop, &slot->restart, loop_now_ms(crew->loop));
+		loop_set_timer(pool->loop, &slot->restart, loop_now_ms(pool->loop));
 }
 
-void crew_remove(struct crew *crew, struct component *component)
+void pool_remove(struct pool *pool, struct component *component)
 {
-	struct crew_slot *slot = component->slot;
+	struct slot *slot = component->slot;
 	component->gone = true;
-	loop_clear_timer(crew->loop, &component->retry);
+	loop_clear_timer(pool->loop, &component->retry);
 	if (slot != NULL && (component->state == COMPONENT_UP || component->state == COMPONENT_STARTING)) {
-		int64_t patience_ms = CREW_START_MS;
+		int64_t patience_ms = POOL_START_MS;
 		if (slot->plugin->info->route_count > 0) /* its handlers are waited for */
-			patience_ms += EXCHANGE_MS + EXCHANGE_GRACE_MS;
+			patience_ms += HTTP_MESSAGE_MS + HTTP_MESSAGE_GRACE_MS;
 		if (component->run !=
 		    0) /* its grace is sched's matter; this is for a stop that hangs after it */
-			patience_ms += CREW_BACK_OFF_MAX_MS + 3 * component->spec->timeout_ms;
-		crew_secrets_drop(component);
-		crew_tell_stop(component);
-		loop_set_timer(crew->loop, &component->retry, loop_now_ms(crew->loop) + patience_ms);
+			patience_ms += POOL_BACK_OFF_MAX_MS + 3 * component->spec->timeout_ms;
+		pool_secrets_drop(component);
+		pool_tell_stop(component);
+		loop_set_timer(pool->loop, &component->retry, loop_now_ms(pool->loop) + patience_ms);
 		return; /* `left` comes with WIRE_STOPPED, or with the worker's death */
 	}
 	if (slot != NULL) {
-		crew_slot_leave(component);
-		crew_slot_retire(slot);
+		slot_leave(component);
+		slot_retire(slot);
 	}
-	crew->events->left(crew->arg, component);
+	pool->events->left(pool->arg, component);
 }
 
-void crew_refresh(struct crew *crew, struct component *component, bool fresh)
+void pool_refresh(struct pool *pool, struct component *component, bool fresh)
 {
-	(void)crew;
+	(void)pool;
 	if (component->slot != NULL && component->state == COMPONENT_UP && component->secrets == NULL)
-		crew_secrets_gather(component, true,
+		pool_secrets_gather(component, true,
 				    fresh); /* else it will be started with fresh ones anyway */
 }
 
-void crew_run(struct crew *crew, struct component *component, uint64_t run, int64_t timeout_ms)
+void pool_run(struct pool *pool, struct component *component, uint64_t run, int64_t timeout_ms)
 {
-	(void)crew;
-	worker_run(component->slot->worker, component->id, run, (uint32_t)timeout_ms);
+	(void)pool;
+	process_run(component->slot->worker, component->id, run, (uint32_t)timeout_ms);
 }
 
-void crew_kill(struct crew *crew, struct component *component)
+void pool_kill(struct pool *pool, struct component *component)
 {
-	(void)crew;
+	(void)pool;
 	char text[256];
 	snprintf(text, sizeof(text), "ended: the check did not return within %lld ms%s%s",
-		 (long long)(loop_now_ms(crew->loop) - component->run_began_ms),
+		 (long long)(loop_now_ms(pool->loop) - component->run_began_ms),
 		 component->step[0] != '\0' ? " while " : "", component->step);
 	if (component->slot != NULL && component->slot->worker != NULL)
-		worker_kill(component->slot->worker, WORKER_KILLED, component->id, text);
+		process_kill(component->slot->worker, PROCESS_KILLED, component->id, text);
 }
 
 /* ---- For the exposition ---- */
 
-void crew_set_daemon_plugin(struct crew *crew, const char *name)
+void pool_set_daemon_plugin(struct pool *pool, const char *name)
 {
-	struct crew_plugin *plugin = crew_find_plugin(crew, name);
+	struct pool_plugin *plugin = pool_find_plugin(pool, name);
 	if (plugin != NULL && plugin->info != NULL && (plugin->info->flags & SKYMON_IN_DAEMON) != 0)
 		plugin->in_daemon = true;
 }
 
-static void fill_state(const struct crew *crew, struct crew_plugin *plugin)
+static void fill_state(const struct pool *pool, struct pool_plugin *plugin)
 {
 	bool up = plugin->in_daemon, own = false, shared = false;
-	for (const struct crew_slot *slot = crew->slots; slot != NULL; slot = slot->next) {
+	for (const struct slot *slot = pool->slots; slot != NULL; slot = slot->next) {
 		if (slot->plugin != plugin)
 			continue;
 		up = up || slot->up;
@@ -325,44 +324,44 @@ static void fill_state(const struct crew *crew, struct crew_plugin *plugin)
 	};
 }
 
-const struct skymon_plugin_state *const *crew_plugin_states(struct crew *crew, size_t *count)
+const struct skymon_plugin_state *const *pool_plugin_states(struct pool *pool, size_t *count)
 {
 	size_t found = 0;
-	for (struct crew_plugin *plugin = crew->plugins; plugin != NULL; plugin = plugin->next)
+	for (struct pool_plugin *plugin = pool->plugins; plugin != NULL; plugin = plugin->next)
 		found += plugin->info != NULL;
-	crew->states = x_realloc(crew->states, (found + 1) * sizeof(struct skymon_plugin_state *));
+	pool->states = x_realloc(pool->states, (found + 1) * sizeof(struct skymon_plugin_state *));
 	*count = 0;
-	for (struct crew_plugin *plugin = crew->plugins; plugin != NULL; plugin = plugin->next) {
+	for (struct pool_plugin *plugin = pool->plugins; plugin != NULL; plugin = plugin->next) {
 		if (plugin->info == NULL || plugin->phase != PLUGIN_IN_FORCE ||
-		    (!plugin->in_daemon && !has_slot(crew, plugin)))
+		    (!plugin->in_daemon && !has_slot(pool, plugin)))
 			continue;
-		fill_state(crew, plugin);
-		crew->states[(*count)++] = &plugin->state;
+		fill_state(pool, plugin);
+		pool->states[(*count)++] = &plugin->state;
 	}
-	return crew->states;
+	return pool->states;
 }
 
-bool crew_has_process(const struct crew *crew, pid_t pid)
+bool pool_has_process(const struct pool *pool, pid_t pid)
 {
-	for (const struct crew_slot *slot = crew->slots; slot != NULL; slot = slot->next)
-		if (slot->worker != NULL && worker_pid(slot->worker) == pid)
+	for (const struct slot *slot = pool->slots; slot != NULL; slot = slot->next)
+		if (slot->worker != NULL && process_pid(slot->worker) == pid)
 			return true;
 	return false;
 }
 
-void crew_end(struct crew *crew, int64_t patience_ms, crew_prepared *done, void *arg)
+void pool_end(struct pool *pool, int64_t patience_ms, pool_prepared *done, void *arg)
 {
-	crew->leave_ms = patience_ms;
-	crew->ending = true;
-	crew->preparing = 0;
-	crew->done = done;
-	crew->done_arg = arg;
-	crew_validate_end(crew);
-	crew_requests_end(crew);
-	for (struct crew_slot *slot = crew->slots, *next; slot != NULL; slot = next) {
+	pool->leave_ms = patience_ms;
+	pool->ending = true;
+	pool->preparing = 0;
+	pool->done = done;
+	pool->done_arg = arg;
+	pool_validate_end(pool);
+	pool_requests_end(pool);
+	for (struct slot *slot = pool->slots, *next; slot != NULL; slot = next) {
 		next = slot->next;
 		disband(slot);
-		crew_slot_retire(slot);
+		slot_retire(slot);
 	}
-	crew_tell_done(crew);
+	pool_tell_done(pool);
 }

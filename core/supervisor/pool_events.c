@@ -7,54 +7,54 @@
 
 /* ---- Starting a component in its worker ---- */
 
-void crew_fail(struct component *component, enum skymon_reason reason, const char *text)
+void pool_fail(struct component *component, enum skymon_reason reason, const char *text)
 {
-	struct crew *crew = component->slot->crew;
+	struct pool *pool = component->slot->pool;
 	component->state = COMPONENT_FAILED;
-	crew_requests_fail(component, text);
-	component->retry_ms = crew_back_off(component->retry_ms);
-	loop_set_timer(crew->loop, &component->retry, loop_now_ms(crew->loop) + component->retry_ms);
-	crew->events->unable(crew->arg, component, reason, text);
+	pool_requests_fail(component, text);
+	component->retry_ms = pool_back_off(component->retry_ms);
+	loop_set_timer(pool->loop, &component->retry, loop_now_ms(pool->loop) + component->retry_ms);
+	pool->events->unable(pool->arg, component, reason, text);
 }
 
-void crew_tell_start(struct component *component, const struct buf *body)
+void pool_tell_start(struct component *component, const struct buf *body)
 {
-	struct crew *crew = component->slot->crew;
-	component->id = ++crew->last_id;
+	struct pool *pool = component->slot->pool;
+	component->id = ++pool->last_id;
 	component->state = COMPONENT_STARTING;
-	loop_set_timer(crew->loop, &component->retry, loop_now_ms(crew->loop) + CREW_START_MS);
-	crew_claim_add(component->slot, component->id);
-	worker_start(component->slot->worker, component->id, body);
+	loop_set_timer(pool->loop, &component->retry, loop_now_ms(pool->loop) + POOL_START_MS);
+	pool_claim_add(component->slot, component->id);
+	process_start(component->slot->worker, component->id, body);
 }
 
-void crew_tell_stop(struct component *component)
+void pool_tell_stop(struct component *component)
 {
-	struct crew_claim *claim = crew_claim_find(component->slot, component->id);
+	struct pool_claim *claim = pool_claim_find(component->slot, component->id);
 	if (claim != NULL)
 		claim->stopping = true;
-	worker_stop(component->slot->worker, component->id);
+	process_stop(component->slot->worker, component->id);
 }
 
-void crew_start_component(struct component *component)
+void pool_start_component(struct component *component)
 {
-	loop_clear_timer(component->slot->crew->loop, &component->retry);
-	crew_secrets_gather(component, false, false);
+	loop_clear_timer(component->slot->pool->loop, &component->retry);
+	pool_secrets_gather(component, false, false);
 }
 
 /* A worker starts its components one after the other: the one that hangs is the first that it has not told
  * of. */
-static void end_hung_start(struct crew_slot *slot)
+static void end_hung_start(struct slot *slot)
 {
 	uint32_t first = UINT32_MAX;
 	for (size_t i = 0; i < slot->count; i++)
 		if (slot->components[i]->state == COMPONENT_STARTING && slot->components[i]->id < first)
 			first = slot->components[i]->id;
 	char text[80];
-	snprintf(text, sizeof(text), "ended: a start did not return within %d ms", CREW_START_MS);
-	worker_kill(slot->worker, WORKER_KILLED, first, text);
+	snprintf(text, sizeof(text), "ended: a start did not return within %d ms", POOL_START_MS);
+	process_kill(slot->worker, PROCESS_KILLED, first, text);
 }
 
-void crew_retry(struct timer *timer, int64_t now_ms)
+void pool_retry(struct timer *timer, int64_t now_ms)
 {
 	(void)now_ms;
 	struct component *component = container_of(timer, struct component, retry);
@@ -63,19 +63,19 @@ void crew_retry(struct timer *timer, int64_t now_ms)
 	if (component->state == COMPONENT_STARTING)
 		end_hung_start(component->slot);
 	else if (component->gone)
-		worker_kill(component->slot->worker, WORKER_KILLED, component->id,
-			    "ended: a stop did not return");
+		process_kill(component->slot->worker, PROCESS_KILLED, component->id,
+			     "ended: a stop did not return");
 	else if (component->state == COMPONENT_FAILED || component->state == COMPONENT_WAITING)
-		crew_start_component(component);
+		pool_start_component(component);
 }
 
 /* ---- What workers tell ---- */
 
-static void take_hello(void *arg, struct worker *worker, struct plugin_info *info, const char *why)
+static void take_hello(void *arg, struct process *worker, struct plugin_info *info, const char *why)
 {
-	struct crew_slot *slot = arg;
-	struct crew_plugin *plugin = slot->plugin;
-	struct crew *crew = slot->crew;
+	struct slot *slot = arg;
+	struct pool_plugin *plugin = slot->plugin;
+	struct pool *pool = slot->pool;
 	(void)worker;
 	bool first = plugin->info == NULL && plugin->why == NULL;
 	if (info == NULL) {
@@ -85,7 +85,7 @@ static void take_hello(void *arg, struct worker *worker, struct plugin_info *inf
 			log_line(LOG_LEVEL_ERROR, (const char *[]){"plugin", plugin->name, NULL}, "%s", why);
 	} else if (first) {
 		plugin->info = info;
-		plugin->info->code = crew_number();
+		plugin->info->code = pool_number();
 	} else {
 		if (strcmp(info->build_id, SKYMON_BUILD_ID) != 0)
 			log_warn("skymon was upgraded in place (worker %s, daemon %s): restart skymond",
@@ -94,42 +94,42 @@ static void take_hello(void *arg, struct worker *worker, struct plugin_info *inf
 	}
 	if (info != NULL) {
 		slot->up = true;
-		slot->up_since_ms = loop_now_ms(crew->loop);
-		if (!crew_sandbox_fits(slot))
-			crew_slot_renew(slot);
+		slot->up_since_ms = loop_now_ms(pool->loop);
+		if (!pool_sandbox_fits(slot))
+			slot_renew(slot);
 		for (size_t i = 0; !slot->ending && i < slot->count; i++)
-			crew_start_component(slot->components[i]);
-		crew_validate_slot_up(slot);
+			pool_start_component(slot->components[i]);
+		pool_validate_slot_up(slot);
 	}
 	if (first) {
-		crew->preparing--;
-		crew_tell_done(crew);
+		pool->preparing--;
+		pool_tell_done(pool);
 	}
 }
 
 /* A component that was taken out of the config: nothing of it runs any more. */
 static void let_go(struct component *component)
 {
-	struct crew_slot *slot = component->slot;
-	crew_slot_leave(component);
-	slot->crew->events->left(slot->crew->arg, component);
-	crew_slot_retire(slot);
+	struct slot *slot = component->slot;
+	slot_leave(component);
+	slot->pool->events->left(slot->pool->arg, component);
+	slot_retire(slot);
 }
 
-static void take_started(void *arg, struct worker *worker, uint32_t id, bool ok, enum skymon_reason reason,
+static void take_started(void *arg, struct process *worker, uint32_t id, bool ok, enum skymon_reason reason,
 			 const char *message)
 {
-	struct crew_slot *slot = arg;
-	struct component *component = crew_find_component(slot, id);
-	struct crew_claim *claim = crew_claim_find(slot, id);
+	struct slot *slot = arg;
+	struct component *component = pool_find_component(slot, id);
+	struct pool_claim *claim = pool_claim_find(slot, id);
 	(void)worker;
 	if (claim == NULL || claim->started) {
-		crew_break(slot, "told twice that a component was started");
+		pool_break(slot, "told twice that a component was started");
 		return;
 	}
 	claim->started = true;
 	if (!ok)
-		crew_claim_drop(slot, id);
+		pool_claim_drop(slot, id);
 	if (component == NULL || component->state != COMPONENT_STARTING)
 		return;
 	if (component->gone) {
@@ -139,103 +139,103 @@ static void take_started(void *arg, struct worker *worker, uint32_t id, bool ok,
 		return;
 	}
 	if (!ok) {
-		crew_fail(component, reason, message);
+		pool_fail(component, reason, message);
 		return;
 	}
-	loop_clear_timer(slot->crew->loop, &component->retry);
+	loop_clear_timer(slot->pool->loop, &component->retry);
 	component->state = COMPONENT_UP;
 	component->retry_ms = 0;
 	component->patience = 0;
-	slot->crew->events->able(slot->crew->arg, component);
-	crew_requests_send(component);
+	slot->pool->events->able(slot->pool->arg, component);
+	pool_requests_send(component);
 	if (slot->plugin->info->has_secret)
-		crew_secrets_store_up(component);
+		pool_secrets_store_up(component);
 }
 
-static void take_result(void *arg, struct worker *worker, uint32_t id, uint64_t run, struct result *result)
+static void take_result(void *arg, struct process *worker, uint32_t id, uint64_t run, struct result *result)
 {
-	struct crew_slot *slot = arg;
-	struct component *component = crew_find_component(slot, id);
+	struct slot *slot = arg;
+	struct component *component = pool_find_component(slot, id);
 	(void)worker;
 	if (component == NULL || run == 0 || component->run != run) {
 		result_unref(result);
-		crew_break(slot, "sent the result of a check that was not asked for");
+		pool_break(slot, "sent the result of a check that was not asked for");
 		return;
 	}
 	if (slot->own)
 		slot->back_off_ms = 0;
-	slot->crew->events->result(slot->crew->arg, component, run, result);
+	slot->pool->events->result(slot->pool->arg, component, run, result);
 }
 
-static void take_step(void *arg, struct worker *worker, uint32_t id, uint64_t run, const char *text)
+static void take_step(void *arg, struct process *worker, uint32_t id, uint64_t run, const char *text)
 {
-	struct crew_slot *slot = arg;
-	struct component *component = crew_find_component(slot, id);
+	struct slot *slot = arg;
+	struct component *component = pool_find_component(slot, id);
 	(void)worker;
 	if (component != NULL)
-		slot->crew->events->step(slot->crew->arg, component, run, text);
+		slot->pool->events->step(slot->pool->arg, component, run, text);
 }
 
-static void take_refused(void *arg, struct worker *worker, uint32_t id)
+static void take_refused(void *arg, struct process *worker, uint32_t id)
 {
-	struct crew_slot *slot = arg;
-	struct component *component = crew_find_component(slot, id);
+	struct slot *slot = arg;
+	struct component *component = pool_find_component(slot, id);
 	(void)worker;
 	if (component != NULL && !component->gone)
-		(void)slot->crew->events->refused(slot->crew->arg,
+		(void)slot->pool->events->refused(slot->pool->arg,
 						  component); /* its next check tries again */
 }
 
-static void take_answer(void *arg, struct worker *worker, uint32_t id, const struct worker_answer *answer)
+static void take_answer(void *arg, struct process *worker, uint32_t id, const struct process_answer *answer)
 {
-	struct crew_slot *slot = arg;
+	struct slot *slot = arg;
 	(void)worker;
-	crew_secrets_answer(slot, id, answer);
+	pool_secrets_answer(slot, id, answer);
 }
 
-static void take_reply(void *arg, struct worker *worker, uint32_t id, uint64_t number,
-		       const struct exchange_reply *reply)
+static void take_reply(void *arg, struct process *worker, uint32_t id, uint64_t number,
+		       const struct http_message_reply *reply)
 {
-	struct crew_slot *slot = arg;
+	struct slot *slot = arg;
 	(void)worker;
-	crew_requests_reply(slot, id, number, reply);
+	pool_requests_reply(slot, id, number, reply);
 }
 
-static void take_validated(void *arg, struct worker *worker, uint32_t id, struct wire_reader mistakes)
+static void take_validated(void *arg, struct process *worker, uint32_t id, struct wire_reader mistakes)
 {
 	(void)worker;
-	crew_validate_take(arg, id, mistakes);
+	pool_validate_take(arg, id, mistakes);
 }
 
-static void take_stopped(void *arg, struct worker *worker, uint32_t id)
+static void take_stopped(void *arg, struct process *worker, uint32_t id)
 {
-	struct crew_slot *slot = arg;
-	struct component *component = crew_find_component(slot, id);
-	const struct crew_claim *claim = crew_claim_find(slot, id);
+	struct slot *slot = arg;
+	struct component *component = pool_find_component(slot, id);
+	const struct pool_claim *claim = pool_claim_find(slot, id);
 	(void)worker;
 	if (claim == NULL || !claim->started || !claim->stopping) {
-		crew_break(slot, "told that a component was stopped that it was not to stop");
+		pool_break(slot, "told that a component was stopped that it was not to stop");
 		return;
 	}
-	crew_claim_drop(slot, id);
+	pool_claim_drop(slot, id);
 	if (component != NULL && component->gone)
 		let_go(component);
 }
 
 /* One that asks for it again and again would cost a process each time. */
-static void take_stale(void *arg, struct worker *worker)
+static void take_stale(void *arg, struct process *worker)
 {
-	struct crew_slot *slot = arg;
+	struct slot *slot = arg;
 	(void)worker;
-	if (loop_now_ms(slot->crew->loop) - slot->up_since_ms < CREW_BACK_OFF_MIN_MS / 2)
-		crew_break(slot, "asked to be started again as soon as it was up");
+	if (loop_now_ms(slot->pool->loop) - slot->up_since_ms < POOL_BACK_OFF_MIN_MS / 2)
+		pool_break(slot, "asked to be started again as soon as it was up");
 	else if (!slot->ending)
-		crew_slot_renew(slot);
+		slot_renew(slot);
 }
 
 static bool knows(void *arg, uint32_t id)
 {
-	return crew_claim_find(arg, id) != NULL;
+	return pool_claim_find(arg, id) != NULL;
 }
 
 /* ---- A worker's death ---- */
@@ -243,27 +243,27 @@ static bool knows(void *arg, uint32_t id)
 /* From now on in a slot of its own. */
 static void isolate(struct component *component, int64_t delay_ms)
 {
-	struct crew_slot *old = component->slot;
-	struct crew *crew = old->crew;
+	struct slot *old = component->slot;
+	struct pool *pool = old->pool;
 	if (old->own)
 		return;
-	crew_slot_leave(component);
+	slot_leave(component);
 	component->isolated = true;
-	struct crew_slot *slot = crew_slot_new(crew, old->plugin, true);
+	struct slot *slot = slot_new(pool, old->plugin, true);
 	slot->back_off_ms = delay_ms;
-	crew_slot_enter(slot, component);
-	loop_set_timer(crew->loop, &slot->restart, loop_now_ms(crew->loop) + delay_ms);
+	slot_enter(slot, component);
+	loop_set_timer(pool->loop, &slot->restart, loop_now_ms(pool->loop) + delay_ms);
 }
 
-static bool is_suspect(const struct crew_slot *slot, const struct component *component,
-		       const struct worker_end *end)
+static bool is_suspect(const struct slot *slot, const struct component *component,
+		       const struct process_end *end)
 {
 	if (end->culprit != 0)
-		return component->id == end->culprit || (end->cause == WORKER_KILLED && component->expired);
-	return component->run != 0 || crew_requests_out(slot, component->id);
+		return component->id == end->culprit || (end->cause == PROCESS_KILLED && component->expired);
+	return component->run != 0 || pool_requests_out(slot, component->id);
 }
 
-static size_t count_suspects(const struct crew_slot *slot, const struct worker_end *end)
+static size_t count_suspects(const struct slot *slot, const struct process_end *end)
 {
 	size_t suspects = 0;
 	for (size_t i = 0; i < slot->count; i++)
@@ -271,33 +271,32 @@ static size_t count_suspects(const struct crew_slot *slot, const struct worker_e
 	return suspects;
 }
 
-static void bury(struct crew_slot *slot, struct component *component, const struct worker_end *end,
-		 bool guilty)
+static void bury(struct slot *slot, struct component *component, const struct process_end *end, bool guilty)
 {
-	struct crew *crew = slot->crew;
-	enum skymon_reason reason = end->cause == WORKER_KILLED ? SKYMON_KILLED : SKYMON_CRASHED;
+	struct pool *pool = slot->pool;
+	enum skymon_reason reason = end->cause == PROCESS_KILLED ? SKYMON_KILLED : SKYMON_CRASHED;
 	bool suspect = is_suspect(slot, component, end);
 	bool running = component->run != 0, named = component->id == end->culprit;
 	component->state = COMPONENT_DOWN;
-	crew_secrets_drop(component);
+	pool_secrets_drop(component);
 	if (component->gone) {
-		crew_slot_leave(component);
-		crew->events->left(crew->arg, component);
+		slot_leave(component);
+		pool->events->left(pool->arg, component);
 		return;
 	}
 	if (suspect)
-		isolate(component, guilty ? CREW_BACK_OFF_MIN_MS : 0);
+		isolate(component, guilty ? POOL_BACK_OFF_MIN_MS : 0);
 	if (suspect && guilty && (end->culprit == 0 || named)) {
-		crew_requests_fail(component, end->text);
-		crew->events->unable(crew->arg, component, reason, end->text);
+		pool_requests_fail(component, end->text);
+		pool->events->unable(pool->arg, component, reason, end->text);
 	} else if (running) {
-		crew->events->cut_off(crew->arg, component);
+		pool->events->cut_off(pool->arg, component);
 	}
 }
 
 /* Everybody who was in it learns it; who may have done it moves out. Several suspects without a name: each
  * goes on alone, so that the next death has one name. Returns whether the culprit is known and out. */
-static bool bury_all(struct crew_slot *slot, const struct worker_end *end)
+static bool bury_all(struct slot *slot, const struct process_end *end)
 {
 	size_t count = slot->count, suspects = count_suspects(slot, end);
 	bool guilty = end->culprit != 0 || suspects == 1;
@@ -310,9 +309,9 @@ static bool bury_all(struct crew_slot *slot, const struct worker_end *end)
 	return suspects > 0 && !slot->own;
 }
 
-static void log_end(const struct crew_slot *slot, const struct worker_end *end)
+static void log_end(const struct slot *slot, const struct process_end *end)
 {
-	const struct component *culprit = crew_find_component(slot, end->culprit);
+	const struct component *culprit = pool_find_component(slot, end->culprit);
 	bool again = culprit != NULL && culprit->hangs > 1; /* one line for a check that goes on hanging */
 	log_line(again ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR,
 		 (const char *[]){"plugin", slot->plugin->name, culprit != NULL ? "component" : NULL,
@@ -320,42 +319,43 @@ static void log_end(const struct crew_slot *slot, const struct worker_end *end)
 		 "worker %s", end->text);
 }
 
-static void take_end(void *arg, struct worker *worker, const struct worker_end *end)
+static void take_end(void *arg, struct process *worker, const struct process_end *end)
 {
-	struct crew_slot *slot = arg;
-	struct crew *crew = slot->crew;
-	struct crew_plugin *plugin = slot->plugin;
+	struct slot *slot = arg;
+	struct pool *pool = slot->pool;
+	struct pool_plugin *plugin = slot->plugin;
 	(void)worker;
 	slot->worker = NULL;
 	slot->claim_count = 0;
-	crew_secrets_lost(slot);
+	pool_secrets_lost(slot);
 	bool was_up = slot->up, at_once = false;
 	slot->up = false;
-	if (end->cause != WORKER_ENDED && plugin->info != NULL && plugin->why == NULL) {
+	if (end->cause != PROCESS_ENDED && plugin->info != NULL && plugin->why == NULL) {
 		log_end(slot, end);
 		plugin->restarts++;
 	}
 	if (plugin->info == NULL && plugin->why == NULL) {
 		plugin->why = x_printf("its worker %s", end->text);
-		crew->preparing -= crew->preparing > 0; /* crew_end waits for none */
+		pool->preparing -= pool->preparing > 0; /* pool_end waits for none */
 	}
-	if (end->cause == WORKER_ENDED)
-		at_once = bury_all(slot, &(struct worker_end){.cause = WORKER_ENDED, .culprit = UINT32_MAX});
+	if (end->cause == PROCESS_ENDED)
+		at_once =
+			bury_all(slot, &(struct process_end){.cause = PROCESS_ENDED, .culprit = UINT32_MAX});
 	else if (was_up)
 		at_once = bury_all(slot, end);
 	else
-		crew_fail_all(slot, end->text);
-	crew_requests_lost(slot, end->text);
-	crew_validate_lost(slot, end->cause == WORKER_ENDED, end->text);
+		pool_fail_all(slot, end->text);
+	pool_requests_lost(slot, end->text);
+	pool_validate_lost(slot, end->cause == PROCESS_ENDED, end->text);
 	if (slot->count == 0)
-		crew_slot_free(slot);
+		slot_free(slot);
 	else
-		crew_slot_plan_restart(slot, at_once || slot->ending);
-	crew_tell_done(crew);
-	crew_validate_tell_done(crew);
+		slot_plan_restart(slot, at_once || slot->ending);
+	pool_tell_done(pool);
+	pool_validate_tell_done(pool);
 }
 
-const struct worker_events crew_worker_events = {
+const struct process_events pool_worker_events = {
 	.hello = take_hello,
 	.started = take_started,
 	.result = take_result,

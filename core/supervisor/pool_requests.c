@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* crew_requests: requests for routes that live in a worker, from the moment HTTP hands them over until their
+/* pool_requests: requests for routes that live in a worker, from the moment HTTP hands them over until their
  * handler has returned: one that was answered 504, or whose client has left, still holds its place among the
- * EXCHANGE_OUT_MAX of its worker, and costs that worker its process when the handler never returns. */
+ * HTTP_MESSAGE_OUT_MAX of its worker, and costs that worker its process when the handler never returns. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,46 +11,46 @@
 
 #define REMOVED "a reload has removed the plugin"
 
-struct crew_request {
-	struct crew_request *next;
-	struct crew *crew;
+struct pool_request {
+	struct pool_request *next;
+	struct pool *pool;
 	uint64_t number;
-	char *name;             /* of its component, which a reload may replace */
-	struct buf body;        /* encoded; kept until it is answered, as it may be done again */
-	bool again;             /* its secret is or was read anew for it */
-	bool refreshing;        /* … it is: the request waits for that */
-	struct crew_slot *slot; /* where it is out; NULL: it waits */
-	uint32_t id;            /* of the component there */
+	char *name;        /* of its component, which a reload may replace */
+	struct buf body;   /* encoded; kept until it is answered, as it may be done again */
+	bool again;        /* its secret is or was read anew for it */
+	bool refreshing;   /* … it is: the request waits for that */
+	struct slot *slot; /* where it is out; NULL: it waits */
+	uint32_t id;       /* of the component there */
 	int64_t until_ms;
 	struct timer patience;
-	crew_answered *answered; /* NULL: nobody waits for it any more */
+	pool_answered *answered; /* NULL: nobody waits for it any more */
 	void *arg;
 };
 
-static void wipe(struct crew_request *request)
+static void wipe(struct pool_request *request)
 {
 	if (request->body.data != NULL)
 		explicit_bzero(request->body.data, request->body.size); /* it may hold passwords */
 	buf_free(&request->body);
 }
 
-static void free_request(struct crew_request *request)
+static void free_request(struct pool_request *request)
 {
-	struct crew_request **link = &request->crew->requests;
+	struct pool_request **link = &request->pool->requests;
 	while (*link != request)
 		link = &(*link)->next;
 	*link = request->next;
-	loop_clear_timer(request->crew->loop, &request->patience);
+	loop_clear_timer(request->pool->loop, &request->patience);
 	wipe(request);
 	free(request->name);
 	free(request);
 }
 
 /* Answers, and forgets it unless its handler is still at it. */
-static void answer(struct crew_request *request, const struct exchange_reply *reply, int code,
+static void answer(struct pool_request *request, const struct http_message_reply *reply, int code,
 		   const char *why)
 {
-	crew_answered *answered = request->answered;
+	pool_answered *answered = request->answered;
 	void *arg = request->arg;
 	request->answered = NULL;
 	wipe(request);
@@ -64,7 +64,7 @@ static void answer(struct crew_request *request, const struct exchange_reply *re
 
 static void lose_patience(struct timer *timer, int64_t now_ms)
 {
-	struct crew_request *request = container_of(timer, struct crew_request, patience);
+	struct pool_request *request = container_of(timer, struct pool_request, patience);
 	char text[160];
 	if (request->slot == NULL) {
 		answer(request, NULL, 504,
@@ -72,32 +72,32 @@ static void lose_patience(struct timer *timer, int64_t now_ms)
 					   : "the plugin did not come up in time");
 		return;
 	}
-	if (request->answered == NULL && now_ms >= request->until_ms + EXCHANGE_GRACE_MS) {
+	if (request->answered == NULL && now_ms >= request->until_ms + HTTP_MESSAGE_GRACE_MS) {
 		snprintf(text, sizeof(text), "ended: a request did not return within %d ms",
-			 EXCHANGE_MS + EXCHANGE_GRACE_MS);
+			 HTTP_MESSAGE_MS + HTTP_MESSAGE_GRACE_MS);
 		if (request->slot->worker != NULL)
-			worker_kill(request->slot->worker, WORKER_KILLED, request->id, text);
+			process_kill(request->slot->worker, PROCESS_KILLED, request->id, text);
 		return;
 	}
-	loop_set_timer(request->crew->loop, timer, request->until_ms + EXCHANGE_GRACE_MS);
+	loop_set_timer(request->pool->loop, timer, request->until_ms + HTTP_MESSAGE_GRACE_MS);
 	if (request->answered == NULL)
 		return;
-	worker_cancel(request->slot->worker, request->id, request->number);
+	process_cancel(request->slot->worker, request->id, request->number);
 	snprintf(text, sizeof(text),
 		 "the plugin did not answer within %d s; whether it was done is not known",
-		 EXCHANGE_MS / 1000);
+		 HTTP_MESSAGE_MS / 1000);
 	answer(request, NULL, 504, text);
 }
 
 /* ---- Sending ---- */
 
-static void send_out(struct crew_request *request, struct component *component)
+static void send_out(struct pool_request *request, struct component *component)
 {
-	struct crew *crew = request->crew;
-	int64_t left_ms = request->until_ms - loop_now_ms(crew->loop);
+	struct pool *pool = request->pool;
+	int64_t left_ms = request->until_ms - loop_now_ms(pool->loop);
 	request->refreshing = false;
-	if (!worker_request(component->slot->worker, component->id, request->number, request->again,
-			    left_ms > 0 ? (uint32_t)left_ms : 0, &request->body)) {
+	if (!process_request(component->slot->worker, component->id, request->number, request->again,
+			     left_ms > 0 ? (uint32_t)left_ms : 0, &request->body)) {
 		answer(request, NULL, 503, "too much waits for the plugin's worker already");
 		return;
 	}
@@ -106,19 +106,19 @@ static void send_out(struct crew_request *request, struct component *component)
 }
 
 /* The next one after `request` (NULL: the first) that waits for that component. */
-static struct crew_request *next_waiting(const struct component *component, struct crew_request *request)
+static struct pool_request *next_waiting(const struct component *component, struct pool_request *request)
 {
-	struct crew *crew = component->slot->crew;
-	request = request != NULL ? request->next : crew->requests;
+	struct pool *pool = component->slot->pool;
+	request = request != NULL ? request->next : pool->requests;
 	while (request != NULL &&
 	       (request->slot != NULL || strcmp(request->name, component->spec->name) != 0))
 		request = request->next;
 	return request;
 }
 
-void crew_requests_send(struct component *component)
+void pool_requests_send(struct component *component)
 {
-	struct crew_request *request = next_waiting(component, NULL), *next;
+	struct pool_request *request = next_waiting(component, NULL), *next;
 	for (; request != NULL; request = next) {
 		next = next_waiting(component, request);
 		send_out(request, component);
@@ -130,10 +130,10 @@ static void not_running(char *text, size_t size, const char *name, const char *w
 	snprintf(text, size, "plugin %s does not run: %s", name, why);
 }
 
-void crew_requests_fail(struct component *component, const char *why)
+void pool_requests_fail(struct component *component, const char *why)
 {
 	char text[512];
-	struct crew_request *request = next_waiting(component, NULL), *next;
+	struct pool_request *request = next_waiting(component, NULL), *next;
 	not_running(text, sizeof(text), component->spec->name, why);
 	for (; request != NULL; request = next) {
 		next = next_waiting(component, request);
@@ -143,27 +143,27 @@ void crew_requests_fail(struct component *component, const char *why)
 
 /* ---- A new one ---- */
 
-static struct crew_request *find(const struct crew *crew, uint64_t number)
+static struct pool_request *find(const struct pool *pool, uint64_t number)
 {
-	struct crew_request *request = crew->requests;
+	struct pool_request *request = pool->requests;
 	while (request != NULL && request->number != number)
 		request = request->next;
 	return request;
 }
 
-static size_t count_of(const struct crew *crew, const char *name)
+static size_t count_of(const struct pool *pool, const char *name)
 {
 	size_t count = 0;
-	for (const struct crew_request *request = crew->requests; request != NULL; request = request->next)
+	for (const struct pool_request *request = pool->requests; request != NULL; request = request->next)
 		count += strcmp(request->name, name) == 0;
 	return count;
 }
 
 /* Why it cannot be taken at all; NULL: it can. */
-static const char *refusal(const struct crew *crew, const struct component *component, const char *name,
+static const char *refusal(const struct pool *pool, const struct component *component, const char *name,
 			   char *text, size_t size)
 {
-	if (crew->ending)
+	if (pool->ending)
 		return "the daemon is stopping";
 	if (component == NULL) {
 		snprintf(text, size,
@@ -175,56 +175,56 @@ static const char *refusal(const struct crew *crew, const struct component *comp
 		not_running(text, size, name, component->failure);
 		return text;
 	}
-	if (count_of(crew, name) < EXCHANGE_OUT_MAX)
+	if (count_of(pool, name) < HTTP_MESSAGE_OUT_MAX)
 		return NULL;
-	snprintf(text, size, "plugin %s has %d requests to answer already", name, EXCHANGE_OUT_MAX);
+	snprintf(text, size, "plugin %s has %d requests to answer already", name, HTTP_MESSAGE_OUT_MAX);
 	return text;
 }
 
-uint64_t crew_request(struct crew *crew, const char *name, const struct exchange_request *asked,
-		      crew_answered *answered, void *arg)
+uint64_t pool_request(struct pool *pool, const char *name, const struct http_message_request *asked,
+		      pool_answered *answered, void *arg)
 {
 	char text[512];
-	struct component *component = crew_find_named(crew, name);
-	const char *why = refusal(crew, component, name, text, sizeof(text));
+	struct component *component = pool_find_named(pool, name);
+	const char *why = refusal(pool, component, name, text, sizeof(text));
 	if (why != NULL) {
 		answered(arg, NULL, 503, why);
 		return 0;
 	}
 	struct buf body = {0};
 	buf_room(&body, asked->body_size + 4096);
-	exchange_put_request(&body, asked);
+	http_message_put_request(&body, asked);
 	if (body.size + 64 > WIRE_MESSAGE_MAX) {
 		buf_free(&body);
 		answered(arg, NULL, 413, "the request is larger than a plugin in a worker can be given");
 		return 0;
 	}
-	struct crew_request *request = x_alloc(sizeof(*request));
-	uint64_t number = crew_number();
-	request->crew = crew;
+	struct pool_request *request = x_alloc(sizeof(*request));
+	uint64_t number = pool_number();
+	request->pool = pool;
 	request->number = number;
 	request->name = x_strdup(name);
 	request->body = body;
-	request->until_ms = loop_now_ms(crew->loop) + EXCHANGE_MS;
+	request->until_ms = loop_now_ms(pool->loop) + HTTP_MESSAGE_MS;
 	request->patience.fire = lose_patience;
 	request->answered = answered;
 	request->arg = arg;
-	request->next = crew->requests;
-	crew->requests = request;
-	loop_set_timer(crew->loop, &request->patience, request->until_ms);
+	request->next = pool->requests;
+	pool->requests = request;
+	loop_set_timer(pool->loop, &request->patience, request->until_ms);
 	if (component->state == COMPONENT_UP)
 		send_out(request, component);
-	return find(crew, number) != NULL ? number : 0;
+	return find(pool, number) != NULL ? number : 0;
 }
 
-void crew_withdraw(struct crew *crew, uint64_t number)
+void pool_withdraw(struct pool *pool, uint64_t number)
 {
-	struct crew_request *request = find(crew, number);
+	struct pool_request *request = find(pool, number);
 	if (request == NULL)
 		return;
 	request->answered = NULL;
 	if (request->slot != NULL && request->slot->worker != NULL)
-		worker_cancel(request->slot->worker, request->id, number);
+		process_cancel(request->slot->worker, request->id, number);
 	answer(request, NULL, 0, "");
 }
 
@@ -238,7 +238,7 @@ static void may_refresh(struct timer *timer, int64_t now_ms)
 	struct component *component = container_of(timer, struct component, again);
 	if (component->slot == NULL || component->state != COMPONENT_UP || component->gone)
 		return; /* what waits is sent when it is up */
-	struct crew_request *request = next_waiting(component, NULL);
+	struct pool_request *request = next_waiting(component, NULL);
 	while (request != NULL && !request->refreshing)
 		request = next_waiting(component, request);
 	if (request != NULL) /* else a read since then has served them all */
@@ -247,18 +247,18 @@ static void may_refresh(struct timer *timer, int64_t now_ms)
 
 static void want_fresh(struct component *component)
 {
-	struct crew *crew = component->slot->crew;
-	int64_t wait_ms = crew->events->refused(crew->arg, component);
+	struct pool *pool = component->slot->pool;
+	int64_t wait_ms = pool->events->refused(pool->arg, component);
 	if (wait_ms == 0)
 		return;
 	component->again.fire = may_refresh;
 	if (component->again.slot == 0)
-		loop_set_timer(crew->loop, &component->again, loop_now_ms(crew->loop) + wait_ms);
+		loop_set_timer(pool->loop, &component->again, loop_now_ms(pool->loop) + wait_ms);
 }
 
-static void do_again(struct crew_request *request)
+static void do_again(struct pool_request *request)
 {
-	struct component *component = crew_find_named(request->crew, request->name);
+	struct component *component = pool_find_named(request->pool, request->name);
 	bool up = component != NULL && component->state == COMPONENT_UP;
 	request->slot = NULL;
 	request->again = request->refreshing = true;
@@ -271,10 +271,10 @@ static void do_again(struct crew_request *request)
 		answer(request, NULL, 503, component != NULL ? component->failure : REMOVED);
 }
 
-void crew_requests_refreshed(struct component *component, bool fresh)
+void pool_requests_refreshed(struct component *component, bool fresh)
 {
 	bool more = false;
-	struct crew_request *request = next_waiting(component, NULL), *next;
+	struct pool_request *request = next_waiting(component, NULL), *next;
 	for (; request != NULL; request = next) {
 		next = next_waiting(component, request);
 		more = more || (request->refreshing && !fresh);
@@ -287,12 +287,12 @@ void crew_requests_refreshed(struct component *component, bool fresh)
 
 /* ---- Replies ---- */
 
-void crew_requests_reply(struct crew_slot *slot, uint32_t id, uint64_t number,
-			 const struct exchange_reply *reply)
+void pool_requests_reply(struct slot *slot, uint32_t id, uint64_t number,
+			 const struct http_message_reply *reply)
 {
-	struct crew_request *request = find(slot->crew, number);
+	struct pool_request *request = find(slot->pool, number);
 	if (request == NULL || request->slot != slot || request->id != id) {
-		crew_break(slot, "sent a reply to a request that it was not given");
+		pool_break(slot, "sent a reply to a request that it was not given");
 		return;
 	}
 	if (reply->again && request->answered != NULL && !request->again) {
@@ -309,19 +309,19 @@ void crew_requests_reply(struct crew_slot *slot, uint32_t id, uint64_t number,
 		answer(request, reply, 0, "");
 }
 
-bool crew_requests_out(const struct crew_slot *slot, uint32_t id)
+bool pool_requests_out(const struct slot *slot, uint32_t id)
 {
-	const struct crew_request *request = slot->crew->requests;
+	const struct pool_request *request = slot->pool->requests;
 	while (request != NULL && (request->slot != slot || request->id != id))
 		request = request->next;
 	return request != NULL;
 }
 
-void crew_requests_lost(struct crew_slot *slot, const char *text)
+void pool_requests_lost(struct slot *slot, const char *text)
 {
 	char why[400];
 	snprintf(why, sizeof(why), "the plugin's worker %s; whether the request was done is not known", text);
-	for (struct crew_request *request = slot->crew->requests, *next; request != NULL; request = next) {
+	for (struct pool_request *request = slot->pool->requests, *next; request != NULL; request = next) {
 		next = request->next;
 		if (request->slot != slot)
 			continue;
@@ -330,19 +330,19 @@ void crew_requests_lost(struct crew_slot *slot, const char *text)
 	}
 }
 
-void crew_requests_tidy(struct crew *crew)
+void pool_requests_tidy(struct pool *pool)
 {
-	for (struct crew_request *request = crew->requests, *next; request != NULL; request = next) {
+	for (struct pool_request *request = pool->requests, *next; request != NULL; request = next) {
 		next = request->next;
-		if (request->slot == NULL && crew_find_named(crew, request->name) == NULL)
+		if (request->slot == NULL && pool_find_named(pool, request->name) == NULL)
 			answer(request, NULL, 503, REMOVED);
 	}
 }
 
-void crew_requests_end(struct crew *crew)
+void pool_requests_end(struct pool *pool)
 {
-	while (crew->requests != NULL) {
-		crew->requests->slot = NULL;
-		answer(crew->requests, NULL, 503, "the daemon is stopping");
+	while (pool->requests != NULL) {
+		pool->requests->slot = NULL;
+		answer(pool->requests, NULL, 503, "the daemon is stopping");
 	}
 }

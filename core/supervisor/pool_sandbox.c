@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* crew_sandbox: what the worker of a slot may reach: the needs of its plugin, the folder of its state, and
+/* pool_sandbox: what the worker of a slot may reach: the needs of its plugin, the folder of its state, and
  * the files that the options of its components name. A worker's sandbox cannot be widened, so one that lacks
  * something is ended and started again. */
 #include <errno.h>
@@ -9,17 +9,17 @@
 
 #include "pool_private.h"
 
-static char *own_folder(const struct crew_slot *slot)
+static char *own_folder(const struct slot *slot)
 {
-	const struct crew *crew = slot->crew;
-	return crew->state_dir[0] != '\0' ? x_printf("%s/%s", crew->state_dir, slot->plugin->name)
+	const struct pool *pool = slot->pool;
+	return pool->state_dir[0] != '\0' ? x_printf("%s/%s", pool->state_dir, slot->plugin->name)
 					  : x_strdup("");
 }
 
 /* A plugin that writes files which the config names has them, when they are relative, in state_dir itself. */
-char *crew_state_dir(const struct crew_slot *slot)
+char *pool_state_dir(const struct slot *slot)
 {
-	return option_table_writes(slot->plugin->info->options) ? x_strdup(slot->crew->state_dir)
+	return option_table_writes(slot->plugin->info->options) ? x_strdup(slot->pool->state_dir)
 								: own_folder(slot);
 }
 
@@ -48,11 +48,11 @@ static void add_path(void *arg, const char *path, enum option_path_use use)
 	free(absolute);
 }
 
-void crew_sandbox_of(const struct crew_slot *slot, struct sandbox *sandbox)
+void pool_sandbox_of(const struct slot *slot, struct sandbox *sandbox)
 {
 	const struct plugin_info *info = slot->plugin->info;
-	struct adding adding = {sandbox, slot->crew->state_dir};
-	*sandbox = (struct sandbox){.strict = slot->crew->strict};
+	struct adding adding = {sandbox, slot->pool->state_dir};
+	*sandbox = (struct sandbox){.strict = slot->pool->strict};
 	sandbox->state_dir = own_folder(slot);
 	if (info == NULL)
 		return; /* it is only asked what it is */
@@ -61,33 +61,33 @@ void crew_sandbox_of(const struct crew_slot *slot, struct sandbox *sandbox)
 		option_paths(slot->components[i]->spec->values, info->options, add_path, &adding);
 }
 
-bool crew_sandbox_suits(const struct crew_slot *slot, const struct component *component)
+bool pool_sandbox_suits(const struct slot *slot, const struct component *component)
 {
 	if (slot->worker == NULL || slot->claim_count == 0) /* it can still be started for that */
 		return true;
 	struct sandbox wanted = {.needs = slot->plugin->info->flags & ~SKYMON_IN_DAEMON};
-	struct adding adding = {&wanted, slot->crew->state_dir};
+	struct adding adding = {&wanted, slot->pool->state_dir};
 	option_paths(component->spec->values, slot->plugin->info->options, add_path, &adding);
 	bool suits = sandbox_covers(&slot->sandbox, &wanted);
 	sandbox_free(&wanted);
 	return suits;
 }
 
-bool crew_sandbox_fits(const struct crew_slot *slot)
+bool pool_sandbox_fits(const struct slot *slot)
 {
 	struct sandbox wanted;
-	crew_sandbox_of(slot, &wanted);
+	pool_sandbox_of(slot, &wanted);
 	bool fits = sandbox_covers(&slot->sandbox, &wanted);
 	sandbox_free(&wanted);
 	return fits;
 }
 
-void crew_sandbox_make(struct crew_slot *slot)
+void pool_sandbox_make(struct slot *slot)
 {
 	sandbox_free(&slot->sandbox);
-	crew_sandbox_of(slot, &slot->sandbox);
+	pool_sandbox_of(slot, &slot->sandbox);
 	const char *folder = slot->sandbox.state_dir;
-	if (slot->crew->makes_folders && folder[0] != '\0' && mkdir(folder, 0750) < 0 && errno != EEXIST &&
+	if (slot->pool->makes_folders && folder[0] != '\0' && mkdir(folder, 0750) < 0 && errno != EEXIST &&
 	    errno != EROFS)
 		log_warn("cannot make the state folder %s: %s", folder, strerror(errno));
 }

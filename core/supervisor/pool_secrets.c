@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* crew_secrets: gathers the secrets of a component before it is started, and again when its server refused
+/* pool_secrets: gathers the secrets of a component before it is started, and again when its server refused
  * them or a lease ends. What env and file hold is read here; what a component keeps is asked of its worker.
  * The bytes go to the consumer's worker and are wiped. */
 #include "pool_private.h"
@@ -13,8 +13,8 @@
 #define STORE_LOOK_MS 200       /* how often to look whether a store that is starting is up … */
 #define STORE_LOOKS_MAX 15      /* … before it is said that it is not */
 
-struct crew_secrets {
-	struct crew_secrets *next;
+struct pool_secrets {
+	struct pool_secrets *next;
 	struct component *component;
 	struct option_bytes *bytes; /* one for each of option_secrets */
 	size_t count, out;
@@ -26,24 +26,24 @@ struct crew_secrets {
 
 /* One question to a store, until its worker has answered it or died: only that worker may answer it, for that
  * component, once. */
-struct crew_ask {
-	struct crew_ask *next;
+struct pool_ask {
+	struct pool_ask *next;
 	uint64_t number;
-	const struct crew_slot *slot; /* of the store */
+	const struct slot *slot; /* of the store */
 	uint32_t id;
-	struct crew_secrets *secrets; /* NULL when no consumer waits for the answer any more */
+	struct pool_secrets *secrets; /* NULL when no consumer waits for the answer any more */
 	size_t index;                 /* among its secrets */
 };
 
-static void free_secrets(struct crew_secrets *secrets)
+static void free_secrets(struct pool_secrets *secrets)
 {
-	struct crew *crew = secrets->component->slot->crew;
-	struct crew_secrets **link = &crew->gathering;
+	struct pool *pool = secrets->component->slot->pool;
+	struct pool_secrets **link = &pool->gathering;
 	while (*link != secrets)
 		link = &(*link)->next;
 	*link = secrets->next;
-	loop_clear_timer(crew->loop, &secrets->late);
-	for (struct crew_ask *ask = crew->asks; ask != NULL; ask = ask->next)
+	loop_clear_timer(pool->loop, &secrets->late);
+	for (struct pool_ask *ask = pool->asks; ask != NULL; ask = ask->next)
 		if (ask->secrets == secrets)
 			ask->secrets = NULL;
 	secrets->component->secrets = NULL;
@@ -51,30 +51,30 @@ static void free_secrets(struct crew_secrets *secrets)
 	free(secrets);
 }
 
-void crew_secrets_drop(struct component *component)
+void pool_secrets_drop(struct component *component)
 {
-	loop_clear_timer(component->slot->crew->loop, &component->lease);
+	loop_clear_timer(component->slot->pool->loop, &component->lease);
 	if (component->secrets != NULL)
 		free_secrets(component->secrets);
 }
 
 /* ---- The end of a gathering ---- */
 
-static void give_up(struct crew_secrets *secrets, const char *text)
+static void give_up(struct pool_secrets *secrets, const char *text)
 {
 	struct component *component = secrets->component;
-	struct crew *crew = component->slot->crew;
+	struct pool *pool = component->slot->pool;
 	bool refresh = secrets->refresh, fresh = secrets->fresh;
 	free_secrets(secrets);
 	if (refresh && component->leased) /* its lease has ended or soon will: asked for until it is there */
-		loop_set_timer(crew->loop, &component->lease, loop_now_ms(crew->loop) + CREW_BACK_OFF_MAX_MS);
+		loop_set_timer(pool->loop, &component->lease, loop_now_ms(pool->loop) + POOL_BACK_OFF_MAX_MS);
 	if (!refresh)
-		crew_fail(component, SKYMON_AUTH_FAILED, text);
+		pool_fail(component, SKYMON_AUTH_FAILED, text);
 	else /* it goes on with what it has */
 		log_line(LOG_LEVEL_WARN, (const char *[]){"component", component->spec->name, NULL}, "%s",
 			 text);
 	if (refresh)
-		crew_requests_refreshed(component, fresh);
+		pool_requests_refreshed(component, fresh);
 }
 
 static void end_lease(struct timer *timer, int64_t now_ms)
@@ -84,12 +84,12 @@ static void end_lease(struct timer *timer, int64_t now_ms)
 	if (component->run != 0)
 		component->refresh = true;
 	else
-		crew_refresh(component->slot->crew, component, false);
+		pool_refresh(component->slot->pool, component, false);
 }
 
 /* A secret that ends with a line break or a blank is rarely meant so: for a hint when its server refuses it.
  */
-static void note_blank(const struct crew_secrets *secrets)
+static void note_blank(const struct pool_secrets *secrets)
 {
 	struct component *component = secrets->component;
 	size_t count;
@@ -103,10 +103,10 @@ static void note_blank(const struct crew_secrets *secrets)
 	}
 }
 
-static void finish(struct crew_secrets *secrets)
+static void finish(struct pool_secrets *secrets)
 {
 	struct component *component = secrets->component;
-	struct crew *crew = component->slot->crew;
+	struct pool *pool = component->slot->pool;
 	note_blank(secrets);
 	uint64_t hash = component_hash(secrets->bytes, secrets->count);
 	bool same = secrets->refresh && hash == component->secrets_hash, unchanged = same;
@@ -114,7 +114,7 @@ static void finish(struct crew_secrets *secrets)
 	component->lease.fire = end_lease;
 	component->leased = secrets->lease_ms > 0;
 	if (component->leased)
-		loop_set_timer(crew->loop, &component->lease, loop_now_ms(crew->loop) + secrets->lease_ms);
+		loop_set_timer(pool->loop, &component->lease, loop_now_ms(pool->loop) + secrets->lease_ms);
 	if (secrets->refresh && !same && component->run != 0) {
 		component->refresh = true; /* a run began meanwhile: once more, when it has ended */
 		same = true;
@@ -122,17 +122,17 @@ static void finish(struct crew_secrets *secrets)
 	if (!same) {
 		struct buf body = {0};
 		if (secrets->refresh)
-			crew_tell_stop(component);
-		char *state_dir = crew_state_dir(component->slot);
-		component_encode(component->spec, state_dir, crew->series_max, secrets->bytes, &body);
+			pool_tell_stop(component);
+		char *state_dir = pool_state_dir(component->slot);
+		component_encode(component->spec, state_dir, pool->series_max, secrets->bytes, &body);
 		free(state_dir);
 		component->secrets_hash = hash;
-		crew_tell_start(component, &body);
+		pool_tell_start(component, &body);
 		component_wipe(&body);
 	}
 	free_secrets(secrets);
 	if (unchanged)
-		crew_requests_refreshed(component, fresh);
+		pool_requests_refreshed(component, fresh);
 }
 
 /* ---- Asking ---- */
@@ -146,36 +146,36 @@ static void describe(const struct option_secret *secret, char *text, size_t size
 static void lose_patience(struct timer *timer, int64_t now_ms)
 {
 	(void)now_ms;
-	give_up(container_of(timer, struct crew_secrets, late),
+	give_up(container_of(timer, struct pool_secrets, late),
 		"the component that keeps its secret did not answer");
 }
 
-static bool ask_store(struct crew_secrets *secrets, size_t index, const struct option_secret *secret)
+static bool ask_store(struct pool_secrets *secrets, size_t index, const struct option_secret *secret)
 {
-	struct crew *crew = secrets->component->slot->crew;
-	struct component *store = crew_find_named(crew, secret->store);
+	struct pool *pool = secrets->component->slot->pool;
+	struct component *store = pool_find_named(pool, secret->store);
 	if (store == NULL || store->state != COMPONENT_UP)
 		return false;
-	struct crew_ask *ask = x_alloc(sizeof(*ask));
-	*ask = (struct crew_ask){.next = crew->asks,
-				 .number = crew_number(),
+	struct pool_ask *ask = x_alloc(sizeof(*ask));
+	*ask = (struct pool_ask){.next = pool->asks,
+				 .number = pool_number(),
 				 .slot = store->slot,
 				 .id = store->id,
 				 .secrets = secrets,
 				 .index = index};
-	crew->asks = ask;
+	pool->asks = ask;
 	secrets->out++;
-	worker_ask(store->slot->worker, store->id, ask->number, secrets->fresh, ASK_MS, secret->text);
+	process_ask(store->slot->worker, store->id, ask->number, secrets->fresh, ASK_MS, secret->text);
 	return true;
 }
 
 /* The store is not up. While it only starts that is no news; else the consumer says so, and is tried again.
  */
-static void wait_for_store(struct crew_secrets *secrets, const struct option_secret *secret)
+static void wait_for_store(struct pool_secrets *secrets, const struct option_secret *secret)
 {
 	struct component *component = secrets->component;
-	struct crew *crew = component->slot->crew;
-	const struct component *store = crew_find_named(crew, secret->store);
+	struct pool *pool = component->slot->pool;
+	const struct component *store = pool_find_named(pool, secret->store);
 	char text[400];
 	describe(secret, text, sizeof(text));
 	/* one that is not there is not configured, or comes later in the same config */
@@ -183,7 +183,7 @@ static void wait_for_store(struct crew_secrets *secrets, const struct option_sec
 	if (starting && !secrets->refresh && component->patience++ < STORE_LOOKS_MAX) {
 		free_secrets(secrets);
 		component->state = COMPONENT_WAITING;
-		loop_set_timer(crew->loop, &component->retry, loop_now_ms(crew->loop) + STORE_LOOK_MS);
+		loop_set_timer(pool->loop, &component->retry, loop_now_ms(pool->loop) + STORE_LOOK_MS);
 		return;
 	}
 	size_t length = strlen(text);
@@ -192,19 +192,19 @@ static void wait_for_store(struct crew_secrets *secrets, const struct option_sec
 	give_up(secrets, text);
 }
 
-void crew_secrets_gather(struct component *component, bool refresh, bool fresh)
+void pool_secrets_gather(struct component *component, bool refresh, bool fresh)
 {
-	struct crew *crew = component->slot->crew;
-	crew_secrets_drop(component);
-	struct crew_secrets *secrets = x_alloc(sizeof(*secrets));
+	struct pool *pool = component->slot->pool;
+	pool_secrets_drop(component);
+	struct pool_secrets *secrets = x_alloc(sizeof(*secrets));
 	const struct option_secret *wanted = option_secrets(component->spec->values, &secrets->count);
 	secrets->component = component;
 	secrets->refresh = refresh;
 	secrets->fresh = fresh;
 	secrets->bytes = x_alloc((secrets->count + 1) * sizeof(*secrets->bytes));
 	secrets->late.fire = lose_patience;
-	secrets->next = crew->gathering;
-	crew->gathering = component->secrets = secrets;
+	secrets->next = pool->gathering;
+	pool->gathering = component->secrets = secrets;
 	for (size_t i = 0; i < secrets->count; i++) {
 		char *text = NULL;
 		struct err err;
@@ -214,7 +214,7 @@ void crew_secrets_gather(struct component *component, bool refresh, bool fresh)
 		}
 		if (wanted[i].kind == OPTION_SECRET_STORE || wanted[i].kind == OPTION_SECRET_NONE)
 			continue;
-		if (!option_secret_read(&wanted[i], crew->lookup, &text, &secrets->bytes[i].size, &err)) {
+		if (!option_secret_read(&wanted[i], pool->lookup, &text, &secrets->bytes[i].size, &err)) {
 			err_prefix(&err, "option `%s`: ", wanted[i].option);
 			give_up(secrets, err.text);
 			return;
@@ -227,14 +227,14 @@ void crew_secrets_gather(struct component *component, bool refresh, bool fresh)
 	}
 	if (!refresh)
 		component->state = COMPONENT_WAITING;
-	loop_set_timer(crew->loop, &secrets->late, loop_now_ms(crew->loop) + ASK_MS + 1000);
+	loop_set_timer(pool->loop, &secrets->late, loop_now_ms(pool->loop) + ASK_MS + 1000);
 }
 
 /* ---- Answers ---- */
 
-void crew_secrets_lost(struct crew_slot *slot)
+void pool_secrets_lost(struct slot *slot)
 {
-	for (struct crew_ask **link = &slot->crew->asks, *ask; (ask = *link) != NULL;) {
+	for (struct pool_ask **link = &slot->pool->asks, *ask; (ask = *link) != NULL;) {
 		if (ask->slot != slot) {
 			link = &ask->next;
 			continue;
@@ -244,16 +244,16 @@ void crew_secrets_lost(struct crew_slot *slot)
 	}
 }
 
-void crew_secrets_answer(struct crew_slot *slot, uint32_t id, const struct worker_answer *answer)
+void pool_secrets_answer(struct slot *slot, uint32_t id, const struct process_answer *answer)
 {
-	struct crew_ask **link = &slot->crew->asks, *ask;
+	struct pool_ask **link = &slot->pool->asks, *ask;
 	while ((ask = *link) != NULL && (ask->number != answer->number || ask->slot != slot || ask->id != id))
 		link = &ask->next;
 	if (ask == NULL) {
-		crew_break(slot, "answered for a secret that it was not asked for");
+		pool_break(slot, "answered for a secret that it was not asked for");
 		return;
 	}
-	struct crew_secrets *secrets = ask->secrets;
+	struct pool_secrets *secrets = ask->secrets;
 	size_t index = ask->index;
 	*link = ask->next;
 	free(ask);
@@ -292,17 +292,17 @@ static bool asks(const struct component *component, const char *store)
 	return false;
 }
 
-void crew_secrets_store_up(struct component *store)
+void pool_secrets_store_up(struct component *store)
 {
-	struct crew *crew = store->slot->crew;
-	for (struct crew_slot *slot = crew->slots; slot != NULL; slot = slot->next) {
+	struct pool *pool = store->slot->pool;
+	for (struct slot *slot = pool->slots; slot != NULL; slot = slot->next) {
 		for (size_t i = 0; slot->up && i < slot->count; i++) {
 			struct component *component = slot->components[i];
 			bool waits =
 				component->state == COMPONENT_FAILED || component->state == COMPONENT_WAITING;
 			if (waits && component->secrets == NULL && !component->gone &&
 			    asks(component, store->spec->name))
-				crew_start_component(component);
+				pool_start_component(component);
 		}
 	}
 }

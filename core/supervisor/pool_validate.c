@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* crew_validate: has the plugins' workers validate the options of a plan's components, before anything is
+/* pool_validate: has the plugins' workers validate the options of a plan's components, before anything is
  * done about the plan. Called by the daemon once the plugins are open; one plan at a time. A worker that is
- * up is asked at once; where a plugin has none, one is started for this and ended by crew_tidy. */
+ * up is asked at once; where a plugin has none, one is started for this and ended by pool_tidy. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,27 +10,27 @@
 
 #define VALIDATE_MS 5000
 
-struct crew_validation {
-	struct crew_validation *next;
+struct pool_validation {
+	struct pool_validation *next;
 	const struct component_spec *spec;
-	struct crew_plugin *plugin;
-	struct crew_slot *slot; /* that was asked; NULL: it waits for a worker */
+	struct pool_plugin *plugin;
+	struct slot *slot; /* that was asked; NULL: it waits for a worker */
 	uint32_t id;
 };
 
-void crew_validate_tell_done(struct crew *crew)
+void pool_validate_tell_done(struct pool *pool)
 {
-	if (crew->validations != NULL || crew->validated == NULL)
+	if (pool->validations != NULL || pool->validated == NULL)
 		return;
-	crew_prepared *done = crew->validated;
-	crew->validated = NULL;
-	loop_clear_timer(crew->loop, &crew->validate_late);
-	done(crew->validate_arg);
+	pool_prepared *done = pool->validated;
+	pool->validated = NULL;
+	loop_clear_timer(pool->loop, &pool->validate_late);
+	done(pool->validate_arg);
 }
 
-static void end(struct crew *crew, struct crew_validation *validation)
+static void end(struct pool *pool, struct pool_validation *validation)
 {
-	struct crew_validation **link = &crew->validations;
+	struct pool_validation **link = &pool->validations;
 	while (*link != validation)
 		link = &(*link)->next;
 	*link = validation->next;
@@ -39,47 +39,47 @@ static void end(struct crew *crew, struct crew_validation *validation)
 	free(validation);
 }
 
-static void fail(struct crew *crew, struct crew_validation *validation, const char *text)
+static void fail(struct pool *pool, struct pool_validation *validation, const char *text)
 {
-	crew->mistake(crew->validate_arg, validation->spec, NULL, text);
-	end(crew, validation);
+	pool->mistake(pool->validate_arg, validation->spec, NULL, text);
+	end(pool, validation);
 }
 
-static void ask(struct crew_slot *slot, struct crew_validation *validation)
+static void ask(struct slot *slot, struct pool_validation *validation)
 {
-	struct crew *crew = slot->crew;
+	struct pool *pool = slot->pool;
 	struct buf body = {0};
 	wire_put_text(&body, validation->spec->name);
-	char *state_dir = crew_state_dir(slot);
+	char *state_dir = pool_state_dir(slot);
 	wire_put_text(&body, state_dir);
 	free(state_dir);
 	option_values_encode_blank(validation->spec->values, &body);
 	validation->slot = slot;
-	validation->id = ++crew->last_id;
+	validation->id = ++pool->last_id;
 	slot->validating++;
-	crew_claim_add(slot, validation->id);
-	*crew_claim_find(slot, validation->id) =
-		(struct crew_claim){.id = validation->id, .started = true, .validation = true};
-	worker_validate(slot->worker, validation->id, &body);
+	pool_claim_add(slot, validation->id);
+	*pool_claim_find(slot, validation->id) =
+		(struct pool_claim){.id = validation->id, .started = true, .validation = true};
+	process_validate(slot->worker, validation->id, &body);
 	component_wipe(&body);
 }
 
 static void give_up(struct timer *timer, int64_t now_ms)
 {
-	struct crew *crew = container_of(timer, struct crew, validate_late);
+	struct pool *pool = container_of(timer, struct pool, validate_late);
 	char text[100];
 	(void)now_ms;
 	snprintf(text, sizeof(text), "its worker did not validate its options within %d ms", VALIDATE_MS);
-	while (crew->validations != NULL)
-		fail(crew, crew->validations, text);
-	crew_validate_tell_done(crew);
+	while (pool->validations != NULL)
+		fail(pool, pool->validations, text);
+	pool_validate_tell_done(pool);
 }
 
 /* A worker of the plugin, one that is up if there is any. */
-static struct crew_slot *find_slot(const struct crew *crew, const struct crew_plugin *plugin)
+static struct slot *find_slot(const struct pool *pool, const struct pool_plugin *plugin)
 {
-	struct crew_slot *coming = NULL;
-	for (struct crew_slot *slot = crew->slots; slot != NULL; slot = slot->next) {
+	struct slot *coming = NULL;
+	for (struct slot *slot = pool->slots; slot != NULL; slot = slot->next) {
 		if (slot->plugin != plugin || slot->worker == NULL || slot->ending)
 			continue;
 		if (slot->up)
@@ -90,56 +90,56 @@ static struct crew_slot *find_slot(const struct crew *crew, const struct crew_pl
 }
 
 /* Asks a worker that is up; else one that is coming asks for it, or is started. */
-static void find_worker(struct crew *crew, struct crew_validation *validation)
+static void find_worker(struct pool *pool, struct pool_validation *validation)
 {
-	struct crew_slot *slot = find_slot(crew, validation->plugin);
+	struct slot *slot = find_slot(pool, validation->plugin);
 	if (slot == NULL)
-		crew_slot_spawn(crew_slot_new(crew, validation->plugin, true));
+		slot_spawn(slot_new(pool, validation->plugin, true));
 	else if (slot->up)
 		ask(slot, validation);
 }
 
-void crew_validate(struct crew *crew, struct component_spec *const *specs, size_t count,
-		   crew_mistake *mistake, crew_prepared *done, void *arg)
+void pool_validate(struct pool *pool, struct component_spec *const *specs, size_t count,
+		   pool_mistake *mistake, pool_prepared *done, void *arg)
 {
-	crew->mistake = mistake;
-	crew->validated = done;
-	crew->validate_arg = arg;
-	crew->validate_late.fire = give_up;
+	pool->mistake = mistake;
+	pool->validated = done;
+	pool->validate_arg = arg;
+	pool->validate_late.fire = give_up;
 	for (size_t i = 0; i < count; i++) {
-		struct crew_plugin *plugin = crew_find_plugin(crew, specs[i]->plugin);
+		struct pool_plugin *plugin = pool_find_plugin(pool, specs[i]->plugin);
 		if (specs[i]->unusable != NULL || plugin == NULL || plugin->info == NULL ||
 		    !plugin->info->has_validate)
 			continue;
-		struct crew_validation *validation = x_alloc(sizeof(*validation));
-		*validation = (struct crew_validation){
-			.next = crew->validations, .spec = specs[i], .plugin = plugin};
-		crew->validations = validation;
+		struct pool_validation *validation = x_alloc(sizeof(*validation));
+		*validation = (struct pool_validation){
+			.next = pool->validations, .spec = specs[i], .plugin = plugin};
+		pool->validations = validation;
 	}
-	if (crew->validations != NULL)
-		loop_set_timer(crew->loop, &crew->validate_late, loop_now_ms(crew->loop) + VALIDATE_MS);
-	for (struct crew_validation *at = crew->validations; at != NULL; at = at->next)
-		find_worker(crew, at);
-	crew_validate_tell_done(crew);
+	if (pool->validations != NULL)
+		loop_set_timer(pool->loop, &pool->validate_late, loop_now_ms(pool->loop) + VALIDATE_MS);
+	for (struct pool_validation *at = pool->validations; at != NULL; at = at->next)
+		find_worker(pool, at);
+	pool_validate_tell_done(pool);
 }
 
-void crew_validate_slot_up(struct crew_slot *slot)
+void pool_validate_slot_up(struct slot *slot)
 {
-	for (struct crew_validation *at = slot->crew->validations; !slot->ending && at != NULL; at = at->next)
+	for (struct pool_validation *at = slot->pool->validations; !slot->ending && at != NULL; at = at->next)
 		if (at->plugin == slot->plugin && at->slot == NULL)
 			ask(slot, at);
 }
 
-void crew_validate_take(struct crew_slot *slot, uint32_t id, struct wire_reader mistakes)
+void pool_validate_take(struct slot *slot, uint32_t id, struct wire_reader mistakes)
 {
-	struct crew *crew = slot->crew;
-	struct crew_validation *validation = crew->validations;
-	const struct crew_claim *claim = crew_claim_find(slot, id);
+	struct pool *pool = slot->pool;
+	struct pool_validation *validation = pool->validations;
+	const struct pool_claim *claim = pool_claim_find(slot, id);
 	if (claim == NULL || !claim->validation) {
-		crew_break(slot, "validated options that it was not asked for");
+		pool_break(slot, "validated options that it was not asked for");
 		return;
 	}
-	crew_claim_drop(slot, id);
+	pool_claim_drop(slot, id);
 	while (validation != NULL && (validation->id != id || validation->slot != slot))
 		validation = validation->next;
 	if (validation == NULL)
@@ -149,39 +149,39 @@ void crew_validate_take(struct crew_slot *slot, uint32_t id, struct wire_reader 
 		const char *option = wire_get_text_or_empty(&mistakes);
 		const char *text = wire_get_text_or_empty(&mistakes);
 		if (!mistakes.bad)
-			crew->mistake(crew->validate_arg, validation->spec, option, text);
+			pool->mistake(pool->validate_arg, validation->spec, option, text);
 	}
 	if (mistakes.bad || !wire_end(&mistakes))
-		fail(crew, validation, "its worker sent a broken answer when it was to validate its options");
+		fail(pool, validation, "its worker sent a broken answer when it was to validate its options");
 	else
-		end(crew, validation);
-	crew_validate_tell_done(crew);
+		end(pool, validation);
+	pool_validate_tell_done(pool);
 }
 
-void crew_validate_lost(struct crew_slot *slot, bool renewed, const char *text)
+void pool_validate_lost(struct slot *slot, bool renewed, const char *text)
 {
-	struct crew *crew = slot->crew;
-	for (struct crew_validation *at = crew->validations, *next; at != NULL; at = next) {
+	struct pool *pool = slot->pool;
+	for (struct pool_validation *at = pool->validations, *next; at != NULL; at = next) {
 		next = at->next;
 		char sentence[400];
 		if (at->slot != slot && !(at->slot == NULL && at->plugin == slot->plugin))
 			continue;
-		if (renewed || (at->slot == NULL && find_slot(crew, at->plugin) != NULL)) {
+		if (renewed || (at->slot == NULL && find_slot(pool, at->plugin) != NULL)) {
 			slot->validating -= at->slot == slot;
 			at->slot = NULL;
-			find_worker(crew, at);
+			find_worker(pool, at);
 			continue;
 		}
 		snprintf(sentence, sizeof(sentence), "its options cannot be validated: its worker %.300s",
 			 text);
-		fail(crew, at, sentence);
+		fail(pool, at, sentence);
 	}
 }
 
-void crew_validate_end(struct crew *crew)
+void pool_validate_end(struct pool *pool)
 {
-	while (crew->validations != NULL)
-		end(crew, crew->validations);
-	crew->validated = NULL;
-	loop_clear_timer(crew->loop, &crew->validate_late);
+	while (pool->validations != NULL)
+		end(pool, pool->validations);
+	pool->validated = NULL;
+	loop_clear_timer(pool->loop, &pool->validate_late);
 }

@@ -25,9 +25,9 @@
 #define PRINT_LINES_MAX 20                /* lines that one plugin may print in … */
 #define PRINT_WINDOW_MS 10000
 
-struct worker {
+struct process {
 	struct loop *loop;
-	const struct worker_events *events;
+	const struct process_events *events;
 	void *arg;
 	char *name;
 	int64_t memory_limit, hello_timeout_ms;
@@ -39,7 +39,7 @@ struct worker {
 	bool writing; /* waits for the wire to be writable */
 	bool said_hello, leaving, cause_set;
 	bool asked; /* to leave */
-	struct worker_end end;
+	struct process_end end;
 	char line[PRINT_LINE_MAX];
 	size_t line_size;
 	int64_t print_window_ms;
@@ -50,7 +50,7 @@ struct worker {
 
 /* ---- Its death ---- */
 
-static void set_cause(struct worker *worker, enum worker_cause cause, uint32_t culprit, const char *text)
+static void set_cause(struct process *worker, enum process_cause cause, uint32_t culprit, const char *text)
 {
 	if (worker->cause_set)
 		return; /* the first one knows best: what follows are its consequences */
@@ -62,24 +62,24 @@ static void set_cause(struct worker *worker, enum worker_cause cause, uint32_t c
 
 /* Its group, with the programs that it has started, and itself, should it have changed the group. It is not
  * reaped yet, so its number is its own. */
-static void kill_all(const struct worker *worker)
+static void kill_all(const struct process *worker)
 {
 	kill(-worker->pid, SIGKILL);
 	kill(worker->pid, SIGKILL);
 }
 
-void worker_kill(struct worker *worker, enum worker_cause cause, uint32_t culprit, const char *text)
+void process_kill(struct process *worker, enum process_cause cause, uint32_t culprit, const char *text)
 {
 	set_cause(worker, cause, culprit, text);
 	kill_all(worker);
 }
 
-pid_t worker_pid(const struct worker *worker)
+pid_t process_pid(const struct process *worker)
 {
 	return worker->pid;
 }
 
-static void close_watch(struct worker *worker, struct watch *watch)
+static void close_watch(struct process *worker, struct watch *watch)
 {
 	int fd = watch->fd;
 	loop_remove(worker->loop, watch);
@@ -88,7 +88,7 @@ static void close_watch(struct worker *worker, struct watch *watch)
 }
 
 /* Our end of the wire stays open for reading: what it logs in `stop` and `unload`, and its last words. */
-void worker_end(struct worker *worker, int64_t patience_ms)
+void process_end(struct process *worker, int64_t patience_ms)
 {
 	if (worker->leaving)
 		return;
@@ -102,15 +102,15 @@ void worker_end(struct worker *worker, int64_t patience_ms)
 static void lose_patience(struct timer *timer, int64_t now_ms)
 {
 	(void)now_ms;
-	struct worker *worker = container_of(timer, struct worker, patience);
+	struct process *worker = container_of(timer, struct process, patience);
 	char text[128];
 	snprintf(text, sizeof(text), "did not answer within %lld ms of its start",
 		 (long long)worker->hello_timeout_ms);
-	worker_kill(worker, WORKER_KILLED, 0, worker->said_hello ? "did not leave" : text);
+	process_kill(worker, PROCESS_KILLED, 0, worker->said_hello ? "did not leave" : text);
 }
 
 /* Its wire is closed or broken: it cannot be told anything any more, and leaves or is made to. */
-static void lose_wire(struct worker *worker)
+static void lose_wire(struct process *worker)
 {
 	close_watch(worker, &worker->wire);
 	if (worker->leaving)
@@ -120,25 +120,25 @@ static void lose_wire(struct worker *worker)
 }
 
 /* It broke the rules of the wire, or claims what is not its own: nothing more of it is read. */
-void worker_break(struct worker *worker, const char *text)
+void process_break(struct process *worker, const char *text)
 {
-	worker_kill(worker, WORKER_CRASHED, 0, text);
+	process_kill(worker, PROCESS_CRASHED, 0, text);
 	lose_wire(worker);
 }
 
-static void describe_exit(struct worker *worker, const siginfo_t *info)
+static void describe_exit(struct process *worker, const siginfo_t *info)
 {
 	char text[128];
 	if (worker->asked && info->si_code == CLD_EXITED && info->si_status == 0)
-		set_cause(worker, WORKER_ENDED, 0, "was ended");
+		set_cause(worker, PROCESS_ENDED, 0, "was ended");
 	if (info->si_code == CLD_EXITED)
 		snprintf(text, sizeof(text), "ended with exit code %d", info->si_status);
 	else
 		snprintf(text, sizeof(text), "was ended by SIG%s", sigabbrev_np(info->si_status));
-	set_cause(worker, WORKER_CRASHED, 0, text);
+	set_cause(worker, PROCESS_CRASHED, 0, text);
 }
 
-static void forget(struct worker *worker)
+static void forget(struct process *worker)
 {
 	loop_clear_timer(worker->loop, &worker->patience);
 	close_watch(worker, &worker->wire);
@@ -152,12 +152,12 @@ static void forget(struct worker *worker)
 
 /* ---- What it says ---- */
 
-static void take_hello(struct worker *worker, const struct wire_message *message)
+static void take_hello(struct process *worker, const struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
 	bool ok = wire_get_u8(&in) != 0;
 	if (worker->said_hello) {
-		worker_break(worker, "said hello twice");
+		process_break(worker, "said hello twice");
 		return;
 	}
 	worker->said_hello = worker->end.said_hello = true;
@@ -176,21 +176,21 @@ static void take_hello(struct worker *worker, const struct wire_message *message
 	worker->events->hello(worker->arg, worker, info, info != NULL ? NULL : err.text);
 }
 
-static void take_started(struct worker *worker, const struct wire_message *message)
+static void take_started(struct process *worker, const struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
 	bool ok = wire_get_u8(&in) != 0;
 	uint8_t reason = wire_get_u8(&in);
 	const char *text = wire_get_text_or_empty(&in);
 	if (in.bad || reason >= SKYMON_REASON_COUNT) {
-		worker_break(worker, "sent a message that is broken");
+		process_break(worker, "sent a message that is broken");
 		return;
 	}
 	worker->events->started(worker->arg, worker, message->id, ok,
 				(enum skymon_reason)result_claim(SKYMON_UNKNOWN, reason), text);
 }
 
-static void take_result(struct worker *worker, struct wire_message *message)
+static void take_result(struct process *worker, struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
 	uint64_t run = wire_get_u64(&in);
@@ -199,53 +199,53 @@ static void take_result(struct worker *worker, struct wire_message *message)
 	message->body = NULL; /* result_decode took it */
 	if (result == NULL) {
 		err_prefix(&err, "sent a result that is broken: ");
-		worker_break(worker, err.text);
+		process_break(worker, err.text);
 		return;
 	}
 	worker->events->result(worker->arg, worker, message->id, run, result);
 }
 
-static void take_answer(struct worker *worker, struct wire_message *message)
+static void take_answer(struct process *worker, struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
-	struct worker_answer answer = {.number = wire_get_u64(&in)};
+	struct process_answer answer = {.number = wire_get_u64(&in)};
 	answer.ok = wire_get_u8(&in) != 0;
 	answer.reason = (enum skymon_reason)wire_get_u8(&in);
 	answer.lease_ms = (int64_t)wire_get_u64(&in);
 	answer.message = wire_get_text_or_empty(&in);
 	answer.bytes = wire_get_bytes(&in, &answer.size);
 	if (!wire_end(&in) || answer.reason >= SKYMON_REASON_COUNT || answer.lease_ms < 0)
-		worker_break(worker, "sent an answer that is broken");
+		process_break(worker, "sent an answer that is broken");
 	else
 		worker->events->answered(worker->arg, worker, message->id, &answer);
 	explicit_bzero(message->body, message->size);
 }
 
-static void take_reply(struct worker *worker, struct wire_message *message)
+static void take_reply(struct process *worker, struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
 	uint64_t number = wire_get_u64(&in);
-	struct exchange_reply reply;
-	if (!exchange_get_reply(&in, &reply)) {
-		worker_break(worker, "sent a reply that is broken");
+	struct http_message_reply reply;
+	if (!http_message_get_reply(&in, &reply)) {
+		process_break(worker, "sent a reply that is broken");
 		return;
 	}
 	worker->events->replied(worker->arg, worker, message->id, number, &reply);
-	exchange_free_reply(&reply);
+	http_message_free_reply(&reply);
 }
 
-static void take_step(struct worker *worker, const struct wire_message *message)
+static void take_step(struct process *worker, const struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
 	uint64_t run = wire_get_u64(&in);
 	const char *text = wire_get_text_or_empty(&in);
 	if (!wire_end(&in))
-		worker_kill(worker, WORKER_CRASHED, message->id, "sent a message that is broken");
+		process_kill(worker, PROCESS_CRASHED, message->id, "sent a message that is broken");
 	else
 		worker->events->step(worker->arg, worker, message->id, run, text);
 }
 
-static void take_log(struct worker *worker, const struct wire_message *message)
+static void take_log(struct process *worker, const struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
 	uint8_t level = wire_get_u8(&in);
@@ -260,7 +260,7 @@ static void take_log(struct worker *worker, const struct wire_message *message)
 		log_line((enum log_level)level, (const char *[]){"plugin", worker->name, NULL}, "%s", text);
 }
 
-static void take_crash(struct worker *worker, const struct wire_message *message)
+static void take_crash(struct process *worker, const struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
 	uint8_t what = wire_get_u8(&in), signal_number = wire_get_u8(&in);
@@ -273,7 +273,7 @@ static void take_crash(struct worker *worker, const struct wire_message *message
 				 (long long)(worker->memory_limit >> 20));
 		else
 			snprintf(text, sizeof(text), "had %.40s descriptors open and went on opening", step);
-		worker_kill(worker, WORKER_KILLED, message->id, text);
+		process_kill(worker, PROCESS_KILLED, message->id, text);
 		return;
 	}
 	if (what == WIRE_CRASH_EXIT)
@@ -282,11 +282,11 @@ static void take_crash(struct worker *worker, const struct wire_message *message
 		snprintf(text, sizeof(text), "crashed with SIG%s", name != NULL ? name : "?");
 	if (step[0] != '\0')
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), " while %.80s", step);
-	set_cause(worker, WORKER_CRASHED, message->id, text);
+	set_cause(worker, PROCESS_CRASHED, message->id, text);
 }
 
 /* May this worker say so now, for that component? NULL, or what is wrong. */
-static const char *judge_head(struct worker *worker, const struct wire_message *message)
+static const char *judge_head(struct process *worker, const struct wire_message *message)
 {
 	bool own = message->type == WIRE_LOG || message->type == WIRE_CRASH; /* may be of no component: 0 */
 	if (message->type == WIRE_HELLO)
@@ -299,13 +299,13 @@ static const char *judge_head(struct worker *worker, const struct wire_message *
 	return "sent a message of a component that is not its own";
 }
 
-static void take(struct worker *worker, struct wire_message *message)
+static void take(struct process *worker, struct wire_message *message)
 {
 	if (worker->asked && message->type != WIRE_LOG && message->type != WIRE_CRASH)
 		return; /* its components are gone: no one waits for it */
 	const char *wrong = judge_head(worker, message);
 	if (wrong != NULL) {
-		worker_break(worker, wrong);
+		process_break(worker, wrong);
 		return;
 	}
 	switch (message->type) {
@@ -347,12 +347,12 @@ static void take(struct worker *worker, struct wire_message *message)
 		take_crash(worker, message);
 		break;
 	default:
-		worker_break(worker, "sent a message of a kind that no worker sends");
+		process_break(worker, "sent a message of a kind that no worker sends");
 	}
 }
 
 /* Reads at most so many packets; false when there is no more to come for now or at all. */
-static void receive(struct worker *worker, int most)
+static void receive(struct process *worker, int most)
 {
 	while (worker->wire.fd >= 0 && most-- > 0) {
 		struct wire_message message = {0};
@@ -369,7 +369,7 @@ static void receive(struct worker *worker, int most)
 			return;
 		case WIRE_BAD:
 			err_prefix(&err, "sent something that is no message: ");
-			worker_break(worker, err.text);
+			process_break(worker, err.text);
 			return;
 		}
 	}
@@ -377,7 +377,7 @@ static void receive(struct worker *worker, int most)
 
 /* ---- What we tell it ---- */
 
-static void watch_writable(struct worker *worker)
+static void watch_writable(struct process *worker)
 {
 	bool waiting = worker->outbox.first != NULL;
 	if (waiting != worker->writing)
@@ -387,39 +387,39 @@ static void watch_writable(struct worker *worker)
 
 static void wire_ready(struct watch *watch, uint32_t events)
 {
-	struct worker *worker = container_of(watch, struct worker, wire);
+	struct process *worker = container_of(watch, struct process, wire);
 	struct err err;
 	if ((events & EPOLLOUT) != 0) {
 		if (!wire_flush(&worker->outbox, watch->fd, &err))
-			worker_kill(worker, WORKER_CRASHED, 0, err.text);
+			process_kill(worker, PROCESS_CRASHED, 0, err.text);
 		watch_writable(worker);
 	}
 	if ((events & ~(uint32_t)EPOLLOUT) != 0)
 		receive(worker, PACKETS_PER_TURN);
 }
 
-static void post(struct worker *worker, enum wire_type type, uint32_t id, const void *body, size_t size)
+static void post(struct process *worker, enum wire_type type, uint32_t id, const void *body, size_t size)
 {
 	if (worker->wire.fd < 0 || worker->asked)
 		return; /* `ended` is on its way */
 	struct err err;
 	if (!wire_post(&worker->outbox, worker->wire.fd, type, id, body, size, &err))
-		worker_kill(worker, WORKER_CRASHED, 0, err.text);
+		process_kill(worker, PROCESS_CRASHED, 0, err.text);
 	else
 		watch_writable(worker);
 }
 
-void worker_start(struct worker *worker, uint32_t id, const struct buf *body)
+void process_start(struct process *worker, uint32_t id, const struct buf *body)
 {
 	post(worker, WIRE_START, id, body->data, body->size);
 }
 
-void worker_validate(struct worker *worker, uint32_t id, const struct buf *body)
+void process_validate(struct process *worker, uint32_t id, const struct buf *body)
 {
 	post(worker, WIRE_VALIDATE, id, body->data, body->size);
 }
 
-void worker_run(struct worker *worker, uint32_t id, uint64_t run, uint32_t timeout_ms)
+void process_run(struct process *worker, uint32_t id, uint64_t run, uint32_t timeout_ms)
 {
 	struct buf body = {0};
 	wire_put_u64(&body, run);
@@ -428,8 +428,8 @@ void worker_run(struct worker *worker, uint32_t id, uint64_t run, uint32_t timeo
 	buf_free(&body);
 }
 
-void worker_ask(struct worker *worker, uint32_t id, uint64_t number, bool fresh, uint32_t timeout_ms,
-		const char *path)
+void process_ask(struct process *worker, uint32_t id, uint64_t number, bool fresh, uint32_t timeout_ms,
+		 const char *path)
 {
 	struct buf body = {0};
 	wire_put_u64(&body, number);
@@ -440,13 +440,13 @@ void worker_ask(struct worker *worker, uint32_t id, uint64_t number, bool fresh,
 	buf_free(&body);
 }
 
-void worker_stop(struct worker *worker, uint32_t id)
+void process_stop(struct process *worker, uint32_t id)
 {
 	post(worker, WIRE_STOP, id, NULL, 0);
 }
 
-bool worker_request(struct worker *worker, uint32_t id, uint64_t number, bool again, uint32_t timeout_ms,
-		    const struct buf *body)
+bool process_request(struct process *worker, uint32_t id, uint64_t number, bool again, uint32_t timeout_ms,
+		     const struct buf *body)
 {
 	struct buf message = {0};
 	if (worker->outbox.bytes + body->size > BACKLOG_MAX)
@@ -462,7 +462,7 @@ bool worker_request(struct worker *worker, uint32_t id, uint64_t number, bool ag
 	return true;
 }
 
-void worker_cancel(struct worker *worker, uint32_t id, uint64_t number)
+void process_cancel(struct process *worker, uint32_t id, uint64_t number)
 {
 	struct buf body = {0};
 	wire_put_u64(&body, number);
@@ -472,7 +472,7 @@ void worker_cancel(struct worker *worker, uint32_t id, uint64_t number)
 
 /* ---- What it prints ---- */
 
-static void log_print(struct worker *worker)
+static void log_print(struct process *worker)
 {
 	int64_t now = loop_now_ms(worker->loop);
 	const char *const fields[] = {"plugin", worker->name, NULL};
@@ -493,7 +493,7 @@ static void log_print(struct worker *worker)
 static void print_ready(struct watch *watch, uint32_t events)
 {
 	(void)events;
-	struct worker *worker = container_of(watch, struct worker, print);
+	struct process *worker = container_of(watch, struct process, print);
 	char bytes[4096];
 	ssize_t got = read(watch->fd, bytes, sizeof(bytes));
 	if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
@@ -511,7 +511,7 @@ static void print_ready(struct watch *watch, uint32_t events)
 static void process_ready(struct watch *watch, uint32_t events)
 {
 	(void)events;
-	struct worker *worker = container_of(watch, struct worker, process);
+	struct process *worker = container_of(watch, struct process, process);
 	siginfo_t info = {0};
 	kill(-worker->pid,
 	     SIGKILL); /* programs that it had started; the group is its own until it is reaped */
@@ -527,7 +527,7 @@ static void process_ready(struct watch *watch, uint32_t events)
 	forget(worker);
 }
 
-void worker_free(struct worker *worker)
+void process_free(struct process *worker)
 {
 	siginfo_t info;
 	kill_all(worker);
@@ -535,7 +535,7 @@ void worker_free(struct worker *worker)
 	forget(worker);
 }
 
-static bool open_process(struct worker *worker, const struct worker_spec *spec, struct err *err)
+static bool open_process(struct process *worker, const struct process_spec *spec, struct err *err)
 {
 	int wire[2], print[2];
 	if (!wire_pair(wire, err))
@@ -546,12 +546,12 @@ static bool open_process(struct worker *worker, const struct worker_spec *spec, 
 		return err_set(err, "cannot make a pipe: %s", strerror(errno));
 	}
 	fcntl(print[1], F_SETFL, 0); /* the worker's end blocks, as programs that print expect */
-	struct worker_words words = {.program = spec->program,
-				     .name = spec->name,
-				     .plugin_path = spec->plugin_path,
-				     .copy = spec->copy,
-				     .memory_limit = spec->memory_limit};
-	bool done = worker_spawn(&words, wire[1], print[1], &worker->pid, err);
+	struct process_words words = {.program = spec->program,
+				      .name = spec->name,
+				      .plugin_path = spec->plugin_path,
+				      .copy = spec->copy,
+				      .memory_limit = spec->memory_limit};
+	bool done = process_spawn(&words, wire[1], print[1], &worker->pid, err);
 	close(wire[1]);
 	close(print[1]);
 	int pidfd = done ? (int)syscall(SYS_pidfd_open, worker->pid, 0) : -1;
@@ -572,10 +572,10 @@ static bool open_process(struct worker *worker, const struct worker_spec *spec, 
 	return true;
 }
 
-struct worker *worker_new(struct loop *loop, const struct worker_spec *spec,
-			  const struct worker_events *events, void *arg, struct err *err)
+struct process *process_new(struct loop *loop, const struct process_spec *spec,
+			    const struct process_events *events, void *arg, struct err *err)
 {
-	struct worker *worker = x_alloc(sizeof(*worker));
+	struct process *worker = x_alloc(sizeof(*worker));
 	worker->loop = loop;
 	worker->events = events;
 	worker->arg = arg;

@@ -48,7 +48,7 @@ static char **make_environment(void)
 	return environment;
 }
 
-bool worker_spawn(const struct worker_words *words, int wire, int print, pid_t *pid, struct err *err)
+bool process_spawn(const struct process_words *words, int wire, int print, pid_t *pid, struct err *err)
 {
 	/* opened here, so that its error does not look like one of the program's */
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);

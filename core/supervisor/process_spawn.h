@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* worker_spawn: starts a skymon-worker process. */
-#ifndef WORKER_SPAWN_H
-#define WORKER_SPAWN_H
+/* process_spawn: starts a skymon-worker process. */
+#ifndef PROCESS_SPAWN_H
+#define PROCESS_SPAWN_H
 
 #include <sys/types.h>
 
 #include "base/buf.h"
 #include "base/err.h"
 
-struct worker_words {
+struct process_words {
 	const char *program, *name,
 		*plugin_path; /* skymon-worker; the plugin's name and file, for messages */
 	int copy;             /* of the plugin's file (plugin_file_open) */
@@ -16,7 +16,7 @@ struct worker_words {
 };
 
 /* wire, print: the worker's ends; print is its output and its errors. */
-bool worker_spawn(const struct worker_words *words, int wire, int print, pid_t *pid,
-		  struct err *err) MUST_CHECK;
+bool process_spawn(const struct process_words *words, int wire, int print, pid_t *pid,
+		   struct err *err) MUST_CHECK;
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A run's life: due -> (admission) -> begun -> ended, or past its deadline and then past its grace. All on
- * the loop's thread: timers and the crew's events. Permits that come free are given out by a timer of their
+ * the loop's thread: timers and the pool's events. Permits that come free are given out by a timer of their
  * own and never from within an event: a worker's death ends many runs, and none may begin before all are
  * ended. */
 #include "sched.h"
@@ -16,7 +16,7 @@
 struct sched {
 	struct loop *loop;
 	struct board *board;
-	struct crew *crew;
+	struct pool *pool;
 	struct admission *admission;
 	struct timer admit;
 	uint32_t series_max;
@@ -109,10 +109,10 @@ static void begin_run(struct component *component, int64_t now_ms)
 	component->wanted = false;
 	component->expired = false;
 	component->step[0] = '\0';
-	component->run = crew_number();
+	component->run = pool_number();
 	component->run_began_ms = now_ms;
 	loop_set_timer(sched->loop, &component->deadline, now_ms + component->spec->timeout_ms);
-	crew_run(sched->crew, component, component->run, component->spec->timeout_ms);
+	pool_run(sched->pool, component, component->run, component->spec->timeout_ms);
 }
 
 /* It holds nobody back any more. */
@@ -187,7 +187,7 @@ static void pass_deadline(struct timer *timer, int64_t now_ms)
 	struct component *component = container_of(timer, struct component, deadline);
 	if (component->expired || component->gone) {
 		component->hangs++;
-		crew_kill(component->sched->crew, component);
+		pool_kill(component->sched->pool, component);
 		return;
 	}
 	component->expired = true;
@@ -204,7 +204,7 @@ static void turn_stale(struct timer *timer, int64_t now_ms)
 	board_set_stale(component->sched->board, component->item, wall_clock_ms());
 }
 
-/* ---- What the crew tells ---- */
+/* ---- What the pool tells ---- */
 
 static void able(void *arg, struct component *component)
 {
@@ -276,7 +276,7 @@ static void take_result(void *arg, struct component *component, uint64_t run, st
 	bool refresh = component->refresh, fresh = component->refused;
 	component->refresh = component->refused = false;
 	if (refresh)
-		crew_refresh(component->sched->crew, component, fresh);
+		pool_refresh(component->sched->pool, component, fresh);
 }
 
 static void take_step(void *arg, struct component *component, uint64_t run, const char *text)
@@ -300,7 +300,7 @@ static int64_t refused(void *arg, struct component *component)
 	if (component->run != 0)
 		component->refresh = component->refused = true;
 	else
-		crew_refresh(sched->crew, component, true);
+		pool_refresh(sched->pool, component, true);
 	return 0;
 }
 
@@ -324,7 +324,7 @@ static void left(void *arg, struct component *component)
 	free_component(component);
 }
 
-static const struct crew_events crew_events = {
+static const struct pool_events pool_events = {
 	.able = able,
 	.unable = unable,
 	.cut_off = cut_off,
@@ -362,7 +362,7 @@ static void schedule(struct component *component, int64_t due_ms)
 	board_set_next_check(sched->board, component->item,
 			     wall_clock_ms() + due_ms - loop_now_ms(sched->loop));
 	if (component->spec->unusable == NULL) {
-		crew_add(sched->crew, component);
+		pool_add(sched->pool, component);
 		return;
 	}
 	component->failure_reason = SKYMON_OTHER;
@@ -381,7 +381,7 @@ static void dismiss(struct component *component)
 	if (component->run != 0 && !component->expired)
 		loop_set_timer(sched->loop, &component->deadline,
 			       component->run_began_ms + grace_ms(component->spec));
-	crew_remove(sched->crew, component);
+	pool_remove(sched->pool, component);
 }
 
 /* The same component on the board, anew in its worker. */
@@ -479,7 +479,7 @@ struct sched *sched_new(struct loop *loop, struct board *board, const char *work
 	sched->lag_arg = arg;
 	sched->admission = admission_new();
 	sched->admit.fire = admit_due;
-	sched->crew = crew_new(loop, worker_program, &crew_events, sched);
+	sched->pool = pool_new(loop, worker_program, &pool_events, sched);
 	return sched;
 }
 
@@ -489,12 +489,12 @@ void sched_configure(struct sched *sched, const struct settings *settings)
 	sched->series_max = settings->series;
 }
 
-struct crew *sched_crew(struct sched *sched)
+struct pool *sched_crew(struct sched *sched)
 {
-	return sched->crew;
+	return sched->pool;
 }
 
-void sched_end(struct sched *sched, int64_t patience_ms, crew_prepared *done, void *arg)
+void sched_end(struct sched *sched, int64_t patience_ms, pool_prepared *done, void *arg)
 {
 	loop_clear_timer(sched->loop, &sched->admit);
 	for (size_t i = 0; i < sched->count; i++) {
@@ -504,12 +504,12 @@ void sched_end(struct sched *sched, int64_t patience_ms, crew_prepared *done, vo
 		loop_clear_timer(sched->loop, &sched->components[i]->retry);
 		loop_clear_timer(sched->loop, &sched->components[i]->again);
 	}
-	crew_end(sched->crew, patience_ms, done, arg);
+	pool_end(sched->pool, patience_ms, done, arg);
 }
 
 void sched_free(struct sched *sched)
 {
-	crew_free(sched->crew); /* first: it lets go of the components */
+	pool_free(sched->pool); /* first: it lets go of the components */
 	for (size_t i = 0; i < sched->count; i++) {
 		board_item_free(sched->components[i]->item);
 		free_component(sched->components[i]);

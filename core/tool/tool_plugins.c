@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "worker/sandbox.h"
+#include "sandbox/sandbox.h"
 #include "supervisor/process_spawn.h"
 
 #define HELLO_MS 5000
@@ -89,10 +89,10 @@ struct plugin_info *tool_ask_plugin(const char *path, const char *name, struct e
 	int wire[2];
 	pid_t pid;
 	struct plugin_mark mark;
-	struct worker_words words = {.program = SKYMON_LIBEXECDIR "/skymon-worker",
-				     .name = name,
-				     .plugin_path = path,
-				     .copy = plugin_file_open(path, &mark, err)};
+	struct process_words words = {.program = SKYMON_LIBEXECDIR "/skymon-worker",
+				      .name = name,
+				      .plugin_path = path,
+				      .copy = plugin_file_open(path, &mark, err)};
 	if (words.copy < 0)
 		return NULL;
 	if (!wire_pair(wire, err)) {
@@ -100,7 +100,7 @@ struct plugin_info *tool_ask_plugin(const char *path, const char *name, struct e
 		return NULL;
 	}
 	int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	bool started = worker_spawn(&words, wire[1], nowhere, &pid, err);
+	bool started = process_spawn(&words, wire[1], nowhere, &pid, err);
 	close(nowhere);
 	close(words.copy);
 	close(wire[1]);

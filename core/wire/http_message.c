@@ -7,7 +7,7 @@
 
 /* ---- Pairs ---- */
 
-static void put_pairs(struct buf *body, const struct exchange_pair *pairs, size_t count)
+static void put_pairs(struct buf *body, const struct http_message_pair *pairs, size_t count)
 {
 	wire_put_u32(body, (uint32_t)count);
 	for (size_t i = 0; i < count; i++) {
@@ -16,7 +16,7 @@ static void put_pairs(struct buf *body, const struct exchange_pair *pairs, size_
 	}
 }
 
-static void get_pairs(struct wire_reader *in, struct exchange_pair *pairs, size_t count)
+static void get_pairs(struct wire_reader *in, struct http_message_pair *pairs, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		pairs[i].name = wire_get_text_or_empty(in);
@@ -31,16 +31,16 @@ static size_t get_count(struct wire_reader *in, size_t most)
 	return in->bad ? 0 : count;
 }
 
-static struct exchange_pair *get_headers(struct wire_reader *in, size_t *count)
+static struct http_message_pair *get_headers(struct wire_reader *in, size_t *count)
 {
-	*count = get_count(in, EXCHANGE_HEADERS_MAX);
-	struct exchange_pair *headers = x_alloc((*count + 1) * sizeof(*headers));
+	*count = get_count(in, HTTP_MESSAGE_HEADERS_MAX);
+	struct http_message_pair *headers = x_alloc((*count + 1) * sizeof(*headers));
 	get_pairs(in, headers, *count);
 	return headers;
 }
 
-const char *exchange_find(const struct exchange_pair *pairs, size_t count, const char *name,
-			  bool case_matters)
+const char *http_message_find(const struct http_message_pair *pairs, size_t count, const char *name,
+			      bool case_matters)
 {
 	for (size_t i = 0; i < count; i++)
 		if ((case_matters ? strcmp(pairs[i].name, name) : strcasecmp(pairs[i].name, name)) == 0)
@@ -50,7 +50,7 @@ const char *exchange_find(const struct exchange_pair *pairs, size_t count, const
 
 /* ---- Requests ---- */
 
-void exchange_put_request(struct buf *body, const struct exchange_request *request)
+void http_message_put_request(struct buf *body, const struct http_message_request *request)
 {
 	wire_put_u32(body, request->route);
 	wire_put_u8(body, request->trusted);
@@ -65,9 +65,9 @@ void exchange_put_request(struct buf *body, const struct exchange_request *reque
 	wire_put_bytes(body, request->body, request->body_size);
 }
 
-bool exchange_get_request(struct wire_reader *in, struct exchange_request *out)
+bool http_message_get_request(struct wire_reader *in, struct http_message_request *out)
 {
-	*out = (struct exchange_request){.route = wire_get_u32(in)};
+	*out = (struct http_message_request){.route = wire_get_u32(in)};
 	out->trusted = wire_get_u8(in) != 0;
 	out->local = wire_get_u8(in) != 0;
 	out->method = wire_get_text_or_empty(in);
@@ -75,25 +75,25 @@ bool exchange_get_request(struct wire_reader *in, struct exchange_request *out)
 	out->address = wire_get_text_or_empty(in);
 	out->user = wire_get_text_or_empty(in);
 	out->why_not_local = wire_get_text_or_empty(in);
-	out->param_count = get_count(in, EXCHANGE_PARAMS_MAX);
+	out->param_count = get_count(in, HTTP_MESSAGE_PARAMS_MAX);
 	get_pairs(in, out->params, out->param_count);
 	out->headers = get_headers(in, &out->header_count);
 	out->body = wire_get_bytes(in, &out->body_size);
 	if (wire_end(in))
 		return true;
-	exchange_free_request(out);
+	http_message_free_request(out);
 	return false;
 }
 
-void exchange_free_request(struct exchange_request *request)
+void http_message_free_request(struct http_message_request *request)
 {
 	free(request->headers);
-	*request = (struct exchange_request){0};
+	*request = (struct http_message_request){0};
 }
 
 /* ---- Replies ---- */
 
-void exchange_put_reply(struct buf *body, const struct exchange_reply *reply)
+void http_message_put_reply(struct buf *body, const struct http_message_reply *reply)
 {
 	wire_put_u8(body, reply->again);
 	wire_put_u8(body, reply->problem);
@@ -147,7 +147,7 @@ static bool is_ours(const char *name)
 }
 
 /* Nothing in it may end a line of the reply's head. */
-bool exchange_header_ok(const char *name, const char *value)
+bool http_message_header_ok(const char *name, const char *value)
 {
 	if (is_ours(name))
 		return false;
@@ -160,24 +160,24 @@ bool exchange_header_ok(const char *name, const char *value)
 	return name[0] != '\0';
 }
 
-bool exchange_reply_ok(const struct exchange_reply *reply)
+bool http_message_reply_ok(const struct http_message_reply *reply)
 {
 	size_t head = strlen(reply->type);
-	bool ok = exchange_header_ok("Content-Type", reply->type) &&
-		  reply->header_count <= EXCHANGE_HEADERS_MAX;
+	bool ok = http_message_header_ok("Content-Type", reply->type) &&
+		  reply->header_count <= HTTP_MESSAGE_HEADERS_MAX;
 	for (size_t i = 0; ok && i < reply->header_count; i++) {
-		ok = exchange_header_ok(reply->headers[i].name, reply->headers[i].value);
+		ok = http_message_header_ok(reply->headers[i].name, reply->headers[i].value);
 		head += strlen(reply->headers[i].name) + strlen(reply->headers[i].value);
 	}
 	if (reply->again)
 		return ok;
-	return ok && head <= EXCHANGE_HEAD_MAX && reply->code >= 200 && reply->code <= 599 &&
-	       reply->body_size <= EXCHANGE_BODY_MAX;
+	return ok && head <= HTTP_MESSAGE_HEAD_MAX && reply->code >= 200 && reply->code <= 599 &&
+	       reply->body_size <= HTTP_MESSAGE_BODY_MAX;
 }
 
-bool exchange_get_reply(struct wire_reader *in, struct exchange_reply *out)
+bool http_message_get_reply(struct wire_reader *in, struct http_message_reply *out)
 {
-	*out = (struct exchange_reply){.again = wire_get_u8(in) != 0};
+	*out = (struct http_message_reply){.again = wire_get_u8(in) != 0};
 	out->problem = wire_get_u8(in) != 0;
 	uint32_t code = wire_get_u32(in);
 	out->code = code < 1000 ? (int)code : 0;
@@ -185,16 +185,16 @@ bool exchange_get_reply(struct wire_reader *in, struct exchange_reply *out)
 	out->audit = wire_get_text_or_empty(in);
 	out->headers = get_headers(in, &out->header_count);
 	out->body = wire_get_bytes(in, &out->body_size);
-	if (wire_end(in) && exchange_reply_ok(out))
+	if (wire_end(in) && http_message_reply_ok(out))
 		return true;
-	exchange_free_reply(out);
+	http_message_free_reply(out);
 	return false;
 }
 
-void exchange_free_reply(struct exchange_reply *reply)
+void http_message_free_reply(struct http_message_reply *reply)
 {
 	free(reply->headers);
-	*reply = (struct exchange_reply){0};
+	*reply = (struct http_message_reply){0};
 }
 
 /* ---- Problems ---- */
@@ -233,7 +233,7 @@ static const char *title_of(int code)
 	return code < 500 ? "Client Error" : "Server Error";
 }
 
-bool exchange_member_ok(const char *key)
+bool http_message_member_ok(const char *key)
 {
 	static const char *const ours[] = {"type", "title", "status", "detail", "timestamp", "error"};
 	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
@@ -242,8 +242,8 @@ bool exchange_member_ok(const char *key)
 	return true;
 }
 
-void exchange_print_problem(struct buf *body, int code, const char *detail, const char *members,
-			    int64_t now_ms)
+void http_message_print_problem(struct buf *body, int code, const char *detail, const char *members,
+				int64_t now_ms)
 {
 	buf_text(body, "{\"type\":\"about:blank\",\"title\":");
 	buf_json(body, title_of(code));
@@ -255,4 +255,53 @@ void exchange_print_problem(struct buf *body, int code, const char *detail, cons
 	buf_json(body, detail);
 	buf_text(body, members != NULL ? members : "");
 	buf_text(body, "}");
+}
+
+/* ---- Decoding of targets ---- */
+
+static int hex(char digit)
+{
+	if (digit >= '0' && digit <= '9')
+		return digit - '0';
+	digit = (char)(digit | 0x20);
+	return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
+const char *http_message_query(const char *query, const char *name, size_t *length)
+{
+	size_t name_length = strlen(name);
+	for (const char *at = query; *at != '\0';) {
+		size_t size = strcspn(at, "&");
+		bool found = size >= name_length && memcmp(at, name, name_length) == 0;
+		if (found && (size == name_length || at[name_length] == '=')) {
+			const char *value = at + name_length + (size > name_length);
+			*length = (size_t)(at + size - value);
+			return value;
+		}
+		at += size + (at[size] == '&');
+	}
+	return NULL;
+}
+
+bool http_message_decode(const char *text, size_t length, bool plus, char *out, size_t size)
+{
+	size_t made = 0;
+	for (size_t i = 0; i < length; i++) {
+		char byte = plus && text[i] == '+' ? ' ' : text[i];
+		if (byte == '%') {
+			int high = i + 2 < length ? hex(text[i + 1]) : -1;
+			int low = i + 2 < length ? hex(text[i + 2]) : -1;
+			if (high < 0 || low < 0)
+				return false;
+			byte = (char)(high << 4 | low);
+			i += 2;
+		}
+		if (byte == '\0' || made + 1 >= size)
+			return false;
+		out[made++] = byte;
+	}
+	if (size == 0)
+		return false;
+	out[made] = '\0';
+	return true;
 }

@@ -1,66 +1,74 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exchange: a request for a route that lives in a worker, and its reply, as they cross the wire; read by both
- * ends. Pure. What is decoded points into the message's body and owns its arrays only. */
-#ifndef EXCHANGE_H
-#define EXCHANGE_H
+/* http_message: a request for a route that lives in a worker, and its reply, as they cross the wire; read by
+ * both ends. Pure. What is decoded points into the message's body and owns its arrays only. */
+#ifndef HTTP_MESSAGE_H
+#define HTTP_MESSAGE_H
 
 #include "wire.h"
 
-#define EXCHANGE_MS 30000            /* what a request may take; then it is answered 504 */
-#define EXCHANGE_GRACE_MS 30000      /* … and its handler beyond that, before its worker is ended */
-#define EXCHANGE_OUT_MAX 64          /* requests that one worker has at a time */
-#define EXCHANGE_HEAD_MAX 4096       /* bytes of a reply's headers: what any connection has room for */
-#define EXCHANGE_HEADERS_MAX 256     /* of a request or a reply */
-#define EXCHANGE_PARAMS_MAX 4        /* as a path has segments in braces */
-#define EXCHANGE_BODY_MAX (8u << 20) /* of a reply */
+#define HTTP_MESSAGE_MS 30000            /* what a request may take; then it is answered 504 */
+#define HTTP_MESSAGE_GRACE_MS 30000      /* … and its handler beyond that, before its worker is ended */
+#define HTTP_MESSAGE_OUT_MAX 64          /* requests that one worker has at a time */
+#define HTTP_MESSAGE_HEAD_MAX 4096       /* bytes of a reply's headers: what any connection has room for */
+#define HTTP_MESSAGE_HEADERS_MAX 256     /* of a request or a reply */
+#define HTTP_MESSAGE_PARAMS_MAX 4        /* as a path has segments in braces */
+#define HTTP_MESSAGE_BODY_MAX (8u << 20) /* of a reply */
 
-struct exchange_pair {
+struct http_message_pair {
 	const char *name, *value;
 };
 
-struct exchange_request {
+struct http_message_request {
 	uint32_t route;      /* which of the plugin's */
 	bool trusted, local; /* routes.h: skymon_is_trusted, skymon_caller */
 	const char *method, *query /* raw */, *address, *user, *why_not_local;
-	struct exchange_pair params[EXCHANGE_PARAMS_MAX];
+	struct http_message_pair params[HTTP_MESSAGE_PARAMS_MAX];
 	size_t param_count;
-	struct exchange_pair *headers; /* owned when decoded */
+	struct http_message_pair *headers; /* owned when decoded */
 	size_t header_count;
 	const char *body;
 	size_t body_size;
 };
 
-struct exchange_reply {
+struct http_message_reply {
 	bool again; /* no answer: the secret was refused, and the request wants to be done anew */
 	bool problem;
 	int code;
-	const char *type;              /* "" : none */
-	const char *audit;             /* "" : none */
-	struct exchange_pair *headers; /* owned when decoded */
+	const char *type;                  /* "" : none */
+	const char *audit;                 /* "" : none */
+	struct http_message_pair *headers; /* owned when decoded */
 	size_t header_count;
 	const void *body;
 	size_t body_size;
 };
 
-void exchange_put_request(struct buf *body, const struct exchange_request *request);
-void exchange_put_reply(struct buf *body, const struct exchange_reply *reply);
+void http_message_put_request(struct buf *body, const struct http_message_request *request);
+void http_message_put_reply(struct buf *body, const struct http_message_reply *reply);
 /* May it be sent to a client? Asked at both ends: of a plugin's mistake only its own request should learn. */
-bool exchange_header_ok(const char *name, const char *value);
-bool exchange_reply_ok(const struct exchange_reply *reply);
+bool http_message_header_ok(const char *name, const char *value);
+bool http_message_reply_ok(const struct http_message_reply *reply);
 /* What is left of the message. false: it is broken, and *out is empty. */
-bool exchange_get_request(struct wire_reader *in, struct exchange_request *out) MUST_CHECK;
-bool exchange_get_reply(struct wire_reader *in, struct exchange_reply *out) MUST_CHECK;
-void exchange_free_request(struct exchange_request *request);
-void exchange_free_reply(struct exchange_reply *reply);
+bool http_message_get_request(struct wire_reader *in, struct http_message_request *out) MUST_CHECK;
+bool http_message_get_reply(struct wire_reader *in, struct http_message_reply *out) MUST_CHECK;
+void http_message_free_request(struct http_message_request *request);
+void http_message_free_reply(struct http_message_reply *reply);
 /* The value of a pair; NULL: none. case_matters: headers' names have none. */
-const char *exchange_find(const struct exchange_pair *pairs, size_t count, const char *name,
-			  bool case_matters);
+const char *http_message_find(const struct http_message_pair *pairs, size_t count, const char *name,
+			      bool case_matters);
 
 /* May it be added to a problem? The members that every problem has may not. */
-bool exchange_member_ok(const char *key);
+bool http_message_member_ok(const char *key);
 /* The body of application/problem+json (RFC 9457), and `error` with the same sentence. members: more of them,
  * as `,"key":value…`; may be NULL. */
-void exchange_print_problem(struct buf *body, int code, const char *detail, const char *members,
-			    int64_t now_ms);
+void http_message_print_problem(struct buf *body, int code, const char *detail, const char *members,
+				int64_t now_ms);
+
+/* The raw value of a query parameter, not ended by '\0'; NULL if the query
+ * lacks it. Its name is compared as sent.
+ */
+const char *http_message_query(const char *query, const char *name, size_t *length);
+/* Decodes %XX of one segment or query value into out (size includes '\0'); false: bad escape, %00, or too
+ * long. plus: '+' is a space. */
+bool http_message_decode(const char *text, size_t length, bool plus, char *out, size_t size);
 
 #endif

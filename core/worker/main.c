@@ -23,7 +23,7 @@
 
 #include "plugin/plugin.h"
 #include "runner.h"
-#include "sandbox.h"
+#include "sandbox/sandbox.h"
 #include "keeper.h"
 #include "wire/wire.h"
 
@@ -36,7 +36,7 @@
 #define STOP_WAIT_MS 1000    /* for checks that are out when the daemon stops */
 #define STALE_MIN_US 1000000 /* more than the daemon wants between two starts (crew_events.c) */
 
-struct worker {
+struct process {
 	int wire, wake;
 	pthread_mutex_t lock; /* a message's packets stay together */
 	int64_t memory_limit, begun_us;
@@ -44,7 +44,7 @@ struct worker {
 	struct skymon_plugin plugin;
 };
 
-static struct worker worker = {.wire = -1, .wake = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
+static struct process worker = {.wire = -1, .wake = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* ---- Last words ---- */
 
@@ -184,13 +184,13 @@ static void send_answer(void *arg, uint32_t id, uint64_t number, const struct ru
 	buf_free(&body);
 }
 
-static void send_reply(void *arg, uint32_t id, uint64_t number, const struct exchange_reply *reply)
+static void send_reply(void *arg, uint32_t id, uint64_t number, const struct http_message_reply *reply)
 {
 	struct buf body = {0};
 	(void)arg;
 	buf_room(&body, reply->body_size + 1024);
 	wire_put_u64(&body, number);
-	exchange_put_reply(&body, reply);
+	http_message_put_reply(&body, reply);
 	send_message(WIRE_REPLY, id, body.data, body.size);
 	buf_free(&body);
 }

@@ -52,7 +52,7 @@ struct runner_events { /* called on any thread but for `stopped`; the receiver l
 	 * asks. */
 	void (*answered)(void *arg, uint32_t id, uint64_t number, const struct runner_answer *answer);
 	/* The reply to a runner_request; valid during the call. May be NULL when nothing requests. */
-	void (*replied)(void *arg, uint32_t id, uint64_t number, const struct exchange_reply *reply);
+	void (*replied)(void *arg, uint32_t id, uint64_t number, const struct http_message_reply *reply);
 	/* A component that runner_stop was called for is gone. Main thread. May be NULL. */
 	void (*stopped)(void *arg, uint32_t id);
 };

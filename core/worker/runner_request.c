@@ -8,13 +8,12 @@
 #include <string.h>
 #include <time.h>
 
-#include "http/route.h"
 #include "runner_private.h"
 
 #define AUDIT_MAX 300
 #define DETAIL_MAX 2000
 /* Threads: a handler may go on for a moment after its answer, when the daemon has sent the next already. */
-#define THREADS_MAX (2 * EXCHANGE_OUT_MAX)
+#define THREADS_MAX (2 * HTTP_MESSAGE_OUT_MAX)
 
 struct text { /* lives as long as the request */
 	struct text *next;
@@ -28,10 +27,10 @@ struct skymon_request {
 	uint64_t number;
 	void *message; /* owned; `asked` points into it */
 	size_t message_size;
-	struct exchange_request asked;
+	struct http_message_request asked;
 	struct skymon_caller caller;
 	struct text *texts;
-	struct exchange_pair *headers; /* of the coming reply; their bytes are in texts */
+	struct http_message_pair *headers; /* of the coming reply; their bytes are in texts */
 	size_t header_count, header_room;
 	struct buf members; /* of the coming problem */
 	char audit[AUDIT_MAX];
@@ -79,7 +78,7 @@ const char *runner_request_method(struct skymon_request *rq)
 
 const char *runner_request_param(struct skymon_request *rq, const char *name)
 {
-	return exchange_find(rq->asked.params, rq->asked.param_count, name, true);
+	return http_message_find(rq->asked.params, rq->asked.param_count, name, true);
 }
 
 const char *runner_request_query(struct skymon_request *rq, const char *name)
@@ -87,16 +86,16 @@ const char *runner_request_query(struct skymon_request *rq, const char *name)
 	size_t length;
 	if (name == NULL)
 		return rq->asked.query;
-	const char *value = route_query(rq->asked.query, name, &length);
+	const char *value = http_message_query(rq->asked.query, name, &length);
 	if (value == NULL)
 		return NULL;
 	char *text = keep(rq, length);
-	return route_decode(value, length, true, text, length + 1) ? text : "";
+	return http_message_decode(value, length, true, text, length + 1) ? text : "";
 }
 
 const char *runner_request_header(struct skymon_request *rq, const char *name)
 {
-	return exchange_find(rq->asked.headers, rq->asked.header_count, name, false);
+	return http_message_find(rq->asked.headers, rq->asked.header_count, name, false);
 }
 
 const char *runner_request_body(struct skymon_request *rq, size_t *size)
@@ -150,25 +149,26 @@ void runner_request_audit(struct skymon_request *rq, const char *format, va_list
 
 void runner_reply_header(struct skymon_request *rq, const char *name, const char *value)
 {
-	if (rq->answered || rq->header_count == EXCHANGE_HEADERS_MAX)
+	if (rq->answered || rq->header_count == HTTP_MESSAGE_HEADERS_MAX)
 		return;
-	if (!exchange_header_ok(name, value)) {
+	if (!http_message_header_ok(name, value)) {
 		runner_log(&rq->self, LOG_LEVEL_ERROR, "the reply header %.60s cannot be sent: dropped",
 			   name);
 		return;
 	}
 	rq->headers = x_grow(rq->headers, &rq->header_room, rq->header_count + 1, sizeof(*rq->headers));
-	rq->headers[rq->header_count++] = (struct exchange_pair){keep_text(rq, name), keep_text(rq, value)};
+	rq->headers[rq->header_count++] =
+		(struct http_message_pair){keep_text(rq, name), keep_text(rq, value)};
 }
 
 PRINTF(3) static void tell_problem(struct skymon_request *rq, int code, const char *format, ...);
 
 /* What cannot be sent (the daemon would take the worker for a hostile one) becomes a problem. */
-static void refuse(struct skymon_request *rq, const struct exchange_reply *reply)
+static void refuse(struct skymon_request *rq, const struct http_message_reply *reply)
 {
 	rq->header_count = 0;
 	rq->members.size = 0;
-	if (reply->body_size > EXCHANGE_BODY_MAX)
+	if (reply->body_size > HTTP_MESSAGE_BODY_MAX)
 		tell_problem(rq, 502, "the answer has %zu bytes, more than a route in a worker may give",
 			     reply->body_size);
 	else
@@ -178,7 +178,7 @@ static void refuse(struct skymon_request *rq, const struct exchange_reply *reply
 			     reply->code, rq->self.runner->plugin->name);
 }
 
-static void tell(struct skymon_request *rq, struct exchange_reply *reply)
+static void tell(struct skymon_request *rq, struct http_message_reply *reply)
 {
 	struct runner *runner = rq->self.runner;
 	if (rq->answered) {
@@ -191,7 +191,7 @@ static void tell(struct skymon_request *rq, struct exchange_reply *reply)
 	reply->audit = rq->audit;
 	reply->type = reply->type != NULL ? reply->type : "";
 	reply->body = runner_masked_bytes(&rq->self, reply->body, &reply->body_size, &room);
-	if (exchange_reply_ok(reply)) {
+	if (http_message_reply_ok(reply)) {
 		rq->answered = true;
 		runner->events->replied(runner->arg, rq->self.id, rq->number, reply);
 	} else {
@@ -210,7 +210,7 @@ static void tell_problem(struct skymon_request *rq, int code, const char *format
 
 void runner_reply(struct skymon_request *rq, int code, const char *type, const void *bytes, size_t size)
 {
-	tell(rq, &(struct exchange_reply){.code = code, .type = type, .body = bytes, .body_size = size});
+	tell(rq, &(struct http_message_reply){.code = code, .type = type, .body = bytes, .body_size = size});
 }
 
 void runner_reply_parts(struct skymon_request *rq, int code, const char *type,
@@ -231,7 +231,7 @@ void runner_problem_json(struct skymon_request *rq, const char *key, const char 
 {
 	json_error_t error;
 	json_t *value = json_loads(json, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
-	bool is_json = value != NULL, ok = is_json && exchange_member_ok(key);
+	bool is_json = value != NULL, ok = is_json && http_message_member_ok(key);
 	json_decref(value);
 	if (!is_json)
 		runner_log(&rq->self, LOG_LEVEL_ERROR, "member %.60s of a problem is no JSON: %s", key,
@@ -259,13 +259,14 @@ void runner_reply_problem(struct skymon_request *rq, int code, const char *forma
 	detail[strnlen(detail, DETAIL_MAX)] = '\0';
 	if (rq->audit[0] == '\0') /* why nothing was done is what there is to tell */
 		set_audit(rq, detail);
-	exchange_print_problem(&body, code, detail, rq->members.size > 0 ? rq->members.data : NULL, now_ms());
+	http_message_print_problem(&body, code, detail, rq->members.size > 0 ? rq->members.data : NULL,
+				   now_ms());
 	free(detail);
-	tell(rq, &(struct exchange_reply){.code = code,
-					  .problem = true,
-					  .type = "application/problem+json",
-					  .body = body.data,
-					  .body_size = body.size});
+	tell(rq, &(struct http_message_reply){.code = code,
+					      .problem = true,
+					      .type = "application/problem+json",
+					      .body = body.data,
+					      .body_size = body.size});
 	buf_free(&body);
 }
 
@@ -278,7 +279,7 @@ static void free_request(struct skymon_request *rq)
 		free(text);
 	}
 	explicit_bzero(rq->message, rq->message_size); /* it may hold passwords and tokens */
-	exchange_free_request(&rq->asked);
+	http_message_free_request(&rq->asked);
 	result_builder_free(rq->self.builder);
 	free(rq->self.complaint);
 	buf_free(&rq->members);
@@ -310,7 +311,7 @@ static void handle(struct skymon_request *rq)
 	if (rq->answered)
 		return;
 	if (rq->again) {
-		tell(rq, &(struct exchange_reply){.again = true});
+		tell(rq, &(struct http_message_reply){.again = true});
 		return;
 	}
 	runner_log(&rq->self, LOG_LEVEL_ERROR, "the handler of %s %s did not answer", route->method,
@@ -347,7 +348,7 @@ static bool decode(struct skymon_request *rq, const struct runner *runner, void 
 	rq->number = wire_get_u64(&in);
 	rq->repeated = wire_get_u8(&in) != 0;
 	*timeout_ms = wire_get_u32(&in);
-	if (!exchange_get_request(&in, &rq->asked))
+	if (!http_message_get_request(&in, &rq->asked))
 		return false;
 	size_t routes = 0;
 	while (runner->plugin->routes != NULL && runner->plugin->routes[routes] != NULL)

@@ -135,8 +135,8 @@ static void stop(struct skymon *sm, void *state)
 		return;
 	for (size_t i = 0; i < own->idle_count; i++)
 		fetch_free(own->idle[i]);
-	for (size_t i = 0; i < own->turn_count; i++)
-		turn_end(&own->turns[i].turn);
+	for (size_t i = 0; i < own->timed_lock_count; i++)
+		timed_lock_end(&own->turns[i].turn);
 	if (own->has_lock)
 		pthread_mutex_destroy(&own->lock);
 	free(own);
@@ -150,9 +150,10 @@ static bool make_own(struct grafana *grafana)
 	if (own == NULL)
 		return false;
 	own->has_lock = pthread_mutex_init(&own->lock, NULL) == 0;
-	while (own->turn_count < GRAFANA_TURNS && turn_init(&own->turns[own->turn_count].turn))
-		own->turn_count++;
-	return own->has_lock && own->turn_count == GRAFANA_TURNS;
+	while (own->timed_lock_count < GRAFANA_TURNS &&
+	       timed_lock_init(&own->turns[own->timed_lock_count].turn))
+		own->timed_lock_count++;
+	return own->has_lock && own->timed_lock_count == GRAFANA_TURNS;
 }
 
 static bool start(struct skymon *sm, void *state)

@@ -43,7 +43,7 @@ enum grafana_access { GRAFANA_LOOPBACK, GRAFANA_TOKEN, GRAFANA_ANY };
 /* What creates something takes the turn of its kind and name, so that two who post the same at once do not
  * both find it missing. Others do not wait for them: each takes as long as Grafana does. */
 struct grafana_turn {
-	struct turn turn;
+	struct timed_lock turn;
 	uint64_t name; /* a number made of it */
 	size_t wanted; /* by so many requests, under grafana_own's lock; 0: it has no name */
 };
@@ -64,7 +64,7 @@ struct grafana_own {
 	size_t idle_count;
 	struct grafana_turn turns[GRAFANA_TURNS];
 	bool has_lock;
-	size_t turn_count; /* of those that stand */
+	size_t timed_lock_count; /* of those that stand */
 };
 
 struct grafana { /* the options, as the core stored them */

@@ -65,7 +65,7 @@ bool grafana_take_turn(struct grafana_ctx *ctx, const char *kind, const char *fo
 		turn->wanted++;
 	}
 	pthread_mutex_unlock(&own->lock);
-	if (turn != NULL && turn_take(ctx->sm, &turn->turn)) {
+	if (turn != NULL && timed_lock_take(ctx->sm, &turn->turn)) {
 		ctx->turn = turn;
 		return true;
 	}
@@ -78,7 +78,7 @@ void grafana_give_turn(struct grafana_ctx *ctx)
 {
 	if (ctx->turn == NULL)
 		return;
-	turn_give(&ctx->turn->turn);
+	timed_lock_give(&ctx->turn->turn);
 	want_less(ctx->grafana->own, ctx->turn);
 	ctx->turn = NULL;
 }

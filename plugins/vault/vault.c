@@ -101,8 +101,8 @@ static void stop(struct skymon *sm, void *state)
 		return;
 	if (own->has_turns) {
 		vault_revoke(sm, vault);
-		turn_end(&own->login_turn);
-		turn_end(&own->ask_turn);
+		timed_lock_end(&own->login_turn);
+		timed_lock_end(&own->ask_turn);
 	}
 	fetch_free(own->check_fetch);
 	fetch_free(own->ask_fetch);
@@ -129,7 +129,7 @@ static bool start(struct skymon *sm, void *state)
 	if (own != NULL) {
 		own->check_fetch = fetch_new();
 		own->ask_fetch = fetch_new();
-		own->has_turns = turn_init(&own->login_turn) && turn_init(&own->ask_turn);
+		own->has_turns = timed_lock_init(&own->login_turn) && timed_lock_init(&own->ask_turn);
 	}
 	if (own == NULL || own->check_fetch == NULL || own->ask_fetch == NULL || !own->has_turns) {
 		stop(sm, state);

@@ -128,14 +128,14 @@ struct vault_own {
 	struct fetch *check_fetch, *ask_fetch;
 	bool has_turns;
 	/* what a login gave */
-	struct turn login_turn;
+	struct timed_lock login_turn;
 	char *token; /* NULL: none */
 	int64_t token_until_ms, login_ms;
 	uint64_t token_number;
 	struct vault_fault refused; /* the login, and is not tried until then */
 	int64_t refused_pause_ms, refused_until_ms;
 	/* asks, one after another */
-	struct turn ask_turn;
+	struct timed_lock ask_turn;
 	struct vault_kept *kept;
 	struct vault_fault last_fault; /* while backing off */
 	int64_t pause_ms;

@@ -116,10 +116,10 @@ void vault_forget_token(struct skymon *sm, struct vault *vault)
 {
 	struct vault_own *own = vault->own;
 
-	if (!turn_take(sm, &own->login_turn))
+	if (!timed_lock_take(sm, &own->login_turn))
 		return; /* somebody is logging in anew at this moment */
 	drop_token(own);
-	turn_give(&own->login_turn);
+	timed_lock_give(&own->login_turn);
 }
 
 void vault_revoke(struct skymon *sm, struct vault *vault)
@@ -245,7 +245,7 @@ static bool get_ticket(struct skymon *sm, struct vault *vault, struct fetch *fet
 		ticket->token = strdup(vault->token.bytes);
 		return ticket->token != NULL;
 	}
-	if (!turn_take(sm, &own->login_turn)) {
+	if (!timed_lock_take(sm, &own->login_turn)) {
 		fail(fault, SKYMON_UNHEALTHY, SKYMON_TIMEOUT, own->place, "did not answer the login in time");
 		fault->outage = true;
 		return false;
@@ -257,7 +257,7 @@ static bool get_ticket(struct skymon *sm, struct vault *vault, struct fetch *fet
 		ticket->number = own->token_number;
 		ticket->login_ms = own->login_ms;
 	}
-	turn_give(&own->login_turn);
+	timed_lock_give(&own->login_turn);
 	return good && ticket->token != NULL;
 }
 
@@ -322,10 +322,10 @@ bool vault_renew(struct skymon *sm, struct vault *vault, struct fetch *fetch, st
 	life = json_object_get(json_object_get(answer, "auth"), "lease_duration");
 	if (good && json_is_number(life) && json_number_value(life) > token->ttl) {
 		token->ttl = json_number_value(life);
-		if (turn_take(sm, &vault->own->login_turn)) {
+		if (timed_lock_take(sm, &vault->own->login_turn)) {
 			if (vault->own->token != NULL && token->ttl < 1e9)
 				vault->own->token_until_ms = vault_now_ms() + (int64_t)(token->ttl * 1000);
-			turn_give(&vault->own->login_turn);
+			timed_lock_give(&vault->own->login_turn);
 		}
 	}
 	json_decref(answer);

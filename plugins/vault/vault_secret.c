@@ -224,7 +224,7 @@ void vault_secret(struct skymon *sm, void *state, struct skymon_ask *ask)
 		refuse(sm, vault, ask, &why);
 		return;
 	}
-	if (!turn_take(sm, &own->ask_turn)) {
+	if (!timed_lock_take(sm, &own->ask_turn)) {
 		fetch_fault_set(&why, SKYMON_UNHEALTHY, SKYMON_TIMEOUT,
 				"%.120s: earlier questions were not answered in time", own->place);
 		refuse(sm, vault, ask, &why);
@@ -237,5 +237,5 @@ void vault_secret(struct skymon *sm, void *state, struct skymon_ask *ask)
 		answer_without_server(sm, vault, ask, &own->last_fault);
 	else
 		ask_server(sm, vault, ask);
-	turn_give(&own->ask_turn);
+	timed_lock_give(&own->ask_turn);
 }

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* turn: a lock that is waited for at most to the deadline, and held while a server is asked. */
-#ifndef TURN_H
-#define TURN_H
+/* timed_lock: a lock that is waited for at most to the deadline, and held while a server is asked. */
+#ifndef TIMED_LOCK_H
+#define TIMED_LOCK_H
 
 #include <pthread.h>
 #include <skymon/plugin.h>
 #include <time.h>
 
-struct turn {
+struct timed_lock {
 	pthread_mutex_t lock;
 	pthread_cond_t free;
 	bool taken;
 };
 
-static inline bool turn_init(struct turn *turn)
+static inline bool timed_lock_init(struct timed_lock *turn)
 {
 	pthread_condattr_t monotonic;
 
@@ -29,14 +29,14 @@ static inline bool turn_init(struct turn *turn)
 	return pthread_mutex_init(&turn->lock, NULL) == 0;
 }
 
-static inline void turn_end(struct turn *turn)
+static inline void timed_lock_end(struct timed_lock *turn)
 {
 	pthread_mutex_destroy(&turn->lock);
 	pthread_cond_destroy(&turn->free);
 }
 
 /* false: the deadline came first. */
-static inline bool turn_take(struct skymon *sm, struct turn *turn)
+static inline bool timed_lock_take(struct skymon *sm, struct timed_lock *turn)
 {
 	int64_t left = skymon_ms_left(sm);
 	struct timespec until;
@@ -56,7 +56,7 @@ static inline bool turn_take(struct skymon *sm, struct turn *turn)
 	return mine;
 }
 
-static inline void turn_give(struct turn *turn)
+static inline void timed_lock_give(struct timed_lock *turn)
 {
 	pthread_mutex_lock(&turn->lock);
 	turn->taken = false;

@@ -222,14 +222,14 @@ static const char away_body[] = "from elsewhere";
 
 static void answer_away(struct skymon_request *rq, const char *does)
 {
-	struct exchange_pair header = {"X-Away", "yes"};
-	struct exchange_reply reply = {.code = 201,
-				       .type = "text/plain",
-				       .audit = "",
-				       .headers = &header,
-				       .header_count = 1,
-				       .body = away_body,
-				       .body_size = strlen(away_body)};
+	struct http_message_pair header = {"X-Away", "yes"};
+	struct http_message_reply reply = {.code = 201,
+					   .type = "text/plain",
+					   .audit = "",
+					   .headers = &header,
+					   .header_count = 1,
+					   .body = away_body,
+					   .body_size = strlen(away_body)};
 	if (strcmp(does, "big") == 0) {
 		reply.body = big;
 		reply.body_size = BIG_SIZE;
@@ -237,15 +237,15 @@ static void answer_away(struct skymon_request *rq, const char *does)
 	http_answer(rq, strcmp(does, "none") != 0 ? &reply : NULL, 503, "nobody is \"there\"");
 }
 
-static uint64_t hand(void *arg, const struct route_entry *entry, const struct exchange_request *asked,
+static uint64_t hand(void *arg, const struct route_entry *entry, const struct http_message_request *asked,
 		     struct skymon_request *rq)
 {
 	(void)arg;
 	elsewhere.handed++;
 	snprintf(elsewhere.seen, sizeof(elsewhere.seen), "%s %s ?%s local=%d %s %s body=%.*s", asked->method,
 		 entry->route->path, asked->query, asked->local, asked->address,
-		 exchange_find(asked->headers, asked->header_count, "x-test", false), (int)asked->body_size,
-		 asked->body != NULL ? asked->body : "");
+		 http_message_find(asked->headers, asked->header_count, "x-test", false),
+		 (int)asked->body_size, asked->body != NULL ? asked->body : "");
 	const char *does = strncmp(asked->query, "now=", 4) == 0 ? asked->query + 4 : NULL;
 	if (does == NULL) {
 		elsewhere.rq = rq;
@@ -265,7 +265,7 @@ static void withdraw(void *arg, uint64_t number)
 
 static void set_away(void)
 {
-	static const struct http_away away = {hand, withdraw};
+	static const struct http_forward away = {hand, withdraw};
 	http_set_away(server.http, &away, NULL);
 }
 

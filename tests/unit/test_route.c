@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "http/route.h"
+#include "wire/http_message.h"
 
 static const struct skymon_route routes[] = {
 	{sizeof(struct skymon_route), "GET", "/", "index", "", NULL, 0},
@@ -202,14 +203,14 @@ static void decodes(void)
 		char out[8] = "";
 		memcpy(exact, cases[i].text, length);
 		exact = realloc(exact, length > 0 ? length : 1);
-		bool ok = route_decode(exact, length, cases[i].plus, out, sizeof(out));
+		bool ok = http_message_decode(exact, length, cases[i].plus, out, sizeof(out));
 		CU_ASSERT_EQUAL(ok, cases[i].out != NULL);
 		if (ok && cases[i].out != NULL)
 			UNIT_TEXT(out, cases[i].out);
 		free(exact);
 	}
 	char none[1];
-	CU_ASSERT_FALSE(route_decode("", 0, false, none, 0));
+	CU_ASSERT_FALSE(http_message_decode("", 0, false, none, 0));
 }
 
 static void queries(void)
@@ -226,7 +227,7 @@ static void queries(void)
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		size_t length = 99;
-		const char *value = route_query(cases[i].query, cases[i].name, &length);
+		const char *value = http_message_query(cases[i].query, cases[i].name, &length);
 		CU_ASSERT_EQUAL(value != NULL, cases[i].value != NULL);
 		if (value == NULL || cases[i].value == NULL)
 			continue;

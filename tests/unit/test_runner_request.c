@@ -92,7 +92,7 @@ static struct {
 	struct buf replied, log; /* replied: a line for each */
 } seen = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static void replied(void *arg, uint32_t id, uint64_t number, const struct exchange_reply *reply)
+static void replied(void *arg, uint32_t id, uint64_t number, const struct http_message_reply *reply)
 {
 	(void)arg;
 	pthread_mutex_lock(&seen.lock);
@@ -168,12 +168,13 @@ static struct runner *open_runner(void)
 
 static void request(struct runner *runner, uint32_t id, uint64_t number, bool again, const char *query)
 {
-	struct exchange_request asked = {.method = "GET", .query = query, .address = "unix", .local = true};
+	struct http_message_request asked = {
+		.method = "GET", .query = query, .address = "unix", .local = true};
 	struct buf body = {0};
 	wire_put_u64(&body, number);
 	wire_put_u8(&body, again);
 	wire_put_u32(&body, 20000);
-	exchange_put_request(&body, &asked);
+	http_message_put_request(&body, &asked);
 	runner_request(runner, id, body.data, body.size);
 }
 
@@ -231,7 +232,7 @@ static void what_a_handler_says(void)
 static void how_they_end(void)
 {
 	struct runner *runner = open_runner();
-	unsigned most = 2 * EXCHANGE_OUT_MAX;
+	unsigned most = 2 * HTTP_MESSAGE_OUT_MAX;
 	for (unsigned i = 0; i < most; i++)
 		request(runner, 1, i, false, "does=wait");
 	request(runner, 1, 1000, false, "does=ok");

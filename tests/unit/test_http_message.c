@@ -9,13 +9,14 @@
 
 #include "unit.h"
 
-static const struct exchange_pair headers[] = {{"X-One", "1"}, {"x-two", "zwei \xC3\xBC"}, {"X-Empty", ""}};
+static const struct http_message_pair headers[] = {
+	{"X-One", "1"}, {"x-two", "zwei \xC3\xBC"}, {"X-Empty", ""}};
 
 /* ---- Requests ---- */
 
 static void requests_read_back(void)
 {
-	struct exchange_request asked = {
+	struct http_message_request asked = {
 		.route = 7,
 		.local = true,
 		.method = "POST",
@@ -25,16 +26,16 @@ static void requests_read_back(void)
 		.why_not_local = "it has left",
 		.params = {{"uid", "a/b"}, {"rest", ""}},
 		.param_count = 2,
-		.headers = (struct exchange_pair *)(uintptr_t)headers,
+		.headers = (struct http_message_pair *)(uintptr_t)headers,
 		.header_count = 3,
 		.body = "a\0b",
 		.body_size = 3,
 	};
 	struct buf body = {0};
-	struct exchange_request got;
-	exchange_put_request(&body, &asked);
+	struct http_message_request got;
+	http_message_put_request(&body, &asked);
 	struct wire_reader in = wire_reader(body.data, body.size);
-	CU_ASSERT_FATAL(exchange_get_request(&in, &got));
+	CU_ASSERT_FATAL(http_message_get_request(&in, &got));
 	CU_ASSERT(got.route == 7 && got.local && !got.trusted);
 	UNIT_TEXT(got.method, "POST");
 	UNIT_TEXT(got.query, "a=%20&b");
@@ -42,13 +43,13 @@ static void requests_read_back(void)
 	UNIT_TEXT(got.user, "root");
 	UNIT_TEXT(got.why_not_local, "it has left");
 	CU_ASSERT(got.param_count == 2 && got.header_count == 3);
-	UNIT_TEXT(exchange_find(got.params, got.param_count, "uid", true), "a/b");
-	UNIT_TEXT(exchange_find(got.params, got.param_count, "rest", true), "");
-	CU_ASSERT_PTR_NULL(exchange_find(got.params, got.param_count, "UID", true));
-	UNIT_TEXT(exchange_find(got.headers, got.header_count, "X-TWO", false), "zwei \xC3\xBC");
-	CU_ASSERT_PTR_NULL(exchange_find(got.headers, got.header_count, "X-Three", false));
+	UNIT_TEXT(http_message_find(got.params, got.param_count, "uid", true), "a/b");
+	UNIT_TEXT(http_message_find(got.params, got.param_count, "rest", true), "");
+	CU_ASSERT_PTR_NULL(http_message_find(got.params, got.param_count, "UID", true));
+	UNIT_TEXT(http_message_find(got.headers, got.header_count, "X-TWO", false), "zwei \xC3\xBC");
+	CU_ASSERT_PTR_NULL(http_message_find(got.headers, got.header_count, "X-Three", false));
 	CU_ASSERT(got.body_size == 3 && memcmp(got.body, "a\0b", 4) == 0);
-	exchange_free_request(&got);
+	http_message_free_request(&got);
 	CU_ASSERT(got.headers == NULL && got.body == NULL);
 	buf_free(&body);
 }
@@ -56,115 +57,115 @@ static void requests_read_back(void)
 /* Each prefix of a message is broken, and so is one with a byte too many. */
 static void cut_requests_are_broken(void)
 {
-	struct exchange_request asked = {.method = "GET",
-					 .query = "",
-					 .address = "unix",
-					 .headers = (struct exchange_pair *)(uintptr_t)headers,
-					 .header_count = 2};
+	struct http_message_request asked = {.method = "GET",
+					     .query = "",
+					     .address = "unix",
+					     .headers = (struct http_message_pair *)(uintptr_t)headers,
+					     .header_count = 2};
 	struct buf body = {0};
-	struct exchange_request got;
-	exchange_put_request(&body, &asked);
+	struct http_message_request got;
+	http_message_put_request(&body, &asked);
 	for (size_t size = 0; size < body.size; size++) {
 		char *copy = malloc(size + 1); /* ASan sees one byte too many */
 		memcpy(copy, body.data, size);
 		struct wire_reader in = wire_reader(copy, size);
-		CU_ASSERT(!exchange_get_request(&in, &got));
+		CU_ASSERT(!http_message_get_request(&in, &got));
 		CU_ASSERT(got.headers == NULL && got.header_count == 0);
 		free(copy);
 	}
 	wire_put_u8(&body, 0);
 	struct wire_reader in = wire_reader(body.data, body.size);
-	CU_ASSERT(!exchange_get_request(&in, &got));
+	CU_ASSERT(!http_message_get_request(&in, &got));
 	buf_free(&body);
 }
 
 static void too_many_pairs_are_broken(void)
 {
-	struct exchange_pair many[EXCHANGE_HEADERS_MAX + 1];
-	for (size_t i = 0; i <= EXCHANGE_HEADERS_MAX; i++)
-		many[i] = (struct exchange_pair){"A", "b"};
+	struct http_message_pair many[HTTP_MESSAGE_HEADERS_MAX + 1];
+	for (size_t i = 0; i <= HTTP_MESSAGE_HEADERS_MAX; i++)
+		many[i] = (struct http_message_pair){"A", "b"};
 	for (size_t more = 0; more < 2; more++) {
-		struct exchange_request asked = {.method = "GET",
-						 .query = "",
-						 .address = "",
-						 .headers = many,
-						 .header_count = EXCHANGE_HEADERS_MAX + more};
+		struct http_message_request asked = {.method = "GET",
+						     .query = "",
+						     .address = "",
+						     .headers = many,
+						     .header_count = HTTP_MESSAGE_HEADERS_MAX + more};
 		struct buf body = {0};
-		struct exchange_request got;
-		exchange_put_request(&body, &asked);
+		struct http_message_request got;
+		http_message_put_request(&body, &asked);
 		struct wire_reader in = wire_reader(body.data, body.size);
-		CU_ASSERT_EQUAL(exchange_get_request(&in, &got), more == 0);
-		exchange_free_request(&got);
+		CU_ASSERT_EQUAL(http_message_get_request(&in, &got), more == 0);
+		http_message_free_request(&got);
 		buf_free(&body);
 	}
 	struct buf body = {0};
-	struct exchange_request got;
+	struct http_message_request got;
 	wire_put_u32(&body, 0);
 	wire_put_u8(&body, 0);
 	wire_put_u8(&body, 0);
 	for (int i = 0; i < 3; i++)
 		wire_put_text(&body, "");
-	wire_put_u32(&body, EXCHANGE_PARAMS_MAX + 1);
-	for (int i = 0; i < 2 * (EXCHANGE_PARAMS_MAX + 1); i++)
+	wire_put_u32(&body, HTTP_MESSAGE_PARAMS_MAX + 1);
+	for (int i = 0; i < 2 * (HTTP_MESSAGE_PARAMS_MAX + 1); i++)
 		wire_put_text(&body, "x");
 	wire_put_u32(&body, 0);
 	wire_put_bytes(&body, "", 0);
 	struct wire_reader in = wire_reader(body.data, body.size);
-	CU_ASSERT(!exchange_get_request(&in, &got));
+	CU_ASSERT(!http_message_get_request(&in, &got));
 	buf_free(&body);
 }
 
 /* ---- Replies ---- */
 
-static bool crosses(const struct exchange_reply *reply, struct exchange_reply *got, struct buf *body)
+static bool crosses(const struct http_message_reply *reply, struct http_message_reply *got, struct buf *body)
 {
-	exchange_put_reply(body, reply);
+	http_message_put_reply(body, reply);
 	struct wire_reader in = wire_reader(body->data, body->size);
-	return exchange_get_reply(&in, got);
+	return http_message_get_reply(&in, got);
 }
 
 static void replies_read_back(void)
 {
-	struct exchange_reply reply = {.problem = true,
-				       .code = 422,
-				       .type = "application/problem+json",
-				       .audit = "did a thing",
-				       .headers = (struct exchange_pair *)(uintptr_t)headers,
-				       .header_count = 3,
-				       .body = "{}\0",
-				       .body_size = 3};
+	struct http_message_reply reply = {.problem = true,
+					   .code = 422,
+					   .type = "application/problem+json",
+					   .audit = "did a thing",
+					   .headers = (struct http_message_pair *)(uintptr_t)headers,
+					   .header_count = 3,
+					   .body = "{}\0",
+					   .body_size = 3};
 	struct buf body = {0};
-	struct exchange_reply got;
+	struct http_message_reply got;
 	CU_ASSERT_FATAL(crosses(&reply, &got, &body));
 	CU_ASSERT(got.problem && !got.again && got.code == 422 && got.header_count == 3);
 	UNIT_TEXT(got.type, "application/problem+json");
 	UNIT_TEXT(got.audit, "did a thing");
 	UNIT_TEXT(got.headers[1].name, "x-two");
 	CU_ASSERT(got.body_size == 3 && memcmp(got.body, "{}\0", 4) == 0);
-	exchange_free_reply(&got);
+	http_message_free_reply(&got);
 	buf_free(&body);
-	CU_ASSERT(crosses(&(struct exchange_reply){.again = true, .type = "", .audit = ""}, &got, &body));
+	CU_ASSERT(crosses(&(struct http_message_reply){.again = true, .type = "", .audit = ""}, &got, &body));
 	CU_ASSERT(got.again && got.body_size == 0);
-	exchange_free_reply(&got);
+	http_message_free_reply(&got);
 	buf_free(&body);
 }
 
 static void cut_replies_are_broken(void)
 {
-	struct exchange_reply got, reply = {.code = 200,
-					    .type = "text/plain",
-					    .audit = "",
-					    .headers = (struct exchange_pair *)(uintptr_t)headers,
-					    .header_count = 1,
-					    .body = "abc",
-					    .body_size = 3};
+	struct http_message_reply got, reply = {.code = 200,
+						.type = "text/plain",
+						.audit = "",
+						.headers = (struct http_message_pair *)(uintptr_t)headers,
+						.header_count = 1,
+						.body = "abc",
+						.body_size = 3};
 	struct buf body = {0};
-	exchange_put_reply(&body, &reply);
+	http_message_put_reply(&body, &reply);
 	for (size_t size = 0; size < body.size; size++) {
 		char *copy = malloc(size + 1);
 		memcpy(copy, body.data, size);
 		struct wire_reader in = wire_reader(copy, size);
-		CU_ASSERT(!exchange_get_reply(&in, &got));
+		CU_ASSERT(!http_message_get_reply(&in, &got));
 		CU_ASSERT(got.headers == NULL && got.header_count == 0);
 		free(copy);
 	}
@@ -173,7 +174,7 @@ static void cut_replies_are_broken(void)
 
 static void hostile_replies_are_broken(void)
 {
-	static char long_value[EXCHANGE_HEAD_MAX + 1], fitting[EXCHANGE_HEAD_MAX - 1];
+	static char long_value[HTTP_MESSAGE_HEAD_MAX + 1], fitting[HTTP_MESSAGE_HEAD_MAX - 1];
 	memset(long_value, 'x', sizeof(long_value) - 1);
 	memset(fitting, 'x', sizeof(fitting) - 1);
 	const struct {
@@ -207,37 +208,37 @@ static void hostile_replies_are_broken(void)
 		{false, 200, "", "Date", "today"},
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		struct exchange_pair header = {rows[i].name, rows[i].value};
-		struct exchange_reply got, reply = {.code = rows[i].code,
-						    .type = rows[i].type,
-						    .audit = "",
-						    .headers = &header,
-						    .header_count = 1};
+		struct http_message_pair header = {rows[i].name, rows[i].value};
+		struct http_message_reply got, reply = {.code = rows[i].code,
+							.type = rows[i].type,
+							.audit = "",
+							.headers = &header,
+							.header_count = 1};
 		struct buf body = {0};
 		bool ok = crosses(&reply, &got, &body);
 		if (ok != rows[i].ok)
 			fprintf(stderr, "\n%d %s %.50s: %.50s\n", rows[i].code, rows[i].type, rows[i].name,
 				rows[i].value);
 		CU_ASSERT_EQUAL(ok, rows[i].ok);
-		CU_ASSERT_EQUAL(exchange_reply_ok(&reply), rows[i].ok);
-		exchange_free_reply(&got);
+		CU_ASSERT_EQUAL(http_message_reply_ok(&reply), rows[i].ok);
+		http_message_free_reply(&got);
 		buf_free(&body);
 	}
 }
 
 static void a_reply_has_a_largest_size(void)
 {
-	char *bytes = calloc(1, EXCHANGE_BODY_MAX + 1);
+	char *bytes = calloc(1, HTTP_MESSAGE_BODY_MAX + 1);
 	for (size_t more = 0; more < 2; more++) {
-		struct exchange_reply got, reply = {.code = 200,
-						    .type = "",
-						    .audit = "",
-						    .body = bytes,
-						    .body_size = EXCHANGE_BODY_MAX + more};
+		struct http_message_reply got, reply = {.code = 200,
+							.type = "",
+							.audit = "",
+							.body = bytes,
+							.body_size = HTTP_MESSAGE_BODY_MAX + more};
 		struct buf body = {0};
 		CU_ASSERT_EQUAL(crosses(&reply, &got, &body), more == 0);
 		CU_ASSERT(body.size < WIRE_REPLY_MAX); /* what is allowed fits the wire */
-		exchange_free_reply(&got);
+		http_message_free_reply(&got);
 		buf_free(&body);
 	}
 	free(bytes);
@@ -270,7 +271,7 @@ static void problems_are_printed(void)
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct buf body = {0};
-		exchange_print_problem(&body, rows[i].code, rows[i].detail, rows[i].members, 1000);
+		http_message_print_problem(&body, rows[i].code, rows[i].detail, rows[i].members, 1000);
 		UNIT_TEXT(body.data, rows[i].expected);
 		buf_free(&body);
 	}
