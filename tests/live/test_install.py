@@ -13,7 +13,7 @@ SHIPPED = (SOURCE / "etc" / "skymon.yaml").read_text()
 
 def test_installed_files():
     found = {str(path.relative_to(ROOT)) for path in ROOT.rglob("*") if path.is_file()}
-    plugins = [path.stem for path in (SOURCE / "plugins").glob("*.c") if re.search(r"^SKYMON_PLUGIN\(", path.read_text(), re.M)]
+    plugins = [path.stem for path in (SOURCE / "plugins").glob("*/*.c") if re.search(r"^SKYMON_PLUGIN\(", path.read_text(), re.M)]
     assert {"host", "process", "prometheus", "database"} <= set(plugins)
     expected = {
         "sbin/skymond", "bin/skymon", "libexec/skymon/skymon-worker", "libexec/skymon/skymon-grafana",

@@ -40,7 +40,7 @@ def test_the_reasons():
 
 
 def test_the_keys_of_the_config():
-    source = (SOURCE / "core" / "settings.c").read_text()
+    source = (SOURCE / "core" / "config" / "settings.c").read_text()
     keys = set(re.findall(r'"([a-z_]+)"', re.search(r"top_keys\[\] = \{(.*?)\};", source, re.S)[1]))
     manual = (SOURCE / "man" / "skymon.yaml.5").read_text()
     assert keys and all(re.search(rf"^\.It Cm .*\b{key}\b", manual, re.M) for key in keys), \
