@@ -83,6 +83,9 @@ ssize_t jose_decode(const char *text, size_t size, uint8_t *out)
 		if (i % 4 != 0)
 			out[used++] = (uint8_t)(bits >> (6 - 2 * (i % 4)));
 	}
+	/* Bits behind the last byte are zero in what encoders write: one text for each signature. */
+	if ((size % 4 == 2 && (bits & 0xf) != 0) || (size % 4 == 3 && (bits & 0x3) != 0))
+		return -1;
 	return (ssize_t)used;
 }
 

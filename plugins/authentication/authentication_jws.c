@@ -104,19 +104,19 @@ static bool fits(const struct jose_alg *alg, const struct jose_key *key)
 	       (alg->curve == NULL || strcmp(alg->curve, key->curve) == 0);
 }
 
-static bool verify(const struct jose_alg *alg, const struct jose_key *key, const struct parts *parts,
+static bool verify(const struct jose_alg *alg, const struct jose_key *key, const void *text, size_t text_size,
 		   const uint8_t *signature, size_t size)
 {
-	size_t signed_size = parts->head_size + 1 + parts->body_size, der_size;
 	unsigned char *der;
+	size_t der_size;
 	bool good;
 
 	if (alg->family != JOSE_EC)
-		return verify_digest(alg, key->key, parts->head, signed_size, signature, size);
+		return verify_digest(alg, key->key, text, text_size, signature, size);
 	if (size != 2 * (((size_t)EVP_PKEY_get_bits(key->key) + 7) / 8))
 		return false;
 	der = to_der(signature, size, &der_size);
-	good = der != NULL && verify_digest(alg, key->key, parts->head, signed_size, der, der_size);
+	good = der != NULL && verify_digest(alg, key->key, text, text_size, der, der_size);
 	OPENSSL_free(der);
 	return good;
 }
@@ -136,7 +136,8 @@ static enum jose_verdict judge(const struct jose_alg *alg, const char *kid, cons
 		if ((kid != NULL && (key->kid == NULL || strcmp(key->kid, kid) != 0)) || !fits(alg, key))
 			continue;
 		found = true;
-		if (size > 0 && verify(alg, key, parts, signature, (size_t)size))
+		if (size > 0 && verify(alg, key, parts->head, parts->head_size + 1 + parts->body_size,
+				       signature, (size_t)size))
 			return JOSE_VERIFIED;
 	}
 	/* Without a name it may be signed by a key that is not there, as well as forged. */

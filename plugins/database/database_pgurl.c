@@ -85,17 +85,43 @@ static const char *name_parameter(const char *name, size_t size, char *room, siz
 	return room;
 }
 
+static int hex_digit(char c)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *at = memchr(digits, c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c, 16);
+
+	return at != NULL ? (int)(at - digits) : -1;
+}
+
+/* Copies a parameter's name without its percent-encoding, as libpq reads it, cut to `room`. What is not a
+ * valid encoding is left as it is, and then not a name. */
+static size_t decode_name(const char *name, size_t size, char *out, size_t room)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < size && used < room; i++) {
+		bool encoded = name[i] == '%' && i + 2 < size && hex_digit(name[i + 1]) >= 0 &&
+			       hex_digit(name[i + 2]) >= 0;
+		out[used++] =
+			encoded ? (char)(hex_digit(name[i + 1]) << 4 | hex_digit(name[i + 2])) : name[i];
+		i += encoded ? 2 : 0;
+	}
+	return used;
+}
+
 static const char *query_fault(const char *query, char *room, size_t room_size)
 {
 	while (query != NULL && *query != '\0') {
-		size_t length = strcspn(query, "&"), name = strcspn(query, "=&");
+		size_t length = strcspn(query, "&"), raw = strcspn(query, "=&");
+		char name[64];
+		size_t size = decode_name(query, raw, name, sizeof(name));
 
-		if (name == length)
+		if (raw == length)
 			return "has a parameter without a value: write NAME=VALUE";
-		if (!is_name(query, name))
+		if (!is_name(name, size))
 			return "has a parameter whose name libpq does not know";
-		if (!is_known(query, name))
-			return name_parameter(query, name, room, room_size);
+		if (!is_known(name, size))
+			return name_parameter(name, size, room, room_size);
 		query += length + (query[length] == '&');
 	}
 	return NULL;

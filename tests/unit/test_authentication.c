@@ -35,6 +35,7 @@
 #define ES256 "eyJhbGciOiJFUzI1NiJ9." CLAIMS "." EC_SIGNATURE
 #define EC_X "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"
 #define EC_Y "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"
+#define ZEROS "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 #define ED_X "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
 #define EDDSA                                                                                                \
 	"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc."                                          \
@@ -81,7 +82,11 @@ static const struct {
 	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"A+AB\"}", "its n or e cannot be read"},
 	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQ\"}", "its n or e is no RSA key's"},
 	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"Ag\"}", "its n or e is no RSA key's"},
-	{"{\"kty\":\"RSA\",\"n\":\"" EC_X EC_X "\",\"e\":\"AQAB\"}", "511 bits are too few for RSA"},
+	/* an exponent of 72 bits, of 0; no modulus */
+	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQAAAAAAAAAB\"}", "its n or e is no RSA key's"},
+	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AA\"}", "its n or e is no RSA key's"},
+	{"{\"kty\":\"RSA\",\"n\":\"\",\"e\":\"AQAB\"}", "its n or e cannot be read"},
+	{"{\"kty\":\"RSA\",\"n\":\"" EC_SIGNATURE "\",\"e\":\"AQAB\"}", "508 bits are too few for RSA"},
 	{EC_KEY(""), NULL},
 	{EC_KEY(",\"alg\":\"ES256\",\"use\":\"sig\""), NULL},
 	{EC_KEY(",\"alg\":\"ES384\""), "its alg is no signature that its kind of key can make"},
@@ -176,6 +181,20 @@ static const struct {
 	{EC_KEY(""), "eyJ0eXAiOiJKV1QifQ." CLAIMS "." EC_SIGNATURE, "opaque"},
 	{EC_KEY(""), "eyJhbGciOjF9." CLAIMS "." EC_SIGNATURE, "opaque"},
 	{EC_KEY(""), "eyJhbGciOiJSU0EtT0FFUCJ9.a.b.c.d", "encrypted"},
+	/* {"alg":"None"}, ES384 and RS256 with a P-256 key, HS256 with the RSA key's kid, alg twice, a
+	   critical list without a member, the header of ES256 above */
+	{EC_KEY(""), "eyJhbGciOiJOb25lIn0." CLAIMS ".", "unknown"},
+	{EC_KEY(""), "eyJhbGciOiJFUzM4NCJ9." CLAIMS "." EC_SIGNATURE, "no key"},
+	{EC_KEY(""), "eyJhbGciOiJSUzI1NiJ9." CLAIMS "." EC_SIGNATURE, "no key"},
+	{RSA_KEY(""), "eyJhbGciOiJIUzI1NiIsImtpZCI6IngifQ." CLAIMS "." EC_X, "symmetric"},
+	{EC_KEY(""), "eyJhbGciOiJFUzI1NiIsImFsZyI6Im5vbmUifQ." CLAIMS "." EC_SIGNATURE, "opaque"},
+	{EC_KEY(""), "eyJhbGciOiJFUzI1NiIsImNyaXQiOltdfQ." CLAIMS "." EC_SIGNATURE, "unknown"},
+	{EC_KEY(""), "eyJhbGciOiJFUzI1NiJ9." CLAIMS "." EC_SIGNATURE, "verified"},
+	/* r and s are 0; r is 0; one byte too many; padding */
+	{EC_KEY(""), "eyJhbGciOiJFUzI1NiJ9." CLAIMS "." ZEROS ZEROS "AA", "no key"},
+	{EC_KEY(""), "eyJhbGciOiJFUzI1NiJ9." CLAIMS "." ZEROS "AAD" EC_X, "no key"},
+	{EC_KEY(""), "eyJhbGciOiJFUzI1NiJ9." CLAIMS "." EC_SIGNATURE "A", "no key"},
+	{EC_KEY(""), "eyJhbGciOiJFUzI1NiJ9." CLAIMS "." EC_SIGNATURE "==", "opaque"},
 	{EC_KEY(""), "", "opaque"},
 	{EC_KEY(""), "1a2b3c", "opaque"},
 	{EC_KEY(""), "..", "opaque"},
@@ -209,17 +228,14 @@ static void every_character_counts(void)
 	char text[sizeof(ES256)];
 	struct jose_keys keys;
 	struct jose_token token;
-	int held = 0;
 
 	CU_ASSERT(read_set(EC_KEY(""), &keys));
 	for (size_t i = 0; i < sizeof(text) - 1; i++) {
 		memcpy(text, ES256, sizeof(text));
 		text[i] = text[i] == 'A' ? 'B' : 'A';
-		held += jose_verify(text, &keys, &token) == JOSE_VERIFIED;
+		CU_ASSERT(jose_verify(text, &keys, &token) != JOSE_VERIFIED);
 		json_decref(token.claims);
 	}
-	/* The last character's lowest bits are no part of the signature's bytes. */
-	CU_ASSERT(held <= 1);
 	jose_keys_free(&keys);
 }
 
@@ -232,7 +248,8 @@ static void base64_is_strict(void)
 	} table[] = {{"", 0, ""},        {"Zg", 1, "f"},        {"Zm8", 2, "fo"},
 		     {"Zm9v", 3, "foo"}, {"Zm9vYg", 4, "foob"}, {"-_-_", 3, "\xfb\xff\xbf"},
 		     {"Z", -1, ""},      {"Zg==", -1, ""},      {"Z+8", -1, ""},
-		     {"Zm 8", -1, ""}};
+		     {"Zm 8", -1, ""},   {"Zh", -1, ""},        {"Zm9", -1, ""},
+		     {"Zm9vYh", -1, ""}, {"Zm\n8", -1, ""},     {"Zm8=", -1, ""}};
 	uint8_t out[16];
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {

@@ -35,6 +35,35 @@ static void stat_text(void)
 		"42 (a) S 7 42 42 0 -1 4194560 100 200 0 0 11 22 0 -1 20 -20 5 0 98765 1000000 250 1\n",
 		&stat));
 	CU_ASSERT(stat.ticks == 33);
+	/* A name is any 15 bytes. */
+	static const char *const names[] = {"", " ", ")", "(", "a\nb", ") S 1", "\xff\t", "0 (x) R 1 2 3"};
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char text[200];
+		snprintf(text, sizeof(text),
+			 "42 (%s) Z 7 42 42 0 -1 4194560 100 200 0 0 1 2 3 4 20 0 5 0 98765 1000000 250 1\n",
+			 names[i]);
+		CU_ASSERT(process_parse_stat(text, &stat));
+		UNIT_TEXT(stat.name, names[i]);
+		CU_ASSERT(stat.state == 'Z' && stat.parent == 7 && stat.ticks == 10);
+	}
+	/* Counters as large as the kernel's types; what is beyond them, or below 0, is no stat. */
+	CU_ASSERT(process_parse_stat(
+		"42 (a) S 2147483647 4 4 0 -1 1 1 2 0 0 9223372036854775807 1 0 0 20 0 "
+		"2147483647 0 9223372036854775807 18446744073709551615 4503599627370495 1\n",
+		&stat));
+	CU_ASSERT(stat.parent == INT_MAX && stat.ticks == 9223372036854775808ULL && stat.threads == INT_MAX);
+	CU_ASSERT(stat.start_ticks == INT64_MAX && stat.pages == 4503599627370495ULL);
+	static const char *const odd[] = {"42 (a) S 2147483648 4 4 0 -1 1 1 2 0 0 1 2 3 4 20 0 5 0 9 1 2 1",
+					  "42 (a) S -7 4 4 0 -1 1 1 2 0 0 1 2 3 4 20 0 5 0 9 1 2 1",
+					  "42 (a) S 7 4 4 0 -1 1 1 2 0 0 1 2 3 4 20 0 -5 0 9 1 2 1",
+					  "42 (a) S 7 4 4 0 -1 1 1 2 0 0 1 2 3 4 20 0 5 0 -9 1 2 1",
+					  "42 (a) S 7 4 4 0 -1 1 1 2 0 0 1 2 3 4 20 0 5 0 9 1 -2 1",
+					  "42 (a) S 7 4 4 0 -1 1 1 2 0 0 x 2 3 4 20 0 5 0 9 1 2 1",
+					  "42 (a)S 7 4 4 0 -1 1 1 2 0 0 1 2 3 4 20 0 5 0 9 1 2 1",
+					  "42 (a) ",
+					  "42 a S 7 4 4 0 -1 1 1 2 0 0 1 2 3 4 20 0 5 0 9 1 2 1"};
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
+		CU_ASSERT_FALSE(process_parse_stat(odd[i], &stat));
 	CU_ASSERT_FALSE(process_parse_stat("", &stat));
 	CU_ASSERT_FALSE(process_parse_stat("42 (a", &stat));
 	CU_ASSERT_FALSE(process_parse_stat("42 )a( S 1", &stat));

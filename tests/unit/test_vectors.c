@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Other projects' test suites, JSONTestSuite and yaml-test-suite: JSON as workers report it and as people
  * write it into configs, and YAML as a config. Nothing crashes; what is refused has a place; what is accepted
- * is what the suite says. ./dev fetches them into the folder SKYMON_TEST_VECTORS (tests/live/vectors);
- * without it the test is skipped. */
+ * is what the suite says. */
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -12,16 +11,7 @@
 #include "config/config.h"
 #include "wire/result.h"
 #include "unit.h"
-
-static json_t *load(const char *name)
-{
-	char path[512];
-	json_error_t error;
-	snprintf(path, sizeof(path), "%s/%s.json", getenv("SKYMON_TEST_VECTORS"), name);
-	json_t *cases = json_load_file(path, JSON_ALLOW_NUL, &error);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(cases);
-	return cases;
-}
+#include "vectors.h"
 
 static const char *no_variable(const char *name)
 {
@@ -30,18 +20,6 @@ static const char *no_variable(const char *name)
 }
 
 /* ---- JSON ---- */
-
-static char *from_hex(const char *hex, size_t *size)
-{
-	*size = strlen(hex) / 2;
-	char *bytes = x_alloc(*size + 1);
-	for (size_t i = 0; i < *size; i++) {
-		unsigned byte = 0;
-		(void)!sscanf(hex + 2 * i, "%2x", &byte);
-		bytes[i] = (char)byte;
-	}
-	return bytes;
-}
 
 /* A detail of a result is any JSON value, except these: keys that are there twice, and numbers beyond a
  * double. */
@@ -77,14 +55,14 @@ static void as_config(const char *text, size_t size)
 
 static void json_details(void)
 {
-	json_t *cases = load("JSONTestSuite");
+	json_t *cases = vectors_load("JSONTestSuite");
 	const char *name;
 	json_t *hex;
 	size_t accepted = 0, refused = 0;
 	json_object_foreach(cases, name, hex)
 	{
 		size_t size;
-		char *text = from_hex(json_string_value(hex), &size);
+		char *text = vectors_bytes(json_string_value(hex), &size);
 		struct result_builder *builder = result_builder_new();
 		as_config(text, size);
 		if (strlen(text) == size && size > 0) { /* a NUL ends a detail */
@@ -168,7 +146,7 @@ static bool is_read_otherwise(const char *name)
 
 static void yaml_cases(void)
 {
-	json_t *cases = load("yaml-test-suite"), *row;
+	json_t *cases = vectors_load("yaml-test-suite"), *row;
 	size_t i, compared = 0, refused = 0;
 	json_array_foreach(cases, i, row)
 	{
@@ -197,10 +175,8 @@ static void yaml_cases(void)
 
 int main(void)
 {
-	if (getenv("SKYMON_TEST_VECTORS") == NULL) {
-		fprintf(stderr, "SKYMON_TEST_VECTORS is not set: not run\n");
-		return 77; /* automake: skipped */
-	}
+	if (!vectors_are_there("JSONTestSuite") || !vectors_are_there("yaml-test-suite"))
+		return VECTORS_SKIPPED;
 	return unit_run("vectors", (const struct unit_test[]){{"JSON as details", json_details},
 							      {"JSON that is deep", json_deep},
 							      {"YAML as a config", yaml_cases},
