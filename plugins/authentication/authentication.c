@@ -73,16 +73,9 @@ bool auth_bad(struct visit *visit, enum skymon_reason reason, const char *format
 	return false;
 }
 
-static bool say_fault(struct visit *visit, const char *what, const struct fetch_fault *fault)
+static bool report_fault(struct visit *visit, const char *what, const struct skymon_fault *fault)
 {
-	visit->status = fault->status;
-	if (fault->told)
-		return false;
-	skymon_reason(visit->sm, fault->reason);
-	if (fault->status == SKYMON_UNKNOWN)
-		skymon_unknown(visit->sm, "%s: %s", what, fault->text);
-	else
-		skymon_unhealthy(visit->sm, "%s: %s", what, fault->text);
+	visit->status = skymon_report(visit->sm, what, fault);
 	return false;
 }
 
@@ -124,7 +117,7 @@ bool auth_ask(struct visit *visit, const char *what, struct fetch_request *reque
 {
 	struct authentication *auth = visit->auth;
 	const struct skymon_label label = {"request", what};
-	struct fetch_fault fault;
+	struct skymon_fault fault;
 	double sent = wall_clock();
 
 	request->wanted = auth_wanted;
@@ -132,7 +125,7 @@ bool auth_ask(struct visit *visit, const char *what, struct fetch_request *reque
 	request->proxy = auth->proxy;
 	skymon_step(visit->sm, what);
 	if (!fetch_do(visit->sm, auth->fetch, request, answer, &fault))
-		return say_fault(visit, what, &fault);
+		return report_fault(visit, what, &fault);
 	note_skew(visit, answer, sent, wall_clock());
 	note_tls(visit, answer);
 	if (!answer->reused)

@@ -58,7 +58,7 @@ void auth_realm(const char *issuer, char *realm, size_t size)
 
 const char *auth_url_fault(const char *issuer, const char *url)
 {
-	struct fetch_fault fault;
+	struct skymon_fault fault;
 
 	if (strpbrk(url, " \t\r\n") != NULL || strlen(url) > 2000 || has_user_info(url) ||
 	    !fetch_accepts("it", url, NULL, &fault))

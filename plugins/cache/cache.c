@@ -92,7 +92,7 @@ static enum skymon_status check(struct skymon *sm, void *state)
 				     &hits);
 	if (answers.login_refused)
 		skymon_secret_refused(sm);
-	return dial_report(sm, &answers.fault);
+	return skymon_report(sm, NULL, &answers.fault);
 }
 
 SKYMON_PLUGIN(cache, "1.0", "Redis or Valkey: answers, hit rate, memory, clients, replication",

@@ -92,7 +92,7 @@ enum cache_question { CACHE_LOGIN, CACHE_SELECT, CACHE_PING, CACHE_INFO, CACHE_C
 /* error: without its '-'. place: for the beginning of the sentence. user, password: to be kept out; may be
  * "". */
 void cache_explain(const char *error, enum cache_question question, const char *place, const char *user,
-		   const char *password, struct dial_fault *fault);
+		   const char *password, struct skymon_fault *fault);
 bool cache_refuses_secret(const char *error);
 
 /* ---- The component ---- */
@@ -134,7 +134,7 @@ struct cache_link { /* cache_link.c */
 struct cache_answers {
 	bool has_fault;     /* of the connection or of an error that the server answered */
 	bool login_refused; /* the secret may be an old one */
-	struct dial_fault fault;
+	struct skymon_fault fault;
 	bool has_info;
 	struct cache_info info;
 	struct cache_cluster cluster;

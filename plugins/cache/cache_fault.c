@@ -75,7 +75,7 @@ static const struct {
 };
 
 void cache_explain(const char *error, enum cache_question question, const char *place, const char *user,
-		   const char *password, struct dial_fault *fault)
+		   const char *password, struct skymon_fault *fault)
 {
 	static const char *const questions[] = {"the login", "the choice of the database", "PING", "INFO",
 						"CLUSTER INFO"};
@@ -84,19 +84,19 @@ void cache_explain(const char *error, enum cache_question question, const char *
 
 	for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++)
 		if (begins(error, meanings[i].begins)) {
-			dial_fault_set(fault, SKYMON_UNHEALTHY, meanings[i].reason, "%s: %s", place,
-				       meanings[i].say);
+			skymon_fault_set(fault, SKYMON_UNHEALTHY, meanings[i].reason, "%s: %s", place,
+					 meanings[i].say);
 			return;
 		}
 	if (begins(error, "NOPERM")) {
-		dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_AUTH_FAILED,
-			       "%s: the user may not do what the check does: give it the ACL rules +ping "
-			       "+info +select",
-			       place);
+		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_AUTH_FAILED,
+				 "%s: the user may not do what the check does: give it the ACL rules +ping "
+				 "+info +select",
+				 place);
 		return;
 	}
 	if (question == CACHE_LOGIN) { /* servers repeat the words of a command that they do not know */
-		dial_fault_set(
+		skymon_fault_set(
 			fault, SKYMON_UNHEALTHY, SKYMON_AUTH_FAILED,
 			"%s: the server answered the login with an error that is not shown: it may hold the "
 			"password",
@@ -104,6 +104,6 @@ void cache_explain(const char *error, enum cache_question question, const char *
 		return;
 	}
 	copy_clean(line, sizeof(line), error, hide);
-	dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_QUERY_ERROR, "%s: the server answered %s with: %s",
-		       place, questions[question], line);
+	skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_QUERY_ERROR, "%s: the server answered %s with: %s",
+			 place, questions[question], line);
 }

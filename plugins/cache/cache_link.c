@@ -108,37 +108,37 @@ static void drop_line(struct cache_line *line)
 
 /* The answer so far, or the lack of it, in words that say how far it came. */
 static void explain_silence(const struct cache_link *link, size_t taken, const char *what,
-			    struct dial_fault *fault)
+			    struct skymon_fault *fault)
 {
 	const char *place = link->place;
 
 	if (fault->reason == SKYMON_TIMEOUT && taken > 0)
-		dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TIMEOUT,
-			       "%s: began its answer to %s and did not end it in time", place, what);
+		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TIMEOUT,
+				 "%s: began its answer to %s and did not end it in time", place, what);
 	else if (fault->reason == SKYMON_TIMEOUT)
-		dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TIMEOUT,
-			       "%s: took the connection and did not answer %s in time", place, what);
+		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TIMEOUT,
+				 "%s: took the connection and did not answer %s in time", place, what);
 	else if (fault->lost && taken > 0) {
-		dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL,
-			       "%s: the server broke off in the middle of its answer", place);
+		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL,
+				 "%s: the server broke off in the middle of its answer", place);
 		fault->lost = true;
 	}
 }
 
 static void explain_noise(const struct cache_link *link, const char *bytes, size_t size,
-			  struct dial_fault *fault)
+			  struct skymon_fault *fault)
 {
 	bool tls = size > 1 && bytes[0] == 0x15 && bytes[1] == 0x03 && link->line.dial->tls == NULL;
 
-	dial_fault_set(fault, SKYMON_UNHEALTHY, tls ? SKYMON_TLS_OTHER : SKYMON_PROTOCOL, "%s: %s",
-		       link->place,
-		       tls ? "the server speaks TLS: the URL must begin with rediss://"
-			   : "what answers there does not speak the Redis protocol");
+	skymon_fault_set(fault, SKYMON_UNHEALTHY, tls ? SKYMON_TLS_OTHER : SKYMON_PROTOCOL, "%s: %s",
+			 link->place,
+			 tls ? "the server speaks TLS: the URL must begin with rediss://"
+			     : "what answers there does not speak the Redis protocol");
 }
 
 /* NULL: *fault says why. */
 static struct reply *read_reply(struct skymon *sm, struct cache_link *link, const char *what,
-				struct dial_fault *fault)
+				struct skymon_fault *fault)
 {
 	char bytes[16384];
 	size_t taken = 0;
@@ -155,9 +155,9 @@ static struct reply *read_reply(struct skymon *sm, struct cache_link *link, cons
 		if (reply != NULL)
 			return reply;
 		if (taken > REPLY_MAX) {
-			dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL,
-				       "%s: the answer to %s is larger than the 1 MiB that is read",
-				       link->place, what);
+			skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL,
+					 "%s: the answer to %s is larger than the 1 MiB that is read",
+					 link->place, what);
 			return NULL;
 		}
 		got = dial_read(sm, link->line.dial, bytes, sizeof(bytes), fault);
@@ -167,8 +167,8 @@ static struct reply *read_reply(struct skymon *sm, struct cache_link *link, cons
 		}
 		taken += (size_t)got;
 		if (redisReaderFeed(link->line.reader, bytes, (size_t)got) != REDIS_OK) {
-			dial_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE,
-				       "no memory is left for the answer");
+			skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE,
+					 "no memory is left for the answer");
 			return NULL;
 		}
 	}
@@ -176,16 +176,17 @@ static struct reply *read_reply(struct skymon *sm, struct cache_link *link, cons
 
 /* One command and its reply. NULL: *fault says why, and the connection is of no use any more. */
 static struct reply *ask(struct skymon *sm, struct cache_link *link, const char *what, int count,
-			 const char **words, const size_t *sizes, struct dial_fault *fault)
+			 const char **words, const size_t *sizes, struct skymon_fault *fault)
 {
-	struct dial_fault unsent;
+	struct skymon_fault unsent;
 	struct reply *reply;
 	char *command = NULL;
 	int size = redisFormatCommandArgv(&command, count, words, sizes);
 	bool sent;
 
 	if (size < 0) {
-		dial_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "no memory is left for the question");
+		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE,
+				 "no memory is left for the question");
 		return NULL;
 	}
 	sent = dial_write(sm, link->line.dial, command, (size_t)size, &unsent);
@@ -201,7 +202,7 @@ static struct reply *ask(struct skymon *sm, struct cache_link *link, const char 
 }
 
 static struct reply *ask_word(struct skymon *sm, struct cache_link *link, const char *word,
-			      struct dial_fault *fault)
+			      struct skymon_fault *fault)
 {
 	size_t size = strlen(word);
 
@@ -231,7 +232,7 @@ static bool may_send_password(const struct cache_link *link, struct cache_answer
 {
 	if (link->password_size == 0 || link->to.secure || link->line.is_local || link->to.tls->insecure)
 		return true;
-	dial_fault_set(
+	skymon_fault_set(
 		&answers->fault, SKYMON_UNKNOWN, SKYMON_TLS_OTHER,
 		"%s: the password is not sent to another machine without TLS: use rediss:// or a tls block, "
 		"or allow it with tls: {insecure: true}",
@@ -278,8 +279,8 @@ static bool open_link(struct skymon *sm, struct cache_link *link, struct cache_a
 	line->reader = redisReaderCreateWithFunctions(
 		(redisReplyObjectFunctions *)&makers); /* which it only reads */
 	if (line->reader == NULL) {
-		dial_fault_set(&answers->fault, SKYMON_UNKNOWN, SKYMON_RESOURCE,
-			       "no memory is left for the connection");
+		skymon_fault_set(&answers->fault, SKYMON_UNKNOWN, SKYMON_RESOURCE,
+				 "no memory is left for the connection");
 		answers->has_fault = true;
 	}
 	return !answers->has_fault && log_in(sm, link, answers);
@@ -328,7 +329,7 @@ static bool take_ping(struct cache_link *link, struct reply *reply, double secon
 	return good;
 }
 
-static bool take_info(struct cache_link *link, struct reply *reply, struct dial_fault *fault,
+static bool take_info(struct cache_link *link, struct reply *reply, struct skymon_fault *fault,
 		      struct cache_answers *answers)
 {
 	bool good = reply != NULL, bad = true;
@@ -340,8 +341,8 @@ static bool take_info(struct cache_link *link, struct reply *reply, struct dial_
 		answers->has_info = true;
 		bad = false;
 	} else if (good) {
-		dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL,
-			       "%s: the answer to INFO is not what a Redis server gives", link->place);
+		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL,
+				 "%s: the answer to INFO is not what a Redis server gives", link->place);
 		good = false;
 	}
 	free_reply(reply);
@@ -356,7 +357,7 @@ static bool take_info(struct cache_link *link, struct reply *reply, struct dial_
 /* A reply that may be an error, which then costs nothing but itself: the server does not know the command, or
  * the user may not use it. NULL with *good: such an error. */
 static struct reply *ask_optional(struct skymon *sm, struct cache_link *link, const char *what, int count,
-				  const char **words, int type, bool *good, struct dial_fault *fault)
+				  const char **words, int type, bool *good, struct skymon_fault *fault)
 {
 	size_t sizes[3];
 	struct reply *reply;
@@ -378,7 +379,7 @@ static struct reply *ask_optional(struct skymon *sm, struct cache_link *link, co
 /* What INFO does not tell: the state of the cluster, and how many replicas a write needs. false: the
  * connection is of no use any more. */
 static bool ask_more(struct skymon *sm, struct cache_link *link, struct cache_answers *answers,
-		     struct dial_fault *fault)
+		     struct skymon_fault *fault)
 {
 	const char *cluster[] = {"CLUSTER", "INFO"};
 	/* The old name: the new one is an alias from Redis 5 on. */
@@ -409,7 +410,7 @@ static bool ask_more(struct skymon *sm, struct cache_link *link, struct cache_an
 /* false: the connection is of no use any more. */
 static bool ask_all(struct skymon *sm, struct cache_link *link, struct cache_answers *answers)
 {
-	struct dial_fault fault;
+	struct skymon_fault fault;
 	struct reply *reply;
 	double began;
 

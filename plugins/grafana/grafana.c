@@ -181,7 +181,7 @@ static bool start(struct skymon *sm, void *state)
 
 /* ---- The check ---- */
 
-static enum skymon_status say_fault(struct grafana_ctx *ctx)
+static enum skymon_status report_fault(struct grafana_ctx *ctx)
 {
 	const struct grafana_fault fault = ctx->fault;
 	struct skymon *sm = ctx->sm;
@@ -189,7 +189,7 @@ static enum skymon_status say_fault(struct grafana_ctx *ctx)
 	if (fault.key_refused)
 		skymon_secret_refused(sm);
 	grafana_forget(&ctx->fault);
-	if (fault.told)
+	if (fault.reported)
 		return fault.status;
 	skymon_reason(sm, fault.reason);
 	return fault.status == SKYMON_UNKNOWN ? skymon_unknown(sm, "%s", fault.detail)
@@ -247,10 +247,10 @@ static enum skymon_status look(struct skymon *sm, void *state)
 		tls_report_days(sm, ctx.certificate_days);
 	}
 	if (!healthy)
-		return say_fault(&ctx);
+		return report_fault(&ctx);
 	skymon_step(sm, "asking whether Grafana takes the key");
 	if (!grafana_ask(&ctx, "GET", "/api/org", NULL, &answer))
-		return say_fault(&ctx);
+		return report_fault(&ctx);
 	name = json_read_text(answer.json, "name");
 	grafana_clean(name != NULL ? name : "", org, sizeof(org));
 	skymon_detail(sm, "org", "%s", org);

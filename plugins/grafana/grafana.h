@@ -87,7 +87,7 @@ struct grafana_fault {
 	bool sent;                 /* no answer came, and Grafana may have done it all the same */
 	bool repeated;             /* the first attempt broke, perhaps after it was done */
 	enum grafana_done done;    /* of a write */
-	bool told;                 /* the host has set a check's message and reason already */
+	bool reported;             /* the host has set a check's message and reason already */
 	enum skymon_status status; /* for a check */
 	enum skymon_reason reason;
 	char detail[640];
@@ -205,7 +205,7 @@ void grafana_explain(int code, const char *message, const char *word, const char
 /* An answer that is not Grafana's. location: of a redirect; may be NULL, as may the others. */
 void grafana_explain_alien(int code, const char *location, const char *retry_after, const char *body,
 			   const char *place, struct grafana_fault *fault);
-void grafana_explain_fetch(const struct fetch_fault *from, struct grafana_fault *fault);
+void grafana_explain_fetch(const struct skymon_fault *from, struct grafana_fault *fault);
 /* A text of others for a message or a log: one line, printable, cut at `size`. Whole UTF-8 characters. */
 void grafana_clean(const char *text, char *out, size_t size);
 /* How many bytes the UTF-8 character at `text` has; 0: it is none. */

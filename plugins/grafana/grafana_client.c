@@ -310,7 +310,7 @@ static bool fetch_it(struct exchange *x, struct fetch_answer *from, bool *repeat
 {
 	struct grafana_ctx *ctx = x->ctx;
 	struct fetch *fetch = take_fetch(ctx->grafana->own);
-	struct fetch_fault fault = {.status = SKYMON_UNKNOWN};
+	struct skymon_fault fault = {.status = SKYMON_UNKNOWN};
 	bool good = false, again = fetch != NULL;
 
 	*repeated = false;
@@ -318,8 +318,7 @@ static bool fetch_it(struct exchange *x, struct fetch_answer *from, bool *repeat
 		fetch_begin(fetch, ctx->grafana->reconnect.ms);
 	for (int attempt = 0; again && attempt < 2; attempt++) {
 		good = fetch_do(ctx->sm, fetch, &x->request, from, &fault);
-		again = !good && fault.broken && (!fault.sent || x->repeatable) &&
-			skymon_ms_left(ctx->sm) > 0;
+		again = !good && fault.lost && (!fault.sent || x->repeatable) && skymon_ms_left(ctx->sm) > 0;
 		if (again && fault.sent)
 			*repeated = true;
 	}

@@ -249,12 +249,12 @@ void grafana_explain_alien(int code, const char *location, const char *retry_aft
 	}
 }
 
-void grafana_explain_fetch(const struct fetch_fault *from, struct grafana_fault *fault)
+void grafana_explain_fetch(const struct skymon_fault *from, struct grafana_fault *fault)
 {
 	grafana_forget(fault);
 	fault->status = from->status;
 	fault->reason = from->reason;
-	fault->told = from->told;
+	fault->reported = from->reported;
 	switch (from->reason) {
 	case SKYMON_TIMEOUT:
 		fault->code = 504;

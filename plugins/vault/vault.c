@@ -149,15 +149,6 @@ static bool start(struct skymon *sm, void *state)
 
 /* ---- The check ---- */
 
-static enum skymon_status say_fault(struct skymon *sm, const struct fetch_fault *fault)
-{
-	if (fault->told)
-		return fault->status;
-	skymon_reason(sm, fault->reason);
-	return fault->status == SKYMON_UNKNOWN ? skymon_unknown(sm, "%s", fault->text)
-					       : skymon_unhealthy(sm, "%s", fault->text);
-}
-
 static double wall_clock(void)
 {
 	struct timespec now;
@@ -200,7 +191,7 @@ static void report_health(struct skymon *sm, const struct vault_health *health, 
 
 /* Without a token and a namespace: the server tells this to everybody. */
 static bool ask_health(struct skymon *sm, struct vault *vault, struct vault_health *health,
-		       struct vault_verdict *verdict, struct fetch_fault *fault)
+		       struct vault_verdict *verdict, struct skymon_fault *fault)
 {
 	char url[600];
 	static const struct skymon_label headers[] = {{"X-Vault-Request", "true"}};
@@ -227,15 +218,15 @@ static bool ask_health(struct skymon *sm, struct vault *vault, struct vault_heal
 		report_clock(sm, health, &answer);
 	}
 	if (verdict->reason == SKYMON_PROTOCOL)
-		fetch_fault_set(fault, verdict->status, verdict->reason,
-				"%.120s: its answer to /v1/sys/health (HTTP %d) %s", vault->own->place,
-				answer.code, why);
+		skymon_fault_set(fault, verdict->status, verdict->reason,
+				 "%.120s: its answer to /v1/sys/health (HTTP %d) %s", vault->own->place,
+				 answer.code, why);
 	else if (verdict->reason == SKYMON_HTTP_STATUS || verdict->reason == SKYMON_RESOURCE)
-		fetch_fault_set(fault, verdict->status, verdict->reason, "%.120s: %s (HTTP %d)",
-				vault->own->place, verdict->text, answer.code);
+		skymon_fault_set(fault, verdict->status, verdict->reason, "%.120s: %s (HTTP %d)",
+				 vault->own->place, verdict->text, answer.code);
 	else
-		fetch_fault_set(fault, verdict->status, verdict->reason, "%.120s: %s", vault->own->place,
-				verdict->text);
+		skymon_fault_set(fault, verdict->status, verdict->reason, "%.120s: %s", vault->own->place,
+				 verdict->text);
 	fetch_answer_free(&answer);
 	return true;
 }
@@ -328,7 +319,7 @@ static void report_asks(struct skymon *sm, struct vault *vault)
 	}
 }
 
-static enum skymon_status say_good(struct skymon *sm, const struct fetch_fault *verdict,
+static enum skymon_status say_good(struct skymon *sm, const struct skymon_fault *verdict,
 				   const struct vault_health *health, const struct vault_token *token,
 				   bool token_known)
 {
@@ -346,7 +337,7 @@ static enum skymon_status say_good(struct skymon *sm, const struct fetch_fault *
 }
 
 /* Vault is well as far as it was seen; that more was not seen is our limit's doing. */
-static enum skymon_status say_limited(struct skymon *sm, const struct fetch_fault *fault)
+static enum skymon_status say_limited(struct skymon *sm, const struct skymon_fault *fault)
 {
 	skymon_reason(sm, SKYMON_RESOURCE);
 	return skymon_degraded(sm, "%s: it is unsealed, and the token and what it may read were not measured",
@@ -359,21 +350,22 @@ static enum skymon_status look(struct skymon *sm, struct vault *vault)
 	struct vault_verdict verdict;
 	struct vault_token token = {0};
 	struct vault_fault fault;
-	struct fetch_fault said;
+	struct skymon_fault said;
 	bool token_known = false;
 
 	report_asks(sm, vault);
 	if (!ask_health(sm, vault, &health, &verdict, &said)) {
 		skymon_detail_boolean(sm, "accessible", false);
-		return say_fault(sm, &said);
+		return skymon_report(sm, NULL, &said);
 	}
 	skymon_detail_boolean(sm, "accessible", verdict.accessible);
 	if (verdict.status == SKYMON_UNKNOWN)
-		return say_fault(sm, &said);
+		return skymon_report(sm, NULL, &said);
 	if (verdict.serves && vault_has_token(vault)) {
 		if (!check_token(sm, vault, &token, &token_known, &fault) ||
 		    (vault->read != NULL && !check_read(sm, vault, &fault)))
-			return fault.code == 429 ? say_limited(sm, &fault.is) : say_fault(sm, &fault.is);
+			return fault.code == 429 ? say_limited(sm, &fault.is)
+						 : skymon_report(sm, NULL, &fault.is);
 		vault->own->pause_until_ms = 0;
 	}
 	return say_good(sm, &said, &health, &token, token_known);

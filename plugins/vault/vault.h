@@ -29,7 +29,7 @@ struct vault { /* the options, as the core stored them */
 
 /* Why a request came to nothing. */
 struct vault_fault {
-	struct fetch_fault is;
+	struct skymon_fault is;
 	int code;     /* HTTP's; 0: no answer */
 	bool outage;  /* the server serves nobody at present: a value from memory is better than none */
 	bool login;   /* the token or the login itself was refused: there is no use in going on */
@@ -87,7 +87,8 @@ enum vault_found vault_field(struct skymon *sm, const json_t *data, const char *
 			     const char **bytes, size_t *size);
 
 /* Why it was not found, without its value. */
-void vault_explain_field(const json_t *data, const char *field, const char *place, struct fetch_fault *fault);
+void vault_explain_field(const json_t *data, const char *field, const char *place,
+			 struct skymon_fault *fault);
 
 /* ---- Requests (vault_api.c) ---- */
 

@@ -32,7 +32,7 @@ static void fail(struct vault_fault *fault, enum skymon_status status, enum skym
 		 const char *place, const char *text)
 {
 	*fault = (struct vault_fault){0};
-	fetch_fault_set(&fault->is, status, reason, "%.120s %s", place, text);
+	skymon_fault_set(&fault->is, status, reason, "%.120s %s", place, text);
 }
 
 /* ---- One request ---- */
@@ -57,8 +57,9 @@ static bool parse(const struct fetch_answer *answer, const char *place, const ch
 	json_decref(*json);
 	*json = NULL;
 	*fault = (struct vault_fault){0};
-	fetch_fault_set(&fault->is, SKYMON_UNHEALTHY, SKYMON_PROTOCOL,
-			"%.120s: its answer (HTTP %d), asked for %.100s, %s", place, answer->code, what, why);
+	skymon_fault_set(&fault->is, SKYMON_UNHEALTHY, SKYMON_PROTOCOL,
+			 "%.120s: its answer (HTTP %d), asked for %.100s, %s", place, answer->code, what,
+			 why);
 	return false;
 }
 
@@ -134,7 +135,7 @@ void vault_revoke(struct skymon *sm, struct vault *vault)
 	skymon_step(sm, "revoking the login's token");
 	if (!send_one(sm, vault, own->check_fetch, &revoke, "the token's revocation", &answer, &fault))
 		skymon_info(sm, "the login's token could not be revoked, and holds until its life ends: %s",
-			    fault.is.told ? "the name of the server does not resolve" : fault.is.text);
+			    fault.is.reported ? "the name of the server does not resolve" : fault.is.text);
 	json_decref(answer);
 	drop_token(own);
 }

@@ -173,11 +173,11 @@ void vault_explain(int code, const char *body, const char *place, const char *wh
 	}
 	fault->login = fault->invalid;
 	if (fault->outage) /* whatever is asked for */
-		fetch_fault_set(&fault->is, SKYMON_UNHEALTHY, reason, "%.120s %s (HTTP %d)", place, text,
-				code);
+		skymon_fault_set(&fault->is, SKYMON_UNHEALTHY, reason, "%.120s %s (HTTP %d)", place, text,
+				 code);
 	else
-		fetch_fault_set(&fault->is, SKYMON_UNHEALTHY, reason, "%.120s %s (HTTP %d), asked for %.120s",
-				place, text, code, what);
+		skymon_fault_set(&fault->is, SKYMON_UNHEALTHY, reason,
+				 "%.120s %s (HTTP %d), asked for %.120s", place, text, code, what);
 }
 
 /* ---- Paths ---- */
@@ -268,15 +268,15 @@ enum vault_found vault_field(struct skymon *sm, const json_t *data, const char *
 	return VAULT_FOUND;
 }
 
-void vault_explain_field(const json_t *data, const char *field, const char *place, struct fetch_fault *fault)
+void vault_explain_field(const json_t *data, const char *field, const char *place, struct skymon_fault *fault)
 {
 	const json_t *value = json_object_get(data, field);
 	const char *why = json_loose_odd(value);
 
 	if (value == NULL)
-		fetch_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_BODY_MISMATCH,
-				"%.120s: there is no field %.80s at that path", place, field);
+		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_BODY_MISMATCH,
+				 "%.120s: there is no field %.80s at that path", place, field);
 	else
-		fetch_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_BODY_MISMATCH, "%.120s: field %.80s %s",
-				place, field, why != NULL ? why : "is not a text, a number or a boolean");
+		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_BODY_MISMATCH, "%.120s: field %.80s %s",
+				 place, field, why != NULL ? why : "is not a text, a number or a boolean");
 }

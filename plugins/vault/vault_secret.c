@@ -93,7 +93,7 @@ static struct vault_kept *keep(struct vault_own *own, const char *path, json_t *
 /* ---- Answers ---- */
 
 static void refuse(struct skymon *sm, struct vault *vault, struct skymon_ask *ask,
-		   const struct fetch_fault *why)
+		   const struct skymon_fault *why)
 {
 	vault->own->counts.refused++;
 	skymon_refuse(sm, ask, why->reason, "%s", why->text);
@@ -108,7 +108,7 @@ static void answer(struct skymon *sm, struct vault *vault, struct skymon_ask *as
 	size_t size = 0;
 	int64_t left = 0;
 	enum vault_found found = vault_field(sm, kept->data, field, room, &bytes, &size);
-	struct fetch_fault why;
+	struct skymon_fault why;
 
 	if (found != VAULT_FOUND) {
 		vault_explain_field(kept->data, field, vault->own->place, &why);
@@ -201,7 +201,7 @@ static void ask_server(struct skymon *sm, struct vault *vault, struct skymon_ask
 		answer(sm, vault, ask, kept, false);
 		return;
 	}
-	fetch_fault_set(&fault.is, SKYMON_UNKNOWN, SKYMON_RESOURCE, "no memory is left for the secret");
+	skymon_fault_set(&fault.is, SKYMON_UNKNOWN, SKYMON_RESOURCE, "no memory is left for the secret");
 	refuse(sm, vault, ask, &fault.is);
 }
 
@@ -210,23 +210,24 @@ void vault_secret(struct skymon *sm, void *state, struct skymon_ask *ask)
 	struct vault *vault = state;
 	struct vault_own *own = vault->own;
 	const struct vault_kept *kept;
-	struct fetch_fault why;
+	struct skymon_fault why;
 
 	if (!vault_has_token(vault)) {
-		fetch_fault_set(&why, SKYMON_UNKNOWN, SKYMON_AUTH_FAILED,
-				"%.120s: neither `token` nor `role_id` is configured, so nothing can be read",
-				own->place);
+		skymon_fault_set(
+			&why, SKYMON_UNKNOWN, SKYMON_AUTH_FAILED,
+			"%.120s: neither `token` nor `role_id` is configured, so nothing can be read",
+			own->place);
 		refuse(sm, vault, ask, &why);
 		return;
 	}
 	if (skymon_ask_field(sm, ask)[0] == '\0') {
-		fetch_fault_set(&why, SKYMON_UNKNOWN, SKYMON_OTHER, "it must be written as path#field");
+		skymon_fault_set(&why, SKYMON_UNKNOWN, SKYMON_OTHER, "it must be written as path#field");
 		refuse(sm, vault, ask, &why);
 		return;
 	}
 	if (!timed_lock_take(sm, &own->ask_turn)) {
-		fetch_fault_set(&why, SKYMON_UNHEALTHY, SKYMON_TIMEOUT,
-				"%.120s: earlier questions were not answered in time", own->place);
+		skymon_fault_set(&why, SKYMON_UNHEALTHY, SKYMON_TIMEOUT,
+				 "%.120s: earlier questions were not answered in time", own->place);
 		refuse(sm, vault, ask, &why);
 		return;
 	}

@@ -220,7 +220,7 @@ static bool is_unacknowledged(const struct dial *dial)
 }
 
 static bool wait_pong(struct skymon *sm, struct websocket *ws, const unsigned char word[8], bool kept,
-		      struct dial_fault *fault)
+		      struct skymon_fault *fault)
 {
 	struct websocket_link *link = &ws->link;
 	const char *late = "does not answer a ping in time";
@@ -250,14 +250,15 @@ static bool wait_pong(struct skymon *sm, struct websocket *ws, const unsigned ch
 	return true;
 }
 
-static bool ping(struct skymon *sm, struct websocket *ws, struct run *run, struct dial_fault *fault)
+static bool ping(struct skymon *sm, struct websocket *ws, struct run *run, struct skymon_fault *fault)
 {
 	double began = dial_clock();
 	unsigned char word[8];
 
 	skymon_step(sm, "ping");
 	if (getrandom(word, sizeof(word), 0) != (ssize_t)sizeof(word)) {
-		dial_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "the system gives no random numbers");
+		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE,
+				 "the system gives no random numbers");
 		return false;
 	}
 	if (!websocket_send(sm, ws, WEBSOCKET_OP_PING, word, sizeof(word), fault) ||
@@ -273,7 +274,7 @@ static bool holds(const struct websocket_reader *reader, const char *text)
 	       memmem(reader->message, reader->message_size, text, strlen(text)) != NULL;
 }
 
-static bool talk(struct skymon *sm, struct websocket *ws, struct run *run, struct dial_fault *fault)
+static bool talk(struct skymon *sm, struct websocket *ws, struct run *run, struct skymon_fault *fault)
 {
 	double began = ws->send != NULL ? dial_clock() : ws->link.opened;
 	unsigned long messages = 0;
@@ -292,7 +293,7 @@ static bool talk(struct skymon *sm, struct websocket *ws, struct run *run, struc
 		messages += event == WEBSOCKET_MESSAGE;
 		if (event == WEBSOCKET_BAD) {
 			if (websocket_is_late(fault) && messages > 0)
-				dial_fault_set(
+				skymon_fault_set(
 					fault, SKYMON_UNHEALTHY, SKYMON_BODY_MISMATCH,
 					"%s: sent %lu message%s, and none holds the text that `expect` wants",
 					ws->place, messages, messages == 1 ? "" : "s");
@@ -302,7 +303,7 @@ static bool talk(struct skymon *sm, struct websocket *ws, struct run *run, struc
 	return true;
 }
 
-static bool ask(struct skymon *sm, struct websocket *ws, struct run *run, struct dial_fault *fault)
+static bool ask(struct skymon *sm, struct websocket *ws, struct run *run, struct skymon_fault *fault)
 {
 	tls_report(sm,
 		   !ws->to.secure     ? TLS_NONE
@@ -328,7 +329,7 @@ static bool keeps(const struct websocket *ws)
 
 /* Opens a connection in the place of one that is older than `reconnect`. The old one is closed when the new
  * one stands; when the newcomer is refused, it stays, and the check says so. */
-static bool renew(struct skymon *sm, struct websocket *ws, struct run *run, struct dial_fault *fault)
+static bool renew(struct skymon *sm, struct websocket *ws, struct run *run, struct skymon_fault *fault)
 {
 	struct websocket_link old = ws->link, fresh;
 
@@ -346,13 +347,13 @@ static bool renew(struct skymon *sm, struct websocket *ws, struct run *run, stru
 }
 
 /* Over the kept connection if there is one; when that turns out to be lost, over a new one. */
-static bool look(struct skymon *sm, struct websocket *ws, struct run *run, struct dial_fault *fault)
+static bool look(struct skymon *sm, struct websocket *ws, struct run *run, struct skymon_fault *fault)
 {
 	if (ws->link.dial != NULL) {
 		ws->http_status = 101; /* what it began with */
 		run->kept = websocket_is_kept(sm, ws, fault);
 		if (run->kept) {
-			*fault = (struct dial_fault){.status = SKYMON_UNHEALTHY, .lost = true};
+			*fault = (struct skymon_fault){.status = SKYMON_UNHEALTHY, .lost = true};
 			if (dial_clock() - ws->link.opened >= (double)ws->reconnect.ms / 1000) {
 				run->kept = false;
 				return renew(sm, ws, run, fault);
@@ -418,7 +419,7 @@ static enum skymon_status check(struct skymon *sm, void *state)
 	struct websocket *ws = state;
 	struct run run = {
 		.pong_seconds = -1, .handshake_seconds = -1, .message_seconds = -1, .age_seconds = -1};
-	struct dial_fault fault;
+	struct skymon_fault fault;
 	bool good;
 
 	ws->http_status = ws->close_code = 0;
@@ -437,7 +438,7 @@ static enum skymon_status check(struct skymon *sm, void *state)
 		websocket_forget(&ws->link.reader);
 	}
 	tell(sm, ws, &run);
-	return good ? conclude(sm, ws, &run) : dial_report(sm, &fault);
+	return good ? conclude(sm, ws, &run) : skymon_report(sm, NULL, &fault);
 }
 
 SKYMON_PLUGIN(websocket, "1.0", "WebSocket: handshake, ping to pong, a message and its answer",

@@ -41,22 +41,22 @@ struct websocket { /* the component's state */
 };
 
 /* Opens a connection and has it become a WebSocket. false: *fault says why, and there is no connection. */
-bool websocket_open(struct skymon *sm, struct websocket *ws, struct dial_fault *fault);
+bool websocket_open(struct skymon *sm, struct websocket *ws, struct skymon_fault *fault);
 /* Reads what has come since the last check, without waiting. false: the connection is gone; *fault says why.
  */
-bool websocket_is_kept(struct skymon *sm, struct websocket *ws, struct dial_fault *fault);
+bool websocket_is_kept(struct skymon *sm, struct websocket *ws, struct skymon_fault *fault);
 bool websocket_send(struct skymon *sm, struct websocket *ws, enum websocket_opcode opcode, const void *bytes,
-		    size_t size, struct dial_fault *fault);
+		    size_t size, struct skymon_fault *fault);
 /* Waits for the next pong or message; pings are answered. WEBSOCKET_BAD: *fault says why: lost when the
  * server has ended the connection, with a close frame or without; late when the time is over, where `late` is
  * half a sentence. */
 enum websocket_event websocket_next(struct skymon *sm, struct websocket *ws, const char *late,
-				    struct dial_fault *fault);
+				    struct skymon_fault *fault);
 /* Says goodbye and waits a moment for the server's; drops the connection. */
 void websocket_part(struct skymon *sm, struct websocket *ws);
 /* Says goodbye with this code if that can be done at once (0: says nothing); drops the connection. */
 void websocket_drop(struct skymon *sm, struct websocket *ws, unsigned code);
 
-bool websocket_is_late(const struct dial_fault *fault);
+bool websocket_is_late(const struct skymon_fault *fault);
 
 #endif

@@ -15,24 +15,25 @@
 /* ---- Faults ---- */
 
 static void bad(const struct websocket *ws, enum skymon_reason reason, const char *words,
-		struct dial_fault *fault)
+		struct skymon_fault *fault)
 {
-	dial_fault_set(fault, SKYMON_UNHEALTHY, reason, "%s: %s", ws->place, words);
+	skymon_fault_set(fault, SKYMON_UNHEALTHY, reason, "%s: %s", ws->place, words);
 }
 
-static bool no_memory(struct dial_fault *fault)
+static bool no_memory(struct skymon_fault *fault)
 {
-	dial_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "no memory is left for the connection");
+	skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "no memory is left for the connection");
 	return false;
 }
 
-bool websocket_is_late(const struct dial_fault *fault)
+bool websocket_is_late(const struct skymon_fault *fault)
 {
-	return fault->reason == SKYMON_TIMEOUT && !fault->lost && !fault->told;
+	return fault->reason == SKYMON_TIMEOUT && !fault->lost && !fault->reported;
 }
 
 /* A connection that stood failed: what was being done says more than dial can know. */
-static void explain(const struct websocket *ws, const char *late, const char *lost, struct dial_fault *fault)
+static void explain(const struct websocket *ws, const char *late, const char *lost,
+		    struct skymon_fault *fault)
 {
 	if (websocket_is_late(fault)) {
 		bad(ws, SKYMON_TIMEOUT, late, fault);
@@ -48,7 +49,7 @@ void websocket_drop(struct skymon *sm, struct websocket *ws, unsigned code)
 {
 	struct websocket_link *link = &ws->link;
 	unsigned char text[2] = {(unsigned char)(code >> 8), (unsigned char)code};
-	struct dial_fault ignored;
+	struct skymon_fault ignored;
 
 	if (link->dial != NULL && code != 0) {
 		link->dial->margin_ms = NO_WAIT;
@@ -66,7 +67,7 @@ void websocket_part(struct skymon *sm, struct websocket *ws)
 	struct websocket_link *link = &ws->link;
 	int64_t left = skymon_ms_left(sm), wait = left / 4 < PART_MS ? left / 4 : PART_MS;
 	uint64_t enough = link->received + STALE_MAX;
-	struct dial_fault fault;
+	struct skymon_fault fault;
 
 	skymon_step(sm, "closing the WebSocket");
 	link->dial->margin_ms = left - wait;
@@ -77,13 +78,13 @@ void websocket_part(struct skymon *sm, struct websocket *ws)
 }
 
 /* The server's close frame. It is answered: with its own code, as is usual. */
-static void take_close(struct skymon *sm, struct websocket *ws, struct dial_fault *fault)
+static void take_close(struct skymon *sm, struct websocket *ws, struct skymon_fault *fault)
 {
 	unsigned code = ws->link.reader.close_code;
 	const char *name = websocket_close_name(code);
 	int64_t margin_ms = ws->link.dial->margin_ms;
 	enum skymon_reason reason = SKYMON_OTHER;
-	struct dial_fault ignored;
+	struct skymon_fault ignored;
 
 	ws->close_code = code != 0 ? code : 1005; /* which stands for none */
 	ws->closed_cleanly = true;
@@ -99,15 +100,15 @@ static void take_close(struct skymon *sm, struct websocket *ws, struct dial_faul
 	if (code == 0)
 		bad(ws, reason, "the server closed the WebSocket without a code", fault);
 	else
-		dial_fault_set(fault, SKYMON_UNHEALTHY, reason,
-			       "%s: the server closed the WebSocket with %u%s%s%s", ws->place, code,
-			       name[0] != '\0' ? " (" : "", name, name[0] != '\0' ? ")" : "");
+		skymon_fault_set(fault, SKYMON_UNHEALTHY, reason,
+				 "%s: the server closed the WebSocket with %u%s%s%s", ws->place, code,
+				 name[0] != '\0' ? " (" : "", name, name[0] != '\0' ? ")" : "");
 	fault->lost = true;
 }
 
 /* ---- Bytes and frames ---- */
 
-static bool fill(struct skymon *sm, struct websocket *ws, struct dial_fault *fault)
+static bool fill(struct skymon *sm, struct websocket *ws, struct skymon_fault *fault)
 {
 	struct websocket_link *link = &ws->link;
 	ssize_t got;
@@ -122,7 +123,7 @@ static bool fill(struct skymon *sm, struct websocket *ws, struct dial_fault *fau
 }
 
 bool websocket_send(struct skymon *sm, struct websocket *ws, enum websocket_opcode opcode, const void *bytes,
-		    size_t size, struct dial_fault *fault)
+		    size_t size, struct skymon_fault *fault)
 {
 	unsigned char *frame = malloc(size + WEBSOCKET_FRAME_HEAD_MAX), mask[4];
 	size_t frame_size;
@@ -141,7 +142,7 @@ bool websocket_send(struct skymon *sm, struct websocket *ws, enum websocket_opco
 	return sent;
 }
 
-static void explain_read(const struct websocket *ws, const char *late, struct dial_fault *fault)
+static void explain_read(const struct websocket *ws, const char *late, struct skymon_fault *fault)
 {
 	bool halfway = websocket_is_halfway(&ws->link.reader);
 
@@ -152,7 +153,7 @@ static void explain_read(const struct websocket *ws, const char *late, struct di
 }
 
 enum websocket_event websocket_next(struct skymon *sm, struct websocket *ws, const char *late,
-				    struct dial_fault *fault)
+				    struct skymon_fault *fault)
 {
 	struct websocket_link *link = &ws->link;
 	struct websocket_reader *reader = &link->reader;
@@ -199,7 +200,7 @@ enum websocket_event websocket_next(struct skymon *sm, struct websocket *ws, con
 	}
 }
 
-bool websocket_is_kept(struct skymon *sm, struct websocket *ws, struct dial_fault *fault)
+bool websocket_is_kept(struct skymon *sm, struct websocket *ws, struct skymon_fault *fault)
 {
 	struct websocket_link *link = &ws->link;
 	uint64_t enough = link->received + STALE_MAX;
@@ -218,7 +219,7 @@ bool websocket_is_kept(struct skymon *sm, struct websocket *ws, struct dial_faul
 
 /* ---- The handshake ---- */
 
-static bool ask(struct skymon *sm, struct websocket *ws, const char *key, struct dial_fault *fault)
+static bool ask(struct skymon *sm, struct websocket *ws, const char *key, struct skymon_fault *fault)
 {
 	struct websocket_request request = {.host = ws->host,
 					    .path = ws->address.path,
@@ -245,7 +246,7 @@ static bool ask(struct skymon *sm, struct websocket *ws, const char *key, struct
 
 /* 401, and 403 when we have shown something: it is what we have shown that is not accepted. */
 static void explain_refusal(struct skymon *sm, const struct websocket *ws, unsigned code,
-			    struct dial_fault *fault)
+			    struct skymon_fault *fault)
 {
 	bool shown = ws->authorization.bytes != NULL || ws->basic != NULL;
 	enum skymon_reason reason = SKYMON_HTTP_STATUS;
@@ -264,12 +265,12 @@ static void explain_refusal(struct skymon *sm, const struct websocket *ws, unsig
 	} else if (code < 400) {
 		hint = ": redirects are not followed, `url` must be the place itself";
 	}
-	dial_fault_set(fault, SKYMON_UNHEALTHY, reason, "%s: the server refuses the WebSocket with HTTP %u%s",
-		       ws->place, code, hint);
+	skymon_fault_set(fault, SKYMON_UNHEALTHY, reason,
+			 "%s: the server refuses the WebSocket with HTTP %u%s", ws->place, code, hint);
 }
 
 /* Reads the answer; what comes behind it is left for websocket_next. */
-static bool hear(struct skymon *sm, struct websocket *ws, const char *key, struct dial_fault *fault)
+static bool hear(struct skymon *sm, struct websocket *ws, const char *key, struct skymon_fault *fault)
 {
 	struct websocket_link *link = &ws->link;
 	enum websocket_answered answered = WEBSOCKET_HALF;
@@ -293,7 +294,7 @@ static bool hear(struct skymon *sm, struct websocket *ws, const char *key, struc
 	return answered == WEBSOCKET_AGREED;
 }
 
-static bool shake_hands(struct skymon *sm, struct websocket *ws, struct dial_fault *fault)
+static bool shake_hands(struct skymon *sm, struct websocket *ws, struct skymon_fault *fault)
 {
 	unsigned char random[16];
 	char key[WEBSOCKET_KEY_SIZE];
@@ -303,7 +304,7 @@ static bool shake_hands(struct skymon *sm, struct websocket *ws, struct dial_fau
 	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
 		return no_memory(fault);
 	websocket_key(random, key);
-	*fault = (struct dial_fault){.status = SKYMON_UNHEALTHY};
+	*fault = (struct skymon_fault){.status = SKYMON_UNHEALTHY};
 	if (ask(sm, ws, key, fault) && hear(sm, ws, key, fault))
 		return true;
 	half = ws->link.in_size > 0;
@@ -316,7 +317,7 @@ static bool shake_hands(struct skymon *sm, struct websocket *ws, struct dial_fau
 	return false;
 }
 
-bool websocket_open(struct skymon *sm, struct websocket *ws, struct dial_fault *fault)
+bool websocket_open(struct skymon *sm, struct websocket *ws, struct skymon_fault *fault)
 {
 	double began = dial_clock();
 

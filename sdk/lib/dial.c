@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,47 +40,26 @@ bool dial_wait(struct skymon *sm, int fd, short events, int64_t margin_ms)
 
 /* ---- Faults ---- */
 
-void dial_fault_set(struct dial_fault *fault, enum skymon_status status, enum skymon_reason reason,
-		    const char *format, ...)
-{
-	va_list list;
-
-	*fault = (struct dial_fault){.status = status, .reason = reason};
-	va_start(list, format);
-	vsnprintf(fault->text, sizeof(fault->text), format, list);
-	va_end(list);
-}
-
-enum skymon_status dial_report(struct skymon *sm, const struct dial_fault *fault)
-{
-	if (fault->told)
-		return fault->status;
-	skymon_reason(sm, fault->reason);
-	if (fault->status == SKYMON_UNKNOWN)
-		return skymon_unknown(sm, "%s", fault->text);
-	return skymon_unhealthy(sm, "%s", fault->text);
-}
-
-void dial_broken(const char *place, int error, struct dial_fault *fault)
+void dial_broken(const char *place, int error, struct skymon_fault *fault)
 {
 	if (error == ETIMEDOUT) /* the kernel gave up sending */
-		dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TIMEOUT, "%s: the connection went dead",
-			       place);
+		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TIMEOUT, "%s: the connection went dead",
+				 place);
 	else
-		dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL,
-			       "%s: the server closed the connection before it answered", place);
+		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL,
+				 "%s: the server closed the connection before it answered", place);
 	fault->lost = true;
 }
 
-static void explain_late(const char *place, struct dial_fault *fault)
+static void explain_late(const char *place, struct skymon_fault *fault)
 {
-	dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TIMEOUT, "%s: no answer in time", place);
+	skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TIMEOUT, "%s: no answer in time", place);
 }
 
 /* ---- Opening ---- */
 
 /* The socket as far as to the server, through the proxy if there is one. */
-static bool reach(struct skymon *sm, const struct dial_to *to, struct dial *dial, struct dial_fault *fault)
+static bool reach(struct skymon *sm, const struct dial_to *to, struct dial *dial, struct skymon_fault *fault)
 {
 	struct dial_url proxy;
 	const char *why;
@@ -98,7 +76,7 @@ static bool reach(struct skymon *sm, const struct dial_to *to, struct dial *dial
 	if (!dial_accepts_proxy(to->proxy, fault))
 		return false;
 	if (!dial_url_parse(to->proxy, &proxy, &why)) {
-		dial_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER, "proxy %s", why);
+		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER, "proxy %s", why);
 		return false;
 	}
 	if (proxy.port == 0)
@@ -109,19 +87,19 @@ static bool reach(struct skymon *sm, const struct dial_to *to, struct dial *dial
 	return through;
 }
 
-struct dial *dial_open(struct skymon *sm, const struct dial_to *to, struct dial_fault *fault)
+struct dial *dial_open(struct skymon *sm, const struct dial_to *to, struct skymon_fault *fault)
 {
 	struct dial *dial = calloc(1, sizeof(*dial));
 	double began = dial_clock();
 
 	if (dial == NULL) {
-		dial_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE,
-			       "no memory is left for the connection");
+		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE,
+				 "no memory is left for the connection");
 		return NULL;
 	}
 	dial->fd = -1;
 	dial_place(to->host, to->port, dial->place, sizeof(dial->place));
-	*fault = (struct dial_fault){.status = SKYMON_UNHEALTHY};
+	*fault = (struct skymon_fault){.status = SKYMON_UNHEALTHY};
 	if (reach(sm, to, dial, fault)) {
 		dial->connect_seconds = dial_clock() - began - dial->resolve_seconds;
 		if (!to->secure || dial_secure(sm, dial, to, fault))
@@ -163,7 +141,7 @@ bool dial_alive(struct dial *dial)
 	       dial_tls_silent(dial);
 }
 
-ssize_t dial_read(struct skymon *sm, struct dial *dial, void *bytes, size_t size, struct dial_fault *fault)
+ssize_t dial_read(struct skymon *sm, struct dial *dial, void *bytes, size_t size, struct skymon_fault *fault)
 {
 	if (dial->tls != NULL)
 		return dial_tls_read(sm, dial, bytes, size, fault);
@@ -184,7 +162,7 @@ ssize_t dial_read(struct skymon *sm, struct dial *dial, void *bytes, size_t size
 }
 
 bool dial_write(struct skymon *sm, struct dial *dial, const void *bytes, size_t size,
-		struct dial_fault *fault)
+		struct skymon_fault *fault)
 {
 	const char *at = bytes;
 

@@ -15,18 +15,7 @@
 #include <skymon/plugin.h>
 #include <sys/types.h>
 
-/* Why it did not work. */
-struct dial_fault {
-	enum skymon_status status; /* unhealthy; unknown when it was we who could not look */
-	enum skymon_reason reason;
-	bool told;      /* the host has set message and reason already (a name that does not resolve) */
-	bool lost;      /* the peer ended a connection that stood: a kept one may be opened anew */
-	char text[320]; /* "host:port: connection refused": no user info */
-};
-void dial_fault_set(struct dial_fault *fault, enum skymon_status status, enum skymon_reason reason,
-		    const char *format, ...) __attribute__((format(printf, 4, 5)));
-/* Sets the check's reason and message, and returns the status. */
-enum skymon_status dial_report(struct skymon *sm, const struct dial_fault *fault);
+#include "fault.h"
 
 struct dial_to {
 	const char *host; /* name, address without brackets, or path of a Unix socket (begins with '/') */
@@ -54,7 +43,7 @@ bool dial_wait(struct skymon *sm, int fd, short events, int64_t margin_ms);
 double dial_clock(void);
 
 /* NULL: *fault says why. */
-struct dial *dial_open(struct skymon *sm, const struct dial_to *to, struct dial_fault *fault);
+struct dial *dial_open(struct skymon *sm, const struct dial_to *to, struct skymon_fault *fault);
 /* NaN: without TLS; see authorities_certificate_days. */
 double dial_certificate_days(const struct dial *dial);
 /* At once, without a farewell; NULL is fine. */
@@ -66,15 +55,15 @@ int dial_release(struct dial *dial);
  * for? */
 bool dial_alive(struct dial *dial);
 /* Waits for some bytes. 0 or less: *fault says why (0: the peer ended the connection in order). */
-ssize_t dial_read(struct skymon *sm, struct dial *dial, void *bytes, size_t size, struct dial_fault *fault);
+ssize_t dial_read(struct skymon *sm, struct dial *dial, void *bytes, size_t size, struct skymon_fault *fault);
 /* All of them. */
 bool dial_write(struct skymon *sm, struct dial *dial, const void *bytes, size_t size,
-		struct dial_fault *fault);
+		struct skymon_fault *fault);
 
 /* For `validate`: what is wrong with `proxy`, as in "proxy %s"; NULL: nothing. */
 const char *dial_proxy_fault(const char *proxy);
 /* false when `proxy` cannot be used; the sentence shows nothing of user info. */
-bool dial_accepts_proxy(const char *proxy, struct dial_fault *fault);
+bool dial_accepts_proxy(const char *proxy, struct skymon_fault *fault);
 
 /* ---- dial_url.c (pure) ---- */
 
@@ -98,22 +87,22 @@ void dial_place(const char *host, uint16_t port, char *place, size_t size);
 /* ---- The module's own ---- */
 
 /* dial_connect.c: -1: *fault says why. role: "" or "proxy ", for the message. */
-int dial_connect_unix(struct skymon *sm, const char *path, struct dial_fault *fault);
+int dial_connect_unix(struct skymon *sm, const char *path, struct skymon_fault *fault);
 int dial_connect_name(struct skymon *sm, const char *role, const char *host, uint16_t port,
-		      double *resolve_seconds, struct dial_fault *fault);
+		      double *resolve_seconds, struct skymon_fault *fault);
 /* dial_proxy.c: has the proxy at fd connect it further. `place` is the proxy's. */
 bool dial_through(struct skymon *sm, int fd, const struct dial_to *to, const struct dial_url *proxy,
-		  struct dial_fault *fault);
+		  struct skymon_fault *fault);
 bool dial_no_proxy(const char *proxy);
 /* dial_tls.c */
-bool dial_secure(struct skymon *sm, struct dial *dial, const struct dial_to *to, struct dial_fault *fault);
+bool dial_secure(struct skymon *sm, struct dial *dial, const struct dial_to *to, struct skymon_fault *fault);
 ssize_t dial_tls_read(struct skymon *sm, struct dial *dial, void *bytes, size_t size,
-		      struct dial_fault *fault);
+		      struct skymon_fault *fault);
 ssize_t dial_tls_write(struct skymon *sm, struct dial *dial, const void *bytes, size_t size,
-		       struct dial_fault *fault);
+		       struct skymon_fault *fault);
 bool dial_tls_silent(struct dial *dial);
 void dial_tls_free(struct dial *dial);
 /* What errno of a connection that stood means. */
-void dial_broken(const char *place, int error, struct dial_fault *fault);
+void dial_broken(const char *place, int error, struct skymon_fault *fault);
 
 #endif

@@ -29,33 +29,34 @@ static const struct {
 };
 #define CONNECT_ERRORS (sizeof(connect_errors) / sizeof(connect_errors[0]))
 
-static void explain_connect(const char *role, const char *place, int error, struct dial_fault *fault)
+static void explain_connect(const char *role, const char *place, int error, struct skymon_fault *fault)
 {
 	size_t i = 0;
 
 	while (i < CONNECT_ERRORS && connect_errors[i].error != error)
 		i++;
 	if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS)
-		dial_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE,
-			       "%s%s: this machine or process has no descriptor or memory left", role, place);
+		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE,
+				 "%s%s: this machine or process has no descriptor or memory left", role,
+				 place);
 	else if (i < CONNECT_ERRORS)
-		dial_fault_set(fault, SKYMON_UNHEALTHY, connect_errors[i].reason, "%s%s: %s", role, place,
-			       connect_errors[i].say);
+		skymon_fault_set(fault, SKYMON_UNHEALTHY, connect_errors[i].reason, "%s%s: %s", role, place,
+				 connect_errors[i].say);
 	else
-		dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_UNREACHABLE, "%s%s: cannot be connected to",
-			       role, place);
+		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_UNREACHABLE, "%s%s: cannot be connected to",
+				 role, place);
 }
 
 /* ---- Names and paths ---- */
 
-int dial_connect_unix(struct skymon *sm, const char *path, struct dial_fault *fault)
+int dial_connect_unix(struct skymon *sm, const char *path, struct skymon_fault *fault)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd, error;
 
 	if (strlen(path) >= sizeof(address.sun_path)) {
-		dial_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER,
-			       "%s: the path is too long for a Unix socket", path);
+		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER,
+				 "%s: the path is too long for a Unix socket", path);
 		return -1;
 	}
 	memcpy(address.sun_path, path, strlen(path) + 1);
@@ -67,7 +68,7 @@ int dial_connect_unix(struct skymon *sm, const char *path, struct dial_fault *fa
 }
 
 int dial_connect_name(struct skymon *sm, const char *role, const char *host, uint16_t port,
-		      double *resolve_seconds, struct dial_fault *fault)
+		      double *resolve_seconds, struct skymon_fault *fault)
 {
 	char addresses[RACE_ADDRESSES_SIZE], place[300];
 	double began = dial_clock();
@@ -75,7 +76,7 @@ int dial_connect_name(struct skymon *sm, const char *role, const char *host, uin
 
 	skymon_step(sm, "looking its name up");
 	if (!skymon_resolve(sm, host, addresses, sizeof(addresses))) {
-		*fault = (struct dial_fault){.status = SKYMON_UNHEALTHY, .told = true};
+		*fault = (struct skymon_fault){.status = SKYMON_UNHEALTHY, .reported = true};
 		return -1;
 	}
 	*resolve_seconds = dial_clock() - began;

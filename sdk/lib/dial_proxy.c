@@ -32,12 +32,12 @@ const char *dial_proxy_fault(const char *proxy)
 	return why;
 }
 
-bool dial_accepts_proxy(const char *proxy, struct dial_fault *fault)
+bool dial_accepts_proxy(const char *proxy, struct skymon_fault *fault)
 {
 	const char *why = dial_proxy_fault(proxy);
 
 	if (why != NULL)
-		dial_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER, "proxy %s", why);
+		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER, "proxy %s", why);
 	return why == NULL;
 }
 
@@ -104,7 +104,7 @@ static bool read_head(struct skymon *sm, int fd, char head[HEAD_MAX + 1])
 	return false;
 }
 
-static bool judge(const char *head, const char *place, struct dial_fault *fault)
+static bool judge(const char *head, const char *place, struct skymon_fault *fault)
 {
 	const char *at = strchr(head, ' ');
 	long code = at != NULL ? strtol(at, NULL, 10) : 0;
@@ -112,19 +112,19 @@ static bool judge(const char *head, const char *place, struct dial_fault *fault)
 	if (code >= 200 && code < 300)
 		return true;
 	if (code < 100 || code > 599)
-		dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL,
-			       "proxy %s: what answers there is no HTTP proxy", place);
+		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL,
+				 "proxy %s: what answers there is no HTTP proxy", place);
 	else if (code == 407)
-		dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_AUTH_FAILED,
-			       "proxy %s: asks for a login, or refuses ours (HTTP 407)", place);
+		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_AUTH_FAILED,
+				 "proxy %s: asks for a login, or refuses ours (HTTP 407)", place);
 	else
-		dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_UNREACHABLE,
-			       "proxy %s: refuses the connection to the server with HTTP %ld", place, code);
+		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_UNREACHABLE,
+				 "proxy %s: refuses the connection to the server with HTTP %ld", place, code);
 	return false;
 }
 
 bool dial_through(struct skymon *sm, int fd, const struct dial_to *to, const struct dial_url *proxy,
-		  struct dial_fault *fault)
+		  struct skymon_fault *fault)
 {
 	char target[300], place[300], word[700], ask[2048], head[HEAD_MAX + 1];
 	bool done;
@@ -133,8 +133,8 @@ bool dial_through(struct skymon *sm, int fd, const struct dial_to *to, const str
 	dial_place(to->host, to->port, target, sizeof(target));
 	dial_place(proxy->host, proxy->port, place, sizeof(place));
 	if (!authorization(proxy, word, sizeof(word))) {
-		dial_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER, "proxy %s: its user info is too long",
-			       place);
+		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER, "proxy %s: its user info is too long",
+				 place);
 		return false;
 	}
 	skymon_step(sm, "asking the proxy to connect");
@@ -147,13 +147,14 @@ bool dial_through(struct skymon *sm, int fd, const struct dial_to *to, const str
 	if (done)
 		return judge(head, place, fault);
 	if (errno == ETIMEDOUT)
-		dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TIMEOUT,
-			       "proxy %s: took the connection and did not connect it further in time", place);
+		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TIMEOUT,
+				 "proxy %s: took the connection and did not connect it further in time",
+				 place);
 	else if (errno == EBADMSG)
-		dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL,
-			       "proxy %s: what answers there is no HTTP proxy", place);
+		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL,
+				 "proxy %s: what answers there is no HTTP proxy", place);
 	else
-		dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL,
-			       "proxy %s: closed the connection before it answered", place);
+		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL,
+				 "proxy %s: closed the connection before it answered", place);
 	return false;
 }

@@ -87,30 +87,31 @@ void dial_tls_free(struct dial *dial)
 /* ---- Faults ---- */
 
 static void bad(const struct dial *dial, enum skymon_reason reason, const char *words,
-		struct dial_fault *fault)
+		struct skymon_fault *fault)
 {
-	dial_fault_set(fault, SKYMON_UNHEALTHY, reason, "%s: %s", dial->place, words);
+	skymon_fault_set(fault, SKYMON_UNHEALTHY, reason, "%s: %s", dial->place, words);
 }
 
-static void explain_certificate(const struct dial *dial, const char *name, struct dial_fault *fault)
+static void explain_certificate(const struct dial *dial, const char *name, struct skymon_fault *fault)
 {
 	long verdict = SSL_get_verify_result(dial->tls);
 
 	if (verdict == X509_V_ERR_HOSTNAME_MISMATCH || verdict == X509_V_ERR_IP_ADDRESS_MISMATCH)
-		dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TLS_UNTRUSTED,
-			       "%s: the server's certificate is not for the name %.100s", dial->place, name);
+		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TLS_UNTRUSTED,
+				 "%s: the server's certificate is not for the name %.100s", dial->place,
+				 name);
 	else
-		dial_fault_set(fault, SKYMON_UNHEALTHY,
-			       verdict == X509_V_ERR_CERT_HAS_EXPIRED ||
-					       verdict == X509_V_ERR_CERT_NOT_YET_VALID
-				       ? SKYMON_TLS_EXPIRED
-				       : SKYMON_TLS_UNTRUSTED,
-			       "%s: the server's certificate is not accepted: %s", dial->place,
-			       X509_verify_cert_error_string(verdict));
+		skymon_fault_set(fault, SKYMON_UNHEALTHY,
+				 verdict == X509_V_ERR_CERT_HAS_EXPIRED ||
+						 verdict == X509_V_ERR_CERT_NOT_YET_VALID
+					 ? SKYMON_TLS_EXPIRED
+					 : SKYMON_TLS_UNTRUSTED,
+				 "%s: the server's certificate is not accepted: %s", dial->place,
+				 X509_verify_cert_error_string(verdict));
 }
 
 /* What the oldest error of OpenSSL's queue says; some are the server's alerts. */
-static void explain_library(const struct dial *dial, const char *name, struct dial_fault *fault)
+static void explain_library(const struct dial *dial, const char *name, struct skymon_fault *fault)
 {
 	unsigned long error = ERR_get_error();
 
@@ -152,17 +153,17 @@ static void explain_library(const struct dial *dial, const char *name, struct di
 		bad(dial, SKYMON_TLS_OTHER, "the server and we have no version of TLS in common", fault);
 		break;
 	default: /* the words name functions and alerts, no data */
-		dial_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TLS_OTHER, "%s: TLS failed: %.120s",
-			       dial->place,
-			       ERR_reason_error_string(error) != NULL ? ERR_reason_error_string(error)
-								      : "no reason given");
+		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TLS_OTHER, "%s: TLS failed: %.120s",
+				 dial->place,
+				 ERR_reason_error_string(error) != NULL ? ERR_reason_error_string(error)
+									: "no reason given");
 	}
 }
 
 /* A call of OpenSSL returned `result`: true: it has to be made again, the socket is ready. Else *fault says
  * why. */
 static bool again(struct skymon *sm, struct dial *dial, int result, const char *late, const char *name,
-		  struct dial_fault *fault)
+		  struct skymon_fault *fault)
 {
 	int error = errno, kind = SSL_get_error(dial->tls, result);
 
@@ -180,13 +181,13 @@ static bool again(struct skymon *sm, struct dial *dial, int result, const char *
 
 /* ---- Opening ---- */
 
-static bool blind(struct dial_fault *fault, enum skymon_reason reason, const char *words)
+static bool blind(struct skymon_fault *fault, enum skymon_reason reason, const char *words)
 {
-	dial_fault_set(fault, SKYMON_UNKNOWN, reason, "%s", words);
+	skymon_fault_set(fault, SKYMON_UNKNOWN, reason, "%s", words);
 	return false;
 }
 
-static bool trust(SSL_CTX *context, const struct skymon_tls *tls, struct dial_fault *fault)
+static bool trust(SSL_CTX *context, const struct skymon_tls *tls, struct skymon_fault *fault)
 {
 	X509_STORE *store;
 	const char *why;
@@ -209,7 +210,7 @@ static int no_passphrase(char *to, int size, int writing, void *arg)
 	return -1; /* never ask the terminal */
 }
 
-static bool show(SSL_CTX *context, const struct skymon_tls *tls, struct dial_fault *fault)
+static bool show(SSL_CTX *context, const struct skymon_tls *tls, struct skymon_fault *fault)
 {
 	if (tls == NULL || (tls->cert_file == NULL && tls->key_file == NULL))
 		return true;
@@ -239,12 +240,12 @@ static const char *name_of(const struct dial_to *to)
 	return to->host[0] == '/' ? "localhost" : to->host;
 }
 
-static bool prepare(struct dial *dial, const struct dial_to *to, struct dial_fault *fault)
+static bool prepare(struct dial *dial, const struct dial_to *to, struct skymon_fault *fault)
 {
 	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
 	bool done = context != NULL && SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
 
-	*fault = (struct dial_fault){.status = SKYMON_UNKNOWN};
+	*fault = (struct skymon_fault){.status = SKYMON_UNKNOWN};
 	if (done) {
 		SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 						  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
@@ -262,7 +263,7 @@ static bool prepare(struct dial *dial, const struct dial_to *to, struct dial_fau
 	return done;
 }
 
-bool dial_secure(struct skymon *sm, struct dial *dial, const struct dial_to *to, struct dial_fault *fault)
+bool dial_secure(struct skymon *sm, struct dial *dial, const struct dial_to *to, struct skymon_fault *fault)
 {
 	double began = dial_clock();
 	int result;
@@ -284,7 +285,7 @@ bool dial_secure(struct skymon *sm, struct dial *dial, const struct dial_to *to,
 /* ---- Using it ---- */
 
 ssize_t dial_tls_read(struct skymon *sm, struct dial *dial, void *bytes, size_t size,
-		      struct dial_fault *fault)
+		      struct skymon_fault *fault)
 {
 	int got;
 
@@ -299,7 +300,7 @@ ssize_t dial_tls_read(struct skymon *sm, struct dial *dial, void *bytes, size_t 
 }
 
 ssize_t dial_tls_write(struct skymon *sm, struct dial *dial, const void *bytes, size_t size,
-		       struct dial_fault *fault)
+		       struct skymon_fault *fault)
 {
 	int sent;
 

@@ -141,7 +141,7 @@ static bool read_proxy(struct call *call)
 }
 
 /* Takes the URL apart. What `start` has accepted passes. */
-static bool read_url(struct call *call, struct fetch_fault *fault)
+static bool read_url(struct call *call, struct skymon_fault *fault)
 {
 	const struct skymon_tls *tls = call->request->tls;
 
@@ -158,7 +158,7 @@ static bool read_url(struct call *call, struct fetch_fault *fault)
 	call->peer_port = call->port;
 	if (call->scheme == NULL || call->host == NULL || call->port == NULL ||
 	    (call->proxy != NULL && !read_proxy(call))) {
-		fetch_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "no memory is left for the request");
+		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "no memory is left for the request");
 		return false;
 	}
 	call->tls = strcmp(call->scheme, "https") == 0;
@@ -242,7 +242,7 @@ static bool add_header(struct call *call, const char *name, const char *value)
 	return list != NULL;
 }
 
-static bool fill_headers(struct call *call, struct fetch_fault *fault)
+static bool fill_headers(struct call *call, struct skymon_fault *fault)
 {
 	const struct fetch_request *request = call->request;
 	bool ok = true;
@@ -260,14 +260,14 @@ static bool fill_headers(struct call *call, struct fetch_fault *fault)
 		if (header->value == NULL)
 			continue;
 		if (strpbrk(header->name, "\r\n:") != NULL || strpbrk(header->value, "\r\n") != NULL) {
-			fetch_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER,
-					"the header %.60s has a line break in its value", header->name);
+			skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER,
+					 "the header %.60s has a line break in its value", header->name);
 			return false;
 		}
 		ok = add_header(call, header->name, header->value);
 	}
 	if (!ok)
-		fetch_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "no memory is left for the request");
+		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "no memory is left for the request");
 	return ok;
 }
 
@@ -427,7 +427,7 @@ static void take_answer(struct call *call, CURL *easy)
 		answer->body = calloc(1, 1);
 }
 
-static void explain(struct call *call, CURL *easy, CURLcode code, struct fetch_fault *fault)
+static void explain(struct call *call, CURL *easy, CURLcode code, struct skymon_fault *fault)
 {
 	struct fetch_failure failure = {
 		.code = (int)code,
@@ -477,7 +477,7 @@ static CURLcode attempt(struct call *call)
 	return curl_easy_perform(easy);
 }
 
-static bool prepare(struct call *call, struct fetch_fault *fault)
+static bool prepare(struct call *call, struct skymon_fault *fault)
 {
 	struct fetch *fetch = call->fetch;
 
@@ -485,19 +485,19 @@ static bool prepare(struct call *call, struct fetch_fault *fault)
 		fetch->easy = curl_easy_init();
 	if (fetch->easy != NULL && set_resolve(call))
 		return true;
-	fetch_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "no memory is left for the request");
+	skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "no memory is left for the request");
 	return false;
 }
 
-static bool ask(struct call *call, struct fetch_fault *fault)
+static bool ask(struct call *call, struct skymon_fault *fault)
 {
 	CURLcode code = attempt(call);
 
 	if (call->unresolved) {
-		fetch_fault_set(fault, SKYMON_UNHEALTHY,
-				skymon_ms_left(call->sm) > 0 ? SKYMON_DNS : SKYMON_TIMEOUT,
-				"%s: its name cannot be resolved", call->place);
-		fault->told = true;
+		skymon_fault_set(fault, SKYMON_UNHEALTHY,
+				 skymon_ms_left(call->sm) > 0 ? SKYMON_DNS : SKYMON_TIMEOUT,
+				 "%s: its name cannot be resolved", call->place);
+		fault->reported = true;
 		fetch_answer_free(call->sink.answer);
 		return false;
 	}
@@ -541,13 +541,13 @@ static void end_call(struct call *call)
 }
 
 bool fetch_do(struct skymon *sm, struct fetch *fetch, const struct fetch_request *request,
-	      struct fetch_answer *answer, struct fetch_fault *fault)
+	      struct fetch_answer *answer, struct skymon_fault *fault)
 {
 	struct call call = {.sm = sm, .fetch = fetch, .request = request, .began = clock_now()};
 	bool ok;
 
 	*answer = (struct fetch_answer){.certificate_days = NAN};
-	*fault = (struct fetch_fault){.status = SKYMON_UNKNOWN, .reason = SKYMON_OTHER};
+	*fault = (struct skymon_fault){.status = SKYMON_UNKNOWN, .reason = SKYMON_OTHER};
 	call.sink.request = request;
 	call.sink.answer = answer;
 	call.sink.max = request->body_max > 0 ? request->body_max : FETCH_BODY_MAX;

@@ -15,6 +15,7 @@
 
 #include <skymon/plugin.h>
 
+#include "fault.h"
 #include "tls_report.h"
 
 struct fetch;
@@ -31,16 +32,6 @@ void fetch_free(struct fetch *fetch);
  * after the next fetch_begin tries again. With 0 they are closed in fetch_end. */
 void fetch_begin(struct fetch *fetch, int64_t reconnect_ms);
 void fetch_end(struct fetch *fetch);
-
-/* Why there is no answer. */
-struct fetch_fault {
-	enum skymon_status status; /* unhealthy; unknown when it was we who could not look */
-	enum skymon_reason reason;
-	bool told;      /* the host has set message and reason already (a name that does not resolve) */
-	bool sent;      /* the request, or some of it, may have reached the server */
-	bool broken;    /* the connection broke, in the way that a second attempt may not meet */
-	char text[320]; /* "host:port: connection refused": no user info, path, header or body */
-};
 
 #define FETCH_WANTED_MAX 8
 #define FETCH_BODY_MAX (1u << 20)
@@ -85,7 +76,7 @@ struct fetch_answer {
 
 /* false: *fault says why, and *answer is empty. Else the answer, of whatever code, to be freed. */
 bool fetch_do(struct skymon *sm, struct fetch *fetch, const struct fetch_request *request,
-	      struct fetch_answer *answer, struct fetch_fault *fault);
+	      struct fetch_answer *answer, struct skymon_fault *fault);
 void fetch_answer_free(struct fetch_answer *answer); /* wipes the body */
 
 /* For `validate`: what is wrong with a URL that is to be asked, or with `proxy`, as in "address %s"; NULL:
@@ -94,7 +85,7 @@ const char *fetch_url_fault(const char *url);
 const char *fetch_proxy_fault(const char *proxy);
 /* Can this be asked at all? false: the sentence, which shows nothing of user info. `name`: the
  * option's, as in "address must begin with http:// or https://". */
-bool fetch_accepts(const char *name, const char *url, const char *proxy, struct fetch_fault *fault);
+bool fetch_accepts(const char *name, const char *url, const char *proxy, struct skymon_fault *fault);
 /* Why a secret must not go to this URL, as in "address %s"; NULL: it may. Without TLS a secret goes to this
  * machine only, or where tls->insecure allows it. secret: there is one beside user info in the URL. */
 const char *fetch_secret_fault(const char *url, const struct skymon_tls *tls, bool secret);
@@ -106,9 +97,6 @@ bool fetch_place(const char *url, char *place, size_t size);
 bool fetch_is_shallow(const struct fetch_answer *answer, int depth);
 
 /* ---- The module's own: fetch_fault.c (pure) ---- */
-
-void fetch_fault_set(struct fetch_fault *fault, enum skymon_status status, enum skymon_reason reason,
-		     const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 struct fetch_failure {     /* what libcurl left */
 	int code;          /* CURLcode */
@@ -122,6 +110,6 @@ struct fetch_failure {     /* what libcurl left */
 	bool too_large;
 	const char *place, *name; /* the peer's host:port; the name that its certificate must have */
 };
-void fetch_explain(const struct fetch_failure *failure, struct fetch_fault *fault);
+void fetch_explain(const struct fetch_failure *failure, struct skymon_fault *fault);
 
 #endif

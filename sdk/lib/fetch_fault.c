@@ -3,7 +3,6 @@
  * certificate's fault: they quote URLs. Pure. */
 #include <curl/curl.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,28 +11,17 @@
 #define X509_NOT_YET_VALID 9 /* X509_V_ERR_…, which OpenSSL and GnuTLS builds of libcurl both report */
 #define X509_EXPIRED 10
 
-void fetch_fault_set(struct fetch_fault *fault, enum skymon_status status, enum skymon_reason reason,
-		     const char *format, ...)
-{
-	va_list list;
-
-	*fault = (struct fetch_fault){.status = status, .reason = reason};
-	va_start(list, format);
-	vsnprintf(fault->text, sizeof(fault->text), format, list);
-	va_end(list);
-}
-
 /* "PLACE: words" */
-static void bad(struct fetch_fault *fault, const struct fetch_failure *failure, enum skymon_reason reason,
+static void bad(struct skymon_fault *fault, const struct fetch_failure *failure, enum skymon_reason reason,
 		const char *words)
 {
-	fetch_fault_set(fault, SKYMON_UNHEALTHY, reason, "%s%s: %s", failure->by_proxy ? "proxy " : "",
-			failure->place, words);
+	skymon_fault_set(fault, SKYMON_UNHEALTHY, reason, "%s%s: %s", failure->by_proxy ? "proxy " : "",
+			 failure->place, words);
 }
 
-static void blind(struct fetch_fault *fault, enum skymon_reason reason, const char *words)
+static void blind(struct skymon_fault *fault, enum skymon_reason reason, const char *words)
 {
-	fetch_fault_set(fault, SKYMON_UNKNOWN, reason, "%s", words);
+	skymon_fault_set(fault, SKYMON_UNKNOWN, reason, "%s", words);
 }
 
 static const struct {
@@ -54,7 +42,7 @@ static const struct {
 	{ECONNRESET, SKYMON_PROTOCOL, "the server closed the connection before it answered"},
 };
 
-static void explain_connect(const struct fetch_failure *failure, struct fetch_fault *fault)
+static void explain_connect(const struct fetch_failure *failure, struct skymon_fault *fault)
 {
 	if (failure->os_errno == EMFILE || failure->os_errno == ENFILE || failure->os_errno == ENOMEM) {
 		blind(fault, SKYMON_RESOURCE, "this machine or process has no descriptor or memory left");
@@ -68,7 +56,7 @@ static void explain_connect(const struct fetch_failure *failure, struct fetch_fa
 	bad(fault, failure, SKYMON_UNREACHABLE, "cannot be connected to");
 }
 
-static void explain_late(const struct fetch_failure *failure, struct fetch_fault *fault)
+static void explain_late(const struct fetch_failure *failure, struct skymon_fault *fault)
 {
 	const char *words = "took the connection and did not begin its answer in time";
 
@@ -85,24 +73,24 @@ static void explain_late(const struct fetch_failure *failure, struct fetch_fault
 	bad(fault, failure, SKYMON_TIMEOUT, words);
 }
 
-static void explain_certificate(const struct fetch_failure *failure, struct fetch_fault *fault)
+static void explain_certificate(const struct fetch_failure *failure, struct skymon_fault *fault)
 {
 	const char *problem = strstr(failure->words, "certificate problem: ");
 	bool of_time = failure->verify == X509_EXPIRED || failure->verify == X509_NOT_YET_VALID;
 
 	if (problem == NULL &&
 	    strstr(failure->words, "match") != NULL) /* the chain is good, the name is not */
-		fetch_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TLS_UNTRUSTED,
-				"%s: the server's certificate is not for the name %s", failure->place,
-				failure->name);
+		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TLS_UNTRUSTED,
+				 "%s: the server's certificate is not for the name %s", failure->place,
+				 failure->name);
 	else
-		fetch_fault_set(fault, SKYMON_UNHEALTHY, of_time ? SKYMON_TLS_EXPIRED : SKYMON_TLS_UNTRUSTED,
-				"%s: the server's certificate is not accepted: %.120s", failure->place,
-				problem != NULL ? problem + 21 : "it cannot be verified");
+		skymon_fault_set(fault, SKYMON_UNHEALTHY, of_time ? SKYMON_TLS_EXPIRED : SKYMON_TLS_UNTRUSTED,
+				 "%s: the server's certificate is not accepted: %.120s", failure->place,
+				 problem != NULL ? problem + 21 : "it cannot be verified");
 }
 
 /* Something went wrong in TLS; the words are OpenSSL's, without data. */
-static void explain_tls(const struct fetch_failure *failure, struct fetch_fault *fault)
+static void explain_tls(const struct fetch_failure *failure, struct skymon_fault *fault)
 {
 	const char *words = failure->words;
 
@@ -129,7 +117,7 @@ static void explain_tls(const struct fetch_failure *failure, struct fetch_fault 
 		bad(fault, failure, SKYMON_TLS_OTHER, "no TLS connection comes about");
 }
 
-static void explain_proxy(const struct fetch_failure *failure, struct fetch_fault *fault)
+static void explain_proxy(const struct fetch_failure *failure, struct skymon_fault *fault)
 {
 	char words[80];
 
@@ -142,7 +130,7 @@ static void explain_proxy(const struct fetch_failure *failure, struct fetch_faul
 }
 
 /* The connection stood, and the answer did not come whole. */
-static void explain_broken(const struct fetch_failure *failure, struct fetch_fault *fault)
+static void explain_broken(const struct fetch_failure *failure, struct skymon_fault *fault)
 {
 	if (failure->by_proxy && failure->connect_code >= 300)
 		explain_proxy(failure, fault);
@@ -152,11 +140,11 @@ static void explain_broken(const struct fetch_failure *failure, struct fetch_fau
 		bad(fault, failure, SKYMON_PROTOCOL,
 		    failure->answered ? "the server broke off in the middle of its answer"
 				      : "the server closed the connection before it answered");
-		fault->broken = true;
+		fault->lost = true;
 	}
 }
 
-static void explain_large(const struct fetch_failure *failure, struct fetch_fault *fault)
+static void explain_large(const struct fetch_failure *failure, struct skymon_fault *fault)
 {
 	char words[80];
 
@@ -165,7 +153,7 @@ static void explain_large(const struct fetch_failure *failure, struct fetch_faul
 	bad(fault, failure, SKYMON_PROTOCOL, words);
 }
 
-static void explain_code(const struct fetch_failure *failure, struct fetch_fault *fault)
+static void explain_code(const struct fetch_failure *failure, struct skymon_fault *fault)
 {
 	switch (failure->code) {
 	case CURLE_COULDNT_CONNECT:
@@ -223,15 +211,15 @@ static void explain_code(const struct fetch_failure *failure, struct fetch_fault
 		bad(fault, failure, SKYMON_PROTOCOL, "what answers there is not HTTP");
 		break;
 	default:
-		fetch_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER, "%s: %s", failure->place,
-				curl_easy_strerror((CURLcode)failure->code));
+		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER, "%s: %s", failure->place,
+				 curl_easy_strerror((CURLcode)failure->code));
 	}
 }
 
-void fetch_explain(const struct fetch_failure *failure, struct fetch_fault *fault)
+void fetch_explain(const struct fetch_failure *failure, struct skymon_fault *fault)
 {
 	explain_code(failure, fault);
 	fault->sent = failure->asked || failure->reused || failure->answered;
 	if (!fault->sent && fault->reason == SKYMON_PROTOCOL) /* in the middle of connecting */
-		fault->broken = true;
+		fault->lost = true;
 }

@@ -13,7 +13,7 @@
 #include "fetch_url.h"
 #include "authorities.h"
 
-static bool is_readable(const char *option, const char *path, struct fetch_fault *fault)
+static bool is_readable(const char *option, const char *path, struct skymon_fault *fault)
 {
 	int file;
 
@@ -24,12 +24,12 @@ static bool is_readable(const char *option, const char *path, struct fetch_fault
 		close(file);
 		return true;
 	}
-	fetch_fault_set(fault, SKYMON_UNKNOWN, SKYMON_TLS_OTHER, "cannot read tls.%s %.200s: %s", option,
-			path, strerror(errno));
+	skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_TLS_OTHER, "cannot read tls.%s %.200s: %s", option,
+			 path, strerror(errno));
 	return false;
 }
 
-bool fetch_files_are_readable(const struct skymon_tls *tls, struct fetch_fault *fault)
+bool fetch_files_are_readable(const struct skymon_tls *tls, struct skymon_fault *fault)
 {
 	return tls == NULL || (is_readable("ca_file", tls->ca_file, fault) &&
 			       is_readable("cert_file", tls->cert_file, fault) &&

@@ -66,7 +66,7 @@ const char *fetch_proxy_fault(const char *proxy)
 			 "host";
 }
 
-bool fetch_accepts(const char *name, const char *url, const char *proxy, struct fetch_fault *fault)
+bool fetch_accepts(const char *name, const char *url, const char *proxy, struct skymon_fault *fault)
 {
 	const char *why = fetch_url_fault(url);
 
@@ -75,7 +75,7 @@ bool fetch_accepts(const char *name, const char *url, const char *proxy, struct 
 		why = fetch_proxy_fault(proxy);
 	}
 	if (why != NULL)
-		fetch_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER, "%s %s", name, why);
+		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER, "%s %s", name, why);
 	return why == NULL;
 }
 

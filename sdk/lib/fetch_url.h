@@ -23,7 +23,7 @@ size_t fetch_sink_body(char *bytes, size_t one, size_t count, void *sink);
 size_t fetch_sink_header(char *line, size_t one, size_t count, void *sink);
 
 void fetch_wipe(void *bytes, size_t size); /* and frees */
-bool fetch_files_are_readable(const struct skymon_tls *tls, struct fetch_fault *fault);
+bool fetch_files_are_readable(const struct skymon_tls *tls, struct skymon_fault *fault);
 /* Options of a request over TLS, to the server or the proxy; tls may be NULL. */
 double fetch_tls_days(CURL *easy); /* of the connection in use; while a transfer runs */
 void fetch_tls_set(CURL *easy, const struct skymon_tls *tls, const char *proxy);

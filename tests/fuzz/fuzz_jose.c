@@ -8,9 +8,6 @@
 #include "../../plugins/authentication/authentication_facts.c"
 #include "../../plugins/authentication/authentication_jwk.c"
 #include "../../plugins/authentication/authentication_jws.c"
-#include "../../sdk/lib/fetch_fault.c"
-#include "../../sdk/lib/fetch_url.c"
-#include "../../sdk/lib/json_loose.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

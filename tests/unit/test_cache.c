@@ -181,7 +181,7 @@ static void errors(void)
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct dial_fault fault;
+		struct skymon_fault fault;
 
 		cache_explain(rows[i].error, rows[i].question, "h:1", "bob", "geheim", &fault);
 		CU_ASSERT(fault.reason == rows[i].reason && fault.status == SKYMON_UNHEALTHY);

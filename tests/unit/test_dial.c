@@ -209,7 +209,7 @@ static struct skymon *host(int for_ms)
 	return &sm;
 }
 
-static struct dial_fault fault;
+static struct skymon_fault fault;
 
 static struct dial *open_at(struct skymon *sm, const char *name, uint16_t port, const char *proxy)
 {
@@ -272,7 +272,8 @@ static void addresses(void)
 	CU_ASSERT(strstr(fault.text, "connection refused") != NULL &&
 		  strncmp(fault.text, "here.test:", 10) == 0);
 	CU_ASSERT(open_at(sm, "nowhere.test", 1, NULL) == NULL);
-	CU_ASSERT(fault.told && dial_report(sm, &fault) == SKYMON_UNHEALTHY && fake.reason == SKYMON_DNS);
+	CU_ASSERT(fault.reported && skymon_report(sm, NULL, &fault) == SKYMON_UNHEALTHY &&
+		  fake.reason == SKYMON_DNS);
 	CU_ASSERT(open_at(sm, "/no/such/socket", 0, NULL) == NULL && fault.reason == SKYMON_REFUSED);
 }
 

@@ -183,7 +183,7 @@ static const char *url_of(const char *host, const char *path)
 
 static double left_at;
 static struct fetch_answer answer;
-static struct fetch_fault fault;
+static struct skymon_fault fault;
 
 static bool get(struct fetch *fetch, struct fetch_request request)
 {
@@ -257,10 +257,10 @@ static void names(void)
 	CU_ASSERT(get(fetch, (struct fetch_request){.url = url_of("here.test", "/")}));
 	CU_ASSERT(lookups == 2 && server.connections == 1);
 	CU_ASSERT_FALSE(get(fetch, (struct fetch_request){.url = "http://nowhere.test:1/"}));
-	CU_ASSERT(fault.told && fault.reason == SKYMON_DNS && fake.reason == SKYMON_DNS);
+	CU_ASSERT(fault.reported && fault.reason == SKYMON_DNS && fake.reason == SKYMON_DNS);
 	stop_server();
 	CU_ASSERT_FALSE(get(fetch, (struct fetch_request){.url = url_of("here.test", "/")}));
-	CU_ASSERT(fault.reason == SKYMON_REFUSED && fault.status == SKYMON_UNHEALTHY && !fault.told);
+	CU_ASSERT(fault.reason == SKYMON_REFUSED && fault.status == SKYMON_UNHEALTHY && !fault.reported);
 	fetch_free(fetch);
 	fetch_answer_free(&answer);
 }
@@ -353,14 +353,14 @@ static void once(void)
 	request.once = true;
 	CU_ASSERT(get(fetch, request));
 	CU_ASSERT_FALSE(get(fetch, request));
-	CU_ASSERT(fault.reason == SKYMON_PROTOCOL && fault.sent && fault.broken);
+	CU_ASSERT(fault.reason == SKYMON_PROTOCOL && fault.sent && fault.lost);
 	CU_ASSERT(server.requests == 2 && server.connections == 2);
 	request.once = false;
 	CU_ASSERT(get(fetch, request)); /* and the first connection is of use still */
 	CU_ASSERT(server.requests == 3);
 	stop_server();
 	CU_ASSERT_FALSE(get(fetch, request));
-	CU_ASSERT(fault.reason == SKYMON_REFUSED && !fault.sent && !fault.broken);
+	CU_ASSERT(fault.reason == SKYMON_REFUSED && !fault.sent && !fault.lost);
 	fetch_free(fetch);
 	fetch_answer_free(&answer);
 }
@@ -375,7 +375,7 @@ static void timeouts(void)
 	start_server(0, "", 0, HANG);
 	request.url = url_of("127.0.0.1", "/");
 	CU_ASSERT_FALSE(fetch_do(sm, fetch, &request, &answer, &fault));
-	CU_ASSERT(fault.reason == SKYMON_TIMEOUT && fault.sent && !fault.broken);
+	CU_ASSERT(fault.reason == SKYMON_TIMEOUT && fault.sent && !fault.lost);
 	stop_server();
 	fetch_free(fetch);
 	fetch_answer_free(&answer);
@@ -453,7 +453,7 @@ static void connect_timeout(void)
 	snprintf(url, sizeof(url), "https://127.0.0.1:%d/", server.port);
 	request.url = url;
 	CU_ASSERT_FALSE(fetch_do(sm, fetch, &request, &answer, &fault));
-	CU_ASSERT(fault.reason == SKYMON_TIMEOUT && !fault.sent && !fault.broken);
+	CU_ASSERT(fault.reason == SKYMON_TIMEOUT && !fault.sent && !fault.lost);
 	stop_server();
 	fetch_free(fetch);
 	fetch_answer_free(&answer);

@@ -281,7 +281,7 @@ static void faults_are_explained(void)
 		    {SKYMON_RESOURCE, 503},    {SKYMON_TLS_EXPIRED, 503}};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		const struct fetch_fault from = {
+		const struct skymon_fault from = {
 			.status = SKYMON_UNHEALTHY, .reason = rows[i].reason, .text = "g:1: why"};
 		struct grafana_fault fault = {0};
 
@@ -290,7 +290,7 @@ static void faults_are_explained(void)
 			  fault.reason == rows[i].reason);
 		UNIT_TEXT(fault.detail, "Grafana cannot be asked: g:1: why");
 	}
-	const struct fetch_fault lost = {.reason = SKYMON_TIMEOUT, .sent = true, .text = "g:1: why"};
+	const struct skymon_fault lost = {.reason = SKYMON_TIMEOUT, .sent = true, .text = "g:1: why"};
 	struct grafana_fault fault = {0};
 
 	grafana_explain_fetch(&lost, &fault);
