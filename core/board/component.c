@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "component.h"
+#include "base/nearest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +38,7 @@ static void refuse_number(const struct config_pair *pair, const struct plugin_in
 	for (size_t i = 0; i < info->number_count; i++)
 		names[i] = info->numbers[i].name;
 	names[info->number_count] = response_time.name;
-	const char *nearest = config_nearest(pair->key, names, info->number_count + 1);
+	const char *nearest = nearest_word(pair->key, names, info->number_count + 1);
 	if (nearest != NULL)
 		config_error_key(errs, pair, "plugin %s reports no number `%s` (did you mean `%s`?)",
 				 info->name, pair->key, nearest);

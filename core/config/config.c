@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/nearest.h"
 #include "config_private.h"
 
 const char *config_environment(const char *variable)
@@ -73,57 +74,6 @@ void config_error_key(struct err_list *errs, const struct config_pair *pair, con
 	va_end(list);
 }
 
-/* ---- The nearest word ---- */
-
-#define WORD_MAX 63
-
-/* Edits from a to b: a letter added, left out, changed, or two neighbours swapped. */
-static size_t distance(const char *a, size_t a_size, const char *b, size_t b_size)
-{
-	size_t rows[3][WORD_MAX + 1];
-	size_t *before = rows[0], *last = rows[1], *row = rows[2];
-	for (size_t j = 0; j <= b_size; j++)
-		last[j] = before[j] = j;
-	for (size_t i = 1; i <= a_size; i++) {
-		row[0] = i;
-		for (size_t j = 1; j <= b_size; j++) {
-			size_t best = last[j - 1] + (a[i - 1] != b[j - 1]);
-			if (last[j] + 1 < best)
-				best = last[j] + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-			    before[j - 2] + 1 < best)
-				best = before[j - 2] + 1;
-			row[j] = best;
-		}
-		size_t *free_row = before;
-		before = last;
-		last = row;
-		row = free_row;
-	}
-	return last[b_size];
-}
-
-const char *config_nearest(const char *word, const char *const *candidates, size_t count)
-{
-	size_t size = strlen(word), best = size / 3 > 0 ? size / 3 : 1;
-	const char *nearest = NULL;
-	if (size > WORD_MAX)
-		return NULL;
-	for (size_t i = 0; i < count; i++) {
-		size_t length = strlen(candidates[i]);
-		if (length == 0 || length > WORD_MAX)
-			continue;
-		size_t edits = distance(word, size, candidates[i], length);
-		if (edits < best + (nearest == NULL) && edits < length) {
-			best = edits;
-			nearest = candidates[i];
-		}
-	}
-	return nearest;
-}
-
 /* ---- Keys of other programs ---- */
 
 const char *config_foreign(const char *key)
@@ -184,7 +134,7 @@ const char *config_foreign(const char *key)
 void config_unknown_key(struct err_list *errs, const struct config_pair *pair, const char *kind,
 			const char *what, const char *const *known, size_t count)
 {
-	const char *near = config_nearest(pair->key, known, count), *hint = config_foreign(pair->key);
+	const char *near = nearest_word(pair->key, known, count), *hint = config_foreign(pair->key);
 	if (hint != NULL)
 		config_error_key(errs, pair, "unknown %s `%.63s`%s: it is %s", kind, pair->key, what, hint);
 	else if (near != NULL)

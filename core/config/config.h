@@ -72,7 +72,4 @@ void config_unknown_key(struct err_list *errs, const struct config_pair *pair, c
 			const char *what, const char *const *known, size_t count);
 const char *config_foreign(const char *key); /* NULL: no other program's that we know */
 
-/* The candidate nearest to word (edit distance at most a third of its length, at least 1), or NULL. */
-const char *config_nearest(const char *word, const char *const *candidates, size_t count);
-
 #endif

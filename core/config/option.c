@@ -82,29 +82,6 @@ static bool name_ok(const char *name)
 	return name[0] >= 'a' && name[0] <= 'z' && name[length] == '\0' && length <= 63;
 }
 
-static const char *no_variable(const char *variable)
-{
-	(void)variable;
-	return NULL;
-}
-
-/* A default must bind as it would from a config file, unless the variable that it asks for decides. */
-static bool check_fallback(const struct skymon_option *option, struct err *err)
-{
-	if (strstr(option->fallback, "${") != NULL && strstr(option->fallback, ":-") == NULL)
-		return true;
-	struct skymon_option alone[2] = {*option, {0}};
-	alone[0].flags = 0;
-	struct err_list errs = {0};
-	struct option_values *values = option_bind(
-		&(struct option_binding){.table = alone, .what = "the table", .lookup = no_variable}, &errs);
-	if (values == NULL)
-		err_set(err, "its default is wrong: %s", errs.count > 0 ? errs.texts[0] : "it does not bind");
-	option_values_free(values);
-	err_list_free(&errs);
-	return values != NULL;
-}
-
 static bool check_table(const struct skymon_option *table, size_t stride, size_t state_size, unsigned depth,
 			struct err *err);
 
@@ -137,7 +114,7 @@ static bool check_option(const struct skymon_option *option, size_t stride, size
 		if (!check_table(option->item, stride, option->item_size, depth + 1, err))
 			return err_prefix(err, "its items: ");
 	}
-	return option->fallback == NULL || check_fallback(option, err);
+	return true;
 }
 
 static bool check_table(const struct skymon_option *table, size_t stride, size_t state_size, unsigned depth,

@@ -16,10 +16,12 @@
 /* ---- Tables ---- */
 const char *option_type_word(int32_t type); /* "text", "duration", "list of texts" … */
 size_t option_table_size(const struct skymon_option *table, size_t stride); /* entries before {0} */
-/* Is the table itself right: names, types, ranges, words, defaults that bind, one target at most, offsets
- * within state_size? */
+/* Validates the table itself: names, types, ranges, words, one target at most, offsets within state_size. */
 bool option_table_check(const struct skymon_option *table, size_t stride, size_t state_size,
 			struct err *err) MUST_CHECK;
+/* Validates the defaults of a table that was decoded: each must bind. Not part of option_table_check, which
+ * the worker uses too: the worker binds nothing, and links no YAML parser for it. */
+bool option_defaults_check(const struct skymon_option *table, struct err *err) MUST_CHECK;
 void option_table_encode(const struct skymon_option *table, size_t stride, struct buf *body);
 /* A copy with today's stride, owned by the caller; NULL with err when the wire lies. */
 struct skymon_option *option_table_decode(struct wire_reader *in, struct err *err) MUST_CHECK;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/nearest.h"
 #include "option_private.h"
 
 struct binder {
@@ -176,7 +177,7 @@ static bool bind_choice(struct binder *b, const struct spot *spot, const char *t
 							      : ", ",
 				   words[count]);
 		}
-	const char *near = config_nearest(text, words, count);
+	const char *near = nearest_word(text, words, count);
 	wrong(b, spot, "must be %.300s, not `%.60s`%s%s%s", all.data != NULL ? all.data : "a word", text,
 	      near != NULL ? " (did you mean `" : "", near != NULL ? near : "", near != NULL ? "`?)" : "");
 	buf_free(&all);
@@ -553,4 +554,40 @@ struct option_values *option_bind(const struct option_binding *binding, struct e
 		return b.values;
 	option_values_free(b.values);
 	return NULL;
+}
+
+/* ---- Defaults of a table ---- */
+
+static const char *no_variable(const char *variable)
+{
+	(void)variable;
+	return NULL;
+}
+
+/* A default must bind as it would from a config file, unless the variable that it asks for decides. */
+static bool check_default(const struct skymon_option *option, struct err *err)
+{
+	if (strstr(option->fallback, "${") != NULL && strstr(option->fallback, ":-") == NULL)
+		return true;
+	struct skymon_option alone[2] = {*option, {0}};
+	alone[0].flags = 0;
+	struct err_list errs = {0};
+	struct option_values *values = option_bind(
+		&(struct option_binding){.table = alone, .what = "the table", .lookup = no_variable}, &errs);
+	if (values == NULL)
+		err_set(err, "its default is wrong: %s", errs.count > 0 ? errs.texts[0] : "it does not bind");
+	option_values_free(values);
+	err_list_free(&errs);
+	return values != NULL;
+}
+
+bool option_defaults_check(const struct skymon_option *table, struct err *err)
+{
+	for (const struct skymon_option *option = table; option != NULL && option->name != NULL; option++) {
+		bool ok = option->type != SKYMON_LIST || option_defaults_check(option->item, err) ||
+			  err_prefix(err, "its items: ");
+		if (!ok || (option->fallback != NULL && !check_default(option, err)))
+			return err_prefix(err, "option `%.63s`: ", option->name);
+	}
+	return true;
 }

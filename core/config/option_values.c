@@ -48,42 +48,6 @@ const char *option_empty_target(const struct option_values *values)
 	return values->empty_target;
 }
 
-/* One step of a dotted name: into a map by a key, or into a list by [N]. NULL: it does not go on. */
-static const struct config_node *step_into(const struct config_node *node, const char **dotted)
-{
-	char key[64];
-	if (**dotted == '[') {
-		size_t index = strtoul(*dotted + 1, (char **)(uintptr_t)dotted, 10);
-		*dotted += **dotted == ']';
-		return node->kind == CONFIG_LIST && index >= 1 && index <= node->count
-			       ? node->items[index - 1]
-			       : NULL;
-	}
-	*dotted += **dotted == '.';
-	size_t size = strcspn(*dotted, ".[");
-	snprintf(key, sizeof(key), "%.*s", size < sizeof(key) ? (int)size : (int)sizeof(key) - 1, *dotted);
-	*dotted += size;
-	const struct config_node *value = config_value(node, key);
-	return value != NULL && value->kind != CONFIG_EMPTY ? value : NULL;
-}
-
-const struct config_node *option_place(const struct config_node *section, const struct config_node *defaults,
-				       const char *dotted)
-{
-	const struct config_node *const roots[] = {section, defaults};
-	for (size_t i = 0; i < 2; i++) {
-		const char *at = dotted;
-		const struct config_node *found = NULL;
-		for (const struct config_node *node = roots[i]; node != NULL && *at != '\0';) {
-			node = step_into(node, &at);
-			found = node != NULL ? node : found;
-		}
-		if (found != NULL)
-			return found;
-	}
-	return NULL;
-}
-
 size_t option_tls_files(const struct option_values *values, struct option_tls_files *out, size_t room)
 {
 	size_t count = 0;

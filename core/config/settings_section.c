@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/nearest.h"
 #include "settings_private.h"
 #include "wire/result.h"
 
@@ -94,7 +95,7 @@ static bool judge_default(struct binding *b, const struct config_pair *pair)
 		return ok;
 	}
 	size_t count = sizeof(common_keys) / sizeof(common_keys[0]) - 2;
-	if (config_nearest(pair->key, default_keys, count) != NULL || config_foreign(pair->key) != NULL)
+	if (nearest_word(pair->key, default_keys, count) != NULL || config_foreign(pair->key) != NULL)
 		config_unknown_key(b->errs, pair, "option", " of defaults", default_keys, count);
 	else
 		config_error_key(b->errs, pair,
@@ -320,7 +321,7 @@ static void check_source(struct binding *b, const struct config_node *node, size
 		if (count < sizeof(names) / sizeof(names[0]))
 			names[count++] = s->components[i].name;
 	}
-	const char *near = config_nearest(node->text, names, count);
+	const char *near = nearest_word(node->text, names, count);
 	config_error(b->errs, node, "`%.63s` is no component%s%s%s", node->text,
 		     near != NULL ? " (did you mean `" : "", near != NULL ? near : "",
 		     near != NULL ? "`?)" : "");
@@ -332,7 +333,7 @@ static void read_source(struct binding *b, const struct config_pair *pair)
 	while (key < 8 && strcmp(settings_source_keys[key], pair->key) != 0)
 		key++;
 	if (key == 8) {
-		const char *near = config_nearest(pair->key, settings_source_keys, 8);
+		const char *near = nearest_word(pair->key, settings_source_keys, 8);
 		config_error_key(b->errs, pair, "unknown metric `%.63s` of service.metrics%s%s%s", pair->key,
 				 near != NULL ? " (did you mean `" : "", near != NULL ? near : "",
 				 near != NULL ? "`?)" : "");

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api.h"
+#include "base/nearest.h"
 
 /* The code of a plugin, opened once and kept: it is never unloaded. Counted by the instances that use it. */
 struct opened {
@@ -159,7 +160,7 @@ static void judge_names(const struct serve *serve, const struct route_table *tab
 		size_t at = 0;
 		while (at < known_count && strcmp(known[at], names[i]) != 0)
 			at++;
-		const char *nearest = config_nearest(names[i], known, known_count);
+		const char *nearest = nearest_word(names[i], known, known_count);
 		if (at == known_count)
 			err_add(errs, "%s: no route and no plugin is called `%s`%s%s%s", where, names[i],
 				nearest != NULL ? " (did you mean `" : "", nearest != NULL ? nearest : "",

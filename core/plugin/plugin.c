@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "plugin.h"
+#include "base/nearest.h"
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -87,7 +88,7 @@ static void list_plugins(const char *name, char *const *folders, size_t count, s
 	struct buf names = {0};
 	size_t found = 0, shown = 0;
 	char **all = plugin_list(folders, count, &found);
-	const char *near = config_nearest(name, (const char *const *)all, found);
+	const char *near = nearest_word(name, (const char *const *)all, found);
 	for (; shown < found && names.size < NAMES_MAX; shown++)
 		buf_printf(&names, "%s%s", shown > 0 ? ", " : "", all[shown]);
 	if (near != NULL)

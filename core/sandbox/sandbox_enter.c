@@ -21,7 +21,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "config/config.h"
 #include "sandbox.h"
 
 /* <linux/landlock.h> of Debian 12 ends at ABI 2. */
@@ -205,7 +204,7 @@ static void allow_system(int ruleset, int abi, uint64_t read)
 		allow(ruleset, abi, devices[i], READ_FILE | WRITE_FILE | TRUNCATE);
 	allow_folder_of(ruleset, abi, "/etc/resolv.conf", READ_FILE | READ_DIR); /* of its target */
 	for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++) {
-		const char *path = config_environment(variables[i]);
+		const char *path = getenv(variables[i]);
 		if (path == NULL)
 			continue;
 		allow(ruleset, abi, path, read);

@@ -163,13 +163,14 @@ static void take_hello(struct process *worker, const struct wire_message *messag
 	worker->said_hello = worker->end.said_hello = true;
 	loop_clear_timer(worker->loop, &worker->patience);
 	struct err err = {"its hello is broken"};
-	struct plugin_info *info = NULL;
-	if (ok)
-		info = plugin_info_decode(&in, &err);
-	else
+	struct plugin_info *info = ok ? plugin_info_decode(&in, &err) : NULL;
+	if (!ok)
 		err_set(&err, "%s", wire_get_text_or_empty(&in));
-	if (info != NULL && strcmp(info->name, worker->name) != 0) {
-		err_set(&err, "its hello is that of another plugin, %s", info->name);
+	bool own = info != NULL && (strcmp(info->name, worker->name) == 0 ||
+				    err_set(&err, "its hello is that of another plugin, %s", info->name));
+	own = own &&
+	      (option_defaults_check(info->options, &err) || err_prefix(&err, "plugin %s: ", worker->name));
+	if (!own) {
 		plugin_info_free(info);
 		info = NULL;
 	}

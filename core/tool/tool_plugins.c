@@ -81,7 +81,10 @@ static struct plugin_info *wait_for_hello(int wire, struct err *err)
 		free(message.body);
 	}
 	wire_inbox_free(&inbox);
-	return info;
+	if (info == NULL || option_defaults_check(info->options, err))
+		return info;
+	plugin_info_free(info);
+	return NULL;
 }
 
 struct plugin_info *tool_ask_plugin(const char *path, const char *name, struct err *err)

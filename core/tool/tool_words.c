@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* skymon WORD: a word that is not the tool's own is a program of a plugin, libexec/skymon/skymon-WORD. It is
  * looked for in that folder alone, never in PATH. */
+#include "base/nearest.h"
 #include "tool.h"
 
 #include <dirent.h>
@@ -89,7 +90,7 @@ static int tell_unknown(const char *word)
 	add(&words, "plugins");
 	add(&words, "run");
 	add(&words, "status");
-	const char *nearest = config_nearest(word, (const char *const *)words.items, words.count);
+	const char *nearest = nearest_word(word, (const char *const *)words.items, words.count);
 	int code = nearest != NULL ? tool_fail("there is no command %s; did you mean %s?", word, nearest)
 				   : tool_fail("there is no command %s; try skymon --help", word);
 	words_free(&words);

@@ -58,6 +58,8 @@ CASES = {
     "no symbol": ("components: {a: {plugin: t_no_symbol}}\n", "t_no_symbol", "skymon_plugin"),
     "other major": ("components: {a: {plugin: t_other_major}}\n", "t_other_major", "ABI"),
     "newer minor": ("components: {a: {plugin: t_newer_minor}}\n", "t_newer_minor", "ABI"),
+    "default that does not bind": ("components: {a: {plugin: t_default_wrong}}\n", "plugin t_default_wrong: option `items`: its items: "
+                                   "option `wait`: its default is wrong"),
     "short struct": ("components: {a: {plugin: t_short_struct}}\n", "t_short_struct"),
     "crashes when opened": ("components: {a: {plugin: t_constructor_crash}}\n", "t_constructor_crash", "SIG"),
     "exits when opened": ("components: {a: {plugin: t_constructor_exit}}\n", "t_constructor_exit", "exit"),

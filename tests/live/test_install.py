@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from harness import ROOT, SOURCE, run_skymond, run_tool, wait_until
+from harness import ROOT, SOURCE, need, run_skymond, run_tool, wait_until
 
 SHIPPED = (SOURCE / "etc" / "skymon.yaml").read_text()
 
@@ -25,6 +25,13 @@ def test_installed_files():
         f"share/skymon/{path.relative_to(SOURCE / 'etc')}" for folder in ("grafana", "prometheus", "kubernetes")
         for path in (SOURCE / "etc" / folder).rglob("*.*") if path.is_file()}
     assert found == expected
+
+
+def test_the_worker_links_no_yaml_parser():
+    """A hole in the parser must not be one in the process that holds secrets and talks to servers."""
+    libraries = {name: subprocess.run([need("readelf"), "-d", ROOT / name], capture_output=True, text=True, check=True).stdout
+                 for name in ("sbin/skymond", "libexec/skymon/skymon-worker")}
+    assert "libyaml" in libraries["sbin/skymond"] and "libyaml" not in libraries["libexec/skymon/skymon-worker"], libraries
 
 
 def test_pkg_config_names_the_places():

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/nearest.h"
 #include "config/config.h"
 #include "unit.h"
 
@@ -286,7 +287,7 @@ static void nearest(void)
 		     {"intrvl", "interval"},
 		     {"x", NULL}};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		UNIT_TEXT(config_nearest(cases[i].word, words, 5), cases[i].near);
+		UNIT_TEXT(nearest_word(cases[i].word, words, 5), cases[i].near);
 }
 
 /* ---- Files ---- */

@@ -436,7 +436,8 @@ static void bad_tables(void)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct skymon_option alone[2] = {cases[i].option, {0}};
 		struct err err = {{0}};
-		CU_ASSERT_FALSE(option_table_check(alone, sizeof(*alone), 64, &err));
+		CU_ASSERT_FALSE(option_table_check(alone, sizeof(*alone), 64, &err) &&
+				option_defaults_check(alone, &err));
 		UNIT_TEXT(err.text, cases[i].error);
 	}
 	struct skymon_option twice[3] = {
