@@ -15,6 +15,7 @@ from own import own_address  # noqa: E402
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "sanitized: runs under AddressSanitizer and ThreadSanitizer too")
+    config.addinivalue_line("markers", "asan: runs under AddressSanitizer too")
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ need("promtool")      the path of a program; without it the test is skipped, und
 
 Where things are: SKYMON_ROOT (the prefix of `make install`; default build/root), SKYMON_TEST_PLUGINS (built test plugins).
 Fixtures: skymond, postgres (one cluster for the session), fresh_postgres, prometheus, haproxy, nginx (factories), tmp_path.
-Mark what should run under ASan and TSan too with @pytest.mark.sanitized (a dict config gets no memory limit there).
+Mark tests of threads that meet with @pytest.mark.sanitized: they run under ASan and TSan too; tests of what is read and written one after another
+with @pytest.mark.asan (a dict config gets no memory limit there).
 Wait for conditions (wait_until), never sleep and hope. SLOW (1; more under sanitizers and on a busy machine) multiplies every waiting time here.
 No test asserts how fast something is (that is ./dev bench's); that nothing waits for a slow thing is asserted against that thing's own time.
 """

@@ -455,7 +455,7 @@ def fill_tokens(f):
     f.add("DPoP and a life as text", "healthy", "ok", "opaque", token={"access_token": "abc", "token_type": "DPoP", "expires_in": "3600"})
 
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_fakes(skymond, fake, tmp_path):
     faults = Faults(fake, tmp_path)
     fill_documents(faults)

@@ -269,7 +269,7 @@ def test_memory(skymond, redis):
 
 # ---- Login ----
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_wrong_password_then_right(skymond, redis, tmp_path):
     server = redis(requirepass=SECRET)
     word = tmp_path / "word"

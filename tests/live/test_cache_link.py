@@ -14,7 +14,7 @@ from redis_server import SECRET, cell, config, connects, fake, part, redis, valu
 
 # ---- TLS, proxy, names ----
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_tls(skymond, redis, certs):
     server = redis(tls=certs)
     url = server.url(scheme="rediss")
@@ -270,7 +270,7 @@ FAKES = {  # what it says to each question, hang, reason, words
 }
 
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_not_redis(skymond, fake):
     fakes = {}
     for name, (answers, hang, _, _) in FAKES.items():

@@ -242,7 +242,7 @@ def test_full(skymond, fresh_postgres):
     expect(sm, "healthy", "ok")
 
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_wrong_password_then_right(skymond, fresh_postgres, tmp_path):
     pg = fresh_postgres()
     word = tmp_path / "word"
@@ -353,7 +353,7 @@ FAKES = {
 }
 
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_not_postgres(skymond):
     fakes = {name: Fake(answer, hang, tls) for name, (answer, hang, tls, _, _) in FAKES.items()}
     try:

@@ -9,7 +9,7 @@ from harness import family_values, wait_until
 from test_database import expect, watching
 
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_sqlite(skymond):
     sm = skymond(watching("sqlite:a.db", quick_check_interval="1s", query="select 42",
                           crit={"query_value": "<42"}))

@@ -84,7 +84,7 @@ def pasted(path, body, port):
     return int(code), json.loads(text)
 
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_the_three_examples_twice(skymond, grafana):
     """On an empty Grafana, in order, with the key from a real OpenBao: the rule resolves, the panel reaches its data source; the second
     time nothing changes, and each says what is there."""
@@ -426,7 +426,7 @@ def test_the_same_at_once(broker, grafana, monkeypatch, later):
     assert (len(grafana.datasources), len(grafana.dashboards), len(grafana.rules), len(grafana.folders)) == (1, 1, 1, 1)
 
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 @pytest.mark.parametrize("later", [False, True])
 def test_a_lost_answer(broker, grafana, monkeypatch, later):
     """What creates is sent once, and the same again says that it is there. What replaces or deletes is sent again by itself."""

@@ -86,7 +86,7 @@ def results(answer):
 
 # ---- All that ships ----
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_all_that_ships_is_applied_once(broker, grafana):
     """With the installed files: what is applied is there and works, and a second run changes nothing."""
     one = broker(content=str(ROOT / "share" / "skymon" / "grafana"))

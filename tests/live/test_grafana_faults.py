@@ -117,7 +117,7 @@ def works(one, grafana):
     seed(grafana)
 
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_each_fault(broker, grafana):
     """On all that is asked, with the check; then only on what is written, so that it comes in the middle."""
     seed(grafana)
@@ -211,7 +211,7 @@ def test_conflicts_of_versions(broker, grafana):
 
 # ---- Answers that are lost ----
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 @pytest.mark.parametrize("kind", ["reset", "close", "half"])
 def test_a_lost_answer_leaves_no_duplicate(broker, grafana, kind):
     """The request was done, its answer is lost: it is not sent twice, and who posts it again learns that it is there."""
@@ -349,7 +349,6 @@ def test_probes_while_grafana_is_slow(broker, grafana):
         grafana.org.dashboards.provision(f"p{number}", f"P {number}")
         grafana.dashboards[f"p{number}"]["provisioned"] = False
     kinds = [READS["list"], READS["get"], None, READS["get"]]
-    began = time.monotonic()
     with one.asking({number: kinds[number % 4] or ("PUT", f"/dashboards/p{number}", dashboard(f"P {number}")) for number in range(64)}) as asked:
         wait_until(lambda: slow.hits == 64, 10, "64 requests to be in Grafana")
         with subprocess.Popen([sys.executable, __file__, str(one.sm.port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as prober:
@@ -360,7 +359,7 @@ def test_probes_while_grafana_is_slow(broker, grafana):
                 for _ in range(20):
                     answer, took = one.ask("GET", "/health")
                     assert answer.status_code == 200 and took < SPARE * SLOW
-                assert time.monotonic() - began < 8, "the probes did not see the wait"
+                assert not any(future.done() for future in asked.values()), "the probes did not see the wait"
                 answers = [future.result() for future in asked.values()]
             finally:
                 rows = json.loads(prober.communicate(timeout=60)[0])

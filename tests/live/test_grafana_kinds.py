@@ -111,7 +111,7 @@ def test_titles_that_grafana_takes_for_the_same(one, grafana, there, title):
     save(one, title, "free")  # in General it is free
 
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_overwrite_replaces_what_was_named_and_nothing_else(one, grafana):
     """By title, by uid, by number: each must be the one whose title was sent."""
     save(one, "Victim", "victim", model={"x": "precious"})
@@ -132,7 +132,7 @@ def test_overwrite_replaces_what_was_named_and_nothing_else(one, grafana):
     assert grafana.dashboards["victim"]["model"]["version"] == 4 and len(grafana.dashboards) == 2
 
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_a_put_writes_its_dashboard_or_nothing(one, grafana):
     folder(grafana, "f", "F")
     for title, uid in (("Victim", "victim"), ("Attacker", "attacker")):
@@ -375,7 +375,7 @@ def test_recording_rules_that_are_wrong(one, rule, pointer):
     one.refused("POST", "/alerts", rule, 422, pointer)
 
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_recording_rules(one, grafana):
     """Grafana 9 would keep it as an alert rule: nothing of it stays. A later one takes it, without a condition."""
     one.ask("POST", "/datasources", SOURCE, 200)

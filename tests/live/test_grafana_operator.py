@@ -62,7 +62,7 @@ class Shell:
         return int(code), json.loads(text)
 
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_from_an_empty_grafana_on(skymond, grafana):
     need("curl")
     bao = OpenBao()
@@ -326,7 +326,7 @@ def test_apply_stops(broker, grafana, kind, options, code):
     assert not any(request.path.startswith("/api/dashboards") for request in grafana.requests)
 
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_apply_looks_after_a_500(broker, grafana):
     """Saved, and answered 500: what is there counts, and the item says what Grafana said."""
     one = broker()

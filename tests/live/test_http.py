@@ -31,7 +31,7 @@ def ports(daemon):
 
 # ---- Requests ----
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_every_get_answers_head_and_a_trailing_slash(skymond, tmp_path):
     daemon = skymond(watched(tmp_path))
     daemon.wait_component("db", status="healthy")
@@ -74,7 +74,7 @@ def test_grafana_that_points_at_the_exporter_is_told(skymond, tmp_path):
         assert "exporter" in answer.json()["error"] and "Prometheus server" in answer.json()["error"]
 
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_requests_that_can_be_read_in_two_ways_end_the_connection(skymond, tmp_path):
     daemon = skymond(watched(tmp_path))
     behind = b"GET /api/v1/alive HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -214,7 +214,7 @@ def test_a_socket_file_that_was_left_behind_is_replaced(skymond, tmp_path):
 
 # ---- Access ----
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_access(skymond, tmp_path):
     token = tmp_path / "token"
     token.write_text("the-first-token-\n")

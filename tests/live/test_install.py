@@ -82,7 +82,7 @@ def test_default_config_is_the_installed_one(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_shipped_config_answers(skymond):
     sm = skymond(SHIPPED)
     store = sm.wait_component("local-store", status="healthy", reason="ok")

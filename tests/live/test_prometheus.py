@@ -70,7 +70,7 @@ def test_families_and_their_order(daemon):
     assert set(OURS) <= set(names) and "t_series_value" in names and "skymon_host_memory_size_bytes" in names
 
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_strict_openmetrics(daemon):
     answer = daemon.get("/api/v1/metrics/prometheus", headers=OPENMETRICS)
     assert answer.headers["Content-Type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -109,7 +109,7 @@ def test_accept_never_refuses(daemon, accept, openmetrics):
         assert head.status_code == 200 and head.text == "" and head.headers["Content-Type"] == answer.headers["Content-Type"]
 
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_gzip_is_the_same_text(daemon):
     answer = daemon.get("/metrics", headers={"Accept-Encoding": "gzip"})
     assert answer.headers["Content-Encoding"] == "gzip"

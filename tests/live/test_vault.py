@@ -59,7 +59,7 @@ def cell(sm, fault, status, reason, *words, secrets=(), name="vault", **options)
 
 # ---- OpenBao's states ----
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_states(skymond, bao):
     one = bao()
     sm = skymond(watching(one.url, token=one.token))
@@ -143,7 +143,7 @@ def test_names_and_places(skymond, shared_bao):
 
 # ---- Tokens ----
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_wrong_token_then_right(skymond, bao, tmp_path):
     one = bao()
     file = tmp_path / "token"
@@ -190,7 +190,7 @@ def test_token_without_the_right_to_look(skymond, shared_bao):
     assert family_values(sm, "skymon_vault_token_ttl_seconds") == {}
 
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_approle(skymond, shared_bao):
     policy = shared_bao.policy("reader", {"secret/data/grafana/*": ["read"]})
     role, word = shared_bao.approle("skymon", [policy], token_ttl="4s", token_max_ttl="6s")
@@ -533,7 +533,7 @@ RAWS = {  # fault: (bytes, hang, flood, reason, words)
 }
 
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_not_vault(skymond):
     raws = {name: Raw(*row[:3]) for name, row in RAWS.items()}
     try:

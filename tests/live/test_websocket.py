@@ -62,17 +62,17 @@ def next_check(sm, name="ws"):
 def test_healthy_over_a_kept_connection(skymond, websocket):
     server = websocket()
     sm = skymond(config({"ws": part(server.url + "/?token=geheim", subprotocol="chat", send="gehe" + "im?", expect="heim",
-                                    warn={"pong_time": "500ms", "message_time": "500ms"})}))
+                                    warn={"pong_time": "5s", "message_time": "5s"})}))
     found = healthy(sm)
     assert server.place in found["message"] and "pong after" in found["message"], found
     wait_until(lambda: sm.component("ws")["details"].get("kept_connection"), 10, "a check over the kept connection")
     details = sm.component("ws")["details"]
     assert details["http_status"] == 101 and details["subprotocol"] == "chat" and details["tls"] == "none"
-    assert 0 < details["pong_ms"] < 500 and 0 < details["message_ms"] < 500 and details["connection_age_seconds"] > 0
+    assert 0 < details["pong_ms"] < 500 * SLOW and 0 < details["message_ms"] < 500 * SLOW and details["connection_age_seconds"] > 0
     assert "handshake_ms" not in details and "close_code" not in details  # was not measured, did not happen
     wait_until(lambda: sm.component("ws")["details"]["connection_age_seconds"] > 1, 10, "the connection to grow old")
     assert connects(sm) == 1
-    assert 0 < number(sm, "skymon_websocket_pong_duration_seconds") < 0.5
+    assert 0 < number(sm, "skymon_websocket_pong_duration_seconds") < 0.5 * SLOW
     assert number(sm, "skymon_websocket_handshake_duration_seconds") is None
 
 
@@ -264,7 +264,7 @@ SAYS = {
 }
 
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_what_the_server_says(skymond, websocket):
     server = websocket()
     sm = skymond(config({f"f{i}": part(server.url + path, **options) for i, (path, options, _, _) in enumerate(SAYS.values())}))
@@ -338,7 +338,7 @@ RAW = {
 }
 
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_broken_servers(skymond, raw):
     servers = [raw(answer, frames, hang) for answer, frames, hang, _, _, _ in RAW.values()]
     sm = skymond(config({f"f{i}": part(server.url, **options)
@@ -367,7 +367,7 @@ def test_a_web_server_without_websockets(skymond, nginx):
 
 # ---- TLS ----
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_certificates(skymond, websocket, certs):
     servers = {name: websocket(tls=(certs.pem(name), certs.key(name)))
                for name in ("good", "expired", "early", "wrong_name", "untrusted")}

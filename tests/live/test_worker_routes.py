@@ -22,7 +22,7 @@ from worker_routes import Answer, Asked, Held, ask, audits, config, echoed, own_
 
 # ---- What a handler sees ----
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_every_accessor(skymond, tmp_path):
     daemon = start(skymond, tmp_path)
     seen = echoed(ask(daemon, "/t/open/a%2Fb%20%C3%BC?q=x+y%26z&r=1&q=second", headers={"X-Test": "value of it"}))
@@ -41,7 +41,7 @@ def test_every_accessor(skymond, tmp_path):
     assert echoed(ask(daemon, "/t/open/x/", version="1.0", headers={"Host": None}))["id"] == "x"
 
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_bodies(skymond, tmp_path):
     """To the limit, with zeros in them, in chunks; what is larger or of another type never reaches the worker."""
     daemon = start(skymond, tmp_path)
@@ -113,7 +113,7 @@ def test_callers(skymond, tmp_path):
         assert who(four, source=own) == (own, "0")    # its peer is not the address that it came to
 
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_behind_a_token(skymond, tmp_path):
     token = tmp_path / "token"
     token.write_text("the-token-of-18-b.\n")
@@ -212,7 +212,7 @@ def test_the_audit_line(skymond, tmp_path):
         f'{who} method=POST path=/t/echo/%0aforged code=200 msg="echoed  forged of 2 bytes"']
 
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_the_audit_line_of_one_that_left(skymond, tmp_path):
     """It is told when it leaves, and once more when the write was done all the same."""
     daemon = start(skymond, tmp_path)
@@ -324,7 +324,7 @@ def test_pipelined_requests_behind_a_slow_one(skymond, tmp_path):
     assert bodies[0] == b"done\n" and b"id=1\n" in bodies[1] and b"alive" in bodies[2] and b"id=2\n" in bodies[4]
 
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_over_tls(skymond, certs, tmp_path):
     tls = {"cert_file": str(certs.pem("good")), "key_file": str(certs.key("good"))}
     daemon = skymond(config(tmp_path, listen=["127.0.0.1:0", {"address": "127.0.0.1:0", "tls": tls}]), listen=None)

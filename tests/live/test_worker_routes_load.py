@@ -467,7 +467,7 @@ def hostile(skymond, tmp_path):
     return daemon
 
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 def test_forged_answers(skymond, tmp_path):
     """Nobody answers what another was asked; what was never asked is answered by nobody."""
     daemon = hostile(skymond, tmp_path)
@@ -481,7 +481,7 @@ def test_forged_answers(skymond, tmp_path):
     assert [answer.body for answer in held.answers()] == [b"done\n"] * 2
 
 
-@pytest.mark.sanitized
+@pytest.mark.asan
 @pytest.mark.parametrize("query", ["cut=1", "cut=12", "code=99", "code=1000", "name=X-A&value=a%0d%0aX-Forged:%20b", "name=a%20b&value=c",
                                    "name=Content-Length&value=1", "type=text%0aX-Forged:%20b"])
 def test_broken_replies_end_the_worker(skymond, tmp_path, query):
