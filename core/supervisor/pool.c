@@ -238,7 +238,7 @@ void pool_add(struct pool *pool, struct component *component)
 		slot_renew(slot);
 	else if (slot->up && !slot->ending)
 		pool_start_component(component);
-	else if (slot->worker == NULL && slot->restart.slot == 0)
+	else if (slot->process == NULL && slot->restart.slot == 0)
 		loop_set_timer(pool->loop, &slot->restart, loop_now_ms(pool->loop));
 }
 
@@ -277,7 +277,7 @@ void pool_refresh(struct pool *pool, struct component *component, bool fresh)
 void pool_run(struct pool *pool, struct component *component, uint64_t run, int64_t timeout_ms)
 {
 	(void)pool;
-	process_run(component->slot->worker, component->id, run, (uint32_t)timeout_ms);
+	process_run(component->slot->process, component->id, run, (uint32_t)timeout_ms);
 }
 
 void pool_kill(struct pool *pool, struct component *component)
@@ -287,8 +287,8 @@ void pool_kill(struct pool *pool, struct component *component)
 	snprintf(text, sizeof(text), "ended: the check did not return within %lld ms%s%s",
 		 (long long)(loop_now_ms(pool->loop) - component->run_began_ms),
 		 component->step[0] != '\0' ? " while " : "", component->step);
-	if (component->slot != NULL && component->slot->worker != NULL)
-		process_kill(component->slot->worker, PROCESS_KILLED, component->id, text);
+	if (component->slot != NULL && component->slot->process != NULL)
+		process_kill(component->slot->process, PROCESS_KILLED, component->id, text);
 }
 
 /* ---- For the exposition ---- */
@@ -344,7 +344,7 @@ const struct skymon_plugin_state *const *pool_plugin_states(struct pool *pool, s
 bool pool_has_process(const struct pool *pool, pid_t pid)
 {
 	for (const struct slot *slot = pool->slots; slot != NULL; slot = slot->next)
-		if (slot->worker != NULL && process_pid(slot->worker) == pid)
+		if (slot->process != NULL && process_pid(slot->process) == pid)
 			return true;
 	return false;
 }

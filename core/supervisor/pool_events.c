@@ -24,7 +24,7 @@ void pool_tell_start(struct component *component, const struct buf *body)
 	component->state = COMPONENT_STARTING;
 	loop_set_timer(pool->loop, &component->retry, loop_now_ms(pool->loop) + POOL_START_MS);
 	pool_claim_add(component->slot, component->id);
-	process_start(component->slot->worker, component->id, body);
+	process_start(component->slot->process, component->id, body);
 }
 
 void pool_tell_stop(struct component *component)
@@ -32,7 +32,7 @@ void pool_tell_stop(struct component *component)
 	struct pool_claim *claim = pool_claim_find(component->slot, component->id);
 	if (claim != NULL)
 		claim->stopping = true;
-	process_stop(component->slot->worker, component->id);
+	process_stop(component->slot->process, component->id);
 }
 
 void pool_start_component(struct component *component)
@@ -51,7 +51,7 @@ static void end_hung_start(struct slot *slot)
 			first = slot->components[i]->id;
 	char text[80];
 	snprintf(text, sizeof(text), "ended: a start did not return within %d ms", POOL_START_MS);
-	process_kill(slot->worker, PROCESS_KILLED, first, text);
+	process_kill(slot->process, PROCESS_KILLED, first, text);
 }
 
 void pool_retry(struct timer *timer, int64_t now_ms)
@@ -63,7 +63,7 @@ void pool_retry(struct timer *timer, int64_t now_ms)
 	if (component->state == COMPONENT_STARTING)
 		end_hung_start(component->slot);
 	else if (component->gone)
-		process_kill(component->slot->worker, PROCESS_KILLED, component->id,
+		process_kill(component->slot->process, PROCESS_KILLED, component->id,
 			     "ended: a stop did not return");
 	else if (component->state == COMPONENT_FAILED || component->state == COMPONENT_WAITING)
 		pool_start_component(component);
@@ -71,12 +71,11 @@ void pool_retry(struct timer *timer, int64_t now_ms)
 
 /* ---- What workers tell ---- */
 
-static void take_hello(void *arg, struct process *worker, struct plugin_info *info, const char *why)
+static void pool_on_hello(void *arg, struct plugin_info *info, const char *why)
 {
 	struct slot *slot = arg;
 	struct pool_plugin *plugin = slot->plugin;
 	struct pool *pool = slot->pool;
-	(void)worker;
 	bool first = plugin->info == NULL && plugin->why == NULL;
 	if (info == NULL) {
 		if (first)
@@ -116,13 +115,11 @@ static void let_go(struct component *component)
 	slot_retire(slot);
 }
 
-static void take_started(void *arg, struct process *worker, uint32_t id, bool ok, enum skymon_reason reason,
-			 const char *message)
+static void pool_on_started(void *arg, uint32_t id, bool ok, enum skymon_reason reason, const char *message)
 {
 	struct slot *slot = arg;
 	struct component *component = pool_find_component(slot, id);
 	struct pool_claim *claim = pool_claim_find(slot, id);
-	(void)worker;
 	if (claim == NULL || claim->started) {
 		pool_break(slot, "told twice that a component was started");
 		return;
@@ -152,11 +149,10 @@ static void take_started(void *arg, struct process *worker, uint32_t id, bool ok
 		pool_secrets_store_up(component);
 }
 
-static void take_result(void *arg, struct process *worker, uint32_t id, uint64_t run, struct result *result)
+static void pool_on_result(void *arg, uint32_t id, uint64_t run, struct result *result)
 {
 	struct slot *slot = arg;
 	struct component *component = pool_find_component(slot, id);
-	(void)worker;
 	if (component == NULL || run == 0 || component->run != run) {
 		result_unref(result);
 		pool_break(slot, "sent the result of a check that was not asked for");
@@ -167,52 +163,45 @@ static void take_result(void *arg, struct process *worker, uint32_t id, uint64_t
 	slot->pool->events->result(slot->pool->arg, component, run, result);
 }
 
-static void take_step(void *arg, struct process *worker, uint32_t id, uint64_t run, const char *text)
+static void pool_on_step(void *arg, uint32_t id, uint64_t run, const char *text)
 {
 	struct slot *slot = arg;
 	struct component *component = pool_find_component(slot, id);
-	(void)worker;
 	if (component != NULL)
 		slot->pool->events->step(slot->pool->arg, component, run, text);
 }
 
-static void take_refused(void *arg, struct process *worker, uint32_t id)
+static void pool_on_refused(void *arg, uint32_t id)
 {
 	struct slot *slot = arg;
 	struct component *component = pool_find_component(slot, id);
-	(void)worker;
 	if (component != NULL && !component->gone)
 		(void)slot->pool->events->refused(slot->pool->arg,
 						  component); /* its next check tries again */
 }
 
-static void take_answer(void *arg, struct process *worker, uint32_t id, const struct process_answer *answer)
+static void pool_on_answered(void *arg, uint32_t id, const struct process_answer *answer)
 {
 	struct slot *slot = arg;
-	(void)worker;
 	pool_secrets_answer(slot, id, answer);
 }
 
-static void take_reply(void *arg, struct process *worker, uint32_t id, uint64_t number,
-		       const struct http_message_reply *reply)
+static void pool_on_replied(void *arg, uint32_t id, uint64_t number, const struct http_message_reply *reply)
 {
 	struct slot *slot = arg;
-	(void)worker;
 	pool_requests_reply(slot, id, number, reply);
 }
 
-static void take_validated(void *arg, struct process *worker, uint32_t id, struct wire_reader mistakes)
+static void pool_on_validated(void *arg, uint32_t id, struct wire_reader mistakes)
 {
-	(void)worker;
 	pool_validate_take(arg, id, mistakes);
 }
 
-static void take_stopped(void *arg, struct process *worker, uint32_t id)
+static void pool_on_stopped(void *arg, uint32_t id)
 {
 	struct slot *slot = arg;
 	struct component *component = pool_find_component(slot, id);
 	const struct pool_claim *claim = pool_claim_find(slot, id);
-	(void)worker;
 	if (claim == NULL || !claim->started || !claim->stopping) {
 		pool_break(slot, "told that a component was stopped that it was not to stop");
 		return;
@@ -223,10 +212,9 @@ static void take_stopped(void *arg, struct process *worker, uint32_t id)
 }
 
 /* One that asks for it again and again would cost a process each time. */
-static void take_stale(void *arg, struct process *worker)
+static void pool_on_stale(void *arg)
 {
 	struct slot *slot = arg;
-	(void)worker;
 	if (loop_now_ms(slot->pool->loop) - slot->up_since_ms < POOL_BACK_OFF_MIN_MS / 2)
 		pool_break(slot, "asked to be started again as soon as it was up");
 	else if (!slot->ending)
@@ -319,13 +307,12 @@ static void log_end(const struct slot *slot, const struct process_end *end)
 		 "worker %s", end->text);
 }
 
-static void take_end(void *arg, struct process *worker, const struct process_end *end)
+static void pool_on_ended(void *arg, const struct process_end *end)
 {
 	struct slot *slot = arg;
 	struct pool *pool = slot->pool;
 	struct pool_plugin *plugin = slot->plugin;
-	(void)worker;
-	slot->worker = NULL;
+	slot->process = NULL;
 	slot->claim_count = 0;
 	pool_secrets_lost(slot);
 	bool was_up = slot->up, at_once = false;
@@ -355,17 +342,17 @@ static void take_end(void *arg, struct process *worker, const struct process_end
 	pool_validate_tell_done(pool);
 }
 
-const struct process_events pool_worker_events = {
-	.hello = take_hello,
-	.started = take_started,
-	.result = take_result,
-	.step = take_step,
-	.refused = take_refused,
-	.answered = take_answer,
-	.replied = take_reply,
-	.stopped = take_stopped,
-	.stale = take_stale,
+const struct process_events pool_process_events = {
+	.hello = pool_on_hello,
+	.started = pool_on_started,
+	.result = pool_on_result,
+	.step = pool_on_step,
+	.refused = pool_on_refused,
+	.answered = pool_on_answered,
+	.replied = pool_on_replied,
+	.stopped = pool_on_stopped,
+	.stale = pool_on_stale,
 	.knows = knows,
-	.validated = take_validated,
-	.ended = take_end,
+	.validated = pool_on_validated,
+	.ended = pool_on_ended,
 };

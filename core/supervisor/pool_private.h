@@ -41,11 +41,11 @@ struct slot {
 	struct slot *next;
 	struct pool *pool;
 	struct pool_plugin *plugin;
-	struct process *worker; /* NULL: down */
-	bool own;               /* for one component only */
-	bool up;                /* it said hello */
-	bool ending;            /* we asked it to leave */
-	size_t validating;      /* components whose options its worker was asked to validate */
+	struct process *process; /* NULL: down */
+	bool own;                /* for one component only */
+	bool up;                 /* it said hello */
+	bool ending;             /* we asked it to leave */
+	size_t validating;       /* components whose options its worker was asked to validate */
 	struct timer restart;
 	int64_t back_off_ms, up_since_ms;
 	struct component **components;
@@ -83,7 +83,7 @@ struct pool {
 	struct timer validate_late;
 };
 
-extern const struct process_events pool_worker_events;
+extern const struct process_events pool_process_events;
 
 struct pool_plugin *pool_find_plugin(const struct pool *pool, const char *name);
 struct component *pool_find_component(const struct slot *slot, uint32_t id);

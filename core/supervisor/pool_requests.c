@@ -75,14 +75,14 @@ static void lose_patience(struct timer *timer, int64_t now_ms)
 	if (request->answered == NULL && now_ms >= request->until_ms + HTTP_MESSAGE_GRACE_MS) {
 		snprintf(text, sizeof(text), "ended: a request did not return within %d ms",
 			 HTTP_MESSAGE_MS + HTTP_MESSAGE_GRACE_MS);
-		if (request->slot->worker != NULL)
-			process_kill(request->slot->worker, PROCESS_KILLED, request->id, text);
+		if (request->slot->process != NULL)
+			process_kill(request->slot->process, PROCESS_KILLED, request->id, text);
 		return;
 	}
 	loop_set_timer(request->pool->loop, timer, request->until_ms + HTTP_MESSAGE_GRACE_MS);
 	if (request->answered == NULL)
 		return;
-	process_cancel(request->slot->worker, request->id, request->number);
+	process_cancel(request->slot->process, request->id, request->number);
 	snprintf(text, sizeof(text),
 		 "the plugin did not answer within %d s; whether it was done is not known",
 		 HTTP_MESSAGE_MS / 1000);
@@ -96,7 +96,7 @@ static void send_out(struct pool_request *request, struct component *component)
 	struct pool *pool = request->pool;
 	int64_t left_ms = request->until_ms - loop_now_ms(pool->loop);
 	request->refreshing = false;
-	if (!process_request(component->slot->worker, component->id, request->number, request->again,
+	if (!process_request(component->slot->process, component->id, request->number, request->again,
 			     left_ms > 0 ? (uint32_t)left_ms : 0, &request->body)) {
 		answer(request, NULL, 503, "too much waits for the plugin's worker already");
 		return;
@@ -223,8 +223,8 @@ void pool_withdraw(struct pool *pool, uint64_t number)
 	if (request == NULL)
 		return;
 	request->answered = NULL;
-	if (request->slot != NULL && request->slot->worker != NULL)
-		process_cancel(request->slot->worker, request->id, number);
+	if (request->slot != NULL && request->slot->process != NULL)
+		process_cancel(request->slot->process, request->id, number);
 	answer(request, NULL, 0, "");
 }
 

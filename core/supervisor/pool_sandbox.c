@@ -63,7 +63,7 @@ void pool_sandbox_of(const struct slot *slot, struct sandbox *sandbox)
 
 bool pool_sandbox_suits(const struct slot *slot, const struct component *component)
 {
-	if (slot->worker == NULL || slot->claim_count == 0) /* it can still be started for that */
+	if (slot->process == NULL || slot->claim_count == 0) /* it can still be started for that */
 		return true;
 	struct sandbox wanted = {.needs = slot->plugin->info->flags & ~SKYMON_IN_DAEMON};
 	struct adding adding = {&wanted, slot->pool->state_dir};

@@ -165,7 +165,7 @@ static bool ask_store(struct pool_secrets *secrets, size_t index, const struct o
 				 .index = index};
 	pool->asks = ask;
 	secrets->out++;
-	process_ask(store->slot->worker, store->id, ask->number, secrets->fresh, ASK_MS, secret->text);
+	process_ask(store->slot->process, store->id, ask->number, secrets->fresh, ASK_MS, secret->text);
 	return true;
 }
 

@@ -60,7 +60,7 @@ static void ask(struct slot *slot, struct pool_validation *validation)
 	pool_claim_add(slot, validation->id);
 	*pool_claim_find(slot, validation->id) =
 		(struct pool_claim){.id = validation->id, .started = true, .validation = true};
-	process_validate(slot->worker, validation->id, &body);
+	process_validate(slot->process, validation->id, &body);
 	component_wipe(&body);
 }
 
@@ -80,7 +80,7 @@ static struct slot *find_slot(const struct pool *pool, const struct pool_plugin 
 {
 	struct slot *coming = NULL;
 	for (struct slot *slot = pool->slots; slot != NULL; slot = slot->next) {
-		if (slot->plugin != plugin || slot->worker == NULL || slot->ending)
+		if (slot->plugin != plugin || slot->process == NULL || slot->ending)
 			continue;
 		if (slot->up)
 			return slot;

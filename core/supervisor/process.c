@@ -32,7 +32,7 @@ struct process {
 	char *name;
 	int64_t memory_limit, hello_timeout_ms;
 	pid_t pid;
-	struct watch wire, process, print;
+	struct watch wire, exit, print;
 	struct timer patience; /* for the hello, later for its leaving */
 	struct wire_inbox inbox;
 	struct wire_outbox outbox;
@@ -50,148 +50,148 @@ struct process {
 
 /* ---- Its death ---- */
 
-static void set_cause(struct process *worker, enum process_cause cause, uint32_t culprit, const char *text)
+static void set_cause(struct process *process, enum process_cause cause, uint32_t culprit, const char *text)
 {
-	if (worker->cause_set)
+	if (process->cause_set)
 		return; /* the first one knows best: what follows are its consequences */
-	worker->cause_set = true;
-	worker->end.cause = cause;
-	worker->end.culprit = culprit;
-	snprintf(worker->end.text, sizeof(worker->end.text), "%s", text);
+	process->cause_set = true;
+	process->end.cause = cause;
+	process->end.culprit = culprit;
+	snprintf(process->end.text, sizeof(process->end.text), "%s", text);
 }
 
 /* Its group, with the programs that it has started, and itself, should it have changed the group. It is not
  * reaped yet, so its number is its own. */
-static void kill_all(const struct process *worker)
+static void kill_all(const struct process *process)
 {
-	kill(-worker->pid, SIGKILL);
-	kill(worker->pid, SIGKILL);
+	kill(-process->pid, SIGKILL);
+	kill(process->pid, SIGKILL);
 }
 
-void process_kill(struct process *worker, enum process_cause cause, uint32_t culprit, const char *text)
+void process_kill(struct process *process, enum process_cause cause, uint32_t culprit, const char *text)
 {
-	set_cause(worker, cause, culprit, text);
-	kill_all(worker);
+	set_cause(process, cause, culprit, text);
+	kill_all(process);
 }
 
-pid_t process_pid(const struct process *worker)
+pid_t process_pid(const struct process *process)
 {
-	return worker->pid;
+	return process->pid;
 }
 
-static void close_watch(struct process *worker, struct watch *watch)
+static void close_watch(struct process *process, struct watch *watch)
 {
 	int fd = watch->fd;
-	loop_remove(worker->loop, watch);
+	loop_remove(process->loop, watch);
 	if (fd >= 0)
 		close(fd);
 }
 
 /* Our end of the wire stays open for reading: what it logs in `stop` and `unload`, and its last words. */
-void process_end(struct process *worker, int64_t patience_ms)
+void process_end(struct process *process, int64_t patience_ms)
 {
-	if (worker->leaving)
+	if (process->leaving)
 		return;
-	worker->leaving = worker->asked = true;
-	wire_outbox_free(&worker->outbox);
-	if (worker->wire.fd >= 0)
-		shutdown(worker->wire.fd, SHUT_WR);
-	loop_set_timer(worker->loop, &worker->patience, loop_now_ms(worker->loop) + patience_ms);
+	process->leaving = process->asked = true;
+	wire_outbox_free(&process->outbox);
+	if (process->wire.fd >= 0)
+		shutdown(process->wire.fd, SHUT_WR);
+	loop_set_timer(process->loop, &process->patience, loop_now_ms(process->loop) + patience_ms);
 }
 
 static void lose_patience(struct timer *timer, int64_t now_ms)
 {
 	(void)now_ms;
-	struct process *worker = container_of(timer, struct process, patience);
+	struct process *process = container_of(timer, struct process, patience);
 	char text[128];
 	snprintf(text, sizeof(text), "did not answer within %lld ms of its start",
-		 (long long)worker->hello_timeout_ms);
-	process_kill(worker, PROCESS_KILLED, 0, worker->said_hello ? "did not leave" : text);
+		 (long long)process->hello_timeout_ms);
+	process_kill(process, PROCESS_KILLED, 0, process->said_hello ? "did not leave" : text);
 }
 
 /* Its wire is closed or broken: it cannot be told anything any more, and leaves or is made to. */
-static void lose_wire(struct process *worker)
+static void lose_wire(struct process *process)
 {
-	close_watch(worker, &worker->wire);
-	if (worker->leaving)
+	close_watch(process, &process->wire);
+	if (process->leaving)
 		return;
-	worker->leaving = true;
-	loop_set_timer(worker->loop, &worker->patience, loop_now_ms(worker->loop) + LEAVE_MS);
+	process->leaving = true;
+	loop_set_timer(process->loop, &process->patience, loop_now_ms(process->loop) + LEAVE_MS);
 }
 
 /* It broke the rules of the wire, or claims what is not its own: nothing more of it is read. */
-void process_break(struct process *worker, const char *text)
+void process_break(struct process *process, const char *text)
 {
-	process_kill(worker, PROCESS_CRASHED, 0, text);
-	lose_wire(worker);
+	process_kill(process, PROCESS_CRASHED, 0, text);
+	lose_wire(process);
 }
 
-static void describe_exit(struct process *worker, const siginfo_t *info)
+static void describe_exit(struct process *process, const siginfo_t *info)
 {
 	char text[128];
-	if (worker->asked && info->si_code == CLD_EXITED && info->si_status == 0)
-		set_cause(worker, PROCESS_ENDED, 0, "was ended");
+	if (process->asked && info->si_code == CLD_EXITED && info->si_status == 0)
+		set_cause(process, PROCESS_ENDED, 0, "was ended");
 	if (info->si_code == CLD_EXITED)
 		snprintf(text, sizeof(text), "ended with exit code %d", info->si_status);
 	else
 		snprintf(text, sizeof(text), "was ended by SIG%s", sigabbrev_np(info->si_status));
-	set_cause(worker, PROCESS_CRASHED, 0, text);
+	set_cause(process, PROCESS_CRASHED, 0, text);
 }
 
-static void forget(struct process *worker)
+static void forget(struct process *process)
 {
-	loop_clear_timer(worker->loop, &worker->patience);
-	close_watch(worker, &worker->wire);
-	close_watch(worker, &worker->process);
-	close_watch(worker, &worker->print);
-	wire_inbox_free(&worker->inbox);
-	wire_outbox_free(&worker->outbox);
-	free(worker->name);
-	free(worker);
+	loop_clear_timer(process->loop, &process->patience);
+	close_watch(process, &process->wire);
+	close_watch(process, &process->exit);
+	close_watch(process, &process->print);
+	wire_inbox_free(&process->inbox);
+	wire_outbox_free(&process->outbox);
+	free(process->name);
+	free(process);
 }
 
 /* ---- What it says ---- */
 
-static void take_hello(struct process *worker, const struct wire_message *message)
+static void process_on_hello(struct process *process, const struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
 	bool ok = wire_get_u8(&in) != 0;
-	if (worker->said_hello) {
-		process_break(worker, "said hello twice");
+	if (process->said_hello) {
+		process_break(process, "said hello twice");
 		return;
 	}
-	worker->said_hello = worker->end.said_hello = true;
-	loop_clear_timer(worker->loop, &worker->patience);
+	process->said_hello = true;
+	loop_clear_timer(process->loop, &process->patience);
 	struct err err = {"its hello is broken"};
 	struct plugin_info *info = ok ? plugin_info_decode(&in, &err) : NULL;
 	if (!ok)
 		err_set(&err, "%s", wire_get_text_or_empty(&in));
-	bool own = info != NULL && (strcmp(info->name, worker->name) == 0 ||
+	bool own = info != NULL && (strcmp(info->name, process->name) == 0 ||
 				    err_set(&err, "its hello is that of another plugin, %s", info->name));
 	own = own &&
-	      (option_defaults_check(info->options, &err) || err_prefix(&err, "plugin %s: ", worker->name));
+	      (option_defaults_check(info->options, &err) || err_prefix(&err, "plugin %s: ", process->name));
 	if (!own) {
 		plugin_info_free(info);
 		info = NULL;
 	}
-	worker->events->hello(worker->arg, worker, info, info != NULL ? NULL : err.text);
+	process->events->hello(process->arg, info, info != NULL ? NULL : err.text);
 }
 
-static void take_started(struct process *worker, const struct wire_message *message)
+static void process_on_started(struct process *process, const struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
 	bool ok = wire_get_u8(&in) != 0;
 	uint8_t reason = wire_get_u8(&in);
 	const char *text = wire_get_text_or_empty(&in);
 	if (in.bad || reason >= SKYMON_REASON_COUNT) {
-		process_break(worker, "sent a message that is broken");
+		process_break(process, "sent a message that is broken");
 		return;
 	}
-	worker->events->started(worker->arg, worker, message->id, ok,
-				(enum skymon_reason)result_claim(SKYMON_UNKNOWN, reason), text);
+	process->events->started(process->arg, message->id, ok,
+				 (enum skymon_reason)result_claim(SKYMON_UNKNOWN, reason), text);
 }
 
-static void take_result(struct process *worker, struct wire_message *message)
+static void process_on_result(struct process *process, struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
 	uint64_t run = wire_get_u64(&in);
@@ -200,13 +200,13 @@ static void take_result(struct process *worker, struct wire_message *message)
 	message->body = NULL; /* result_decode took it */
 	if (result == NULL) {
 		err_prefix(&err, "sent a result that is broken: ");
-		process_break(worker, err.text);
+		process_break(process, err.text);
 		return;
 	}
-	worker->events->result(worker->arg, worker, message->id, run, result);
+	process->events->result(process->arg, message->id, run, result);
 }
 
-static void take_answer(struct process *worker, struct wire_message *message)
+static void process_on_answered(struct process *process, struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
 	struct process_answer answer = {.number = wire_get_u64(&in)};
@@ -216,52 +216,52 @@ static void take_answer(struct process *worker, struct wire_message *message)
 	answer.message = wire_get_text_or_empty(&in);
 	answer.bytes = wire_get_bytes(&in, &answer.size);
 	if (!wire_end(&in) || answer.reason >= SKYMON_REASON_COUNT || answer.lease_ms < 0)
-		process_break(worker, "sent an answer that is broken");
+		process_break(process, "sent an answer that is broken");
 	else
-		worker->events->answered(worker->arg, worker, message->id, &answer);
+		process->events->answered(process->arg, message->id, &answer);
 	explicit_bzero(message->body, message->size);
 }
 
-static void take_reply(struct process *worker, struct wire_message *message)
+static void process_on_replied(struct process *process, struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
 	uint64_t number = wire_get_u64(&in);
 	struct http_message_reply reply;
 	if (!http_message_get_reply(&in, &reply)) {
-		process_break(worker, "sent a reply that is broken");
+		process_break(process, "sent a reply that is broken");
 		return;
 	}
-	worker->events->replied(worker->arg, worker, message->id, number, &reply);
+	process->events->replied(process->arg, message->id, number, &reply);
 	http_message_free_reply(&reply);
 }
 
-static void take_step(struct process *worker, const struct wire_message *message)
+static void process_on_step(struct process *process, const struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
 	uint64_t run = wire_get_u64(&in);
 	const char *text = wire_get_text_or_empty(&in);
 	if (!wire_end(&in))
-		process_kill(worker, PROCESS_CRASHED, message->id, "sent a message that is broken");
+		process_kill(process, PROCESS_CRASHED, message->id, "sent a message that is broken");
 	else
-		worker->events->step(worker->arg, worker, message->id, run, text);
+		process->events->step(process->arg, message->id, run, text);
 }
 
-static void take_log(struct process *worker, const struct wire_message *message)
+static void process_on_log(struct process *process, const struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
 	uint8_t level = wire_get_u8(&in);
 	const char *text = wire_get_text_or_empty(&in);
-	int64_t now = loop_now_ms(worker->loop);
-	if (now - worker->log_window_ms > PRINT_WINDOW_MS) {
-		worker->log_window_ms = now;
-		worker->logged = 0;
+	int64_t now = loop_now_ms(process->loop);
+	if (now - process->log_window_ms > PRINT_WINDOW_MS) {
+		process->log_window_ms = now;
+		process->logged = 0;
 	}
 	if (level <= LOG_LEVEL_DEBUG &&
-	    worker->logged++ < LOG_LINES_MAX) /* the runner says itself what it drops */
-		log_line((enum log_level)level, (const char *[]){"plugin", worker->name, NULL}, "%s", text);
+	    process->logged++ < LOG_LINES_MAX) /* the runner says itself what it drops */
+		log_line((enum log_level)level, (const char *[]){"plugin", process->name, NULL}, "%s", text);
 }
 
-static void take_crash(struct process *worker, const struct wire_message *message)
+static void process_on_crash(struct process *process, const struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
 	uint8_t what = wire_get_u8(&in), signal_number = wire_get_u8(&in);
@@ -271,10 +271,10 @@ static void take_crash(struct process *worker, const struct wire_message *messag
 	if (what == WIRE_CRASH_MEMORY || what == WIRE_CRASH_FILES) {
 		if (what == WIRE_CRASH_MEMORY)
 			snprintf(text, sizeof(text), "grew past the memory limit of %lld MiB",
-				 (long long)(worker->memory_limit >> 20));
+				 (long long)(process->memory_limit >> 20));
 		else
 			snprintf(text, sizeof(text), "had %.40s descriptors open and went on opening", step);
-		process_kill(worker, PROCESS_KILLED, message->id, text);
+		process_kill(process, PROCESS_KILLED, message->id, text);
 		return;
 	}
 	if (what == WIRE_CRASH_EXIT)
@@ -283,94 +283,94 @@ static void take_crash(struct process *worker, const struct wire_message *messag
 		snprintf(text, sizeof(text), "crashed with SIG%s", name != NULL ? name : "?");
 	if (step[0] != '\0')
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), " while %.80s", step);
-	set_cause(worker, PROCESS_CRASHED, message->id, text);
+	set_cause(process, PROCESS_CRASHED, message->id, text);
 }
 
 /* May this worker say so now, for that component? NULL, or what is wrong. */
-static const char *judge_head(struct process *worker, const struct wire_message *message)
+static const char *judge_head(struct process *process, const struct wire_message *message)
 {
 	bool own = message->type == WIRE_LOG || message->type == WIRE_CRASH; /* may be of no component: 0 */
 	if (message->type == WIRE_HELLO)
 		return message->id == 0 ? NULL : "sent a hello of a component";
 	own = own || message->type == WIRE_STALE;
-	if (!worker->said_hello && (!own || message->id != 0)) /* a constructor writes to our wire */
+	if (!process->said_hello && (!own || message->id != 0)) /* a constructor writes to our wire */
 		return "sent a message before its hello";
-	if (message->id == 0 ? own : worker->events->knows(worker->arg, message->id))
+	if (message->id == 0 ? own : process->events->knows(process->arg, message->id))
 		return NULL;
 	return "sent a message of a component that is not its own";
 }
 
-static void take(struct process *worker, struct wire_message *message)
+static void on_message(struct process *process, struct wire_message *message)
 {
-	if (worker->asked && message->type != WIRE_LOG && message->type != WIRE_CRASH)
+	if (process->asked && message->type != WIRE_LOG && message->type != WIRE_CRASH)
 		return; /* its components are gone: no one waits for it */
-	const char *wrong = judge_head(worker, message);
+	const char *wrong = judge_head(process, message);
 	if (wrong != NULL) {
-		process_break(worker, wrong);
+		process_break(process, wrong);
 		return;
 	}
 	switch (message->type) {
 	case WIRE_HELLO:
-		take_hello(worker, message);
+		process_on_hello(process, message);
 		break;
 	case WIRE_STARTED:
-		take_started(worker, message);
+		process_on_started(process, message);
 		break;
 	case WIRE_RESULT:
-		take_result(worker, message);
+		process_on_result(process, message);
 		break;
 	case WIRE_REFUSED:
-		worker->events->refused(worker->arg, worker, message->id);
+		process->events->refused(process->arg, message->id);
 		break;
 	case WIRE_STOPPED:
-		worker->events->stopped(worker->arg, worker, message->id);
+		process->events->stopped(process->arg, message->id);
 		break;
 	case WIRE_ANSWER:
-		take_answer(worker, message);
+		process_on_answered(process, message);
 		break;
 	case WIRE_REPLY:
-		take_reply(worker, message);
+		process_on_replied(process, message);
 		break;
 	case WIRE_STEP:
-		take_step(worker, message);
+		process_on_step(process, message);
 		break;
 	case WIRE_VALIDATED:
-		worker->events->validated(worker->arg, worker, message->id,
-					  wire_reader(message->body, message->size));
+		process->events->validated(process->arg, message->id,
+					   wire_reader(message->body, message->size));
 		break;
 	case WIRE_LOG:
-		take_log(worker, message);
+		process_on_log(process, message);
 		break;
 	case WIRE_STALE:
-		worker->events->stale(worker->arg, worker);
+		process->events->stale(process->arg);
 		break;
 	case WIRE_CRASH:
-		take_crash(worker, message);
+		process_on_crash(process, message);
 		break;
 	default:
-		process_break(worker, "sent a message of a kind that no worker sends");
+		process_break(process, "sent a message of a kind that no worker sends");
 	}
 }
 
 /* Reads at most so many packets; false when there is no more to come for now or at all. */
-static void receive(struct process *worker, int most)
+static void receive(struct process *process, int most)
 {
-	while (worker->wire.fd >= 0 && most-- > 0) {
+	while (process->wire.fd >= 0 && most-- > 0) {
 		struct wire_message message = {0};
 		struct err err;
-		switch (wire_receive(&worker->inbox, worker->wire.fd, &message, &err)) {
+		switch (wire_receive(&process->inbox, process->wire.fd, &message, &err)) {
 		case WIRE_AGAIN:
 			return;
 		case WIRE_MESSAGE:
-			take(worker, &message);
+			on_message(process, &message);
 			free(message.body);
 			break;
 		case WIRE_CLOSED:
-			lose_wire(worker);
+			lose_wire(process);
 			return;
 		case WIRE_BAD:
 			err_prefix(&err, "sent something that is no message: ");
-			process_break(worker, err.text);
+			process_break(process, err.text);
 			return;
 		}
 	}
@@ -378,58 +378,58 @@ static void receive(struct process *worker, int most)
 
 /* ---- What we tell it ---- */
 
-static void watch_writable(struct process *worker)
+static void watch_writable(struct process *process)
 {
-	bool waiting = worker->outbox.first != NULL;
-	if (waiting != worker->writing)
-		loop_change(worker->loop, &worker->wire, EPOLLIN | (waiting ? EPOLLOUT : 0u));
-	worker->writing = waiting;
+	bool waiting = process->outbox.first != NULL;
+	if (waiting != process->writing)
+		loop_change(process->loop, &process->wire, EPOLLIN | (waiting ? EPOLLOUT : 0u));
+	process->writing = waiting;
 }
 
 static void wire_ready(struct watch *watch, uint32_t events)
 {
-	struct process *worker = container_of(watch, struct process, wire);
+	struct process *process = container_of(watch, struct process, wire);
 	struct err err;
 	if ((events & EPOLLOUT) != 0) {
-		if (!wire_flush(&worker->outbox, watch->fd, &err))
-			process_kill(worker, PROCESS_CRASHED, 0, err.text);
-		watch_writable(worker);
+		if (!wire_flush(&process->outbox, watch->fd, &err))
+			process_kill(process, PROCESS_CRASHED, 0, err.text);
+		watch_writable(process);
 	}
 	if ((events & ~(uint32_t)EPOLLOUT) != 0)
-		receive(worker, PACKETS_PER_TURN);
+		receive(process, PACKETS_PER_TURN);
 }
 
-static void post(struct process *worker, enum wire_type type, uint32_t id, const void *body, size_t size)
+static void post(struct process *process, enum wire_type type, uint32_t id, const void *body, size_t size)
 {
-	if (worker->wire.fd < 0 || worker->asked)
+	if (process->wire.fd < 0 || process->asked)
 		return; /* `ended` is on its way */
 	struct err err;
-	if (!wire_post(&worker->outbox, worker->wire.fd, type, id, body, size, &err))
-		process_kill(worker, PROCESS_CRASHED, 0, err.text);
+	if (!wire_post(&process->outbox, process->wire.fd, type, id, body, size, &err))
+		process_kill(process, PROCESS_CRASHED, 0, err.text);
 	else
-		watch_writable(worker);
+		watch_writable(process);
 }
 
-void process_start(struct process *worker, uint32_t id, const struct buf *body)
+void process_start(struct process *process, uint32_t id, const struct buf *body)
 {
-	post(worker, WIRE_START, id, body->data, body->size);
+	post(process, WIRE_START, id, body->data, body->size);
 }
 
-void process_validate(struct process *worker, uint32_t id, const struct buf *body)
+void process_validate(struct process *process, uint32_t id, const struct buf *body)
 {
-	post(worker, WIRE_VALIDATE, id, body->data, body->size);
+	post(process, WIRE_VALIDATE, id, body->data, body->size);
 }
 
-void process_run(struct process *worker, uint32_t id, uint64_t run, uint32_t timeout_ms)
+void process_run(struct process *process, uint32_t id, uint64_t run, uint32_t timeout_ms)
 {
 	struct buf body = {0};
 	wire_put_u64(&body, run);
 	wire_put_u32(&body, timeout_ms);
-	post(worker, WIRE_RUN, id, body.data, body.size);
+	post(process, WIRE_RUN, id, body.data, body.size);
 	buf_free(&body);
 }
 
-void process_ask(struct process *worker, uint32_t id, uint64_t number, bool fresh, uint32_t timeout_ms,
+void process_ask(struct process *process, uint32_t id, uint64_t number, bool fresh, uint32_t timeout_ms,
 		 const char *path)
 {
 	struct buf body = {0};
@@ -437,106 +437,107 @@ void process_ask(struct process *worker, uint32_t id, uint64_t number, bool fres
 	wire_put_u8(&body, fresh);
 	wire_put_u32(&body, timeout_ms);
 	wire_put_text(&body, path);
-	post(worker, WIRE_ASK, id, body.data, body.size);
+	post(process, WIRE_ASK, id, body.data, body.size);
 	buf_free(&body);
 }
 
-void process_stop(struct process *worker, uint32_t id)
+void process_stop(struct process *process, uint32_t id)
 {
-	post(worker, WIRE_STOP, id, NULL, 0);
+	post(process, WIRE_STOP, id, NULL, 0);
 }
 
-bool process_request(struct process *worker, uint32_t id, uint64_t number, bool again, uint32_t timeout_ms,
+bool process_request(struct process *process, uint32_t id, uint64_t number, bool again, uint32_t timeout_ms,
 		     const struct buf *body)
 {
 	struct buf message = {0};
-	if (worker->outbox.bytes + body->size > BACKLOG_MAX)
+	if (process->outbox.bytes + body->size > BACKLOG_MAX)
 		return false;
 	buf_room(&message, body->size + 16);
 	wire_put_u64(&message, number);
 	wire_put_u8(&message, again);
 	wire_put_u32(&message, timeout_ms);
 	buf_add(&message, body->data, body->size);
-	post(worker, WIRE_REQUEST, id, message.data, message.size);
+	post(process, WIRE_REQUEST, id, message.data, message.size);
 	explicit_bzero(message.data, message.size); /* it may hold passwords */
 	buf_free(&message);
 	return true;
 }
 
-void process_cancel(struct process *worker, uint32_t id, uint64_t number)
+void process_cancel(struct process *process, uint32_t id, uint64_t number)
 {
 	struct buf body = {0};
 	wire_put_u64(&body, number);
-	post(worker, WIRE_CANCEL, id, body.data, body.size);
+	post(process, WIRE_CANCEL, id, body.data, body.size);
 	buf_free(&body);
 }
 
 /* ---- What it prints ---- */
 
-static void log_print(struct process *worker)
+static void log_print(struct process *process)
 {
-	int64_t now = loop_now_ms(worker->loop);
-	const char *const fields[] = {"plugin", worker->name, NULL};
-	if (now - worker->print_window_ms > PRINT_WINDOW_MS) {
-		if (worker->dropped > 0)
+	int64_t now = loop_now_ms(process->loop);
+	const char *const fields[] = {"plugin", process->name, NULL};
+	if (now - process->print_window_ms > PRINT_WINDOW_MS) {
+		if (process->dropped > 0)
 			log_line(LOG_LEVEL_WARN, fields, "printed %u more lines, which were dropped",
-				 worker->dropped);
-		worker->print_window_ms = now;
-		worker->printed = worker->dropped = 0;
+				 process->dropped);
+		process->print_window_ms = now;
+		process->printed = process->dropped = 0;
 	}
-	if (worker->printed++ < PRINT_LINES_MAX)
-		log_line(LOG_LEVEL_INFO, fields, "%.*s", (int)worker->line_size, worker->line);
+	if (process->printed++ < PRINT_LINES_MAX)
+		log_line(LOG_LEVEL_INFO, fields, "%.*s", (int)process->line_size, process->line);
 	else
-		worker->dropped++;
-	worker->line_size = 0;
+		process->dropped++;
+	process->line_size = 0;
 }
 
 static void print_ready(struct watch *watch, uint32_t events)
 {
 	(void)events;
-	struct process *worker = container_of(watch, struct process, print);
+	struct process *process = container_of(watch, struct process, print);
 	char bytes[4096];
 	ssize_t got = read(watch->fd, bytes, sizeof(bytes));
 	if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
-		close_watch(worker, watch);
+		close_watch(process, watch);
 	for (ssize_t i = 0; i < got; i++) {
 		if (bytes[i] != '\n')
-			worker->line[worker->line_size++] = bytes[i];
-		if ((bytes[i] == '\n' && worker->line_size > 0) || worker->line_size == sizeof(worker->line))
-			log_print(worker);
+			process->line[process->line_size++] = bytes[i];
+		if ((bytes[i] == '\n' && process->line_size > 0) ||
+		    process->line_size == sizeof(process->line))
+			log_print(process);
 	}
 }
 
 /* ---- Its process ---- */
 
-static void process_ready(struct watch *watch, uint32_t events)
+static void exit_ready(struct watch *watch, uint32_t events)
 {
 	(void)events;
-	struct process *worker = container_of(watch, struct process, process);
+	struct process *process = container_of(watch, struct process, exit);
 	siginfo_t info = {0};
-	kill(-worker->pid,
+	kill(-process->pid,
 	     SIGKILL); /* programs that it had started; the group is its own until it is reaped */
-	receive(worker, LAST_PACKETS); /* its last words may still be in the wire */
+	receive(process, LAST_PACKETS); /* its last words may still be in the wire */
 	if (waitid(P_PIDFD, (id_t)watch->fd, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
 		return;
-	if (worker->print.fd >= 0)
-		print_ready(&worker->print, EPOLLIN);
-	if (worker->line_size > 0)
-		log_print(worker);
-	describe_exit(worker, &info);
-	worker->events->ended(worker->arg, worker, &worker->end);
-	forget(worker);
+	if (process->print.fd >= 0)
+		print_ready(&process->print, EPOLLIN);
+	if (process->line_size > 0)
+		log_print(process);
+	describe_exit(process, &info);
+	process->events->ended(process->arg, &process->end);
+	forget(process);
 }
 
-void process_free(struct process *worker)
+void process_free(struct process *process)
 {
 	siginfo_t info;
-	kill_all(worker);
-	waitid(P_PIDFD, (id_t)worker->process.fd, &info, WEXITED);
-	forget(worker);
+	kill_all(process);
+	waitid(P_PIDFD, (id_t)process->exit.fd, &info, WEXITED);
+	forget(process);
 }
 
-static bool open_process(struct process *worker, const struct process_spec *spec, struct err *err)
+static bool open_process(struct process *process, const struct process_spec *spec, struct err *err)
 {
 	int wire[2], print[2];
 	if (!wire_pair(wire, err))
@@ -552,14 +553,14 @@ static bool open_process(struct process *worker, const struct process_spec *spec
 				      .plugin_path = spec->plugin_path,
 				      .copy = spec->copy,
 				      .memory_limit = spec->memory_limit};
-	bool done = process_spawn(&words, wire[1], print[1], &worker->pid, err);
+	bool done = process_spawn(&words, wire[1], print[1], &process->pid, err);
 	close(wire[1]);
 	close(print[1]);
-	int pidfd = done ? (int)syscall(SYS_pidfd_open, worker->pid, 0) : -1;
+	int pidfd = done ? (int)syscall(SYS_pidfd_open, process->pid, 0) : -1;
 	if (done && pidfd < 0) {
 		err_set(err, "cannot watch a process: %s", strerror(errno));
-		kill(-worker->pid, SIGKILL);
-		waitpid(worker->pid, NULL, 0);
+		kill(-process->pid, SIGKILL);
+		waitpid(process->pid, NULL, 0);
 	}
 	if (pidfd < 0) {
 		close(wire[0]);
@@ -567,34 +568,34 @@ static bool open_process(struct process *worker, const struct process_spec *spec
 		return false;
 	}
 	fcntl(pidfd, F_SETFD, FD_CLOEXEC);
-	loop_add(worker->loop, &worker->wire, wire[0], EPOLLIN);
-	loop_add(worker->loop, &worker->print, print[0], EPOLLIN);
-	loop_add(worker->loop, &worker->process, pidfd, EPOLLIN);
+	loop_add(process->loop, &process->wire, wire[0], EPOLLIN);
+	loop_add(process->loop, &process->print, print[0], EPOLLIN);
+	loop_add(process->loop, &process->exit, pidfd, EPOLLIN);
 	return true;
 }
 
 struct process *process_new(struct loop *loop, const struct process_spec *spec,
 			    const struct process_events *events, void *arg, struct err *err)
 {
-	struct process *worker = x_alloc(sizeof(*worker));
-	worker->loop = loop;
-	worker->events = events;
-	worker->arg = arg;
-	worker->name = x_strdup(spec->name);
-	worker->memory_limit = spec->memory_limit;
-	worker->hello_timeout_ms = spec->hello_timeout_ms;
-	worker->wire = (struct watch){.ready = wire_ready, .fd = -1};
-	worker->process = (struct watch){.ready = process_ready, .fd = -1};
-	worker->print = (struct watch){.ready = print_ready, .fd = -1};
-	worker->patience.fire = lose_patience;
-	if (!open_process(worker, spec, err)) {
-		forget(worker);
+	struct process *process = x_alloc(sizeof(*process));
+	process->loop = loop;
+	process->events = events;
+	process->arg = arg;
+	process->name = x_strdup(spec->name);
+	process->memory_limit = spec->memory_limit;
+	process->hello_timeout_ms = spec->hello_timeout_ms;
+	process->wire = (struct watch){.ready = wire_ready, .fd = -1};
+	process->exit = (struct watch){.ready = exit_ready, .fd = -1};
+	process->print = (struct watch){.ready = print_ready, .fd = -1};
+	process->patience.fire = lose_patience;
+	if (!open_process(process, spec, err)) {
+		forget(process);
 		return NULL;
 	}
-	loop_set_timer(loop, &worker->patience, loop_now_ms(loop) + spec->hello_timeout_ms);
+	loop_set_timer(loop, &process->patience, loop_now_ms(loop) + spec->hello_timeout_ms);
 	struct buf body = {0};
 	sandbox_encode(spec->sandbox, &body);
-	post(worker, WIRE_SANDBOX, 0, body.data, body.size);
+	post(process, WIRE_SANDBOX, 0, body.data, body.size);
 	buf_free(&body);
-	return worker;
+	return process;
 }

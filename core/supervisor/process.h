@@ -18,7 +18,6 @@ struct process;
 enum process_cause { PROCESS_ENDED /* we asked */, PROCESS_CRASHED, PROCESS_KILLED };
 struct process_end {
 	enum process_cause cause;
-	bool said_hello;
 	uint32_t culprit; /* a component's number from its last words; 0: it had none */
 	char text[256];   /* "crashed with SIGSEGV while connecting", "ended itself with exit(3)" … */
 };
@@ -36,29 +35,26 @@ struct process_answer { /* of a secret store */
 struct process_events {
 	/* It said what its plugin is (taken over by the callee), or why it cannot be used (info NULL). Once.
 	 */
-	void (*hello)(void *arg, struct process *worker, struct plugin_info *info, const char *why);
-	void (*started)(void *arg, struct process *worker, uint32_t id, bool ok, enum skymon_reason reason,
-			const char *message);
-	void (*result)(void *arg, struct process *worker, uint32_t id, uint64_t run,
-		       struct result *result); /* taken over */
-	void (*refused)(void *arg, struct process *worker, uint32_t id);
+	void (*hello)(void *arg, struct plugin_info *info, const char *why);
+	void (*started)(void *arg, uint32_t id, bool ok, enum skymon_reason reason, const char *message);
+	void (*result)(void *arg, uint32_t id, uint64_t run, struct result *result); /* taken over */
+	void (*refused)(void *arg, uint32_t id);
 	/* The answer to process_ask; valid during the call. */
-	void (*answered)(void *arg, struct process *worker, uint32_t id, const struct process_answer *answer);
+	void (*answered)(void *arg, uint32_t id, const struct process_answer *answer);
 	/* Its run has no time left, and is at that step. */
-	void (*step)(void *arg, struct process *worker, uint32_t id, uint64_t run, const char *text);
-	void (*stopped)(void *arg, struct process *worker, uint32_t id);
+	void (*step)(void *arg, uint32_t id, uint64_t run, const char *text);
+	void (*stopped)(void *arg, uint32_t id);
 	/* The reply to process_request; valid during the call. */
-	void (*replied)(void *arg, struct process *worker, uint32_t id, uint64_t number,
-			const struct http_message_reply *reply);
+	void (*replied)(void *arg, uint32_t id, uint64_t number, const struct http_message_reply *reply);
 	/* Files that it may read were replaced: it wants to be started again. */
-	void (*stale)(void *arg, struct process *worker);
+	void (*stale)(void *arg);
 	/* Was a component of that number given to it, and not taken back? */
 	bool (*knows)(void *arg, uint32_t id);
 	/* What the plugin says of options (process_validate): wire.h's WIRE_VALIDATED; valid during the call.
 	 */
-	void (*validated)(void *arg, struct process *worker, uint32_t id, struct wire_reader mistakes);
-	/* The process is gone and reaped; the worker is freed after this call. The last call. */
-	void (*ended)(void *arg, struct process *worker, const struct process_end *end);
+	void (*validated)(void *arg, uint32_t id, struct wire_reader mistakes);
+	/* The process is gone and reaped; `struct process` is freed after this call. The last call. */
+	void (*ended)(void *arg, const struct process_end *end);
 };
 
 struct process_spec {
@@ -73,27 +69,27 @@ struct process_spec {
 struct process *process_new(struct loop *loop, const struct process_spec *spec,
 			    const struct process_events *events, void *arg, struct err *err) MUST_CHECK;
 /* body: as wire.h says for WIRE_START; wiped by the caller. A broken wire is told by `ended`, later. */
-void process_start(struct process *worker, uint32_t id, const struct buf *body);
-void process_run(struct process *worker, uint32_t id, uint64_t run, uint32_t timeout_ms);
-void process_ask(struct process *worker, uint32_t id, uint64_t number, bool fresh, uint32_t timeout_ms,
+void process_start(struct process *process, uint32_t id, const struct buf *body);
+void process_run(struct process *process, uint32_t id, uint64_t run, uint32_t timeout_ms);
+void process_ask(struct process *process, uint32_t id, uint64_t number, bool fresh, uint32_t timeout_ms,
 		 const char *path);
-void process_stop(struct process *worker, uint32_t id);
+void process_stop(struct process *process, uint32_t id);
 /* body: as http_message_put_request has put it. again: its secret was read anew for it already. false: too
  * much is waiting for it already, and nothing was sent. */
-bool process_request(struct process *worker, uint32_t id, uint64_t number, bool again, uint32_t timeout_ms,
+bool process_request(struct process *process, uint32_t id, uint64_t number, bool again, uint32_t timeout_ms,
 		     const struct buf *body) MUST_CHECK;
 /* id: the asker's; body: as wire.h says for WIRE_VALIDATE. */
-void process_validate(struct process *worker, uint32_t id, const struct buf *body);
-void process_cancel(struct process *worker, uint32_t id, uint64_t number);
+void process_validate(struct process *process, uint32_t id, const struct buf *body);
+void process_cancel(struct process *process, uint32_t id, uint64_t number);
 /* Kills the process group; `ended` comes with this cause, culprit and text. */
-void process_kill(struct process *worker, enum process_cause cause, uint32_t culprit, const char *text);
+void process_kill(struct process *process, enum process_cause cause, uint32_t culprit, const char *text);
 /* Kills it as broken: it sent what it may not send. Nothing more of what it sent is read. */
-void process_break(struct process *worker, const char *text);
-pid_t process_pid(const struct process *worker);
+void process_break(struct process *process, const char *text);
+pid_t process_pid(const struct process *process);
 /* Asks it to leave: it stops its components, unloads its plugin and exits; killed after so long. Of what it
  * still says, logs and last words count. `ended` comes, with PROCESS_ENDED when all went well. */
-void process_end(struct process *worker, int64_t patience_ms);
+void process_end(struct process *process, int64_t patience_ms);
 /* Kills it and waits for that: at the very end, when no loop turns any more. No event comes. */
-void process_free(struct process *worker);
+void process_free(struct process *process);
 
 #endif

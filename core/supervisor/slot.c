@@ -82,8 +82,8 @@ void pool_claim_drop(struct slot *slot, uint32_t id)
 
 void pool_break(struct slot *slot, const char *text)
 {
-	if (slot->worker != NULL)
-		process_break(slot->worker, text);
+	if (slot->process != NULL)
+		process_break(slot->process, text);
 }
 
 uint64_t pool_number(void)
@@ -110,8 +110,8 @@ void slot_free(struct slot *slot)
 	*link = slot->next;
 	loop_clear_timer(pool->loop, &slot->restart);
 	pool_secrets_lost(slot);
-	if (slot->worker != NULL)
-		process_free(slot->worker);
+	if (slot->process != NULL)
+		process_free(slot->process);
 	free(slot->components);
 	free(slot->claims);
 	sandbox_free(&slot->sandbox);
@@ -125,8 +125,8 @@ void slot_retire(struct slot *slot)
 	if (slot->count > 0 || slot->validating > 0 || slot->pool->preparing > 0)
 		return;
 	slot->ending = true;
-	if (slot->worker != NULL)
-		process_end(slot->worker, slot->pool->leave_ms);
+	if (slot->process != NULL)
+		process_end(slot->process, slot->pool->leave_ms);
 	else
 		slot_free(slot);
 }
@@ -174,13 +174,13 @@ struct slot *slot_new(struct pool *pool, struct pool_plugin *plugin, bool own)
 void slot_renew(struct slot *slot)
 {
 	slot->ending = true;
-	process_end(slot->worker, slot->pool->leave_ms);
+	process_end(slot->process, slot->pool->leave_ms);
 }
 
 void slot_spawn(struct slot *slot)
 {
 	struct pool *pool = slot->pool;
-	if (slot->worker != NULL || pool->ending)
+	if (slot->process != NULL || pool->ending)
 		return;
 	pool_sandbox_make(slot);
 	struct process_spec spec = {
@@ -194,8 +194,8 @@ void slot_spawn(struct slot *slot)
 	};
 	struct err err;
 	slot->ending = false;
-	slot->worker = process_new(pool->loop, &spec, &pool_worker_events, slot, &err);
-	if (slot->worker != NULL)
+	slot->process = process_new(pool->loop, &spec, &pool_process_events, slot, &err);
+	if (slot->process != NULL)
 		return;
 	log_line(LOG_LEVEL_ERROR, (const char *[]){"plugin", slot->plugin->name, NULL}, "%s", err.text);
 	if (slot->plugin->info == NULL && slot->plugin->why == NULL) {
