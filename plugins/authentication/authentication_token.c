@@ -99,7 +99,7 @@ static bool ask(struct visit *visit, const char *url, struct fetch_answer *answe
 		good = auth_ask(visit, "token", &request, answer);
 	} else {
 		skymon_reason(visit->sm, SKYMON_RESOURCE);
-		visit->status = skymon_unknown(visit->sm, "token: no memory is left for the request");
+		visit->status = skymon_unknown(visit->sm, "token: out of memory for the request");
 	}
 	auth_text_free(&form);
 	auth_text_free(&header);

@@ -168,7 +168,7 @@ static struct reply *read_reply(struct skymon *sm, struct cache_link *link, cons
 		taken += (size_t)got;
 		if (redisReaderFeed(link->line.reader, bytes, (size_t)got) != REDIS_OK) {
 			skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE,
-					 "no memory is left for the answer");
+					 "out of memory for the answer");
 			return NULL;
 		}
 	}
@@ -186,7 +186,7 @@ static struct reply *ask(struct skymon *sm, struct cache_link *link, const char 
 
 	if (size < 0) {
 		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE,
-				 "no memory is left for the question");
+				 "out of memory for the question");
 		return NULL;
 	}
 	sent = dial_write(sm, link->line.dial, command, (size_t)size, &unsent);
@@ -280,7 +280,7 @@ static bool open_link(struct skymon *sm, struct cache_link *link, struct cache_a
 		(redisReplyObjectFunctions *)&makers); /* which it only reads */
 	if (line->reader == NULL) {
 		skymon_fault_set(&answers->fault, SKYMON_UNKNOWN, SKYMON_RESOURCE,
-				 "no memory is left for the connection");
+				 "out of memory for the connection");
 		answers->has_fault = true;
 	}
 	return !answers->has_fault && log_in(sm, link, answers);

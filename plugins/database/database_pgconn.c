@@ -133,7 +133,7 @@ static bool try_target(struct skymon *sm, const struct database *db, struct pg *
 				 .verified = params.verifies,
 				 .is_local = params.is_local};
 	if (line->conn == NULL) {
-		pg_fault_set(fault, SKYMON_RESOURCE, "no memory is left for the connection");
+		pg_fault_set(fault, SKYMON_RESOURCE, "out of memory for the connection");
 		return false;
 	}
 	if (open_conn(sm, line->conn, &params, floor_after(sm, share), fault) &&

@@ -111,7 +111,7 @@ static const struct meaning {
 	const char *say; /* NULL: the text itself */
 } meanings[] = {
 	{"Connection refused", SKYMON_REFUSED, true, "connection refused"},
-	{"No such file or directory", SKYMON_REFUSED, true, "there is no such socket: no server listens"},
+	{"No such file or directory", SKYMON_REFUSED, true, "no such socket: no server listens"},
 	{"No route to host", SKYMON_UNREACHABLE, true, "no route to host"},
 	{"is unreachable", SKYMON_UNREACHABLE, true, "network is unreachable"},
 	{"Host is down", SKYMON_UNREACHABLE, true, "host is down"},
@@ -158,7 +158,7 @@ static const struct meaning {
 	{"uthentication", SKYMON_AUTH_FAILED, false, NULL},
 	{"channel binding", SKYMON_AUTH_FAILED, false, NULL},
 	{"Too many open files", SKYMON_RESOURCE, false, "this machine or process has no descriptor left"},
-	{"out of memory", SKYMON_RESOURCE, false, "no memory is left for the connection"},
+	{"out of memory", SKYMON_RESOURCE, false, "out of memory for the connection"},
 };
 
 static void explain_local(const char *message, const char *const *hide, struct pg_fault *fault)

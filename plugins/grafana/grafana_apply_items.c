@@ -40,7 +40,7 @@ static bool write_it(struct apply_run *run, const char *method, const char *path
 	struct grafana_answer answer;
 	bool good = body != NULL && grafana_ask(run->ctx, method, path, body, &answer);
 	if (body == NULL)
-		return grafana_fail(run->ctx, 500, "no memory is left for the request to Grafana");
+		return grafana_fail(run->ctx, 500, "out of memory for the request to Grafana");
 	json_decref(body);
 	if (good)
 		grafana_answer_free(&answer);

@@ -334,7 +334,7 @@ static bool fetch_it(struct exchange *x, struct fetch_answer *from, bool *repeat
 		if (fault.sent && strcmp(x->request.method, "GET") != 0)
 			grafana_say_done(&ctx->fault, GRAFANA_MAYBE_DONE, "");
 	} else if (!good)
-		grafana_fail(ctx, 500, "no memory is left for a connection to Grafana");
+		grafana_fail(ctx, 500, "out of memory for a connection to Grafana");
 	if (fetch != NULL) {
 		fetch_end(fetch);
 		give_fetch(ctx->grafana->own, fetch);

@@ -201,7 +201,7 @@ static void ask_server(struct skymon *sm, struct vault *vault, struct skymon_ask
 		answer(sm, vault, ask, kept, false);
 		return;
 	}
-	skymon_fault_set(&fault.is, SKYMON_UNKNOWN, SKYMON_RESOURCE, "no memory is left for the secret");
+	skymon_fault_set(&fault.is, SKYMON_UNKNOWN, SKYMON_RESOURCE, "out of memory for the secret");
 	refuse(sm, vault, ask, &fault.is);
 }
 

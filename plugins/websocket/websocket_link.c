@@ -22,7 +22,7 @@ static void bad(const struct websocket *ws, enum skymon_reason reason, const cha
 
 static bool no_memory(struct skymon_fault *fault)
 {
-	skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "no memory is left for the connection");
+	skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "out of memory for the connection");
 	return false;
 }
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* trust: stores of certificates, kept by the files that they came from. See trust.h. */
+/* authorities: X509 stores, cached by the files that they were read from. dial and fetch take one for each
+ * new connection, on any thread of a worker's process; the cache is the process's and has a lock. See
+ * authorities.h. */
 #include "authorities.h"
 
 #include <math.h>
@@ -16,8 +18,8 @@
 
 #define SETS_MAX 32 /* more than a worker's components name, after some reloads too */
 
-/* What a file or a directory was when it was read. The time of the last change of its inode is there, so that
- * one whose time of modification was set back is seen. */
+/* Identity of a file or directory when it was read. It holds the inode's change time, so that a file whose
+ * modification time was set back counts as changed. */
 struct stamp {
 	bool exists;
 	dev_t device;
@@ -28,14 +30,14 @@ struct stamp {
 
 struct trust_set {
 	struct trust_set *next;
-	char *file, *directory; /* NULL: none */
+	char *file, *directory; /* NULL if unused */
 	struct stamp of_file, of_directory;
 	X509_STORE *store;
 };
 
 static struct {
-	pthread_mutex_t lock;    /* held while a file is read: who needs the same one waits for it */
-	struct trust_set *first; /* the last one used */
+	pthread_mutex_t lock;    /* held while a file is read: other users of the same file wait for it */
+	struct trust_set *first; /* most recently used first */
 } trusted = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static struct stamp stamp_of(const char *path)
@@ -103,16 +105,16 @@ static void free_set(struct trust_set *set)
 	free(set);
 }
 
-/* The stamps are from before the reading: a change in between is seen the next time. */
+/* The stamps are taken before reading, so that a change in between is noticed the next time. */
 static bool read_set(struct trust_set *set, const char **why)
 {
 	bool some = set->of_directory.exists && X509_STORE_load_path(set->store, set->directory) == 1;
 
-	/* An authority that is named is trusted, whether or not it is a root: as libcurl has it. */
+	/* A configured authority is trusted even if it is not a root, as in libcurl. */
 	X509_STORE_set_flags(set->store, X509_V_FLAG_PARTIAL_CHAIN);
 	if (set->of_file.exists && X509_STORE_load_file(set->store, set->file) == 1)
 		some = true;
-	ERR_clear_error(); /* the TLS session of this thread would find what is left */
+	ERR_clear_error(); /* a TLS session on this thread would read what is left in the queue */
 	if (!some)
 		*why = set->directory == NULL ? "tls.ca_file holds no certificate that can be read"
 					      : "the system's certificates cannot be read";
@@ -138,7 +140,7 @@ static struct trust_set *new_set(const char *file, const char *directory, const 
 	return NULL;
 }
 
-/* Takes the set out of the list; NULL if there is none, or if its files have changed since. */
+/* Unlinks and returns the set; NULL if it is missing or its files have changed since. */
 static struct trust_set *take_kept(const char *file, const char *directory)
 {
 	struct trust_set **link = &trusted.first, *set;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dial: opening and closing, reading and writing, and the time that is left for it. See dial.h. */
+/* dial: opens, reads, writes and closes a connection within the check's deadline. Called by the checks that
+ * speak a protocol of their own, on the check's thread; a struct dial owns its socket and TLS session. See
+ * dial.h. */
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -34,7 +36,7 @@ bool dial_wait(struct skymon *sm, int fd, short events, int64_t margin_ms)
 			return false;
 		ready = poll(&on, 1, left > INT_MAX ? INT_MAX : (int)left);
 		if (ready > 0 || (ready < 0 && errno != EINTR))
-			return true; /* the call that follows says what is wrong */
+			return true; /* the next call on it returns the error */
 	}
 }
 
@@ -58,7 +60,7 @@ static void explain_late(const char *place, struct skymon_fault *fault)
 
 /* ---- Opening ---- */
 
-/* The socket as far as to the server, through the proxy if there is one. */
+/* Connects to the server, through the proxy if one is configured. */
 static bool reach(struct skymon *sm, const struct dial_to *to, struct dial *dial, struct skymon_fault *fault)
 {
 	struct dial_url proxy;
@@ -93,8 +95,7 @@ struct dial *dial_open(struct skymon *sm, const struct dial_to *to, struct skymo
 	double began = dial_clock();
 
 	if (dial == NULL) {
-		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE,
-				 "no memory is left for the connection");
+		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "out of memory for the connection");
 		return NULL;
 	}
 	dial->fd = -1;
@@ -128,7 +129,7 @@ void dial_close(struct dial *dial)
 	free(dial);
 }
 
-/* ---- Using it ---- */
+/* ---- Reading and writing ---- */
 
 bool dial_alive(struct dial *dial)
 {
@@ -136,7 +137,7 @@ bool dial_alive(struct dial *dial)
 
 	if (dial->tls == NULL)
 		return poll(&on, 1, 0) == 0;
-	/* TLS has messages of its own, which may come at any time. */
+	/* TLS sends messages of its own (session tickets) at any time. */
 	return (poll(&on, 1, 0) == 0 || (on.revents & (POLLRDHUP | POLLHUP | POLLERR)) == 0) &&
 	       dial_tls_silent(dial);
 }

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dial: a connection for plugins that speak a protocol of their own: name, TCP or Unix socket, HTTP proxy,
- * TLS, and reading and writing, all within the check's deadline. On OpenSSL; compiled into each plugin that
- * uses it.
+/* dial: a connection for plugins that speak a protocol of their own: resolves the name, connects over TCP, a
+ * Unix socket or an HTTP proxy, does TLS, reads and writes, all within the check's deadline. On OpenSSL.
  *
- * What holds: no call waits longer than skymon_ms_left less the margin that the caller keeps; names are
- * looked up by the host's helper (behind a proxy by the proxy); several addresses are raced, one more each
- * quarter of a second; certificates and keys are read anew for each connection; nothing is read from the
- * environment but SSL_CERT_FILE and SSL_CERT_DIR; no signal is raised. A `struct dial` is for one thread at a
- * time. */
+ * Guarantees: no call waits longer than skymon_ms_left() less margin_ms; names are resolved by
+ * skymon_resolve(), or by the proxy; several addresses are raced, a further one each quarter of a second;
+ * certificates and keys are read again for each connection; only SSL_CERT_FILE and SSL_CERT_DIR are read from
+ * the environment; no signal is raised. A struct dial is for one thread at a time. */
 #ifndef DIAL_H
 #define DIAL_H
 
@@ -20,77 +18,77 @@
 struct dial_to {
 	const char *host; /* name, address without brackets, or path of a Unix socket (begins with '/') */
 	uint16_t port;
-	const char *proxy;            /* NULL, "" and "none": none; http://[user:password@]host:port */
-	bool secure;                  /* TLS over it */
-	const struct skymon_tls *tls; /* may be NULL: the system's authorities, the host's name */
+	const char *proxy; /* http://[user:password@]host:port; NULL, "" or "none" for a direct connection */
+	bool secure;       /* with TLS */
+	const struct skymon_tls *tls; /* NULL for the defaults: the system's authorities, the host's name */
 };
 
 struct dial {
 	int fd;            /* non-blocking */
-	SSL *tls;          /* NULL: none */
-	char place[300];   /* "host:port", for messages; the path of a Unix socket */
-	int64_t margin_ms; /* waits end so much before the check's time, for what comes after; 0: nothing does
-			    */
+	SSL *tls;          /* NULL without TLS */
+	char place[300];   /* "host:port", or the path of a Unix socket, for messages */
+	int64_t margin_ms; /* waits end this long before the deadline, to leave time for what follows; ms */
 	double resolve_seconds, connect_seconds /* TCP and proxy */, tls_seconds;
 };
 
-/* In the plugin's unload: what all connections share. */
+/* Frees what all connections share. Call it in the plugin's unload. */
 void dial_unload(void);
 
-/* Waits until fd is ready for `events` of poll(2). false: the time is over. */
+/* Waits until fd is ready for `events` of poll(2). Returns false at the deadline. */
 bool dial_wait(struct skymon *sm, int fd, short events, int64_t margin_ms);
-/* Of a clock that only goes forward: s */
+/* Returns the monotonic clock, in s. */
 double dial_clock(void);
 
-/* NULL: *fault says why. */
+/* Returns NULL with *fault set on failure. Close it with dial_close(). */
 struct dial *dial_open(struct skymon *sm, const struct dial_to *to, struct skymon_fault *fault);
-/* NaN: without TLS; see authorities_certificate_days. */
+/* Returns authorities_certificate_days(), or NaN without TLS. */
 double dial_certificate_days(const struct dial *dial);
-/* At once, without a farewell; NULL is fine. */
+/* Closes at once, without TLS's close_notify. NULL is allowed. */
 void dial_close(struct dial *dial);
-/* Gives up all but the descriptor, for a library that goes on with it. Not with TLS. */
+/* Frees the struct and returns its descriptor, for a library that takes over. Not with TLS. */
 int dial_release(struct dial *dial);
 
-/* Is a kept connection still good for a question: not ended by the peer, and nothing there that nobody asked
- * for? */
+/* Returns whether a kept connection can be used for a request: the peer has not closed it, and no unsolicited
+ * bytes have arrived. */
 bool dial_alive(struct dial *dial);
-/* Waits for some bytes. 0 or less: *fault says why (0: the peer ended the connection in order). */
+/* Waits for bytes and returns how many were read. Returns 0 (the peer closed the connection in order) or -1
+ * with *fault set. */
 ssize_t dial_read(struct skymon *sm, struct dial *dial, void *bytes, size_t size, struct skymon_fault *fault);
-/* All of them. */
+/* Writes all of them. Returns false with *fault set. */
 bool dial_write(struct skymon *sm, struct dial *dial, const void *bytes, size_t size,
 		struct skymon_fault *fault);
 
-/* For `validate`: what is wrong with `proxy`, as in "proxy %s"; NULL: nothing. */
+/* Returns what is wrong with the option `proxy`, as in "proxy %s"; NULL if it is valid. For `validate`. */
 const char *dial_proxy_fault(const char *proxy);
-/* false when `proxy` cannot be used; the sentence shows nothing of user info. */
+/* Returns false with *fault set if `proxy` cannot be used; the text does not quote user info. */
 bool dial_accepts_proxy(const char *proxy, struct skymon_fault *fault);
 
 /* ---- dial_url.c (pure) ---- */
 
-/* scheme://user:password@host:port/path?query, user info decoded. Texts are never NULL; user and password are
- * "" when there is none (has_password tells). For dial_url_free. */
+/* scheme://user:password@host:port/path?query, user info decoded. Texts are never NULL: parts that the URL
+ * lacks are "". Free it with dial_url_free(). */
 struct dial_url {
 	char *memory;
 	size_t size;
 	const char *scheme, *user, *password, *host, *path,
 		*query; /* host without brackets; path with its '/' */
 	bool has_password, is_v6;
-	uint16_t port; /* 0: none */
+	uint16_t port; /* 0 if the URL has none */
 };
-/* false: *why is half a sentence that shows nothing of the text, as in "url %s". */
+/* Returns false with *why set, as in "url %s"; it does not quote the text. */
 bool dial_url_parse(const char *text, struct dial_url *url, const char **why);
-void dial_url_free(struct dial_url *url); /* wipes it */
+void dial_url_free(struct dial_url *url); /* wipes it first */
 bool dial_url_is_v6(const char *host);
-/* "host:port", brackets where they belong. */
+/* Writes "host:port", with brackets around an IPv6 address. */
 void dial_place(const char *host, uint16_t port, char *place, size_t size);
 
-/* ---- The module's own ---- */
+/* ---- Shared by dial's files only ---- */
 
-/* dial_connect.c: -1: *fault says why. role: "" or "proxy ", for the message. */
+/* dial_connect.c: return a descriptor, or -1 with *fault set. role is "" or "proxy ", for the message. */
 int dial_connect_unix(struct skymon *sm, const char *path, struct skymon_fault *fault);
 int dial_connect_name(struct skymon *sm, const char *role, const char *host, uint16_t port,
 		      double *resolve_seconds, struct skymon_fault *fault);
-/* dial_proxy.c: has the proxy at fd connect it further. `place` is the proxy's. */
+/* dial_proxy.c: has the proxy at fd connect to the server. */
 bool dial_through(struct skymon *sm, int fd, const struct dial_to *to, const struct dial_url *proxy,
 		  struct skymon_fault *fault);
 bool dial_no_proxy(const char *proxy);
@@ -102,7 +100,7 @@ ssize_t dial_tls_write(struct skymon *sm, struct dial *dial, const void *bytes, 
 		       struct skymon_fault *fault);
 bool dial_tls_silent(struct dial *dial);
 void dial_tls_free(struct dial *dial);
-/* What errno of a connection that stood means. */
+/* Explains an errno of an established connection. */
 void dial_broken(const char *place, int error, struct skymon_fault *fault);
 
 #endif

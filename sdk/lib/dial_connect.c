@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dial_connect: sockets to a name or a path, and what it means when there is none. */
+/* dial_connect: connects sockets to a name or to a path, and explains the failures. Called by dial_open and
+ * the proxy's part, on the check's thread. Owns nothing. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +17,7 @@ static const struct {
 	const char *say;
 } connect_errors[] = {
 	{ECONNREFUSED, SKYMON_REFUSED, "connection refused"},
-	{ENOENT, SKYMON_REFUSED, "there is no such socket: no server listens"},
+	{ENOENT, SKYMON_REFUSED, "no such socket: no server listens"},
 	{ECONNRESET, SKYMON_PROTOCOL, "the server closed the connection before it answered"},
 	{ETIMEDOUT, SKYMON_TIMEOUT, "no answer to the connection attempt in time"},
 	{EACCES, SKYMON_UNREACHABLE, "this machine's firewall or rights forbid the connection"},

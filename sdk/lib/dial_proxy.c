@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dial_proxy: an HTTP proxy is asked to connect further (CONNECT). */
+/* dial_proxy: has an HTTP proxy connect to the server (CONNECT, RFC 9110 9.3.6). Called by dial_open, on the
+ * check's thread. Owns nothing. */
 #include <errno.h>
 #include <openssl/evp.h>
 #include <poll.h>
@@ -10,7 +11,7 @@
 
 #include "dial.h"
 
-#define HEAD_MAX 8192 /* of the proxy's answer */
+#define HEAD_MAX 8192 /* bytes of the head of the proxy's answer */
 
 bool dial_no_proxy(const char *proxy)
 {
@@ -41,7 +42,7 @@ bool dial_accepts_proxy(const char *proxy, struct skymon_fault *fault)
 	return why == NULL;
 }
 
-/* user:password in base64; "" when there is no user info. */
+/* Writes user:password in base64; "" if the URL has no user info. */
 static bool authorization(const struct dial_url *proxy, char *out, size_t size)
 {
 	char word[512];
@@ -75,8 +76,8 @@ static bool send_all(struct skymon *sm, int fd, const char *text, size_t size)
 	return true;
 }
 
-/* The head of the answer and nothing behind it: that is the server's. false: errno, EBADMSG for what is no
- * HTTP. */
+/* Reads the head of the answer byte by byte: what follows belongs to the server's protocol. Returns false
+ * with errno, EBADMSG if the answer is not HTTP. */
 static bool read_head(struct skymon *sm, int fd, char head[HEAD_MAX + 1])
 {
 	size_t used = 0;
@@ -113,7 +114,7 @@ static bool judge(const char *head, const char *place, struct skymon_fault *faul
 		return true;
 	if (code < 100 || code > 599)
 		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL,
-				 "proxy %s: what answers there is no HTTP proxy", place);
+				 "proxy %s: what answers there is not an HTTP proxy", place);
 	else if (code == 407)
 		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_AUTH_FAILED,
 				 "proxy %s: asks for a login, or refuses ours (HTTP 407)", place);
@@ -152,7 +153,7 @@ bool dial_through(struct skymon *sm, int fd, const struct dial_to *to, const str
 				 place);
 	else if (errno == EBADMSG)
 		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL,
-				 "proxy %s: what answers there is no HTTP proxy", place);
+				 "proxy %s: what answers there is not an HTTP proxy", place);
 	else
 		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL,
 				 "proxy %s: closed the connection before it answered", place);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dial_tls: TLS over a connection of dial, and what OpenSSL's errors mean. Its context is made for each
- * connection and goes with it: certificates and keys that were replaced count from the next one on. The
- * authorities are trust's, which reads a file again when it has changed. */
+/* dial_tls: TLS over a connection of dial, and the explanation of OpenSSL's errors. Called by dial.c, on the
+ * check's thread. Each connection has an SSL_CTX of its own, so that replaced certificates and keys count
+ * from the next connection on; its store of authorities comes from authorities.c, which caches it. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <math.h>
@@ -55,7 +55,7 @@ static long bio_control(BIO *bio, int command, long number, void *pointer)
 	return command == BIO_CTRL_FLUSH;
 }
 
-/* The method lives as long as the session that uses it. */
+/* The BIO method lives as long as the session that uses it. */
 static bool set_bio(SSL *tls, int fd)
 {
 	BIO_METHOD *method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "dial");
@@ -110,7 +110,7 @@ static void explain_certificate(const struct dial *dial, const char *name, struc
 				 X509_verify_cert_error_string(verdict));
 }
 
-/* What the oldest error of OpenSSL's queue says; some are the server's alerts. */
+/* Explains the oldest error of OpenSSL's queue; some are alerts that the server sent. */
 static void explain_library(const struct dial *dial, const char *name, struct skymon_fault *fault)
 {
 	unsigned long error = ERR_get_error();
@@ -152,7 +152,7 @@ static void explain_library(const struct dial *dial, const char *name, struct sk
 	case SSL_R_UNSUPPORTED_PROTOCOL:
 		bad(dial, SKYMON_TLS_OTHER, "the server and we have no version of TLS in common", fault);
 		break;
-	default: /* the words name functions and alerts, no data */
+	default: /* OpenSSL's texts name functions and alerts, and hold no data */
 		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TLS_OTHER, "%s: TLS failed: %.120s",
 				 dial->place,
 				 ERR_reason_error_string(error) != NULL ? ERR_reason_error_string(error)
@@ -160,8 +160,8 @@ static void explain_library(const struct dial *dial, const char *name, struct sk
 	}
 }
 
-/* A call of OpenSSL returned `result`: true: it has to be made again, the socket is ready. Else *fault says
- * why. */
+/* Waits as the `result` of an OpenSSL call demands. Returns true if the call can be repeated; else *fault
+ * explains. */
 static bool again(struct skymon *sm, struct dial *dial, int result, const char *late, const char *name,
 		  struct skymon_fault *fault)
 {
@@ -199,7 +199,7 @@ static bool trust(SSL_CTX *context, const struct skymon_tls *tls, struct skymon_
 	store = authorities_store(tls != NULL ? tls->ca_file : NULL, &why);
 	if (store == NULL)
 		return blind(fault, SKYMON_TLS_OTHER, why);
-	SSL_CTX_set_cert_store(context, store); /* which takes it over */
+	SSL_CTX_set_cert_store(context, store); /* takes ownership */
 	SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
 	return true;
 }
@@ -207,7 +207,7 @@ static bool trust(SSL_CTX *context, const struct skymon_tls *tls, struct skymon_
 static int no_passphrase(char *to, int size, int writing, void *arg)
 {
 	(void)to, (void)size, (void)writing, (void)arg;
-	return -1; /* never ask the terminal */
+	return -1; /* never prompt on the terminal */
 }
 
 static bool show(SSL_CTX *context, const struct skymon_tls *tls, struct skymon_fault *fault)
@@ -222,7 +222,7 @@ static bool show(SSL_CTX *context, const struct skymon_tls *tls, struct skymon_f
 	return true;
 }
 
-/* The name that the certificate must have, and that the server is told (an address is not told). */
+/* Sets the name that the certificate must have, and sends it as SNI unless it is an address (RFC 6066 3). */
 static bool expect_name(SSL *tls, const char *name)
 {
 	unsigned char address[16];
@@ -257,7 +257,7 @@ static bool prepare(struct dial *dial, const struct dial_to *to, struct skymon_f
 		done = dial->tls != NULL && set_bio(dial->tls, dial->fd) &&
 		       expect_name(dial->tls, name_of(to));
 	}
-	SSL_CTX_free(context); /* the session holds it */
+	SSL_CTX_free(context); /* the session holds a reference */
 	if (!done && fault->text[0] == '\0')
 		blind(fault, SKYMON_RESOURCE, "no memory is left for TLS, or its name cannot be one");
 	return done;
@@ -282,7 +282,7 @@ bool dial_secure(struct skymon *sm, struct dial *dial, const struct dial_to *to,
 	return result == 1;
 }
 
-/* ---- Using it ---- */
+/* ---- Reading and writing ---- */
 
 ssize_t dial_tls_read(struct skymon *sm, struct dial *dial, void *bytes, size_t size,
 		      struct skymon_fault *fault)
@@ -319,7 +319,8 @@ double dial_certificate_days(const struct dial *dial)
 	return dial->tls != NULL ? authorities_certificate_days(dial->tls) : NAN;
 }
 
-/* Has a certificate ended that was good when the connection was opened? Newcomers would not get in. */
+/* Returns whether the certificate has expired since the connection was opened: new clients would be refused.
+ */
 static bool has_ended(const SSL *tls)
 {
 	STACK_OF(X509) *chain = SSL_get0_verified_chain(tls);

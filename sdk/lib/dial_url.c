@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dial_url: URLs taken apart, without showing them: user info is a secret. Pure. */
+/* dial_url: splits URLs. Its error texts never quote the URL, whose user info is a secret. Called by checks
+ * in `validate` and `start` and by dial_open, on any thread. Pure. */
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <netinet/in.h>
@@ -30,7 +31,7 @@ static int hex(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* In place. */
+/* Decodes %XX in place. */
 static bool decode(char *text)
 {
 	char *to = text;
@@ -69,7 +70,7 @@ static bool read_port(const char *text, uint16_t *port)
 	return true;
 }
 
-/* host, host:port, [address]:port; in place */
+/* Splits host, host:port or [address]:port in place. */
 static const char *read_place(char *text, struct dial_url *url)
 {
 	char *colon, *end;
@@ -94,7 +95,7 @@ static const char *read_place(char *text, struct dial_url *url)
 	if (colon != NULL) {
 		*colon = '\0';
 		if (!read_port(colon + 1, &url->port))
-			return "has a port that is no number from 1 to 65535; in a user or password, "
+			return "has a port that is not a number from 1 to 65535; in a user or password, "
 			       "characters "
 			       "like : / @ # % are written %3A %2F %40 %23 %25";
 	}
@@ -112,7 +113,7 @@ static const char *read_user(char *text, struct dial_url *url)
 	}
 	url->user = text;
 	if (!decode(text) || (colon != NULL && !decode(colon + 1)))
-		return "has a % in its user or password that is no %XX; a % itself is written %25";
+		return "has a % in its user or password that is not %XX; a % itself is written %25";
 	return NULL;
 }
 
@@ -123,7 +124,7 @@ static const char *take_apart(char *text, struct dial_url *url)
 
 	url->user = url->password = url->host = url->path = url->query = "";
 	if (authority == NULL || authority == text)
-		return "is no URL: it has no ://";
+		return "is not a URL: it has no ://";
 	*authority = '\0';
 	authority += 3;
 	url->scheme = text;
@@ -131,7 +132,7 @@ static const char *take_apart(char *text, struct dial_url *url)
 		*at = (char)tolower((unsigned char)*at);
 	end = strpbrk(authority, "/?#");
 	if (end != NULL) {
-		/* There is room for one byte more: the path keeps its first. */
+		/* The copy has one spare byte, so that the path keeps its first. */
 		memmove(end + 1, end, strlen(end) + 1);
 		*end++ = '\0';
 		end[strcspn(end, "#")] = '\0';

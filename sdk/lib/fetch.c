@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* fetch: performs HTTP requests with libcurl within the check's deadline. Called by the checks that speak
+ * HTTP, on the check's thread; a struct fetch owns its easy handles and their kept connections. See fetch.h.
+ */
 #include "fetch_url.h"
 
 #include <errno.h>
@@ -15,21 +18,21 @@
 #include "authorities.h"
 
 struct fetch {
-	CURL *easy, *old; /* with their connections; old: they are being replaced. NULL: none */
-	double opened,
-		old_opened; /* the oldest connection of each: s, of a clock that only goes forward; 0: none */
+	CURL *easy, *old;          /* they hold the kept connections; old is being replaced. NULL if unused */
+	double opened, old_opened; /* when the oldest connection of each was opened, in s of the monotonic
+				      clock; 0 if none */
 	int64_t reconnect_ms;
 };
 
-/* What one request needs from its beginning to its end. */
+/* State of one fetch_do(). */
 struct call {
 	struct skymon *sm;
 	struct fetch *fetch;
 	const struct fetch_request *request;
 	CURLU *url;
-	char *scheme, *host, *port; /* of the URL; libcurl's */
+	char *scheme, *host, *port; /* of the URL, allocated by libcurl */
 	char *proxy_host, *proxy_port;
-	const char *proxy; /* NULL: none */
+	const char *proxy; /* NULL if there is none */
 	const char *name;  /* that the server's certificate must have */
 	const char *peer_host, *peer_port;
 	char place[300], host_header[300];
@@ -59,7 +62,7 @@ struct fetch *fetch_new(void)
 	struct fetch *fetch = calloc(1, sizeof(*fetch));
 
 	if (fetch != NULL)
-		fetch->reconnect_ms = INT64_MAX; /* until fetch_begin says it */
+		fetch->reconnect_ms = INT64_MAX; /* until fetch_begin sets it */
 	return fetch;
 }
 
@@ -101,7 +104,7 @@ void fetch_end(struct fetch *fetch)
 	fetch->opened = 0;
 }
 
-/* A request over new connections has ended: they stand for the old ones, or the old ones stay. */
+/* Ends a request over new connections: on success they replace the old ones, otherwise the old ones stay. */
 static void replace(struct fetch *fetch, bool good)
 {
 	CURL *gone = good ? fetch->old : fetch->easy;
@@ -140,7 +143,7 @@ static bool read_proxy(struct call *call)
 	return call->proxy_host != NULL;
 }
 
-/* Takes the URL apart. What `start` has accepted passes. */
+/* Splits the URL. A URL that fetch_accepts() has accepted passes. */
 static bool read_url(struct call *call, struct skymon_fault *fault)
 {
 	const struct skymon_tls *tls = call->request->tls;
@@ -169,20 +172,20 @@ static bool read_url(struct call *call, struct skymon_fault *fault)
 
 /* ---- Connecting ---- */
 
-/* libcurl is given a place-holder for the address: when it wants a connection, on_open looks the name up and
- * connects, and when it has one, nothing is looked up. */
+/* Gives libcurl a placeholder for the address: only if it opens a connection does on_open resolve the name
+ * and connect; over a kept connection no name is resolved. */
 static bool set_resolve(struct call *call)
 {
 	char entry[400];
 
-	if (call->peer_host[0] == '[') /* an IPv6 address, which libcurl takes as it is */
+	if (call->peer_host[0] == '[') /* libcurl uses an IPv6 address as it is */
 		return true;
 	snprintf(entry, sizeof(entry), "%s:127.0.0.1", call->place);
 	call->resolve = curl_slist_append(NULL, entry);
 	return call->resolve != NULL;
 }
 
-/* The time that this attempt may take to connect: ms. */
+/* Returns how long this attempt may take to connect, in ms. */
 static long connect_ms(const struct call *call)
 {
 	int64_t most = call->request->connect_ms;
@@ -234,7 +237,7 @@ static bool add_header(struct call *call, const char *name, const char *value)
 	if (value[0] != '\0')
 		snprintf(line, size, "%s: %s", name, value);
 	else
-		snprintf(line, size, "%s;", name); /* how libcurl sends one without a value */
+		snprintf(line, size, "%s;", name); /* libcurl's syntax for a header without a value */
 	list = curl_slist_append(call->headers, line);
 	fetch_wipe(line, size);
 	if (list != NULL)
@@ -287,7 +290,7 @@ static void set_method(CURL *easy, const struct fetch_request *request)
 	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
 }
 
-/* The certificate's name where it is another than the URL's. */
+/* Sets the certificate's name if it differs from the URL's host. */
 static void set_name(struct call *call, CURL *easy)
 {
 	char entry[800];
@@ -312,7 +315,8 @@ static void set_protocols(CURL *easy)
 	curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
 }
 
-/* At least once a second, also while nothing comes: whoever asked may have left. */
+/* Called by libcurl at least once a second, also while no bytes arrive: the client that waits for the result
+ * may have closed its connection. */
 static int on_progress(void *arg, curl_off_t total, curl_off_t now, curl_off_t up_total, curl_off_t up_now)
 {
 	const struct call *call = arg;
@@ -321,7 +325,7 @@ static int on_progress(void *arg, curl_off_t total, curl_off_t now, curl_off_t u
 	return skymon_ms_left(call->sm) <= 0;
 }
 
-/* What `grow` waits is not the server's time. */
+/* The time that `grow` waits does not count as the server's. */
 static size_t on_body(char *bytes, size_t one, size_t count, void *arg)
 {
 	struct call *call = arg;
@@ -347,7 +351,7 @@ static size_t on_header(char *line, size_t one, size_t count, void *arg)
 
 static void set_options(struct call *call, CURL *easy)
 {
-	curl_easy_reset(easy); /* keeps connection and addresses */
+	curl_easy_reset(easy); /* keeps connections and addresses */
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->words);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
@@ -360,8 +364,9 @@ static void set_options(struct call *call, CURL *easy)
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call);
 	curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_opened);
-	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, 86400L); /* fetch_begin's matter */
-	curl_easy_setopt(easy, CURLOPT_PROXY, call->proxy != NULL ? call->proxy : ""); /* "": none */
+	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, 86400L); /* fetch_begin() decides on reconnecting */
+	curl_easy_setopt(easy, CURLOPT_PROXY,
+			 call->proxy != NULL ? call->proxy : ""); /* "" also overrides the environment */
 	curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
 	if (call->proxy != NULL) {
 		curl_easy_setopt(easy, CURLOPT_PROXYPORT, strtol(call->peer_port, NULL, 10));
@@ -385,7 +390,7 @@ static void set_options(struct call *call, CURL *easy)
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
 }
 
-/* ---- Asking ---- */
+/* ---- Performing ---- */
 
 static double seconds_of(CURL *easy, CURLINFO what)
 {
@@ -450,11 +455,11 @@ static void explain(struct call *call, CURL *easy, CURLcode code, struct skymon_
 	};
 
 	if (!failure.connected)
-		failure.reused = false; /* no connection at all */
+		failure.reused = false; /* no connection was opened */
 	fetch_explain(&failure, fault);
 }
 
-/* ms */
+/* Returns the time for this attempt, in ms. */
 static long time_for(const struct call *call)
 {
 	int64_t left = skymon_ms_left(call->sm), own;
@@ -502,7 +507,8 @@ static bool ask(struct call *call, struct skymon_fault *fault)
 		return false;
 	}
 	if (code == CURLE_OK && !call->sink.headed)
-		code = CURLE_PARTIAL_FILE; /* libcurl takes headers without an end for a whole answer */
+		code = CURLE_PARTIAL_FILE; /* libcurl accepts a head without its final empty line as a whole
+					      answer */
 	if (code == CURLE_OK) {
 		take_answer(call, call->fetch->easy);
 		if (call->sink.answer->body != NULL)
@@ -514,7 +520,7 @@ static bool ask(struct call *call, struct skymon_fault *fault)
 	return false;
 }
 
-/* What the handle still points to goes first. */
+/* Clears what the handle still points to before it is freed. */
 static void end_call(struct call *call)
 {
 	CURL *easy = call->fetch->easy;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fetch_fault: what libcurl's errors mean. Its own sentences are used only where they cannot hold more than a
- * certificate's fault: they quote URLs. Pure. */
+/* fetch_fault: explains libcurl's errors. Called by fetch_do, on the check's thread. libcurl's own texts
+ * quote URLs, and so are used only where they can hold nothing but a certificate's fault. Pure. */
 #include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #define X509_NOT_YET_VALID 9 /* X509_V_ERR_…, which OpenSSL and GnuTLS builds of libcurl both report */
 #define X509_EXPIRED 10
 
-/* "PLACE: words" */
+/* Sets "HOST:PORT: words", unhealthy. */
 static void bad(struct skymon_fault *fault, const struct fetch_failure *failure, enum skymon_reason reason,
 		const char *words)
 {
@@ -30,7 +30,7 @@ static const struct {
 	const char *say;
 } connect_errors[] = {
 	{ECONNREFUSED, SKYMON_REFUSED, "connection refused"},
-	{ENOENT, SKYMON_REFUSED, "there is no such socket: no server listens"},
+	{ENOENT, SKYMON_REFUSED, "no such socket: no server listens"},
 	{EHOSTUNREACH, SKYMON_UNREACHABLE, "no route to host"},
 	{ENETUNREACH, SKYMON_UNREACHABLE, "network is unreachable"},
 	{EHOSTDOWN, SKYMON_UNREACHABLE, "host is down"},
@@ -79,7 +79,7 @@ static void explain_certificate(const struct fetch_failure *failure, struct skym
 	bool of_time = failure->verify == X509_EXPIRED || failure->verify == X509_NOT_YET_VALID;
 
 	if (problem == NULL &&
-	    strstr(failure->words, "match") != NULL) /* the chain is good, the name is not */
+	    strstr(failure->words, "match") != NULL) /* the chain verified, the name did not */
 		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TLS_UNTRUSTED,
 				 "%s: the server's certificate is not for the name %s", failure->place,
 				 failure->name);
@@ -89,7 +89,7 @@ static void explain_certificate(const struct fetch_failure *failure, struct skym
 				 problem != NULL ? problem + 21 : "it cannot be verified");
 }
 
-/* Something went wrong in TLS; the words are OpenSSL's, without data. */
+/* Explains a failed handshake from OpenSSL's text, which holds no data of the connection. */
 static void explain_tls(const struct fetch_failure *failure, struct skymon_fault *fault)
 {
 	const char *words = failure->words;
@@ -129,7 +129,7 @@ static void explain_proxy(const struct fetch_failure *failure, struct skymon_fau
 		bad(fault, failure, SKYMON_UNREACHABLE, words);
 }
 
-/* The connection stood, and the answer did not come whole. */
+/* Explains a connection that broke before the answer was complete. */
 static void explain_broken(const struct fetch_failure *failure, struct skymon_fault *fault)
 {
 	if (failure->by_proxy && failure->connect_code >= 300)
@@ -189,22 +189,22 @@ static void explain_code(const struct fetch_failure *failure, struct skymon_faul
 		if (failure->too_large)
 			explain_large(failure, fault);
 		else
-			blind(fault, SKYMON_RESOURCE, "no memory is left for the answer");
+			blind(fault, SKYMON_RESOURCE, "out of memory for the answer");
 		break;
 #if LIBCURL_VERSION_NUM >= 0x080600
-	case CURLE_TOO_LARGE: /* headers without end */
+	case CURLE_TOO_LARGE: /* endless headers */
 		explain_large(failure, fault);
 		break;
 #endif
 	case CURLE_OUT_OF_MEMORY:
-		blind(fault, SKYMON_RESOURCE, "no memory is left for the request");
+		blind(fault, SKYMON_RESOURCE, "out of memory for the request");
 		break;
 #if LIBCURL_VERSION_NUM >= 0x074900
 	case CURLE_PROXY:
 		bad(fault, failure, SKYMON_UNREACHABLE, "the proxy does not connect to the server");
 		break;
 #endif
-	case CURLE_UNSUPPORTED_PROTOCOL: /* HTTP/0.9: any bytes */
+	case CURLE_UNSUPPORTED_PROTOCOL: /* HTTP/0.9: arbitrary bytes */
 	case CURLE_WEIRD_SERVER_REPLY:
 	case CURLE_HTTP2:
 	case CURLE_BAD_CONTENT_ENCODING:
@@ -220,6 +220,6 @@ void fetch_explain(const struct fetch_failure *failure, struct skymon_fault *fau
 {
 	explain_code(failure, fault);
 	fault->sent = failure->asked || failure->reused || failure->answered;
-	if (!fault->sent && fault->reason == SKYMON_PROTOCOL) /* in the middle of connecting */
+	if (!fault->sent && fault->reason == SKYMON_PROTOCOL) /* while connecting */
 		fault->lost = true;
 }

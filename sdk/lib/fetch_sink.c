@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fetch_sink: an answer as it comes in: its body into one piece of memory, bounded; the headers that are
- * wanted. */
+/* fetch_sink: collects an answer as it arrives: the body, bounded, into one block of memory, and the wanted
+ * headers. Called by libcurl's callbacks in fetch.c, on the check's thread. Owns the block until
+ * fetch_do() returns it. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "fetch_url.h"
 
-#define HEADERS_MAX (256u * 1024) /* of all headers and trailers of an answer */
+#define HEADERS_MAX (256u * 1024) /* bytes of all headers and trailers of an answer */
 
 void fetch_wipe(void *bytes, size_t size)
 {
@@ -25,7 +26,7 @@ size_t fetch_sink_body(char *bytes, size_t one, size_t count, void *arg)
 
 	if (size > sink->max - answer->size) {
 		sink->too_large = true;
-		return size + 1; /* an error to libcurl, for an empty piece too */
+		return size + 1; /* signals an error to libcurl, for an empty piece too */
 	}
 	if (!sink->grown && sink->request->grow != NULL && answer->size + size > sink->request->small) {
 		if (!sink->request->grow(sink->request->grow_arg))
@@ -35,7 +36,7 @@ size_t fetch_sink_body(char *bytes, size_t one, size_t count, void *arg)
 	while (answer->size + size + 1 > room)
 		room = room == 0 ? 4096 : room < sink->max / 2 ? room * 2 : sink->max + 1;
 	if (room != sink->room) {
-		larger = malloc(room); /* no realloc: what it leaves behind may be a secret */
+		larger = malloc(room); /* not realloc(): the block that it leaves behind may hold a secret */
 		if (larger == NULL)
 			return size + 1;
 		if (answer->size > 0)
@@ -76,14 +77,14 @@ size_t fetch_sink_header(char *line, size_t one, size_t count, void *arg)
 
 	sink->answered = true;
 	sink->header_size += size;
-	if (sink->header_size > HEADERS_MAX) { /* libcurl keeps them all, trailers without end too */
+	if (sink->header_size > HEADERS_MAX) { /* libcurl stores all of them, endless trailers too */
 		sink->too_large = true;
 		sink->max = HEADERS_MAX;
 		return 0;
 	}
 	if (line[0] == '\r' || line[0] == '\n')
-		sink->headed = true;                      /* what comes later are trailers */
-	if (size >= 5 && memcmp(line, "HTTP/", 5) == 0) { /* a further answer, as after 100 Continue */
+		sink->headed = true;                      /* later header lines are trailers */
+	if (size >= 5 && memcmp(line, "HTTP/", 5) == 0) { /* another answer follows, as after 100 Continue */
 		sink->headed = false;
 		for (size_t i = 0; i < FETCH_WANTED_MAX; i++) {
 			free(sink->answer->wanted[i]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fetch_tls: TLS of a request. The files that `tls` names are looked at before libcurl does, whose error does
- * not say which of them it is. libcurl would read the authorities for each connection: its OpenSSL gets
- * trust's store in place of that. */
+/* fetch_tls: TLS options of a request. Called by fetch_do, on the check's thread. The files of `tls` are
+ * opened before libcurl opens them, whose error does not say which of them failed. libcurl would parse the
+ * authorities for each connection; its OpenSSL gets the cached store of authorities.c instead. */
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -36,7 +36,7 @@ bool fetch_files_are_readable(const struct skymon_tls *tls, struct skymon_fault 
 			       is_readable("key_file", tls->key_file, fault));
 }
 
-/* libcurl makes a connection's SSL_CTX. */
+/* Called by libcurl with each connection's new SSL_CTX. */
 static CURLcode on_context(CURL *easy, void *context, void *tls)
 {
 	const char *why;
@@ -45,11 +45,11 @@ static CURLcode on_context(CURL *easy, void *context, void *tls)
 	(void)easy;
 	if (store == NULL)
 		return CURLE_SSL_CACERT_BADFILE;
-	SSL_CTX_set_cert_store(context, store); /* which takes it over */
+	SSL_CTX_set_cert_store(context, store); /* takes ownership */
 	return CURLE_OK;
 }
 
-/* Is what libcurl gives to on_context an SSL_CTX? It can be built with another library. */
+/* Returns whether libcurl is built on OpenSSL, so that on_context gets an SSL_CTX. */
 static bool speaks_openssl(void)
 {
 	const curl_version_info_data *built = curl_version_info(CURLVERSION_NOW);
@@ -72,10 +72,10 @@ void fetch_tls_set(CURL *easy, const struct skymon_tls *tls, const char *proxy)
 	static const struct skymon_tls none;
 	bool secure_proxy = proxy != NULL && strncasecmp(proxy, "https://", 8) == 0;
 
-	/* A resumed session would hide that the certificate has ended. */
+	/* A resumed session would hide that the certificate has expired. */
 	curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
 	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-#if LIBCURL_VERSION_NUM >= 0x075700 /* else a file of authorities that was replaced counts a day later */
+#if LIBCURL_VERSION_NUM >= 0x075700 /* otherwise a replaced file of authorities counts a day later */
 	curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
 #endif
 	if (tls == NULL)
@@ -87,7 +87,8 @@ void fetch_tls_set(CURL *easy, const struct skymon_tls *tls, const char *proxy)
 			curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_context);
 			curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, tls);
 		}
-	} else if (tls->ca_file != NULL) { /* that one alone; a proxy's certificate is the system's matter */
+	} else if (tls->ca_file != NULL) { /* for the server alone: a proxy's certificate is verified by the
+					      system's authorities */
 		curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca_file);
 		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
 	}

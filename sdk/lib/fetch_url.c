@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fetch_url: the parts of a URL, by libcurl's own parser, so that ours and its never differ;
- * and the depth of a body. Pure. */
+/* fetch_url: the parts of a URL, by libcurl's own parser, so that two readings can never differ; and the
+ * depth of a body. Called by checks in `validate` and `start` and by fetch_do, on any thread. Pure. */
 #include "fetch_url.h"
 
 #include <stdio.h>
@@ -31,7 +31,7 @@ static bool is_one_of(const char *word, const char *a, const char *b, const char
 	return word != NULL && (strcmp(word, a) == 0 || strcmp(word, b) == 0 || strcmp(word, c) == 0);
 }
 
-/* Is it a URL with one of the schemes, and a host? */
+/* Returns whether the text is a URL with one of the schemes and a host. */
 static bool is_url(const char *text, const char *a, const char *b, const char *c)
 {
 	CURLU *url = strstr(text, "://") != NULL ? fetch_parse(text) : NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fetch's own: what its files share. Nobody else includes this. */
+/* fetch_url: shared by fetch's files; for no other includer. */
 #ifndef FETCH_URL_H
 #define FETCH_URL_H
 
@@ -7,22 +7,22 @@
 
 #include "fetch.h"
 
-CURLU *fetch_parse(const char *text);             /* NULL: it is no URL; else for curl_url_cleanup */
-char *fetch_part(CURLU *url, CURLUPart part);     /* NULL: there is none; else for curl_free */
-const char *fetch_given_proxy(const char *proxy); /* NULL: none */
-/* The answer as it comes in. */
+CURLU *fetch_parse(const char *text);             /* for curl_url_cleanup(); NULL if it is not a URL */
+char *fetch_part(CURLU *url, CURLUPart part);     /* for curl_free(); NULL if there is none */
+const char *fetch_given_proxy(const char *proxy); /* NULL if there is none */
+/* The answer as it arrives. */
 struct fetch_sink {
 	const struct fetch_request *request;
 	struct fetch_answer *answer;
 	size_t room, max, header_size;
-	bool too_large, answered, headed; /* headed: the headers came to their end */
-	bool grown;                       /* request->grow was asked, and said yes */
+	bool too_large, answered, headed; /* headed: all headers have arrived */
+	bool grown;                       /* request->grow has returned true */
 };
 /* For libcurl, as CURLOPT_WRITEFUNCTION and CURLOPT_HEADERFUNCTION. */
 size_t fetch_sink_body(char *bytes, size_t one, size_t count, void *sink);
 size_t fetch_sink_header(char *line, size_t one, size_t count, void *sink);
 
-void fetch_wipe(void *bytes, size_t size); /* and frees */
+void fetch_wipe(void *bytes, size_t size); /* and frees it */
 bool fetch_files_are_readable(const struct skymon_tls *tls, struct skymon_fault *fault);
 /* Options of a request over TLS, to the server or the proxy; tls may be NULL. */
 double fetch_tls_days(CURL *easy); /* of the connection in use; while a transfer runs */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* json_loose: a parser that goes on behind what it cannot read. See json_loose.h. Pure. */
+/* json_loose: a JSON parser that skips values that it cannot represent and goes on. Called by checks on the
+ * body of an answer, on the check's thread. Pure. See json_loose.h. */
 #include "json_loose.h"
 
 #include <errno.h>
@@ -9,13 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Its one key cannot come from a server: a key with a byte below 0x20 is dropped. */
+/* Marks an odd value. No server can send this key: keys with a byte below 0x20 are dropped. */
 #define ODD "\001"
 
 struct parser {
 	const char *text, *at, *end;
 	int depth;
-	bool failed; /* what follows cannot be found: no JSON from here on */
+	bool failed; /* a syntax error: what follows cannot be located */
 };
 
 static json_t *odd(const char *why)
@@ -52,7 +53,7 @@ static bool is_at(const struct parser *parser, char c)
 
 /* ---- Text ---- */
 
-/* Four hexadecimal digits; -1: none. */
+/* Reads four hexadecimal digits; -1 if they are not there. */
 static int32_t hex4(const char *at, const char *end)
 {
 	int32_t value = 0;
@@ -89,7 +90,7 @@ static char *put_utf8(char *to, uint32_t c)
 	return to;
 }
 
-/* One escape, behind its backslash. false: none that there is. */
+/* Decodes one escape, after its backslash. Returns false if JSON has no such escape. */
 static bool unescape(const char **at, const char *end, char **to)
 {
 	static const char letters[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
@@ -109,13 +110,13 @@ static bool unescape(const char **at, const char *end, char **to)
 		*at += 6;
 		high = 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
 	}
-	if (high >= 0xD800 && high < 0xE000) /* half of a pair */
+	if (high >= 0xD800 && high < 0xE000) /* half of a surrogate pair */
 		return false;
 	*to = put_utf8(*to, (uint32_t)high);
 	return true;
 }
 
-/* Between the quotes, into `to`, which has as much room. false: it holds what no text can. */
+/* Decodes the text between the quotes into `to`, which is as large. Returns false if it is not Unicode. */
 static bool decode(const char *at, const char *end, char *to, size_t *size)
 {
 	char *start = to;
@@ -135,7 +136,8 @@ static bool decode(const char *at, const char *end, char *to, size_t *size)
 	return true;
 }
 
-/* At the quote; leaves the parser behind the other one. *bytes: for free; NULL: the text cannot be read. */
+/* Reads a text from its opening quote to behind the closing one. *bytes is for free(); NULL if the text is
+ * odd. */
 static void read_text(struct parser *parser, char **bytes, size_t *size)
 {
 	const char *first = ++parser->at;
@@ -167,7 +169,7 @@ static json_t *text_value(struct parser *parser)
 
 	read_text(parser, &bytes, &size);
 	if (bytes != NULL) {
-		value = json_stringn(bytes, size); /* NULL: no UTF-8 */
+		value = json_stringn(bytes, size); /* NULL if it is not UTF-8 */
 		explicit_bzero(bytes, size);
 	}
 	free(bytes);
@@ -185,7 +187,7 @@ static size_t digits_at(const char *at, const char *end)
 	return count;
 }
 
-/* JSON's grammar of a number. *whole: it has neither fraction nor exponent. */
+/* Checks JSON's grammar of a number. *whole is set if it has neither fraction nor exponent. */
 static bool is_number(const char *at, const char *end, bool *whole)
 {
 	size_t count;
@@ -253,7 +255,7 @@ static json_t *word_value(struct parser *parser)
 
 static json_t *value_at(struct parser *parser);
 
-/* Leaves the parser behind a list or an object whose contents do not count. */
+/* Moves behind a list or an object without keeping its contents. */
 static json_t *skip_deep(struct parser *parser)
 {
 	size_t open = 0;
@@ -275,7 +277,7 @@ static json_t *skip_deep(struct parser *parser)
 	return odd("is nested too deep");
 }
 
-/* Behind a value: at its comma, or at the end of what holds it. false: at neither. */
+/* Moves behind the comma or the end that must follow a value. Returns false if neither is there. */
 static bool goes_on(struct parser *parser, char end, bool *more)
 {
 	skip_space(parser);
@@ -325,7 +327,7 @@ static void add_member(json_t *object, const char *key, json_t *value)
 		value = odd("is there twice, with different values");
 	}
 	if (json_object_set_new(object, key, value) != 0)
-		return; /* the key is not UTF-8: it is not asked for */
+		return; /* a key that is not UTF-8 is never looked up */
 }
 
 static json_t *object_at(struct parser *parser)
@@ -365,7 +367,7 @@ static json_t *object_at(struct parser *parser)
 	return object;
 }
 
-/* NULL only when the parser has failed, or no memory is left. */
+/* Returns NULL only after a syntax error or out of memory. */
 static json_t *value_at(struct parser *parser)
 {
 	json_t *value;

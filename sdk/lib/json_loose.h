@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* json_loose: JSON of a server of which a few values are wanted. What cannot be read costs itself and not its
- * siblings: a key that is there twice with different values, text that is not Unicode, what is nested deep,
- * NaN. Such a value becomes an odd one, of no type that anybody asks for. A number that no machine number
- * holds becomes the text of its digits. \u0000 in a text is kept: json_loose_text gives no such text, as
- * it would look shorter than it is.
+/* json_loose: a tolerant reader for JSON from a server of which a check needs a few values. A value that
+ * cannot be represented (a key with two different values, text that is not Unicode, deep nesting, NaN) does
+ * not void its siblings: it becomes an odd value, of no JSON type that a check looks up. A number that does
+ * not fit becomes the text of its digits. \u0000 in a text is kept, and json_loose_text() refuses such a
+ * text: in C it would look shorter.
  *
- * Where the whole counts (a request, a JOSE header), json_read.h is right. */
+ * For documents that must be valid as a whole (a request, a JOSE header) use json_read.h. */
 #ifndef JSON_LOOSE_H
 #define JSON_LOOSE_H
 
@@ -16,11 +16,12 @@
 #define JSON_LOOSE_DEPTH 64
 #define JSON_LOOSE_WHY 80
 
-/* For json_decref. NULL: *why is half a sentence, as in "the answer is not JSON (line 1, column 5)". */
+/* Returns a value for json_decref(), or NULL with why set, as in "the answer is not JSON (line 1, column 5)".
+ */
 json_t *json_loose_read(const char *text, size_t size, char why[JSON_LOOSE_WHY]);
-/* As in "issuer is there twice, …"; NULL: it is not odd. value may be NULL. */
+/* Returns why a value is odd, as in "issuer is there twice, …"; NULL if it is not. value may be NULL. */
 const char *json_loose_odd(const json_t *value);
-/* NULL: no such key, no text, or one with \u0000. */
+/* Returns a text; NULL if the key is missing, its value is not a text, or contains \u0000. */
 const char *json_loose_text(const json_t *object, const char *key);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* json_read: JSON that a server sent. A key that is there twice is refused, and so is what is nested deep:
- * the parser calls itself for each level, and a check's thread has a small stack. */
+/* json_read: strict reading of JSON. Duplicate keys are refused, and so is deep nesting: jansson recurses,
+ * and a check's thread has a small stack. */
 #ifndef JSON_READ_H
 #define JSON_READ_H
 
@@ -32,19 +32,19 @@ static inline bool json_read_is_deep(const char *text, size_t size)
 	return false;
 }
 
-/* NULL: it is none, or one that is not read. Else for json_decref. */
+/* Returns a value for json_decref(), or NULL. */
 static inline json_t *json_read(const char *text, size_t size)
 {
 	return json_read_is_deep(text, size) ? NULL : json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
 }
 
-/* NULL: the object has no such key, or its value is no text. */
+/* Returns a text; NULL if the key is missing or its value is not a text. */
 static inline const char *json_read_text(const json_t *object, const char *key)
 {
 	return json_string_value(json_object_get(object, key));
 }
 
-/* Do all its numbers read back as the same with 15 digits? Those that people write do. */
+/* Returns whether 15 digits suffice to read all numbers back unchanged, as with those that people write. */
 static inline bool json_read_is_short(const json_t *json)
 {
 	const char *key;
@@ -62,14 +62,14 @@ static inline bool json_read_is_short(const json_t *json)
 	return true;
 }
 
-/* For json_dumps: digits with which all numbers read back as the same. 17 always do, but would show people
- * 0.1 as 0.10000000000000001. */
+/* Returns the flag for json_dumps() with which all numbers read back unchanged. 17 digits always do, but
+ * print 0.1 as 0.10000000000000001. */
 static inline size_t json_read_digits(const json_t *json)
 {
 	return JSON_REAL_PRECISION(json_read_is_short(json) ? 15 : 17);
 }
 
-/* For json_set_alloc_funcs, in a process where all that jansson frees may have been a secret. */
+/* For json_set_alloc_funcs(), in a process where anything that jansson frees may be a secret. */
 static inline void json_read_free_wiped(void *memory)
 {
 	if (memory != NULL)
@@ -77,7 +77,7 @@ static inline void json_read_free_wiped(void *memory)
 	free(memory);
 }
 
-/* Before json_decref, where the text is a secret. */
+/* Wipes a text that is a secret. Call it before json_decref(). */
 static inline void json_read_wipe(const json_t *text)
 {
 	if (json_is_string(text))

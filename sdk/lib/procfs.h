@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* procfs: what the checks of the machine share: small files read whole, and numbers in texts. Header only, so
- * that a plugin stays one shared object without a library of its own. */
+/* procfs: shared by the checks of the machine: reads small files whole, and parses numbers. */
 #ifndef PROCFS_H
 #define PROCFS_H
 
@@ -10,8 +9,8 @@
 #include <stdint.h>
 #include <unistd.h>
 
-/* Reads a file into text, which ends with '\0'; what does not fit is cut. Bytes read, or -1 with errno. Opens
- * without waiting: a path of the user's may be a FIFO. */
+/* Reads a file into text, ended by '\0' and cut at size. Returns the bytes read, or -1 with errno.
+ * O_NONBLOCK: a configured path may be a FIFO. */
 static inline ssize_t procfs_read(const char *path, char *text, size_t size)
 {
 	size_t used = 0;
@@ -38,7 +37,8 @@ static inline ssize_t procfs_read(const char *path, char *text, size_t size)
 	return (ssize_t)used;
 }
 
-/* The decimal number at *at, after blanks; moves *at behind it. false: there is none, or it does not fit. */
+/* Reads the decimal number at *at, after blanks, and moves *at behind it. Returns false if there is none, or
+ * it does not fit. */
 static inline bool procfs_number(const char **at, uint64_t *out)
 {
 	const char *p = *at;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* race: attempts to connect, one after another and at the same time. See race.h. Pure but for its sockets. */
+/* race: staggered attempts to connect, until one succeeds (RFC 8305). Called by dial and fetch, on the
+ * check's thread. Owns the sockets of the attempts. See race.h. */
 #include "race.h"
 
 #include <errno.h>
@@ -12,9 +13,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RACE_MAX 8   /* as many addresses as the host's resolver gives */
+#define RACE_MAX 8   /* the most addresses that the host's resolver returns */
 #define DELAY_MS 250 /* RFC 8305, 5: "Connection Attempt Delay" */
-#define LOOK_MS 500  /* how soon it is seen that the deadline was taken away: a client has left */
+#define LOOK_MS                                                                                              \
+	500 /* how often skymon_ms_left() is read: it becomes 0 early if the client has closed its           \
+	       connection */
 
 static int64_t clock_ms(void)
 {
@@ -24,7 +27,7 @@ static int64_t clock_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Of several addresses the error that says most is shown: here the first. */
+/* Ranks errors: of several addresses the most telling error is reported, and a lower rank wins. */
 static size_t rank_of(int error)
 {
 	static const int telling[] = {ECONNREFUSED, ENOENT,    ECONNRESET,  ETIMEDOUT,     EACCES,      EPERM,
@@ -48,7 +51,7 @@ static void lose(struct race *race, int error)
 		race->error = error;
 }
 
-/* Begins one attempt. Returns the descriptor if the connection stands at once, else -1. */
+/* Starts one attempt. Returns the descriptor if it connects at once, else -1. */
 static int begin(struct race *race, const struct sockaddr *address, socklen_t size)
 {
 	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
@@ -65,7 +68,7 @@ static int begin(struct race *race, const struct sockaddr *address, socklen_t si
 		race->pending[race->count++] = (struct pollfd){.fd = fd, .events = POLLOUT};
 		return -1;
 	}
-	/* A full queue of a Unix socket says EAGAIN at once: no process accepts. */
+	/* connect() to a Unix socket whose queue is full returns EAGAIN at once: no process accepts. */
 	lose(race, errno == EAGAIN ? ETIMEDOUT : errno);
 	close(fd);
 	return -1;
@@ -88,7 +91,8 @@ static int begin_numeric(struct race *race, const char *address, uint16_t port)
 	return fd;
 }
 
-/* Waits for at most wait_ms until an attempt ends. Returns the first that stands, else -1. */
+/* Waits at most wait_ms for an attempt to end. Returns the descriptor of the first that connected, else -1.
+ */
 static int wait_race(struct race *race, int64_t wait_ms)
 {
 	int won = -1;
@@ -116,7 +120,7 @@ static int wait_race(struct race *race, int64_t wait_ms)
 	return won;
 }
 
-/* The addresses of one family after the other's, in turn, so that a family without a way costs one delay. */
+/* Interleaves the two families, so that a family without a route costs one delay. */
 static size_t in_turn(char *addresses, const char *sorted[RACE_MAX])
 {
 	const char *of_family[2][RACE_MAX], *address;
@@ -134,7 +138,7 @@ static size_t in_turn(char *addresses, const char *sorted[RACE_MAX])
 	return all;
 }
 
-/* Returns the descriptor; -1 if none of the addresses takes the connection: the fault is race->error. */
+/* Returns the descriptor; -1 with race->error if no address accepts the connection. */
 static int run_race(struct skymon *sm, struct race *race, const char *const *addresses, size_t count,
 		    uint16_t port, int64_t max_ms)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tls_report: how well a connection is protected, reported in one way by every plugin that opens one: the
- * detail `tls` (none, unverified, verified) and the metric skymon_component_tls, which a shipped rule
- * watches. Call it in each check that had a connection. Header only, as a plugin is one shared object. */
+/* tls_report: reports how well a connection is protected, in the same way for every plugin that opens one: as
+ * the detail `tls` (none, unverified, verified) and as the metric skymon_component_tls, which a shipped rule
+ * watches. Call it in each check that had a connection. */
 #ifndef TLS_REPORT_H
 #define TLS_REPORT_H
 
@@ -19,7 +19,7 @@ enum tls_trust {
 	TLS_VERIFIED    /* chain and name were verified */
 };
 
-/* local: the peer is on this machine (a loopback address or a Unix socket), where TLS is not needed. */
+/* local: the peer is on this machine (a loopback address or a Unix socket), where TLS is not required. */
 static inline void tls_report(struct skymon *sm, enum tls_trust trust, bool local)
 {
 	static const char *const words[] = {
@@ -45,7 +45,8 @@ static inline void tls_report(struct skymon *sm, enum tls_trust trust, bool loca
 			"days until the first certificate of the server's chain ends; absent without TLS"    \
 	}
 
-/* The plugin declares TLS_REPORT_NUMBERS among its numbers. days: NaN without TLS. */
+/* Reports the number certificate_days. The plugin declares TLS_REPORT_NUMBERS among its numbers. days is NaN
+ * without TLS. */
 static inline void tls_report_days(struct skymon *sm, double days)
 {
 	if (isnan(days))
@@ -68,7 +69,7 @@ static inline bool tls_v6_is_local(const struct in6_addr *address)
 	return IN6_IS_ADDR_LOOPBACK(address);
 }
 
-/* Whether the peer of a connected socket is on this machine. False if the kernel does not tell. */
+/* Returns whether the peer of a connected socket is on this machine; false if the kernel does not know. */
 static inline bool tls_peer_is_local(int fd)
 {
 	union {
@@ -86,7 +87,7 @@ static inline bool tls_peer_is_local(int fd)
 	       (peer.any.sa_family == AF_INET6 && tls_v6_is_local(&peer.v6.sin6_addr));
 }
 
-/* The peer's address as text. */
+/* Writes the peer's address as text. Returns false if it has none. */
 static inline bool tls_peer_address(int fd, char *text, size_t size)
 {
 	struct sockaddr_storage peer;
@@ -97,8 +98,8 @@ static inline bool tls_peer_address(int fd, char *text, size_t size)
 			   NI_NUMERICHOST) == 0;
 }
 
-/* The same of a host as a URL has it: an address without brackets, `localhost`, or the path of a Unix socket.
- * A name is not looked up: any other one is not local. */
+/* Returns whether a host of a URL is on this machine: a loopback address without brackets, `localhost`, or
+ * the path of a Unix socket. Other names are not resolved, and count as remote. */
 static inline bool tls_host_is_local(const char *host)
 {
 	struct in_addr v4;

@@ -268,7 +268,7 @@ static void sentences(void)
 		 SKYMON_UNHEALTHY, SKYMON_REFUSED, "connection refused"},
 		{"connection to server on socket \"/tmp/.s.PGSQL.5432\" failed: No such file or "
 		 "directory\n\tIs the\n",
-		 SKYMON_UNHEALTHY, SKYMON_REFUSED, "there is no such socket: no server listens"},
+		 SKYMON_UNHEALTHY, SKYMON_REFUSED, "no such socket: no server listens"},
 		{AT "No route to host\n", SKYMON_UNHEALTHY, SKYMON_UNREACHABLE, "no route to host"},
 		{AT "Network is unreachable\n", SKYMON_UNHEALTHY, SKYMON_UNREACHABLE,
 		 "network is unreachable"},
