@@ -185,8 +185,7 @@ static struct reply *ask(struct skymon *sm, struct cache_link *link, const char 
 	bool sent;
 
 	if (size < 0) {
-		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE,
-				 "out of memory for the question");
+		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "out of memory for the question");
 		return NULL;
 	}
 	sent = dial_write(sm, link->line.dial, command, (size_t)size, &unsent);

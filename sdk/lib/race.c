@@ -15,9 +15,8 @@
 
 #define RACE_MAX 8   /* the most addresses that the host's resolver returns */
 #define DELAY_MS 250 /* RFC 8305, 5: "Connection Attempt Delay" */
-#define LOOK_MS                                                                                              \
-	500 /* how often skymon_ms_left() is read: it becomes 0 early if the client has closed its           \
-	       connection */
+/* How often skymon_ms_left() is read: it becomes 0 early if the client has closed its connection. */
+#define LOOK_MS 500
 
 static int64_t clock_ms(void)
 {

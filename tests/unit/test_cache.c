@@ -214,7 +214,7 @@ static void urls(void)
 		{"redis://h/123456", "no number of a database", NULL, NULL, NULL, NULL, 0, false},
 		{"redis://h/-1", "no number of a database", NULL, NULL, NULL, NULL, 0, false},
 		{"redis://h?password=geheim", "options of its own", NULL, NULL, NULL, NULL, 0, false},
-		{"redis://:ge/heim@h", "is no number", NULL, NULL, NULL, NULL, 0, false},
+		{"redis://:ge/heim@h", "is not a number", NULL, NULL, NULL, NULL, 0, false},
 		{"geheim", "no ://", NULL, NULL, NULL, NULL, 0, false},
 		{"unix://bob:geheim@/run/r.sock", "options of their own", NULL, NULL, NULL, NULL, 0, false},
 		{"unix:/run/r.sock?password=geheim", "?db=NUMBER", NULL, NULL, NULL, NULL, 0, false},

@@ -44,7 +44,7 @@ static const struct {
 	{"redis://", "no host"},
 	{"redis://u:SECRET@", "no host"},
 	{"redis://u:SEC/RET@h", "%2F"},
-	{"redis://:SEC#RET@h", "no number"},
+	{"redis://:SEC#RET@h", "not a number"},
 	{"redis://u:SEC%zzRET@h", "%25"},
 	{"redis://u:SEC%00RET@h", "%XX"},
 	{"redis://h:0", "1 to 65535"},
@@ -431,8 +431,8 @@ static const struct {
 	{"HTTP/1.1 200 OK\r\n", false, SKYMON_PROTOCOL, "closed"},
 	{NULL, false, SKYMON_PROTOCOL, "closed"},
 	{NULL, true, SKYMON_TIMEOUT, "in time"},
-	{"SSH-2.0-OpenSSH\r\n", true, SKYMON_PROTOCOL, "no HTTP proxy"},
-	{"HTTP/1.1 hello\r\n\r\n", true, SKYMON_PROTOCOL, "no HTTP proxy"},
+	{"SSH-2.0-OpenSSH\r\n", true, SKYMON_PROTOCOL, "not an HTTP proxy"},
+	{"HTTP/1.1 hello\r\n\r\n", true, SKYMON_PROTOCOL, "not an HTTP proxy"},
 };
 
 static void proxy(void)

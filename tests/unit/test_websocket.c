@@ -386,7 +386,7 @@ static const struct {
 	{"WSS://geheim:wort@h/", NULL},
 	{"ws://[::1]:81/", NULL},
 	{"http://geheim:wort@h/", "url must begin with ws:// or wss://"},
-	{"geheim", "url is no URL"},
+	{"geheim", "url is not a URL"},
 	{"ws://geheim:kla/rtext@h/", "url has"},
 	{"ws://h:0/geheim", "url has a port"},
 	{"ws://h/gehe im", "%XX"},
