@@ -369,6 +369,7 @@ static void settings_are_read(void *arg, const struct settings *settings)
 	log_configure(settings->log_level, settings->log_format);
 	pool_configure(sched_crew(daemon->sched), settings->state_dir, settings->worker_memory,
 		       settings->series, config_environment);
+	pool_set_isolation(sched_crew(daemon->sched), settings->isolation_strict);
 	struct err err;
 	bool run = daemon->options->mode == DAEMON_RUN;
 	if (!daemon_become_user(settings, run, &err)) {

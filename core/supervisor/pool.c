@@ -57,6 +57,9 @@ void pool_make_folders(struct pool *pool)
 
 void pool_set_isolation(struct pool *pool, bool strict)
 {
+	for (struct slot *slot = pool->slots; strict && !pool->strict && slot != NULL; slot = slot->next)
+		if (slot->process != NULL) /* it was not asked to be strict */
+			slot_renew(slot);
 	pool->strict = strict;
 }
 

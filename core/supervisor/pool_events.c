@@ -80,8 +80,8 @@ static void pool_on_hello(void *arg, struct plugin_info *info, const char *why)
 	if (info == NULL) {
 		if (first)
 			plugin->why = x_strdup(why);
-		else
-			log_line(LOG_LEVEL_ERROR, (const char *[]){"plugin", plugin->name, NULL}, "%s", why);
+		else /* its components report it; it is tried again */
+			process_kill(slot->process, PROCESS_CRASHED, 0, why);
 	} else if (first) {
 		plugin->info = info;
 		plugin->info->code = pool_number();

@@ -247,7 +247,8 @@ void pool_secrets_lost(struct slot *slot)
 void pool_secrets_answer(struct slot *slot, uint32_t id, const struct process_answer *answer)
 {
 	struct pool_ask **link = &slot->pool->asks, *ask;
-	while ((ask = *link) != NULL && (ask->number != answer->number || ask->slot != slot || ask->id != id))
+	/* The id is unique among all workers, and only a worker that has the component gets here with it. */
+	while ((ask = *link) != NULL && (ask->number != answer->number || ask->id != id))
 		link = &ask->next;
 	if (ask == NULL) {
 		pool_break(slot, "answered for a secret that it was not asked for");

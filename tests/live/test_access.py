@@ -11,6 +11,7 @@ import pytest
 from harness import SOURCE, family_values, free_port, run_skymond, wait_until
 from test_grafana import grafana  # noqa: F401
 from test_http import watched
+from test_wire_claims import TYPES
 from test_workers import component
 
 FIRST, SECOND = "the-first-token-", "the-second-token"
@@ -132,12 +133,15 @@ def grep(pattern, text):
 @pytest.mark.parametrize("level", ["info", "error"])
 @pytest.mark.parametrize("form", ["logfmt", "json"])
 def test_a_hostile_plugin_forges_no_audit_line(skymond, level, form):
-    """It logs, prints, reports and answers text that looks like one; README's grep finds the daemon's own lines alone, at every level."""
+    """It logs, prints, reports and answers text that looks like one, and writes some into the wire itself, where no runner cleans it;
+    README's grep finds the daemon's own lines alone, at every level."""
     port = free_port()
     sm = skymond({"log": {"format": form, "level": level}, "plugins": {"t_forge": {"interval": "200ms"}},
-                  "components": {"other": component("t_forge", interval="200ms")}}, listen=f"127.0.0.1:{port}", wait=False)
+                  "components": {"other": component("t_forge", interval="200ms"),
+                                 "raw": component("t_forge_wire", type=TYPES["LOG"], own=True, interval="200ms")}}, listen=f"127.0.0.1:{port}", wait=False)
     sm.url = f"http://127.0.0.1:{port}"
     wait_until(lambda: sm.component("t_forge")["status"] == "degraded", 10, "its check")
+    wait_until(lambda: sm.component("raw")["status"] == "healthy", 10, "what it has written into the wire")
     for what in ("one", "area=audit", "%0Aarea=audit"):
         sm.get(f"/forge/{what}")
     pattern = grep_of_the_readme() if form == "logfmt" else '^{"area":"audit"'
@@ -149,7 +153,6 @@ def test_a_hostile_plugin_forges_no_audit_line(skymond, level, form):
             assert (found["client"], found["path"], found["code"]) == ("127.0.0.1", f"/forge/{what}", "200")
         else:
             assert "client=127.0.0.1 " in line.split(" msg=")[0] and f"/forge/{what}" in line.split(" msg=")[0]
-    if level == "info":
-        assert "10.9.8.7" in sm.log_text()  # it was logged, as what it is
+    assert "10.9.8.7" in sm.log_text()  # it was logged, as what it is
     assert not [line for line in sm.log_lines() if "10.9.8.7" in line and not re.match(r'(ts=|area=audit ts=\S+ level=info client=127|{"ts":|{"area":"audit","ts")',
                                                                                       line)]

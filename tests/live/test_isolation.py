@@ -173,7 +173,7 @@ def without(*calls):
     return prepare
 
 
-LANDLOCK, SECCOMP = 444, 317 if os.uname().machine == "x86_64" else 277
+LANDLOCK, RESTRICT, SECCOMP = 444, 446, 317 if os.uname().machine == "x86_64" else 277
 
 
 @pytest.mark.parametrize("calls, says, guards", [
@@ -191,6 +191,21 @@ def test_a_kernel_without(skymond, calls, says, guards):
     strict = skymond({**config, "isolation": "strict"}, preexec_fn=without(*calls), wait=False)
     strict.process.wait(10)
     assert strict.stop(expect=None) == 2 and "isolation is strict" in strict.log_text()
+
+
+def test_a_worker_that_cannot_be_confined(skymond):
+    """The kernel says that it can, and then does not: the worker notices it. strict: it opens no plugin."""
+    config = {"components": {"a": component("t_ok")}}
+    daemon = skymond(config, preexec_fn=without(RESTRICT))
+    daemon.wait_component("a", status="healthy")
+    assert "level=warn" in daemon.wait_log("could not be confined, although the kernel can")
+    strict = {**config, "isolation": "strict"}
+    daemon.write_config(strict)
+    daemon.hup()
+    for each in (daemon, skymond(strict, preexec_fn=without(RESTRICT))):
+        each.wait_log("isolation is strict, and this kernel cannot confine the worker's files signals", timeout=5)
+        found = each.wait_component("a", timeout=5, status="unknown")
+        assert "isolation is strict" in found["message"], found
 
 
 def test_a_kernel_with_all(skymond):

@@ -71,6 +71,29 @@ def test_the_daemon_ends(skymond, how):
         ends(each)
 
 
+def test_the_daemon_is_killed_while_starts_hang(skymond):
+    """Nothing in those workers reads the wire, so its end ends none of them."""
+    daemon = skymond({"components": {"forks": component("t_forks", hang=True), "hangs": component("t_start_hangs", hang=True)}})
+
+    def family():
+        found, alive = {daemon.pid}, processes()
+        for _ in range(3):
+            found |= {pid for pid, (parent, _, _) in alive.items() if parent in found}
+        names = sorted(alive[pid][2] for pid in found - {daemon.pid})
+        return names == ["keeper", "sleep", "t_forks", "t_start_hangs"] and sorted(found - {daemon.pid})
+    pids = wait_until(family, 5, "all of them")
+    os.kill(daemon.pid, signal.SIGKILL)
+    daemon.process.wait()
+    daemon.stop(expect=None)
+    try:
+        for each in pids:
+            ends(each)
+    finally:
+        for each in pids:
+            if alive(each):
+                os.kill(each, signal.SIGKILL)
+
+
 def test_a_plugin_that_needs_no_program_starts_none(skymond):
     """fork is refused to it (test_isolation.py); so is what hides a worker from the signal that ends its group."""
     daemon = skymond({"components": {"good": component("t_ok")}})

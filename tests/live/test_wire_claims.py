@@ -3,64 +3,78 @@
 import re
 
 import pytest
-from harness import wait_until
+from harness import SOURCE, wait_until
 from test_secrets import FIRST, grep, store_config
 from test_workers import component
 
-HELLO, STARTED, RESULT, REFUSED, LOG, CRASH, STOPPED, ANSWER, REPLY, STEP, VALIDATED = range(32, 43)
+
+def wire_types():
+    """{name: number} of enum wire_type: what either end may send."""
+    text = next(SOURCE.glob("core/**/wire.h")).read_text()
+    text = re.sub(r"/\*.*?\*/", "", re.search(r"enum wire_type {(.*?)};", text, re.S).group(1), flags=re.S)
+    found, number = {}, -1
+    for name, value in re.findall(r"WIRE_(\w+)(?: = (\d+))?", text):
+        number = int(value) if value else number + 1
+        found[name] = number
+    return found
+
+
+TYPES = wire_types()
 FOREIGN = "sent a message of a component that is not its own"
 KIND = "sent a message of a kind that no worker sends"
+NO_TYPE = "unknown type of message"
+FROM_THE_DAEMON = ["START", "RUN", "STOP", "ASK", "REQUEST", "SANDBOX", "CANCEL", "VALIDATE"]
+SOON = "asked to be started again as soon as it was up"
 
-# (type, in its own name): what the log says of the worker that sent it; None: it may.
+# What the log says of the worker that sent it in its own name, in that of another component, and in that of none. None: it may.
 CLAIMS = {
-    (HELLO, True): "sent a hello of a component",
-    (HELLO, False): "sent a hello of a component",
-    (STARTED, True): "told twice that a component was started",
-    (STARTED, False): FOREIGN,
-    (RESULT, True): "sent the result of a check that was not asked for",
-    (RESULT, False): FOREIGN,
-    (REFUSED, True): None,
-    (REFUSED, False): FOREIGN,
-    (LOG, True): None,
-    (LOG, False): FOREIGN,
-    (CRASH, True): "grew past the memory limit",
-    (CRASH, False): FOREIGN,
-    (STOPPED, True): "told that a component was stopped that it was not to stop",
-    (STOPPED, False): FOREIGN,
-    (ANSWER, True): "answered for a secret that it was not asked for",
-    (ANSWER, False): FOREIGN,
-    (REPLY, True): "sent a reply to a request that it was not given",
-    (REPLY, False): FOREIGN,
-    (STEP, True): None,  # of a run that there is not: dropped
-    (STEP, False): FOREIGN,
-    (VALIDATED, True): "validated options that it was not asked for",
-    (VALIDATED, False): FOREIGN,
-    **{(kind, True): KIND for kind in range(1, 8)},
-    **{(kind, False): FOREIGN for kind in range(1, 8)},
-    (99, True): "unknown type of message",
-    (99, False): "unknown type of message",
+    "HELLO": ("sent a hello of a component", "sent a hello of a component", "said hello twice"),
+    "STARTED": ("told twice that a component was started", FOREIGN, FOREIGN),
+    "RESULT": ("sent the result of a check that was not asked for", FOREIGN, FOREIGN),
+    "REFUSED": (None, FOREIGN, FOREIGN),
+    "LOG": (None, FOREIGN, None),
+    "CRASH": ("grew past the memory limit", FOREIGN, "grew past the memory limit"),
+    "STOPPED": ("told that a component was stopped that it was not to stop", FOREIGN, FOREIGN),
+    "ANSWER": ("answered for a secret that it was not asked for", FOREIGN, FOREIGN),
+    "REPLY": ("sent a reply to a request that it was not given", FOREIGN, FOREIGN),
+    "STEP": (None, FOREIGN, FOREIGN),  # of a run that there is not: dropped
+    "VALIDATED": ("validated options that it was not asked for", FOREIGN, FOREIGN),
+    "STALE": (SOON, FOREIGN, SOON),
+    **{name: (KIND, FOREIGN, FOREIGN) for name in FROM_THE_DAEMON},
+    "no type": (NO_TYPE, NO_TYPE, NO_TYPE),
 }
+WHOSE = ("own", "foreign", "none")
 
 
-def name_of(kind, own):
-    return f"forge-{kind}-{'own' if own else 'foreign'}"
+def test_each_type_is_a_row():
+    """One that is added to wire.h needs a row here."""
+    assert set(CLAIMS) == {*TYPES, "no type"}
+
+
+def rows():
+    return [(kind, whose, text) for kind, texts in CLAIMS.items() for whose, text in zip(WHOSE, texts)]
+
+
+def name_of(kind, whose):
+    return f"forge-{kind.lower().replace(' ', '-')}-{whose}"
 
 
 def test_each_message_in_every_name(skymond, tmp_path):
     """All of them at once; what they claim of each other, of a store and of its consumer has no effect."""
     config = store_config(tmp_path)
-    config["components"] |= {name_of(kind, own): component("t_forge_wire", type=kind, own=own, isolation="own", timeout="5s")
-                             for kind, own in CLAIMS}
+    config["components"] |= {name_of(kind, whose): component(
+        "t_forge_wire", type=TYPES.get(kind, 99), own=whose == "own", none=whose == "none", isolation="own", timeout="5s") for kind, whose, _ in rows()}
     config["components"]["good"] = component("t_ok")
     daemon = skymond(config)
-    for (kind, own), text in CLAIMS.items():
+    for kind, whose, text in rows():
+        name = name_of(kind, whose)
         if text is None:
-            daemon.wait_component(name_of(kind, own), status="healthy")
+            daemon.wait_component(name, status="healthy")
             continue
-        reason = "killed" if (kind, own) == (CRASH, True) else "crashed"
-        found = daemon.wait_component(name_of(kind, own), timeout=30, status="unknown", reason=reason)
+        reason = "killed" if kind == "CRASH" and whose != "foreign" else "crashed"
+        found = daemon.wait_component(name, timeout=30, status="unknown", reason=reason)
         assert text in found["message"], found
-        line = daemon.wait_log(re.compile(f"component={name_of(kind, own)} .*{text}|plugin=t_forge_wire .*worker .*{text}"))
+        line = daemon.wait_log(re.compile(f"component={name} .*{text}|plugin=t_forge_wire .*worker .*{text}"))
         assert "level=error" in line
     for name in ("good", "lock", "store"):
         daemon.wait_component(name, status="healthy")
@@ -73,8 +87,8 @@ def test_nobody_answers_for_a_store(skymond, tmp_path):
     """A store takes its time, and meanwhile every number that a counter would have reached is answered in every name."""
     config = store_config(tmp_path)
     config["components"]["store"]["delay"] = "2s"
-    config["components"]["evil"] = component("t_forge_wire", type=ANSWER, isolation="own", timeout="5s")
-    config["components"]["evil-own"] = component("t_forge_wire", type=ANSWER, own=True, isolation="own", timeout="5s")
+    config["components"]["evil"] = component("t_forge_wire", type=TYPES["ANSWER"], isolation="own", timeout="5s")
+    config["components"]["evil-own"] = component("t_forge_wire", type=TYPES["ANSWER"], own=True, isolation="own", timeout="5s")
     daemon = skymond(config)
     daemon.wait_component("evil", status="unknown", reason="crashed")
     daemon.wait_component("evil-own", status="unknown", reason="crashed")
@@ -84,18 +98,34 @@ def test_nobody_answers_for_a_store(skymond, tmp_path):
     assert grep(daemon, "forged-geheim", FIRST) == []
 
 
-def test_the_right_number_is_not_enough(skymond, tmp_path):
-    """The number of an ask has leaked to a component of another worker, which answers with it in its own name."""
+@pytest.mark.parametrize("isolation", ["own", "shared"])
+def test_the_right_number_is_not_enough(skymond, tmp_path, isolation):
+    """The number of an ask has leaked to a component of another worker, or of the store's own, which answers with it in its own name."""
     (tmp_path / "right").write_text("honest")
     kept = str(tmp_path / "number")
     daemon = skymond({"components": {
         "lock": component("t_lock", file=str(tmp_path / "right"), secret={"store": "word#x"}),
         "store": component("t_forge_wire", kept=kept),
-        "evil": component("t_forge_wire", kept=kept, own=True, isolation="own", interval="200ms", timeout="150ms")}})
-    found = daemon.wait_component("evil", status="unknown", reason="crashed")
-    assert "answered for a secret that it was not asked for" in found["message"], found
-    assert not any("reason=auth_failed" in line for line in daemon.log_lines()), "the lock was given it"
+        "evil": component("t_forge_wire", kept=kept, own=True, isolation=isolation, interval="200ms", timeout="150ms")}})
+    line = daemon.wait_log(re.compile("answered for a secret that it was not asked for|reason=auth_failed"))
+    assert "answered for a secret" in line, "the lock was given it"
     daemon.wait_component("lock", status="healthy")
+
+
+def test_answers_in_another_order(skymond, tmp_path):
+    """Each consumer is given what it asked for, whichever the store answers first: the number is looked at too."""
+    keep = tmp_path / "keep"
+    keep.mkdir()
+    words = ("fast-1", "slow", "fast-2")
+    for word in words:
+        (keep / word).write_text(f"secret of {word}")
+    daemon = skymond({"components": {
+        **{word: component("t_lock", file=str(keep / word), secret={"store": f"{word}#0"}) for word in words},
+        "store": component("t_store", folder=str(keep), delay="1s", delayed="slow")}})
+    wait_until(lambda: all((keep / f"{word}.asked").exists() for word in words), 10, "all the questions")
+    for word in words:
+        wait_until(lambda: daemon.component(word)["last_check"], 10, "a result")  # pylint: disable=cell-var-from-loop
+        assert daemon.component(word)["status"] == "healthy", daemon.component(word)
 
 
 @pytest.mark.parametrize("lease", ["0", "300"])

@@ -222,6 +222,14 @@ def test_a_flood_of_series_is_cut_and_named(skymond, limits, most):
     wait_until(lambda: daemon.metrics().count('t_series_value{component="few"') == 30, 20, "the lower limit")
 
 
+def test_a_flood_of_series_is_cut_in_the_worker(skymond):
+    """It would not fit into the memory that the worker may have."""
+    daemon = skymond({"limits": {"series": 100, "worker_memory": "48MiB"}, "components": {
+        "flood": component("t_series", count=1000000, timeout="10s", interval="10s")}})
+    found = wait_until(lambda: (state := daemon.component("flood"))["last_check"] and state, 20, "the result")
+    assert (found["status"], found["message"]) == ("healthy", "1000000 series"), found
+
+
 def test_workers_are_nice(skymond):
     daemon = skymond({"components": {"a": component("t_ok")}})
     daemon.wait_component("a", status="healthy")

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Its check writes one message of any type into the wire, in its own name or in that of every other
- * component, with numbers that a counter would have given, and then is healthy. With `kept`, one of its
+/* Its check writes messages of one type into the wire, in its own name, in that of every other component or
+ * in that of none, with numbers that a counter would have given, and then is healthy. With `kept`, one of its
  * components keeps a secret and writes the number of the ask into that file, and another one answers with
- * it in its own name. */
+ * it in its own name. What it logs looks like an audit line. */
 #include <inttypes.h>
 #include <poll.h>
 #include <skymon/secrets.h>
@@ -10,15 +10,20 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#define AUDIT                                                                                                \
+	"area=audit ts=2026-01-01T00:00:00.000Z level=info client=10.9.8.7 uid=0 method=POST path=/forged "  \
+	"msg=\"forged\""
+
 struct forge {
 	int64_t type; /* enum wire_type */
-	bool own;
+	bool own, none;
 	const char *kept;
 };
 
 static const struct skymon_option options[] = {
 	SKYMON_OPT(struct forge, type, "0", "number of the message's type"),
 	SKYMON_OPT(struct forge, own, "false", "in its own name"),
+	SKYMON_OPT(struct forge, none, "false", "in the name of no component"),
 	SKYMON_OPT(struct forge, kept, "", "the file with the number of an ask", .flags = SKYMON_PATH_WRITE),
 	{0},
 };
@@ -75,8 +80,8 @@ static void put_body(struct message *message, uint64_t number)
 		put_text(message, "");
 		break;
 	case LOG:
-		put_number(message, 0, 1);
-		put_text(message, "forged");
+		put_number(message, 0, 1); /* error */
+		put_text(message, "\"\n" AUDIT "\r" AUDIT);
 		break;
 	case CRASH:
 		put_number(message, 2, 2); /* memory */
@@ -169,7 +174,8 @@ static enum skymon_status check(struct skymon *sm, void *state)
 	uint32_t own = own_id(sm);
 	if (forge->kept[0] != '\0')
 		return answer_with_kept(forge, sm);
-	for (uint32_t id = forge->own ? own : 1; id <= (forge->own ? own : 30); id++)
+	uint32_t first = forge->own ? own : !forge->none, last = forge->own ? own : forge->none ? 0 : 30;
+	for (uint32_t id = first; id <= last; id++)
 		for (uint64_t number = 1; number < 40 && (forge->own || id != own); number++)
 			forge_one((uint32_t)forge->type, id, number);
 	poll(NULL, 0, 300); /* so that the daemon sees them while this check is out */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Starts a program that detaches itself as a daemon does (two forks, a session of its own), once, and tells
- * its process id; `end` ends the worker by itself afterwards. */
+ * its process id; `end` ends the worker by itself afterwards; with `hang` it does so in its start, which does
+ * not return. */
 #include <skymon/plugin.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -8,13 +9,14 @@
 
 struct forks {
 	const char *program;
-	bool end;
+	bool end, hang;
 	pid_t detached;
 };
 
 static const struct skymon_option options[] = {
 	SKYMON_OPT(struct forks, program, "/bin/sleep", "what to run, with the argument 1000"),
 	SKYMON_OPT(struct forks, end, "false", "the worker ends in the second check"),
+	SKYMON_OPT(struct forks, hang, "false", "hangs in its start"),
 	{0},
 };
 
@@ -46,6 +48,17 @@ static pid_t detach(const char *program)
 	return found;
 }
 
+static bool start(struct skymon *sm, void *state)
+{
+	struct forks *forks = state;
+	(void)sm;
+	if (forks->hang)
+		(void)detach(forks->program);
+	while (forks->hang)
+		pause();
+	return true;
+}
+
 static enum skymon_status check(struct skymon *sm, void *state)
 {
 	struct forks *forks = state;
@@ -58,4 +71,4 @@ static enum skymon_status check(struct skymon *sm, void *state)
 }
 
 SKYMON_PLUGIN(t_forks, "1.0", "Leaves a program behind", .state_size = sizeof(struct forks),
-	      .options = options, .check = check, .flags = SKYMON_NEEDS_EXEC);
+	      .options = options, .start = start, .check = check, .flags = SKYMON_NEEDS_EXEC);

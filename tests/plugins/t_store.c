@@ -12,12 +12,14 @@
 struct store {
 	const char *folder;
 	struct skymon_duration delay;
+	const char *delayed;
 };
 
 static const struct skymon_option options[] = {
 	SKYMON_OPT(struct store, folder, "", "where the secrets are",
 		   .flags = SKYMON_TARGET | SKYMON_PATH_WRITE),
 	SKYMON_OPT(struct store, delay, "0s", "how long it thinks before it answers"),
+	SKYMON_OPT(struct store, delayed, "", "the path that it thinks about; empty: each"),
 	{0}};
 
 static enum skymon_status check(struct skymon *sm, void *state)
@@ -39,7 +41,8 @@ static void secret(struct skymon *sm, void *state, struct skymon_ask *ask)
 			(long long)now.tv_sec * 1000 + now.tv_nsec / 1000000);
 		fclose(asked);
 	}
-	poll(NULL, 0, (int)store->delay.ms);
+	if (store->delayed[0] == '\0' || strcmp(store->delayed, skymon_ask_path(sm, ask)) == 0)
+		poll(NULL, 0, (int)store->delay.ms);
 	snprintf(path, sizeof(path), "%s/%s", store->folder, skymon_ask_path(sm, ask));
 	FILE *file = fopen(path, "re");
 	if (file == NULL) {

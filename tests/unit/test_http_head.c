@@ -226,6 +226,7 @@ static void refuses_one(size_t i, size_t step)
 	memcpy(bytes, refused[i].bytes, refused[i].size);
 	strcpy(bytes + refused[i].size, BEHIND);
 	send_all(fd, bytes, refused[i].size + strlen(BEHIND), step);
+	shutdown(fd, SHUT_WR); /* so that one that is served all the same ends too */
 	char *got = hear_all(fd);
 	snprintf(wanted, sizeof(wanted), "HTTP/1.1 %d ", refused[i].code);
 	bool ok = strncmp(got, wanted, strlen(wanted)) == 0 && count_of(got, "\r\nContent-Length: ") == 1;
