@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* host: the machine: disks, memory, load, CPU, file descriptors, pressure. Reads /proc and asks statvfs;
- * needs no privilege.
+/* host: checks the machine: disks, memory, load, CPU, file descriptors, pressure. Called by the worker, each
+ * component on its own thread; owns the last CPU reading and the list of mounts. Reads /proc and calls
+ * statvfs(); needs no privilege.
  *
- * A disk that cannot be read is unhealthy; how full is too full is a threshold of the config. What the kernel
- * does not tell is absent. statvfs waits for ever on a dead NFS server: network file systems are only asked
- * when they are named in `disks`, the step names the one that is asked, and only this component's thread
- * waits. */
+ * A disk that cannot be read is unhealthy; how full is too full is a limit of the config. Values that the
+ * kernel lacks are absent. statvfs() blocks for ever on a dead NFS server: network file systems are measured
+ * only if `disks` names them, the step names the one being measured, and only this component's thread blocks.
+ */
 #include <skymon/plugin.h>
 
 #include "host_parse.h"
@@ -19,20 +20,21 @@
 
 struct host {
 	struct skymon_texts disks;
-	struct host_mounts mounts; /* in the state, because a step must outlive the check that named it */
+	struct host_mounts
+		mounts; /* in the state, because a step's text must outlive the check that set it */
 	struct host_cpu last;
 	bool has_last;
 };
 
 struct disk {
 	const char *path;
-	double size, free, inodes, inodes_free; /* free: what an ordinary user may still write. inodes: 0 when
-						   there is no such limit */
-	double share; /* free, of what ordinary users can have: df's Use% is the rest */
+	double size, free, inodes, inodes_free; /* free: for users other than root. inodes: 0 if
+						   the file system has no limit */
+	double share; /* free, of what users other than root can have: the complement of df's Use% */
 	bool read_only;
 };
 
-/* What was found, for the message: at most one sentence. */
+/* Collects the check's message: at most one sentence. */
 struct summary {
 	char text[400], broken[256];
 	size_t used;
@@ -106,7 +108,7 @@ static void report_disk(struct skymon *sm, const struct disk *disk)
 		      1);
 }
 
-/* false: `errno` says why. */
+/* Returns false with errno. */
 static bool measure_disk(const char *path, struct disk *disk)
 {
 	struct statvfs fs;
@@ -128,7 +130,7 @@ static bool measure_disk(const char *path, struct disk *disk)
 	return true;
 }
 
-/* One element of the detail `disks`; json: room for 6 bytes of text for each of the path. */
+/* Writes one element of the detail `disks`. json has room for 6 bytes for each byte of the path. */
 static void write_disk(FILE *out, const char *path, const struct disk *disk, const char *error)
 {
 	char *name = malloc(6 * strlen(path) + 3);
@@ -174,7 +176,7 @@ static void check_disk(struct skymon *sm, const char *path, FILE *details, struc
 		sum->least_inodes = disk.inodes_free / disk.inodes;
 }
 
-/* false: the list of mounts cannot be read. */
+/* Returns false if the list of mounts cannot be read. */
 static bool find_disks(struct skymon *sm, struct host_mounts *mounts)
 {
 	char *line = NULL;
@@ -189,7 +191,7 @@ static bool find_disks(struct skymon *sm, struct host_mounts *mounts)
 		host_mounts_add(mounts, line);
 	free(line);
 	fclose(file);
-	if (mounts->count == 0) { /* in a plain chroot the root is no mount of its own */
+	if (mounts->count == 0) { /* in a plain chroot the root is not a mount point */
 		snprintf(mounts->items[0].path, sizeof(mounts->items[0].path), "/");
 		mounts->count = 1;
 	}
@@ -299,7 +301,7 @@ static void check_load(struct skymon *sm, struct host *host, struct summary *sum
 	static const char *const help[] = {"Load average of the last minute",
 					   "Load average of the last 5 minutes",
 					   "Load average of the last 15 minutes"};
-	char text[4096]; /* the cpu lines of about 60 CPUs; behind them the number of CPUs is asked for below
+	char text[4096]; /* the cpu lines of about 60 CPUs; behind them the number of CPUs is queried below
 			  */
 	double load[3];
 	struct host_cpu cpu = {0};
@@ -340,7 +342,7 @@ static void check_files(struct skymon *sm)
 	skymon_number(sm, "files_used", (double)open / (double)limit);
 }
 
-/* Kernels without PSI, or started with psi=0, have no such files: absent then. */
+/* Kernels without PSI, or started with psi=0, lack these files: the numbers are absent then. */
 static void check_pressure(struct skymon *sm)
 {
 	static const struct {
@@ -384,11 +386,11 @@ static enum skymon_status check(struct skymon *sm, void *state)
 	check_files(sm);
 	check_pressure(sm);
 	check_uptime(sm);
-	check_disks(sm, host, &sum); /* last: what may hang loses nothing of the rest */
+	check_disks(sm, host, &sum); /* last: if statvfs() hangs, the other numbers are reported already */
 	if (sum.broken[0] != '\0')
 		return skymon_unhealthy(sm, "%s", sum.broken);
 	if (!sum.measured)
-		return skymon_unknown(sm, "nothing of /proc can be read; is it mounted?");
+		return skymon_unknown(sm, "/proc cannot be read; is it mounted?");
 	return skymon_healthy(sm, "%s", sum.text);
 }
 

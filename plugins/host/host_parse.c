@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* host_parse: parses /proc for the check `host`, on its thread. Pure. See host_parse.h. */
 #include "host_parse.h"
 #include "procfs.h"
 
@@ -25,7 +26,8 @@ bool host_parse_meminfo(const char *text, struct host_memory *out)
 		if (line != NULL)
 			line++;
 	}
-	/* Pairs are taken or left each for itself: containers and odd kernels say more free than there is. */
+	/* Each pair is accepted or dropped by itself: containers and odd kernels report more free than there
+	 * is. */
 	if (values[0] <= 0 || values[1] > values[0])
 		values[0] = values[1] = -1;
 	if (values[3] > values[2])
@@ -66,7 +68,7 @@ bool host_parse_stat(const char *text, struct host_cpu *out)
 	if (strncmp(text, "cpu ", 4) != 0)
 		return false;
 	const char *at = text + 4;
-	/* Kernels before 2.6.11 and some containers have fewer modes; user to idle is the least. */
+	/* Kernels before 2.6.11 and some containers have fewer modes; user to idle are required. */
 	for (int i = 0; i < HOST_MODES; i++)
 		if (!procfs_number(&at, &out->ticks[i])) {
 			if (i <= HOST_IDLE)
@@ -96,7 +98,7 @@ bool host_cpu_used(const struct host_cpu *before, const struct host_cpu *now, do
 
 	for (int i = 0; i < HOST_MODES; i++) {
 		int64_t ticks = (int64_t)(now->ticks[i] - before->ticks[i]);
-		if (ticks < 0) /* the kernel's iowait may step back a little */
+		if (ticks < 0) /* the kernel's iowait can decrease slightly */
 			ticks = 0;
 		all += ticks;
 		if (i == HOST_IDLE || i == HOST_IOWAIT)
@@ -108,8 +110,8 @@ bool host_cpu_used(const struct host_cpu *before, const struct host_cpu *now, do
 	return true;
 }
 
-/* Copies a field of mountinfo, where blank, tab, newline and backslash are written \ooo. false: too long,
- * which is left out. */
+/* Copies a field of mountinfo, where blank, tab, newline and backslash are written \ooo. Returns false if it
+ * does not fit. */
 static bool unescape(const char *field, size_t length, char *out, size_t size)
 {
 	size_t used = 0;
@@ -129,7 +131,7 @@ static bool unescape(const char *field, size_t length, char *out, size_t size)
 	return true;
 }
 
-/* Images are read-only and full by nature; a fuse mount is somebody's program, and may hang. */
+/* Read-only images are always full; a FUSE mount is served by a program that may hang. */
 static bool is_disk(const char *type, const struct host_mount *mount)
 {
 	static const char *const never[] = {"squashfs", "iso9660", "erofs", "cramfs",
@@ -146,7 +148,9 @@ static bool is_disk(const char *type, const struct host_mount *mount)
 	       strcmp(type, "fuse") != 0;
 }
 
-/* 27 1 254:0 / /data rw,relatime shared:1 - ext4 /dev/vda rw: the optional fields end with "-". */
+/* Parses a line such as "27 1 254:0 / /data rw,relatime shared:1 - ext4 /dev/vda rw": the optional fields end
+ * with
+ * "-". */
 static bool parse_mount(const char *line, struct host_mount *mount, char *type, size_t type_size)
 {
 	const char *fields[9] = {0};
@@ -184,7 +188,7 @@ void host_mounts_add(struct host_mounts *mounts, const char *line)
 
 	if (!parse_mount(line, &mount, type, sizeof(type)))
 		return;
-	/* A later mount on the same folder hides the earlier one, whatever its type. */
+	/* A later mount on the same folder hides the earlier one, of any type. */
 	for (size_t i = 0; i < mounts->count; i++)
 		if (strcmp(mounts->items[i].path, mount.path) == 0)
 			forget(mounts, i--);
@@ -208,7 +212,7 @@ void host_mounts_add(struct host_mounts *mounts, const char *line)
 	mounts->items[mounts->count++] = mount;
 }
 
-/* Bytes of the UTF-8 character at p, 0 when it is none. */
+/* Returns the bytes of the UTF-8 character at p, 0 if it is invalid. */
 static size_t utf8_length(const unsigned char *p)
 {
 	size_t length = p[0] < 0x80                   ? 1

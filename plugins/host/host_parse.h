@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* host_parse: the texts of /proc that the check `host` reads, taken apart. Pure: no file, no clock. */
+/* host_parse: parses the files of /proc that the check `host` reads. Pure: no file, no clock. */
 #ifndef HOST_PARSE_H
 #define HOST_PARSE_H
 
@@ -11,7 +11,7 @@
 #define HOST_PATH_MAX 512
 
 struct host_memory {
-	/* bytes; -1 where the kernel does not tell, or tells nonsense */
+	/* bytes; -1 if the kernel's value is missing or nonsense */
 	int64_t size, available, swap_size, swap_free;
 };
 
@@ -47,27 +47,27 @@ struct host_mount {
 struct host_mounts {
 	struct host_mount items[HOST_MOUNTS_MAX];
 	size_t count;
-	bool cut; /* there are more */
+	bool cut; /* there were more than fit */
 };
 
-/* Each is false when the text is not what the kernel writes; *out is undefined then. */
+/* Each returns false, with *out undefined, if the text is not in the kernel's format. */
 bool host_parse_meminfo(const char *text, struct host_memory *out);
 bool host_parse_loadavg(const char *text, double load[3]);
 bool host_parse_files(const char *text, int64_t *open, int64_t *limit);
-bool host_parse_stat(const char *text, struct host_cpu *out); /* the text may be cut behind the cpu lines */
+bool host_parse_stat(const char *text, struct host_cpu *out); /* the text may be cut after the cpu lines */
 bool host_parse_pressure(const char *text, struct host_pressure *out);
 
-/* The share of all CPUs that was busy between two readings. false: too little time went by (10 ticks for each
- * CPU) to say. */
+/* Computes the busy share of all CPUs between two readings. Returns false if they are too close (under 10
+ * ticks for each CPU). */
 bool host_cpu_used(const struct host_cpu *before, const struct host_cpu *now, double *used);
 
-/* One line of /proc/self/mountinfo. Adds the mount when it is a local file system of its own: backed by a
- * device (or the root, whatever backs it), not an image that is full by nature (squashfs, iso9660), and each
- * file system once. */
+/* Takes one line of /proc/self/mountinfo. Adds the mount if it is a local file system: backed by a device (or
+ * the root, on any backing), not a read-only image that is always full (squashfs, iso9660), and each file
+ * system once. */
 void host_mounts_add(struct host_mounts *mounts, const char *line);
 
-/* Writes text as a JSON string; what is not UTF-8 becomes '?'. out holds at least 6 * strlen(text) + 3 bytes.
- */
+/* Writes text as a JSON string; bytes that are not UTF-8 become '?'. out holds at least 6 * strlen(text) + 3
+ * bytes. */
 void host_json_text(const char *text, char *out);
 
 #endif

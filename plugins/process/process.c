@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* process: a service's processes: memory, CPU, threads, open files, TCP connections; by pid file, systemd
- * unit or listening port.
+/* process: checks a service's processes, found by pid file, systemd unit or listening port: memory, CPU,
+ * threads, open files, TCP connections. Called by the worker, on the component's thread; owns the last CPU
+ * reading.
  *
- * What needs a privilege that the daemon does not have is absent, and the detail `limited` says so. Nothing
- * here waits: it reads /proc. CPU is a difference, so it is absent in the first check after a start or after
- * the service's restart. */
+ * Numbers that need a privilege which the worker lacks are absent, and the detail `limited` says so. Nothing
+ * blocks: it reads /proc. CPU use is a difference, and so absent in the first check after a start or after a
+ * restart of the service. */
 #include <skymon/plugin.h>
 
 #include "procfs.h"
@@ -21,27 +22,27 @@ struct process {
 	const char *pid_file, *unit, *cgroup_root;
 	int64_t port;
 	bool children;
-	/* The main process is the one of the pid file, else the oldest. */
+	/* The main process: that of the pid file, else the oldest. */
 	uint64_t main_pid, main_start;
-	uint64_t ticks;      /* of all at the last reading */
-	double read_seconds; /* when that was, monotonic; 0: never */
-	double cpu_seconds;  /* counted up from readings, so that it never steps back */
+	uint64_t ticks;      /* of all processes at the last reading */
+	double read_seconds; /* time of the last reading, monotonic; 0 before the first */
+	double cpu_seconds;  /* accumulated from differences, so that it never decreases */
 	uint64_t restarts;
 };
 
-/* What one check adds up. */
+/* Sums of one check. */
 struct total {
 	uint64_t main_pid, main_start, processes, ticks, threads, pages, open_files;
 	double files_used; /* of the fullest process */
 	char name[64];
 	struct process_set sockets;
-	uint64_t denied_pid; /* the first whose open files cannot be read; 0: none */
+	uint64_t denied_pid; /* the first whose open files cannot be read; 0 if there is none */
 	int denied_error;
 };
 
 struct connections {
-	const struct process_set *own; /* inodes; NULL when they are not known */
-	struct process_set ports;      /* that it listens on */
+	const struct process_set *own; /* inodes; NULL if they are not known */
+	struct process_set ports;      /* that the processes listen on */
 	uint64_t states[PROCESS_TCP_STATES],
 		established; /* states: on those ports; established: all of its own */
 };
@@ -94,7 +95,7 @@ static void validate(struct skymon *sm, const void *state)
 	if (!pid_file && !unit && !port)
 		skymon_invalid(sm, "pid_file", "is missing: one of pid_file, unit and port must be given");
 	if (pid_file + unit + port > 1)
-		skymon_invalid(sm, port ? "port" : "unit", "is given beside %s: one of them is needed",
+		skymon_invalid(sm, port ? "port" : "unit", "excludes %s: give one of them",
 			       pid_file ? "pid_file" : "unit");
 	if (unit && !process_unit_name(process->unit, name, sizeof(name)))
 		skymon_invalid(sm, "unit", "must be the name of a systemd unit, such as nginx.service");
@@ -122,7 +123,7 @@ static void add_files(uint64_t pid, struct total *total)
 		total->files_used = (double)count / (double)limit;
 }
 
-/* main_pid: that of the pid file; 0: the oldest is the main process. */
+/* main_pid is that of the pid file; 0 if the oldest is the main process. */
 static void add_process(uint64_t pid, uint64_t main_pid, struct total *total)
 {
 	char path[64], text[1024];
@@ -131,7 +132,7 @@ static void add_process(uint64_t pid, uint64_t main_pid, struct total *total)
 	snprintf(path, sizeof(path), "/proc/%" PRIu64 "/stat", pid);
 	if (procfs_read(path, text, sizeof(text)) < 0 || !process_parse_stat(text, &stat) ||
 	    stat.state == 'Z')
-		return; /* it ended meanwhile */
+		return; /* it has ended meanwhile */
 	bool oldest = total->main_pid == 0 || stat.start_ticks < total->main_start ||
 		      (stat.start_ticks == total->main_start && pid < total->main_pid);
 	if (main_pid != 0 ? pid == main_pid : oldest) {
@@ -162,7 +163,7 @@ static void report_cpu(struct skymon *sm, struct process *process, const struct 
 	if (!same) {
 		process->cpu_seconds = (double)total->ticks / hertz;
 	} else if (passed >= SHORTEST_SECONDS && total->ticks >= process->ticks) {
-		/* Less than before: a child has ended whose time nobody inherits. Then there is no saying. */
+		/* Negative if a child has ended whose time no parent inherits: the use is unknown then. */
 		double used = (double)(total->ticks - process->ticks) / hertz;
 		process->cpu_seconds += used;
 		skymon_number(sm, "cpu_usage_percent", 100 * used / passed);
@@ -225,8 +226,8 @@ static void report_connections(struct skymon *sm, const struct connections *foun
 	}
 }
 
-/* With a port given, its connections can be counted by anybody; else the ports are those of the processes'
- * own sockets, as is their network namespace. own: NULL when not all of their open files can be read. */
+/* The connections of a configured port can be counted without privileges; otherwise ports and network
+ * namespace come from the processes' own sockets. own is NULL if not all of their open files can be read. */
 static void check_connections(struct skymon *sm, const struct process *process, const struct process_set *own,
 			      uint64_t main_pid)
 {
@@ -319,7 +320,7 @@ static enum skymon_status measure(struct skymon *sm, struct process *process,
 	if (finding->pids.count == 0)
 		return skymon_healthy(sm, "%s", finding->message);
 	if (total.main_pid == 0)
-		return skymon_unhealthy(sm, "it ended while it was looked at");
+		return skymon_unhealthy(sm, "it ended during the check");
 	report_cpu(sm, process, &total);
 	report(sm, &total);
 	return skymon_healthy(sm, "%s is running: pid %" PRIu64 ", %" PRIu64 " process%s, %.1f MB",

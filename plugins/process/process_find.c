@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* process_find: finds the processes of a pid file, unit or port in /proc and the control groups. Called by
+ * the check `process`, on its thread. Owns nothing. See process_find.h. */
 #include "process_find.h"
 #include "procfs.h"
 
@@ -10,7 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define FOLDERS_MAX 20000 /* control groups looked at in a search */
+#define FOLDERS_MAX 20000 /* control groups that a search reads at most */
 
 /* ---- Sets ---- */
 
@@ -57,7 +59,7 @@ void process_set_free(struct process_set *set)
 	*set = (struct process_set){0};
 }
 
-/* ---- What the kernel says ---- */
+/* ---- Reading /proc ---- */
 
 static bool read_stat(uint64_t pid, struct process_stat *stat)
 {
@@ -135,7 +137,8 @@ static bool list_processes(struct process_set *pids)
 	return true;
 }
 
-/* Adds the descendants. A pass finds a generation at least; pids that come and go meanwhile do not matter. */
+/* Adds the descendants. Each pass finds at least one generation; processes that start or end meanwhile do not
+ * matter. */
 static void add_children(struct skymon *sm, struct process_set *pids)
 {
 	struct process_set all = {0};
@@ -190,8 +193,7 @@ static void find_pid(struct skymon *sm, const char *path, int pid, bool children
 		}
 		found(out, SKYMON_HEALTHY, SKYMON_NONE, "process %d is running; /proc hides the rest", pid);
 		snprintf(out->limited, sizeof(out->limited),
-			 "/proc does not show process %d to this user (hidepid): nothing of it is measured",
-			 pid);
+			 "/proc does not show process %d to this user (hidepid): it is not measured", pid);
 		return;
 	}
 	if (stat.state == 'Z' || stat.state == 'X') {
@@ -237,7 +239,8 @@ static bool is_folder(const char *path)
 	return stat(path, &stat_) == 0 && S_ISDIR(stat_.st_mode);
 }
 
-/* Units live in slices, a user's in the user's service; version 1 has a folder for each controller above. */
+/* Units are in slices, a user's units in the user's service; cgroup v1 has a folder for each controller above
+ * them. */
 static bool holds_units(const char *name, int depth)
 {
 	const char *suffix = strrchr(name, '.');
@@ -248,7 +251,7 @@ static bool holds_units(const char *name, int depth)
 	       (suffix != NULL && (strcmp(suffix, ".slice") == 0 || strncmp(name, "user@", 5) == 0));
 }
 
-/* The folder named `unit` below path (which it extends in place), shallow first. */
+/* Searches for the folder named `unit` below path, which it extends in place, shallow folders first. */
 static bool find_folder(struct skymon *sm, char *path, size_t size, const char *unit, int depth, int *looked)
 {
 	size_t length = strlen(path);
@@ -272,8 +275,8 @@ static bool find_folder(struct skymon *sm, char *path, size_t size, const char *
 	return there;
 }
 
-/* The processes of a control group and of those below it. hidden: some are outside of our pid namespace (the
- * kernel says 0). */
+/* Adds the processes of a control group and of those below it. *hidden is set if some are outside of this pid
+ * namespace (the kernel lists them as 0). */
 static bool read_group(struct skymon *sm, char *path, size_t size, int depth, struct process_set *pids,
 		       bool *hidden)
 {
@@ -312,8 +315,8 @@ static bool read_group(struct skymon *sm, char *path, size_t size, int depth, st
 	return read_some;
 }
 
-/* Zombies stay listed in their group; a group of nothing else has ended. hidden: some run, but /proc does not
- * show them (hidepid). */
+/* Drops zombies, which stay listed in their group. *hidden is set if /proc does not show some processes
+ * (hidepid). */
 static void drop_ended(struct process_set *pids, bool *hidden)
 {
 	struct process_stat stat;
@@ -362,7 +365,7 @@ void process_find_unit(struct skymon *sm, const char *cgroup_root, const char *u
 	}
 	process_set_sort(&out->pids);
 	drop_ended(&out->pids, &hidden);
-	if (hidden) { /* a sum over the others would pass for the whole */
+	if (hidden) { /* a sum over the others would be taken for the whole */
 		out->pids.count = 0;
 		snprintf(out->limited, sizeof(out->limited),
 			 "some processes of the unit are hidden (hidepid, or another pid namespace): nothing "
@@ -391,8 +394,8 @@ static void take_listener(void *arg, const struct process_socket *socket)
 		process_set_add(&listeners->inodes, socket->inode);
 }
 
-/* systemd keeps the sockets of the services that it starts by need; it is not the service, and its children
- * are everybody. */
+/* systemd holds the sockets of socket-activated services; it is not the service, and every process is its
+ * descendant. */
 static bool is_init(uint64_t pid)
 {
 	struct process_stat stat;
@@ -408,7 +411,8 @@ static bool holds_one(const struct process_set *sockets, const struct process_se
 	return false;
 }
 
-/* Who holds one of the sockets; denied: the processes that this user may not look into. */
+/* Finds the processes that hold one of the sockets. denied gets those whose open files this user may not
+ * read. */
 static void find_owners(struct skymon *sm, const struct process_set *inodes, struct process_set *owners,
 			struct process_set *denied)
 {
@@ -435,9 +439,9 @@ static bool same_program(uint64_t pid, const char *name, struct process_stat *st
 	return read_stat(pid, stat) && strcmp(stat->name, name) == 0;
 }
 
-/* A listening socket is inherited: who else may hold it is the same program, as parent of an owner or with
- * the same parent (nginx's master and workers; a supervisor is another program). Returns the first that this
- * user may not look into; 0: there is none. */
+/* Listening sockets are inherited: other holders run the same program, as parent of an owner or with the same
+ * parent (nginx's master and workers; a supervisor is another program). Returns the first whose open files
+ * this user may not read, 0 if there is none. */
 static uint64_t find_relative(const struct process_set *owners, const struct process_set *denied)
 {
 	struct process_set parents = {0};
@@ -463,14 +467,15 @@ static void judge_owners(const struct process_set *denied, struct process_findin
 		uint64_t relative = find_relative(&out->pids, denied);
 		if (relative == 0)
 			return;
-		out->pids.count = 0; /* a sum over the others would pass for the whole */
+		out->pids.count = 0; /* a sum over the others would be taken for the whole */
 		snprintf(out->limited, sizeof(out->limited),
 			 "cannot read open files of process %" PRIu64
 			 ", which may hold the port too: permission denied",
 			 relative);
 	} else if (denied->count > 0) {
 		snprintf(out->limited, sizeof(out->limited),
-			 "whose port it is cannot be seen: permission denied for the open files of %zu other "
+			 "the port's process cannot be found: permission denied for the open files of %zu "
+			 "other "
 			 "processes; run as the "
 			 "same user, or with CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE",
 			 denied->count);

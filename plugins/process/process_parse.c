@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* process_parse: parses /proc and pid files for the check `process`, on its thread. Pure. See
+ * process_parse.h. */
 #include "process_parse.h"
 #include "procfs.h"
 
@@ -26,7 +28,7 @@ bool process_parse_stat(const char *text, struct process_stat *out)
 		   "%*u %lld",
 		   &out->state, &parent, &utime, &stime, &cutime, &cstime, &threads, &start, &pages) != 9)
 		return false;
-	/* Signed by mistake of the kernel's: a child's time that overflowed, or nonsense, counts as none. */
+	/* The kernel prints these signed: a child's time that overflowed counts as none. */
 	if (cutime < 0 || cstime < 0)
 		cutime = cstime = 0;
 	if (parent < 0 || parent > INT_MAX || threads < 0 || start < 0 || pages < 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* process_parse: the texts of /proc and of a pid file that the check `process` reads, taken apart. Pure: no
- * file, no clock. */
+/* process_parse: parses the files of /proc and the pid file that the check `process` reads. Pure: no file, no
+ * clock. */
 #ifndef PROCESS_PARSE_H
 #define PROCESS_PARSE_H
 
@@ -12,18 +12,18 @@
 struct process_stat {
 	char name[64], state; /* name: of the program, cut by the kernel to 15 bytes; state: R S D Z T … */
 	int parent;
-	uint64_t ticks; /* of CPU: its own, and of its children that it has waited for */
+	uint64_t ticks; /* CPU time: its own, and that of the children that it has waited for */
 	uint64_t threads, start_ticks, pages; /* start: since boot; pages: resident */
 };
 bool process_parse_stat(const char *text, struct process_stat *out);
 
-/* Open files of one process, of /proc/PID/limits. false: none, or unlimited. */
+/* Reads the limit of open files from /proc/PID/limits. Returns false if it is missing or unlimited. */
 bool process_parse_files_limit(const char *text, uint64_t *limit);
 
-/* The first line is the number, blanks around it do not matter (postmaster.pid has more lines behind). */
+/* Reads the number in the first line; blanks around it are allowed (postmaster.pid has further lines). */
 bool process_parse_pid(const char *text, int *pid);
 
-/* One line of /proc/net/tcp or tcp6; false for its heading. */
+/* Parses one line of /proc/net/tcp or tcp6; returns false for the heading. */
 enum process_tcp_state {
 	PROCESS_ESTABLISHED = 1,
 	PROCESS_SYN_SENT,
@@ -42,15 +42,15 @@ enum process_tcp_state {
 struct process_socket {
 	uint16_t port;  /* local */
 	int state;      /* enum process_tcp_state */
-	uint64_t inode; /* 0 when no file belongs to it (not accepted yet, or closed) */
+	uint64_t inode; /* 0 if no file refers to it (not accepted yet, or closed) */
 };
 bool process_parse_socket(const char *line, struct process_socket *out);
 
-/* "socket:[123]", what a link in /proc/PID/fd says. */
+/* Parses a link of /proc/PID/fd, as in "socket:[123]". */
 bool process_parse_link(const char *text, uint64_t *inode);
 
-/* The name of a unit's folder: ".service" is added when there is no suffix. false: not a unit's name (a path,
- * too long). */
+/* Writes the name of a unit's folder: adds ".service" to a name without suffix. Returns false if it is not a
+ * unit's name (a path, too long). */
 bool process_unit_name(const char *unit, char *out, size_t size);
 
 #endif

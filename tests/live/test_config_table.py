@@ -34,7 +34,7 @@ ROWS = {
     "a port that is none": ("components:\n  a: {plugin: websocket, url: 'ws://h:99999'}\n", "2:31", "port"),
     # options that do not go together
     "process without target": ("components:\n  a: {plugin: process}\n", "2:3", "one of pid_file, unit and port must be given"),
-    "process with two": ("components:\n  a: {plugin: process, unit: x, port: 1}\n", "2:39", "is given beside unit"),
+    "process with two": ("components:\n  a: {plugin: process, unit: x, port: 1}\n", "2:39", "excludes unit"),
     "process' unit": ("components:\n  a: {plugin: process, unit: a/b}\n", "2:30", "must be the name of a systemd unit"),
     "token beside role_id": ("components:\n  a: {plugin: vault, address: 'https://v', token: geheim, role_id: r}\n", "2:51",
                              "is given beside role_id"),

@@ -368,7 +368,7 @@ static void exactly_one(void)
 	CU_ASSERT_FALSE(fake_start(&skymon_plugin, fake_new_run(), &none));
 	UNIT_TEXT(fake.message, "pid_file is missing: one of pid_file, unit and port must be given");
 	CU_ASSERT_FALSE(fake_start(&skymon_plugin, fake_new_run(), &two));
-	UNIT_TEXT(fake.message, "port is given beside pid_file: one of them is needed");
+	UNIT_TEXT(fake.message, "port excludes pid_file: give one of them");
 	CU_ASSERT(fake_start(&skymon_plugin, fake_new_run(), &one));
 }
 
