@@ -69,7 +69,7 @@ class Attack:
             self.victim = self.daemon.component("victim")
 
     def end(self):
-        DECOY.unlink()
+        DECOY.unlink(missing_ok=True)
         self.daemon.stop()
         self.folder.remove()
 
