@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "component.h"
 #include "base/nearest.h"
+#include "wire/message.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -302,10 +303,10 @@ void component_encode(const struct component_spec *spec, const char *state_dir, 
 	for (size_t i = 0; i < count; i++)
 		total += secrets[i].size;
 	buf_room(body, total + ENCODED_ROOM); /* so that growing leaves no copies of them behind */
-	wire_put_text(body, spec->name);
-	wire_put_text(body, state_dir);
-	wire_put_u32(body, series_max);
-	wire_put_text(body, spec->labels);
+	message_put_start(body, &(struct message_start){.name = spec->name,
+							.state_dir = state_dir,
+							.labels = spec->labels,
+							.series_max = series_max});
 	option_values_encode(spec->values, secrets, body);
 }
 

@@ -180,7 +180,7 @@ static void pool_on_refused(void *arg, uint32_t id)
 						  component); /* its next check tries again */
 }
 
-static void pool_on_answered(void *arg, uint32_t id, const struct process_answer *answer)
+static void pool_on_answered(void *arg, uint32_t id, const struct message_answer *answer)
 {
 	struct slot *slot = arg;
 	pool_secrets_answer(slot, id, answer);

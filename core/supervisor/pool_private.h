@@ -97,7 +97,7 @@ void pool_tell_stop(struct component *component);
 void pool_secrets_gather(struct component *component, bool refresh, bool fresh);
 void pool_secrets_drop(struct component *component); /* it leaves its slot */
 /* slot, id: of the worker and component that answers: what others were asked is not theirs to answer. */
-void pool_secrets_answer(struct slot *slot, uint32_t id, const struct process_answer *answer);
+void pool_secrets_answer(struct slot *slot, uint32_t id, const struct message_answer *answer);
 void pool_secrets_lost(struct slot *slot); /* its worker is gone, with what it was asked */
 void pool_secrets_store_up(struct component *store);
 void pool_start_component(struct component *component); /* its slot is up */

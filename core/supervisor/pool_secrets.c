@@ -244,7 +244,7 @@ void pool_secrets_lost(struct slot *slot)
 	}
 }
 
-void pool_secrets_answer(struct slot *slot, uint32_t id, const struct process_answer *answer)
+void pool_secrets_answer(struct slot *slot, uint32_t id, const struct message_answer *answer)
 {
 	struct pool_ask **link = &slot->pool->asks, *ask;
 	/* The id is unique among all workers, and only a worker that has the component gets here with it. */

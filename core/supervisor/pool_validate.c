@@ -49,9 +49,9 @@ static void ask(struct slot *slot, struct pool_validation *validation)
 {
 	struct pool *pool = slot->pool;
 	struct buf body = {0};
-	wire_put_text(&body, validation->spec->name);
 	char *state_dir = pool_state_dir(slot);
-	wire_put_text(&body, state_dir);
+	message_put_start(&body,
+			  &(struct message_start){.name = validation->spec->name, .state_dir = state_dir});
 	free(state_dir);
 	option_values_encode_blank(validation->spec->values, &body);
 	validation->slot = slot;
@@ -144,14 +144,10 @@ void pool_validate_take(struct slot *slot, uint32_t id, struct wire_reader mista
 		validation = validation->next;
 	if (validation == NULL)
 		return; /* it was given up */
-	uint32_t count = wire_get_count(&mistakes, 2 * sizeof(uint32_t));
-	for (uint32_t i = 0; i < count && !mistakes.bad; i++) {
-		const char *option = wire_get_text_or_empty(&mistakes);
-		const char *text = wire_get_text_or_empty(&mistakes);
-		if (!mistakes.bad)
-			pool->mistake(pool->validate_arg, validation->spec, option, text);
-	}
-	if (mistakes.bad || !wire_end(&mistakes))
+	const char *option, *text;
+	while (message_get_mistake(&mistakes, &option, &text))
+		pool->mistake(pool->validate_arg, validation->spec, option, text);
+	if (mistakes.bad)
 		fail(pool, validation, "its worker sent a broken answer when it was to validate its options");
 	else
 		end(pool, validation);

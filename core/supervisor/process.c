@@ -155,7 +155,7 @@ static void forget(struct process *process)
 static void process_on_hello(struct process *process, const struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
-	bool ok = wire_get_u8(&in) != 0;
+	const char *why = NULL;
 	if (process->said_hello) {
 		process_break(process, "said hello twice");
 		return;
@@ -163,9 +163,11 @@ static void process_on_hello(struct process *process, const struct wire_message 
 	process->said_hello = true;
 	loop_clear_timer(process->loop, &process->patience);
 	struct err err = {"its hello is broken"};
-	struct plugin_info *info = ok ? plugin_info_decode(&in, &err) : NULL;
-	if (!ok)
-		err_set(&err, "%s", wire_get_text_or_empty(&in));
+	struct plugin_info *info = NULL;
+	if (message_get_hello(&in, &why) && why == NULL)
+		info = plugin_info_decode(&in, &err);
+	else if (why != NULL)
+		err_set(&err, "%s", why);
 	bool own = info != NULL && (strcmp(info->name, process->name) == 0 ||
 				    err_set(&err, "its hello is that of another plugin, %s", info->name));
 	own = own &&
@@ -180,10 +182,10 @@ static void process_on_hello(struct process *process, const struct wire_message 
 static void process_on_started(struct process *process, const struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
-	bool ok = wire_get_u8(&in) != 0;
-	uint8_t reason = wire_get_u8(&in);
-	const char *text = wire_get_text_or_empty(&in);
-	if (in.bad || reason >= SKYMON_REASON_COUNT) {
+	enum skymon_reason reason;
+	const char *text;
+	bool ok;
+	if (!message_get_started(&in, &ok, &reason, &text)) {
 		process_break(process, "sent a message that is broken");
 		return;
 	}
@@ -194,8 +196,9 @@ static void process_on_started(struct process *process, const struct wire_messag
 static void process_on_result(struct process *process, struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
-	uint64_t run = wire_get_u64(&in);
+	uint64_t run;
 	struct err err;
+	message_get_result(&in, &run);
 	struct result *result = result_decode(message->body, in, wall_clock_ms(), &err);
 	message->body = NULL; /* result_decode took it */
 	if (result == NULL) {
@@ -209,13 +212,8 @@ static void process_on_result(struct process *process, struct wire_message *mess
 static void process_on_answered(struct process *process, struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
-	struct process_answer answer = {.number = wire_get_u64(&in)};
-	answer.ok = wire_get_u8(&in) != 0;
-	answer.reason = (enum skymon_reason)wire_get_u8(&in);
-	answer.lease_ms = (int64_t)wire_get_u64(&in);
-	answer.message = wire_get_text_or_empty(&in);
-	answer.bytes = wire_get_bytes(&in, &answer.size);
-	if (!wire_end(&in) || answer.reason >= SKYMON_REASON_COUNT || answer.lease_ms < 0)
+	struct message_answer answer;
+	if (!message_get_answer(&in, &answer))
 		process_break(process, "sent an answer that is broken");
 	else
 		process->events->answered(process->arg, message->id, &answer);
@@ -225,8 +223,9 @@ static void process_on_answered(struct process *process, struct wire_message *me
 static void process_on_replied(struct process *process, struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
-	uint64_t number = wire_get_u64(&in);
+	uint64_t number;
 	struct http_message_reply reply;
+	message_get_reply(&in, &number);
 	if (!http_message_get_reply(&in, &reply)) {
 		process_break(process, "sent a reply that is broken");
 		return;
@@ -238,9 +237,9 @@ static void process_on_replied(struct process *process, struct wire_message *mes
 static void process_on_step(struct process *process, const struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
-	uint64_t run = wire_get_u64(&in);
-	const char *text = wire_get_text_or_empty(&in);
-	if (!wire_end(&in))
+	uint64_t run;
+	const char *text;
+	if (!message_get_step(&in, &run, &text))
 		process_kill(process, PROCESS_CRASHED, message->id, "sent a message that is broken");
 	else
 		process->events->step(process->arg, message->id, run, text);
@@ -249,40 +248,41 @@ static void process_on_step(struct process *process, const struct wire_message *
 static void process_on_log(struct process *process, const struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
-	uint8_t level = wire_get_u8(&in);
-	const char *text = wire_get_text_or_empty(&in);
+	enum log_level level;
+	const char *text;
 	int64_t now = loop_now_ms(process->loop);
 	if (now - process->log_window_ms > PRINT_WINDOW_MS) {
 		process->log_window_ms = now;
 		process->logged = 0;
 	}
-	if (level <= LOG_LEVEL_DEBUG &&
+	if (message_get_log(&in, &level, &text) &&
 	    process->logged++ < LOG_LINES_MAX) /* the runner says itself what it drops */
-		log_line((enum log_level)level, (const char *[]){"plugin", process->name, NULL}, "%s", text);
+		log_line(level, (const char *[]){"plugin", process->name, NULL}, "%s", text);
 }
 
 static void process_on_crash(struct process *process, const struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
-	uint8_t what = wire_get_u8(&in), signal_number = wire_get_u8(&in);
-	const char *step = wire_get_text_or_empty(&in);
-	const char *name = sigabbrev_np(signal_number);
+	struct message_crash crash;
 	char text[200];
-	if (what == WIRE_CRASH_MEMORY || what == WIRE_CRASH_FILES) {
-		if (what == WIRE_CRASH_MEMORY)
+	message_get_crash(&in, &crash);
+	const char *name = sigabbrev_np(crash.number);
+	if (crash.cause == WIRE_CRASH_MEMORY || crash.cause == WIRE_CRASH_FILES) {
+		if (crash.cause == WIRE_CRASH_MEMORY)
 			snprintf(text, sizeof(text), "grew past the memory limit of %lld MiB",
 				 (long long)(process->memory_limit >> 20));
 		else
-			snprintf(text, sizeof(text), "had %.40s descriptors open and went on opening", step);
+			snprintf(text, sizeof(text), "had %.40s descriptors open and went on opening",
+				 crash.step);
 		process_kill(process, PROCESS_KILLED, message->id, text);
 		return;
 	}
-	if (what == WIRE_CRASH_EXIT)
+	if (crash.cause == WIRE_CRASH_EXIT)
 		snprintf(text, sizeof(text), "ended its process by exit()");
 	else
 		snprintf(text, sizeof(text), "crashed with SIG%s", name != NULL ? name : "?");
-	if (step[0] != '\0')
-		snprintf(text + strlen(text), sizeof(text) - strlen(text), " while %.80s", step);
+	if (crash.step[0] != '\0')
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), " while %.80s", crash.step);
 	set_cause(process, PROCESS_CRASHED, message->id, text);
 }
 
@@ -423,8 +423,7 @@ void process_validate(struct process *process, uint32_t id, const struct buf *bo
 void process_run(struct process *process, uint32_t id, uint64_t run, uint32_t timeout_ms)
 {
 	struct buf body = {0};
-	wire_put_u64(&body, run);
-	wire_put_u32(&body, timeout_ms);
+	message_put_run(&body, run, timeout_ms);
 	post(process, WIRE_RUN, id, body.data, body.size);
 	buf_free(&body);
 }
@@ -433,10 +432,7 @@ void process_ask(struct process *process, uint32_t id, uint64_t number, bool fre
 		 const char *path)
 {
 	struct buf body = {0};
-	wire_put_u64(&body, number);
-	wire_put_u8(&body, fresh);
-	wire_put_u32(&body, timeout_ms);
-	wire_put_text(&body, path);
+	message_put_ask(&body, &(struct message_ask){number, fresh, timeout_ms, path});
 	post(process, WIRE_ASK, id, body.data, body.size);
 	buf_free(&body);
 }
@@ -453,9 +449,7 @@ bool process_request(struct process *process, uint32_t id, uint64_t number, bool
 	if (process->outbox.bytes + body->size > BACKLOG_MAX)
 		return false;
 	buf_room(&message, body->size + 16);
-	wire_put_u64(&message, number);
-	wire_put_u8(&message, again);
-	wire_put_u32(&message, timeout_ms);
+	message_put_request(&message, &(struct message_request){number, again, timeout_ms});
 	buf_add(&message, body->data, body->size);
 	post(process, WIRE_REQUEST, id, message.data, message.size);
 	explicit_bzero(message.data, message.size); /* it may hold passwords */
@@ -466,7 +460,7 @@ bool process_request(struct process *process, uint32_t id, uint64_t number, bool
 void process_cancel(struct process *process, uint32_t id, uint64_t number)
 {
 	struct buf body = {0};
-	wire_put_u64(&body, number);
+	message_put_cancel(&body, number);
 	post(process, WIRE_CANCEL, id, body.data, body.size);
 	buf_free(&body);
 }

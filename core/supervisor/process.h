@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "wire/http_message.h"
+#include "wire/message.h"
 #include "base/loop.h"
 #include "plugin/plugin.h"
 #include "wire/result.h"
@@ -22,16 +23,6 @@ struct process_end {
 	char text[256];   /* "crashed with SIGSEGV while connecting", "ended itself with exit(3)" … */
 };
 
-struct process_answer { /* of a secret store */
-	uint64_t number;
-	bool ok;
-	enum skymon_reason reason;
-	int64_t lease_ms;
-	const char *message;
-	const void *bytes;
-	size_t size;
-};
-
 struct process_events {
 	/* It said what its plugin is (taken over by the callee), or why it cannot be used (info NULL). Once.
 	 */
@@ -40,7 +31,7 @@ struct process_events {
 	void (*result)(void *arg, uint32_t id, uint64_t run, struct result *result); /* taken over */
 	void (*refused)(void *arg, uint32_t id);
 	/* The answer to process_ask; valid during the call. */
-	void (*answered)(void *arg, uint32_t id, const struct process_answer *answer);
+	void (*answered)(void *arg, uint32_t id, const struct message_answer *answer);
 	/* Its run has no time left, and is at that step. */
 	void (*step)(void *arg, uint32_t id, uint64_t run, const char *text);
 	void (*stopped)(void *arg, uint32_t id);

@@ -17,6 +17,7 @@
 
 #include "sandbox/sandbox.h"
 #include "supervisor/process_spawn.h"
+#include "wire/message.h"
 
 #define HELLO_MS 5000
 
@@ -51,12 +52,13 @@ static bool next_message(struct wire_inbox *inbox, int wire, int64_t until_ms, s
 
 static void tell_crash(struct wire_reader *in, struct err *err)
 {
-	uint8_t what = wire_get_u8(in), number = wire_get_u8(in);
-	const char *step = wire_get_text_or_empty(in), *name = sigabbrev_np(number);
-	if (what == WIRE_CRASH_EXIT)
-		err_set(err, "it called exit(%d) while %s", number, step);
+	struct message_crash crash;
+	message_get_crash(in, &crash);
+	const char *name = sigabbrev_np(crash.number);
+	if (crash.cause == WIRE_CRASH_EXIT)
+		err_set(err, "it called exit(%d) while %s", crash.number, crash.step);
 	else
-		err_set(err, "it crashed with SIG%s while %s", name != NULL ? name : "?", step);
+		err_set(err, "it crashed with SIG%s while %s", name != NULL ? name : "?", crash.step);
 }
 
 static struct plugin_info *wait_for_hello(int wire, struct err *err)
@@ -72,10 +74,11 @@ static struct plugin_info *wait_for_hello(int wire, struct err *err)
 			tell_crash(&in, err);
 			done = true;
 		} else if (message.type == WIRE_HELLO) {
-			if (wire_get_u8(&in) != 0)
+			const char *why;
+			if (message_get_hello(&in, &why) && why == NULL)
 				info = plugin_info_decode(&in, err);
 			else
-				err_set(err, "%s", wire_get_text_or_empty(&in));
+				err_set(err, "%s", why != NULL ? why : "its hello is broken");
 			done = true;
 		}
 		free(message.body);

@@ -133,16 +133,18 @@ static int print_own(enum skymon_status status, enum skymon_reason reason, int64
 
 /* ---- The runner's events ---- */
 
-static void ended(void *arg, struct runner_component *component, uint64_t number, const struct buf *body)
+static void ended(void *arg, uint32_t id, const struct buf *body)
 {
 	struct run *run = arg;
 	struct err err = {""};
 	char *copy = x_alloc(body->size);
 	memcpy(copy, body->data, body->size);
-	(void)component;
-	(void)number;
+	struct wire_reader in = wire_reader(copy, body->size);
+	uint64_t number;
+	(void)id;
+	message_get_result(&in, &number);
 	pthread_mutex_lock(&run->lock);
-	run->result = result_decode(copy, wire_reader(copy, body->size), 0, &err);
+	run->result = result_decode(copy, in, 0, &err);
 	if (run->result == NULL)
 		run->result =
 			result_new(SKYMON_UNKNOWN, SKYMON_PROTOCOL, 0, -1, "the plugin made %s", err.text);
@@ -308,7 +310,8 @@ static int run_all(struct run *run, char *const *words, size_t count)
 	int code;
 	struct err err;
 	enum skymon_reason reason = SKYMON_OTHER;
-	struct runner_spec spec = {.id = ID, .name = run->plugin.name, .state_dir = run->state_dir};
+	struct runner_spec spec = {
+		.id = ID, .start = {.name = run->plugin.name, .state_dir = run->state_dir, .labels = ""}};
 	spec.values = bind_words(run, words, count, &code);
 	if (spec.values == NULL)
 		return code;
@@ -317,7 +320,7 @@ static int run_all(struct run *run, char *const *words, size_t count)
 	    !option_table_writes(run->plugin.options)) { /* as the daemon has it */
 		char *folder = x_printf("%s/%s", run->state_dir, run->plugin.name);
 		(void)mkdir(folder, 0750);
-		spec.state_dir = run->state_dir = folder;
+		spec.start.state_dir = run->state_dir = folder;
 	}
 	run->runner = runner_new(&run->plugin, 0, &events, run, &err);
 	if (run->runner == NULL) {

@@ -12,31 +12,29 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-enum wire_type {
-	/* daemon -> worker */
-	WIRE_START = 1, /* id = component: name, state_dir, series_max u32, labels, option values */
-	WIRE_RUN,       /* id = component: run u64, timeout_ms u32 */
-	WIRE_STOP,      /* id = component */
-	WIRE_ASK, /* id = component of a secret store: number u64, fresh u8, timeout_ms u32, path#field text
-		   */
-	WIRE_REQUEST,  /* id = component: number u64, again u8, timeout_ms u32, then exchange.h */
-	WIRE_SANDBOX,  /* the first one: sandbox.h */
-	WIRE_CANCEL,   /* id = component: number u64: nobody waits for the reply any more */
-	WIRE_VALIDATE, /* id = the asker's number: name, state_dir, option values without secrets' bytes */
-	/* worker -> daemon */
-	WIRE_HELLO = 32, /* what the plugin declares (plugin.h), or why it cannot be used */
-	WIRE_STARTED,    /* id = component: ok u8, reason u8, message text */
-	WIRE_RESULT,     /* id = component: run u64, then result.h */
-	WIRE_REFUSED,    /* id = component: its secret was refused */
-	WIRE_LOG,        /* id = component or 0: level u8, text */
-	WIRE_CRASH, /* id = component or 0: what u8 (enum wire_crash), signal u8, step text; one packet, from
-		       a signal handler */
-	WIRE_STOPPED,   /* id = component */
-	WIRE_ANSWER,    /* id = component: number u64, ok u8, reason u8, lease_ms u64, message text, bytes */
-	WIRE_REPLY,     /* id = component: number u64, then exchange.h */
-	WIRE_STEP,      /* id = component: run u64, step text: what a run is doing whose time is over */
-	WIRE_VALIDATED, /* id = the asker's number: count u32, then option and sentence of each mistake */
-	WIRE_STALE,     /* files of its sandbox were replaced: it is to be started again */
+enum wire_type { /* message.h has the fields of each */
+		 /* daemon -> worker; id = component */
+		 WIRE_START = 1,
+		 WIRE_RUN,
+		 WIRE_STOP,
+		 WIRE_ASK,      /* a secret store, for a value */
+		 WIRE_REQUEST,  /* for a route of the plugin */
+		 WIRE_SANDBOX,  /* the first one, id 0: sandbox.h */
+		 WIRE_CANCEL,   /* the reply is not waited for any more */
+		 WIRE_VALIDATE, /* id = the asker's number */
+		 /* worker -> daemon; id = component */
+		 WIRE_HELLO = 32, /* id 0 */
+		 WIRE_STARTED,
+		 WIRE_RESULT,
+		 WIRE_REFUSED, /* its secret was refused */
+		 WIRE_LOG,     /* or id 0 */
+		 WIRE_CRASH,   /* or id 0; one packet, from a signal handler */
+		 WIRE_STOPPED,
+		 WIRE_ANSWER,
+		 WIRE_REPLY,
+		 WIRE_STEP,
+		 WIRE_VALIDATED, /* id = the asker's number */
+		 WIRE_STALE, /* id 0: files of its sandbox were replaced, and it asks to be started again */
 };
 enum wire_crash { WIRE_CRASH_SIGNAL, WIRE_CRASH_EXIT, WIRE_CRASH_MEMORY, WIRE_CRASH_FILES };
 

@@ -50,19 +50,13 @@ static struct process worker = {.wire = -1, .wake = -1, .lock = PTHREAD_MUTEX_IN
 
 static const char *volatile phase = "opening the plugin"; /* when no component is at work */
 
-/* Async-signal-safe. As wire_put_text would put it: size + 1, bytes, '\0'. */
-static void say_last_words(enum wire_crash what, int number, uint32_t id, const char *step)
+/* Async-signal-safe. */
+static void say_last_words(enum wire_crash cause, int number, uint32_t id, const char *step)
 {
-	uint8_t body[256] = {(uint8_t)what, (uint8_t)number};
-	uint32_t size = 0;
-	while (size < 200 && step[size] != '\0') {
-		body[6 + size] = step[size] >= ' ' && step[size] < 0x7F ? (uint8_t)step[size] : '?';
-		size++;
-	}
-	size++;
-	memcpy(body + 2, &size, sizeof(size));
+	uint8_t body[MESSAGE_CRASH_MAX];
+	size_t size = message_put_crash(body, &(struct message_crash){cause, (uint8_t)number, step});
 	for (int tries = 0; tries < LAST_WORDS_MS / 10; tries++) {
-		if (wire_send_now(worker.wire, WIRE_CRASH, id, body, 6 + size) ||
+		if (wire_send_now(worker.wire, WIRE_CRASH, id, body, size) ||
 		    (errno != EAGAIN && errno != ENOBUFS))
 			return;
 		struct pollfd room = {.fd = worker.wire, .events = POLLOUT};
@@ -137,22 +131,15 @@ static void send_log(void *arg, uint32_t id, enum log_level level, const char *t
 {
 	struct buf body = {0};
 	(void)arg;
-	wire_put_u8(&body, (uint8_t)level);
-	wire_put_text(&body, text);
+	message_put_log(&body, level, text);
 	send_message(WIRE_LOG, id, body.data, body.size);
 	buf_free(&body);
 }
 
-/* The run's number goes before the result: sent as one body, because messages may be of several packets. */
-static void send_result(void *arg, struct runner_component *component, uint64_t run, const struct buf *result)
+static void send_result(void *arg, uint32_t id, const struct buf *body)
 {
-	struct buf body = {0};
 	(void)arg;
-	buf_room(&body, sizeof(run) + result->size);
-	wire_put_u64(&body, run);
-	buf_add(&body, result->data, result->size);
-	send_message(WIRE_RESULT, runner_component_id(component), body.data, body.size);
-	buf_free(&body);
+	send_message(WIRE_RESULT, id, body->data, body->size);
 }
 
 static void send_refused(void *arg, uint32_t id)
@@ -167,18 +154,13 @@ static void send_stopped(void *arg, uint32_t id)
 	send_message(WIRE_STOPPED, id, NULL, 0);
 }
 
-static void send_answer(void *arg, uint32_t id, uint64_t number, const struct runner_answer *answer)
+static void send_answer(void *arg, uint32_t id, const struct message_answer *answer)
 {
 	struct buf body = {0};
 	(void)arg;
 	buf_room(&body,
 		 answer->size + strlen(answer->message) + 64); /* so that no copy of it is left behind */
-	wire_put_u64(&body, number);
-	wire_put_u8(&body, answer->ok);
-	wire_put_u8(&body, (uint8_t)answer->reason);
-	wire_put_u64(&body, (uint64_t)answer->lease_ms);
-	wire_put_text(&body, answer->message);
-	wire_put_bytes(&body, answer->bytes, answer->size);
+	message_put_answer(&body, answer);
 	send_message(WIRE_ANSWER, id, body.data, body.size);
 	explicit_bzero(body.data, body.size);
 	buf_free(&body);
@@ -189,7 +171,7 @@ static void send_reply(void *arg, uint32_t id, uint64_t number, const struct htt
 	struct buf body = {0};
 	(void)arg;
 	buf_room(&body, reply->body_size + 1024);
-	wire_put_u64(&body, number);
+	message_put_reply(&body, number);
 	http_message_put_reply(&body, reply);
 	send_message(WIRE_REPLY, id, body.data, body.size);
 	buf_free(&body);
@@ -206,8 +188,7 @@ static void send_step(void *arg, uint32_t id, uint64_t run, const char *text)
 {
 	struct buf body = {0};
 	(void)arg;
-	wire_put_u64(&body, run);
-	wire_put_text(&body, text);
+	message_put_step(&body, run, text);
 	send_message(WIRE_STEP, id, body.data, body.size);
 	buf_free(&body);
 }
@@ -245,9 +226,7 @@ static const struct runner_events events = {.ended = send_result,
 static void send_started(uint32_t id, bool ok, enum skymon_reason reason, const char *message)
 {
 	struct buf body = {0};
-	wire_put_u8(&body, ok);
-	wire_put_u8(&body, (uint8_t)reason);
-	wire_put_text(&body, message);
+	message_put_started(&body, ok, reason, message);
 	send_message(WIRE_STARTED, id, body.data, body.size);
 	buf_free(&body);
 }
@@ -258,11 +237,8 @@ static void take_start(const struct wire_message *message)
 	struct err err = {"the daemon's message is malformed"};
 	enum skymon_reason reason = SKYMON_OTHER;
 	struct runner_spec spec = {.id = message->id};
-	spec.name = wire_get_text_or_empty(&in);
-	spec.state_dir = wire_get_text_or_empty(&in);
-	spec.series_max = wire_get_u32(&in);
-	spec.labels = wire_get_text_or_empty(&in);
-	spec.values = option_values_decode(&in, &err);
+	if (message_get_start(&in, &spec.start))
+		spec.values = option_values_decode(&in, &err);
 	bool ok = spec.values != NULL && runner_start(worker.runner, &spec, &reason, &err);
 	explicit_bzero(message->body, message->size); /* secrets: the values have their own copy */
 	send_started(message->id, ok, ok ? SKYMON_OK : reason, ok ? "" : err.text);
@@ -271,9 +247,9 @@ static void take_start(const struct wire_message *message)
 static void take_run(const struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
-	uint64_t run = wire_get_u64(&in);
-	uint32_t timeout_ms = wire_get_u32(&in);
-	if (!in.bad)
+	uint64_t run;
+	uint32_t timeout_ms;
+	if (message_get_run(&in, &run, &timeout_ms))
 		(void)runner_run(worker.runner, message->id, run,
 				 timeout_ms); /* false: a late one for what is stopped */
 }
@@ -281,30 +257,23 @@ static void take_run(const struct wire_message *message)
 static void take_ask(const struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
-	struct runner_question question = {.number = wire_get_u64(&in)};
-	question.fresh = wire_get_u8(&in) != 0;
-	question.timeout_ms = wire_get_u32(&in);
-	question.path = wire_get_text_or_empty(&in);
-	if (!in.bad)
-		runner_ask(worker.runner, message->id, &question);
+	struct message_ask asked;
+	if (message_get_ask(&in, &asked))
+		runner_ask(worker.runner, message->id, &asked);
 }
 
 static void take_validate(const struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
-	struct err err;
+	struct err err = {"the daemon's message is malformed"};
 	struct buf body = {0};
 	struct runner_spec spec = {.id = message->id};
-	spec.name = wire_get_text_or_empty(&in);
-	spec.state_dir = wire_get_text_or_empty(&in);
-	spec.values = option_values_decode(&in, &err);
-	if (spec.values != NULL) {
+	if (message_get_start(&in, &spec.start))
+		spec.values = option_values_decode(&in, &err);
+	if (spec.values != NULL)
 		runner_validate(worker.runner, &spec, &body);
-	} else {
-		wire_put_u32(&body, 1);
-		wire_put_text(&body, "");
-		wire_put_text(&body, err.text);
-	}
+	else
+		message_put_mistake(&body, "", err.text);
 	send_message(WIRE_VALIDATED, message->id, body.data, body.size);
 	buf_free(&body);
 }
@@ -312,7 +281,9 @@ static void take_validate(const struct wire_message *message)
 static void take_cancel(const struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
-	runner_cancel(worker.runner, wire_get_u64(&in));
+	uint64_t number;
+	if (message_get_cancel(&in, &number))
+		runner_cancel(worker.runner, number);
 }
 
 static void take(struct wire_message *message)
@@ -441,11 +412,9 @@ static int move_up(int fd)
 static void send_hello(const char *why)
 {
 	struct buf body = {0};
-	wire_put_u8(&body, why == NULL);
+	message_put_hello(&body, why);
 	if (why == NULL)
 		plugin_info_encode(&worker.plugin, skymon_build_id, &body);
-	else
-		wire_put_text(&body, why);
 	send_message(WIRE_HELLO, 0, body.data, body.size);
 	buf_free(&body);
 }

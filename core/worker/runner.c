@@ -49,11 +49,6 @@ void runner_set_current(struct runner_component *component)
 	current = component;
 }
 
-uint32_t runner_component_id(const struct runner_component *component)
-{
-	return component->id;
-}
-
 static _Thread_local stack_t signal_stack;
 
 void runner_signal_stack(void)
@@ -109,16 +104,16 @@ static void run_check(struct runner_component *component)
 	int64_t duration = runner_clock_us() - begun;
 	current = NULL;
 	struct buf body = {0};
+	message_put_result(&body, component->run);
 	result_encode(component->builder, status, duration, &body);
 	result_builder_reset(component->builder);
 	pthread_setname_np(pthread_self(), "idle");
-	uint64_t run = component->run;
 	pthread_mutex_lock(&runner->lock);
 	component->running = false; /* before it is told: the next run may be asked for at once */
 	component->telling++;
 	pthread_mutex_unlock(&runner->lock);
 	if (runner->events->stale == NULL || !runner->events->stale(runner->arg, status == SKYMON_HEALTHY))
-		runner->events->ended(runner->arg, component, run, &body);
+		runner->events->ended(runner->arg, component->id, &body);
 	buf_free(&body);
 	runner_usage_end(component->id);
 	runner_usage_check(runner);
@@ -329,7 +324,7 @@ static char **label_names(const char *labels)
 {
 	char **names = x_alloc(sizeof(*names));
 	size_t count = 0, room = 1;
-	while (labels != NULL && *labels != '\0') {
+	while (*labels != '\0') {
 		size_t size = strcspn(labels, "=");
 		names = x_grow(names, &room, count + 2, sizeof(*names));
 		names[count++] = x_strndup(labels, size);
@@ -366,13 +361,13 @@ static struct runner_component *new_component(struct runner *runner, const struc
 	component->sm.host = &runner_host;
 	component->runner = runner;
 	component->id = spec->id;
-	component->name = x_strdup(spec->name);
-	component->state_dir = x_strdup(spec->state_dir != NULL ? spec->state_dir : "");
-	component->label_names = label_names(spec->labels);
+	component->name = x_strdup(spec->start.name);
+	component->state_dir = x_strdup(spec->start.state_dir);
+	component->label_names = label_names(spec->start.labels);
 	component->values = spec->values;
 	component->state = x_alloc(runner->plugin->state_size);
 	component->builder = result_builder_new();
-	result_builder_limit(component->builder, spec->series_max);
+	result_builder_limit(component->builder, spec->start.series_max);
 	return component;
 }
 
@@ -401,7 +396,7 @@ bool runner_start(struct runner *runner, const struct runner_spec *spec, enum sk
 	bool ok = spec->id != 0 && runner_find(runner, spec->id) == NULL;
 	*reason = SKYMON_OTHER;
 	if (!ok)
-		err_set(err, "component %s is started already", spec->name);
+		err_set(err, "component %s is started already", spec->start.name);
 	ok = ok && (spec->values == NULL ||
 		    option_store(spec->values, plugin->options, plugin->option_size, component->state, err));
 	if (ok)

@@ -10,31 +10,16 @@
 #define RUNNER_H
 
 #include "wire/http_message.h"
+#include "wire/message.h"
 #include "base/log.h"
 #include "config/option.h"
 #include "wire/result.h"
 
 struct runner;
-struct runner_component;
-
-struct runner_answer { /* of a secret store */
-	bool ok;
-	enum skymon_reason reason; /* when it is not ok, with the sentence */
-	const char *message;
-	const void *bytes;
-	size_t size;
-	int64_t lease_ms; /* 0: until it is refused */
-};
-struct runner_question {
-	uint64_t number;  /* the asker's, comes back with the answer */
-	const char *path; /* path#field */
-	bool fresh;
-	int64_t timeout_ms;
-};
 
 struct runner_events { /* called on any thread but for `stopped`; the receiver locks */
-	/* body: the encoded result (result.h), to be read before returning. */
-	void (*ended)(void *arg, struct runner_component *component, uint64_t run, const struct buf *body);
+	/* body: of WIRE_RESULT; the receiver reads it before it returns. */
+	void (*ended)(void *arg, uint32_t id, const struct buf *body);
 	void (*log)(void *arg, uint32_t id, enum log_level level, const char *text);
 	void (*refused)(void *arg, uint32_t id);
 	/* The process holds more memory, or more descriptors (text: how many of how many), than it may; id:
@@ -50,7 +35,7 @@ struct runner_events { /* called on any thread but for `stopped`; the receiver l
 	void (*wake)(void *arg);
 	/* The answer to a runner_ask; its texts and bytes are valid during the call. May be NULL when nothing
 	 * asks. */
-	void (*answered)(void *arg, uint32_t id, uint64_t number, const struct runner_answer *answer);
+	void (*answered)(void *arg, uint32_t id, const struct message_answer *answer);
 	/* The reply to a runner_request; valid during the call. May be NULL when nothing requests. */
 	void (*replied)(void *arg, uint32_t id, uint64_t number, const struct http_message_reply *reply);
 	/* A component that runner_stop was called for is gone. Main thread. May be NULL. */
@@ -64,10 +49,7 @@ struct runner *runner_new(const struct skymon_plugin *plugin, int64_t memory_lim
 
 struct runner_spec {
 	uint32_t id;
-	const char *name, *state_dir;
-	const char *labels; /* the component's own (as labels_print): metrics may not have these names; may be
-			       NULL */
-	uint32_t series_max;          /* of a result; 0: any number */
+	struct message_start start;
 	struct option_values *values; /* taken over, in any case */
 };
 /* Stores the values, calls validate and start. false: err and *reason are start's own; the component is not
@@ -86,13 +68,12 @@ void runner_tend(struct runner *runner);
  * ms, and after each runner_run; -1: nothing is out. */
 int runner_watch(struct runner *runner);
 /* Asks a component of a secret store; `answered` comes exactly once, perhaps before this returns. */
-void runner_ask(struct runner *runner, uint32_t id, const struct runner_question *question);
+void runner_ask(struct runner *runner, uint32_t id, const struct message_ask *asked);
 /* Has a route of the plugin answer, on a thread of its own; `replied` comes exactly once, perhaps before this
  * returns. message: what wire.h says of WIRE_REQUEST, malloc'd, taken over. */
 void runner_request(struct runner *runner, uint32_t id, void *message, size_t size);
 /* Nobody waits for that reply any more: its handler has no time left. */
 void runner_cancel(struct runner *runner, uint64_t number);
-uint32_t runner_component_id(const struct runner_component *component);
 /* Takes the time away from what is out, stops what has nothing out, waits for the rest (at most timeout_ms),
  * stops that, and unloads. What is still out then stays as it is, without stop and unload: the caller leaves
  * its process. false: so. */

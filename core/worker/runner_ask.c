@@ -16,10 +16,9 @@ struct skymon_ask {
 	struct runner_component
 		self; /* the handle: shares all but builder, step and deadline with `component` */
 	struct runner_component *component;
-	uint64_t number;
 	char *path, *field;
 	bool fresh, answered;
-	struct runner_answer answer;
+	struct message_answer answer;
 };
 
 const char *runner_ask_path(struct skymon_ask *ask)
@@ -43,12 +42,13 @@ static void tell(struct skymon_ask *ask)
 	if (ask->answered)
 		return; /* only the first counts */
 	ask->answered = true;
-	runner->events->answered(runner->arg, ask->self.id, ask->number, &ask->answer);
+	runner->events->answered(runner->arg, ask->self.id, &ask->answer);
 }
 
 static void refuse_with(struct skymon_ask *ask, int reason, const char *message)
 {
-	ask->answer = (struct runner_answer){.reason = (enum skymon_reason)reason, .message = message};
+	ask->answer.reason = (enum skymon_reason)reason;
+	ask->answer.message = message;
 	tell(ask);
 }
 
@@ -58,11 +58,12 @@ void runner_ask_answer(struct skymon_ask *ask, const void *bytes, size_t size, i
 		refuse_with(ask, SKYMON_RESOURCE, "the value is larger than 64 KiB");
 		return;
 	}
-	ask->answer = (struct runner_answer){.ok = true,
-					     .message = "",
-					     .bytes = bytes,
-					     .size = size,
-					     .lease_ms = lease_ms > 0 ? lease_ms : 0};
+	ask->answer = (struct message_answer){.number = ask->answer.number,
+					      .ok = true,
+					      .message = "",
+					      .bytes = bytes,
+					      .size = size,
+					      .lease_ms = lease_ms > 0 ? lease_ms : 0};
 	tell(ask);
 }
 
@@ -109,28 +110,28 @@ static void *ask_thread(void *arg)
 	return NULL;
 }
 
-static struct skymon_ask *new_ask(struct runner_component *component, const struct runner_question *question)
+static struct skymon_ask *new_ask(struct runner_component *component, const struct message_ask *asked)
 {
 	struct skymon_ask *ask = x_alloc(sizeof(*ask));
-	const char *hash = strrchr(question->path, '#');
-	ask->self = runner_aside(component, question->timeout_ms);
+	const char *hash = strrchr(asked->path, '#');
+	ask->self = runner_aside(component, asked->timeout_ms);
 	snprintf(ask->self.step, sizeof(ask->self.step), "answering for a secret");
 	ask->component = component;
-	ask->number = question->number;
-	ask->fresh = question->fresh;
-	ask->path = hash != NULL ? x_strndup(question->path, (size_t)(hash - question->path))
-				 : x_strdup(question->path);
+	ask->answer.number = asked->number;
+	ask->fresh = asked->fresh;
+	ask->path =
+		hash != NULL ? x_strndup(asked->path, (size_t)(hash - asked->path)) : x_strdup(asked->path);
 	ask->field = x_strdup(hash != NULL ? hash + 1 : "");
 	return ask;
 }
 
 static void refuse_at_once(struct runner *runner, uint32_t id, uint64_t number, const char *why)
 {
-	struct runner_answer no = {.reason = SKYMON_RESOURCE, .message = why};
-	runner->events->answered(runner->arg, id, number, &no);
+	struct message_answer no = {.number = number, .reason = SKYMON_RESOURCE, .message = why};
+	runner->events->answered(runner->arg, id, &no);
 }
 
-void runner_ask(struct runner *runner, uint32_t id, const struct runner_question *question)
+void runner_ask(struct runner *runner, uint32_t id, const struct message_ask *asked)
 {
 	struct runner_component *component = runner_find(runner, id);
 	bool keeps = component != NULL && runner->plugin->secret != NULL;
@@ -143,11 +144,11 @@ void runner_ask(struct runner *runner, uint32_t id, const struct runner_question
 	}
 	pthread_mutex_unlock(&runner->lock);
 	if (!begin) {
-		refuse_at_once(runner, id, question->number,
+		refuse_at_once(runner, id, asked->number,
 			       keeps ? "the secret store is too busy" : "the secret store is not there");
 		return;
 	}
-	struct skymon_ask *ask = new_ask(component, question);
+	struct skymon_ask *ask = new_ask(component, asked);
 	if (runner_spawn_thread(ask_thread, ask))
 		return;
 	free_ask(ask);
@@ -156,5 +157,5 @@ void runner_ask(struct runner *runner, uint32_t id, const struct runner_question
 	runner->asks--;
 	runner->out--;
 	pthread_mutex_unlock(&runner->lock);
-	refuse_at_once(runner, id, question->number, "cannot start one more thread");
+	refuse_at_once(runner, id, asked->number, "cannot start one more thread");
 }

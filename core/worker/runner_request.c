@@ -24,7 +24,7 @@ struct skymon_request {
 	struct runner_component self; /* the handle */
 	struct runner_component *component;
 	struct skymon_request *next; /* of the runner's, under its lock */
-	uint64_t number;
+	struct message_request head;
 	void *message; /* owned; `asked` points into it */
 	size_t message_size;
 	struct http_message_request asked;
@@ -35,7 +35,6 @@ struct skymon_request {
 	struct buf members; /* of the coming problem */
 	char audit[AUDIT_MAX];
 	bool answered, again;
-	bool repeated; /* its secret was read anew for it already */
 };
 
 struct runner_component runner_aside(const struct runner_component *component, int64_t timeout_ms)
@@ -116,7 +115,7 @@ const struct skymon_caller *runner_request_caller(struct skymon_request *rq)
 
 bool runner_request_again(struct skymon_request *rq)
 {
-	if (rq->repeated)
+	if (rq->head.repeated)
 		return false;
 	return rq->again = true;
 }
@@ -193,7 +192,7 @@ static void tell(struct skymon_request *rq, struct http_message_reply *reply)
 	reply->body = runner_masked_bytes(&rq->self, reply->body, &reply->body_size, &room);
 	if (http_message_reply_ok(reply)) {
 		rq->answered = true;
-		runner->events->replied(runner->arg, rq->self.id, rq->number, reply);
+		runner->events->replied(runner->arg, rq->self.id, rq->head.number, reply);
 	} else {
 		refuse(rq, reply);
 	}
@@ -339,15 +338,12 @@ static void *request_thread(void *arg)
 	return NULL;
 }
 
-static bool decode(struct skymon_request *rq, const struct runner *runner, void *message, size_t size,
-		   uint32_t *timeout_ms)
+static bool decode(struct skymon_request *rq, const struct runner *runner, void *message, size_t size)
 {
 	struct wire_reader in = wire_reader(message, size);
 	rq->message = message;
 	rq->message_size = size;
-	rq->number = wire_get_u64(&in);
-	rq->repeated = wire_get_u8(&in) != 0;
-	*timeout_ms = wire_get_u32(&in);
+	message_get_request(&in, &rq->head);
 	if (!http_message_get_request(&in, &rq->asked))
 		return false;
 	size_t routes = 0;
@@ -381,9 +377,8 @@ void runner_request(struct runner *runner, uint32_t id, void *message, size_t si
 {
 	struct skymon_request *rq = x_alloc(sizeof(*rq));
 	struct runner_component *component = runner_find(runner, id);
-	uint32_t timeout_ms = 0;
-	bool known = decode(rq, runner, message, size, &timeout_ms);
-	rq->self = runner_aside(component != NULL ? component : &runner->self, timeout_ms);
+	bool known = decode(rq, runner, message, size);
+	rq->self = runner_aside(component != NULL ? component : &runner->self, rq->head.timeout_ms);
 	rq->component = component;
 	if (!known) {
 		tell_problem(rq, 500,
@@ -411,7 +406,7 @@ void runner_cancel(struct runner *runner, uint64_t number)
 {
 	pthread_mutex_lock(&runner->lock);
 	for (struct skymon_request *rq = runner->requests; rq != NULL; rq = rq->next)
-		if (rq->number == number)
+		if (rq->head.number == number)
 			atomic_store(&rq->self.deadline_us, 0);
 	pthread_mutex_unlock(&runner->lock);
 }

@@ -11,7 +11,7 @@
 #define MISTAKES_MAX 64u /* of one component */
 
 struct runner_mistakes {
-	struct buf pairs; /* option and sentence of each, as they cross the wire */
+	struct buf *out; /* as they cross the wire */
 	uint32_t count;
 };
 
@@ -31,8 +31,7 @@ void runner_invalid(struct skymon *sm, const char *option, const char *format, v
 		if (*at == '\n')
 			*at = ' ';
 	mistakes->count++;
-	wire_put_text(&mistakes->pairs, option != NULL ? option : "");
-	wire_put_text(&mistakes->pairs, text);
+	message_put_mistake(mistakes->out, option != NULL ? option : "", text);
 }
 
 /* An empty target is "", whether it was left out or given so. */
@@ -64,23 +63,18 @@ void runner_validate(struct runner *runner, const struct runner_spec *spec, stru
 {
 	const struct skymon_plugin *plugin = runner->plugin;
 	struct runner_component component = runner_aside(&runner->self, VALIDATE_MS);
-	struct runner_mistakes mistakes = {0};
+	struct runner_mistakes mistakes = {.out = out};
 	struct err err;
 	component.id = spec->id; /* the asker's: no component is to blame for a crash here */
-	component.name = x_strdup(spec->name);
-	component.state_dir = x_strdup(spec->state_dir);
+	component.name = x_strdup(spec->start.name);
+	component.state_dir = x_strdup(spec->start.state_dir);
 	component.state = x_alloc(plugin->state_size);
 	if (!option_store(spec->values, plugin->options, plugin->option_size, component.state, &err)) {
-		mistakes.count = 1;
-		wire_put_text(&mistakes.pairs, "");
-		wire_put_text(&mistakes.pairs, err.text);
+		message_put_mistake(out, "", err.text);
 	} else if (plugin->validate != NULL) {
 		fill_target(plugin, component.state);
 		call(&component, &mistakes);
 	}
-	wire_put_u32(out, mistakes.count);
-	buf_add(out, mistakes.pairs.data, mistakes.pairs.size);
-	buf_free(&mistakes.pairs);
 	option_values_free(spec->values);
 	result_builder_free(component.builder);
 	free(component.complaint);
@@ -91,16 +85,15 @@ void runner_validate(struct runner *runner, const struct runner_spec *spec, stru
 
 bool runner_is_valid(struct runner_component *component, struct err *err)
 {
-	struct runner_mistakes mistakes = {0};
+	struct buf out = {0};
+	const char *option, *text;
 	if (component->runner->plugin->validate == NULL)
 		return true;
-	call(component, &mistakes);
-	bool valid = mistakes.count == 0;
-	if (!valid) {
-		struct wire_reader in = wire_reader(mistakes.pairs.data, mistakes.pairs.size);
-		const char *option = wire_get_text_or_empty(&in), *text = wire_get_text_or_empty(&in);
+	call(component, &(struct runner_mistakes){.out = &out});
+	struct wire_reader in = wire_reader(out.data, out.size);
+	bool valid = !message_get_mistake(&in, &option, &text);
+	if (!valid)
 		err_set(err, "option `%s` %s", option, text);
-	}
-	buf_free(&mistakes.pairs);
+	buf_free(&out);
 	return valid;
 }

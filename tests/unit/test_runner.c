@@ -147,14 +147,15 @@ struct seen {
 	char step[100];
 };
 
-static void ended(void *arg, struct runner_component *component, uint64_t run, const struct buf *body)
+static void ended(void *arg, uint32_t id, const struct buf *body)
 {
 	struct seen *seen = arg;
+	struct wire_reader in = wire_reader(body->data, body->size);
 	pthread_mutex_lock(&seen->lock);
-	uint32_t id = runner_component_id(component) % 4;
+	id %= 4;
 	seen->results[id].size = 0;
-	buf_add(&seen->results[id], body->data, body->size);
-	seen->runs[id] = run;
+	message_get_result(&in, &seen->runs[id]);
+	buf_add(&seen->results[id], in.at, (size_t)(in.end - in.at));
 	seen->ended++;
 	pthread_cond_broadcast(&seen->change);
 	pthread_mutex_unlock(&seen->lock);
@@ -288,9 +289,9 @@ static struct option_values *values_of(const char *yaml)
 static bool add(struct runner *runner, uint32_t id, const char *yaml, struct err *err)
 {
 	struct runner_spec spec = {.id = id,
-				   .name = "component-with-a-long-name",
-				   .state_dir = "/state",
-				   .labels = "team=\"a\\\"b\",zone=\"z\"",
+				   .start = {.name = "component-with-a-long-name",
+					     .state_dir = "/state",
+					     .labels = "team=\"a\\\"b\",zone=\"z\""},
 				   .values = values_of(yaml)};
 	enum skymon_reason reason;
 	bool ok = runner_start(runner, &spec, &reason, err);
@@ -385,8 +386,7 @@ static void a_start_that_fails_says_why(void)
 	struct err err = {""};
 	struct runner *runner = open_runner(&seen);
 	struct runner_spec spec = {.id = 1,
-				   .name = "x",
-				   .state_dir = "",
+				   .start = {.name = "x", .state_dir = "", .labels = ""},
 				   .values = values_of("{does: no start, password: hunter2}")};
 	enum skymon_reason reason;
 	CU_ASSERT(!runner_start(runner, &spec, &reason, &err));

@@ -156,7 +156,9 @@ static struct runner *open_runner(void)
 	CU_ASSERT_PTR_NOT_NULL_FATAL(bound);
 	option_values_encode(bound, &(struct option_bytes){"hunter\"2", 8}, &body);
 	struct wire_reader in = wire_reader(body.data, body.size);
-	struct runner_spec spec = {.id = 1, .name = "c", .values = option_values_decode(&in, &err)};
+	struct runner_spec spec = {.id = 1,
+				   .start = {.name = "c", .state_dir = "", .labels = ""},
+				   .values = option_values_decode(&in, &err)};
 	struct runner *runner = runner_new(&plugin, 0, &events, NULL, &err);
 	CU_ASSERT_FATAL(runner != NULL && runner_start(runner, &spec, &reason, &err));
 	buf_free(&body);
@@ -171,9 +173,7 @@ static void request(struct runner *runner, uint32_t id, uint64_t number, bool ag
 	struct http_message_request asked = {
 		.method = "GET", .query = query, .address = "unix", .local = true};
 	struct buf body = {0};
-	wire_put_u64(&body, number);
-	wire_put_u8(&body, again);
-	wire_put_u32(&body, 20000);
+	message_put_request(&body, &(struct message_request){number, again, 20000});
 	http_message_put_request(&body, &asked);
 	runner_request(runner, id, body.data, body.size);
 }
