@@ -122,8 +122,8 @@ def test_wrong_tokens_of_the_broker_count_too(skymond, grafana):
 # ---- Audit lines ----
 
 def grep_of_the_readme():
-    """The pattern that README tells to look with."""
-    return re.search(r"grep '(\^area=audit[^']*)'", pathlib.Path(SOURCE, "README.md").read_text()).group(1)
+    """The pattern that doc/grafana.md gives."""
+    return re.search(r"grep '(\^area=audit[^']*)'", pathlib.Path(SOURCE, "doc", "grafana.md").read_text()).group(1)
 
 
 def grep(pattern, text):
@@ -134,7 +134,7 @@ def grep(pattern, text):
 @pytest.mark.parametrize("form", ["logfmt", "json"])
 def test_a_hostile_plugin_forges_no_audit_line(skymond, level, form):
     """It logs, prints, reports and answers text that looks like one, and writes some into the wire itself, where no runner cleans it;
-    README's grep finds the daemon's own lines alone, at every level."""
+    the document's grep finds the daemon's own lines alone, at every level."""
     port = free_port()
     sm = skymond({"log": {"format": form, "level": level}, "plugins": {"t_forge": {"interval": "200ms"}},
                   "components": {"other": component("t_forge", interval="200ms"),

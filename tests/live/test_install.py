@@ -22,6 +22,8 @@ def test_installed_files():
     } | {f"lib/skymon/plugins/{name}.so" for name in plugins} | {
         f"include/skymon/{path.name}" for path in (SOURCE / "sdk" / "include" / "skymon").glob("*.h")} | {
         f"etc/skymon/conf.d/{path.name}" for path in (SOURCE / "etc" / "conf.d").glob("*.yaml.example")} | {
+        f"share/doc/skymon/{path.relative_to(SOURCE)}" for path in (
+            *(SOURCE / name for name in ("README.md", "LICENSE", "NEWS.md", "sdk/GUIDE.md")), *(SOURCE / "doc").glob("*.md"))} | {
         f"share/skymon/{path.relative_to(SOURCE / 'etc')}" for folder in ("grafana", "prometheus", "kubernetes")
         for path in (SOURCE / "etc" / folder).rglob("*.*") if path.is_file()}
     assert found == expected

@@ -8,8 +8,8 @@
 
 A cell waits until the component says so, then asserts status, reason, `words` in the message, that it came in time and that no secret
 is in any answer or in the log; then it records a row. The rows of a run are printed at its end (conftest.py) and appended to the
-file SKYMON_TRUTH (default build/log/truth.jsonl); `tests/live/truth.py` prints that file's newest rows in Markdown as they stand in the README
-(`--all`: every cell; other files may be named).
+file SKYMON_TRUTH (default build/log/truth.jsonl); `tests/live/truth.py` prints that file's newest rows in Markdown as in doc/faults.md
+(`--all`: every cell; other files may be named). A cell that differs from the document's fails its test.
 
 In time: within `within` seconds, by default the component's interval + timeout + 1 s, counted from `since` (time.monotonic() of the
 deed), by default from the call; so call it right after the deed.
@@ -23,6 +23,7 @@ import time
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 FILE = pathlib.Path(os.environ.get("SKYMON_TRUTH", SOURCE / "build" / "log" / "truth.jsonl"))
+DOCUMENT = SOURCE / "doc" / "faults.md"
 SMALL = 1.0
 ROWS = []  # of this run
 
@@ -110,7 +111,28 @@ def restarted(check, daemon, component, restart):
     return before, found
 
 
+def documented(check, fault):
+    """What doc/faults.md says of it: "unhealthy/refused"; None if it has no such cell."""
+    lines = DOCUMENT.read_text(encoding="utf-8").splitlines()
+    for title, faults in SHARED.items():
+        if fault in faults and check in CHECKS:
+            row = next(line for line in lines if line.startswith(f"| {title} |"))
+            return row.split("|")[2 + CHECKS.index(check)].strip()
+    if fault in OWN.get(check, []):
+        row = next(line for line in lines if line.startswith(f"- **{check}** "))
+        return dict(cell.split(" → ") for cell in row.split("** ", 1)[1].split(" · "))[fault]
+    return None
+
+
+def compare(row):
+    """Fails when doc/faults.md has something else."""
+    says = documented(row["check"], row["fault"])
+    seen = f"{row['status']}/{row['reason']}"
+    assert says is None or seen in says.split(" or "), f"{row['check']}, {row['fault']}: {seen}, and doc/faults.md says {says}"
+
+
 def record(row):
+    compare(row)
     ROWS.append(row)
     if FILE.parent.is_dir():
         with open(FILE, "a", encoding="utf-8") as file:
@@ -140,7 +162,7 @@ def said(rows, check, faults):
     return " or ".join(dict.fromkeys(found))
 
 
-# The README's rows: a fault that many have, and what the tests of each check call it.
+# The document's rows: a fault that many have, and what the tests of each check call it.
 CHECKS = ["vault", "authentication", "websocket", "cache", "database", "grafana"]
 SHARED = {
     "stopped": ["stopped"],
@@ -174,15 +196,16 @@ OWN = {
     "websocket": ["no WebSocket there", "no pong", "wrong answer", "sub-protocol not agreed", "closes with 1011", "closes with 3000"],
     "cache": ["no right to INFO", "loading its data", "memory full, noeviction", "cannot save, takes no writes", "replica, link down",
               "CLIENT PAUSE", "cluster without slots", "too few replicas for writes", "a replica where a primary is asked for"],
-    "grafana": ["no key there", "HTTP 500", "HTTP 503", "HTTP 429", "no permission (HTTP 403)", "a login page (HTTP 200)",
-                "a proxy's page of HTML (HTTP 502)", "a redirect", "JSON that is too deep in itself"],
+    "grafana": ["no key there", "HTTP 500", "HTTP 503", "HTTP 429", "no permission (HTTP 403)", "its database is locked (HTTP 403)",
+                "a proxy's 429", "an HTTPS port asked with HTTP", "a login page (HTTP 200)", "a proxy's page of HTML (HTTP 502)",
+                "a redirect", "JSON that is too deep in itself"],
     "database": ["no such database", "query: none", "query: slow", "starts up", "a primary where a standby is asked for",
                  "a standby that lost its primary"],
 }
 
 
-def readme(rows):
-    """As it stands in the README: what all checks share as a table, what is of one alone as a list."""
+def document(rows):
+    """As in doc/faults.md: faults that checks share as a table, those of one check alone as a list."""
     rows = newest(rows)
     lines = ["| fault | " + " | ".join(CHECKS) + " |", "|---" * (len(CHECKS) + 1) + "|"]
     for title, faults in SHARED.items():
@@ -203,7 +226,7 @@ def every(rows):
 
 
 def main(arguments):
-    show = every if "--all" in arguments else readme
+    show = every if "--all" in arguments else document
     files = [pathlib.Path(name) for name in arguments if name != "--all"] or [FILE]
     print("\n".join(show([json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()])))
 

@@ -118,5 +118,5 @@ def own_address():
 
 
 def audits(daemon, after=0):
-    """What follows `area=audit ts=… level=info ` in the lines that README's grep finds."""
+    """What follows `area=audit ts=… level=info ` in the lines that doc/grafana.md's grep finds."""
     return [line.split(" level=info ", 1)[1] for line in daemon.log_lines()[after:] if re.match("area=audit ", line)]
