@@ -5,9 +5,9 @@
  *
  * A GUARDED route spends a privileged key on its caller's behalf. An address proves nothing there: a reverse
  * proxy on this machine asks from 127.0.0.1, and so does any user. So a caller is local only if the kernel
- * names its user (http_owner.c) and that user is root, the daemon's own or one of local_users. A browser may
- * be made to send requests by any page (DNS rebinding, forms): Host must be a name of this machine, and an
- * Origin must be the Host's. */
+ * names its user (http_owner.c), that user is root, the daemon's own or one of local_users, and it is not one
+ * of the daemon's own workers (http_holder.c). A browser may be made to send requests by any page (DNS
+ * rebinding, forms): Host must be a name of this machine, and an Origin must be the Host's. */
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <netinet/in.h>
@@ -152,6 +152,29 @@ static bool is_local_user(const struct http *http, uid_t uid)
 	return false;
 }
 
+/* Is the process at the other end one of the daemon's own, or may it be? Only a worker of root's can have any
+ * user but the daemon's. NULL, or why the caller is not local. */
+static const char *suspect_process(struct skymon_request *rq, bool unix_socket)
+{
+	struct owner *owner = &rq->peer->owner;
+	if (geteuid() != 0 && owner->uid != geteuid())
+		return NULL;
+	if (owner->holder == HOLDER_UNASKED || owner->holder == HOLDER_BUSY)
+		owner->holder = unix_socket ? holder_of_process(owner->pid, rq->peer->opened_ms)
+					    : holder_of_socket(owner->inode, owner->uid);
+	switch (owner->holder) {
+	case HOLDER_OTHER:
+		return NULL;
+	case HOLDER_OURS:
+		return "it comes from a process that skymond has started, as workers are";
+	case HOLDER_BUSY:
+		return "too many connections have been looked up in this second";
+	default:
+		return "skymond sees no process at the other end, which runs as a user that its workers can "
+		       "have";
+	}
+}
+
 /* Why the kernel's word does not make this connection a local one; NULL if it does. */
 static const char *foreign_user(struct skymon_request *rq, int fd, const struct sockaddr_storage *peer,
 				const struct sockaddr_storage *own)
@@ -166,7 +189,7 @@ static const char *foreign_user(struct skymon_request *rq, int fd, const struct 
 	if (!owner->known)
 		return "the kernel does not name the user at the other end of the connection";
 	if (is_local_user(rq->http, owner->uid))
-		return NULL;
+		return suspect_process(rq, own->ss_family == AF_UNIX);
 	char *why = request_text(rq, 160);
 	snprintf(why, 160, "user %u%s%s%s is neither root nor the daemon's own, and not in `local_users`",
 		 (unsigned)owner->uid, owner->name[0] != '\0' ? " (" : "", owner->name,

@@ -60,7 +60,7 @@ bool owner_is_peer(const struct inet_diag_msg *found, const struct inet_diag_req
 			found->idiag_family, wanted->sdiag_family);
 }
 
-static bool take_answer(int fd, const struct lookup *asked, uid_t *uid)
+static bool take_answer(int fd, const struct lookup *asked, struct owner *owner)
 {
 	union {
 		struct nlmsghdr head;
@@ -74,11 +74,13 @@ static bool take_answer(int fd, const struct lookup *asked, uid_t *uid)
 	    answer.head.nlmsg_seq != asked->head.nlmsg_seq)
 		return false;
 	const struct inet_diag_msg *found = NLMSG_DATA(&answer.head);
-	*uid = found->idiag_uid;
+	owner->uid = found->idiag_uid;
+	owner->inode = found->idiag_inode;
 	return owner_is_peer(found, &asked->wanted);
 }
 
-static bool find_tcp(const struct sockaddr_storage *peer, const struct sockaddr_storage *own, uid_t *uid)
+static bool find_tcp(const struct sockaddr_storage *peer, const struct sockaddr_storage *own,
+		     struct owner *owner)
 {
 	struct lookup ask = {
 		.head = {.nlmsg_len = sizeof(ask),
@@ -101,7 +103,7 @@ static bool find_tcp(const struct sockaddr_storage *peer, const struct sockaddr_
 	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	bool known = sendto(fd, &ask, sizeof(ask), MSG_DONTWAIT, (struct sockaddr *)&kernel,
 			    sizeof(kernel)) == (ssize_t)sizeof(ask) &&
-		     take_answer(fd, &ask, uid);
+		     take_answer(fd, &ask, owner);
 	close(fd);
 	return known;
 }
@@ -115,8 +117,9 @@ void owner_find(struct owner *owner, int fd, const struct sockaddr_storage *peer
 	if (own->ss_family == AF_UNIX) {
 		owner->known = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &creds, &size) == 0;
 		owner->uid = owner->known ? creds.uid : 0;
+		owner->pid = owner->known ? creds.pid : 0;
 	} else {
-		owner->known = find_tcp(peer, own, &owner->uid);
+		owner->known = find_tcp(peer, own, owner);
 	}
 	owner->known = owner->known && account_is_named(owner->uid);
 	if (owner->known)

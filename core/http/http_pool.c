@@ -341,6 +341,7 @@ void http_note_connection(void *arg, struct MHD_Connection *connection, void **c
 		peer = x_alloc(sizeof(*peer));
 		peer->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
 		peer->http = listener->http;
+		peer->opened_ms = loop_clock_ms();
 		peer->tls = listener->settings.cert_file != NULL;
 		gate_enter(peer->fd, peer);
 		if (getpeername(peer->fd, (struct sockaddr *)&address, &size) != 0)

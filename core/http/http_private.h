@@ -140,9 +140,16 @@ void linger_end_all(struct http *http);
 
 /* ---- Connections, listeners and the whole (http.c) ---- */
 
+/* Which process holds the other end. OTHER: one that the daemon did not start; UNSEEN: none that it can see;
+ * BUSY: the search is over its quota for now. */
+enum holder { HOLDER_UNASKED, HOLDER_OTHER, HOLDER_OURS, HOLDER_UNSEEN, HOLDER_BUSY };
+
 struct owner { /* the user at the other end, as the kernel names it; looked up once, when it is needed */
 	bool asked, known;
 	uid_t uid;                   /* if known */
+	pid_t pid;                   /* of a Unix socket, when it connected */
+	uint32_t inode;              /* of a TCP socket */
+	enum holder holder;          /* looked for only if a worker can have this user */
 	char name[ACCOUNT_NAME_MAX]; /* "" if it has none */
 };
 
@@ -166,6 +173,7 @@ struct peer {                  /* one connection */
 	bool reserve; /* has a place of the reserve: for probes only */
 	enum peer_state state;
 	int64_t since_ms;  /* of the state */
+	int64_t opened_ms; /* CLOCK_BOOTTIME */
 	uint64_t verified; /* the listener's rules_number when the client's certificate was; else 0 */
 	struct owner owner;
 };
@@ -398,6 +406,12 @@ bool owner_is_peer(const struct inet_diag_msg *found, const struct inet_diag_req
 /* Fills owner; addresses that are IPv4 mapped into IPv6 must be unmapped before (http_owner.c). */
 void owner_find(struct owner *owner, int fd, const struct sockaddr_storage *peer,
 		const struct sockaddr_storage *own);
+/* Looks for the process at the other end (http_holder.c): by its number, which it had at connected_ms
+ * (CLOCK_BOOTTIME), or by the inode of its socket, which was made by that user. */
+enum holder holder_of_process(pid_t pid, int64_t connected_ms);
+enum holder holder_of_socket(uint32_t inode, uid_t uid);
+/* Is it this process or a descendant, or can that not be ruled out? */
+bool holder_descends(pid_t pid);
 /* Of a GUARDED route: does Host name this machine, and Origin nobody else? Else it is refused here. */
 bool request_is_guarded(struct skymon_request *rq);
 /* One line in the log for each request for a GUARDED route. code 0: its client left before it was answered.

@@ -11,6 +11,7 @@ import subprocess
 import pytest
 
 from harness import SLOW, Folder, need, wait_until
+from test_workers import component
 from worker_routes import own_address
 
 OWN, LISTED, STRANGERS = "games", "backup", ("nobody", "www-data")
@@ -50,6 +51,17 @@ def without_netlink():
     assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.c_void_p(ctypes.addressof(program)), 0, 0) == 0
 
 
+def no_new_privileges():
+    ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)
+
+
+def proc_that_hides():
+    """To be run before the user is changed: the daemon's /proc shows what its user may trace, as with ProtectProc=invisible."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.unshare(0x20000) == 0 and libc.mount(None, b"/", None, 0x44000, None) == 0
+    assert libc.mount(b"proc", b"/proc", b"proc", 0xE, b"hidepid=2") == 0
+
+
 def in_a_user_namespace():
     """A preexec_fn: in a user namespace that maps our own user and no other."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -65,7 +77,7 @@ def in_a_user_namespace():
 
 def curl(base, user="root", routes=ROUTES, headers=(), unix=None, more=(), prefix=()):
     """{(method, route): (code, body)} as that user gets them, each over a connection of its own."""
-    words = [*prefix, need("setpriv"), f"--reuid={user}", "--clear-groups", need("curl"), "-gsS"]
+    words = [*prefix, need("setpriv"), f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--keep-groups" if user == "root" else "--clear-groups", need("curl"), "-gsS"]
     for index, (method, route) in enumerate(routes):
         words += ["--next"] if index else []
         words += ["-m", str(int(20 * SLOW)), "-w", "\n%{http_code}\x1e", "-X", method, "-H", "Connection: close", *more]
@@ -92,7 +104,7 @@ def is_refused(answers):
 class Broker:
     """skymond as OWN, before a Grafana, on IPv4, IPv6, both, every address and a Unix socket that all may write to."""
 
-    def __init__(self, skymond, grafana, user=OWN, preexec=None, **more):
+    def __init__(self, skymond, grafana, user=OWN, preexec=None, first=None, **more):
         only_as_root()
         self.folder = Folder("callers")
         self.folder.path.chmod(0o755)
@@ -101,17 +113,26 @@ class Broker:
         start = become(user)
 
         def begin():
+            if first:
+                first()
             start()
             if preexec:
                 preexec()
-        config = {"listen": ["127.0.0.1:0", "[::1]:0", ":0", f"unix:{self.unix}"], "local_users": [LISTED],
-                  "server_names": ["your-api-server"], "limits": {"connections_per_address": 500},
-                  "plugins": {"prometheus": {}, "grafana": {"url": grafana.url, "api_key": grafana.add_key("admin")}}, **more}
-        self.sm = skymond(config, listen=None, preexec_fn=begin)
+        self.config = {"listen": ["127.0.0.1:0", "[::1]:0", ":0", f"unix:{self.unix}"], "local_users": [LISTED],
+                       "server_names": ["your-api-server"], "limits": {"connections_per_address": 500},
+                       "plugins": {"prometheus": {}, "grafana": {"url": grafana.url, "api_key": grafana.add_key("admin")}}, **more}
+        self.sm = skymond(self.config, listen=None, preexec_fn=begin)
         wait_until(self.unix.exists, 5, "the Unix socket")
         self.unix.chmod(0o666)
         self.sm.wait_component("grafana", status="healthy")
         self.four, self.six, self.both = [int(port) for port in re.findall(r"port=(\d+) msg=listening", self.sm.log_text())]
+
+    def add_component(self, name, plugin, **options):
+        """By a reload: the listeners' ports are known by now."""
+        self.config["components"] = {name: component(plugin, **options)}
+        self.sm.write_config(self.config)
+        self.sm.config.chmod(0o644)
+        self.sm.hup()
 
     def ways(self):
         """{name: (base URL, Unix socket)} of every way to it."""

@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from callers import (LISTED, OWN, ROUTES, STRANGERS, Broker, Namespace, curl, guarded_routes, is_allowed, is_refused,
-                     in_a_user_namespace, without_netlink)
+                     in_a_user_namespace, no_new_privileges, proc_that_hides, without_netlink)
 from harness import SLOW, Haproxy, Nginx, free_port, need, run_skymond, wait_until
 from test_grafana import DASHBOARD, RULE, SOURCE, grafana  # noqa: F401
 from worker_routes import audits
@@ -56,10 +56,54 @@ def test_the_examples_as_pasted_by_root_and_by_the_daemons_user(broker, grafana)
             command = (f"curl -s -w '\\n%{{http_code}}' --connect-to your-api-server:8080:127.0.0.1:{one.four} -X POST "
                        f"http://your-api-server:8080/api/v1/grafana/{route} \\\n  -H \"Content-Type: application/json\" \\\n"
                        f"  -d '{json.dumps(body, indent=2)}'")
-            done = subprocess.run([need("setpriv"), f"--reuid={user}", "--clear-groups", "bash", "-c", command], capture_output=True,
+            done = subprocess.run([need("setpriv"), f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups", "bash", "-c", command], capture_output=True,
                                   text=True, timeout=20 * SLOW, cwd="/")
             got = int(done.stdout.rpartition("\n")[2])
             assert got == code if user == "root" else got in (code, 409), (user, route, done.stdout)
+
+
+# ---- The daemon's own workers ----
+
+ALONE = {"itself", "visible", "closed", "in_flight"}
+WITH_PROCESSES = ALONE | {"child", "visible_child", "detached", "passed_on", "left_behind", "program", "other_user"}
+
+
+@pytest.mark.parametrize("user", ["root", OWN])
+@pytest.mark.parametrize("plugin, ways", [("t_caller", WITH_PROCESSES), ("t_caller_alone", ALONE)])
+def test_a_worker_is_never_local(broker, grafana, user, plugin, ways):
+    """It runs as the daemon's user and asks for each guarded route on each listener, itself and by processes that it starts. The user's own
+    curl gets what the worker does not."""
+    one = broker(user, preexec=no_new_privileges)
+    targets = [f"127.0.0.1 {one.four}", f"::1 {one.six}", f"127.0.0.1 {one.both}", f"@{one.unix} 0"]
+    before, mark = len(grafana.requests), one.sm.log_mark()
+    one.add_component("evil", plugin, timeout="120s", interval="1h", targets=targets, requests=[" ".join(route) for route in ROUTES],
+                      user=str(pwd.getpwnam(LISTED).pw_uid))
+    got = one.sm.wait_component("evil", timeout=120, status="healthy")["details"]
+    assert set(got) == {f"{way}_{index}" for way in ways for index in range(len(targets))}
+    for name, codes in got.items():
+        expected = "0" if name.startswith("closed") else "403"
+        assert codes.split() == [expected] * len(ROUTES), (name, codes)
+    answered = (len(got) - len(targets)) * len(ROUTES)
+    lines = wait_until(lambda: len(found := audits(one.sm, mark)) >= answered and found, 10, "the audit lines")
+    assert not [line for line in lines if not re.search(r" code=(403|none) |^plugin=grafana msg=\"403 ", line)], lines
+    assert [request.path for request in grafana.requests[before:] if request.method != "GET"] == []
+    wait_until(lambda: is_allowed(curl(f"http://127.0.0.1:{one.four}", user, routes=FEW)), 10, "the quota of the worker's searches to be over")
+    for way, (base, unix) in one.ways().items():
+        for caller in ("root", user, LISTED):
+            assert is_allowed(curl(base, caller, unix=unix, routes=FEW)), (way, caller)
+
+
+def test_a_daemon_that_hides_processes(broker):
+    """As with ProtectProc=invisible: what the daemon cannot see is not local, and it sees its user's own programs."""
+    one = broker(first=proc_that_hides, preexec=no_new_privileges)
+    one.add_component("evil", "t_caller", timeout="120s", interval="1h", targets=[f"127.0.0.1 {one.four}", f"@{one.unix} 0"],
+                      requests=[" ".join(route) for route in FEW])
+    got = one.sm.wait_component("evil", timeout=120, status="healthy")["details"]
+    assert {code for name, codes in got.items() for code in codes.split() if not name.startswith("closed")} == {"403"}, got
+    wait_until(lambda: is_allowed(curl(f"http://127.0.0.1:{one.four}", OWN, routes=FEW)), 10, "the quota of the worker's searches to be over")
+    for way, (base, unix) in one.ways().items():
+        for user in ("root", OWN, LISTED):
+            assert is_allowed(curl(base, user, unix=unix, routes=FEW)), (way, user)
 
 
 # ---- Proxies ----
@@ -211,8 +255,11 @@ def test_a_daemon_that_is_root(broker):
 def test_a_user_namespace(broker):
     """In one that maps root alone, the kernel shows every other as 65534: that names no user there, listed or not."""
     one = broker("root", preexec=in_a_user_namespace, local_users=["65534", LISTED])
+    enter = [need("nsenter"), "--user", "--preserve-credentials", "--target", str(one.sm.pid)]
     for way, (base, unix) in one.ways().items():
-        assert is_allowed(curl(base, unix=unix, routes=FEW)), way
+        assert is_allowed(curl(base, unix=unix, routes=FEW, prefix=enter)), way
+        answers = curl(base, unix=unix, routes=FEW)  # it may not look into a process that is outside
+        assert is_allowed(answers) if unix else is_refused(answers) and "sees no process" in answers[FEW[0]][1], (way, answers)
         for user in (OWN, LISTED, *STRANGERS):
             answers = curl(base, user, unix=unix, routes=FEW)
             assert is_refused(answers) and "does not name the user" in answers[FEW[0]][1], (way, user, answers)

@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which of the kernel's answers name the socket at the other end: the exact one, held by a process, and no
- * listening, closed or unfinished one, which the kernel gives for it, or gives to root. */
+ * listening, closed or unfinished one, which the kernel gives for it, or gives to root. And which processes
+ * count as our own: what descends from us, and what cannot be seen. */
 #include <arpa/inet.h>
 #include <linux/inet_diag.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "http/http_private.h"
 #include "unit.h"
@@ -105,7 +112,103 @@ static void accounts(void)
 	CU_ASSERT(account_is_named(0) && account_is_named(1000));
 }
 
+static int held[2]; /* every process of a test lives until its writing end is closed */
+
+static void wait_for_the_end(void)
+{
+	char byte;
+	(void)!read(held[0], &byte, 1);
+	_exit(0);
+}
+
+/* Forks so many times, each process from the last, and returns the last one's number. If they are to leave,
+ * the others are gone by then. */
+static pid_t descend(int generations, bool leave)
+{
+	int report[2];
+	pid_t last = 0;
+	CU_ASSERT_EQUAL(pipe(report), 0);
+	if (fork() == 0) {
+		close(held[1]);
+		while (--generations > 0)
+			if (fork() != 0) {
+				if (leave)
+					_exit(0);
+				wait_for_the_end();
+			}
+		last = getpid();
+		(void)!write(report[1], &last, sizeof(last));
+		wait_for_the_end();
+	}
+	CU_ASSERT_EQUAL(read(report[0], &last, sizeof(last)), (ssize_t)sizeof(last));
+	close(report[0]);
+	close(report[1]);
+	return last;
+}
+
+static void descent(void)
+{
+	CU_ASSERT_EQUAL(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0); /* as the daemon */
+	CU_ASSERT_EQUAL(pipe(held), 0);
+	CU_ASSERT(holder_descends(getpid()));
+	CU_ASSERT(!holder_descends(getppid()) && !holder_descends(1) && !holder_descends(0));
+	const struct {
+		int generations;
+		bool leave;
+	} cases[] = {{1, false}, {2, false}, {5, false}, {3, true}, {300, false}};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		pid_t last = descend(cases[i].generations, cases[i].leave);
+		CU_ASSERT(holder_descends(last));
+		CU_ASSERT_EQUAL(holder_of_process(last, loop_clock_ms()), HOLDER_OURS);
+		if (cases[i].generations == 1) {
+			kill(last, SIGKILL);
+			waitpid(last, NULL, 0);
+			CU_ASSERT(holder_descends(last)); /* gone */
+			CU_ASSERT_EQUAL(holder_of_process(last, loop_clock_ms()), HOLDER_UNSEEN);
+		}
+	}
+	CU_ASSERT_EQUAL(holder_of_process(getppid(), loop_clock_ms()), HOLDER_OTHER);
+	CU_ASSERT_EQUAL(holder_of_process(getppid(), 1), HOLDER_UNSEEN); /* started after it connected */
+	CU_ASSERT_EQUAL(holder_of_process(0, loop_clock_ms()), HOLDER_UNSEEN); /* of another namespace */
+	close(held[1]);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+	close(held[0]);
+}
+
+static void sockets(void)
+{
+	struct stat about;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CU_ASSERT(fd >= 0 && fstat(fd, &about) == 0 && pipe(held) == 0);
+	uint32_t inode = (uint32_t)about.st_ino;
+	CU_ASSERT_EQUAL(holder_of_socket(inode, geteuid()), HOLDER_OURS);
+	pid_t child = fork();
+	if (child == 0) {
+		close(held[1]);
+		wait_for_the_end();
+	}
+	close(fd);
+	CU_ASSERT_EQUAL(holder_of_socket(inode, geteuid()), HOLDER_OURS); /* in a child alone */
+	close(held[1]);
+	waitpid(child, NULL, 0);
+	close(held[0]);
+	CU_ASSERT_EQUAL(holder_of_socket(inode, geteuid()), HOLDER_UNSEEN);
+	enum holder holder = HOLDER_UNSEEN;
+	int64_t begun_ms = loop_clock_ms();
+	while (holder == HOLDER_UNSEEN && loop_clock_ms() < begun_ms + 20000)
+		holder = holder_of_socket(inode, geteuid());
+	CU_ASSERT_EQUAL(holder, HOLDER_BUSY); /* it does not search all the time */
+	while (holder == HOLDER_BUSY && loop_clock_ms() < begun_ms + 40000)
+		holder = holder_of_socket(inode, geteuid());
+	CU_ASSERT_EQUAL(holder, HOLDER_UNSEEN);
+}
+
 int main(void)
 {
-	return unit_run("owner", (const struct unit_test[]){{"peers", peers}, {"accounts", accounts}, {0}});
+	return unit_run("owner", (const struct unit_test[]){{"peers", peers},
+							    {"accounts", accounts},
+							    {"descent", descent},
+							    {"sockets", sockets},
+							    {0}});
 }
