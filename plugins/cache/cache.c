@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cache: Redis, Valkey and their kin: does it answer, how full is it, do look-ups find what they look for,
- * and is it in step with its primary. The plugin's table; the worker's runner calls start, check and stop. */
+/* cache: checks Redis, Valkey and compatible servers: answer, memory, hit rate, replication. This file has
+ * the options and the plugin's table; the worker calls start, check and stop, each component on its own
+ * thread. Owns the kept connection through struct cache_link. */
 #include "cache.h"
 
 static const char *const role_words[] = {"any", "primary", "replica", NULL}; /* as enum cache_wanted */
@@ -18,22 +19,21 @@ static const struct skymon_option options[] = {
 		   .min = 0, .max = 366.0 * 24 * 3600 * 1000),
 	SKYMON_OPT(
 		struct cache, tls, NULL,
-		"files and server_name mean TLS with verification, whatever the URL's scheme; insecure: any "
+		"files and server_name mean TLS with verification, with any scheme of the URL; insecure: any "
 		"certificate, or with redis:// a password without TLS to another machine"),
-	SKYMON_OPT(struct cache, proxy, NULL,
-		   "http://host:port of a proxy that is asked to CONNECT, or none"),
+	SKYMON_OPT(struct cache, proxy, NULL, "http://host:port of a proxy to CONNECT through, or none"),
 	{0}};
 
 static const struct skymon_number numbers[] = {
 	{"cache_hit_rate_percent", "",
 	 "look-ups that found their key, of 100: since the last check, or of all time when there were none "
 	 "since"},
-	{"hit_rate", "ratio", "the same as a share of 1"},
-	{"memory_used", "ratio", "used memory as a share of maxmemory; absent without maxmemory"},
+	{"hit_rate", "ratio", "the same as a ratio"},
+	{"memory_used", "ratio", "used memory as a ratio of maxmemory; absent without maxmemory"},
 	{"used_memory", "bytes", "memory that the server has allocated"},
-	{"clients_used", "ratio", "client connections as a share of maxclients"},
+	{"clients_used", "ratio", "client connections as a ratio of maxclients"},
 	{"connected_clients", "", "client connections"},
-	{"evicted_keys", "", "keys evicted for want of memory since the last check"},
+	{"evicted_keys", "", "keys evicted for lack of memory since the last check"},
 	{"replication_lag", "s",
 	 "on a replica: since it heard from its primary; on a primary: since its slowest replica "
 	 "acknowledged"},

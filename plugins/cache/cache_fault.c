@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cache_fault: what the server's errors mean, as a reason and a sentence. An error's text is a stranger's: it
- * is cleaned, and user and password are masked in it. Called by cache_link. Pure. */
+/* cache_fault: turns the server's errors into a reason and a sentence. Called by cache_link.c, on the check's
+ * thread. Pure. An error's text is untrusted: it is cleaned, and user and password are masked in it. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cache.h"
 
-/* Copies a stranger's line: printable ASCII, and "***" for what must not be shown. */
+/* Copies an untrusted line: printable ASCII only, with "***" in place of user and password. */
 static void copy_clean(char *to, size_t room, const char *from, const char *const hide[2])
 {
 	size_t used = 0;
@@ -49,7 +49,7 @@ bool cache_refuses_secret(const char *error)
 static const struct {
 	const char *begins;
 	enum skymon_reason reason;
-	const char *say; /* NULL: what the server said */
+	const char *say; /* NULL for the server's own text */
 } meanings[] = {
 	{"WRONGPASS", SKYMON_AUTH_FAILED, "the server refused the password, or has no such user"},
 	{"ERR invalid password", SKYMON_AUTH_FAILED, "the server refused the password"},
@@ -95,7 +95,7 @@ void cache_explain(const char *error, enum cache_question question, const char *
 				 place);
 		return;
 	}
-	if (question == CACHE_LOGIN) { /* servers repeat the words of a command that they do not know */
+	if (question == CACHE_LOGIN) { /* servers repeat the arguments of a command that they do not know */
 		skymon_fault_set(
 			fault, SKYMON_UNHEALTHY, SKYMON_AUTH_FAILED,
 			"%s: the server answered the login with an error that is not shown: it may hold the "

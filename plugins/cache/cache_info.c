@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cache_info: reads the answers to INFO and CLUSTER INFO, and computes the hit rate from them. The text is a
- * stranger's: a value that is not a number is absent, and costs no other. Called by cache_link and cache.
- * Pure. */
+/* cache_info: parses the answers to INFO and CLUSTER INFO, and computes the hit rate. Called by cache_link.c
+ * and cache.c, on the check's thread. Pure. The text is untrusted: a value that is not a number is absent,
+ * without voiding others. */
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
@@ -39,7 +39,7 @@ static const char *const names[CACHE_FIELDS] = {
 
 /* ---- INFO ---- */
 
-/* Never negative: the server's -1 means "not known". */
+/* Refuses negative numbers: the server's -1 means "not known". */
 static bool read_number(const char *text, double *value)
 {
 	char *end;
@@ -50,7 +50,7 @@ static bool read_number(const char *text, double *value)
 	return *end == '\0' && isfinite(*value) && strpbrk(text, "xX") == NULL;
 }
 
-/* Only what a word of INFO is made of; cut to fit. */
+/* Copies the characters that words of INFO consist of, cut to fit. */
 static void read_word(const char *text, char *to, size_t room)
 {
 	size_t used = 0;
@@ -61,7 +61,7 @@ static void read_word(const char *text, char *to, size_t room)
 	to[used] = '\0';
 }
 
-/* The value of `name` in "a=1,b=2". */
+/* Finds the value of `name` in "a=1,b=2". */
 static bool read_part(const char *text, const char *name, char *to, size_t room)
 {
 	size_t size = strlen(name);
@@ -133,7 +133,8 @@ static enum cache_role role_of(const char *word)
 	return CACHE_OTHER_ROLE;
 }
 
-/* KeyDB's replicas may have several primaries, each with a block of its own: the fault of any counts. */
+/* KeyDB's replicas may have several primaries, each with a block of its own: a fault of any of them counts.
+ */
 struct block {
 	char host[160], port[8];
 };
@@ -149,7 +150,7 @@ static void end_link(const char *value, const struct block *block, struct cache_
 	info->links_down += down;
 }
 
-/* false: the line is not about replication. */
+/* Returns false if the line is not about replication. */
 static bool read_replication(const char *key, const char *value, struct block *block, struct cache_info *info)
 {
 	if (strcmp(key, "role") == 0) {
@@ -180,7 +181,7 @@ static void read_field(enum cache_field field, const char *value, struct cache_i
 
 	if (!read_number(value, &number))
 		return;
-	/* Of several links the worst. */
+	/* Keep the worst of several links. */
 	if (!of_links || !info->has[field] || number > info->of[field])
 		info->of[field] = number;
 	info->has[field] = true;
@@ -209,7 +210,7 @@ static void read_line(const char *key, const char *value, struct block *block, s
 	if (strcmp(key, "redis_version") == 0 && info->version[0] == '\0') {
 		read_word(value, info->version, sizeof(info->version));
 	} else if (strcmp(key, "valkey_version") == 0) {
-		/* Valkey says a version of Redis for old clients, and its own. */
+		/* Valkey reports a version of Redis for old clients, and its own. */
 		snprintf(info->product, sizeof(info->product), "Valkey");
 		read_word(value, info->version, sizeof(info->version));
 	} else if (strcmp(key, "run_id") == 0) {
@@ -225,8 +226,8 @@ static void read_line(const char *key, const char *value, struct block *block, s
 	}
 }
 
-/* Splits the next "key:value" off; false at the end of the text. A line without a colon, or longer than what
- * is read, has an empty key. */
+/* Splits off the next "key:value". Returns false at the end of the text. A line without a colon, or one that
+ * does not fit, has an empty key. */
 static bool next_line(const char **text, char key[64], char value[256])
 {
 	size_t size = strcspn(*text, "\r\n"), colon = strcspn(*text, ":\r\n");
@@ -251,7 +252,7 @@ bool cache_info_parse(const char *text, struct cache_info *info)
 	*info = (struct cache_info){.product = "Redis"};
 	for (const char *at = text; next_line(&at, key, value);)
 		read_line(key, value, &block, info);
-	/* The replicas in a second pass, when the primary's offset is known. */
+	/* Replicas need a second pass: their lag is relative to the primary's offset. */
 	if (info->role == CACHE_PRIMARY && info->has[CACHE_OFFSET])
 		for (const char *at = text; next_line(&at, key, value);)
 			if (is_numbered(key, "slave") || is_numbered(key, "replica"))
@@ -285,8 +286,8 @@ void cache_hits_since(const struct cache_info *info, double now, struct cache_be
 	double hit = info->of[CACHE_HITS], miss = info->of[CACHE_MISSES], evicted = info->of[CACHE_EVICTED];
 	bool known = info->has[CACHE_HITS] && info->has[CACHE_MISSES],
 	     known_evicted = info->has[CACHE_EVICTED];
-	/* Another process, or counters that fell (CONFIG RESETSTAT): all that they count came after the last
-	 * check. */
+	/* After a restart, or if counters fell (CONFIG RESETSTAT), everything that they count came after the
+	 * last check. */
 	bool same_process = strcmp(before->run_id, info->run_id) == 0;
 	bool same = same_process && hit >= before->hits && miss >= before->misses;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cache_link: the connection to the server: login, questions, answers. hiredis writes commands and reads
- * replies; the socket is dial's, so that nothing waits past the deadline. Called by cache, on the check's
+/* cache_link: the connection to the server: login, commands, replies. hiredis formats commands and parses
+ * replies; the socket is dial's, so that nothing blocks past the deadline. Called by cache.c, on the check's
  * thread; owns the connection that is kept between checks. */
 #include <hiredis.h>
 #include <stdio.h>
@@ -11,14 +11,14 @@
 
 #define REPLY_MAX ((size_t)1 << 20)
 
-/* ---- Replies: only the kinds that our questions have; each is one allocation ---- */
+/* ---- Replies: only the kinds that the check's commands have; each is one allocation ---- */
 
 #define ITEMS_MAX 2 /* CONFIG GET answers a pair */
 
 struct reply {
 	int type; /* REDIS_REPLY_… */
 	size_t size;
-	struct reply *items[ITEMS_MAX]; /* of an array; NULL beyond its end */
+	struct reply *items[ITEMS_MAX]; /* of an array; NULL after its end */
 	char text[];                    /* ends with '\0' */
 };
 
@@ -61,7 +61,7 @@ static void *make_nil(const redisReadTask *task)
 	return make_text(task, NULL, 0);
 }
 
-/* The size is the stranger's word: one that no question of ours has is refused. */
+/* The size is untrusted: larger arrays than the check's commands return are refused. */
 #if HIREDIS_MAJOR >= 1
 static void *make_array(const redisReadTask *task, size_t count)
 #else
@@ -71,7 +71,8 @@ static void *make_array(const redisReadTask *task, int count)
 	return count > ITEMS_MAX ? NULL : make_text(task, NULL, 0);
 }
 
-/* Those of RESP3, which nobody asked for; without a maker hiredis would give a number for a pointer. */
+/* Kinds of RESP3, which the check never enables; without a constructor hiredis would return an integer as a
+ * pointer. */
 #if HIREDIS_MAJOR >= 1
 static void *make_double(const redisReadTask *task, double value, char *text, size_t size)
 {
@@ -106,7 +107,7 @@ static void drop_line(struct cache_line *line)
 	*line = (struct cache_line){.dial = NULL};
 }
 
-/* The answer so far, or the lack of it, in words that say how far it came. */
+/* Explains a missing answer by how far it got. */
 static void explain_silence(const struct cache_link *link, size_t taken, const char *what,
 			    struct skymon_fault *fault)
 {
@@ -136,7 +137,7 @@ static void explain_noise(const struct cache_link *link, const char *bytes, size
 			     : "what answers there does not speak the Redis protocol");
 }
 
-/* NULL: *fault says why. */
+/* Returns NULL with *fault set. */
 static struct reply *read_reply(struct skymon *sm, struct cache_link *link, const char *what,
 				struct skymon_fault *fault)
 {
@@ -174,7 +175,8 @@ static struct reply *read_reply(struct skymon *sm, struct cache_link *link, cons
 	}
 }
 
-/* One command and its reply. NULL: *fault says why, and the connection is of no use any more. */
+/* Sends one command and returns its reply. Returns NULL with *fault set if the connection can no longer be
+ * used. */
 static struct reply *ask(struct skymon *sm, struct cache_link *link, const char *what, int count,
 			 const char **words, const size_t *sizes, struct skymon_fault *fault)
 {
@@ -191,7 +193,7 @@ static struct reply *ask(struct skymon *sm, struct cache_link *link, const char 
 	sent = dial_write(sm, link->line.dial, command, (size_t)size, &unsent);
 	explicit_bzero(command, (size_t)size);
 	free(command);
-	/* A server that takes nobody says why and closes, before it was asked. */
+	/* A server that accepts no clients sends its error and closes, before any command. */
 	if (!sent && !unsent.lost) {
 		*fault = unsent;
 		return NULL;
@@ -208,7 +210,7 @@ static struct reply *ask_word(struct skymon *sm, struct cache_link *link, const 
 	return ask(sm, link, word, 1, &word, &size, fault);
 }
 
-/* +OK, or a fault: of the connection or an error of the server's. */
+/* Expects +OK. Returns false with *fault set: of the connection, or the server's error. */
 static bool expect_ok(struct reply *reply, struct cache_link *link, enum cache_question question,
 		      struct cache_answers *answers)
 {
@@ -226,7 +228,7 @@ static bool expect_ok(struct reply *reply, struct cache_link *link, enum cache_q
 	return ok;
 }
 
-/* Without TLS everybody on the way reads the password. */
+/* Without TLS the password can be read on the network. */
 static bool may_send_password(const struct cache_link *link, struct cache_answers *answers)
 {
 	if (link->password_size == 0 || link->to.secure || link->line.is_local || link->to.tls->insecure)
@@ -276,7 +278,7 @@ static bool open_link(struct skymon *sm, struct cache_link *link, struct cache_a
 	line->is_local = dial_no_proxy(link->to.proxy) && tls_peer_is_local(line->dial->fd);
 	link->connects++;
 	line->reader = redisReaderCreateWithFunctions(
-		(redisReplyObjectFunctions *)&makers); /* which it only reads */
+		(redisReplyObjectFunctions *)&makers); /* hiredis only reads it */
 	if (line->reader == NULL) {
 		skymon_fault_set(&answers->fault, SKYMON_UNKNOWN, SKYMON_RESOURCE,
 				 "out of memory for the connection");
@@ -285,9 +287,9 @@ static bool open_link(struct skymon *sm, struct cache_link *link, struct cache_a
 	return !answers->has_fault && log_in(sm, link, answers);
 }
 
-/* Replaces a connection that has become old, so that the check meets what newcomers meet. The old one is
- * closed when the new one has logged in. It is also closed if the new one fails, except for want of
- * connections: giving ours up would make room for our next one alone, and hide that others get none. */
+/* Replaces a connection older than `reconnect`, so that the check meets what new clients meet. The old one is
+ * closed once the new one has logged in. It is also closed if the new one fails, except for lack of
+ * connections: closing it would free a slot for this check alone, and hide that other clients get none. */
 static bool renew(struct skymon *sm, struct cache_link *link, struct cache_answers *answers)
 {
 	struct cache_line old = link->line;
@@ -304,9 +306,9 @@ static bool renew(struct skymon *sm, struct cache_link *link, struct cache_answe
 	return opened;
 }
 
-/* ---- The questions ---- */
+/* ---- Commands ---- */
 
-/* false: the connection is of no use any more. */
+/* Returns false if the connection can no longer be used. */
 static bool take_ping(struct cache_link *link, struct reply *reply, double seconds,
 		      struct cache_answers *answers)
 {
@@ -345,7 +347,7 @@ static bool take_info(struct cache_link *link, struct reply *reply, struct skymo
 		good = false;
 	}
 	free_reply(reply);
-	/* What PING said, if it was an error, says more. */
+	/* An error of PING is more telling. */
 	if (bad && !answers->has_fault) {
 		answers->has_fault = true;
 		answers->fault = *fault;
@@ -353,8 +355,8 @@ static bool take_info(struct cache_link *link, struct reply *reply, struct skymo
 	return good;
 }
 
-/* A reply that may be an error, which then costs nothing but itself: the server does not know the command, or
- * the user may not use it. NULL with *good: such an error. */
+/* Sends a command that the server may not know, or the user may not use: an error is not a fault. Returns
+ * NULL with *good set for such an error. */
 static struct reply *ask_optional(struct skymon *sm, struct cache_link *link, const char *what, int count,
 				  const char **words, int type, bool *good, struct skymon_fault *fault)
 {
@@ -375,13 +377,13 @@ static struct reply *ask_optional(struct skymon *sm, struct cache_link *link, co
 	return NULL;
 }
 
-/* What INFO does not tell: the state of the cluster, and how many replicas a write needs. false: the
- * connection is of no use any more. */
+/* Queries what INFO lacks: the cluster's state, and how many replicas a write needs. Returns false if the
+ * connection can no longer be used. */
 static bool ask_more(struct skymon *sm, struct cache_link *link, struct cache_answers *answers,
 		     struct skymon_fault *fault)
 {
 	const char *cluster[] = {"CLUSTER", "INFO"};
-	/* The old name: the new one is an alias from Redis 5 on. */
+	/* The old name; the new one is an alias since Redis 5. */
 	const char *minimum[] = {"CONFIG", "GET", "min-slaves-to-write"};
 	const struct cache_info *info = &answers->info;
 	struct reply *reply;
@@ -406,7 +408,7 @@ static bool ask_more(struct skymon *sm, struct cache_link *link, struct cache_an
 	return good;
 }
 
-/* false: the connection is of no use any more. */
+/* Returns false if the connection can no longer be used. */
 static bool ask_all(struct skymon *sm, struct cache_link *link, struct cache_answers *answers)
 {
 	struct skymon_fault fault;
@@ -420,7 +422,8 @@ static bool ask_all(struct skymon *sm, struct cache_link *link, struct cache_ans
 	reply = ask_word(sm, link, "PING", &answers->fault);
 	if (!take_ping(link, reply, dial_clock() - began, answers))
 		return false;
-	/* An error about the login or from a full server needs no second one; others come with numbers. */
+	/* After an error about the login or from a full server no further command is sent; after others INFO
+	 * may still work. */
 	if (answers->has_fault &&
 	    (answers->fault.reason == SKYMON_AUTH_FAILED || answers->fault.reason == SKYMON_RESOURCE))
 		return false;
@@ -442,8 +445,8 @@ static bool ask_all(struct skymon *sm, struct cache_link *link, struct cache_ans
 	return true;
 }
 
-/* Uses the kept connection. false: it was lost without a sign until it was used, which says nothing of the
- * server. */
+/* Uses the kept connection. Returns false if it turned out to be lost when it was used, which is not a fault
+ * of the server. */
 static bool ask_kept(struct skymon *sm, struct cache_link *link, struct cache_answers *answers)
 {
 	if (ask_all(sm, link, answers))
@@ -477,7 +480,7 @@ void cache_ask(struct skymon *sm, struct cache_link *link, struct cache_answers 
 {
 	*answers = (struct cache_answers){.ping_seconds = -1};
 	ask_once(sm, link, answers);
-	/* A pool in front of the server lends its slot for as long as the connection is open. */
+	/* A connection pool in front of the server assigns a slot for as long as the connection is open. */
 	if (link->reconnect == 0)
 		drop_line(&link->line);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cache_report: reports the answers of a check as details, numbers and metrics; what the server does not say
- * is absent. Called by cache. */
+/* cache_report: reports the answers of a check as details, numbers and metrics; values that the server does
+ * not report are absent. Called by cache.c, on the check's thread. Owns nothing. */
 #include <string.h>
 
 #include "cache.h"
@@ -8,7 +8,7 @@
 #define HAS(field) (info->has[field])
 #define OF(field) (info->of[field])
 
-/* One that is a detail and a gauge. */
+/* Reports a value as a detail and a gauge. */
 static void both(struct skymon *sm, const struct cache_info *info, enum cache_field field, const char *detail,
 		 const char *metric, const char *help)
 {
@@ -84,14 +84,14 @@ static void report_memory(struct skymon *sm, const struct cache_info *info)
 		}
 	} else {
 		skymon_detail(sm, "max_memory",
-			      "none: the server has no maxmemory, so that there is no memory_used");
+			      "none: the server has no maxmemory, and so memory_used is absent");
 	}
 }
 
 static void report_hits(struct skymon *sm, const struct cache_info *info, const struct cache_hits *hits)
 {
 	total(sm, info, CACHE_EVICTED, "evicted_keys", "skymon_cache_evicted_keys_total",
-	      "Keys that were evicted for want of memory, since the server started");
+	      "Keys that were evicted for lack of memory, since the server started");
 	total(sm, info, CACHE_EXPIRED, "expired_keys", "skymon_cache_expired_keys_total",
 	      "Keys that reached the end of their life, since the server started");
 	if (hits->has_evicted)
@@ -140,7 +140,7 @@ static void report_lag(struct skymon *sm, double seconds, bool has_bytes, double
 
 static void report_replica(struct skymon *sm, const struct cache_info *info)
 {
-	/* Offsets are kept by Redis 7 and later, and tell nothing of one link of several. */
+	/* Redis 7 and later report offsets, which are of no use with several links. */
 	bool up = info->links > 0 && info->links_down == 0;
 	bool has_bytes = HAS(CACHE_READ_OFFSET) && HAS(CACHE_OFFSET) && up && info->links == 1;
 	double behind = OF(CACHE_READ_OFFSET) - OF(CACHE_OFFSET);

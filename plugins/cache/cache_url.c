@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cache_url: reads the option `url` into where to connect, which database, and whether by TLS. Called
- * when the options are validated and when the component starts. */
+/* cache_url: parses the option `url`: address, database, TLS. Called when the options are validated and when
+ * the component starts. Owns nothing. */
 #include <stdio.h>
 #include <string.h>
 
@@ -23,7 +23,7 @@ static const char *read_unix(const char *url, struct cache_link *link)
 		       "and "
 		       "password have options of their own";
 	if (query != NULL && (strncmp(query, "?db=", 4) != 0 || !is_database(query + 4)))
-		return "has something else than ?db=NUMBER behind its path";
+		return "has something other than ?db=NUMBER after its path";
 	if ((query != NULL ? (size_t)(query - path) : strlen(path)) >= 108)
 		return "has a path that is too long for a Unix socket";
 	snprintf(link->path, sizeof(link->path), "%.*s", (int)strcspn(path, "?"), path);
@@ -42,10 +42,11 @@ static const char *read_network(struct cache_link *link)
 	if (!secure && strcmp(url->scheme, "redis") != 0 && strcmp(url->scheme, "valkey") != 0)
 		return "must begin with redis://, rediss://, valkey://, valkeys:// or unix:";
 	if (url->query[0] != '\0')
-		return "has a ?…, which is not understood; what it may say has options of its own";
+		return "has an unknown ?…; settings have options of their own";
 	if (path[0] == '/' && path[1] != '\0') {
 		if (!is_database(path + 1))
-			return "has a path that is no number of a database; in a user or password a / is "
+			return "has a path that is not the number of a database; in a user or password a / "
+			       "is "
 			       "written %2F";
 		snprintf(link->database, sizeof(link->database), "%.7s", path + 1);
 	}
@@ -55,7 +56,7 @@ static const char *read_network(struct cache_link *link)
 	return NULL;
 }
 
-/* `insecure` alone asks for no TLS: with redis:// it allows a password to be sent without. */
+/* `insecure` alone does not enable TLS: with redis:// it allows sending a password without TLS. */
 static bool any_tls(const struct skymon_tls *tls)
 {
 	return tls->ca_file != NULL || tls->cert_file != NULL || tls->key_file != NULL ||

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cache_verdict: the status of a server that answered. Only what is broken for certain is less than healthy,
- * and what the server says in words that are not known; all else is for thresholds. Called by cache. */
+/* cache_verdict: the status of a server that answered. Only certain faults and unknown words are less than
+ * healthy; all else is for the limits of the config. Called by cache.c, on the check's thread. Owns nothing.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -8,7 +9,7 @@
 
 #define SLOTS 16384
 
-/* What one verdict looks at. */
+/* Everything that a verdict depends on. */
 struct view {
 	struct skymon *sm;
 	const char *place;
@@ -16,7 +17,7 @@ struct view {
 	const struct cache_info *info;
 };
 
-#define HEALTHY_SO_FAR SKYMON_HEALTHY /* of a step below: nothing was found */
+#define HEALTHY_SO_FAR SKYMON_HEALTHY /* returned by a step that found nothing */
 
 static enum skymon_status of_wanted_role(const struct view *at, enum cache_wanted wanted)
 {
@@ -60,7 +61,7 @@ static enum skymon_status of_cluster(const struct view *at)
 		skymon_reason(at->sm, SKYMON_AUTH_FAILED);
 		return skymon_degraded(
 			at->sm,
-			"%s: a node of a cluster that does not tell the cluster's state: give the "
+			"%s: a node of a cluster that does not report the cluster's state: give the "
 			"user the ACL rule +cluster|info",
 			at->place);
 	}
@@ -77,7 +78,7 @@ static enum skymon_status of_cluster(const struct view *at)
 	return HEALTHY_SO_FAR;
 }
 
-/* A replica that its primary does not reach serves what grows old. */
+/* A replica that has lost its primary serves stale data. */
 static enum skymon_status of_link(const struct view *at)
 {
 	const struct cache_info *info = at->info;
@@ -88,7 +89,7 @@ static enum skymon_status of_link(const struct view *at)
 	skymon_reason(at->sm, SKYMON_STANDBY);
 	if (info->links == 0)
 		return skymon_degraded(
-			at->sm, "%s: a replica that does not tell the state of its link to its primary",
+			at->sm, "%s: a replica that does not report the state of its link to its primary",
 			at->place);
 	if (strcmp(info->link_word, "down") != 0)
 		return skymon_degraded(
@@ -122,7 +123,7 @@ static enum skymon_status of_memory(const struct view *at)
 	bool full = info->has[CACHE_MEMORY] && info->has[CACHE_MAX_MEMORY] &&
 		    info->of[CACHE_MAX_MEMORY] > 0 &&
 		    info->of[CACHE_MEMORY] - info->of[CACHE_UNCOUNTED] > info->of[CACHE_MAX_MEMORY];
-	/* The policies volatile-… can evict keys with a time to live, and nothing else. */
+	/* The policies volatile-… evict only keys with a time to live. */
 	bool stuck = strcmp(info->policy, "noeviction") == 0 ||
 		     (strncmp(info->policy, "volatile-", 9) == 0 && info->expiring == 0);
 
@@ -138,7 +139,7 @@ static enum skymon_status of_writes(const struct view *at)
 {
 	const struct cache_info *info = at->info;
 	double good = info->of[CACHE_GOOD_REPLICAS];
-	/* The count is shown only while a minimum is set, which is 1 or more. */
+	/* The server reports the count only while a minimum (1 or more) is set. */
 	double needed = at->answers->has_min_replicas ? at->answers->min_replicas : 1;
 
 	if (info->role == CACHE_PRIMARY && info->has[CACHE_GOOD_REPLICAS] && good < needed)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* websocket: is there a WebSocket, does it answer a ping, and, if wanted, a message. RFC 6455; frames and
- * handshake are ours (websocket_frame.h says why), the connection is dial's (websocket_link.c).
+/* websocket: checks that a server speaks WebSocket (RFC 6455), answers a ping and, if configured, a message.
+ * Called by the worker, each component on its own thread; owns the kept connection. Frames and handshake are
+ * our own code (websocket_frame.h has the reasons), the socket is dial's (websocket_link.c).
  *
- * What the server's close codes mean when a new connection is closed: 3000 and 3003 (unauthorized, forbidden)
- * are auth_failed; 1013 (try again later) is resource; 1002, 1003, 1007, 1009 and 1010, with which it blames
- * us, and an end without a close frame are protocol; the others are other, 1011 (internal error) among them:
- * such a server keeps to the protocol. A kept connection may be closed with any code: a new one decides. */
+ * Close codes of a new connection: 3000 and 3003 (unauthorized, forbidden) are auth_failed; 1013 (try again
+ * later) is resource; 1002, 1003, 1007, 1009 and 1010, which blame the client, and an end without a close
+ * frame are protocol; all others, 1011 (internal error) included, are other: such a server obeys the
+ * protocol. A kept connection may be closed with any code: the next connection decides. */
 #include <linux/sockios.h>
 #include <math.h>
 #include <openssl/evp.h>
@@ -23,14 +24,14 @@ static const struct skymon_option options[] = {
 	SKYMON_OPT(struct websocket, headers, NULL,
 		   "further headers of the handshake; Host here replaces the URL's"),
 	SKYMON_OPT(struct websocket, authorization, NULL,
-		   "the handshake's Authorization, whole: \"Bearer …\"; stands above user info in the URL"),
+		   "the handshake's Authorization, whole: \"Bearer …\"; overrides user info in the URL"),
 	SKYMON_OPT(struct websocket, origin, NULL,
 		   "the handshake's Origin, as a browser sends it: https://example.com"),
 	SKYMON_OPT(struct websocket, subprotocol, NULL,
 		   "sub-protocol to ask for, or a list: the server must agree to one"),
 	SKYMON_OPT(struct websocket, send, NULL, "text message to send in each check"),
 	SKYMON_OPT(struct websocket, expect, NULL,
-		   "text that must stand in a message that follows (anywhere in it; case counts). Without "
+		   "text that a following message must contain (anywhere in it; case counts). Without "
 		   "`send` the "
 		   "server must send it by itself after the handshake, which is then made in each check"),
 	SKYMON_OPT(struct websocket, reconnect, "1m",
@@ -40,7 +41,7 @@ static const struct skymon_option options[] = {
 		   "how wss:// verifies the server; insecure: any certificate, or with ws:// a login without "
 		   "TLS to "
 		   "another machine"),
-	SKYMON_OPT(struct websocket, proxy, NULL, "http://host:port, which is asked to CONNECT, or none"),
+	SKYMON_OPT(struct websocket, proxy, NULL, "http://host:port of a proxy to CONNECT through, or none"),
 	{0}};
 
 static const struct skymon_number numbers[] = {
@@ -61,8 +62,8 @@ struct run { /* one check; times are -1 when they were not measured */
 
 /* ---- Start ---- */
 
-/* What is wrong with the URL, as in "url %s"; NULL: nothing. Takes it apart, for dial_url_free in either
- * case. */
+/* Returns what is wrong with the URL, as in "url %s"; NULL if it is valid. *url is for dial_url_free() in
+ * both cases. */
 static const char *url_fault(const char *text, struct dial_url *url)
 {
 	const char *why;
@@ -91,12 +92,12 @@ static bool read_url(struct skymon *sm, struct websocket *ws)
 	ws->to.port = url->port != 0 ? url->port : ws->to.secure ? 443 : 80;
 	dial_place(url->host, ws->to.port, ws->place, sizeof(ws->place));
 	snprintf(ws->host, sizeof(ws->host), "%s", ws->place);
-	if (ws->to.port == (ws->to.secure ? 443 : 80)) /* a usual port is not said */
+	if (ws->to.port == (ws->to.secure ? 443 : 80)) /* Host omits the default port */
 		*strrchr(ws->host, ':') = '\0';
 	return true;
 }
 
-/* User info of the URL, as browsers and curl send it. */
+/* Makes Basic authentication from the URL's user info, as browsers and curl do. */
 static bool make_basic(struct websocket *ws)
 {
 	const struct dial_url *url = &ws->address;
@@ -154,7 +155,7 @@ static void validate(struct skymon *sm, const void *state)
 		skymon_invalid(sm, "proxy", "%s", proxy);
 }
 
-/* An option that a variable left empty is one that was left out. */
+/* An option that an empty variable expands to counts as absent. */
 static void forget_empty(const char **text)
 {
 	if (*text != NULL && **text == '\0')
@@ -208,10 +209,10 @@ static void unload(struct skymon *sm, void *shared)
 	dial_unload();
 }
 
-/* ---- The questions ---- */
+/* ---- Ping and message ---- */
 
-/* Has the other side's kernel not even acknowledged what was sent? Then the way there is dead; a server that
- * is frozen or slow acknowledges. */
+/* Returns whether the peer's kernel has not even acknowledged what was sent: the path is dead then, as a
+ * frozen or slow server still acknowledges. */
 static bool is_unacknowledged(const struct dial *dial)
 {
 	int bytes = 0;
@@ -225,7 +226,7 @@ static bool wait_pong(struct skymon *sm, struct websocket *ws, const unsigned ch
 	struct websocket_link *link = &ws->link;
 	const char *late = "does not answer a ping in time";
 
-	if (kept) /* that it may be dead comes to mind when half of the time is over */
+	if (kept) /* a kept connection is suspected dead after half of the time */
 		link->dial->margin_ms = skymon_ms_left(sm) / 2;
 	for (;;) {
 		enum websocket_event event = websocket_next(sm, ws, late, fault);
@@ -314,7 +315,7 @@ static bool ask(struct skymon *sm, struct websocket *ws, struct run *run, struct
 	run->subprotocol = ws->link.subprotocol;
 	run->handshake_seconds = run->kept ? -1 : ws->link.handshake_seconds;
 	run->pong_seconds = run->message_seconds = -1;
-	/* What the server says unasked comes first, and must not be missed while a pong is waited for. */
+	/* A message that the server sends unasked may come before the pong: wait for it first. */
 	if (ws->send == NULL && ws->expect != NULL)
 		return talk(sm, ws, run, fault) && ping(sm, ws, run, fault);
 	return ping(sm, ws, run, fault) && talk(sm, ws, run, fault);
@@ -327,8 +328,8 @@ static bool keeps(const struct websocket *ws)
 	return ws->reconnect.ms > 0 && (ws->send != NULL || ws->expect == NULL);
 }
 
-/* Opens a connection in the place of one that is older than `reconnect`. The old one is closed when the new
- * one stands; when the newcomer is refused, it stays, and the check says so. */
+/* Replaces a connection older than `reconnect`. The old one is closed once the new one is open; if the new
+ * one is refused, it stays open, and the check fails. */
 static bool renew(struct skymon *sm, struct websocket *ws, struct run *run, struct skymon_fault *fault)
 {
 	struct websocket_link old = ws->link, fresh;
@@ -342,15 +343,15 @@ static bool renew(struct skymon *sm, struct websocket *ws, struct run *run, stru
 	ws->link = old;
 	websocket_part(sm, ws);
 	ws->link = fresh;
-	ws->close_code = 0; /* as was asked for */
+	ws->close_code = 0; /* as requested */
 	return ask(sm, ws, run, fault);
 }
 
-/* Over the kept connection if there is one; when that turns out to be lost, over a new one. */
+/* Pings over the kept connection if there is one; if it turns out to be lost, over a new one. */
 static bool look(struct skymon *sm, struct websocket *ws, struct run *run, struct skymon_fault *fault)
 {
 	if (ws->link.dial != NULL) {
-		ws->http_status = 101; /* what it began with */
+		ws->http_status = 101; /* the status of its handshake */
 		run->kept = websocket_is_kept(sm, ws, fault);
 		if (run->kept) {
 			*fault = (struct skymon_fault){.status = SKYMON_UNHEALTHY, .lost = true};
@@ -377,7 +378,7 @@ static void tell_time(struct skymon *sm, double seconds, const char *detail, con
 {
 	if (seconds < 0)
 		return;
-	skymon_detail_number(sm, detail, rint(seconds * 1e6) / 1e3); /* µs are enough */
+	skymon_detail_number(sm, detail, rint(seconds * 1e6) / 1e3); /* with µs */
 	skymon_number(sm, number, seconds);
 	skymon_gauge(sm, metric, help, seconds);
 }
@@ -432,7 +433,7 @@ static enum skymon_status check(struct skymon *sm, void *state)
 		websocket_part(sm, ws);
 		run.parted = true;
 	} else if (!good && !run.stays) {
-		/* Nothing of this connection may reach the next check, a late answer for one. */
+		/* Nothing of this connection, such as a late answer, may reach the next check. */
 		websocket_drop(sm, ws, fault.lost ? 0 : 1000);
 	} else if (good && !websocket_is_halfway(&ws->link.reader)) {
 		websocket_forget(&ws->link.reader);

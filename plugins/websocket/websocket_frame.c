@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* websocket_frame: RFC 6455, 5: frames, messages, close codes; see websocket_frame.h. Every byte that comes
- * in is a stranger's: nothing is kept that was not measured before. */
+/* websocket_frame: frames, messages and close codes (RFC 6455, 5). Called by websocket.c and
+ * websocket_link.c, on the check's thread. Pure. All input is untrusted: sizes are checked before anything is
+ * stored. See websocket_frame.h. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,7 +45,7 @@ static bool is_known(unsigned opcode)
 	return opcode <= WEBSOCKET_OP_BINARY || (opcode >= WEBSOCKET_OP_CLOSE && opcode <= WEBSOCKET_OP_PONG);
 }
 
-/* How long the frame's head is, from its first two bytes. */
+/* Returns the length of the frame's head, from its first two bytes. */
 static size_t head_length(const struct websocket_reader *reader)
 {
 	unsigned size = reader->head_size < 2 ? 0 : reader->head[1] & 0x7F;
@@ -52,13 +53,13 @@ static size_t head_length(const struct websocket_reader *reader)
 	return size == 127 ? 10 : size == 126 ? 4 : 2;
 }
 
-/* The first two bytes: what needs no more is judged at once. */
-static const char *judge_head(const struct websocket_reader *reader)
+/* Checks the first two bytes at once. */
+static const char *check_head(const struct websocket_reader *reader)
 {
 	unsigned first = reader->head[0], opcode = first & 0x0F, size = reader->head[1] & 0x7F;
 
 	if ((first & 0x70) != 0)
-		return "sent a frame with reserved bits, which belong to extensions that nobody asked for";
+		return "sent a frame with reserved bits, which belong to extensions that were not negotiated";
 	if (!is_known(opcode))
 		return "sent a frame of a kind that does not exist";
 	if ((reader->head[1] & 0x80) != 0)
@@ -86,14 +87,14 @@ static uint64_t length_of(const struct websocket_reader *reader)
 	return size;
 }
 
-/* Room for the frame's payload. It grows with what arrives, not with what is promised. */
+/* Grows the buffer for the frame's payload: with the bytes that arrive, not with the announced length. */
 static enum websocket_event begin_frame(struct websocket_reader *reader)
 {
 	uint64_t size = length_of(reader);
 
 	if (reader->head_size == 10 ? size <= 0xFFFF || size > INT64_MAX
 				    : reader->head_size == 4 && size < 126)
-		return bad(reader, 1002, "sent a frame whose length is not written as it must be");
+		return bad(reader, 1002, "sent a frame whose length is not encoded minimally");
 	reader->opcode = (enum websocket_opcode)(reader->head[0] & 0x0F);
 	reader->last = (reader->head[0] & 0x80) != 0;
 	reader->left = size;
@@ -131,7 +132,7 @@ static bool keep(struct websocket_reader *reader, const unsigned char *bytes, si
 	return true;
 }
 
-/* RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */
+/* RFC 3629: refuses overlong forms, surrogates and everything above U+10FFFF. */
 static bool is_utf8(const void *text, size_t size)
 {
 	const unsigned char *at = text, *end = size > 0 ? at + size : at;
@@ -160,7 +161,7 @@ static bool is_utf8(const void *text, size_t size)
 	return true;
 }
 
-/* Codes that may stand in a frame: 7.4 and IANA's list. */
+/* Codes that a frame may carry: 7.4 and IANA's registry. */
 static bool is_close_code(unsigned code)
 {
 	return (code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006) ||
@@ -200,12 +201,12 @@ static enum websocket_event end_frame(struct websocket_reader *reader)
 	return WEBSOCKET_MESSAGE;
 }
 
-/* One byte of a frame's head. */
+/* Takes one byte of a frame's head. */
 static enum websocket_event take_head(struct websocket_reader *reader, unsigned char byte)
 {
 	reader->head[reader->head_size++] = byte;
 	if (reader->head_size == 2) {
-		const char *words = judge_head(reader);
+		const char *words = check_head(reader);
 		if (words != NULL)
 			return bad(reader, 1002, words);
 	}
@@ -238,7 +239,7 @@ enum websocket_event websocket_read(struct websocket_reader *reader, const void 
 			size_t part = (uint64_t)(end - at) < reader->left ? (size_t)(end - at)
 									  : (size_t)reader->left;
 			if (!take_payload(reader, at, part))
-				event = bad(reader, 1011, "sent a message for which no memory is left");
+				event = bad(reader, 1011, "sent a message, and memory is exhausted");
 			at += part;
 		}
 		if (event == WEBSOCKET_NOTHING && reader->in_payload && reader->left == 0)

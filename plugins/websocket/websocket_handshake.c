@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* websocket_handshake: RFC 6455, 4: the request that asks for a WebSocket, and whether the answer is one; see
- * websocket_frame.h. */
+/* websocket_handshake: the opening handshake (RFC 6455, 4): writes the request and parses the answer. Called
+ * by websocket_link.c and by `validate`, on any thread. Pure. See websocket_frame.h. */
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 
 #include "websocket_frame.h"
 
-/* ---- The key and what must come back for it ---- */
+/* ---- Sec-WebSocket-Key and Sec-WebSocket-Accept ---- */
 
 static uint32_t roll(uint32_t word, unsigned by)
 {
@@ -44,8 +44,8 @@ static void sha1_block(uint32_t state[5], const unsigned char block[64])
 	state[4] += e;
 }
 
-/* Of at most 119 bytes. OpenSSL's would set all of OpenSSL up, which plain ws:// has no use for; nothing
- * secret hangs on it. */
+/* SHA-1 of at most 119 bytes. OpenSSL's would initialize all of OpenSSL, which plain ws:// does not need; the
+ * protocol does not rely on its strength. */
 static void sha1(const unsigned char *bytes, size_t size, unsigned char digest[20])
 {
 	uint32_t state[5] = {0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0};
@@ -108,7 +108,7 @@ const char *websocket_header_fault(const char *name, const char *value)
 					   "Sec-WebSocket-Extensions"};
 
 	if (!websocket_is_token(name))
-		return "is no name of a header";
+		return "is not the name of a header";
 	if (strcasecmp(name, "Authorization") == 0)
 		return "has an option of its own, `authorization`, which is kept as a secret";
 	if (strcasecmp(name, "Sec-WebSocket-Protocol") == 0)
@@ -124,7 +124,7 @@ const char *websocket_header_fault(const char *name, const char *value)
 	return NULL;
 }
 
-struct out { /* first counted, then written */
+struct out { /* written twice: the first time only counts */
 	char *at;
 	size_t size;
 };
@@ -213,7 +213,7 @@ static struct piece trim(struct piece piece)
 	return piece;
 }
 
-/* Is the word in a list with commas? */
+/* Returns whether a comma-separated list contains the word. */
 static bool lists(struct piece list, const char *word)
 {
 	while (list.size > 0) {
@@ -227,7 +227,7 @@ static bool lists(struct piece list, const char *word)
 	return false;
 }
 
-struct seen { /* in the answer's headers */
+struct seen { /* found in the answer's headers */
 	struct piece accept, subprotocol;
 	unsigned accepts, subprotocols, extensions;
 	bool upgrade, connection;
@@ -267,27 +267,28 @@ static const char *judge(const struct seen *seen, const char *key, const struct 
 	if (!seen->upgrade || !seen->connection)
 		return "switches protocols (HTTP 101), but not to a WebSocket";
 	if (seen->accepts != 1)
-		return "agrees without one Sec-WebSocket-Accept: it is no WebSocket server, or a cache in "
+		return "agrees without one Sec-WebSocket-Accept: it is not a WebSocket server, or a cache in "
 		       "between answers";
 	if (seen->accept.size != strlen(accept) || memcmp(seen->accept.at, accept, seen->accept.size) != 0)
-		return "agrees with a wrong Sec-WebSocket-Accept: it is no WebSocket server, or a cache in "
+		return "agrees with a wrong Sec-WebSocket-Accept: it is not a WebSocket server, or a cache "
+		       "in "
 		       "between "
 		       "answers";
 	if (seen->extensions > 0)
-		return "agrees to an extension that nobody asked for";
+		return "agrees to an extension that was not requested";
 	for (size_t i = 0; seen->subprotocols == 1 && i < words->count; i++)
 		if (strlen(words->items[i]) == seen->subprotocol.size &&
 		    memcmp(words->items[i], seen->subprotocol.at, seen->subprotocol.size) == 0)
 			answer->subprotocol = words->items[i];
 	if (seen->subprotocols > 0 && answer->subprotocol == NULL)
-		return "agrees to a sub-protocol that nobody asked for";
+		return "agrees to a sub-protocol that was not requested";
 	if (words->count > 0 && answer->subprotocol == NULL)
 		return words->count == 1 ? "does not speak the sub-protocol that `subprotocol` asks for"
 					 : "speaks none of the sub-protocols that `subprotocol` asks for";
 	return NULL;
 }
 
-/* "HTTP/1.1 101 …": the code, or 0. */
+/* Returns the code of "HTTP/1.1 101 …", or 0. */
 static unsigned read_code(const char *line, size_t size)
 {
 	unsigned code = 0;
@@ -350,7 +351,7 @@ enum websocket_answered websocket_answered(const char *bytes, size_t size, const
 		if (answer->code == 0)
 			return wrong(answer, "answers with something that is not HTTP");
 	}
-	/* An empty line ends it; a lone line feed is tolerated, as RFC 9112 allows. */
+	/* An empty line ends the head; a bare line feed is accepted, as RFC 9112 2.2 allows. */
 	for (const char *at = line_end; at != NULL; at = memchr(at, '\n', looked - (size_t)(at - bytes))) {
 		at++;
 		end = at + (at < bytes + looked && *at == '\r');

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* websocket_link: a connection that became a WebSocket: opened, kept, read, closed. See websocket.h. */
+/* websocket_link: opens, keeps, reads and closes the connection of a WebSocket. Called by websocket.c, on the
+ * check's thread; the component's state owns the connection. See websocket.h. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,9 +9,10 @@
 
 #include "websocket.h"
 
-#define NO_WAIT INT64_MAX       /* a margin that leaves no time */
-#define STALE_MAX (256u * 1024) /* bytes from between two checks that are read before the check goes on */
-#define PART_MS 1000            /* how long a server may take to say goodbye */
+#define NO_WAIT INT64_MAX /* a margin that leaves no time to wait */
+#define STALE_MAX                                                                                            \
+	(256u * 1024) /* bytes that arrived between two checks, read at most before the check goes on */
+#define PART_MS 1000  /* time for the server's close frame */
 
 /* ---- Faults ---- */
 
@@ -31,7 +33,7 @@ bool websocket_is_late(const struct skymon_fault *fault)
 	return fault->reason == SKYMON_TIMEOUT && !fault->lost && !fault->reported;
 }
 
-/* A connection that stood failed: what was being done says more than dial can know. */
+/* Explains the failure of an established connection by what was being done, which dial does not know. */
 static void explain(const struct websocket *ws, const char *late, const char *lost,
 		    struct skymon_fault *fault)
 {
@@ -43,7 +45,7 @@ static void explain(const struct websocket *ws, const char *late, const char *lo
 	}
 }
 
-/* ---- The end of a connection ---- */
+/* ---- Closing ---- */
 
 void websocket_drop(struct skymon *sm, struct websocket *ws, unsigned code)
 {
@@ -77,7 +79,7 @@ void websocket_part(struct skymon *sm, struct websocket *ws)
 	websocket_drop(sm, ws, 0);
 }
 
-/* The server's close frame. It is answered: with its own code, as is usual. */
+/* Takes the server's close frame, and echoes its code. */
 static void take_close(struct skymon *sm, struct websocket *ws, struct skymon_fault *fault)
 {
 	unsigned code = ws->link.reader.close_code;
@@ -86,7 +88,7 @@ static void take_close(struct skymon *sm, struct websocket *ws, struct skymon_fa
 	enum skymon_reason reason = SKYMON_OTHER;
 	struct skymon_fault ignored;
 
-	ws->close_code = code != 0 ? code : 1005; /* which stands for none */
+	ws->close_code = code != 0 ? code : 1005; /* "no status received" */
 	ws->closed_cleanly = true;
 	ws->link.dial->margin_ms = NO_WAIT;
 	websocket_send(sm, ws, WEBSOCKET_OP_CLOSE, ws->link.reader.control, code != 0 ? 2 : 0, &ignored);
@@ -96,7 +98,7 @@ static void take_close(struct skymon *sm, struct websocket *ws, struct skymon_fa
 	else if (code == 1013)
 		reason = SKYMON_RESOURCE;
 	else if (code == 1002 || code == 1003 || code == 1007 || code == 1009 || code == 1010)
-		reason = SKYMON_PROTOCOL; /* it says that it is we who are wrong */
+		reason = SKYMON_PROTOCOL; /* it blames the client */
 	if (code == 0)
 		bad(ws, reason, "the server closed the WebSocket without a code", fault);
 	else
@@ -163,7 +165,7 @@ enum websocket_event websocket_next(struct skymon *sm, struct websocket *ws, con
 		size_t used;
 
 		if (link->in_used == link->in_size) {
-			/* A flood never has to be waited for, and must not be read for ever. */
+			/* Reading a flood never waits, so the deadline is checked here. */
 			if (skymon_ms_left(sm) == 0)
 				bad(ws, SKYMON_TIMEOUT, "", fault);
 			else if (fill(sm, ws, fault))
@@ -244,7 +246,7 @@ static bool ask(struct skymon *sm, struct websocket *ws, const char *key, struct
 	return sent;
 }
 
-/* 401, and 403 when we have shown something: it is what we have shown that is not accepted. */
+/* 401, and 403 after a login was sent, mean that the login is not accepted. */
 static void explain_refusal(struct skymon *sm, const struct websocket *ws, unsigned code,
 			    struct skymon_fault *fault)
 {
@@ -254,22 +256,22 @@ static void explain_refusal(struct skymon *sm, const struct websocket *ws, unsig
 
 	if (code == 401 || (code == 403 && shown)) {
 		reason = SKYMON_AUTH_FAILED;
-		hint = shown ? ": it does not accept what `authorization` shows it"
-			     : ": it asks for a login; `authorization` is where it belongs";
+		hint = shown ? ": it does not accept `authorization`"
+			     : ": it requires a login; set `authorization`";
 		if (ws->authorization.bytes != NULL)
 			skymon_secret_refused(sm);
 	} else if (code == 403 && ws->origin == NULL) {
 		hint = ": it may want a certain `origin`";
 	} else if (code == 404 || code < 300) {
-		hint = ": there is no WebSocket at the path of `url`";
+		hint = ": no WebSocket at the path of `url`";
 	} else if (code < 400) {
-		hint = ": redirects are not followed, `url` must be the place itself";
+		hint = ": redirects are not followed; set `url` to the final address";
 	}
 	skymon_fault_set(fault, SKYMON_UNHEALTHY, reason,
 			 "%s: the server refuses the WebSocket with HTTP %u%s", ws->place, code, hint);
 }
 
-/* Reads the answer; what comes behind it is left for websocket_next. */
+/* Reads the answer; bytes after it are left for websocket_next(). */
 static bool hear(struct skymon *sm, struct websocket *ws, const char *key, struct skymon_fault *fault)
 {
 	struct websocket_link *link = &ws->link;

@@ -94,8 +94,8 @@ def test_unix_socket_database_and_other_words(skymond, redis):
 
 
 def test_urls_that_cannot_be():
-    urls = {"a": (f"http://x:{SECRET}@h", "redis://"), "b": (f"redis://x:{SECRET}/@h", "%2F"), "c": ("redis://h/x", "no number"),
-            "d": (f"redis://h?password={SECRET}", "options of its own"), "e": ("unix:relative", "whole path"),
+    urls = {"a": (f"http://x:{SECRET}@h", "redis://"), "b": (f"redis://x:{SECRET}/@h", "%2F"), "c": ("redis://h/x", "not the number"),
+            "d": (f"redis://h?password={SECRET}", "options of their own"), "e": ("unix:relative", "whole path"),
             "f": (SECRET, "no ://"), "g": ("unix:/x?db=y", "?db=NUMBER")}
     parts = {name: part(url) for name, (url, _) in urls.items()}
     parts["p"] = part("redis://h", proxy=f"https://u:{SECRET}@p")

@@ -233,7 +233,7 @@ def test_token(skymond, websocket, tmp_path):
     sm = skymond(config({"ws": part(server.url + "/bearer", authorization={"file": str(word)}), "none": part(server.url + "/bearer"),
                          "403": part(server.url + "/http-403", authorization="Bearer geheim-other")}))
     cell(sm, "wrong token", "unhealthy", "auth_failed", "HTTP 401", "does not accept")
-    cell(sm, "no token", "unhealthy", "auth_failed", "asks for a login", name="none")
+    cell(sm, "no token", "unhealthy", "auth_failed", "requires a login", name="none")
     cell(sm, "token without the right", "unhealthy", "auth_failed", "HTTP 403", name="403")
     word.write_text(f"Bearer {TOKEN}\n")  # read again, because the check said that it was refused
     cell(sm, "back: right token", "healthy", "ok", within=20)
@@ -243,7 +243,7 @@ def test_token(skymond, websocket, tmp_path):
 
 SAYS = {
     "refuses with 403": ("/http-403", {}, "http_status", "HTTP 403"),
-    "no WebSocket there": ("/http-200", {}, "http_status", "HTTP 200: there is no WebSocket"),
+    "no WebSocket there": ("/http-200", {}, "http_status", "HTTP 200: no WebSocket"),
     "not found": ("/http-404", {}, "http_status", "HTTP 404"),
     "redirects": ("/http-302", {}, "http_status", "HTTP 302: redirects are not followed"),
     "refuses with 503": ("/http-503", {}, "http_status", "HTTP 503"),
@@ -314,9 +314,9 @@ RAW = {
     "no Sec-WebSocket-Accept": (AGREE.replace(b"Sec-WebSocket-Accept: ACCEPT\r\n", b""), b"", True, {}, "protocol",
                                 "without one Sec-WebSocket-Accept"),
     "agrees to HTTP/2": (AGREE.replace(b"websocket", b"h2c"), b"", True, {}, "protocol", "not to a WebSocket"),
-    "sub-protocol unasked": (AGREE[:-2] + b"Sec-WebSocket-Protocol: soap\r\n\r\n", b"", True, {}, "protocol", "nobody asked for"),
+    "sub-protocol unasked": (AGREE[:-2] + b"Sec-WebSocket-Protocol: soap\r\n\r\n", b"", True, {}, "protocol", "not requested"),
     "another sub-protocol": (AGREE[:-2] + b"Sec-WebSocket-Protocol: soap\r\n\r\n", b"", True, {"subprotocol": "chat"}, "protocol",
-                             "nobody asked for"),
+                             "not requested"),
     "extension unasked": (AGREE[:-2] + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n", b"", True, {}, "protocol",
                           "extension"),
     "ends without a close frame": (AGREE, b"", False, {}, "protocol", "without closing the WebSocket"),
