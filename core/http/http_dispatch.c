@@ -286,13 +286,6 @@ static const char *host_render(struct skymon_request *rq, const char *name, size
 	return text;
 }
 
-/* The plugins in the daemon have no secrets that a server could refuse. */
-static bool host_again(struct skymon_request *rq)
-{
-	(void)rq;
-	return false;
-}
-
 /* The plugins in the daemon are trusted to give JSON. */
 static void host_problem_json(struct skymon_request *rq, const char *key, const char *json)
 {
@@ -313,7 +306,6 @@ const struct skymon_host http_host = {
 	.request_trusted = host_trusted,
 	.render = host_render,
 	.request_caller = request_caller,
-	.request_again = host_again,
 	.request_audit = request_audit,
 	.problem_json = host_problem_json,
 	.reply_header = reply_header,

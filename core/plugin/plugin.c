@@ -21,7 +21,7 @@
 #endif
 
 /* What these structs had in the first minor: later ones only grow. */
-#define PLUGIN_SIZE_MIN (offsetof(struct skymon_plugin, event) + sizeof(void *))
+#define PLUGIN_SIZE_MIN (offsetof(struct skymon_plugin, secret) + sizeof(void *))
 #define OPTION_SIZE_MIN (offsetof(struct skymon_option, item_size) + sizeof(uint32_t))
 #define NUMBER_SIZE_MIN (offsetof(struct skymon_number, help) + sizeof(void *))
 #define ROUTE_SIZE_MIN (offsetof(struct skymon_route, flags) + sizeof(uint32_t))
@@ -312,9 +312,8 @@ static bool roles_ok(const struct skymon_plugin *plugin, struct err *err)
 			if (plugin->routes[i]->flags & SKYMON_ROUTE_HEALTH)
 				return err_set(err, "it is SKYMON_IN_DAEMON, so no component stands behind "
 						    "its SKYMON_ROUTE_HEALTH");
-		return (plugin->check == NULL && plugin->begin == NULL && plugin->secret == NULL &&
-			plugin->validate == NULL) ||
-		       err_set(err, "it is SKYMON_IN_DAEMON, so it may have routes only: no check, begin, "
+		return (plugin->check == NULL && plugin->secret == NULL && plugin->validate == NULL) ||
+		       err_set(err, "it is SKYMON_IN_DAEMON, so it may have routes only: no check, "
 				    "secret or validate");
 	}
 	if (plugin->check != NULL)

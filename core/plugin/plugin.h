@@ -50,7 +50,7 @@ void plugin_close(struct skymon_plugin *plugin);
 struct plugin_info {
 	char *name, *version, *summary, *build_id; /* build_id: of the worker, to be compared with ours */
 	uint16_t abi_major, abi_minor;
-	uint32_t flags, interval_ms, timeout_ms, state_size;
+	uint32_t flags, interval_ms, timeout_ms;
 	bool has_check, has_secret, has_validate;
 	struct skymon_option *options; /* today's stride, ends with {0} */
 	struct skymon_number *numbers; /* likewise */

@@ -24,7 +24,6 @@ void plugin_info_encode(const struct skymon_plugin *plugin, const char *build_id
 	wire_put_u32(body, plugin->flags);
 	wire_put_u32(body, plugin->interval_ms);
 	wire_put_u32(body, plugin->timeout_ms);
-	wire_put_u32(body, plugin->state_size);
 	wire_put_u8(body, plugin->check != NULL);
 	wire_put_u8(body, plugin->secret != NULL);
 	wire_put_u8(body, plugin->validate != NULL);
@@ -103,7 +102,6 @@ static bool get_head(struct wire_reader *in, struct plugin_info *info)
 	info->flags = wire_get_u32(in);
 	info->interval_ms = wire_get_u32(in);
 	info->timeout_ms = wire_get_u32(in);
-	info->state_size = wire_get_u32(in);
 	info->has_check = wire_get_u8(in) != 0;
 	info->has_secret = wire_get_u8(in) != 0;
 	info->has_validate = wire_get_u8(in) != 0;

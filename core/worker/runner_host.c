@@ -385,37 +385,8 @@ static void *shared(struct skymon *sm)
 	return of(sm)->runner->shared;
 }
 
-/* What only plugins in the daemon have: nothing is to be seen from here. */
-static const struct skymon_snapshot *no_snapshot(struct skymon *sm)
-{
-	(void)sm;
-	return NULL;
-}
-
-static void no_release(struct skymon *sm, const struct skymon_snapshot *snapshot)
-{
-	(void)sm;
-	(void)snapshot;
-}
-
-static const struct skymon_self *no_self(struct skymon *sm)
-{
-	(void)sm;
-	return NULL;
-}
-
-static const struct skymon_config *no_config(struct skymon *sm)
-{
-	(void)sm;
-	return NULL;
-}
-
-static const struct skymon_routes *no_routes(struct skymon *sm)
-{
-	(void)sm;
-	return NULL;
-}
-
+/* Functions that only plugins in the daemon have (snapshot, self, render, …) are left out: their wrappers
+ * give NULL. */
 const struct skymon_host runner_host = {
 	.size = sizeof(struct skymon_host),
 	.log = log_list,
@@ -435,11 +406,6 @@ const struct skymon_host runner_host = {
 	.name = name_of,
 	.state_dir = state_dir,
 	.print = number_print,
-	.snapshot = no_snapshot,
-	.release = no_release,
-	.self = no_self,
-	.config_public = no_config,
-	.routes = no_routes,
 	.shared = shared,
 	.request_method = runner_request_method,
 	.request_param = runner_request_param,
@@ -450,7 +416,6 @@ const struct skymon_host runner_host = {
 	.request_caller = runner_request_caller,
 	.request_again = runner_request_again,
 	.request_audit = runner_request_audit,
-	.render = runner_request_render,
 	.reply_header = runner_reply_header,
 	.reply = runner_reply,
 	.reply_parts = runner_reply_parts,

@@ -83,7 +83,6 @@ const struct skymon_caller *runner_request_caller(struct skymon_request *rq);
 bool runner_request_again(struct skymon_request *rq);
 void runner_request_audit(struct skymon_request *rq, const char *format, va_list list)
 	__attribute__((format(printf, 2, 0)));
-const char *runner_request_render(struct skymon_request *rq, const char *route, size_t *size);
 void runner_reply_header(struct skymon_request *rq, const char *name, const char *value);
 void runner_reply(struct skymon_request *rq, int code, const char *type, const void *bytes, size_t size);
 void runner_reply_parts(struct skymon_request *rq, int code, const char *type,

@@ -120,15 +120,6 @@ bool runner_request_again(struct skymon_request *rq)
 	return rq->again = true;
 }
 
-/* Only routes in the daemon can be rendered, and only for one another. */
-const char *runner_request_render(struct skymon_request *rq, const char *route, size_t *size)
-{
-	(void)rq;
-	(void)route;
-	*size = 0;
-	return NULL;
-}
-
 /* ---- What is answered ---- */
 
 static void set_audit(struct skymon_request *rq, const char *text)

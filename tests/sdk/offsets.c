@@ -169,10 +169,8 @@ AT(skymon_plugin, stop, 104);
 AT(skymon_plugin, check, 112);
 AT(skymon_plugin, routes, 120);
 AT(skymon_plugin, secret, 128);
-AT(skymon_plugin, begin, 136);
-AT(skymon_plugin, cancel, 144);
-AT(skymon_plugin, event, 152);
-AT_LEAST(skymon_plugin, 160);
+AT(skymon_plugin, validate, 136);
+AT_LEAST(skymon_plugin, 144);
 
 AT(skymon_value, name, 0);
 AT(skymon_value, text, 8);

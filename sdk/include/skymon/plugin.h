@@ -25,7 +25,8 @@
  *          means "as before". While the major is 0, any minor may change anything. Changes, newest first:
  *          0.3 (2026-11) SKYMON_PATH_… and SKYMON_NEEDS_…; validate and skymon_invalid; skymon_resolve_within; routes.h:
  *          skymon_caller names the user, skymon_component has series_dropped_total; routes that write are guarded unless
- *          SKYMON_ROUTE_OPEN; unknown flags, reserved names and the core's own reasons are refused; skymon_ms_left leaves a margin.
+ *          SKYMON_ROUTE_OPEN; unknown flags, reserved names and the core's own reasons are refused; skymon_ms_left leaves a margin; the
+ *          unused begin, cancel and event are gone; what the host lacks where a plugin runs is NULL in its table.
  *          0.2 (2026-11) routes of plugins in a worker. 0.1 (2026-11) first.
  */
 #ifndef SKYMON_PLUGIN_H
@@ -57,9 +58,7 @@ enum skymon_reason {
 
 struct skymon;         /* the component (or route plugin) that a callback is for; opaque */
 struct skymon_request; /* one HTTP exchange; valid until it was answered; opaque */
-struct skymon_run;     /* later: a check on the worker's loop */
 struct skymon_ask;     /* somebody asks this secret store (skymon/secrets.h); opaque */
-struct skymon_event;   /* later: something that a sink may tell about */
 
 /* ---- Options: declared once, parsed by the core, stored in `state` before start ---- */
 
@@ -116,6 +115,8 @@ enum skymon_metric_type { SKYMON_GAUGE = 1, SKYMON_COUNTER };
 struct skymon_part { const void *bytes; size_t size; };
 struct skymon_snapshot; struct skymon_self; struct skymon_config; struct skymon_routes; struct skymon_caller;
 
+/* A function that a plugin cannot use where it runs (a check's in the daemon, the daemon's own in a worker) is NULL; its wrapper
+ * does nothing then, and returns NULL, 0 or false. */
 struct skymon_host {
 	uint32_t size;
 	void (*log)(struct skymon *, int level, const char *format, va_list);
@@ -208,9 +209,6 @@ struct skymon_plugin {
 	enum skymon_status (*check)(struct skymon *, void *state);   /* may block, within skymon_ms_left */
 	const struct skymon_route *const *routes;                    /* NULL-ended */
 	void (*secret)(struct skymon *, void *state, struct skymon_ask *);       /* role: secret store (skymon/secrets.h) */
-	void (*begin)(struct skymon *, void *state, struct skymon_run *);        /* later: check on the loop */
-	void (*cancel)(struct skymon *, void *state, struct skymon_run *);
-	void (*event)(struct skymon *, void *state, const struct skymon_event *); /* later: sink */
 	/* Reports wrong options by skymon_invalid, all of them. Pure: no I/O, no memory kept; called before any start, on a reload and by
 	 * --check-config. A secret that is given has size 0 here; one that is left out has NULL bytes. The target may be "". */
 	void (*validate)(struct skymon *, const void *state);
@@ -221,6 +219,11 @@ struct skymon_plugin {
 	.abi_major = SKYMON_ABI_MAJOR, .abi_minor = SKYMON_ABI_MINOR, .size = sizeof(struct skymon_plugin), \
 	.name = #name_, .version = version_, .summary = summary_, .option_size = sizeof(struct skymon_option), \
 	.number_size = sizeof(struct skymon_number), __VA_ARGS__ }
+
+#define SKYMON_CALL(sm, function, ...) \
+	((sm)->host->function != NULL ? (sm)->host->function(__VA_ARGS__) : 0)
+#define SKYMON_DO(sm, function, ...) \
+	do { if ((sm)->host->function != NULL) (sm)->host->function(__VA_ARGS__); } while (0)
 
 /* ---- What a check says ---- */
 
@@ -238,53 +241,54 @@ SKYMON_SAYS(2) enum skymon_status skymon_unknown(struct skymon *sm, const char *
 { SKYMON_TELL(sm->host->say(sm, format, list_)); return SKYMON_UNKNOWN; }
 SKYMON_SAYS(3) enum skymon_status skymon_verdict(struct skymon *sm, bool ok, const char *format, ...)
 { SKYMON_TELL(sm->host->say(sm, format, list_)); return ok ? SKYMON_HEALTHY : SKYMON_UNHEALTHY; }
-static inline void skymon_reason(struct skymon *sm, enum skymon_reason reason) { sm->host->reason(sm, (int)reason); }
+static inline void skymon_reason(struct skymon *sm, enum skymon_reason reason) { SKYMON_DO(sm, reason, sm, (int)reason); }
 
 /* Facts for `details` of the component's route (JSON); a key said twice keeps the last. */
 SKYMON_SAYS(3) void skymon_detail(struct skymon *sm, const char *key, const char *format, ...)
-{ SKYMON_TELL(sm->host->detail_text(sm, key, format, list_)); }
+{ SKYMON_TELL(SKYMON_DO(sm, detail_text, sm, key, format, list_)); }
 static inline void skymon_detail_number(struct skymon *sm, const char *key, double value)
-{ sm->host->detail_number(sm, key, value); }
+{ SKYMON_DO(sm, detail_number, sm, key, value); }
 static inline void skymon_detail_boolean(struct skymon *sm, const char *key, bool value)
-{ sm->host->detail_boolean(sm, key, value); }
+{ SKYMON_DO(sm, detail_boolean, sm, key, value); }
 static inline void skymon_detail_json(struct skymon *sm, const char *key, const char *json)
-{ sm->host->detail_json(sm, key, json); }  /* any JSON value; what does not parse is dropped and logged */
+{ SKYMON_DO(sm, detail_json, sm, key, json); }  /* any JSON value; what does not parse is dropped and logged */
 
 /* A declared number: thresholds and service.metrics apply to it. `response_time` (s) is measured by the core. */
-static inline void skymon_number(struct skymon *sm, const char *name, double value) { sm->host->number(sm, name, value); }
+static inline void skymon_number(struct skymon *sm, const char *name, double value) { SKYMON_DO(sm, number, sm, name, value); }
 /* A time series of this result. Names as in Prometheus; `component` and the component's labels are added by the core. Reserved:
  * up, scrape_*, process_*, __*, and the labels job, instance, le, quantile, component. */
 static inline void skymon_metric(struct skymon *sm, enum skymon_metric_type type, const char *name, const char *help,
 				 double value, const struct skymon_label *labels, size_t count)
-{ sm->host->metric(sm, (int)type, name, help, value, labels, count); }
+{ SKYMON_DO(sm, metric, sm, (int)type, name, help, value, labels, count); }
 static inline void skymon_gauge(struct skymon *sm, const char *name, const char *help, double value)
-{ sm->host->metric(sm, SKYMON_GAUGE, name, help, value, NULL, 0); }
+{ SKYMON_DO(sm, metric, sm, SKYMON_GAUGE, name, help, value, NULL, 0); }
 static inline void skymon_counter(struct skymon *sm, const char *name, const char *help, double value)
-{ sm->host->metric(sm, SKYMON_COUNTER, name, help, value, NULL, 0); }  /* name ends in _total */
+{ SKYMON_DO(sm, metric, sm, SKYMON_COUNTER, name, help, value, NULL, 0); }  /* name ends in _total */
 
 /* ---- What a check may ask ---- */
 
-static inline int64_t skymon_ms_left(struct skymon *sm) { return sm->host->ms_left(sm); } /* never < 0 */
+static inline int64_t skymon_ms_left(struct skymon *sm) { return SKYMON_CALL(sm, ms_left, sm); } /* never < 0 */
 /* Names what comes next (copied): shown when the check crashes, runs out of time or is ended. */
-static inline void skymon_step(struct skymon *sm, const char *step) { sm->host->step(sm, step); }
+static inline void skymon_step(struct skymon *sm, const char *step) { SKYMON_DO(sm, step, sm, step); }
 /* Resolves a host name by the host's helper, within the deadline: numeric addresses joined by commas, at most 8. false: message
  * and reason (dns, timeout) are set already; return SKYMON_UNHEALTHY. A numeric address is returned as it is. */
 static inline bool skymon_resolve(struct skymon *sm, const char *host, char *addresses, size_t size)
-{ return sm->host->resolve(sm, host, addresses, size); }
+{ return SKYMON_CALL(sm, resolve, sm, host, addresses, size); }
 /* The same for one name of several: waits for at most ms, so that time is left for the others. */
 static inline bool skymon_resolve_within(struct skymon *sm, const char *host, int64_t ms, char *addresses, size_t size)
-{ return sm->host->resolve_within(sm, host, ms, addresses, size); }
-static inline void skymon_secret_refused(struct skymon *sm) { sm->host->secret_refused(sm); } /* have it read again */
+{ return SKYMON_CALL(sm, resolve_within, sm, host, ms, addresses, size); }
+static inline void skymon_secret_refused(struct skymon *sm) { SKYMON_DO(sm, secret_refused, sm); } /* have it read again */
 static inline const char *skymon_name(struct skymon *sm) { return sm->host->name(sm); }
 static inline const char *skymon_state_dir(struct skymon *sm) { return sm->host->state_dir(sm); } /* the plugin's own folder; "": none */
-static inline void *skymon_shared(struct skymon *sm) { return sm->host->shared(sm); } /* shared_size bytes; your own lock */
+static inline void *skymon_shared(struct skymon *sm) /* shared_size bytes; your own lock */
+{ return sm->host->shared != NULL ? sm->host->shared(sm) : NULL; }
 /* Shortest text that reads back as the same number ("NaN", "+Inf" too); returns its length. size >= 32. */
 static inline size_t skymon_print(struct skymon *sm, double value, char *text, size_t size)
 { return sm->host->print(value, text, size); }
 
 /* In validate: the option ("url", "tls.ca_file", "queries[1].sql") is wrong. The sentence goes on after its name: "must begin with …". */
 SKYMON_SAYS(3) void skymon_invalid(struct skymon *sm, const char *option, const char *format, ...)
-{ SKYMON_TELL(sm->host->invalid(sm, option, format, list_)); }
+{ SKYMON_TELL(SKYMON_DO(sm, invalid, sm, option, format, list_)); }
 
 SKYMON_SAYS(2) void skymon_error(struct skymon *sm, const char *format, ...)
 { SKYMON_TELL(sm->host->log(sm, 0, format, list_)); }

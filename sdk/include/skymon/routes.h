@@ -173,12 +173,16 @@ struct skymon_route_line { const char *method, *path, *name, *summary, *plugin; 
 struct skymon_routes { uint32_t size; const struct skymon_route_line *lines; size_t count; };
 
 /* Take, read, release; a snapshot may be held as long as somebody needs its bytes (a reply on its way). */
-static inline const struct skymon_snapshot *skymon_snapshot(struct skymon *sm) { return sm->host->snapshot(sm); }
+static inline const struct skymon_snapshot *skymon_snapshot(struct skymon *sm)
+{ return sm->host->snapshot != NULL ? sm->host->snapshot(sm) : NULL; }
 static inline void skymon_release(struct skymon *sm, const struct skymon_snapshot *snapshot)
-{ sm->host->release(sm, snapshot); }
-static inline const struct skymon_self *skymon_self(struct skymon *sm) { return sm->host->self(sm); }
-static inline const struct skymon_config *skymon_config_public(struct skymon *sm) { return sm->host->config_public(sm); }
-static inline const struct skymon_routes *skymon_routes(struct skymon *sm) { return sm->host->routes(sm); }
+{ SKYMON_DO(sm, release, sm, snapshot); }
+static inline const struct skymon_self *skymon_self(struct skymon *sm)
+{ return sm->host->self != NULL ? sm->host->self(sm) : NULL; }
+static inline const struct skymon_config *skymon_config_public(struct skymon *sm)
+{ return sm->host->config_public != NULL ? sm->host->config_public(sm) : NULL; }
+static inline const struct skymon_routes *skymon_routes(struct skymon *sm)
+{ return sm->host->routes != NULL ? sm->host->routes(sm) : NULL; }
 
 /* ---- The request, and its one answer ---- */
 
@@ -199,7 +203,7 @@ static inline bool skymon_is_trusted(struct skymon *sm, struct skymon_request *r
 /* What GET of the route of that name (SKYMON_IN_DAEMON plugins') gives to a client without wishes: its body, valid until this request
  * was answered; NULL when there is no such route or its code was not 200. */
 static inline const char *skymon_render(struct skymon *sm, struct skymon_request *rq, const char *route, size_t *size)
-{ return sm->host->render(rq, route, size); }
+{ *size = 0; return sm->host->render != NULL ? sm->host->render(rq, route, size) : NULL; }
 
 /* The client that sends the request. local: from this machine (a Unix socket, loopback, or the connection's own local address),
  * the kernel names the user at the other end, that user is root, the daemon's own or one of `local_users`, and no header
@@ -211,7 +215,7 @@ static inline const struct skymon_caller *skymon_caller(struct skymon *sm, struc
 /* In a worker: a server refused the secret that this request was done with. true: return without an answer: the secret is read
  * anew, and the handler is called once more for this request (in a state that was started with the new one, if it changed).
  * false: that has been done for it already: answer it. */
-static inline bool skymon_again(struct skymon *sm, struct skymon_request *rq) { return sm->host->request_again(rq); }
+static inline bool skymon_again(struct skymon *sm, struct skymon_request *rq) { return SKYMON_CALL(sm, request_again, rq); }
 /* What the request did, in some words, for the daemon's audit line (which has client, user, method, path and code already). */
 SKYMON_SAYS(3) void skymon_audit(struct skymon *sm, struct skymon_request *rq, const char *format, ...)
 { SKYMON_TELL(sm->host->request_audit(rq, format, list_)); }
