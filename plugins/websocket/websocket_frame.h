@@ -38,8 +38,9 @@ enum websocket_event {
 	WEBSOCKET_BAD      /* bad, close_code for the server; nothing more can be read */
 };
 
-#define WEBSOCKET_LARGE 1009 /* close_code of a BAD that is not the server's fault: larger than message_max  \
-			      */
+#define WEBSOCKET_LARGE                                                                                      \
+	1009 /* close_code of a BAD that is not the server's fault: larger than message_max                  \
+	      */
 
 /* An incremental parser of the server's frames. Initialize it with zeros; message_max may be set whenever no
  * message is incomplete. */
