@@ -37,6 +37,7 @@ const struct skymon_value *result_number(const struct skymon_result *result, con
 void result_limit_series(struct result *result, uint32_t most);
 
 /* ---- Worker's side ---- */
+#define RESULT_LABELS_MAX 32u /* of one series */
 #define RESULT_MESSAGE_MAX 500
 #define RESULT_DETAILS_MAX (256u << 10)
 #define RESULT_NUMBERS_MAX 256u

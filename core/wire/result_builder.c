@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LABELS_MAX 32u
 #define METRIC_NAME_MAX 200
 #define SERIES_BYTES_MAX (WIRE_RESULT_MAX - (2u << 20)) /* the rest is for all that is no series */
 
@@ -307,9 +306,10 @@ static void clean_labels(struct buf *labels)
 static bool print_labels(struct result_builder *b, const char *name, const struct skymon_label *labels,
 			 size_t count, struct err *err)
 {
-	struct skymon_label sorted[LABELS_MAX];
-	if (count > LABELS_MAX)
-		return err_set(err, "metric %s has %zu labels; %u are allowed", name, count, LABELS_MAX);
+	struct skymon_label sorted[RESULT_LABELS_MAX];
+	if (count > RESULT_LABELS_MAX)
+		return err_set(err, "metric %s has %zu labels; %u are allowed", name, count,
+			       RESULT_LABELS_MAX);
 	for (size_t i = 0; i < count; i++) {
 		if (labels[i].name == NULL || !label_name_ok(labels[i].name))
 			return err_set(err, "metric %s has a label with the wrong name \"%.100s\"", name,

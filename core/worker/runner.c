@@ -347,7 +347,7 @@ static void free_component(struct runner_component *component)
 	free(component->label_names);
 	free(component->name);
 	free(component->state_dir);
-	free(component->secrets);
+	mask_free(&component->mask);
 	free(component->complaint);
 	free(component->state);
 	option_values_free(component->values);

@@ -9,8 +9,6 @@
 
 #include "resolve.h"
 
-#define MASK "********"
-#define SECRET_MIN 4       /* shorter ones would mask half of every sentence */
 #define COMPLAINTS_MAX 20u /* about what a component's plugin reports, until it is started anew */
 #define LOG_LINES_MAX 20u  /* of one component in … */
 #define LOG_WINDOW_US 10000000
@@ -22,22 +20,14 @@ static struct runner_component *of(struct skymon *sm)
 
 /* ---- Secrets ---- */
 
-static void add_secret(struct runner_component *component, const struct skymon_secret *secret)
-{
-	if (secret->bytes == NULL || secret->size < SECRET_MIN)
-		return;
-	component->secrets =
-		x_realloc(component->secrets, (component->secret_count + 1) * sizeof(*component->secrets));
-	component->secrets[component->secret_count++] =
-		(struct secret){.bytes = secret->bytes, .size = secret->size};
-}
-
 static void find_in(struct runner_component *component, const struct skymon_option *table, const char *state)
 {
 	for (; table != NULL && table->name != NULL; table++) {
 		const char *member = state + table->offset;
-		if (table->type == SKYMON_SECRET)
-			add_secret(component, (const struct skymon_secret *)(const void *)member);
+		if (table->type == SKYMON_SECRET) {
+			const struct skymon_secret *secret = (const void *)member;
+			mask_add(&component->mask, secret->bytes, secret->bytes != NULL ? secret->size : 0);
+		}
 		if (table->type != SKYMON_LIST || table->item == NULL)
 			continue;
 		const struct skymon_list *list = (const struct skymon_list *)(const void *)member;
@@ -51,96 +41,42 @@ void runner_find_secrets(struct runner_component *component)
 	find_in(component, component->runner->plugin->options, component->state);
 }
 
-/* The longest secret that begins at text. */
-static size_t secret_at(const struct runner_component *component, const char *text, size_t rest)
-{
-	size_t longest = 0;
-	for (size_t i = 0; i < component->secret_count; i++) {
-		const struct secret *secret = &component->secrets[i];
-		if (secret->size <= rest && secret->size > longest &&
-		    memcmp(text, secret->bytes, secret->size) == 0)
-			longest = secret->size;
-	}
-	return longest;
-}
-
-/* A copy of the text in which no secret of the component stands. */
-static char *masked(const struct runner_component *component, const char *text)
-{
-	struct buf out = {0};
-	size_t size = strlen(text);
-	if (component->secret_count == 0)
-		return x_strndup(text, size);
-	buf_room(&out, size)[0] = '\0';
-	for (size_t at = 0; at < size;) {
-		size_t secret = secret_at(component, text + at, size - at);
-		if (secret > 0)
-			buf_text(&out, MASK);
-		else
-			buf_add(&out, text + at, 1);
-		at += secret > 0 ? secret : 1;
-	}
-	return out.data;
-}
-
-const void *runner_masked_bytes(const struct runner_component *component, const void *bytes, size_t *size,
-				struct buf *room)
-{
-	const char *text = bytes;
-	size_t same = 0; /* what was copied, up to here */
-	for (size_t at = 0, secret; component->secret_count > 0 && at<*size; at += secret> 0 ? secret : 1) {
-		secret = secret_at(component, text + at, *size - at);
-		if (secret == 0)
-			continue;
-		buf_add(room, text + same, at - same);
-		buf_text(room, MASK);
-		same = at + secret;
-	}
-	if (same == 0)
-		return bytes;
-	buf_add(room, text + same, *size - same);
-	*size = room->size;
-	return room->data;
-}
-
 char *runner_masked(const struct runner_component *component, const char *format, va_list list)
 {
 	char *text = NULL;
 	if (vasprintf(&text, format, list) < 0)
 		return x_strdup("");
-	if (component->secret_count == 0)
+	struct buf clean = {0};
+	if (mask_text(&component->mask, text, &clean) == text)
 		return text;
-	char *clean = masked(component, text);
 	free(text);
-	return clean;
+	return clean.data;
 }
 
 /* JSON in which no text holds a secret. */
-static json_t *masked_json(const struct runner_component *component, json_t *value)
+static json_t *masked_json(const struct mask *mask, json_t *value)
 {
+	struct buf room = {0};
+	json_t *clean = NULL;
 	if (json_is_string(value)) {
-		char *text = masked(component, json_string_value(value));
-		json_t *clean = json_string(text);
-		free(text);
-		return clean;
-	}
-	if (json_is_array(value)) {
-		json_t *clean = json_array();
+		clean = json_string(mask_text(mask, json_string_value(value), &room));
+	} else if (json_is_array(value)) {
+		clean = json_array();
 		for (size_t i = 0; i < json_array_size(value); i++)
-			json_array_append_new(clean, masked_json(component, json_array_get(value, i)));
-		return clean;
+			json_array_append_new(clean, masked_json(mask, json_array_get(value, i)));
+	} else if (json_is_object(value)) {
+		const char *key;
+		json_t *member;
+		clean = json_object();
+		json_object_foreach(value, key, member)
+		{
+			room.size = 0;
+			json_object_set_new(clean, mask_text(mask, key, &room), masked_json(mask, member));
+		}
+	} else {
+		clean = json_incref(value);
 	}
-	if (!json_is_object(value))
-		return json_incref(value);
-	json_t *clean = json_object();
-	const char *key;
-	json_t *member;
-	json_object_foreach(value, key, member)
-	{
-		char *name = masked(component, key);
-		json_object_set_new(clean, name, masked_json(component, member));
-		free(name);
-	}
+	buf_free(&room);
 	return clean;
 }
 
@@ -276,13 +212,13 @@ static void detail_json(struct skymon *sm, const char *key, const char *json)
 {
 	struct runner_component *component = of(sm);
 	json_t *value = NULL;
-	if (component->secret_count > 0 && json != NULL)
+	if (component->mask.count > 0 && json != NULL)
 		value = json_loads(json, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
 	if (value == NULL) { /* nothing to mask, or no JSON: which is said there */
 		add_detail(component, key, json);
 		return;
 	}
-	json_t *clean = masked_json(component, value);
+	json_t *clean = masked_json(&component->mask, value);
 	char *text = json_dumps(clean, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
 	add_detail(component, key, json_equal(clean, value) ? json : text);
 	free(text);
@@ -320,14 +256,32 @@ static bool label_taken(const struct runner_component *component, const struct s
 	return false;
 }
 
-static void metric(struct skymon *sm, int type, const char *name, const char *help, double value,
-		   const struct skymon_label *labels, size_t count)
+static void add_metric(struct runner_component *component, int type, const char *name, const char *help,
+		       double value, const struct skymon_label *labels, size_t count)
 {
-	struct runner_component *component = of(sm);
 	struct err err;
 	if (label_taken(component, labels, count, name, &err) ||
 	    !result_metric(component->builder, type, name, help, value, labels, count, &err))
 		complain(component, &err);
+}
+
+static void metric(struct skymon *sm, int type, const char *name, const char *help, double value,
+		   const struct skymon_label *labels, size_t count)
+{
+	const struct mask *mask = &of(sm)->mask;
+	if (mask->count == 0 ||
+	    count > RESULT_LABELS_MAX) { /* nothing to mask, or too many: which is refused */
+		add_metric(of(sm), type, name, help, value, labels, count);
+		return;
+	}
+	struct skymon_label clean[RESULT_LABELS_MAX];
+	struct buf rooms[RESULT_LABELS_MAX + 1] = {0};
+	for (size_t i = 0; i < count; i++)
+		clean[i] = (struct skymon_label){labels[i].name, mask_text(mask, labels[i].value, &rooms[i])};
+	help = mask_text(mask, help, &rooms[count]);
+	add_metric(of(sm), type, name, help, value, clean, count);
+	for (size_t i = 0; i <= count; i++)
+		buf_free(&rooms[i]);
 }
 
 /* ---- What a check asks ---- */
@@ -340,7 +294,9 @@ static int64_t ms_left(struct skymon *sm)
 
 static void step(struct skymon *sm, const char *text)
 {
-	runner_set_step(of(sm), text != NULL ? text : "");
+	struct buf room = {0};
+	runner_set_step(of(sm), text != NULL ? mask_text(&of(sm)->mask, text, &room) : "");
+	buf_free(&room);
 }
 
 static bool resolve_within(struct skymon *sm, const char *host, int64_t ms, char *addresses, size_t size)

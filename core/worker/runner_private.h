@@ -6,14 +6,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "mask.h"
 #include "runner.h"
 
 #define RUNNER_STEP_MAX 80
-
-struct secret {
-	const char *bytes;
-	size_t size;
-};
 
 struct runner_component {
 	struct skymon sm; /* the first member: the plugin's handle is the component */
@@ -25,8 +21,7 @@ struct runner_component {
 	char **label_names; /* its own labels; ends with NULL */
 	struct option_values *values;
 	void *state;
-	struct secret *secrets; /* point into values */
-	size_t secret_count;
+	struct mask mask; /* of its secrets, which lie in values */
 	struct result_builder *builder;
 	bool running, stopping; /* under the runner's lock, with the next one */
 	unsigned telling;       /* threads that are telling a result of it */
@@ -121,9 +116,6 @@ struct runner_component *runner_find(struct runner *runner, uint32_t id);
 void runner_set_current(struct runner_component *component); /* who runs on this thread; NULL: nobody */
 bool runner_spawn_thread(void *(*run)(void *),
 			 void *arg); /* detached, small stack, no signals but fatal ones */
-/* Bytes without the component's secrets: the same ones, or a copy that *room then holds. */
-const void *runner_masked_bytes(const struct runner_component *component, const void *bytes, size_t *size,
-				struct buf *room);
 char *runner_masked(const struct runner_component *component, const char *format, va_list list)
 	__attribute__((format(printf, 2, 0)));
 

@@ -48,8 +48,7 @@ struct runner_component runner_aside(const struct runner_component *component, i
 		.label_names = component->label_names,
 		.values = component->values,
 		.state = component->state,
-		.secrets = component->secrets,
-		.secret_count = component->secret_count,
+		.mask = component->mask,
 		.builder = result_builder_new(),
 		.deadline_us = runner_clock_us() + (timeout_ms - runner_margin_ms(timeout_ms)) * 1000,
 	};
@@ -146,9 +145,11 @@ void runner_reply_header(struct skymon_request *rq, const char *name, const char
 			   name);
 		return;
 	}
+	struct buf room = {0};
 	rq->headers = x_grow(rq->headers, &rq->header_room, rq->header_count + 1, sizeof(*rq->headers));
-	rq->headers[rq->header_count++] =
-		(struct http_message_pair){keep_text(rq, name), keep_text(rq, value)};
+	rq->headers[rq->header_count++] = (struct http_message_pair){
+		keep_text(rq, name), keep_text(rq, mask_text(&rq->self.mask, value, &room))};
+	buf_free(&room);
 }
 
 PRINTF(3) static void tell_problem(struct skymon_request *rq, int code, const char *format, ...);
@@ -180,7 +181,7 @@ static void tell(struct skymon_request *rq, struct http_message_reply *reply)
 	reply->header_count = rq->header_count;
 	reply->audit = rq->audit;
 	reply->type = reply->type != NULL ? reply->type : "";
-	reply->body = runner_masked_bytes(&rq->self, reply->body, &reply->body_size, &room);
+	reply->body = mask_bytes(&rq->self.mask, reply->body, &reply->body_size, &room);
 	if (http_message_reply_ok(reply)) {
 		rq->answered = true;
 		runner->events->replied(runner->arg, rq->self.id, rq->head.number, reply);

@@ -19,19 +19,20 @@ void runner_invalid(struct skymon *sm, const char *option, const char *format, v
 {
 	struct runner_component *component = (struct runner_component *)sm;
 	struct runner_mistakes *mistakes = component->mistakes;
-	char text[RESULT_MESSAGE_MAX];
 	if (mistakes == NULL) {
 		runner_log(component, LOG_LEVEL_ERROR, "the plugin calls skymon_invalid outside of validate");
 		return;
 	}
 	if (mistakes->count == MISTAKES_MAX)
 		return;
-	vsnprintf(text, sizeof(text), format, list);
+	char *text = runner_masked(component, format, list);
+	text[strnlen(text, RESULT_MESSAGE_MAX)] = '\0';
 	for (char *at = text; *at != '\0'; at++)
 		if (*at == '\n')
 			*at = ' ';
 	mistakes->count++;
 	message_put_mistake(mistakes->out, option != NULL ? option : "", text);
+	free(text);
 }
 
 /* An empty target is "", whether it was left out or given so. */

@@ -53,7 +53,7 @@ static void handle(struct skymon *sm, void *memory, struct skymon_request *rq)
 		skymon_problem(sm, rq, 422, "no %s", state->password.bytes);
 		return;
 	}
-	skymon_reply_header(sm, rq, "X-Fine", "a");
+	skymon_reply_header(sm, rq, "X-Fine", "a hunter\"2");
 	skymon_reply_header(sm, rq, "X-Bad", "a\nb");
 	if (strcmp(does, "head") == 0)
 		for (int i = 0; i < 200; i++)
@@ -194,10 +194,12 @@ static void what_a_handler_says(void)
 		bool again;
 		const char *says;
 	} rows[] = {
-		{"does=ok", false, "1 0: again=0 problem=0 200  [ok  with ********] X-Fine=a plain\n"},
+		{"does=ok", false,
+		 "1 0: again=0 problem=0 200  [ok  with ********] X-Fine=a ******** plain\n"},
 		{"does=parts", false,
-		 "again=0 problem=0 200 text/plain [parts  with ********] X-Fine=a of ********\n"},
-		{"does=twice", false, "again=0 problem=0 200  [twice  with ********] X-Fine=a plain\n"},
+		 "again=0 problem=0 200 text/plain [parts  with ********] X-Fine=a ******** of ********\n"},
+		{"does=twice", false,
+		 "again=0 problem=0 200  [twice  with ********] X-Fine=a ******** plain\n"},
 		{"does=silent", false,
 		 "again=0 problem=1 500 application/problem+json [silent  with ********] {"},
 		{"does=code", false,
@@ -206,7 +208,8 @@ static void what_a_handler_says(void)
 		 "again=0 problem=1 500 application/problem+json [head  with ********] {"},
 		{"does=problem", false, "\"error\":\"no ********\",\"more\": [1]}\n"},
 		{"does=again", false, "again=1 problem=0 0  [again  with ********] \n"},
-		{"does=again", true, "again=0 problem=0 200  [again  with ********] X-Fine=a plain\n"},
+		{"does=again", true,
+		 "again=0 problem=0 200  [again  with ********] X-Fine=a ******** plain\n"},
 	};
 	struct runner *runner = open_runner();
 	for (unsigned i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
