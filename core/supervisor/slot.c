@@ -148,6 +148,7 @@ void slot_plan_restart(struct slot *slot, bool at_once)
 	int64_t now = loop_now_ms(pool->loop);
 	if (slot->up_since_ms > 0 && now - slot->up_since_ms > POOL_BACK_OFF_MAX_MS)
 		slot->back_off_ms = 0;
+	slot->up_since_ms = 0; /* a worker that dies before its hello was not up */
 	if (!at_once)
 		slot->back_off_ms = pool_back_off(slot->back_off_ms);
 	loop_set_timer(pool->loop, &slot->restart, now + (at_once ? 0 : slot->back_off_ms));
