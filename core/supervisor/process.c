@@ -90,13 +90,17 @@ static void close_watch(struct process *process, struct watch *watch)
 /* Our end of the wire stays open for reading: what it logs in `stop` and `unload`, and its last words. */
 void process_end(struct process *process, int64_t patience_ms)
 {
-	if (process->leaving)
+	int64_t until_ms = loop_now_ms(process->loop) + patience_ms;
+	if (process->leaving) { /* asked again, by a shutdown: it may have less time now */
+		if (process->patience.slot != 0 && process->patience.due_ms > until_ms)
+			loop_set_timer(process->loop, &process->patience, until_ms);
 		return;
+	}
 	process->leaving = process->asked = true;
 	wire_outbox_free(&process->outbox);
 	if (process->wire.fd >= 0)
 		shutdown(process->wire.fd, SHUT_WR);
-	loop_set_timer(process->loop, &process->patience, loop_now_ms(process->loop) + patience_ms);
+	loop_set_timer(process->loop, &process->patience, until_ms);
 }
 
 static void lose_patience(struct timer *timer, int64_t now_ms)

@@ -77,8 +77,9 @@ void process_kill(struct process *process, enum process_cause cause, uint32_t cu
 /* Kills it as broken: it sent what it may not send. Nothing more of what it sent is read. */
 void process_break(struct process *process, const char *text);
 pid_t process_pid(const struct process *process);
-/* Asks it to leave: it stops its components, unloads its plugin and exits; killed after so long. Of what it
- * still says, logs and last words count. `ended` comes, with PROCESS_ENDED when all went well. */
+/* Asks it to leave: it stops its components, unloads its plugin and exits; killed after so long (the shortest
+ * time counts when it is asked again). Of what it still says, logs and last words count. `ended` comes, with
+ * PROCESS_ENDED when all went well. */
 void process_end(struct process *process, int64_t patience_ms);
 /* Kills it and waits for that: at the very end, when no loop turns any more. No event comes. */
 void process_free(struct process *process);
