@@ -370,8 +370,10 @@ void board_item_configure(struct board *board, struct board_item *item, const st
 	bool is_configured = traits->not_configured == NULL;
 	int before = item->status;
 	set_traits(item, traits);
-	if (!is_configured || !was_configured)
+	if (is_configured != was_configured)
 		forget(item);
+	else if (!is_configured) /* since when stays; the sentence may be another */
+		say(item, SKYMON_UNKNOWN, SKYMON_NOT_CONFIGURED, traits->not_configured);
 	else if (restarted)
 		verdict_streak_reset(&item->streak);
 	bool turned = item->status != before;
