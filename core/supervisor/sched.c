@@ -255,8 +255,13 @@ static void limit_series(struct component *component, struct result *result)
 static void take_result(void *arg, struct component *component, uint64_t run, struct result *result)
 {
 	(void)arg;
-	if (run == 0 || component->run != run || component->gone) {
-		result_unref(result); /* of a run that a worker invented, or of a component that is no more */
+	if (run == 0 || component->run != run) {
+		result_unref(result); /* of a run that a worker invented */
+		return;
+	}
+	if (component->gone) { /* its stop is next, and has a time limit of its own */
+		result_unref(result);
+		end_run(component);
 		return;
 	}
 	bool late = component->expired;
