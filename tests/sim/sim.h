@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sim: a deterministic simulation of the supervisor and the board. The real core/supervisor (but for
+ * processes), core/board and core/config run against a virtual clock (sim_loop.c), simulated workers
+ * (sim_worker.c) and a memory that is searched for secrets (sim_memory.c). A schedule is played from a seed:
+ * sim.c draws what happens, sim_plan.c makes configs and reloads, sim_check.c keeps a model of each component
+ * and holds the invariants. */
+#ifndef SIM_H
+#define SIM_H
+
+#include <stdint.h>
+
+#include "supervisor/sched.h"
+
+enum { NAMES = 6, PLUGINS = 3, STORE = 0 }; /* name 0 is the secret store, of plugin 0 */
+
+/* ---- Randomness, the clock, the trace (sim_loop.c) ---- */
+
+/* A fault happens so many times in 1,000, while a schedule is in its troubled part. */
+enum fault {
+	SPAWN_FAILS,
+	HELLO_NEVER,
+	HELLO_BAD,
+	HELLO_DIES,
+	HELLO_TWICE,
+	FILE_BROKEN,
+	START_FAILS,
+	START_HANGS,
+	START_DIES,
+	START_TWICE,
+	START_SLOW,
+	RUN_UNHEALTHY,
+	RUN_LATE,
+	RUN_HANGS,
+	RUN_CRASHES,
+	RUN_DIES,
+	RUN_GROWS,
+	RUN_TWICE,
+	RUN_WRONG,
+	RUN_STEP,
+	STOP_HANGS,
+	STOP_TWICE,
+	STOP_SLOW,
+	LEAVE_HANGS,
+	LEAVE_DIES,
+	KILL_SLOW,
+	ASK_REFUSED,
+	ASK_NEVER,
+	ASK_LATE,
+	ASK_TWICE,
+	ASK_OLD,
+	ASK_LEASE,
+	REQUEST_AGAIN,
+	REQUEST_LATE,
+	REQUEST_HANGS,
+	REQUEST_DIES,
+	REQUEST_TWICE,
+	OUTBOX_FULL,
+	OUTBOX_BREAKS,
+	VALID_MISTAKE,
+	VALID_NEVER,
+	VALID_BROKEN,
+	VALID_DIES,
+	VALID_TWICE,
+	STALE_FILES,
+	GARBAGE,
+	TURN_SLOW,
+	FAULTS
+};
+
+struct sim {
+	uint64_t seed, random, numbers, digest;
+	int64_t now_ms, wall_ms; /* wall_ms: what the wall clock is ahead of the loop's */
+	int64_t lost_ms; /* in which the daemon could do nothing: suspended, or a slow turn of the loop */
+	bool troubled;   /* faults happen; else all that is not hung already behaves well */
+	bool stopping, stopped;
+	bool tracing;
+	unsigned rates[FAULTS];
+	struct loop *loop;
+	struct board *board;
+	struct sched *sched;
+};
+extern struct sim sim;
+
+uint64_t sim_draw(uint64_t below);
+int64_t sim_between(int64_t low, int64_t high); /* both included */
+bool sim_fault(enum fault fault);
+int64_t sim_useful_ms(void); /* the clock without lost_ms: for upper bounds */
+void sim_trace(const char *format, ...) PRINTF(1);
+/* An invariant does not hold: ends the process. */
+_Noreturn void sim_fail(const char *format, ...) PRINTF(1);
+void sim_print_trace(void); /* the last steps */
+
+/* What is to happen later, beside the core's timers; `fire` may add events. */
+struct event {
+	int64_t at_ms;
+	void (*fire)(const struct event *event);
+	struct process *worker; /* NULL: not a worker's */
+	uint32_t id;
+	uint64_t number;
+	int64_t more;
+	uint32_t tie;
+};
+void sim_add_event(struct event event);
+void sim_drop_events(const struct process *worker);
+/* Moves the clock to what is due next and does it; false when nothing is left. */
+bool sim_step(void);
+void sim_begin_clock(uint64_t seed);
+size_t sim_timers(void); /* that are set */
+
+/* ---- Memory (sim_memory.c) ---- */
+
+/* A secret's bytes are "\x7f" "NAME.STORE.NUMBER;": found by its first byte wherever it lies. */
+#define SECRET_MARK '\x7f'
+enum { SECRET_SIZE = 24 };
+void sim_put_secret(char text[SECRET_SIZE], int name, bool store, uint32_t number);
+bool sim_get_secret(const char *text, int *name, bool *store, uint32_t *number);
+const char *sim_find_secret(const void *bytes, size_t size, const char *from);
+void sim_search_memory(void); /* each secret that is held is shown to model_secret_held */
+size_t sim_blocks(void);
+
+/* ---- Workers (sim_worker.c) ---- */
+
+struct file { /* of a plugin */
+	unsigned generation;
+	bool broken; /* each hello says so */
+};
+extern struct file sim_files[PLUGINS];
+/* The instance of a component that was started and not stopped; 0 when there is none. `number`: of its
+ * worker. */
+uint32_t worker_instance(int name, unsigned *number);
+/* Runs that the daemon counts as out, of the plugin or of the address. */
+unsigned workers_out(int plugin, int host);
+size_t workers_count(void);
+void workers_begin(void);
+void worker_slot_freed(const void *block);
+extern const char *const sim_names[NAMES], *const sim_plugins[PLUGINS];
+extern const struct skymon_option sim_options[];
+uint32_t worker_secret(int name); /* as the store keeps it now */
+void worker_rotate(int name);
+
+/* ---- Configs (sim_plan.c) ---- */
+
+struct want { /* of one component */
+	bool there, configured, env, store, file, own, unknown_is_unhealthy;
+	int plugin, host;
+	unsigned version; /* of its options, in its URL */
+	enum skymon_impact impact;
+	int64_t interval_ms, timeout_ms;
+	uint32_t rise, fall;
+};
+struct plan {
+	struct want wants[NAMES];
+	uint32_t per_plugin, per_address;
+	unsigned generations[PLUGINS];
+	bool unusable[NAMES];
+	uint32_t variables[NAMES]; /* as they were when its options were bound */
+	size_t unusable_count;
+	struct component_spec *specs[NAMES];
+	size_t count;
+	struct component_errs errs;
+	bool again;
+};
+
+void plan_begin_schedule(void);
+void plan_change(void); /* draws another config, and reloads it */
+void plan_repeat(void); /* the same config again: what could not be used may be by now */
+void plan_mend(void);   /* files and variables are good from now on */
+bool plan_is_busy(void);
+bool plan_is_in_force(void); /* … and each of its plugins could be used */
+void plan_forget(void);      /* at the end of a schedule */
+const char *plan_lookup(const char *variable);
+void plan_change_variable(int name);
+
+/* ---- The model and the invariants (sim_check.c) ---- */
+
+void model_begin(void);
+void model_apply(const struct plan *plan); /* it is about to be applied */
+void model_applied(void);
+const struct want *model_want(int name); /* NULL: not in force */
+void model_start(int name, unsigned version, unsigned generation, const uint32_t secrets[2]);
+void model_run(int name, uint64_t run, unsigned worker);
+bool model_holds_permit(int name, uint64_t run);
+void model_stop(int name, unsigned version, bool running);
+void model_worker_ended(unsigned number);
+void model_asked(int name);
+void model_secret_held(int name);
+void model_check_step(void);
+void model_check_calm(void); /* at the end of a part without faults */
+void model_new_calm(void);
+void model_changed(void *arg, const struct skymon_component *now, int from);
+
+#endif
