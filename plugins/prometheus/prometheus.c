@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* prometheus: the exposition of everything that the daemon knows, in Prometheus' text format 0.0.4 or
- * OpenMetrics 1.0, from memory. */
+/* prometheus: serves all metrics of the daemon in Prometheus' text format 0.0.4 or OpenMetrics 1.0, from
+ * memory. Runs in the daemon; the HTTP thread calls the route. Owns the plan in force and its texts. */
 #include "prometheus.h"
 
 #include <stdlib.h>
@@ -8,13 +8,13 @@
 
 struct state {
 	struct records records;
-	struct plan *plan; /* of the newest generation that was asked for */
+	struct plan *plan; /* of the newest generation that was scraped */
 	uint64_t dropped_total;
 	double scrape_seconds;
-	size_t live_room; /* what the last live text took */
+	size_t live_room; /* size of the last live text */
 };
 
-/* One reply on its way: what its bytes lie in. */
+/* Memory that a reply in flight refers to. */
 struct reply {
 	struct plan *plan;
 	struct text live;
@@ -28,8 +28,8 @@ static void finish(void *argument)
 	free(reply);
 }
 
-/* Prints the own families that are live; ends[i] is where family i ends. One that has no sample has no head.
- */
+/* Prints the families that change with each scrape; ends[i] is the end of family i. A family without samples
+ * has no head. */
 static void print_live(struct text *out, size_t *ends, enum format format, const struct live *live)
 {
 	for (size_t i = 0; i < own_count; i++) {
@@ -50,7 +50,7 @@ static void make_plan(struct skymon *sm, struct state *state)
 {
 	const struct skymon_snapshot *snapshot = skymon_snapshot(sm);
 	if (state->plan == NULL || state->plan->generation != snapshot->generation) {
-		plan_unref(state->plan); /* first, so that its texts are gone before new ones are made */
+		plan_unref(state->plan); /* first, so that old texts are freed before new ones are made */
 		state->plan = NULL;
 		state->plan = plan_new(sm, &state->records, snapshot, &state->dropped_total);
 	}
@@ -86,8 +86,8 @@ static void handle(struct skymon *sm, void *argument, struct skymon_request *rq)
 	free(ends);
 	clock_gettime(CLOCK_MONOTONIC, &ended);
 	state->scrape_seconds = seconds_between(&began, &ended);
-	/* Who asks while this is being compressed may have it too: only the daemon's own numbers are older by
-	 * that time. */
+	/* Concurrent scrapes may share the compressed body: only the daemon's own numbers are older by that
+	 * time. */
 	uint64_t generation = state->plan->generation * FORMAT_COUNT + format;
 	skymon_reply_parts(sm, rq, 200, format_content_type(format), layout->parts, count, generation, finish,
 			   reply);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which format a client wants: Accept's media ranges with their q-values (RFC 9110 12.5.1). Nothing here ever
- * refuses. */
+/* prometheus_accept: chooses the format by Accept's media ranges and q-values (RFC 9110 12.5.1). Called by
+ * the route, on the HTTP thread. Pure. A header that cannot be parsed selects text. */
 #include "prometheus.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-/* How well each format was asked for; the more exact range wins, whatever its q. */
-struct wish {
-	int exactness; /* 0: not at all, 1: any type, 2: type/anything, 3: the type itself */
+/* The preference for a format; the more specific range wins, with any q. */
+struct preference {
+	int exactness; /* 0 if not listed, 1 for any type, 2 for type/any, 3 for the type itself */
 	int quality;   /* 0 .. 1000 */
 };
 
@@ -23,7 +23,7 @@ static const char *skip_blanks(const char *at)
 	return at + strspn(at, " \t");
 }
 
-/* One token or quoted text; *word and *size without quotes. */
+/* Takes one token or quoted text; *word and *size are without quotes. */
 static const char *take_word(const char *at, const char **word, size_t *size)
 {
 	if (*at == '"') {
@@ -47,15 +47,16 @@ static int parse_quality(const char *word, size_t size)
 	return quality > 1000 ? 1000 : quality;
 }
 
-static void wish_for(struct wish *wish, int exactness, int quality)
+static void prefer(struct preference *preference, int exactness, int quality)
 {
-	if (exactness < wish->exactness || (exactness == wish->exactness && quality <= wish->quality))
+	if (exactness < preference->exactness ||
+	    (exactness == preference->exactness && quality <= preference->quality))
 		return;
-	*wish = (struct wish){exactness, quality};
+	*preference = (struct preference){exactness, quality};
 }
 
-/* The type, then its parameters; returns where the next range begins. */
-static const char *take_range(const char *at, struct wish *wishes)
+/* Takes a type and its parameters; returns the start of the next range. */
+static const char *take_range(const char *at, struct preference *preferences)
 {
 	const char *type, *name, *value, *version = "";
 	size_t type_size, name_size, value_size, version_size = 0;
@@ -76,26 +77,26 @@ static const char *take_range(const char *at, struct wish *wishes)
 	bool any = version_size == 0;
 	if (same(type, type_size, "application/openmetrics-text") &&
 	    (any || same(version, version_size, "1.0.0")))
-		wish_for(&wishes[FORMAT_OPENMETRICS], 3, quality);
+		prefer(&preferences[FORMAT_OPENMETRICS], 3, quality);
 	else if (same(type, type_size, "text/plain") && (any || same(version, version_size, "0.0.4")))
-		wish_for(&wishes[FORMAT_TEXT], 3, quality);
+		prefer(&preferences[FORMAT_TEXT], 3, quality);
 	else if (same(type, type_size, "application/*"))
-		wish_for(&wishes[FORMAT_OPENMETRICS], 2, quality);
+		prefer(&preferences[FORMAT_OPENMETRICS], 2, quality);
 	else if (same(type, type_size, "text/*"))
-		wish_for(&wishes[FORMAT_TEXT], 2, quality);
+		prefer(&preferences[FORMAT_TEXT], 2, quality);
 	else if (same(type, type_size, "*/*"))
 		for (int i = 0; i < FORMAT_COUNT; i++)
-			wish_for(&wishes[i], 1, quality);
+			prefer(&preferences[i], 1, quality);
 	at += strcspn(at, ",");
 	return *at == ',' ? at + 1 : at;
 }
 
 enum format accept_format(const char *accept)
 {
-	struct wish wishes[FORMAT_COUNT] = {{0, 0}, {0, 0}};
+	struct preference preferences[FORMAT_COUNT] = {{0, 0}, {0, 0}};
 	while (accept != NULL && *accept != '\0')
-		accept = take_range(accept, wishes);
-	const struct wish *text = &wishes[FORMAT_TEXT], *other = &wishes[FORMAT_OPENMETRICS];
+		accept = take_range(accept, preferences);
+	const struct preference *text = &preferences[FORMAT_TEXT], *other = &preferences[FORMAT_OPENMETRICS];
 	bool better = other->quality > text->quality ||
 		      (other->quality == text->quality && other->exactness > text->exactness);
 	return better && other->quality > 0 ? FORMAT_OPENMETRICS : FORMAT_TEXT;

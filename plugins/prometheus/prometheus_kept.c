@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The texts that are kept for each component: printed when a result or a view is new, and only then. */
+/* prometheus_kept: the texts of each component, printed only when its result or view is new. Called by
+ * prometheus.c, on the HTTP thread. Owns records and chunks. */
 #include "prometheus.h"
 
 #include <stdlib.h>
@@ -17,7 +18,7 @@ void chunk_unref(struct chunk *chunk)
 	free(chunk);
 }
 
-/* What stands before a series' own labels: `name{component="x",team="y"` */
+/* Prints what precedes a series' own labels: `name{component="x",team="y"`. */
 static void put_prefix(struct text *out, const char *name, const struct record *record, const char *labels)
 {
 	text_put(out, name);
@@ -30,8 +31,8 @@ static void put_prefix(struct text *out, const char *name, const struct record *
 	}
 }
 
-/* The next `name="value"` of a row of labels; false at its end. The row is well-formed: the host has checked
- * it. */
+/* Finds the next `name="value"` of a list of labels. Returns false at its end. The host has checked that the
+ * list is well-formed. */
 static bool next_label(const char **at, const char *end, const char **label, size_t *name_size, size_t *size)
 {
 	if (*at >= end)
@@ -61,7 +62,7 @@ static bool has_label(const char *labels, size_t labels_size, const char *name, 
 	return false;
 }
 
-/* Of the component's labels those that the series does not have itself: a label may stand there once. */
+/* Prints the component's labels except those that the series has itself: a label may occur once. */
 static void put_other_labels(struct text *out, const char *labels, const struct skymon_series *series)
 {
 	const char *label, *end = labels + strlen(labels);
@@ -111,7 +112,7 @@ static void compose_family(struct text *out, const struct record *record, const 
 	free(special.data);
 }
 
-/* An upper bound, so that the text is allocated once. */
+/* Returns an upper bound, so that the text is allocated once. */
 static size_t text_room(const struct record *record, const struct skymon_result *result)
 {
 	size_t room = 0,
@@ -159,13 +160,13 @@ static struct chunk *chunk_new(const struct record *record, const struct skymon_
 	return chunk;
 }
 
-/* What the log has said about the old result's families need not be said again. */
+/* Families whose conflict has been logged are not logged again. */
 static void inherit(struct chunk *chunk, const struct chunk *old)
 {
 	for (size_t i = 0; i < old->family_count; i++)
-		for (size_t j = 0; old->families[i].told && j < chunk->family_count; j++)
+		for (size_t j = 0; old->families[i].reported && j < chunk->family_count; j++)
 			if (strcmp(chunk->families[j].name, old->families[i].name) == 0)
-				chunk->families[j].told = true;
+				chunk->families[j].reported = true;
 }
 
 static void update_chunk(struct record *record, const struct skymon_result *latest, bool labels_changed)
@@ -174,7 +175,7 @@ static void update_chunk(struct record *record, const struct skymon_result *late
 	bool any = latest != NULL && latest->family_count > 0;
 	if (old != NULL && any && old->result_id == latest->id && !labels_changed)
 		return;
-	if (old != NULL && old->references == 1) { /* nobody sends it: give the memory back first */
+	if (old != NULL && old->references == 1) { /* no reply uses it: free it before allocating */
 		free(old->text);
 		old->text = NULL;
 	}
@@ -222,7 +223,7 @@ static void update_own(struct record *record, const struct skymon_component *now
 		own_families[i].print_component(&record->own, own_families[i].name, now);
 		record->own_end[n++] = record->own.size;
 	}
-	record->last = *now; /* its numbers only: what it points to may be gone */
+	record->last = *now; /* only its numbers: its pointers may be dangling */
 	record->last_latest_id = id_of(now->latest);
 	record->last_shown_id = id_of(now->shown);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The families that no check reports: the seed's eight, the daemon's own, and those about components. */
+/* prometheus_own: the families that no check reports: the seed's eight, the daemon's own, and those about
+ * components. Called by prometheus.c and prometheus_kept.c, on the HTTP thread. Owns nothing. */
 #include "prometheus.h"
 
 #include <string.h>
 
-/* name{label="value"} without the value that follows. */
+/* Prints name{label="value"} without the sample's value. */
 static void put_labelled(struct text *out, const char *name, const char *label, const char *value)
 {
 	text_put(out, name);
@@ -142,7 +143,8 @@ static void put_bucket(struct text *out, const char *name, const char *route, co
 static void put_histogram(struct text *out, const char *name, const struct live *live,
 			  const struct skymon_http_time *row)
 {
-	/* As OpenMetrics wants a float written; the same in both formats, or they would be two series. */
+	/* Floats as OpenMetrics requires; the same in both formats, since other spellings would be other
+	 * series. */
 	static const char *const les[SKYMON_BUCKETS] = {"0.0001", "0.00025", "0.0005", "0.001",
 							"0.0025", "0.005",   "0.01",   "0.025",
 							"0.1",    "0.5",     "1.0",    "5.0"};
@@ -257,7 +259,7 @@ static void print_up(struct text *out, const char *name, const struct live *live
 
 /* ---- About components ---- */
 
-/* The newest result that came from a run; NULL: none of those that are known. */
+/* Returns the newest result that came from a run; NULL if there is none. */
 static const struct skymon_result *newest_run(const struct skymon_component *component)
 {
 	const struct skymon_result *both[] = {component->latest, component->shown};
@@ -342,7 +344,7 @@ static void print_reason(struct text *out, const char *name, const struct skymon
 	text_put(out, "} 1\n");
 }
 
-/* One line for each number that has limits, however many. */
+/* Prints one line for each number that has limits. */
 static void print_limits(struct text *out, const char *name, const struct skymon_component *component)
 {
 	for (size_t i = 0; i < component->limit_count; i++) {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which families are served, in which order, and who wins when two want one name. */
+/* prometheus_plan: the order of all families, and which component wins a name that two report. Called by
+ * prometheus.c, on the HTTP thread. Owns plans and layouts. */
 #include "prometheus.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { SMALL = 1024 }; /* bytes: up to here, a copy is cheaper than a part of its own */
+enum { SMALL = 1024 }; /* bytes: below this, a copy is cheaper than a part of its own */
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -78,7 +79,7 @@ static bool is_accepted(const struct plan *plan, const char *stem, size_t stem_s
 	return group != NULL && group->accepted;
 }
 
-/* In OpenMetrics the counter x_total is the family x, and x_created is its, too. */
+/* In OpenMetrics the counter x_total is the family x, which also owns x_created. */
 static const char *why_not(const struct plan *plan, const struct group *group)
 {
 	const struct chunk_family *family = plan->members[group->first].family;
@@ -111,17 +112,17 @@ static const char *why_not(const struct plan *plan, const struct group *group)
 	return NULL;
 }
 
-/* ---- What is dropped ---- */
+/* ---- Conflicts ---- */
 
 static void drop(struct skymon *sm, struct member *member, const char *why, uint64_t *dropped_total)
 {
 	struct chunk_family *family = member->family;
 	if (!family->dropped)
 		++*dropped_total;
-	if (!family->told)
+	if (!family->reported)
 		skymon_warn(sm, "metric %s of component %s is left out: %s", family->name,
 			    member->record->name, why);
-	family->dropped = family->told = true;
+	family->dropped = family->reported = true;
 }
 
 static void judge_group(struct skymon *sm, struct plan *plan, struct group *group, uint64_t *dropped_total)
@@ -136,7 +137,7 @@ static void judge_group(struct skymon *sm, struct plan *plan, struct group *grou
 		else if (member->family->type != type)
 			drop(sm, member, "a component before it reports it with another type", dropped_total);
 		else
-			member->family->dropped = member->family->told = false;
+			member->family->dropped = member->family->reported = false;
 	}
 }
 
@@ -210,7 +211,7 @@ static void add_piece(struct layout *layout, struct piece piece)
 	layout->pieces[layout->count++] = piece;
 }
 
-/* Closes what was added to `kept` since `from` as a piece; neighbours become one. */
+/* Adds the text appended to `kept` since `from` as a piece; adjacent pieces are merged. */
 static void keep(struct layout *layout, size_t from)
 {
 	struct piece *last = layout->count > 0 ? &layout->pieces[layout->count - 1] : NULL;
@@ -269,7 +270,7 @@ static void put_group(struct layout *layout, const struct plan *plan, const stru
 	put_members(layout, plan, group);
 }
 
-/* An own family at its place: printed live, or from what is kept of components. */
+/* Adds an own family: printed at the scrape, or the kept texts of the components. */
 static void put_own(struct layout *layout, const struct plan *plan, size_t index, size_t *component_index,
 		    enum format format)
 {
@@ -277,7 +278,7 @@ static void put_own(struct layout *layout, const struct plan *plan, size_t index
 	if (own->print_component == NULL) {
 		struct piece *last = layout->count > 0 ? &layout->pieces[layout->count - 1] : NULL;
 		if (last != NULL && last->kind == PIECE_LIVE)
-			last->size = index; /* up to and with this one */
+			last->size = index; /* up to and including this one */
 		else
 			add_piece(layout, (struct piece){.kind = PIECE_LIVE, .offset = index, .size = index});
 		return;
@@ -302,7 +303,7 @@ static void make_layout(struct layout *layout, const struct plan *plan, enum for
 		put_own(layout, plan, i, &component_index, format);
 		if (i < OWN_SEED || next == plan->group_count || strcmp(plan->groups[next].name, name) != 0)
 			continue;
-		if (plan->groups[next].accepted) /* under our head */
+		if (plan->groups[next].accepted) /* under the own family's head */
 			put_members(layout, plan, &plan->groups[next]);
 		next++;
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text that grows, and how names, numbers and heads are printed into it. */
+/* prometheus_text: a growing text, and printing of names, numbers and heads into it. Called by the plugin's
+ * other files, on the HTTP thread. Owns nothing. */
 #include "prometheus.h"
 
 #include <math.h>
@@ -113,7 +114,7 @@ void text_head(struct text *out, enum format format, const char *name, int type,
 {
 	size_t size = strlen(name);
 	if (format == FORMAT_OPENMETRICS && type == SKYMON_COUNTER)
-		size -= strlen("_total"); /* there the family's name is without it */
+		size -= strlen("_total"); /* OpenMetrics' name of the family is without it */
 	text_put(out, "# HELP ");
 	text_add(out, name, size);
 	text_put(out, " ");
