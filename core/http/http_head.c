@@ -196,19 +196,27 @@ static bool take_coding(struct head *head, const char *value, size_t size)
 		      "the only Transfer-Encoding that is understood is chunked");
 }
 
+/* Of two, one program would take the first and another the last. */
+static bool take_once(struct head *head, bool *has, const char *twice)
+{
+	if (*has)
+		return refuse(head, 400, twice);
+	return *has = true;
+}
+
 static bool take_field(struct head *head, const char *name, size_t name_size, const char *value, size_t size)
 {
 	switch (name_size) { /* most headers are none of these */
 	case 4:
-		if (!is_name(name, name_size, "Host"))
-			return true;
-		if (head->has_host)
-			return refuse(head, 400, "there are two Host headers");
-		head->has_host = true;
-		return true;
+		return !is_name(name, name_size, "Host") ||
+		       take_once(head, &head->has_host, "there are two Host headers");
 	case 6:
 		head->cookies |= is_name(name, name_size, "Cookie");
-		return true;
+		return !is_name(name, name_size, "Origin") ||
+		       take_once(head, &head->has_origin, "there are two Origin headers");
+	case 13:
+		return !is_name(name, name_size, "Authorization") ||
+		       take_once(head, &head->has_authorization, "there are two Authorization headers");
 	case 14:
 		return !is_name(name, name_size, "Content-Length") || take_length(head, value, size);
 	case 17:

@@ -70,7 +70,7 @@ struct head {
 	int fault; /* a code: the head is refused with it, and why says so */
 	const char *why;
 	enum http_method method; /* known also when the rest is refused */
-	bool http_1_0, chunked, has_length, has_host;
+	bool http_1_0, chunked, has_length, has_host, has_origin, has_authorization;
 	bool cookies, blanks; /* there are some to clean away */
 	unsigned fields;
 	uint64_t length; /* of the body; UINT64_MAX also for larger ones */

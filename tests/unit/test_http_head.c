@@ -72,6 +72,12 @@ static const struct {
 	{BYTES(GET "Host: http://a\r\n\r\n"), 400, "the Host header is not"},
 	{BYTES(GET "Host: a/b\r\n\r\n"), 400, "the Host header is not"},
 	{BYTES(GET "Host: u@a\r\n\r\n"), 400, "the Host header is not"},
+	/* one who may do what the other may not [5.3] */
+	{BYTES(GET "Host: x\r\nAuthorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n"), 400,
+	 "there are two Auth"},
+	{BYTES(GET "Authorization: Basic a\r\nHost: x\r\nauthorization:\r\n\r\n"), 400, "there are two Auth"},
+	{BYTES(GET "Host: x\r\nOrigin: http://x\r\nA: b\r\nORIGIN: http://evil\r\n\r\n"), 400,
+	 "there are two Origin"},
 	/* lines [2.2] and fields [5] */
 	{BYTES("GET /echo HTTP/1.1\nHost: x\n\n"), 400, "a line ends with LF alone"},
 	{BYTES("GET /echo HTTP/1.0\n\n"), 400, "a line ends with LF alone"},
