@@ -3,10 +3,11 @@
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 
 import pytest
-from harness import need, processes, wait_until
+from harness import SLOW, need, processes, wait_until
 from test_workers import component
 
 
@@ -20,6 +21,12 @@ def detached(daemon):
     wait_until(lambda: processes()[pid][2] == "sleep", 10, "the program")
     assert os.getsid(pid) not in (pid, os.getsid(daemon.pid))
     return pid
+
+
+def of_it(daemon):
+    """The daemon's children and theirs."""
+    found = processes()
+    return {pid: row for pid, row in found.items() if row[0] == daemon.pid or found.get(row[0], (0,))[0] == daemon.pid}
 
 
 def config(**options):
@@ -40,12 +47,29 @@ def test_the_worker_crashes(skymond):
 def test_one_of_its_processes_is_killed(skymond, whom):
     daemon = skymond(config())
     pid = detached(daemon)
-    all_of_it = [number for number, (parent, _, name) in processes().items() if name == whom and
-                 (parent == daemon.pid or processes().get(parent, (0,))[0] == daemon.pid)]
+    all_of_it = [number for number, (_, _, name) in of_it(daemon).items() if name == whom]
     assert len(all_of_it) == 1, all_of_it
     os.kill(all_of_it[0], signal.SIGKILL)
     ends(pid)
     daemon.wait_component("forks", status="healthy")
+
+
+@pytest.mark.parametrize("whom", ["keeper", "t_forks"])
+def test_processes_that_move_on_all_the_time(skymond, whom):
+    """Each goes on in a child with a session of its own, thousands of times in a second, so that no list of them is right for long. All hold
+    one connection, which ends with the last of them."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10 * SLOW)
+        daemon = skymond(config(movers=10, port=server.getsockname()[1]))
+        held, _ = server.accept()
+        with held:
+            detached(daemon)
+            held.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                held.recv(1)
+            os.kill(next(pid for pid, (_, _, name) in of_it(daemon).items() if name == whom), signal.SIGKILL)
+            held.settimeout(20)  # less than the 30 s after which they end by themselves
+            assert held.recv(1) == b""
 
 
 def test_a_reload_takes_the_component_away(skymond):
