@@ -92,7 +92,7 @@ class Clients:
     def __init__(self, folder):
         self.folder = folder
         self.ca, other = Authority(folder, "ca"), Authority(folder, "other")
-        middle = Authority(folder, "middle", signed_by=self.ca)
+        middle, gone = (Authority(folder, name, signed_by=self.ca) for name in ("middle", "gone"))
         leaf = self.ca.leaf
         self.server = leaf("server", "subjectAltName = IP:127.0.0.1\n" + PURPOSE + "serverAuth")
         names = "subjectAltName = DNS:prometheus.example, email:ops@example.org, URI:spiffe://example.org/prometheus, IP:192.0.2.9\n"
@@ -108,9 +108,10 @@ class Clients:
             "two common names": leaf("two", PURPOSE + "clientAuth", subject="/CN=eve/CN=client"),
             "by an intermediate": self.chained(middle, "leaf", PURPOSE + "clientAuth"),
             "serverAuth by an intermediate": self.chained(middle, "server", PURPOSE + "serverAuth"),
-            "self-signed": self.self_signed(),
+            "by a revoked intermediate": self.chained(gone, "leaf", PURPOSE + "clientAuth"), "self-signed": self.self_signed(),
         }
-        self.ca.revoke(self.made["revoked"][0])
+        for pem in (self.made["revoked"][0], gone.pem):
+            self.ca.revoke(pem)
         self.crl = folder / "crl.pem"
         self.ca.crl(self.crl)
         self.other_crl = folder / "other-crl.pem"
@@ -192,7 +193,7 @@ def test_revoked_ones(skymond, clients, tmp_path):
     crl = tmp_path / "crl.pem"
     crl.write_text(clients.crl.read_text())
     daemon, port = start(skymond, clients, tmp_path, client_crl_file=str(crl))
-    for name, why in {**CHAIN, "revoked": "it is revoked"}.items():
+    for name, why in {**CHAIN, "revoked": "it is revoked", "by a revoked intermediate": "it is revoked"}.items():
         code, detail = answer(port, clients.made[name])
         assert code == (200 if why is None else 403) and (why or "") in detail, (name, code, detail)
     late = clients.ca.leaf("late", PURPOSE + "clientAuth")
@@ -221,6 +222,7 @@ def test_revoked_ones(skymond, clients, tmp_path):
     daemon.wait_log("has a new certificate", after=mark)
     code, detail = answer(port, clients.made["clientAuth"])
     assert code == 403 and "client_crl_file) has expired" in detail
+    assert answer(port, clients.made["by an intermediate"])[0] == 403
     mark = daemon.log_mark()
     crl.write_text(clients.other_crl.read_text())  # of an authority that has no say here: the old list stays
     daemon.hup()

@@ -75,6 +75,18 @@ def test_uids_of_no_dashboard(one, uid):
     assert one.written() == []
 
 
+@pytest.mark.parametrize("uid", ["..", "%2e%2e", ".", "..%2f..%2fadmin%2fsettings", "a%2F..%2F..%2Fusers", "a%3forgId=2", "a%23b", "a%5c..%5cusers",
+                                 "a;b", "a%0d%0aX-Evil:1", "%252e%252e", "x/../../admin"])
+def test_uids_that_point_elsewhere(one, grafana, uid):
+    """Sent as they are: no client's library tidies them up. Grafana is not asked."""
+    body = b'{"dashboard": {"title": "x"}}'
+    for method in (b"GET", b"PUT", b"DELETE"):
+        answer = one.sm.raw(b"%s /api/v1/grafana/dashboards/%s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: application/json\r\n"
+                            b"Content-Length: %d\r\n\r\n%s" % (method, uid.encode(), len(body), body), until_close=False)
+        assert answer.startswith(b"HTTP/1.1 404 "), answer
+    assert not [request for request in grafana.requests if "/api/dashboards/" in request.path], grafana.requests
+
+
 def test_the_list_is_narrowed_or_refused(one):
     for title, tags in (("Alpha one", ["a", "b"]), ("Alpha two", ["a"]), ("Beta", ["b"])):
         save(one, title, model={"tags": tags})
