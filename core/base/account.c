@@ -73,11 +73,7 @@ bool account_is_named(uid_t uid)
 
 void account_name(uid_t uid, char name[ACCOUNT_NAME_MAX])
 {
-	FILE *file = fopen(PASSWD, "re");
-	name[0] = '\0';
-	for (struct passwd *user; file != NULL && name[0] == '\0' && (user = fgetpwent(file)) != NULL;)
-		if (user->pw_uid == uid)
-			snprintf(name, ACCOUNT_NAME_MAX, "%s", user->pw_name);
-	if (file != NULL)
-		fclose(file);
+	struct account account;
+	account_of(uid, &account);
+	memcpy(name, account.name, sizeof(account.name));
 }

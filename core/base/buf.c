@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "utf8.h"
+
 char *buf_room(struct buf *buf, size_t size)
 {
 	buf->data = x_grow(buf->data, &buf->capacity, buf->size + size + 1, 1);
@@ -48,20 +50,6 @@ void buf_free(struct buf *buf)
 	*buf = (struct buf){0};
 }
 
-/* Length of the UTF-8 sequence at text, or 0 when it is not one (RFC 3629: shortest form, no surrogates). */
-static size_t sequence(const unsigned char *text)
-{
-	unsigned char a = text[0];
-	size_t size = a < 0xC2 ? 0 : a < 0xE0 ? 2 : a < 0xF0 ? 3 : a < 0xF5 ? 4 : 0;
-	for (size_t i = 1; i < size; i++)
-		if ((text[i] & 0xC0) != 0x80)
-			return 0;
-	if ((a == 0xE0 && text[1] < 0xA0) || (a == 0xED && text[1] > 0x9F) || (a == 0xF0 && text[1] < 0x90) ||
-	    (a == 0xF4 && text[1] > 0x8F))
-		return 0;
-	return size;
-}
-
 static size_t escape(struct buf *buf, const unsigned char *at)
 {
 	static const char from[] = "\"\\\b\f\n\r\t", to[] = "\"\\bfnrt";
@@ -75,7 +63,7 @@ static size_t escape(struct buf *buf, const unsigned char *at)
 		buf_printf(buf, "\\u%04x", *at);
 		return 1;
 	}
-	size_t size = sequence(at);
+	size_t size = utf8_length(at, SIZE_MAX);
 	if (size == 0)
 		buf_add(buf, "\xEF\xBF\xBD", 3);
 	else

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <libgen.h>
 #include <limits.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,30 +13,22 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-/* From /etc/passwd alone: what NSS would ask may not answer. */
-static bool find_name(uid_t user, char *name, size_t size)
+#include "account.h"
+
+/* A user's name, or the number if there is none. */
+static void print_user(uid_t user, char text[ACCOUNT_NAME_MAX])
 {
-	FILE *file = fopen("/etc/passwd", "re");
-	bool found = false;
-	struct passwd *entry;
-	while (file != NULL && !found && (entry = fgetpwent(file)) != NULL) {
-		found = entry->pw_uid == user;
-		if (found)
-			snprintf(name, size, "%.60s", entry->pw_name);
-	}
-	if (file != NULL)
-		fclose(file);
-	if (!found)
-		snprintf(name, size, "%lu", (unsigned long)user);
-	return found;
+	account_name(user, text);
+	if (text[0] == '\0')
+		snprintf(text, ACCOUNT_NAME_MAX, "%lu", (unsigned long)user);
 }
 
 const char *trust_error(int error, char text[160])
 {
-	char name[64];
+	char name[ACCOUNT_NAME_MAX];
 	if (error != EACCES && error != EPERM)
 		return strerror(error);
-	find_name(geteuid(), name, sizeof(name));
+	print_user(geteuid(), name);
 	snprintf(text, 160, "%.40s (skymond runs as user %s)", strerror(error), name);
 	return text;
 }
@@ -57,9 +48,9 @@ static bool others_write(const struct stat *about)
 static bool refuse(const char *path, const char *name, const struct stat *about, struct err *err)
 {
 	const char *of = strcmp(path, name) == 0 ? "" : "the folder ";
-	char user[64];
+	char user[ACCOUNT_NAME_MAX];
 	if (!is_ours(about->st_uid)) {
-		find_name(about->st_uid, user, sizeof(user));
+		print_user(about->st_uid, user);
 		return err_set(err,
 			       "%s%.200s belongs to user %s: it must belong to root or to the user that runs "
 			       "skymon",

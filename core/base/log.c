@@ -13,6 +13,8 @@
 
 #include "buf.h"
 
+const char *const log_level_words[] = {"error", "warn", "info", "debug", NULL};
+
 static bool to_journal; /* stderr is the journal: lines begin with their priority */
 static enum log_level level_now = LOG_LEVEL_INFO;
 static enum log_format format_now = LOG_FORMAT_LOGFMT;
@@ -94,7 +96,6 @@ static void put(const struct buf *line)
 static void print_line(const char *area, enum log_level level, const char *const *fields, const char *format,
 		       va_list list)
 {
-	static const char *const words[] = {"error", "warn", "info", "debug"};
 	char text[2048], stamp[25];
 	vsnprintf(text, sizeof(text), format, list);
 	struct timespec now;
@@ -106,7 +107,7 @@ static void print_line(const char *area, enum log_level level, const char *const
 		buf_text(&line, "{");
 	add_pair(&line, "area", area);
 	add_pair(&line, "ts", stamp);
-	add_pair(&line, "level", words[level]);
+	add_pair(&line, "level", log_level_words[level]);
 	for (; fields != NULL && fields[0] != NULL; fields += 2)
 		add_pair(&line, fields[0], fields[1]);
 	add_pair(&line, "msg", text);

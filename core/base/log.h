@@ -8,6 +8,9 @@
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
 
+/* In the order of enum log_level; ends with NULL. */
+extern const char *const log_level_words[];
+
 void log_configure(enum log_level level, enum log_format format);
 enum log_level log_level(void);
 /* Begins each line with its priority (sd-daemon(3)) if stderr is the stream that systemd connected to the

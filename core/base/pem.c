@@ -3,54 +3,11 @@
  * by plan on the daemon's thread; owns nothing beyond a call. */
 #include "pem.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "buf.h"
-#include "file_trust.h"
-
-#define PEM_FILE_MAX (8u << 20) /* a system's bundle has 200 KiB */
-
-static bool read_all(int fd, struct buf *out)
-{
-	buf_text(out, "");
-	for (ssize_t got = 1; got > 0 && out->size <= PEM_FILE_MAX;) {
-		got = read(fd, buf_room(out, 65536), 65536);
-		if (got < 0 && errno == EINTR)
-			got = 1;
-		else if (got < 0)
-			return false;
-		else
-			out->size += (size_t)got;
-	}
-	*buf_room(out, 1) = '\0';
-	return true;
-}
-
-static bool read_file(const char *path, struct buf *out, struct err *err)
-{
-	char text[160];
-	struct stat about;
-	/* O_NONBLOCK: a fifo without a writer must not hold us up */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0)
-		return err_set(err, "cannot read %.200s: %s", path, trust_error(errno, text));
-	bool ok = (fstat(fd, &about) == 0 && S_ISREG(about.st_mode)) ||
-		  err_set(err, "%.200s is not a regular file", path);
-	/* a bundle of authorities decides who is believed, as a key does who we are */
-	ok = ok && trust_file(fd, path, false, err) != TRUST_BAD;
-	if (ok && !read_all(fd, out))
-		ok = err_set(err, "cannot read %.200s: %s", path, strerror(errno));
-	if (ok && out->size > PEM_FILE_MAX)
-		ok = err_set(err, "%.200s is larger than 8 MiB", path);
-	close(fd);
-	return ok;
-}
+#include "file.h"
 
 static void wipe(struct buf *file)
 {
@@ -121,7 +78,7 @@ bool pem_check(enum pem_file what, const char *path, bool strict, struct err *er
 	static const char *const words[] = {"a certificate of an authority", "a certificate", "a private key",
 					    "a revocation list"};
 	struct buf file = {0};
-	bool ok = read_file(path, &file, err);
+	bool ok = file_read("", path, PEM_FILE_MAX, &file, err);
 	if (ok) {
 		const gnutls_datum_t text = {(unsigned char *)file.data, (unsigned)file.size};
 		int code = what == PEM_KEY   ? parse_key(&text)
@@ -142,7 +99,8 @@ bool pem_match(const char *cert, const char *key, bool strict, struct err *err)
 {
 	struct buf cert_file = {0}, key_file = {0};
 	gnutls_certificate_credentials_t both;
-	bool ok = read_file(cert, &cert_file, err) && read_file(key != NULL ? key : cert, &key_file, err);
+	bool ok = file_read("", cert, PEM_FILE_MAX, &cert_file, err) &&
+		  file_read("", key != NULL ? key : cert, PEM_FILE_MAX, &key_file, err);
 	if (ok && gnutls_certificate_allocate_credentials(&both) >= 0) {
 		const gnutls_datum_t cert_text = {(unsigned char *)cert_file.data, (unsigned)cert_file.size};
 		const gnutls_datum_t key_text = {(unsigned char *)key_file.data, (unsigned)key_file.size};
@@ -156,13 +114,4 @@ bool pem_match(const char *cert, const char *key, bool strict, struct err *err)
 	wipe(&cert_file);
 	wipe(&key_file);
 	return ok;
-}
-
-bool pem_key_is_open(const char *path, struct err *err)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	bool readable = fd >= 0 && trust_file(fd, path, false, err) == TRUST_READABLE;
-	if (fd >= 0)
-		close(fd);
-	return readable;
 }

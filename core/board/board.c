@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "board.h"
+#include "base/hash.h"
 
 #define SAID_MAX 8 /* kinds of message that are reported while a status lasts */
 
@@ -199,10 +200,10 @@ static void set_result(struct result **place, struct result *result)
 /* Of the reason and the message without its digits: times and counts make no new kind. */
 static uint64_t kind_of(const struct board_item *item)
 {
-	uint64_t kind = 14695981039346656037u ^ (uint64_t)item->reason;
+	uint64_t kind = hash_add(HASH_START, &item->reason, sizeof(item->reason));
 	for (const char *at = item->message; *at != '\0'; at++)
 		if (*at < '0' || *at > '9')
-			kind = (kind ^ (unsigned char)*at) * 1099511628211u;
+			kind = hash_add(kind, at, 1);
 	return kind;
 }
 

@@ -2,6 +2,7 @@
 #include "component.h"
 #include "base/nearest.h"
 #include "wire/message.h"
+#include "base/hash.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,13 +10,10 @@
 
 #define ENCODED_ROOM 65536 /* what the options of a component rarely need */
 
-/* FNV-1a: only to see that a secret has changed, within one process; it is never shown. */
+/* Of the bytes and their number. */
 static uint64_t hash(uint64_t state, const void *bytes, size_t size)
 {
-	const unsigned char *at = bytes;
-	for (size_t i = 0; i < size; i++)
-		state = (state ^ at[i]) * 1099511628211u;
-	return (state ^ size) * 1099511628211u;
+	return hash_add(hash_add(state, bytes, size), &size, sizeof(size));
 }
 
 /* ---- Thresholds ---- */
@@ -88,7 +86,7 @@ static void bind_limits(struct component_spec *spec, const struct config_node *m
 
 uint64_t component_hash(const struct option_bytes *secrets, size_t count)
 {
-	uint64_t state = 14695981039346656037u;
+	uint64_t state = HASH_START;
 	for (size_t i = 0; i < count; i++)
 		state = hash(state, secrets[i].bytes, secrets[i].bytes != NULL ? secrets[i].size : 0);
 	return state;

@@ -12,6 +12,7 @@
 
 #include "config_private.h"
 #include "base/file_trust.h"
+#include "base/file.h"
 
 struct loader {
 	struct arena *arena;
@@ -31,48 +32,6 @@ static const char *const part_names[2] = {"components", "plugins"};
 
 /* ---- One file ---- */
 
-static bool read_all(int fd, struct buf *buf)
-{
-	ssize_t got = 1;
-	buf_add(buf, "", 0);
-	while (got > 0 && buf->size <= CONFIG_FILE_MAX) {
-		got = read(fd, buf_room(buf, 65536), 65536);
-		if (got > 0)
-			buf->size += (size_t)got;
-		else if (got < 0 && errno == EINTR)
-			got = 1;
-	}
-	buf_room(buf, 1)[0] = '\0';
-	return got >= 0;
-}
-
-char *config_read(const char *path, size_t *size, struct err *err)
-{
-	struct stat about;
-	struct buf buf = {0};
-	/* O_NONBLOCK: a fifo without a writer must not hold us up */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0) {
-		char text[160];
-		err_set(err, "cannot open it: %s", trust_error(errno, text));
-		return NULL;
-	}
-	bool ok = fstat(fd, &about) == 0 || err_set(err, "cannot look at it: %s", strerror(errno));
-	if (ok && !S_ISREG(about.st_mode))
-		ok = err_set(err, "not a regular file");
-	ok = ok && trust_file(fd, path, false, err) != TRUST_BAD;
-	if (ok && !read_all(fd, &buf))
-		ok = err_set(err, "cannot read it: %s", strerror(errno));
-	if (ok && buf.size > CONFIG_FILE_MAX)
-		ok = err_set(err, "larger than 1 MiB, which no config file is");
-	close(fd);
-	*size = buf.size;
-	if (ok)
-		return buf.data;
-	wipe_free(buf.data, buf.capacity);
-	return NULL;
-}
-
 /* Is this the first time that we meet the file? Two patterns may match the same. */
 static bool first_time(struct loader *l, const char *path)
 {
@@ -91,15 +50,14 @@ static bool first_time(struct loader *l, const char *path)
 static struct config_node *load_file(struct loader *l, const char *path, const struct config_node *place)
 {
 	struct err err;
-	size_t size = 0;
+	struct buf text = {0};
 	const char *name = arena_text(l->arena, path);
-	char *text = config_read(path, &size, &err);
-	if (text == NULL) {
-		config_error(l->errs, place, "%s: %s", name, err.text);
+	if (!file_read("", path, CONFIG_FILE_MAX, &text, &err)) {
+		config_error(l->errs, place, "%s", err.text);
 		return NULL;
 	}
-	struct config_node *root = config_build(l->arena, name, text, size, l->errs);
-	wipe_free(text, size);
+	struct config_node *root = config_build(l->arena, name, text.data, text.size, l->errs);
+	wipe_free(text.data, text.capacity);
 	if (root != NULL)
 		config_expand_tree(l->arena, root, l->lookup, l->errs);
 	return root;

@@ -6,6 +6,7 @@
 #include <yaml.h>
 
 #include "config_private.h"
+#include "base/utf8.h"
 
 struct built { /* a node and what only the building knows of it */
 	struct config_node node;
@@ -454,33 +455,17 @@ static struct config_node *documents(struct builder *b)
 	return &root->node;
 }
 
-/* Length of the UTF-8 sequence at text (RFC 3629), 0 when it is none. */
-static size_t character(const unsigned char *text, size_t size)
-{
-	unsigned char a = text[0];
-	if (a < 0x80)
-		return 1;
-	size_t length = a < 0xC2 ? 0 : a < 0xE0 ? 2 : a < 0xF0 ? 3 : a < 0xF5 ? 4 : 0;
-	for (size_t i = 1; i < length; i++)
-		if (i >= size || (text[i] & 0xC0) != 0x80)
-			return 0;
-	if ((a == 0xE0 && text[1] < 0xA0) || (a == 0xED && text[1] > 0x9F) || (a == 0xF0 && text[1] < 0x90) ||
-	    (a == 0xF4 && text[1] > 0x8F))
-		return 0;
-	return length;
-}
-
 static bool text_ok(struct builder *b)
 {
 	struct config_node at = {.file = b->file, .line = 1, .column = 1};
 	for (size_t i = 0; i < b->size;) {
 		const unsigned char *here = (const unsigned char *)b->text + i;
-		size_t length = character(here, b->size - i);
+		size_t length = utf8_length(here, b->size - i);
 		bool control =
 			(*here < 0x20 && strchr("\t\n\r", *here) == NULL) || *here == 0 || *here == 0x7F;
 		if (length == 0 || control) {
 			config_error(b->errs, &at, "the byte 0x%02X: %s", *here,
-				     control ? "a control character cannot stand here" : "this is no UTF-8");
+				     control ? "a control character cannot stand here" : "invalid UTF-8");
 			return false;
 		}
 		i += length;
@@ -541,7 +526,7 @@ static void expand_scalar(const struct expansion *e, struct config_node *node)
 	}
 	size_t size = strlen(text);
 	for (size_t i = 0, length = 0; i < size; i += length) {
-		length = character((const unsigned char *)text + i, size - i);
+		length = utf8_length((const unsigned char *)text + i, size - i);
 		if (length == 0) {
 			config_error(e->errs, node, "the variable %s holds bytes that are no UTF-8 text",
 				     variable != NULL ? variable : "here");

@@ -20,7 +20,4 @@ void config_expand_tree(struct arena *arena, struct config_node *root, config_lo
 			struct err_list *errs);
 /* Reports keys that are there twice and leaves the first; keeps the order. */
 void config_unique(struct arena *arena, struct config_node *map, struct err_list *errs);
-/* The file's text, or NULL: err says why. */
-char *config_read(const char *path, size_t *size, struct err *err);
-
 #endif

@@ -75,10 +75,9 @@ static const struct skymon_option limits_table[] = {
 struct log_options {
 	struct skymon_choice level, format;
 };
-static const char *const levels[] = {"error", "warn", "info", "debug", NULL}; /* as enum log_level */
-static const char *const formats[] = {"logfmt", "json", NULL};                /* as enum log_format */
+static const char *const formats[] = {"logfmt", "json", NULL}; /* as enum log_format */
 static const struct skymon_option log_table[] = {
-	SKYMON_OPT(struct log_options, level, "info", "the least that is logged", .words = levels),
+	SKYMON_OPT(struct log_options, level, "info", "the least that is logged", .words = log_level_words),
 	SKYMON_OPT(struct log_options, format, "logfmt", "how lines look", .words = formats),
 	{0}};
 

@@ -84,7 +84,6 @@ static void print_limits(const struct settings *s, struct buf *out)
 
 void settings_print(const struct settings *s, struct buf *out)
 {
-	static const char *const levels[] = {"error", "warn", "info", "debug"};
 	print_listens(s, out);
 	print_service(s, out);
 	print_limits(s, out);
@@ -108,6 +107,6 @@ void settings_print(const struct settings *s, struct buf *out)
 	buf_text(out, "shutdown:\n");
 	line_quantity(out, "drain", (double)s->drain_ms, SKYMON_DURATION);
 	line_quantity(out, "timeout", (double)s->shutdown_timeout_ms, SKYMON_DURATION);
-	buf_printf(out, "log:\n  level: %s\n  format: %s\n", levels[s->log_level],
+	buf_printf(out, "log:\n  level: %s\n  format: %s\n", log_level_words[s->log_level],
 		   s->log_format == LOG_FORMAT_JSON ? "json" : "logfmt");
 }

@@ -7,6 +7,7 @@
 
 #include "base/pem.h"
 #include "plan_private.h"
+#include "base/file.h"
 
 struct tls_block {
 	const char *what; /* "listen :8443", "component orders" */
@@ -38,7 +39,7 @@ static bool check_file(const struct tls_block *tls, enum pem_file what, const ch
 		report(tls, name, err.text, &errs->mistakes);
 		return false;
 	}
-	if (what == PEM_KEY && pem_key_is_open(path, &err))
+	if (what == PEM_KEY && file_is_open(path, &err))
 		report(tls, name, err.text, &errs->warnings);
 	return true;
 }

@@ -336,12 +336,6 @@ struct skymon *host_handle(struct host *host, const char *name)
 	return &handle->sm;
 }
 
-static const char *level_word(enum log_level level)
-{
-	static const char *const words[] = {"error", "warn", "info", "debug"};
-	return words[level];
-}
-
 static bool is_counter(const char *key)
 {
 	return strcmp(key, "total_requests") == 0;
@@ -364,7 +358,7 @@ void host_set_settings(struct host *host, const struct settings *settings)
 	for (size_t i = 0; i < settings->plugin_count; i++)
 		host->features[i] = settings->plugins[i].name;
 	host->config.environment = settings->environment;
-	host->config.log_level = level_word(settings->log_level);
+	host->config.log_level = log_level_words[settings->log_level];
 	host->config.features = host->features;
 	host->config.feature_count = settings->plugin_count;
 	host->config.ready_follows_self = settings->ready_follows_self;

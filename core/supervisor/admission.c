@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/hash.h"
 
 #define BUCKETS 1024u /* of keys; a config rarely has as many addresses */
 
@@ -46,10 +47,7 @@ void admission_configure(struct admission *admission, uint32_t per_plugin, uint3
 
 static size_t bucket_of(const char *text)
 {
-	uint64_t hash = 14695981039346656037u;
-	for (; *text != '\0'; text++)
-		hash = (hash ^ (unsigned char)*text) * 1099511628211u;
-	return (size_t)(hash % BUCKETS);
+	return (size_t)(hash_add(HASH_START, text, strlen(text)) % BUCKETS);
 }
 
 static struct admission_key *use_key(struct admission_key **buckets, const char *text)

@@ -4,6 +4,7 @@
  * own and never from within an event: a worker's death ends many runs, and none may begin before all are
  * ended. */
 #include "sched.h"
+#include "base/hash.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,10 +29,8 @@ struct sched {
 
 int64_t sched_next_due(const char *name, int64_t interval_ms, int64_t now_ms)
 {
-	uint64_t hash =
-		14695981039346656037u; /* FNV-1a, and a last mix: names often differ in the last digit */
-	for (; *name != '\0'; name++)
-		hash = (hash ^ (unsigned char)*name) * 1099511628211u;
+	uint64_t hash = hash_add(HASH_START, name, strlen(name));
+	/* a last mix: names often differ in the last digit alone */
 	hash = (hash ^ hash >> 33) * 0xFF51AFD7ED558CCDu;
 	hash = (hash ^ hash >> 33) * 0xC4CEB9FE1A85EC53u;
 	int64_t offset = (int64_t)((hash ^ hash >> 33) % (uint64_t)interval_ms);

@@ -155,10 +155,9 @@ static void ended(void *arg, uint32_t id, const struct buf *body)
 static void logged(void *arg, uint32_t id, enum log_level level, const char *text)
 {
 	const struct run *run = arg;
-	static const char *const words[] = {"error", "warn", "info", "debug"};
 	(void)id;
 	if (level != LOG_LEVEL_DEBUG || run->verbose)
-		fprintf(stderr, "%s: %s\n", words[level], text);
+		fprintf(stderr, "%s: %s\n", log_level_words[level], text);
 }
 
 static void refused(void *arg, uint32_t id)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "result.h"
+#include "base/hash.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -196,10 +197,7 @@ void result_set_number(struct result_builder *b, const char *name, double value)
 
 static uint64_t hash_of(uint64_t seed, const void *bytes, size_t size)
 {
-	const unsigned char *at = bytes;
-	uint64_t hash = seed ^ 0xCBF29CE484222325u;
-	for (size_t i = 0; i < size; i++)
-		hash = (hash ^ at[i]) * 0x100000001B3u;
+	uint64_t hash = hash_add(seed ^ HASH_START, bytes, size);
 	return hash ^ hash >> 29;
 }
 

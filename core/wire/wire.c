@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -31,50 +32,9 @@ static size_t message_max(unsigned type)
 	return known ? WIRE_MESSAGE_MAX : 0;
 }
 
-/* ---- UTF-8 ---- */
-
-/* Length of the sequence at text (shortest form, no surrogates: RFC 3629), or 0 when it is not one. '\0' is
- * none. */
-static size_t sequence(const uint8_t *text, size_t size)
-{
-	uint8_t a = text[0];
-	if (a < 0x80)
-		return a != 0;
-	size_t length = a < 0xC2 ? 0 : a < 0xE0 ? 2 : a < 0xF0 ? 3 : a < 0xF5 ? 4 : 0;
-	if (length == 0 || length > size)
-		return 0;
-	for (size_t i = 1; i < length; i++)
-		if ((text[i] & 0xC0) != 0x80)
-			return 0;
-	if ((a == 0xE0 && text[1] < 0xA0) || (a == 0xED && text[1] > 0x9F) || (a == 0xF0 && text[1] < 0x90) ||
-	    (a == 0xF4 && text[1] > 0x8F))
-		return 0;
-	return length;
-}
-
-/* How many bytes from the start are good. Eight at a time while they are ASCII and none is '\0'. */
-static size_t good_bytes(const uint8_t *text, size_t size)
-{
-	size_t at = 0;
-	while (at < size) {
-		uint64_t eight;
-		while (size - at >= 8) {
-			memcpy(&eight, text + at, 8);
-			if (((eight | (eight - 0x0101010101010101u)) & 0x8080808080808080u) != 0)
-				break;
-			at += 8;
-		}
-		size_t length = at < size ? sequence(text + at, size - at) : 0;
-		if (length == 0)
-			break;
-		at += length;
-	}
-	return at;
-}
-
 bool wire_text_ok(const void *text, size_t size)
 {
-	return good_bytes(text, size) == size;
+	return utf8_valid(text, size) == size;
 }
 
 /* ---- Bodies ---- */
@@ -110,7 +70,7 @@ void wire_put_text(struct buf *body, const char *text)
 	wire_put_u32(body, 0);
 	const uint8_t *at = (const uint8_t *)text, *end = at + strlen(text);
 	for (;;) {
-		size_t good = good_bytes(at, (size_t)(end - at));
+		size_t good = utf8_valid(at, (size_t)(end - at));
 		buf_add(body, at, good);
 		at += good;
 		if (at == end)

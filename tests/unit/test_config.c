@@ -148,8 +148,8 @@ static void refuses(void)
 		 "(inside of { } and [ ] a ${NAME} needs quotes: \"${NAME}\")"},
 		{"a: @b\n",
 		 "f:1:4: found character that cannot start any token, while scanning for the next token"},
-		{"a: caf\xE9\n", "f:1:7: the byte 0xE9: this is no UTF-8"},
-		{"a: \xC3\xA9 \xFF\n", "f:1:6: the byte 0xFF: this is no UTF-8"},
+		{"a: caf\xE9\n", "f:1:7: the byte 0xE9: invalid UTF-8"},
+		{"a: \xC3\xA9 \xFF\n", "f:1:6: the byte 0xFF: invalid UTF-8"},
 		{"a: x\x01\n", "f:1:5: the byte 0x01: a control character cannot stand here"},
 		{"a: 1\nb: ${NOPE}\n",
 		 "f:2:4: the variable NOPE is not set: set it, or write ${NOPE:-default}"},
@@ -354,8 +354,8 @@ static void includes(void)
 		    "");
 	expect_load("include: [none/*.yaml]\n", "{include:[none/*.yaml]}", "");
 	expect_load("include: [none.yaml]\n", NULL,
-		    "/main.yaml:1:11: /none.yaml: cannot open it: No such file or directory");
-	expect_load("include: [d]\n", NULL, "/main.yaml:1:11: /d: not a regular file");
+		    "/main.yaml:1:11: cannot open /none.yaml: No such file or directory");
+	expect_load("include: [d]\n", NULL, "/main.yaml:1:11: /d is not a regular file");
 	expect_load("include: {a: b}\n", NULL, "/main.yaml:1:10: `include` must be a list of file patterns");
 	expect_load("include: [[a], '']\n", NULL,
 		    "/main.yaml:1:11: `include` must be a list of file patterns\n"
@@ -385,7 +385,7 @@ static void includes(void)
 		CU_ASSERT_EQUAL(remove(path), 0);
 	}
 	char *errors = load(NULL);
-	UNIT_TEXT(errors, "/main.yaml: cannot open it: No such file or directory");
+	UNIT_TEXT(errors, "cannot open /main.yaml: No such file or directory");
 	free(errors);
 }
 

@@ -492,8 +492,8 @@ static void secrets(void)
 	write_file(path, big, sizeof(big), 0600);
 	expect_secret(path, NULL, "is larger than 64 KiB");
 	CU_ASSERT_EQUAL(mkfifo(fifo, 0600), 0);
-	expect_secret(fifo, NULL, "is no regular file");
-	expect_secret(folder, NULL, "is no regular file");
+	expect_secret(fifo, NULL, "is not a regular file");
+	expect_secret(folder, NULL, "is not a regular file");
 	CU_ASSERT_EQUAL(unlink(path), 0);
 	expect_secret(path, NULL, "cannot open the secret file");
 	unlink(link);
