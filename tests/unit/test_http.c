@@ -324,7 +324,8 @@ static void answers_from_elsewhere(void)
 						  memcmp(reply.body, big, BIG_SIZE) == 0);
 				forget(&reply);
 			}
-	UNIT_TEXT(elsewhere.seen, "GET /away ?x=none local=1 127.0.0.1 t body=");
+	/* The client is this process, and none that the daemon is or has started counts as local. */
+	UNIT_TEXT(elsewhere.seen, "GET /away ?x=none local=0 127.0.0.1 t body=");
 	CU_ASSERT_EQUAL(elsewhere.withdrawn, 0);
 	close(fd);
 	stop();
@@ -425,7 +426,7 @@ static void guards(void)
 		CU_ASSERT_EQUAL(elsewhere.handed, reply.code == 201);
 		forget(&reply);
 	}
-	UNIT_TEXT(elsewhere.seen, "POST /guarded ?now=small local=1 127.0.0.1 t body={}");
+	UNIT_TEXT(elsewhere.seen, "POST /guarded ?now=small local=0 127.0.0.1 t body={}");
 	stop();
 }
 
