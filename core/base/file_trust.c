@@ -15,6 +15,8 @@
 
 #include "account.h"
 
+#define LINKS_MAX 40 /* as the kernel */
+
 /* A user's name, or the number if there is none. */
 static void print_user(uid_t user, char text[ACCOUNT_NAME_MAX])
 {
@@ -91,6 +93,37 @@ static bool folders_ok(const char *path, bool apart, struct err *err)
 	return ok;
 }
 
+/* Checks the folders above each link on the way: whoever may replace a link chooses the file. Resolves the
+ * path as the kernel does, a component at a time; `left` is what has not been resolved. */
+static bool links_ok(const char *path, bool apart, struct err *err)
+{
+	char done[PATH_MAX] = "", left[PATH_MAX], rest[PATH_MAX], target[PATH_MAX];
+	bool ok = path[0] == '/' || getcwd(done, sizeof(done)) != NULL;
+	size_t size = (size_t)snprintf(left, sizeof(left), "%s", path);
+	for (int links = 0; ok && size < sizeof(left) && links < LINKS_MAX;) {
+		char *name = left + strspn(left, "/");
+		size_t length = strcspn(name, "/"), before = strlen(done);
+		if (length == 0)
+			return true;
+		if (before + 1 + length >= sizeof(done))
+			break;
+		snprintf(done + before, sizeof(done) - before, "/%.*s", (int)length, name);
+		snprintf(rest, sizeof(rest), "%s", name + length);
+		ssize_t got = readlink(done, target, sizeof(target) - 1);
+		size = (size_t)snprintf(left, sizeof(left), "%s", rest);
+		if (got < 0)
+			continue;
+		target[got] = '\0';
+		links++;
+		ok = folders_ok(done, apart, err);
+		done[target[0] == '/' ? 0 : before] = '\0';
+		size = strlen(target) + strlen(rest);
+		if (size < sizeof(left))
+			snprintf(left, sizeof(left), "%.*s%s", (int)got, target, rest);
+	}
+	return ok && err_set(err, "%.200s: too many links, or too long a path", path);
+}
+
 /* The path of an open file, without symbolic links; the caller frees it. */
 static char *real_path(int fd, const char *path)
 {
@@ -117,7 +150,8 @@ enum trust trust_file(int fd, const char *path, bool apart, struct err *err)
 		refuse(path, path, &about, err);
 		return TRUST_BAD;
 	}
-	bool ok = folders_ok(path, apart, err) && (real == NULL || folders_ok(real, apart, err));
+	bool ok = folders_ok(path, apart, err) && links_ok(path, apart, err) &&
+		  (real == NULL || folders_ok(real, apart, err));
 	free(real);
 	if (!ok)
 		return TRUST_BAD;

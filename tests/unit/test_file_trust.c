@@ -99,6 +99,33 @@ static void links_and_ancestors(void)
 	unlink(link);
 }
 
+/* A link in a good folder, by way of a link (to a file, or to a folder) in a bad one, to a good file. */
+static void links_on_the_way(void)
+{
+	static const char *const ways[] = {"bad/file", "bad/dir/file", "bad/../bad/file", "./bad//dir/file"};
+	struct err err = {""};
+	char bad[96], link[96], inner[128], outer[128], file[160];
+	snprintf(bad, sizeof(bad), "%s/bad", top);
+	CU_ASSERT_EQUAL(mkdir(bad, 0755), 0);
+	snprintf(inner, sizeof(inner), "%s/file", bad);
+	CU_ASSERT_EQUAL(symlink(path, inner), 0);
+	snprintf(outer, sizeof(outer), "%s/dir", bad);
+	CU_ASSERT_EQUAL(symlink(folder, outer), 0);
+	snprintf(link, sizeof(link), "%s/link", top);
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
+		for (mode_t mode = 0755; mode <= 0777; mode += 022) {
+			CU_ASSERT_EQUAL(chmod(bad, mode), 0);
+			CU_ASSERT_EQUAL(symlink(ways[i], link), 0);
+			CU_ASSERT_EQUAL(ask(link, false, &err), mode == 0755 ? TRUST_GOOD : TRUST_BAD);
+			snprintf(file, sizeof(file), "%s/%s", top, ways[i]);
+			CU_ASSERT_EQUAL(ask(file, false, &err), mode == 0755 ? TRUST_GOOD : TRUST_BAD);
+			unlink(link);
+		}
+	unlink(inner);
+	unlink(outer);
+	rmdir(bad);
+}
+
 static void errors_name_the_user(void)
 {
 	char text[160];
@@ -118,6 +145,7 @@ int main(void)
 	int failed =
 		unit_run("trust", (const struct unit_test[]){{"files and folders", files_and_folders},
 							     {"folders of others", folders_of_others},
+							     {"links on the way", links_on_the_way},
 							     {"links and ancestors", links_and_ancestors},
 							     {"errors name the user", errors_name_the_user},
 							     {0}});
