@@ -166,13 +166,12 @@ static struct component_spec *copy_section(const struct settings_section *sectio
 	return spec;
 }
 
-/* What limits.checks_per_address counts by: the server that its target option names. */
-static char *find_address(const struct component_spec *spec, const struct plugin_info *info)
+static char *find_target(const struct component_spec *spec, const struct plugin_info *info)
 {
 	for (const struct skymon_option *option = info->options; option != NULL && option->name != NULL;
 	     option++)
 		if ((option->flags & SKYMON_TARGET) != 0)
-			return admission_address(option_values_text(spec->values, option->name));
+			return x_strdup(option_values_text(spec->values, option->name));
 	return NULL;
 }
 
@@ -223,7 +222,7 @@ struct component_spec *component_bind(const struct settings *settings, const str
 	bind_limits(spec, section->warn, false, info, errs);
 	bind_limits(spec, section->crit, true, info, errs);
 	if (spec->values != NULL)
-		spec->address = find_address(spec, info);
+		spec->target = find_target(spec, info);
 	if (spec->values != NULL)
 		judge_stores(spec, section, info, stores, errs);
 	if (spec->values != NULL && option_not_configured(spec->values) == NULL)
@@ -260,7 +259,7 @@ void component_spec_free(struct component_spec *spec)
 	free(spec->name);
 	free(spec->plugin);
 	free(spec->labels);
-	free(spec->address);
+	free(spec->target);
 	free(spec->unusable);
 	free(spec);
 }
@@ -273,24 +272,6 @@ bool component_same_options(const struct component_spec *a, const struct compone
 	       strcmp(a->labels, b->labels) == 0 && a->isolation_own == b->isolation_own &&
 	       a->serves == b->serves && a->code == b->code && a->secrets_hash == b->secrets_hash &&
 	       option_values_equal(a->values, b->values);
-}
-
-struct board_traits component_traits(const struct component_spec *spec)
-{
-	return (struct board_traits){
-		.name = spec->name,
-		.plugin = spec->plugin,
-		.labels = spec->labels,
-		.impact = spec->impact,
-		.unknown_is_unhealthy = spec->unknown_is_unhealthy,
-		.rise = spec->rise,
-		.fall = spec->fall,
-		.interval_ms = spec->interval_ms,
-		.timeout_ms = spec->timeout_ms,
-		.not_configured = option_not_configured(spec->values),
-		.limits = spec->limits,
-		.limit_count = spec->limit_count,
-	};
 }
 
 void component_encode(const struct component_spec *spec, const char *state_dir, uint32_t series_max,

@@ -158,7 +158,7 @@ static bool carry_out(struct daemon *daemon, struct err *err)
 		return false;
 	if (before != NULL)
 		warn_of_restart(before->settings, settings);
-	struct pool *pool = sched_crew(daemon->sched);
+	struct pool *pool = sched_pool(daemon->sched);
 	log_configure(settings->log_level, settings->log_format);
 	pool_configure(pool, before == NULL ? settings->state_dir : NULL, settings->worker_memory,
 		       settings->series, config_environment);
@@ -280,7 +280,7 @@ static void finish_reload(struct daemon *daemon, bool again)
 		plan_free(daemon->next);
 		daemon->next = NULL;
 		refuse(daemon, 1);
-		pool_tidy(sched_crew(daemon->sched), false);
+		pool_tidy(sched_pool(daemon->sched), false);
 	}
 	buf_free(&changes);
 }
@@ -296,13 +296,13 @@ static uint64_t hand_over(void *arg, const struct route_entry *entry,
 			  const struct http_message_request *asked, struct skymon_request *rq)
 {
 	struct daemon *daemon = arg;
-	return pool_request(sched_crew(daemon->sched), entry->plugin, asked, answered, rq);
+	return pool_request(sched_pool(daemon->sched), entry->plugin, asked, answered, rq);
 }
 
 static void withdraw(void *arg, uint64_t number)
 {
 	struct daemon *daemon = arg;
-	pool_withdraw(sched_crew(daemon->sched), number);
+	pool_withdraw(sched_pool(daemon->sched), number);
 }
 
 static const struct http_forward away = {hand_over, withdraw};
@@ -310,7 +310,7 @@ static const struct http_forward away = {hand_over, withdraw};
 static const struct skymon_plugin_state *const *plugin_states(void *arg, size_t *count)
 {
 	struct daemon *daemon = arg;
-	return pool_plugin_states(sched_crew(daemon->sched), count);
+	return pool_plugin_states(sched_pool(daemon->sched), count);
 }
 
 /* Each connection is a descriptor: as many as the system lets us have, and not more connections than that. */
@@ -367,9 +367,9 @@ static void settings_are_read(void *arg, const struct settings *settings)
 	if (daemon->phase != STARTING)
 		return;
 	log_configure(settings->log_level, settings->log_format);
-	pool_configure(sched_crew(daemon->sched), settings->state_dir, settings->worker_memory,
+	pool_configure(sched_pool(daemon->sched), settings->state_dir, settings->worker_memory,
 		       settings->series, config_environment);
-	pool_set_isolation(sched_crew(daemon->sched), settings->isolation_strict);
+	pool_set_isolation(sched_pool(daemon->sched), settings->isolation_strict);
 	struct err err;
 	bool run = daemon->options->mode == DAEMON_RUN;
 	if (!daemon_become_user(settings, run, &err)) {
@@ -383,7 +383,7 @@ static void settings_are_read(void *arg, const struct settings *settings)
 	if (!run)
 		return; /* nothing is written */
 	make_state_dir(settings->state_dir);
-	pool_make_folders(sched_crew(daemon->sched));
+	pool_make_folders(sched_pool(daemon->sched));
 }
 
 static void plan_is_good(void *arg, struct plan *plan, bool again)
@@ -469,7 +469,7 @@ static void signals_ready(struct watch *watch, uint32_t events)
 	struct signalfd_siginfo info;
 	while (read(watch->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		if (info.ssi_signo == SIGCHLD)
-			orphan_tend(is_worker, sched_crew(daemon->sched));
+			orphan_tend(is_worker, sched_pool(daemon->sched));
 		else if (info.ssi_signo != SIGHUP)
 			stop(daemon, info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
 		else if (daemon->phase == RUNNING)
@@ -587,7 +587,7 @@ int daemon_run(const struct daemon_options *options)
 	notify_open(config_environment("NOTIFY_SOCKET"));
 	daemon.board = board_new(log_change, &daemon);
 	daemon.sched = sched_new(daemon.loop, daemon.board, options->worker_program, note_lag, &daemon);
-	daemon.reload = reload_new(daemon.loop, sched_crew(daemon.sched), options->config_path,
+	daemon.reload = reload_new(daemon.loop, sched_pool(daemon.sched), options->config_path,
 				   &reload_events, &daemon);
 	start_watchdog(&daemon);
 	daemon.phase = STARTING;

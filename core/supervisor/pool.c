@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 /* The one that is in force; while a config is judged, the one that is opened for it. */
@@ -17,16 +18,15 @@ struct pool_plugin *pool_find_plugin(const struct pool *pool, const char *name)
 	return found;
 }
 
-struct pool *pool_new(struct loop *loop, const char *program, const struct pool_events *events, void *arg)
+struct pool *pool_new(struct loop *loop, const char *program, const struct pool_callbacks *callbacks)
 {
 	struct pool *pool = x_alloc(sizeof(*pool));
 	pool->loop = loop;
 	pool->program = x_strdup(program);
 	pool->state_dir = x_strdup("");
-	pool->events = events;
-	pool->arg = arg;
+	pool->callbacks = callbacks;
 	pool->lookup = config_environment;
-	pool->leave_ms = POOL_START_MS;
+	pool->exit_timeout_ms = EXIT_TIMEOUT_MS;
 	return pool;
 }
 
@@ -75,26 +75,24 @@ static void free_plugin(struct pool_plugin *plugin)
 	free(plugin);
 }
 
-/* Its components die with it, and nobody needs to be told; but those that are gone already are nobody else's
- * to free. */
-static void disband(struct slot *slot)
+static void free_components(struct pool *pool)
 {
-	for (size_t i = 0; i < slot->count; i++) {
-		pool_secrets_drop(slot->components[i]);
-		if (slot->components[i]->gone)
-			slot->pool->events->left(slot->pool->arg, slot->components[i]);
+	for (struct slot *slot = pool->slots; slot != NULL; slot = slot->next) {
+		for (size_t i = 0; i < slot->count; i++) {
+			pool_secrets_drop(slot->components[i]);
+			pool_free_component(slot->components[i]);
+		}
+		slot->count = 0;
 	}
-	slot->count = 0;
 }
 
 void pool_free(struct pool *pool)
 {
 	pool_validate_end(pool);
 	pool_requests_end(pool);
-	while (pool->slots != NULL) {
-		disband(pool->slots);
+	free_components(pool);
+	while (pool->slots != NULL)
 		slot_free(pool->slots);
-	}
 	while (pool->plugins != NULL) {
 		struct pool_plugin *next = pool->plugins->next;
 		free_plugin(pool->plugins);
@@ -106,11 +104,25 @@ void pool_free(struct pool *pool)
 	free(pool);
 }
 
-void pool_tell_done(struct pool *pool)
+uint64_t pool_number(void)
+{
+	uint64_t number = 0;
+	while (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number) || number == 0)
+		;
+	return number;
+}
+
+int64_t pool_back_off(int64_t back_off_ms)
+{
+	int64_t next = back_off_ms < BACK_OFF_MIN_MS ? BACK_OFF_MIN_MS : back_off_ms * 2;
+	return next > BACK_OFF_MAX_MS ? BACK_OFF_MAX_MS : next;
+}
+
+void pool_report_done(struct pool *pool)
 {
 	if (pool->done == NULL || pool->preparing > 0 || (pool->ending && pool->slots != NULL))
 		return;
-	pool_prepared *done = pool->done;
+	pool_done *done = pool->done;
 	pool->done = NULL;
 	done(pool->done_arg);
 }
@@ -150,7 +162,7 @@ static bool has_changed(const struct pool_plugin *plugin, char *const *folders, 
 }
 
 void pool_prepare(struct pool *pool, char *const *names, size_t count, char *const *folders,
-		  size_t folder_count, pool_prepared *done, void *arg)
+		  size_t folder_count, pool_done *done, void *arg)
 {
 	pool->done = done;
 	pool->done_arg = arg;
@@ -162,7 +174,7 @@ void pool_prepare(struct pool *pool, char *const *names, size_t count, char *con
 			open_plugin(pool, names[i], folders, folder_count);
 	}
 	pool->preparing--;
-	pool_tell_done(pool);
+	pool_report_done(pool);
 }
 
 const struct plugin_info *pool_info(const struct pool *pool, const char *name, const char **why)
@@ -228,72 +240,6 @@ void pool_tidy(struct pool *pool, bool taken)
 	pool_forget_plugins(pool);
 }
 
-/* ---- Components ---- */
-
-void pool_add(struct pool *pool, struct component *component)
-{
-	struct pool_plugin *plugin = pool_find_plugin(pool, component->spec->plugin);
-	component->retry.fire = pool_retry;
-	bool own = component->spec->isolation_own || component->isolated;
-	struct slot *slot = own ? slot_new(pool, plugin, true) : slot_shared(pool, plugin, component);
-	slot_enter(slot, component);
-	if (slot->up && !slot->ending && !pool_sandbox_fits(slot))
-		slot_renew(slot);
-	else if (slot->up && !slot->ending)
-		pool_start_component(component);
-	else if (slot->process == NULL && slot->restart.slot == 0)
-		loop_set_timer(pool->loop, &slot->restart, loop_now_ms(pool->loop));
-}
-
-void pool_remove(struct pool *pool, struct component *component)
-{
-	struct slot *slot = component->slot;
-	component->gone = true;
-	loop_clear_timer(pool->loop, &component->retry);
-	if (slot != NULL && (component->state == COMPONENT_UP || component->state == COMPONENT_STARTING)) {
-		int64_t patience_ms = POOL_START_MS;
-		if (slot->plugin->info->route_count > 0) /* its handlers are waited for */
-			patience_ms += HTTP_MESSAGE_MS + HTTP_MESSAGE_GRACE_MS;
-		if (component->run !=
-		    0) /* its grace is sched's matter; this is for a stop that hangs after it */
-			patience_ms += POOL_BACK_OFF_MAX_MS + 3 * component->spec->timeout_ms;
-		pool_secrets_drop(component);
-		pool_tell_stop(component);
-		loop_set_timer(pool->loop, &component->retry, loop_now_ms(pool->loop) + patience_ms);
-		return; /* `left` comes with WIRE_STOPPED, or with the worker's death */
-	}
-	if (slot != NULL) {
-		slot_leave(component);
-		slot_retire(slot);
-	}
-	pool->events->left(pool->arg, component);
-}
-
-void pool_refresh(struct pool *pool, struct component *component, bool fresh)
-{
-	(void)pool;
-	if (component->slot != NULL && component->state == COMPONENT_UP && component->secrets == NULL)
-		pool_secrets_gather(component, true,
-				    fresh); /* else it will be started with fresh ones anyway */
-}
-
-void pool_run(struct pool *pool, struct component *component, uint64_t run, int64_t timeout_ms)
-{
-	(void)pool;
-	process_run(component->slot->process, component->id, run, (uint32_t)timeout_ms);
-}
-
-void pool_kill(struct pool *pool, struct component *component)
-{
-	(void)pool;
-	char text[256];
-	snprintf(text, sizeof(text), "ended: the check did not return within %lld ms%s%s",
-		 (long long)(loop_now_ms(pool->loop) - component->run_began_ms),
-		 component->step[0] != '\0' ? " while " : "", component->step);
-	if (component->slot != NULL && component->slot->process != NULL)
-		process_kill(component->slot->process, PROCESS_KILLED, component->id, text);
-}
-
 /* ---- For the exposition ---- */
 
 void pool_set_daemon_plugin(struct pool *pool, const char *name)
@@ -352,19 +298,19 @@ bool pool_has_process(const struct pool *pool, pid_t pid)
 	return false;
 }
 
-void pool_end(struct pool *pool, int64_t patience_ms, pool_prepared *done, void *arg)
+void pool_end(struct pool *pool, int64_t timeout_ms, pool_done *done, void *arg)
 {
-	pool->leave_ms = patience_ms;
+	pool->exit_timeout_ms = timeout_ms;
 	pool->ending = true;
 	pool->preparing = 0;
 	pool->done = done;
 	pool->done_arg = arg;
 	pool_validate_end(pool);
 	pool_requests_end(pool);
+	free_components(pool);
 	for (struct slot *slot = pool->slots, *next; slot != NULL; slot = next) {
 		next = slot->next;
-		disband(slot);
 		slot_retire(slot);
 	}
-	pool_tell_done(pool);
+	pool_report_done(pool);
 }

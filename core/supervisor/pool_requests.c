@@ -17,12 +17,12 @@ struct pool_request {
 	uint64_t number;
 	char *name;        /* of its component, which a reload may replace */
 	struct buf body;   /* encoded; kept until it is answered, as it may be done again */
-	bool again;        /* its secret is or was read anew for it */
-	bool refreshing;   /* … it is: the request waits for that */
+	bool repeated;     /* its secret was refused, and is or was read again for it */
+	bool refreshing;   /* it waits for that */
 	struct slot *slot; /* where it is out; NULL: it waits */
 	uint32_t id;       /* of the component there */
 	int64_t until_ms;
-	struct timer patience;
+	struct timer timeout;
 	pool_answered *answered; /* NULL: nobody waits for it any more */
 	void *arg;
 };
@@ -40,7 +40,7 @@ static void free_request(struct pool_request *request)
 	while (*link != request)
 		link = &(*link)->next;
 	*link = request->next;
-	loop_clear_timer(request->pool->loop, &request->patience);
+	loop_clear_timer(request->pool->loop, &request->timeout);
 	wipe(request);
 	free(request->name);
 	free(request);
@@ -62,9 +62,9 @@ static void answer(struct pool_request *request, const struct http_message_reply
 
 /* ---- Time ---- */
 
-static void lose_patience(struct timer *timer, int64_t now_ms)
+static void on_timeout(struct timer *timer, int64_t now_ms)
 {
-	struct pool_request *request = container_of(timer, struct pool_request, patience);
+	struct pool_request *request = container_of(timer, struct pool_request, timeout);
 	char text[160];
 	if (request->slot == NULL) {
 		answer(request, NULL, 504,
@@ -96,7 +96,7 @@ static void send_out(struct pool_request *request, struct component *component)
 	struct pool *pool = request->pool;
 	int64_t left_ms = request->until_ms - loop_now_ms(pool->loop);
 	request->refreshing = false;
-	if (!process_request(component->slot->process, component->id, request->number, request->again,
+	if (!process_request(component->slot->process, component->id, request->number, request->repeated,
 			     left_ms > 0 ? (uint32_t)left_ms : 0, &request->body)) {
 		answer(request, NULL, 503, "too much waits for the plugin's worker already");
 		return;
@@ -171,8 +171,8 @@ static const char *refusal(const struct pool *pool, const struct component *comp
 			 name);
 		return text;
 	}
-	if (component->state != COMPONENT_UP && component->failure[0] != '\0') {
-		not_running(text, size, name, component->failure);
+	if (!pool_is_up(component) && component->failure.text[0] != '\0') {
+		not_running(text, size, name, component->failure.text);
 		return text;
 	}
 	if (count_of(pool, name) < HTTP_MESSAGE_OUT_MAX)
@@ -185,7 +185,7 @@ uint64_t pool_request(struct pool *pool, const char *name, const struct http_mes
 		      pool_answered *answered, void *arg)
 {
 	char text[512];
-	struct component *component = pool_find_named(pool, name);
+	struct component *component = pool_find_component(pool, name);
 	const char *why = refusal(pool, component, name, text, sizeof(text));
 	if (why != NULL) {
 		answered(arg, NULL, 503, why);
@@ -206,13 +206,13 @@ uint64_t pool_request(struct pool *pool, const char *name, const struct http_mes
 	request->name = x_strdup(name);
 	request->body = body;
 	request->until_ms = loop_now_ms(pool->loop) + HTTP_MESSAGE_MS;
-	request->patience.fire = lose_patience;
+	request->timeout.fire = on_timeout;
 	request->answered = answered;
 	request->arg = arg;
 	request->next = pool->requests;
 	pool->requests = request;
-	loop_set_timer(pool->loop, &request->patience, request->until_ms);
-	if (component->state == COMPONENT_UP)
+	loop_set_timer(pool->loop, &request->timeout, request->until_ms);
+	if (pool_is_up(component))
 		send_out(request, component);
 	return find(pool, number) != NULL ? number : 0;
 }
@@ -230,14 +230,18 @@ void pool_withdraw(struct pool *pool, uint64_t number)
 
 /* ---- A refused secret ---- */
 
-static void want_fresh(struct component *component);
-
-static void may_refresh(struct timer *timer, int64_t now_ms)
+static void want_fresh(struct component *component)
 {
-	(void)now_ms;
-	struct component *component = container_of(timer, struct component, again);
-	if (component->slot == NULL || component->state != COMPONENT_UP || component->gone)
-		return; /* what waits is sent when it is up */
+	int64_t wait_ms = pool_secrets_refused(component);
+	if (wait_ms == 0)
+		return;
+	component->request_refresh_ms = loop_now_ms(component->pool->loop) + wait_ms;
+	if (component->state == COMPONENT_UP)
+		pool_set_up(component);
+}
+
+void pool_requests_refresh(struct component *component)
+{
 	struct pool_request *request = next_waiting(component, NULL);
 	while (request != NULL && !request->refreshing)
 		request = next_waiting(component, request);
@@ -245,30 +249,19 @@ static void may_refresh(struct timer *timer, int64_t now_ms)
 		want_fresh(component);
 }
 
-static void want_fresh(struct component *component)
+static void repeat(struct pool_request *request)
 {
-	struct pool *pool = component->slot->pool;
-	int64_t wait_ms = pool->events->refused(pool->arg, component);
-	if (wait_ms == 0)
-		return;
-	component->again.fire = may_refresh;
-	if (component->again.slot == 0)
-		loop_set_timer(pool->loop, &component->again, loop_now_ms(pool->loop) + wait_ms);
-}
-
-static void do_again(struct pool_request *request)
-{
-	struct component *component = pool_find_named(request->pool, request->name);
-	bool up = component != NULL && component->state == COMPONENT_UP;
+	struct component *component = pool_find_component(request->pool, request->name);
+	bool up = component != NULL && pool_is_up(component);
 	request->slot = NULL;
-	request->again = request->refreshing = true;
+	request->repeated = request->refreshing = true;
 	/* one that is being started anew sends it when it is up */
 	if (up && component->id != request->id) /* it has been, while the old one was still at this */
 		send_out(request, component);
 	else if (up)
 		want_fresh(component);
-	else if (component == NULL || component->failure[0] != '\0')
-		answer(request, NULL, 503, component != NULL ? component->failure : REMOVED);
+	else if (component == NULL || component->failure.text[0] != '\0')
+		answer(request, NULL, 503, component != NULL ? component->failure.text : REMOVED);
 }
 
 void pool_requests_refreshed(struct component *component, bool fresh)
@@ -278,10 +271,10 @@ void pool_requests_refreshed(struct component *component, bool fresh)
 	for (; request != NULL; request = next) {
 		next = next_waiting(component, request);
 		more = more || (request->refreshing && !fresh);
-		if (fresh && component->state == COMPONENT_UP)
+		if (fresh && pool_is_up(component))
 			send_out(request, component);
 	}
-	if (more && component->state == COMPONENT_UP)
+	if (more && pool_is_up(component))
 		want_fresh(component);
 }
 
@@ -292,11 +285,11 @@ void pool_requests_reply(struct slot *slot, uint32_t id, uint64_t number,
 {
 	struct pool_request *request = find(slot->pool, number);
 	if (request == NULL || request->slot != slot || request->id != id) {
-		pool_break(slot, "sent a reply to a request that it was not given");
+		slot_break(slot, "sent a reply to a request that it was not given");
 		return;
 	}
-	if (reply->again && request->answered != NULL && !request->again) {
-		do_again(request);
+	if (reply->again && request->answered != NULL && !request->repeated) {
+		repeat(request);
 		return;
 	}
 	if (request->answered == NULL && reply->audit != NULL && reply->audit[0] != '\0')
@@ -334,7 +327,7 @@ void pool_requests_tidy(struct pool *pool)
 {
 	for (struct pool_request *request = pool->requests, *next; request != NULL; request = next) {
 		next = request->next;
-		if (request->slot == NULL && pool_find_named(pool, request->name) == NULL)
+		if (request->slot == NULL && pool_find_component(pool, request->name) == NULL)
 			answer(request, NULL, 503, REMOVED);
 	}
 }

@@ -48,7 +48,7 @@ static void add_path(void *arg, const char *path, enum option_path_use use)
 	free(absolute);
 }
 
-void pool_sandbox_of(const struct slot *slot, struct sandbox *sandbox)
+static void sandbox_of(const struct slot *slot, struct sandbox *sandbox)
 {
 	const struct plugin_info *info = slot->plugin->info;
 	struct adding adding = {sandbox, slot->pool->state_dir};
@@ -61,13 +61,13 @@ void pool_sandbox_of(const struct slot *slot, struct sandbox *sandbox)
 		option_paths(slot->components[i]->spec->values, info->options, add_path, &adding);
 }
 
-bool pool_sandbox_suits(const struct slot *slot, const struct component *component)
+bool pool_sandbox_suits(const struct slot *slot, const struct component_spec *spec)
 {
 	if (slot->process == NULL || slot->claim_count == 0) /* it can still be started for that */
 		return true;
 	struct sandbox wanted = {.needs = slot->plugin->info->flags & ~SKYMON_IN_DAEMON};
 	struct adding adding = {&wanted, slot->pool->state_dir};
-	option_paths(component->spec->values, slot->plugin->info->options, add_path, &adding);
+	option_paths(spec->values, slot->plugin->info->options, add_path, &adding);
 	bool suits = sandbox_covers(&slot->sandbox, &wanted);
 	sandbox_free(&wanted);
 	return suits;
@@ -76,7 +76,7 @@ bool pool_sandbox_suits(const struct slot *slot, const struct component *compone
 bool pool_sandbox_fits(const struct slot *slot)
 {
 	struct sandbox wanted;
-	pool_sandbox_of(slot, &wanted);
+	sandbox_of(slot, &wanted);
 	bool fits = sandbox_covers(&slot->sandbox, &wanted);
 	sandbox_free(&wanted);
 	return fits;
@@ -85,7 +85,7 @@ bool pool_sandbox_fits(const struct slot *slot)
 void pool_sandbox_make(struct slot *slot)
 {
 	sandbox_free(&slot->sandbox);
-	pool_sandbox_of(slot, &slot->sandbox);
+	sandbox_of(slot, &slot->sandbox);
 	const char *folder = slot->sandbox.state_dir;
 	if (slot->pool->makes_folders && folder[0] != '\0' && mkdir(folder, 0750) < 0 && errno != EEXIST &&
 	    errno != EROFS)

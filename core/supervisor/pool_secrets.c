@@ -8,20 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ASK_MS 10000            /* what a store has to answer in */
-#define LEASE_MAX_MS 2592000000 /* 30 days: what is longer is asked for then all the same */
-#define STORE_LOOK_MS 200       /* how often to look whether a store that is starting is up … */
-#define STORE_LOOKS_MAX 15      /* … before it is said that it is not */
-
 struct pool_secrets {
-	struct pool_secrets *next;
 	struct component *component;
 	struct option_bytes *bytes; /* one for each of option_secrets */
 	size_t count, out;
-	bool refresh;     /* it runs already: start it anew only if they have changed */
-	bool fresh;       /* its server refused the last ones: the store is not to answer from memory */
-	int64_t lease_ms; /* the shortest; 0: none ends */
-	struct timer late;
+	bool fresh;       /* its server refused the last ones: the store must not reply from memory */
+	int64_t lease_ms; /* the shortest; 0 when none ends */
 };
 
 /* One question to a store, until its worker has answered it or died: only that worker may answer it, for that
@@ -37,13 +29,7 @@ struct pool_ask {
 
 static void free_secrets(struct pool_secrets *secrets)
 {
-	struct pool *pool = secrets->component->slot->pool;
-	struct pool_secrets **link = &pool->gathering;
-	while (*link != secrets)
-		link = &(*link)->next;
-	*link = secrets->next;
-	loop_clear_timer(pool->loop, &secrets->late);
-	for (struct pool_ask *ask = pool->asks; ask != NULL; ask = ask->next)
+	for (struct pool_ask *ask = secrets->component->pool->asks; ask != NULL; ask = ask->next)
 		if (ask->secrets == secrets)
 			ask->secrets = NULL;
 	secrets->component->secrets = NULL;
@@ -53,38 +39,67 @@ static void free_secrets(struct pool_secrets *secrets)
 
 void pool_secrets_drop(struct component *component)
 {
-	loop_clear_timer(component->slot->pool->loop, &component->lease);
 	if (component->secrets != NULL)
 		free_secrets(component->secrets);
 }
 
+/* ---- Reading them again ---- */
+
+void pool_secrets_refresh(struct component *component, enum pool_refresh refresh)
+{
+	if (!pool_is_up(component))
+		return; /* its start reads them */
+	if (refresh > component->refresh)
+		component->refresh = refresh;
+	if (component->run != 0 || component->state == COMPONENT_REFRESHING)
+		return;
+	bool fresh = component->refresh == REFRESH_FRESH;
+	component->refresh = REFRESH_NONE;
+	pool_secrets_gather(component, COMPONENT_REFRESHING, fresh);
+}
+
+int64_t pool_secrets_refused(struct component *component)
+{
+	int64_t now_ms = loop_now_ms(component->pool->loop);
+	if (component->refresh == REFRESH_FRESH) /* it will be, when its run has ended */
+		return 0;
+	if (component->refused_ms != 0 && now_ms - component->refused_ms < REFUSED_MIN_MS)
+		return component->refused_ms + REFUSED_MIN_MS - now_ms;
+	component->refused_ms = now_ms;
+	pool_secrets_refresh(component, REFRESH_FRESH);
+	return 0;
+}
+
 /* ---- The end of a gathering ---- */
+
+/* A refresh has ended, and the component keeps the secrets that it has. */
+static void keep_running(struct component *component, bool fresh, bool report)
+{
+	pool_set_up(component);
+	if (report)
+		pool_requests_refreshed(component, fresh);
+	if (component->state == COMPONENT_UP && component->run == 0 && component->refresh != REFRESH_NONE)
+		pool_secrets_refresh(component, component->refresh);
+}
 
 static void give_up(struct pool_secrets *secrets, const char *text)
 {
 	struct component *component = secrets->component;
-	struct pool *pool = component->slot->pool;
-	bool refresh = secrets->refresh, fresh = secrets->fresh;
+	bool fresh = secrets->fresh;
 	free_secrets(secrets);
-	if (refresh && component->leased) /* its lease has ended or soon will: asked for until it is there */
-		loop_set_timer(pool->loop, &component->lease, loop_now_ms(pool->loop) + POOL_BACK_OFF_MAX_MS);
-	if (!refresh)
+	if (component->state != COMPONENT_REFRESHING) {
 		pool_fail(component, SKYMON_AUTH_FAILED, text);
-	else /* it goes on with what it has */
-		log_line(LOG_LEVEL_WARN, (const char *[]){"component", component->spec->name, NULL}, "%s",
-			 text);
-	if (refresh)
-		pool_requests_refreshed(component, fresh);
+		return;
+	}
+	log_line(LOG_LEVEL_WARN, (const char *[]){"component", component->spec->name, NULL}, "%s", text);
+	if (component->lease_ends_ms != 0) /* it has ended or soon will: retry until there is another */
+		component->lease_ends_ms = loop_now_ms(component->pool->loop) + LEASE_RETRY_MS;
+	keep_running(component, fresh, true);
 }
 
-static void end_lease(struct timer *timer, int64_t now_ms)
+void pool_secrets_time_out(struct component *component)
 {
-	struct component *component = container_of(timer, struct component, lease);
-	(void)now_ms;
-	if (component->run != 0)
-		component->refresh = true;
-	else
-		pool_refresh(component->slot->pool, component, false);
+	give_up(component->secrets, "the component that keeps its secret did not answer");
 }
 
 /* A secret that ends with a line break or a blank is rarely meant so: for a hint when its server refuses it.
@@ -103,36 +118,41 @@ static void note_blank(const struct pool_secrets *secrets)
 	}
 }
 
+static void start_with(struct component *component, const struct pool_secrets *secrets)
+{
+	struct buf body = {0};
+	char *state_dir = pool_state_dir(component->slot);
+	component_encode(component->spec, state_dir, component->pool->series_max, secrets->bytes, &body);
+	free(state_dir);
+	pool_send_start(component, &body);
+	component_wipe(&body);
+}
+
 static void finish(struct pool_secrets *secrets)
 {
 	struct component *component = secrets->component;
-	struct pool *pool = component->slot->pool;
-	note_blank(secrets);
 	uint64_t hash = component_hash(secrets->bytes, secrets->count);
-	bool same = secrets->refresh && hash == component->secrets_hash, unchanged = same;
-	bool fresh = secrets->fresh;
-	component->lease.fire = end_lease;
-	component->leased = secrets->lease_ms > 0;
-	if (component->leased)
-		loop_set_timer(pool->loop, &component->lease, loop_now_ms(pool->loop) + secrets->lease_ms);
-	if (secrets->refresh && !same && component->run != 0) {
-		component->refresh = true; /* a run began meanwhile: once more, when it has ended */
-		same = true;
+	bool refresh = component->state == COMPONENT_REFRESHING, fresh = secrets->fresh;
+	bool changed = !refresh || hash != component->secrets_hash;
+	note_blank(secrets);
+	component->lease_ends_ms =
+		secrets->lease_ms > 0 ? loop_now_ms(component->pool->loop) + secrets->lease_ms : 0;
+	if (changed && component->run != 0) { /* a run began meanwhile: once more, when it has ended */
+		free_secrets(secrets);
+		component->refresh =
+			component->refresh > REFRESH_CACHED ? component->refresh : REFRESH_CACHED;
+		keep_running(component, fresh, false);
+		return;
 	}
-	if (!same) {
-		struct buf body = {0};
-		if (secrets->refresh)
-			pool_tell_stop(component);
-		char *state_dir = pool_state_dir(component->slot);
-		component_encode(component->spec, state_dir, pool->series_max, secrets->bytes, &body);
-		free(state_dir);
+	if (changed) {
+		if (refresh)
+			pool_send_stop(component);
 		component->secrets_hash = hash;
-		pool_tell_start(component, &body);
-		component_wipe(&body);
+		start_with(component, secrets);
 	}
 	free_secrets(secrets);
-	if (unchanged)
-		pool_requests_refreshed(component, fresh);
+	if (!changed)
+		keep_running(component, fresh, true);
 }
 
 /* ---- Asking ---- */
@@ -143,18 +163,11 @@ static void describe(const struct option_secret *secret, char *text, size_t size
 		 secret->store);
 }
 
-static void lose_patience(struct timer *timer, int64_t now_ms)
-{
-	(void)now_ms;
-	give_up(container_of(timer, struct pool_secrets, late),
-		"the component that keeps its secret did not answer");
-}
-
 static bool ask_store(struct pool_secrets *secrets, size_t index, const struct option_secret *secret)
 {
 	struct pool *pool = secrets->component->slot->pool;
-	struct component *store = pool_find_named(pool, secret->store);
-	if (store == NULL || store->state != COMPONENT_UP)
+	struct component *store = pool_find_component(pool, secret->store);
+	if (store == NULL || !pool_is_up(store))
 		return false;
 	struct pool_ask *ask = x_alloc(sizeof(*ask));
 	*ask = (struct pool_ask){.next = pool->asks,
@@ -165,46 +178,45 @@ static bool ask_store(struct pool_secrets *secrets, size_t index, const struct o
 				 .index = index};
 	pool->asks = ask;
 	secrets->out++;
-	process_ask(store->slot->process, store->id, ask->number, secrets->fresh, ASK_MS, secret->text);
+	process_ask(store->slot->process, store->id, ask->number, secrets->fresh, SECRET_TIMEOUT_MS,
+		    secret->text);
 	return true;
 }
 
-/* The store is not up. While it only starts that is no news; else the consumer says so, and is tried again.
- */
+/* The store is not up. While it only starts, look again; else the start fails, and is retried. */
 static void wait_for_store(struct pool_secrets *secrets, const struct option_secret *secret)
 {
 	struct component *component = secrets->component;
-	struct pool *pool = component->slot->pool;
-	const struct component *store = pool_find_named(pool, secret->store);
+	const struct component *store = pool_find_component(component->pool, secret->store);
 	char text[400];
 	describe(secret, text, sizeof(text));
 	/* one that is not there is not configured, or comes later in the same config */
-	bool starting = store == NULL || store->failure[0] == '\0';
-	if (starting && !secrets->refresh && component->patience++ < STORE_LOOKS_MAX) {
+	bool starting = store == NULL || store->failure.text[0] == '\0';
+	if (starting && component->state != COMPONENT_REFRESHING &&
+	    component->store_looks++ < STORE_LOOKS_MAX) {
 		free_secrets(secrets);
-		component->state = COMPONENT_WAITING;
-		loop_set_timer(pool->loop, &component->retry, loop_now_ms(pool->loop) + STORE_LOOK_MS);
+		pool_enter_state(component, COMPONENT_AWAITING_STORE, STORE_LOOK_MS);
 		return;
 	}
 	size_t length = strlen(text);
 	snprintf(text + length, sizeof(text) - length, " cannot be had: that component %s%.200s",
-		 store == NULL ? "is not configured" : "does not run: ", store != NULL ? store->failure : "");
+		 store == NULL ? "is not configured" : "does not run: ",
+		 store != NULL ? store->failure.text : "");
 	give_up(secrets, text);
 }
 
-void pool_secrets_gather(struct component *component, bool refresh, bool fresh)
+void pool_secrets_gather(struct component *component, enum component_state state, bool fresh)
 {
-	struct pool *pool = component->slot->pool;
+	struct pool *pool = component->pool;
 	pool_secrets_drop(component);
 	struct pool_secrets *secrets = x_alloc(sizeof(*secrets));
 	const struct option_secret *wanted = option_secrets(component->spec->values, &secrets->count);
 	secrets->component = component;
-	secrets->refresh = refresh;
 	secrets->fresh = fresh;
 	secrets->bytes = x_alloc((secrets->count + 1) * sizeof(*secrets->bytes));
-	secrets->late.fire = lose_patience;
-	secrets->next = pool->gathering;
-	pool->gathering = component->secrets = secrets;
+	component->secrets = secrets;
+	component->request_refresh_ms = 0; /* this read serves the requests, too */
+	pool_enter_state(component, state, SECRET_TIMEOUT_MS + SECRET_WIRE_MS);
 	for (size_t i = 0; i < secrets->count; i++) {
 		char *text = NULL;
 		struct err err;
@@ -221,26 +233,31 @@ void pool_secrets_gather(struct component *component, bool refresh, bool fresh)
 		}
 		secrets->bytes[i].bytes = text;
 	}
-	if (secrets->out == 0) {
+	if (secrets->out == 0)
 		finish(secrets);
-		return;
-	}
-	if (!refresh)
-		component->state = COMPONENT_WAITING;
-	loop_set_timer(pool->loop, &secrets->late, loop_now_ms(pool->loop) + ASK_MS + 1000);
 }
 
 /* ---- Answers ---- */
 
+static struct pool_ask *take_lost(struct slot *slot)
+{
+	struct pool_ask **link = &slot->pool->asks, *ask;
+	while ((ask = *link) != NULL && ask->slot != slot)
+		link = &ask->next;
+	if (ask != NULL)
+		*link = ask->next;
+	return ask;
+}
+
+/* Its components are down by now, so that nothing is asked of them again here. */
 void pool_secrets_lost(struct slot *slot)
 {
-	for (struct pool_ask **link = &slot->pool->asks, *ask; (ask = *link) != NULL;) {
-		if (ask->slot != slot) {
-			link = &ask->next;
-			continue;
-		}
-		*link = ask->next;
+	struct pool_ask *ask;
+	while ((ask = take_lost(slot)) != NULL) {
+		struct pool_secrets *secrets = ask->secrets;
 		free(ask);
+		if (secrets != NULL)
+			pool_secrets_gather(secrets->component, secrets->component->state, secrets->fresh);
 	}
 }
 
@@ -251,7 +268,7 @@ void pool_secrets_answer(struct slot *slot, uint32_t id, const struct message_an
 	while ((ask = *link) != NULL && (ask->number != answer->number || ask->id != id))
 		link = &ask->next;
 	if (ask == NULL) {
-		pool_break(slot, "answered for a secret that it was not asked for");
+		slot_break(slot, "answered for a secret that it was not asked for");
 		return;
 	}
 	struct pool_secrets *secrets = ask->secrets;
@@ -299,11 +316,10 @@ void pool_secrets_store_up(struct component *store)
 	for (struct slot *slot = pool->slots; slot != NULL; slot = slot->next) {
 		for (size_t i = 0; slot->up && i < slot->count; i++) {
 			struct component *component = slot->components[i];
-			bool waits =
-				component->state == COMPONENT_FAILED || component->state == COMPONENT_WAITING;
-			if (waits && component->secrets == NULL && !component->gone &&
-			    asks(component, store->spec->name))
-				pool_start_component(component);
+			bool waits = component->state == COMPONENT_BACKING_OFF ||
+				     component->state == COMPONENT_AWAITING_STORE;
+			if (waits && asks(component, store->spec->name))
+				pool_start(component);
 		}
 	}
 }

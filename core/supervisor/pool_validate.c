@@ -6,9 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bounds.h"
 #include "pool_private.h"
-
-#define VALIDATE_MS 5000
 
 struct pool_validation {
 	struct pool_validation *next;
@@ -18,13 +17,13 @@ struct pool_validation {
 	uint32_t id;
 };
 
-void pool_validate_tell_done(struct pool *pool)
+void pool_validate_report_done(struct pool *pool)
 {
 	if (pool->validations != NULL || pool->validated == NULL)
 		return;
-	pool_prepared *done = pool->validated;
+	pool_done *done = pool->validated;
 	pool->validated = NULL;
-	loop_clear_timer(pool->loop, &pool->validate_late);
+	loop_clear_timer(pool->loop, &pool->validate_timeout);
 	done(pool->validate_arg);
 }
 
@@ -57,22 +56,21 @@ static void ask(struct slot *slot, struct pool_validation *validation)
 	validation->slot = slot;
 	validation->id = ++pool->last_id;
 	slot->validating++;
-	pool_claim_add(slot, validation->id);
-	*pool_claim_find(slot, validation->id) =
-		(struct pool_claim){.id = validation->id, .started = true, .validation = true};
+	slot_claim(slot, (struct pool_claim){.id = validation->id, .started = true, .validation = true});
 	process_validate(slot->process, validation->id, &body);
 	component_wipe(&body);
 }
 
 static void give_up(struct timer *timer, int64_t now_ms)
 {
-	struct pool *pool = container_of(timer, struct pool, validate_late);
+	struct pool *pool = container_of(timer, struct pool, validate_timeout);
 	char text[100];
 	(void)now_ms;
-	snprintf(text, sizeof(text), "its worker did not validate its options within %d ms", VALIDATE_MS);
+	snprintf(text, sizeof(text), "its worker did not validate its options within %d ms",
+		 VALIDATE_TIMEOUT_MS);
 	while (pool->validations != NULL)
 		fail(pool, pool->validations, text);
-	pool_validate_tell_done(pool);
+	pool_validate_report_done(pool);
 }
 
 /* A worker of the plugin, one that is up if there is any. */
@@ -100,12 +98,12 @@ static void find_worker(struct pool *pool, struct pool_validation *validation)
 }
 
 void pool_validate(struct pool *pool, struct component_spec *const *specs, size_t count,
-		   pool_mistake *mistake, pool_prepared *done, void *arg)
+		   pool_mistake *mistake, pool_done *done, void *arg)
 {
 	pool->mistake = mistake;
 	pool->validated = done;
 	pool->validate_arg = arg;
-	pool->validate_late.fire = give_up;
+	pool->validate_timeout.fire = give_up;
 	for (size_t i = 0; i < count; i++) {
 		struct pool_plugin *plugin = pool_find_plugin(pool, specs[i]->plugin);
 		if (specs[i]->unusable != NULL || plugin == NULL || plugin->info == NULL ||
@@ -117,10 +115,11 @@ void pool_validate(struct pool *pool, struct component_spec *const *specs, size_
 		pool->validations = validation;
 	}
 	if (pool->validations != NULL)
-		loop_set_timer(pool->loop, &pool->validate_late, loop_now_ms(pool->loop) + VALIDATE_MS);
+		loop_set_timer(pool->loop, &pool->validate_timeout,
+			       loop_now_ms(pool->loop) + VALIDATE_TIMEOUT_MS);
 	for (struct pool_validation *at = pool->validations; at != NULL; at = at->next)
 		find_worker(pool, at);
-	pool_validate_tell_done(pool);
+	pool_validate_report_done(pool);
 }
 
 void pool_validate_slot_up(struct slot *slot)
@@ -134,12 +133,12 @@ void pool_validate_take(struct slot *slot, uint32_t id, struct wire_reader mista
 {
 	struct pool *pool = slot->pool;
 	struct pool_validation *validation = pool->validations;
-	const struct pool_claim *claim = pool_claim_find(slot, id);
+	const struct pool_claim *claim = slot_find_claim(slot, id);
 	if (claim == NULL || !claim->validation) {
-		pool_break(slot, "validated options that it was not asked for");
+		slot_break(slot, "validated options that it was not asked for");
 		return;
 	}
-	pool_claim_drop(slot, id);
+	slot_drop_claim(slot, id);
 	while (validation != NULL && (validation->id != id || validation->slot != slot))
 		validation = validation->next;
 	if (validation == NULL)
@@ -151,7 +150,7 @@ void pool_validate_take(struct slot *slot, uint32_t id, struct wire_reader mista
 		fail(pool, validation, "its worker sent a broken answer when it was to validate its options");
 	else
 		end(pool, validation);
-	pool_validate_tell_done(pool);
+	pool_validate_report_done(pool);
 }
 
 void pool_validate_lost(struct slot *slot, bool renewed, const char *text)
@@ -179,5 +178,5 @@ void pool_validate_end(struct pool *pool)
 	while (pool->validations != NULL)
 		end(pool, pool->validations);
 	pool->validated = NULL;
-	loop_clear_timer(pool->loop, &pool->validate_late);
+	loop_clear_timer(pool->loop, &pool->validate_timeout);
 }

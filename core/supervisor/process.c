@@ -14,16 +14,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "bounds.h"
 #include "process_spawn.h"
-
-#define LEAVE_MS 2000                     /* how long a worker may take to leave once its wire is broken */
-#define PACKETS_PER_TURN 64               /* of one worker, before the others and HTTP have their turn */
-#define LAST_PACKETS 4096                 /* more than the kernel keeps of one wire */
-#define LOG_LINES_MAX 200                 /* lines that one plugin may log in PRINT_WINDOW_MS */
-#define BACKLOG_MAX (WIRE_OUTBOX_MAX / 2) /* of requests; the rest is for what must go through */
-#define PRINT_LINE_MAX 1000               /* a line that a plugin prints is cut there */
-#define PRINT_LINES_MAX 20                /* lines that one plugin may print in … */
-#define PRINT_WINDOW_MS 10000
 
 struct process {
 	struct loop *loop;
@@ -120,7 +112,7 @@ static void lose_wire(struct process *process)
 	if (process->leaving)
 		return;
 	process->leaving = true;
-	loop_set_timer(process->loop, &process->patience, loop_now_ms(process->loop) + LEAVE_MS);
+	loop_set_timer(process->loop, &process->patience, loop_now_ms(process->loop) + BROKEN_EXIT_MS);
 }
 
 /* It broke the rules of the wire, or claims what is not its own: nothing more of it is read. */
@@ -255,7 +247,7 @@ static void process_on_log(struct process *process, const struct wire_message *m
 	enum log_level level;
 	const char *text;
 	int64_t now = loop_now_ms(process->loop);
-	if (now - process->log_window_ms > PRINT_WINDOW_MS) {
+	if (now - process->log_window_ms > OUTPUT_WINDOW_MS) {
 		process->log_window_ms = now;
 		process->logged = 0;
 	}
@@ -475,7 +467,7 @@ static void log_print(struct process *process)
 {
 	int64_t now = loop_now_ms(process->loop);
 	const char *const fields[] = {"plugin", process->name, NULL};
-	if (now - process->print_window_ms > PRINT_WINDOW_MS) {
+	if (now - process->print_window_ms > OUTPUT_WINDOW_MS) {
 		if (process->dropped > 0)
 			log_line(LOG_LEVEL_WARN, fields, "printed %u more lines, which were dropped",
 				 process->dropped);

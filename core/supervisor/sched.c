@@ -3,6 +3,8 @@
  * the loop's thread: timers and the pool's events. Permits that come free are given out by a timer of their
  * own and never from within an event: a worker's death ends many runs, and none may begin before all are
  * ended. */
+#include "admission.h"
+#include "bounds.h"
 #include "sched.h"
 #include "base/hash.h"
 
@@ -10,9 +12,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_CHECKS_MS 1000 /* all first checks are due within this */
-#define GRACE_MIN_MS 30000
-#define REFUSED_MIN_MS 5000 /* a refused secret is read again at most once in this time */
+#define STEP_MAX 100
+
+enum check_state {                /* what a check waits for */
+		   CHECK_IDLE,    /* its time */
+		   CHECK_BLOCKED, /* its component: its time has come, and it could not run */
+		   CHECK_QUEUED,  /* admission */
+		   CHECK_RUNNING, /* its result, within its timeout; holds a permit */
+		   CHECK_OVERDUE, /* its result, past the timeout, which was published */
+};
+
+/* The schedule's part of a component; it owns the spec. */
+struct check {
+	struct sched *sched;
+	struct component_spec *spec;
+	struct board_item *item;
+	struct component *component; /* NULL when it is not configured, or its plugin cannot be used */
+	enum check_state state;
+	struct timer due, deadline, stale; /* deadline: of the run; once it is overdue, of its grace */
+	struct permit permit;
+	int64_t run_began_ms;
+	char step[STEP_MAX]; /* of the run, as its worker last reported it */
+	bool series_cut;     /* the last result had more series than allowed, and that was logged */
+};
 
 struct sched {
 	struct loop *loop;
@@ -23,7 +45,7 @@ struct sched {
 	uint32_t series_max;
 	sched_lag *lag;
 	void *lag_arg;
-	struct component **components; /* in config order */
+	struct check **checks; /* in config order */
 	size_t count;
 };
 
@@ -37,18 +59,12 @@ int64_t sched_next_due(const char *name, int64_t interval_ms, int64_t now_ms)
 	return now_ms + interval_ms - (now_ms - offset + interval_ms) % interval_ms;
 }
 
-static int64_t grace_ms(const struct component_spec *spec)
-{
-	int64_t grace = 3 * spec->timeout_ms;
-	return grace > GRACE_MIN_MS ? grace : GRACE_MIN_MS;
-}
-
 /* ---- Publishing ---- */
 
-/* A limit on a number that the check does not report watches nothing: in the log, once. */
-static void report_unmeasured(struct component *component, const struct skymon_result *result)
+/* Logs once that a limit is on a number which the check does not report. */
+static void report_unmeasured(struct check *check, const struct skymon_result *result)
 {
-	const struct component_spec *spec = component->spec;
+	const struct component_spec *spec = check->spec;
 	for (size_t i = 0; i < spec->limit_count; i++) {
 		struct verdict_limit *limit = &spec->limits[i];
 		double value;
@@ -63,413 +79,376 @@ static void report_unmeasured(struct component *component, const struct skymon_r
 	}
 }
 
-static void publish(struct component *component, struct result *result, bool counted)
+static void publish(struct check *check, struct result *result, bool counted)
 {
-	struct sched *sched = component->sched;
-	const struct component_spec *spec = component->spec;
+	struct sched *sched = check->sched;
+	const struct component_spec *spec = check->spec;
 	verdict_apply_limits(spec->limits, spec->limit_count, result);
-	report_unmeasured(component, &result->view);
-	board_publish(sched->board, component->item, result, counted);
-	loop_set_timer(sched->loop, &component->stale,
+	report_unmeasured(check, &result->view);
+	board_publish(sched->board, check->item, result, counted);
+	loop_set_timer(sched->loop, &check->stale,
 		       loop_now_ms(sched->loop) +
 			       verdict_stale_after_ms(spec->interval_ms, spec->timeout_ms));
 }
 
-static void publish_timeout(struct component *component, bool counted)
+static void publish_timeout(struct check *check, bool counted)
 {
-	int64_t out_ms = loop_now_ms(component->sched->loop) - component->run_began_ms;
-	publish(component,
+	int64_t out_ms = loop_now_ms(check->sched->loop) - check->run_began_ms;
+	publish(check,
 		result_new(SKYMON_UNHEALTHY, SKYMON_TIMEOUT, wall_clock_ms(), out_ms * 1000,
 			   "no answer within %lld ms%s%s",
-			   (long long)(counted ? component->spec->timeout_ms : out_ms),
-			   component->step[0] != '\0' ? " while " : "", component->step),
+			   (long long)(counted ? check->spec->timeout_ms : out_ms),
+			   check->step[0] != '\0' ? " while " : "", check->step),
 		counted);
 }
 
-/* Why it cannot run. One whose worker was ended because it hung: that it hangs, until a run says otherwise.
- * counted: a run ended with it. */
-static void publish_failure(struct component *component, bool counted)
+/* A component whose worker was killed because it hung goes on timing out, until a run returns. counted: a run
+ * ended with it. */
+static void publish_failure(struct check *check, const struct pool_failure *failure, bool counted)
 {
-	if (component->hangs > 0 && component->failure_reason == SKYMON_KILLED) {
-		publish_timeout(component, counted);
-		return;
-	}
-	publish(component,
-		result_new(SKYMON_UNKNOWN, component->failure_reason, wall_clock_ms(), -1, "%s",
-			   component->failure),
-		counted);
+	if (failure->hung)
+		publish_timeout(check, counted);
+	else
+		publish(check,
+			result_new(SKYMON_UNKNOWN, failure->reason, wall_clock_ms(), -1, "%s", failure->text),
+			counted);
+}
+
+static void publish_unusable(struct check *check)
+{
+	publish(check,
+		result_new(SKYMON_UNKNOWN, SKYMON_OTHER, wall_clock_ms(), -1, "%s", check->spec->unusable),
+		false);
 }
 
 /* ---- Runs ---- */
 
-static void begin_run(struct component *component, int64_t now_ms)
+static void begin_run(struct check *check, int64_t now_ms)
 {
-	struct sched *sched = component->sched;
-	component->wanted = false;
-	component->expired = false;
-	component->step[0] = '\0';
-	component->run = pool_number();
-	component->run_began_ms = now_ms;
-	loop_set_timer(sched->loop, &component->deadline, now_ms + component->spec->timeout_ms);
-	pool_run(sched->pool, component, component->run, component->spec->timeout_ms);
+	check->state = CHECK_RUNNING;
+	check->step[0] = '\0';
+	check->run_began_ms = now_ms;
+	loop_set_timer(check->sched->loop, &check->deadline, now_ms + check->spec->timeout_ms);
+	pool_run(check->component, check->spec->timeout_ms);
 }
 
-/* It holds nobody back any more. */
-static void release(struct component *component)
+/* Leaves the permit, or the queue for one, to others. */
+static void release(struct check *check)
 {
-	struct sched *sched = component->sched;
-	admission_release(sched->admission, &component->permit);
+	struct sched *sched = check->sched;
+	admission_release(sched->admission, &check->permit);
 	loop_set_timer(sched->loop, &sched->admit, loop_now_ms(sched->loop));
 }
 
-static void end_run(struct component *component)
+/* From any state to one that waits for no run. */
+static void end_run(struct check *check, enum check_state state)
 {
-	component->run = 0;
-	component->expired = false;
-	loop_clear_timer(component->sched->loop, &component->deadline);
-	release(component);
+	check->state = state;
+	loop_clear_timer(check->sched->loop, &check->deadline);
+	release(check);
 }
 
-/* Begins the runs that may begin. */
 static void admit(struct sched *sched, int64_t now_ms)
 {
 	struct permit *permit;
 	while ((permit = admission_next(sched->admission)) != NULL) {
-		struct component *component = container_of(permit, struct component, permit);
-		if (component->state == COMPONENT_UP && component->run == 0 && !component->gone) {
-			begin_run(component, now_ms);
-		} else { /* its worker went while it waited */
+		struct check *check = container_of(permit, struct check, permit);
+		if (pool_is_up(check->component)) {
+			begin_run(check, now_ms);
+		} else { /* its worker died while it waited */
+			check->state = CHECK_BLOCKED;
 			admission_release(sched->admission, permit);
-			component->wanted = true;
 		}
 	}
 }
 
-static void admit_due(struct timer *timer, int64_t now_ms)
+static void on_admit(struct timer *timer, int64_t now_ms)
 {
 	admit(container_of(timer, struct sched, admit), now_ms);
 }
 
-static void ask_to_run(struct component *component)
+static void request_run(struct check *check)
 {
-	struct sched *sched = component->sched;
-	admission_request(sched->admission, &component->permit);
+	struct sched *sched = check->sched;
+	check->state = CHECK_QUEUED;
+	admission_request(sched->admission, &check->permit);
 	admit(sched, loop_now_ms(sched->loop));
 }
 
-/* A check is due. One that cannot run says so again, so that an honest status does not turn stale for want of
- * news. */
-static void fall_due(struct timer *timer, int64_t now_ms)
+static void on_due(struct timer *timer, int64_t now_ms)
 {
-	struct component *component = container_of(timer, struct component, due);
-	struct sched *sched = component->sched;
+	struct check *check = container_of(timer, struct check, due);
+	struct sched *sched = check->sched;
 	int64_t late_ms = now_ms - timer->due_ms;
-	int64_t next_ms = sched_next_due(component->spec->name, component->spec->interval_ms, now_ms);
-	loop_set_timer(sched->loop, &component->due, next_ms);
-	board_set_next_check(sched->board, component->item, wall_clock_ms() + next_ms - now_ms);
-	if (component->run != 0) {
-		if (component->expired)
-			publish_timeout(component, false);
-	} else if (component->state == COMPONENT_UP) {
+	int64_t next_ms = sched_next_due(check->spec->name, check->spec->interval_ms, now_ms);
+	loop_set_timer(sched->loop, &check->due, next_ms);
+	board_set_next_check(sched->board, check->item, wall_clock_ms() + next_ms - now_ms);
+	if (check->state == CHECK_RUNNING)
+		return;
+	/* A check that cannot run repeats why, so that an honest status does not turn stale. */
+	if (check->state == CHECK_OVERDUE) {
+		publish_timeout(check, false);
+	} else if (check->component == NULL) {
+		publish_unusable(check);
+	} else if (pool_is_up(check->component)) {
 		sched->lag(sched->lag_arg, (double)late_ms / 1000);
-		ask_to_run(component);
+		request_run(check);
 	} else {
-		component->wanted = true;
-		if (component->failure[0] != '\0')
-			publish_failure(component, false);
+		const struct pool_failure *failure = pool_failure(check->component);
+		end_run(check, CHECK_BLOCKED);
+		if (failure->text[0] != '\0')
+			publish_failure(check, failure, false);
 	}
 }
 
-/* The deadline, and later the grace, of the run that is out. */
-static void pass_deadline(struct timer *timer, int64_t now_ms)
+/* From the beginning of a run to the death of its worker, when it has not returned. */
+static int64_t grace_ms(const struct component_spec *spec)
 {
-	struct component *component = container_of(timer, struct component, deadline);
-	if (component->expired || component->gone) {
-		component->hangs++;
-		pool_kill(component->sched->pool, component);
+	int64_t grace = GRACE_TIMEOUTS * spec->timeout_ms;
+	return grace > GRACE_MIN_MS ? grace : GRACE_MIN_MS;
+}
+
+static void on_deadline(struct timer *timer, int64_t now_ms)
+{
+	struct check *check = container_of(timer, struct check, deadline);
+	if (check->state == CHECK_OVERDUE) {
+		char text[256];
+		snprintf(text, sizeof(text), "ended: the check did not return within %lld ms%s%s",
+			 (long long)(now_ms - check->run_began_ms), check->step[0] != '\0' ? " while " : "",
+			 check->step);
+		pool_kill(check->component, text);
 		return;
 	}
-	component->expired = true;
-	release(component);
-	publish_timeout(component, true);
-	loop_set_timer(component->sched->loop, timer,
-		       now_ms + grace_ms(component->spec) - component->spec->timeout_ms);
+	check->state = CHECK_OVERDUE;
+	release(check);
+	publish_timeout(check, true);
+	loop_set_timer(check->sched->loop, timer, check->run_began_ms + grace_ms(check->spec));
 }
 
-static void turn_stale(struct timer *timer, int64_t now_ms)
+static void on_stale(struct timer *timer, int64_t now_ms)
 {
 	(void)now_ms;
-	struct component *component = container_of(timer, struct component, stale);
-	board_set_stale(component->sched->board, component->item, wall_clock_ms());
+	struct check *check = container_of(timer, struct check, stale);
+	board_set_stale(check->sched->board, check->item, wall_clock_ms());
 }
 
-/* ---- What the pool tells ---- */
+/* ---- Reports of the pool ---- */
 
-static void able(void *arg, struct component *component)
+static void sched_on_able(struct check *check)
 {
-	(void)arg;
-	component->failure[0] = '\0';
-	if (component->wanted && component->run == 0 && !component->gone)
-		ask_to_run(component);
+	if (check->state == CHECK_BLOCKED)
+		request_run(check);
 }
 
-static void unable(void *arg, struct component *component, enum skymon_reason reason, const char *text)
+static void sched_on_unable(struct check *check, const struct pool_failure *failure)
 {
-	(void)arg;
-	bool ran = component->run != 0 && !component->expired;
-	if (!component->expired) /* it did not hang: this is something else */
-		component->hangs = 0;
-	end_run(component);
-	component->refresh = component->refused = false; /* its secrets are read when it is started anew */
-	if (component->gone)
-		return;
-	component->wanted = true;
-	component->failure_reason = reason;
-	snprintf(component->failure, sizeof(component->failure), "%s", text);
-	publish_failure(component, ran);
+	bool counted = check->state == CHECK_RUNNING; /* an overdue run was counted as a timeout */
+	end_run(check, CHECK_BLOCKED);
+	publish_failure(check, failure, counted);
 }
 
-static void cut_off(void *arg, struct component *component)
+static void sched_on_cut_off(struct check *check)
 {
-	(void)arg;
-	end_run(component);
-	component->refresh = component->refused = false;
-	component->wanted = true;
+	end_run(check, CHECK_BLOCKED);
 }
 
 /* limits.series: one line when a component begins to report more. */
-static void limit_series(struct component *component, struct result *result)
+static void limit_series(struct check *check, struct result *result)
 {
-	uint32_t most = component->sched->series_max;
+	uint32_t most = check->sched->series_max;
 	result_limit_series(result, most);
-	if (result->dropped > 0 && !component->series_cut)
-		log_line(LOG_LEVEL_WARN, (const char *[]){"component", component->spec->name, NULL},
+	if (result->dropped > 0 && !check->series_cut)
+		log_line(LOG_LEVEL_WARN, (const char *[]){"component", check->spec->name, NULL},
 			 "reports more series than limits.series (%u) allows: %u of them are dropped, of "
 			 "metric %s "
 			 "first; a label with too many values?",
 			 most, result->dropped, result->dropped_name);
-	component->series_cut = result->dropped > 0;
+	check->series_cut = result->dropped > 0;
 }
 
-static void take_result(void *arg, struct component *component, uint64_t run, struct result *result)
+static void sched_on_result(struct check *check, struct result *result)
 {
-	(void)arg;
-	if (run == 0 || component->run != run) {
-		result_unref(result); /* of a run that a worker invented */
-		return;
-	}
-	if (component->gone) { /* its stop is next, and has a time limit of its own */
-		result_unref(result);
-		end_run(component);
-		return;
-	}
-	bool late = component->expired;
-	component->hangs = 0;
-	end_run(component);
+	bool late = check->state == CHECK_OVERDUE;
+	end_run(check, CHECK_IDLE);
 	if (late) {
 		result_unref(result);
-	} else {
-		limit_series(component, result);
-		if (result->view.reason == SKYMON_AUTH_FAILED && component->blank_secret[0] != '\0')
-			result_worsen(
-				result, (enum skymon_status)result->view.status, SKYMON_AUTH_FAILED,
-				"%s (the secret of `%s` ends with a line break or a blank: is that meant?)",
-				result->view.message, component->blank_secret);
-		publish(component, result, true);
+		return;
 	}
-	bool refresh = component->refresh, fresh = component->refused;
-	component->refresh = component->refused = false;
-	if (refresh)
-		pool_refresh(component->sched->pool, component, fresh);
+	limit_series(check, result);
+	publish(check, result, true);
 }
 
-static void take_step(void *arg, struct component *component, uint64_t run, const char *text)
+static void sched_on_step(struct check *check, const char *text)
 {
-	(void)arg;
-	if (run != 0 && component->run == run)
-		snprintf(component->step, sizeof(component->step), "%s", text);
+	snprintf(check->step, sizeof(check->step), "%s", text);
 }
 
-/* Its server refused its secret. When the file or variable holds another one by now, it is started with that,
- * once its run has ended. */
-static int64_t refused(void *arg, struct component *component)
-{
-	struct sched *sched = arg;
-	int64_t now_ms = loop_now_ms(sched->loop);
-	if (component->refused) /* it will be, when its run has ended */
-		return 0;
-	if (component->refused_ms != 0 && now_ms - component->refused_ms < REFUSED_MIN_MS)
-		return component->refused_ms + REFUSED_MIN_MS - now_ms;
-	component->refused_ms = now_ms;
-	if (component->run != 0)
-		component->refresh = component->refused = true;
-	else
-		pool_refresh(sched->pool, component, true);
-	return 0;
-}
-
-static void free_component(struct component *component)
-{
-	struct loop *loop = component->sched->loop;
-	loop_clear_timer(loop, &component->due);
-	loop_clear_timer(loop, &component->deadline);
-	loop_clear_timer(loop, &component->stale);
-	loop_clear_timer(loop, &component->retry);
-	loop_clear_timer(loop, &component->lease);
-	loop_clear_timer(loop, &component->again);
-	admission_leave(component->sched->admission, &component->permit);
-	component_spec_free(component->spec);
-	free(component);
-}
-
-static void left(void *arg, struct component *component)
-{
-	(void)arg;
-	free_component(component);
-}
-
-static const struct pool_events pool_events = {
-	.able = able,
-	.unable = unable,
-	.cut_off = cut_off,
-	.result = take_result,
-	.step = take_step,
-	.refused = refused,
-	.left = left,
+static const struct pool_callbacks callbacks = {
+	.able = sched_on_able,
+	.unable = sched_on_unable,
+	.cut_off = sched_on_cut_off,
+	.result = sched_on_result,
+	.step = sched_on_step,
 };
 
 /* ---- Components ---- */
 
-static bool is_configured(const struct component_spec *spec)
+static struct board_traits traits_of(const struct component_spec *spec)
 {
-	return option_not_configured(spec->values) == NULL;
+	return (struct board_traits){
+		.name = spec->name,
+		.plugin = spec->plugin,
+		.labels = spec->labels,
+		.impact = spec->impact,
+		.unknown_is_unhealthy = spec->unknown_is_unhealthy,
+		.rise = spec->rise,
+		.fall = spec->fall,
+		.interval_ms = spec->interval_ms,
+		.timeout_ms = spec->timeout_ms,
+		.not_configured = option_not_configured(spec->values),
+		.limits = spec->limits,
+		.limit_count = spec->limit_count,
+	};
 }
 
-static struct component *new_component(struct sched *sched, struct component_spec *spec,
-				       struct board_item *item)
+static struct check *new_check(struct sched *sched, struct component_spec *spec, struct board_item *item)
 {
-	struct component *component = x_alloc(sizeof(*component));
-	component->sched = sched;
-	component->spec = spec;
-	component->item = item;
-	component->due.fire = fall_due;
-	component->deadline.fire = pass_deadline;
-	component->stale.fire = turn_stale;
-	admission_enter(sched->admission, &component->permit, spec->plugin, spec->address);
-	return component;
+	struct check *check = x_alloc(sizeof(*check));
+	char *address = admission_address(spec->target);
+	*check = (struct check){
+		.sched = sched,
+		.spec = spec,
+		.item = item,
+		.due.fire = on_due,
+		.deadline.fire = on_deadline,
+		.stale.fire = on_stale,
+	};
+	admission_enter(sched->admission, &check->permit, spec->plugin, address);
+	free(address);
+	return check;
 }
 
-static void schedule(struct component *component, int64_t due_ms)
+static void clear_timers(struct check *check)
 {
-	struct sched *sched = component->sched;
-	loop_set_timer(sched->loop, &component->due, due_ms);
-	board_set_next_check(sched->board, component->item,
-			     wall_clock_ms() + due_ms - loop_now_ms(sched->loop));
-	if (component->spec->unusable == NULL) {
-		pool_add(sched->pool, component);
+	loop_clear_timer(check->sched->loop, &check->due);
+	loop_clear_timer(check->sched->loop, &check->deadline);
+	loop_clear_timer(check->sched->loop, &check->stale);
+}
+
+/* Not its spec. */
+static void free_check(struct check *check)
+{
+	clear_timers(check);
+	admission_leave(check->sched->admission, &check->permit);
+	free(check);
+}
+
+static void schedule(struct check *check, bool isolated, int64_t due_ms)
+{
+	struct sched *sched = check->sched;
+	if (option_not_configured(check->spec->values) != NULL)
 		return;
-	}
-	component->failure_reason = SKYMON_OTHER;
-	snprintf(component->failure, sizeof(component->failure), "%s", component->spec->unusable);
-	publish_failure(component, false);
+	loop_set_timer(sched->loop, &check->due, due_ms);
+	board_set_next_check(sched->board, check->item, wall_clock_ms() + due_ms - loop_now_ms(sched->loop));
+	if (check->spec->unusable != NULL)
+		publish_unusable(check);
+	else
+		check->component = pool_add(sched->pool, check->spec, isolated, check);
 }
 
-/* Out of the schedule; what is still out of it is waited for, within its grace, and then it is freed. */
-static void dismiss(struct component *component)
+/* Takes a check off the schedule. The pool frees the component once nothing of it runs any more. */
+static void dismiss(struct check *check)
 {
-	struct sched *sched = component->sched;
-	loop_clear_timer(sched->loop, &component->due);
-	loop_clear_timer(sched->loop, &component->stale);
-	component->item = NULL;
-	release(component); /* what replaces it is not held back by its last run */
-	if (component->run != 0 && !component->expired)
-		loop_set_timer(sched->loop, &component->deadline,
-			       component->run_began_ms + grace_ms(component->spec));
-	pool_remove(sched->pool, component);
+	struct sched *sched = check->sched;
+	int64_t now_ms = loop_now_ms(sched->loop);
+	if (check->component != NULL)
+		pool_remove(check->component, check->spec,
+			    check->run_began_ms + grace_ms(check->spec) - now_ms);
+	else
+		component_spec_free(check->spec);
+	free_check(check);
+	loop_set_timer(sched->loop, &sched->admit, now_ms); /* its permit may be another's now */
 }
 
-/* The same component on the board, anew in its worker. */
-static struct component *replace(struct component *old, struct component_spec *spec, int64_t due_ms)
+/* The same component on the board, started again in its worker. */
+static struct check *replace(struct check *old, struct component_spec *spec, int64_t due_ms)
 {
 	struct sched *sched = old->sched;
-	struct board_traits traits = component_traits(spec);
-	struct component *component = new_component(sched, spec, old->item);
-	component->isolated = old->isolated;
-	board_item_configure(sched->board, component->item, &traits, true, wall_clock_ms());
+	struct board_traits traits = traits_of(spec);
+	struct check *check = new_check(sched, spec, old->item);
+	bool isolated = old->component != NULL && pool_is_isolated(old->component);
+	board_item_configure(sched->board, check->item, &traits, true, wall_clock_ms());
 	dismiss(old);
-	if (is_configured(spec))
-		schedule(component, due_ms);
-	return component;
+	schedule(check, isolated, due_ms);
+	return check;
 }
 
-/* Interval, thresholds, impact and their like: it goes on running as it does. */
-static void adjust(struct component *component, struct component_spec *spec)
+/* Interval, thresholds, impact and their like: the component keeps running. */
+static void adjust(struct check *check, struct component_spec *spec)
 {
-	struct sched *sched = component->sched;
-	struct board_traits traits = component_traits(spec);
+	struct sched *sched = check->sched;
+	struct board_traits traits = traits_of(spec);
+	struct component_spec *old = check->spec;
 	int64_t now_ms = loop_now_ms(sched->loop);
-	component_spec_free(component->spec);
-	component->spec = spec;
-	board_item_configure(sched->board, component->item, &traits, false, wall_clock_ms());
-	/* A secret that was replaced in its store is read now, not when a server refuses the old one. */
-	component->refused_ms = 0;
-	refused(sched, component);
-	component->refused_ms = 0;
-	if (component->due.slot != 0 && component->due.due_ms > now_ms + spec->interval_ms)
-		loop_set_timer(sched->loop, &component->due,
+	check->spec = spec;
+	board_item_configure(sched->board, check->item, &traits, false, wall_clock_ms());
+	if (check->component != NULL)
+		pool_adjust(check->component, spec);
+	component_spec_free(old);
+	if (check->due.slot != 0 && check->due.due_ms > now_ms + spec->interval_ms)
+		loop_set_timer(sched->loop, &check->due,
 			       sched_next_due(spec->name, spec->interval_ms, now_ms));
 }
 
-static struct component *take_old(struct sched *sched, const char *name)
+static struct check *take_old(struct sched *sched, const char *name)
 {
 	for (size_t i = 0; i < sched->count; i++) {
-		struct component *component = sched->components[i];
-		if (component == NULL || strcmp(component->spec->name, name) != 0)
+		struct check *check = sched->checks[i];
+		if (check == NULL || strcmp(check->spec->name, name) != 0)
 			continue;
-		sched->components[i] = NULL;
-		return component;
+		sched->checks[i] = NULL;
+		return check;
 	}
 	return NULL;
 }
 
-static struct component *apply(struct sched *sched, struct component_spec *spec, int64_t due_ms)
+static struct check *apply(struct sched *sched, struct component_spec *spec, int64_t due_ms)
 {
-	struct component *old = take_old(sched, spec->name);
+	struct check *old = take_old(sched, spec->name);
 	if (old != NULL && component_same_options(old->spec, spec)) {
 		adjust(old, spec);
 		return old;
 	}
 	if (old != NULL)
 		return replace(old, spec, due_ms);
-	struct board_traits traits = component_traits(spec);
-	struct component *component = new_component(sched, spec, board_item_new(&traits, wall_clock_ms()));
-	if (is_configured(spec))
-		schedule(component, due_ms);
-	return component;
+	struct board_traits traits = traits_of(spec);
+	struct check *check = new_check(sched, spec, board_item_new(&traits, wall_clock_ms()));
+	schedule(check, false, due_ms);
+	return check;
 }
 
 void sched_apply(struct sched *sched, struct component_spec *const *specs, size_t count)
 {
-	struct component **components = x_alloc((count + 1) * sizeof(*components));
+	struct check **checks = x_alloc((count + 1) * sizeof(*checks));
 	struct board_item **items = x_alloc((count + 1) * sizeof(*items));
 	int64_t now_ms = loop_now_ms(sched->loop);
 	for (size_t i = 0; i < count; i++) {
 		int64_t spread =
 			specs[i]->interval_ms < FIRST_CHECKS_MS ? specs[i]->interval_ms : FIRST_CHECKS_MS;
-		components[i] = apply(sched, specs[i], now_ms + spread * (int64_t)i / (int64_t)count);
-		items[i] = components[i]->item;
+		checks[i] = apply(sched, specs[i], now_ms + spread * (int64_t)i / (int64_t)count);
+		items[i] = checks[i]->item;
 	}
 	board_set_items(sched->board, items, count);
 	free(items);
 	for (size_t i = 0; i < sched->count; i++) {
-		if (sched->components[i] == NULL)
+		if (sched->checks[i] == NULL)
 			continue;
-		struct board_item *item = sched->components[i]->item;
-		dismiss(sched->components[i]);
+		struct board_item *item = sched->checks[i]->item;
+		dismiss(sched->checks[i]);
 		board_item_free(item);
 	}
-	free(sched->components);
-	sched->components = components;
+	free(sched->checks);
+	sched->checks = checks;
 	sched->count = count;
 }
 
@@ -482,8 +461,8 @@ struct sched *sched_new(struct loop *loop, struct board *board, const char *work
 	sched->lag = lag;
 	sched->lag_arg = arg;
 	sched->admission = admission_new();
-	sched->admit.fire = admit_due;
-	sched->pool = pool_new(loop, worker_program, &pool_events, sched);
+	sched->admit.fire = on_admit;
+	sched->pool = pool_new(loop, worker_program, &callbacks);
 	return sched;
 }
 
@@ -493,33 +472,31 @@ void sched_configure(struct sched *sched, const struct settings *settings)
 	sched->series_max = settings->series;
 }
 
-struct pool *sched_crew(struct sched *sched)
+struct pool *sched_pool(struct sched *sched)
 {
 	return sched->pool;
 }
 
-void sched_end(struct sched *sched, int64_t patience_ms, pool_prepared *done, void *arg)
+void sched_end(struct sched *sched, int64_t timeout_ms, pool_done *done, void *arg)
 {
 	loop_clear_timer(sched->loop, &sched->admit);
 	for (size_t i = 0; i < sched->count; i++) {
-		loop_clear_timer(sched->loop, &sched->components[i]->due);
-		loop_clear_timer(sched->loop, &sched->components[i]->deadline);
-		loop_clear_timer(sched->loop, &sched->components[i]->stale);
-		loop_clear_timer(sched->loop, &sched->components[i]->retry);
-		loop_clear_timer(sched->loop, &sched->components[i]->again);
+		clear_timers(sched->checks[i]);
+		sched->checks[i]->component = NULL;
 	}
-	pool_end(sched->pool, patience_ms, done, arg);
+	pool_end(sched->pool, timeout_ms, done, arg);
 }
 
 void sched_free(struct sched *sched)
 {
-	pool_free(sched->pool); /* first: it lets go of the components */
+	pool_free(sched->pool); /* first: its components use the specs */
 	for (size_t i = 0; i < sched->count; i++) {
-		board_item_free(sched->components[i]->item);
-		free_component(sched->components[i]);
+		board_item_free(sched->checks[i]->item);
+		component_spec_free(sched->checks[i]->spec);
+		free_check(sched->checks[i]);
 	}
 	loop_clear_timer(sched->loop, &sched->admit);
 	admission_free(sched->admission);
-	free(sched->components);
+	free(sched->checks);
 	free(sched);
 }

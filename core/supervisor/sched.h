@@ -12,6 +12,7 @@
 #ifndef SCHED_H
 #define SCHED_H
 
+#include "board/board.h"
 #include "pool.h"
 
 struct sched;
@@ -21,9 +22,9 @@ typedef void sched_lag(void *arg, double seconds); /* how late a check was start
 struct sched *sched_new(struct loop *loop, struct board *board, const char *worker_program, sched_lag *lag,
 			void *arg);
 /* No more checks; all workers leave, within so long; done is called when the last is gone. */
-void sched_end(struct sched *sched, int64_t patience_ms, pool_prepared *done, void *arg);
+void sched_end(struct sched *sched, int64_t timeout_ms, pool_done *done, void *arg);
 void sched_free(struct sched *sched); /* after that */
-struct pool *sched_crew(struct sched *sched);
+struct pool *sched_pool(struct sched *sched);
 
 /* limits.checks_at_once, checks_per_address and series; before the first sched_apply. */
 void sched_configure(struct sched *sched, const struct settings *settings);

@@ -3,22 +3,10 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
-#define HELLO_TIMEOUT_MS 5000
-
-struct component *pool_find_named(const struct pool *pool, const char *name)
+struct component *slot_find(const struct slot *slot, uint32_t id)
 {
-	for (struct slot *slot = pool->slots; slot != NULL; slot = slot->next)
-		for (size_t i = 0; i < slot->count; i++)
-			if (!slot->components[i]->gone && strcmp(slot->components[i]->spec->name, name) == 0)
-				return slot->components[i];
-	return NULL;
-}
-
-struct component *pool_find_component(const struct slot *slot, uint32_t id)
-{
-	for (size_t i = 0; i < slot->count; i++)
+	for (size_t i = 0; id != 0 && i < slot->count; i++) /* 0: not started yet */
 		if (slot->components[i]->id == id)
 			return slot->components[i];
 	return NULL;
@@ -26,10 +14,10 @@ struct component *pool_find_component(const struct slot *slot, uint32_t id)
 
 /* One that a reload adds, and that names further files, gets another worker: those that did not change keep
  * theirs. */
-struct slot *slot_shared(struct pool *pool, struct pool_plugin *plugin, const struct component *component)
+struct slot *slot_shared(struct pool *pool, struct pool_plugin *plugin, const struct component_spec *spec)
 {
 	for (struct slot *slot = pool->slots; slot != NULL; slot = slot->next)
-		if (slot->plugin == plugin && !slot->own && pool_sandbox_suits(slot, component))
+		if (slot->plugin == plugin && !slot->own && pool_sandbox_suits(slot, spec))
 			return slot;
 	return slot_new(pool, plugin, false);
 }
@@ -40,25 +28,23 @@ void slot_enter(struct slot *slot, struct component *component)
 		x_grow(slot->components, &slot->capacity, slot->count + 1, sizeof(*slot->components));
 	slot->components[slot->count++] = component;
 	component->slot = slot;
-	component->state = COMPONENT_DOWN;
+	pool_enter_state(component, COMPONENT_DOWN, -1);
 }
 
 void slot_leave(struct component *component)
 {
 	struct slot *slot = component->slot;
 	size_t kept = 0;
-	pool_secrets_drop(component);
 	for (size_t i = 0; i < slot->count; i++)
 		if (slot->components[i] != component)
 			slot->components[kept++] = slot->components[i];
 	slot->count = kept;
 	component->slot = NULL;
-	component->state = COMPONENT_DOWN;
 }
 
 /* ---- What its worker may speak of ---- */
 
-struct pool_claim *pool_claim_find(const struct slot *slot, uint32_t id)
+struct pool_claim *slot_find_claim(const struct slot *slot, uint32_t id)
 {
 	for (size_t i = 0; i < slot->claim_count; i++)
 		if (slot->claims[i].id == id)
@@ -66,38 +52,24 @@ struct pool_claim *pool_claim_find(const struct slot *slot, uint32_t id)
 	return NULL;
 }
 
-void pool_claim_add(struct slot *slot, uint32_t id)
+void slot_claim(struct slot *slot, struct pool_claim claim)
 {
 	slot->claims =
 		x_grow(slot->claims, &slot->claim_capacity, slot->claim_count + 1, sizeof(*slot->claims));
-	slot->claims[slot->claim_count++] = (struct pool_claim){.id = id};
+	slot->claims[slot->claim_count++] = claim;
 }
 
-void pool_claim_drop(struct slot *slot, uint32_t id)
+void slot_drop_claim(struct slot *slot, uint32_t id)
 {
-	struct pool_claim *claim = pool_claim_find(slot, id);
+	struct pool_claim *claim = slot_find_claim(slot, id);
 	if (claim != NULL)
 		*claim = slot->claims[--slot->claim_count];
 }
 
-void pool_break(struct slot *slot, const char *text)
+void slot_break(struct slot *slot, const char *text)
 {
 	if (slot->process != NULL)
 		process_break(slot->process, text);
-}
-
-uint64_t pool_number(void)
-{
-	uint64_t number = 0;
-	while (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number) || number == 0)
-		;
-	return number;
-}
-
-int64_t pool_back_off(int64_t back_off_ms)
-{
-	int64_t next = back_off_ms < POOL_BACK_OFF_MIN_MS ? POOL_BACK_OFF_MIN_MS : back_off_ms * 2;
-	return next > POOL_BACK_OFF_MAX_MS ? POOL_BACK_OFF_MAX_MS : next;
 }
 
 /* A slot without worker and components is forgotten. */
@@ -126,27 +98,16 @@ void slot_retire(struct slot *slot)
 		return;
 	slot->ending = true;
 	if (slot->process != NULL)
-		process_end(slot->process, slot->pool->leave_ms);
+		process_end(slot->process, slot->pool->exit_timeout_ms);
 	else
 		slot_free(slot);
-}
-
-/* It cannot even be opened any more (a new file in place of the old, no memory, …). */
-void pool_fail_all(struct slot *slot, const char *text)
-{
-	for (size_t i = 0; i < slot->count; i++) {
-		slot->components[i]->state = COMPONENT_DOWN;
-		pool_secrets_drop(slot->components[i]);
-		pool_requests_fail(slot->components[i], text);
-		slot->pool->events->unable(slot->pool->arg, slot->components[i], SKYMON_CRASHED, text);
-	}
 }
 
 void slot_plan_restart(struct slot *slot, bool at_once)
 {
 	struct pool *pool = slot->pool;
 	int64_t now = loop_now_ms(pool->loop);
-	if (slot->up_since_ms > 0 && now - slot->up_since_ms > POOL_BACK_OFF_MAX_MS)
+	if (slot->up_since_ms > 0 && now - slot->up_since_ms > STABLE_MS)
 		slot->back_off_ms = 0;
 	slot->up_since_ms = 0; /* a worker that dies before its hello was not up */
 	if (!at_once)
@@ -175,7 +136,7 @@ struct slot *slot_new(struct pool *pool, struct pool_plugin *plugin, bool own)
 void slot_renew(struct slot *slot)
 {
 	slot->ending = true;
-	process_end(slot->process, slot->pool->leave_ms);
+	process_end(slot->process, slot->pool->exit_timeout_ms);
 }
 
 void slot_spawn(struct slot *slot)

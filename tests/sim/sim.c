@@ -46,7 +46,7 @@ static void ask(void)
 		.method = "GET", .query = "", .address = "", .user = "", .why_not_local = ""};
 	sim_trace("request %td", request - requests);
 	request->number =
-		pool_request(sched_crew(sim.sched), sim_names[sim_draw(NAMES)], &asked, answered, request);
+		pool_request(sched_pool(sim.sched), sim_names[sim_draw(NAMES)], &asked, answered, request);
 	if (request->number == 0 && !request->answered)
 		sim_fail("a request has no number and no answer");
 }
@@ -57,7 +57,7 @@ static void withdraw(void)
 		if (!requests[i].answered && !requests[i].withdrawn && sim_draw(2) == 0) {
 			sim_trace("request %zu is withdrawn", i);
 			requests[i].withdrawn = true;
-			pool_withdraw(sched_crew(sim.sched), requests[i].number);
+			pool_withdraw(sched_pool(sim.sched), requests[i].number);
 			return;
 		}
 }
@@ -228,7 +228,7 @@ static void play(uint64_t seed, const struct story *story)
 	sim.loop = loop_new();
 	sim.board = board_new(model_changed, NULL);
 	sim.sched = sched_new(sim.loop, sim.board, "skymon-worker", note_lag, NULL);
-	pool_configure(sched_crew(sim.sched), "", 0, 1000, plan_lookup);
+	pool_configure(sched_pool(sim.sched), "", 0, 1000, plan_lookup);
 	sim_add_event(
 		(struct event){.at_ms = sim.now_ms + 100, .fire = act, .more = sim_between(500, 30000)});
 	sim_add_event((struct event){.at_ms = sim.now_ms + 100, .fire = look});

@@ -158,7 +158,7 @@ static void end_plan(bool taken)
 	if (!taken) {
 		for (size_t i = 0; i < next.count; i++)
 			component_spec_free(next.specs[i]);
-		pool_tidy(sched_crew(sim.sched), false);
+		pool_tidy(sched_pool(sim.sched), false);
 		sim_trace("the config is refused");
 	}
 	err_list_free(&next.errs.mistakes);
@@ -179,7 +179,7 @@ static void take_plan(void)
 	started = true;
 	sched_configure(sim.sched, &settings);
 	sched_apply(sim.sched, next.specs, next.count);
-	pool_tidy(sched_crew(sim.sched), true);
+	pool_tidy(sched_pool(sim.sched), true);
 	model_applied();
 	end_plan(true);
 }
@@ -206,7 +206,7 @@ static void mistake(void *arg, const struct component_spec *spec, const char *op
 
 static void prepared(void *arg)
 {
-	struct pool *pool = sched_crew(sim.sched);
+	struct pool *pool = sched_pool(sim.sched);
 	(void)arg;
 	for (int i = 0; i < NAMES; i++) {
 		const char *why = NULL;
@@ -249,7 +249,7 @@ static void begin(void)
 	next.count = next.unusable_count = 0;
 	memset(next.unusable, 0, sizeof(next.unusable));
 	sim_trace("a config is read%s", next.again ? " again" : "");
-	pool_prepare(sched_crew(sim.sched), names, count, NULL, 0, prepared, NULL);
+	pool_prepare(sched_pool(sim.sched), names, count, NULL, 0, prepared, NULL);
 }
 
 /* ---- For sim.c ---- */
