@@ -228,9 +228,9 @@ static void reply_unknown_component(struct skymon *sm, struct skymon_request *rq
 	if (snapshot->count > shown)
 		buf_printf(&names, " and %zu more", snapshot->count - shown);
 	if (snapshot->count == 0)
-		skymon_problem(sm, rq, 404, "there is no component \"%.64s\"; the config has none", name);
+		skymon_problem(sm, rq, 404, "no such component: \"%.64s\"; the config has none", name);
 	else
-		skymon_problem(sm, rq, 404, "there is no component \"%.64s\"; the config has: %s", name,
+		skymon_problem(sm, rq, 404, "no such component: \"%.64s\"; the config has: %s", name,
 			       names.data);
 	buf_free(&names);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* freshness: is a file that is written again and again (a backup, an export, a heartbeat) there, young and
- *not empty?
+/* freshness: checks that a file that is written regularly (a backup, an export, a heartbeat) exists, is young
+ * and not empty.
  *
  *	components:
  *	  backup: {plugin: freshness, file: /srv/backup/orders.dump, min_size: 1MiB, warn: {age: 26h}, crit:
@@ -17,7 +17,7 @@
 struct freshness {
 	const char *file;
 	struct skymon_bytes min_size;
-	struct timespec seen; /* when the file had been written at the last check */
+	struct timespec seen; /* when the file was written, as of the last check */
 	uint64_t renewed;
 };
 
@@ -28,7 +28,7 @@ static const struct skymon_option options[] = {
 	SKYMON_OPT(struct freshness, min_size, "1", "smallest size of a good file", .min = 0, .max = 1e15),
 	{0}};
 
-/* What `warn` and `crit` may name. How old is too old is the administrator's to say. */
+/* The numbers that `warn` and `crit` may name. The administrator decides how old is too old. */
 static const struct skymon_number numbers[] = {
 	{"age", "s", "time since the file was written"}, {"size", "bytes", "size of the file"}, {0}};
 

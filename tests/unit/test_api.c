@@ -411,11 +411,11 @@ static void unknown_component(void)
 	begin();
 	struct skymon_request *rq = RUN("component", .component = "Database", .query = "unknown=200");
 	CU_ASSERT_EQUAL(rq->code, 404);
-	UNIT_TEXT(rq->body, "there is no component \"Database\"; the config has: database, vault, fresh");
+	UNIT_TEXT(rq->body, "no such component: \"Database\"; the config has: database, vault, fresh");
 	world.snapshot.count = 0;
 	rq = RUN("component", .component = "x");
 	CU_ASSERT_EQUAL(rq->code, 404);
-	UNIT_TEXT(rq->body, "there is no component \"x\"; the config has none");
+	UNIT_TEXT(rq->body, "no such component: \"x\"; the config has none");
 }
 
 static void ready(void)
