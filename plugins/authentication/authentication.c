@@ -51,7 +51,7 @@ static const struct skymon_number numbers[] = {
 	{"discovery_time", "s", "time that the discovery document took"},
 	{"jwks_time", "s", "time that the keys took"},
 	{"jwks_age", "s",
-	 "how old the keys' answer is, as a cache on the way tells (Age); absent without one"},
+	 "how old the keys' answer is, from a cache's Age header; absent without it"},
 	{"clock_skew", "s", "difference between the provider's clock and ours, from the Date of its answers"},
 	{"token_time", "s", "time that the token took"},
 	{"token_ttl", "s", "how long a new token holds"},
