@@ -88,6 +88,15 @@ def test_the_exit_codes():
     assert re.search(r"0 healthy, 1 degraded, 2 unhealthy,? (and )?3 unknown", DOC["checks"])
 
 
+@pytest.mark.parametrize("program, manual", [("skymond", "skymond.8"), ("skymon", "skymon.1"), ("skymon grafana", "skymon-grafana.1")])
+def test_the_arguments(program, manual):
+    """Each option of --help is in the manual, and each of the manual in --help."""
+    done = run_skymond("", "--help") if program == "skymond" else run_tool(*program.split()[1:], "--help")
+    offered = set(re.findall(r"--([a-z][a-z-]+)", done.stdout))
+    named = set(re.findall(r"\bFl (?:\w , )?-([a-z][a-z-]+)", MANUALS[manual])) | set(re.findall(r" , -([a-z][a-z-]+)", MANUALS[manual]))
+    assert offered - {"help"} == named - {"help"}
+
+
 def test_the_manuals():
     for name, text in MANUALS.items():
         assert ".Os skymon\n" in text and ".Sh FILES\n" in text, name
