@@ -166,22 +166,14 @@ bool label_name_reserved(const char *name)
 
 int result_claim(int status, int reason)
 {
+#define OWN(name, word, own) own,
+	static const bool own[] = {SKYMON_REASONS(OWN)};
+#undef OWN
+	_Static_assert(sizeof(own) == SKYMON_REASON_COUNT && SKYMON_REASON_COUNT <= UINT8_MAX,
+		       "a reason crosses the wire as one byte");
 	if (status == SKYMON_HEALTHY)
 		return reason == SKYMON_STANDBY ? reason : SKYMON_OK;
-	switch (reason) {
-	case SKYMON_NONE:
-	case SKYMON_OK:
-	case SKYMON_THRESHOLD_WARN:
-	case SKYMON_THRESHOLD_CRIT:
-	case SKYMON_STALE:
-	case SKYMON_CRASHED:
-	case SKYMON_KILLED:
-	case SKYMON_NOT_CONFIGURED:
-	case SKYMON_STARTING:
-		return SKYMON_OTHER;
-	default:
-		return reason;
-	}
+	return reason < 0 || reason >= SKYMON_REASON_COUNT || own[reason] ? SKYMON_OTHER : reason;
 }
 
 void labels_print(struct buf *out, const struct skymon_label *labels, size_t count)

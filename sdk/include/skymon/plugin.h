@@ -46,15 +46,39 @@ extern "C" {
 
 enum skymon_status { SKYMON_UNKNOWN, SKYMON_HEALTHY, SKYMON_DEGRADED, SKYMON_UNHEALTHY };
 
-/* Why a status is what it is; a closed list. NONE lets the core choose: ok when healthy, else other. STALE, CRASHED, KILLED,
- * STARTING, NOT_CONFIGURED and THRESHOLD_* are the core's own: of a plugin they become other. */
+/* Why a status is what it is; a closed list: the word of each in answers and metrics, and 1 if it is the core's own. A plugin's
+ * result that gives one of these has `other`, or `ok` if healthy. NONE lets the core choose so. */
+#define SKYMON_REASONS(X) \
+	X(SKYMON_NONE, "other", 1) X(SKYMON_OK, "ok", 1) X(SKYMON_TIMEOUT, "timeout", 0) X(SKYMON_DNS, "dns", 0) \
+	X(SKYMON_REFUSED, "refused", 0) X(SKYMON_UNREACHABLE, "unreachable", 0) \
+	X(SKYMON_TLS_EXPIRED, "tls_expired", 0) X(SKYMON_TLS_UNTRUSTED, "tls_untrusted", 0) \
+	X(SKYMON_TLS_OTHER, "tls_other", 0) X(SKYMON_HTTP_STATUS, "http_status", 0) \
+	X(SKYMON_BODY_MISMATCH, "body_mismatch", 0) X(SKYMON_AUTH_FAILED, "auth_failed", 0) \
+	X(SKYMON_SEALED, "sealed", 0) X(SKYMON_STANDBY, "standby", 0) X(SKYMON_QUERY_ERROR, "query_error", 0) \
+	X(SKYMON_THRESHOLD_WARN, "threshold_warn", 1) X(SKYMON_THRESHOLD_CRIT, "threshold_crit", 1) \
+	X(SKYMON_STALE, "stale", 1) X(SKYMON_CRASHED, "crashed", 1) X(SKYMON_KILLED, "killed", 1) \
+	X(SKYMON_NOT_CONFIGURED, "not_configured", 1) X(SKYMON_STARTING, "starting", 1) \
+	X(SKYMON_PROTOCOL, "protocol", 0) X(SKYMON_RESOURCE, "resource", 0) X(SKYMON_OTHER, "other", 0)
 enum skymon_reason {
-	SKYMON_NONE, SKYMON_OK, SKYMON_TIMEOUT, SKYMON_DNS, SKYMON_REFUSED, SKYMON_UNREACHABLE,
-	SKYMON_TLS_EXPIRED, SKYMON_TLS_UNTRUSTED, SKYMON_TLS_OTHER, SKYMON_HTTP_STATUS, SKYMON_BODY_MISMATCH,
-	SKYMON_AUTH_FAILED, SKYMON_SEALED, SKYMON_STANDBY, SKYMON_QUERY_ERROR, SKYMON_THRESHOLD_WARN,
-	SKYMON_THRESHOLD_CRIT, SKYMON_STALE, SKYMON_CRASHED, SKYMON_KILLED, SKYMON_NOT_CONFIGURED,
-	SKYMON_STARTING, SKYMON_PROTOCOL, SKYMON_RESOURCE, SKYMON_OTHER, SKYMON_REASON_COUNT
+#define SKYMON_REASON_NAME(name, word, own) name,
+	SKYMON_REASONS(SKYMON_REASON_NAME)
+#undef SKYMON_REASON_NAME
+	SKYMON_REASON_COUNT
 };
+
+/* The words. A value out of range gives "unknown" and "other". */
+static inline const char *skymon_status_word(int status)
+{
+	static const char *const words[] = {"unknown", "healthy", "degraded", "unhealthy"};
+	return status >= SKYMON_UNKNOWN && status <= SKYMON_UNHEALTHY ? words[status] : words[0];
+}
+static inline const char *skymon_reason_word(int reason)
+{
+#define SKYMON_REASON_WORD(name, word, own) word,
+	static const char *const words[] = {SKYMON_REASONS(SKYMON_REASON_WORD)};
+#undef SKYMON_REASON_WORD
+	return reason > SKYMON_NONE && reason < SKYMON_REASON_COUNT ? words[reason] : "other";
+}
 
 struct skymon;         /* the component (or route plugin) that a callback is for; opaque */
 struct skymon_request; /* one HTTP exchange; valid until it was answered; opaque */

@@ -25,21 +25,6 @@ extern "C" {
 
 /* ---- The board ---- */
 
-/* "healthy" …, "not_configured" …: the words of answers and metrics. What is out of range is "unknown" and "other". */
-static inline const char *skymon_status_word(int status)
-{
-	static const char *const words[] = {"unknown", "healthy", "degraded", "unhealthy"};
-	return status >= SKYMON_UNKNOWN && status <= SKYMON_UNHEALTHY ? words[status] : words[0];
-}
-static inline const char *skymon_reason_word(int reason)
-{
-	static const char *const words[SKYMON_REASON_COUNT] = {"other", "ok", "timeout", "dns", "refused", "unreachable",
-		"tls_expired", "tls_untrusted", "tls_other", "http_status", "body_mismatch", "auth_failed", "sealed", "standby",
-		"query_error", "threshold_warn", "threshold_crit", "stale", "crashed", "killed", "not_configured", "starting",
-		"protocol", "resource", "other"};
-	return reason > SKYMON_NONE && reason < SKYMON_REASON_COUNT ? words[reason] : "other";
-}
-
 struct skymon_value { const char *name, *text; double number; };   /* a declared number that a result holds */
 
 /* The series of one family in one result. `series` is a row of records for skymon_series_next; the host has checked them. */
