@@ -49,6 +49,7 @@ def members_of(text, struct):
 def core_tables():
     """{table as documents call it: [(key, type with range, default, help)]}"""
     tables = {}
+    everything = "".join(path.read_text() for path in sorted((SOURCE / "core").rglob("*.c")))
     for file in sorted((SOURCE / "core" / "config").glob("settings*.c")):
         text = file.read_text()
         numbers = numbers_of(text)
@@ -63,7 +64,7 @@ def core_tables():
                 extra = dict(re.findall(r"\.(\w+) = ([^,]+)", rest[len(said):]))
                 shown = kind
                 if "words" in extra:
-                    words = re.search(rf"{extra['words'].strip()}\[\] = \{{(.*?)NULL", text, re.S)[1]
+                    words = re.search(rf"{extra['words'].strip()}\[[^\]]*\] = \{{(.*?)(?:NULL)?\}}", text + everything, re.S)[1]
                     shown = " | ".join(re.findall(r'"([^"]+)"', words))
                 if "max" in extra:
                     low, high = (eval(extra.get(end, "0"), {}, numbers) for end in ("min", "max"))  # noqa: S307
@@ -115,7 +116,7 @@ def manual(name):
     for where, rows in core_tables().items():
         for key, shown, default, meaning in rows:
             lines += [f".It Cm {before[where]}{key}", shown.replace(" | ", ", ") + (f"; default {default}." if default else "."),
-                      meaning[0].upper() + meaning[1:] + "."]
+                      (meaning if re.match(r"\w+:", meaning) else meaning[0].upper() + meaning[1:]) + "."]
     return lines + [".El"]
 
 
