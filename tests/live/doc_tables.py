@@ -16,6 +16,7 @@ CORE = {"places_table": ("top level", ""), "service_table": ("service", "service
 TYPES = {"const char *": "text", "bool": "true or false", "int64_t": "whole number", "double": "number", "skymon_duration": "duration",
          "skymon_bytes": "size", "skymon_ratio": "ratio", "skymon_choice": "choice", "skymon_secret": "secret",
          "skymon_texts": "list of texts", "skymon_map": "map of texts"}
+RELOAD = {"SETTINGS_NOW": "applies at once", "SETTINGS_NEW_WORKERS": "applies to new workers", "SETTINGS_RESTART": "needs a restart"}
 # Defaults that are not in the table because a plugin may have its own.
 LATER = {("component", "interval"): "30s, or the plugin's", ("component", "timeout"): "5s, or the plugin's"}
 
@@ -40,41 +41,43 @@ def members_of(text, struct):
     """{member: type word} of a struct"""
     body = re.search(rf"struct {struct} \{{(.*?)\n\}};", text, re.S)[1]
     found = {}
-    for kind, names in re.findall(r"^\s*(?:struct )?(const char \*|\w+)\s*([^;/]+);", body, re.M):
+    for kind, names in re.findall(r"^\s*(?:struct )?(const char \*|\w+)\s*([^;]+);", body, re.M):
         for name in names.split(","):
-            found[name.strip().lstrip("*")] = TYPES[kind.strip() if kind != "const char *" else kind]
+            found[name.strip().lstrip("*")] = TYPES[kind]
     return found
 
 
+def option_row(where, arguments, text):
+    """(key, type with range, default, help, what a reload does) of one SKYMON_OPT"""
+    struct, key, rest = re.match(r"\s*struct (\w+),\s*(\w+),\s*(.*)", arguments, re.S).groups()
+    default, rest = re.match(r"(NULL|\"[^\"]*\"),\s*(.*)", rest, re.S).groups()
+    said = re.match(r"(?:\"(?:[^\"\\]|\\.)*\"\s*)+", rest)[0]
+    extra = dict(re.findall(r"\.(\w+) = ([^,]+)", rest[len(said):]))
+    flags = extra.get("flags", "")
+    kind = shown = members_of(text, struct)[key]
+    if "words" in extra:
+        words = re.search(rf"\b{extra['words'].strip()}\[[^\]]*\] = \{{(.*?)\}}", text, re.S)[1]
+        shown = " | ".join(re.findall(r'"([^"]+)"', words))
+    if "max" in extra:
+        low, high = (eval(extra.get(end, "0"), {}, numbers_of(text)) for end in ("min", "max"))  # noqa: S307
+        shown += f", {quantity(kind, low)} to {quantity(kind, high)}"
+    if "SKYMON_REQUIRED" in flags:
+        shown += ", required"
+    default = LATER.get((where, key), "" if default == "NULL" else default.strip('"') or "empty")
+    reload = next((words for flag, words in RELOAD.items() if flag in flags), "")
+    return key, shown, default, "".join(re.findall(r"\"((?:[^\"\\]|\\.)*)\"", said)), reload
+
+
 def core_tables():
-    """{table as documents call it: [(key, type with range, default, help)]}"""
+    """{table as documents call it: rows as of option_row}"""
+    texts = [re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S) for path in sorted((SOURCE / "core").rglob("*.[ch]"))]
     tables = {}
-    everything = "".join(path.read_text() for path in sorted((SOURCE / "core").rglob("*.c")))
-    for file in sorted((SOURCE / "core" / "config").glob("settings*.c")):
-        text = file.read_text()
-        numbers = numbers_of(text)
-        for name, body in re.findall(r"struct skymon_option (\w+)\[\] = \{(.*?)\{0\}\};", text, re.S):
-            rows = []
-            for arguments in re.findall(r"SKYMON_OPT\(((?:[^()\"]|\"(?:[^\"\\]|\\.)*\"|\([^()]*\))*)\)", body):
-                struct, key, rest = re.match(r"\s*struct (\w+),\s*(\w+),\s*(.*)", arguments, re.S).groups()
-                default, rest = re.match(r"(NULL|\"[^\"]*\"),\s*(.*)", rest, re.S).groups()
-                said = re.match(r"(?:\"(?:[^\"\\]|\\.)*\"\s*)+", rest)[0]
-                meaning = "".join(re.findall(r"\"((?:[^\"\\]|\\.)*)\"", said))
-                kind = members_of(text, struct)[key]
-                extra = dict(re.findall(r"\.(\w+) = ([^,]+)", rest[len(said):]))
-                shown = kind
-                if "words" in extra:
-                    words = re.search(rf"{extra['words'].strip()}\[[^\]]*\] = \{{(.*?)(?:NULL)?\}}", text + everything, re.S)[1]
-                    shown = " | ".join(re.findall(r'"([^"]+)"', words))
-                if "max" in extra:
-                    low, high = (eval(extra.get(end, "0"), {}, numbers) for end in ("min", "max"))  # noqa: S307
-                    shown += f", {quantity(kind, low)} to {quantity(kind, high)}"
-                if "SKYMON_REQUIRED" in extra.get("flags", ""):
-                    shown += ", required"
-                where = CORE[name][0]
-                rows.append((key, shown, LATER.get((where, key), "" if default == "NULL" else default.strip('"') or "empty"), meaning))
-            tables[CORE[name][0]] = rows
-    assert set(tables) == {where for where, _ in CORE.values()}, set(tables)
+    for name, (where, _) in CORE.items():
+        start = f"struct skymon_option {name}[] = {{"
+        own = next(text for text in texts if start in text)  # its own words and structs first
+        body = own[own.index(start):].split("{0}};")[0]
+        found = re.findall(r"SKYMON_OPT\(((?:[^()\"]|\"(?:[^\"\\]|\\.)*\"|\([^()]*\))*)\)", body)
+        tables[where] = [option_row(where, arguments, own + "".join(texts)) for arguments in found]
     return tables
 
 
@@ -105,8 +108,11 @@ def markdown(name):
         return ["| number | unit | meaning |", "|---|---|---|"] + [
             f"| `{key}{'NAME' if key.endswith('_') else ''}` | {unit} | {cell(meaning)} |" for key, unit, meaning in plugin_tables(plugin)[1]]
     rows = plugin_tables(plugin)[0] if kind == "options" else core_tables()[name]
-    return ["| key | type | default | meaning |", "|---|---|---|---|"] + [
-        f"| `{key}` | {cell(shown)} | {f'`{default}`' if default else ''} | {cell(meaning)} |" for key, shown, default, meaning in rows]
+    reloads = any(row[4:] and row[4] for row in rows)  # of the daemon's own options only
+    lines = ["| key | type | default | meaning |" + " after a reload |" * reloads, "|---|---|---|---|" + "---|" * reloads]
+    for key, shown, default, meaning, *reload in rows:
+        lines.append(f"| `{key}` | {cell(shown)} | {f'`{default}`' if default else ''} | {cell(meaning)} |" + f" {''.join(reload)} |" * reloads)
+    return lines
 
 
 def manual(name):
@@ -114,9 +120,10 @@ def manual(name):
     lines = [".Bl -tag -width Ds"]
     before = {where: prefix for where, prefix in CORE.values()}
     for where, rows in core_tables().items():
-        for key, shown, default, meaning in rows:
+        for key, shown, default, meaning, reload in rows:
             lines += [f".It Cm {before[where]}{key}", shown.replace(" | ", ", ") + (f"; default {default}." if default else "."),
                       (meaning if re.match(r"\w+:", meaning) else meaning[0].upper() + meaning[1:]) + "."]
+            lines += [f"A new value {reload}."] if reload else []
     return lines + [".El"]
 
 

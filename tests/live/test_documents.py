@@ -51,14 +51,25 @@ def test_each_plugin_has_its_tables():
 
 
 def test_the_keys_of_the_config():
-    source = (SOURCE / "core" / "config" / "settings.c").read_text()
-    keys = set(re.findall(r'"([a-z_]+)"', re.search(r"top_keys\[\] = \{(.*?)\};", source, re.S)[1]))
-    assert keys
+    tables = doc_tables.core_tables()
+    keys = {row[0] for row in tables["top level"]} | (set(tables) - {"top level", "listen tls", "component"}) | {
+        "defaults", "include", "plugins", "components"}
     for key in keys:
         assert re.search(rf"^\.It Cm .*\b{key}\b", MANUALS["skymon.yaml.5"], re.M), key
         assert f"`{key}`" in DOC["configuration"], key
         reload = rows_of(DOC["configuration"], "| key | after a reload |")
         assert any(re.search(rf"`{key}\b|the other `{key}", row[0]) for row in reload), f"{key}: what does a reload change?"
+
+
+def test_what_a_reload_changes():
+    """The summary in configuration.md says what the option tables say: the row that names the key itself, else the one that names its part."""
+    summary = rows_of(DOC["configuration"], "| key | after a reload |")
+    words = {"applies at once": "at once", "applies to new workers": "from now on", "needs a restart": "restart"}
+    for where, rows in doc_tables.core_tables().items():
+        for key, *_, reload in rows:
+            names = [key] if where == "top level" else [f"{where.split()[0]}.{key}", where.split()[0]]
+            found = [row for name in names for row in summary if f"`{name}`" in row[0]]
+            assert not reload or words[reload] in found[0][1], (names, reload)
 
 
 def test_the_routes():
