@@ -167,7 +167,7 @@ static bool carry_out(struct daemon *daemon, struct err *err)
 		pool_set_daemon_plugin(pool, settings->plugins[i].plugin);
 	host_set_settings(daemon->host, settings);
 	host_set_routes(daemon->host, serve_routes(plan->serve));
-	http_configure(daemon->http, settings);
+	http_configure(daemon->http, plan->settings);
 	http_set_routes(daemon->http, serve_routes(plan->serve));
 	sched_configure(daemon->sched, settings);
 	sched_apply(daemon->sched, plan->specs, plan->spec_count);
@@ -289,7 +289,7 @@ static void finish_reload(struct daemon *daemon, bool again)
 
 static void answered(void *arg, const struct http_message_reply *reply, int code, const char *why)
 {
-	http_answer(arg, reply, code, why);
+	http_forward_reply(arg, reply, code, why);
 }
 
 static uint64_t hand_over(void *arg, const struct route_entry *entry,
@@ -305,7 +305,7 @@ static void withdraw(void *arg, uint64_t number)
 	pool_withdraw(sched_pool(daemon->sched), number);
 }
 
-static const struct http_forward away = {hand_over, withdraw};
+static const struct http_forward forward = {hand_over, withdraw};
 
 static const struct skymon_plugin_state *const *plugin_states(void *arg, size_t *count)
 {
@@ -339,7 +339,7 @@ static void assemble(struct daemon *daemon)
 {
 	fit_descriptors(daemon->next->settings);
 	daemon->http = http_new(daemon->loop, daemon->next->settings);
-	http_set_away(daemon->http, &away, daemon);
+	http_set_forward(daemon->http, &forward, daemon);
 	daemon->host = host_new(daemon->loop, daemon->http, daemon->board);
 	host_set_plugins(daemon->host, plugin_states, daemon);
 }

@@ -271,7 +271,7 @@ static bool add_away_routes(struct serve *serve, const struct instance *instance
 			.sm = serve->instances[0]->opened->sm, /* the api's */
 			.state = instance->name,
 			.plugin = instance->name,
-			.away = instance->away[i].handle == NULL,
+			.forwarded = instance->away[i].handle == NULL,
 			.number = (uint32_t)i,
 		};
 		if (!route_add(serve->routes, &entry, err))

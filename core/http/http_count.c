@@ -30,9 +30,6 @@ struct counts {
 	int64_t newest;                 /* the second of the newest slot */
 };
 
-static const char *const method_words[HTTP_METHODS] = {"GET",    "HEAD",    "POST", "PUT",
-						       "DELETE", "OPTIONS", "other"};
-
 struct counts *counts_new(void)
 {
 	return x_alloc(sizeof(struct counts));
@@ -76,7 +73,7 @@ static struct skymon_http_count *new_row(struct counts *counts, struct count_rou
 	struct skymon_http_count *row = x_alloc(sizeof(*row));
 	row->size = sizeof(*row);
 	row->route = route->template;
-	row->method = method_words[method];
+	row->method = http_method_words[method];
 	row->code = code;
 	size_t count = route->row_count[method]++;
 	route->rows[method] = x_realloc(route->rows[method], (count + 1) * sizeof(row));

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_forward: requests for routes that live in a worker: encoded here, handed over, and answered when the
- * reply comes, all on the loop's thread. Their connections are suspended meanwhile, so libmicrohttpd does not
- * look at them: this does, and withdraws a request whose client has left. A client that only closes its
- * sending side counts as one that has left, as with other servers. */
+/* http_forward: requests for routes of a worker. http_dispatch.c forwards them here; the daemon's struct
+ * http_forward carries them to the worker and brings the reply back. Their connections are suspended
+ * meanwhile, so that libmicrohttpd does not notice a client that leaves: this file watches for that and
+ * cancels the request. A client that only closes its sending side counts as one that has left, as with other
+ * servers. Runs on the loop's thread. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -10,16 +11,16 @@
 
 #include "http_private.h"
 
-/* ---- Handing over ---- */
+/* ---- Sending ---- */
 
 struct collecting {
-	const char *host; /* in place of the Host header's, if not NULL */
+	const char *host; /* overrides the Host header, unless NULL */
 	struct http_message_pair *headers;
 	size_t count;
 	bool too_many;
 };
 
-static enum MHD_Result collect(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
+static enum MHD_Result collect_header(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
 {
 	(void)kind;
 	struct collecting *collecting = arg;
@@ -34,65 +35,45 @@ static enum MHD_Result collect(void *arg, enum MHD_ValueKind kind, const char *n
 	return MHD_YES;
 }
 
-static void enter(struct skymon_request *rq)
+static void cancel(struct skymon_request *rq)
 {
 	struct http *http = rq->http;
-	rq->away = true;
-	rq->next_away = http->waiting;
-	if (http->waiting != NULL)
-		http->waiting->previous_away = rq;
-	http->waiting = rq;
-}
-
-static void leave(struct skymon_request *rq)
-{
-	struct http *http = rq->http;
-	if (rq->previous_away != NULL)
-		rq->previous_away->next_away = rq->next_away;
-	else
-		http->waiting = rq->next_away;
-	if (rq->next_away != NULL)
-		rq->next_away->previous_away = rq->previous_away;
-	rq->previous_away = rq->next_away = NULL;
-	rq->away = false;
+	link_remove(&rq->waiting);
 	loop_remove(http->loop, &rq->client);
-}
-
-static void resume(struct skymon_request *rq)
-{
-	rq->listener->resumed = true;
-	MHD_resume_connection(rq->connection);
+	if (rq->forward_number != 0)
+		http->forward->cancel(http->forward_arg, rq->forward_number);
+	request_cancel(rq);
 }
 
 static void client_left(struct watch *watch, uint32_t events)
 {
 	(void)events;
-	struct skymon_request *rq = container_of(watch, struct skymon_request, client);
-	forward_forget(rq);
-	resume(rq); /* without a response: it is closed */
+	cancel(container_of(watch, struct skymon_request, client));
 }
 
-static void watch_client(struct skymon_request *rq)
+static void wait_for_reply(struct skymon_request *rq)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(rq->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	request_suspend(rq, REQUEST_FORWARDED);
+	link_append(&rq->http->forwarded, &rq->waiting);
 	rq->client.ready = client_left;
 	rq->client.fd = -1;
 	if (info != NULL)
 		loop_add(rq->http->loop, &rq->client, info->connect_fd, EPOLLRDHUP);
 }
 
-void forward_hand(struct skymon_request *rq)
+void forward_send(struct skymon_request *rq)
 {
 	const struct skymon_caller *caller = request_caller(rq);
 	struct http_message_pair headers[HTTP_MESSAGE_HEADERS_MAX];
 	struct collecting collecting = {.host = rq->host, .headers = headers};
-	MHD_get_connection_values(rq->connection, MHD_HEADER_KIND, collect, &collecting);
+	MHD_get_connection_values(rq->connection, MHD_HEADER_KIND, collect_header, &collecting);
 	if (collecting.too_many) {
 		reply_problem(rq, 431, "the request has more than %d headers", HTTP_MESSAGE_HEADERS_MAX);
 		return;
 	}
-	struct http_message_request asked = {
+	struct http_message_request message = {
 		.route = rq->entry->number,
 		.trusted = rq->trusted,
 		.local = caller->local,
@@ -107,43 +88,29 @@ void forward_hand(struct skymon_request *rq)
 		.body = rq->body.data,
 		.body_size = rq->body.size,
 	};
-	for (size_t i = 0; i < asked.param_count; i++)
-		asked.params[i] =
+	for (size_t i = 0; i < message.param_count; i++)
+		message.params[i] =
 			(struct http_message_pair){rq->match.params[i].name, rq->match.params[i].value};
-	enter(rq);
-	watch_client(rq);
-	uint64_t number = rq->http->away->hand(rq->http->forward_arg, rq->entry, &asked, rq);
-	if (rq->away)
+	wait_for_reply(rq);
+	uint64_t number = rq->http->forward->send(rq->http->forward_arg, rq->entry, &message, rq);
+	if (rq->phase == REQUEST_FORWARDED)
 		rq->forward_number = number;
 }
 
-/* ---- Its end ---- */
-
-void forward_forget(struct skymon_request *rq)
+void forward_cancel_all(struct http *http)
 {
-	struct http *http = rq->http;
-	leave(rq);
-	if (rq->forward_number != 0)
-		http->away->withdraw(http->forward_arg, rq->forward_number);
+	while (http->forwarded.next != &http->forwarded)
+		cancel(container_of(http->forwarded.next, struct skymon_request, waiting));
 }
 
-void forward_end(struct http *http)
-{
-	while (http->waiting != NULL) {
-		struct skymon_request *rq = http->waiting;
-		forward_forget(rq);
-		resume(rq);
-	}
-}
+/* ---- The reply ---- */
 
 static void copy_reply(struct skymon_request *rq, const struct http_message_reply *reply)
 {
 	for (size_t i = 0; i < reply->header_count; i++)
 		reply_header(rq, reply->headers[i].name, reply->headers[i].value);
-	if (reply->audit[0] != '\0') {
-		char *audit = request_text(rq, strlen(reply->audit) + 1);
-		rq->audit = strcpy(audit, reply->audit);
-	}
+	if (reply->audit[0] != '\0')
+		rq->audit = request_copy(rq, reply->audit);
 	rq->problem = reply->problem;
 	void *copy = x_alloc(reply->body_size + 1);
 	memcpy(copy, reply->body, reply->body_size);
@@ -151,33 +118,22 @@ static void copy_reply(struct skymon_request *rq, const struct http_message_repl
 	reply_parts(rq, reply->code, reply->type[0] != '\0' ? reply->type : NULL, &part, 1, 0, free, copy);
 }
 
-void http_answer(struct skymon_request *rq, const struct http_message_reply *reply, int code, const char *why)
+void http_forward_reply(struct skymon_request *rq, const struct http_message_reply *reply, int code,
+			const char *why)
 {
-	leave(rq);
+	link_remove(&rq->waiting);
+	loop_remove(rq->http->loop, &rq->client);
 	if (reply != NULL) {
 		copy_reply(rq, reply);
-	} else {
-		if (code == 503)
-			reply_header(rq, "Retry-After", "5");
-		reply_problem(rq, code, "%s", why);
+		return;
 	}
-	if (!rq->suspended || rq->run != NULL)
-		return; /* it is queued by who suspends it, or when it is compressed */
-	struct MHD_Response *response = rq->response;
-	bool ours = !rq->keep;
-	rq->response = NULL;
-	struct MHD_Connection *connection = rq->connection; /* queueing may end the request */
-	pool_set_state(rq->peer, PEER_BUSY);
-	rq->listener->resumed = true;
-	if (MHD_queue_response(connection, (unsigned)rq->code, response) != MHD_YES)
-		log_debug("a worker's reply could not be queued");
-	MHD_resume_connection(connection);
-	if (ours)
-		MHD_destroy_response(response);
+	if (code == 503)
+		reply_header(rq, "Retry-After", "5");
+	reply_problem(rq, code, "%s", why);
 }
 
-void http_set_away(struct http *http, const struct http_forward *away, void *arg)
+void http_set_forward(struct http *http, const struct http_forward *forward, void *arg)
 {
-	http->away = away;
+	http->forward = forward;
 	http->forward_arg = arg;
 }

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "http_private.h"
+#include "http_gate.h"
 
 #define HELD_MAX (HEAD_MAX + 1024)
 #define CHUNK_LINE_MAX 1024
@@ -308,22 +308,4 @@ void gate_free(struct gate *gate)
 {
 	free(gate->held);
 	*gate = (struct gate){0};
-}
-
-/* ---- Whose socket ---- */
-
-/* A library's recv() knows nothing but the descriptor. Other threads (of tests) read the table meanwhile, so
- * that it never moves; pages that are not touched cost nothing. */
-#define SOCKETS_MAX (1 << 20)
-static struct peer *sockets[SOCKETS_MAX];
-
-void gate_enter(int fd, struct peer *peer)
-{
-	if (fd >= 0 && fd < SOCKETS_MAX)
-		__atomic_store_n(&sockets[fd], peer, __ATOMIC_RELEASE);
-}
-
-struct peer *gate_peer(int fd)
-{
-	return fd >= 0 && fd < SOCKETS_MAX ? __atomic_load_n(&sockets[fd], __ATOMIC_ACQUIRE) : NULL;
 }

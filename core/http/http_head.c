@@ -47,15 +47,6 @@ static bool refuse(struct head *head, int code, const char *why)
 
 /* ---- The request line ---- */
 
-enum http_method head_method(const char *word, size_t size)
-{
-	static const char *const words[HTTP_OTHER] = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"};
-	for (int i = 0; i < HTTP_OTHER; i++)
-		if (strlen(words[i]) == size && memcmp(word, words[i], size) == 0)
-			return (enum http_method)i;
-	return HTTP_OTHER;
-}
-
 bool head_is_host(const char *text, size_t size)
 {
 	for (size_t i = 0; i < size; i++)
@@ -331,7 +322,7 @@ static size_t clean(char *bytes, size_t size)
 
 size_t head_take(char *bytes, size_t size, struct head *head)
 {
-	*head = (struct head){.method = head_method(bytes, token_size(bytes, size))};
+	*head = (struct head){.method = http_method_of(bytes, token_size(bytes, size))};
 	for (size_t at = 0; at < size;) {
 		const char *line = bytes + at, *end = line_end(head, line, size - at, at);
 		if (end == NULL)

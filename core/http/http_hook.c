@@ -2,8 +2,8 @@
 /* http_hook: where libmicrohttpd reads. It has no hook of its own between its sockets and its parser, so
  * these two functions, which it calls by name, are ours: the dynamic linker finds a program's own symbols
  * first. Linked with the programs that serve HTTP, not with the worker. What has no gate goes straight on, as
- * do the bytes below TLS. If a libmicrohttpd ever reads by another name, http_request refuses every request
- * (check_gate). */
+ * do the bytes below TLS. If a libmicrohttpd ever reads by another name, http_validate.c refuses every
+ * request (request_validate_framing). */
 /* With it, the C library's header defines recv() itself, inline. */
 #undef _FORTIFY_SOURCE
 
@@ -28,19 +28,19 @@ static ssize_t from_session(void *session, char *out, size_t room)
 
 OURS ssize_t recv(int fd, void *out, size_t room, int flags)
 {
-	struct peer *peer = flags & MSG_PEEK ? NULL : gate_peer(fd);
+	struct peer *peer = flags & MSG_PEEK ? NULL : peer_of_socket(fd);
 	if (peer == NULL || peer->tls)
 		return recvfrom(fd, out, room, flags, NULL, NULL);
 	const struct gate_source source = {.read = from_socket, .arg = &fd, .again = -1};
-	return http_read(peer, &source, out, room);
+	return peer_read(peer, &source, out, room);
 }
 
 OURS ssize_t gnutls_record_recv(gnutls_session_t session, void *out, size_t room)
 {
-	struct peer *peer = gate_peer(gnutls_transport_get_int(session));
+	struct peer *peer = peer_of_socket(gnutls_transport_get_int(session));
 	const struct gate_source source = {
 		.read = from_session, .arg = session, .again = GNUTLS_E_AGAIN, .records = true};
 	if (peer == NULL)
 		return from_session(session, out, room);
-	return http_read(peer, &source, out, room);
+	return peer_read(peer, &source, out, room);
 }

@@ -2,7 +2,8 @@
 /* http_linger: the end of a connection whose client was refused and may still be sending. Closing a socket
  * with unread bytes resets the connection, and the reset takes an answer with it that the client has not read
  * yet: so our side is shut, and what comes is read and forgotten until the client is done, for a while.
- * http_pool hands over the descriptor when libmicrohttpd closes its own; the loop's thread does the rest. */
+ * http_connection hands over the descriptor when libmicrohttpd closes its own; the loop's thread does the
+ * rest. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -35,7 +36,7 @@ static void end(struct lingering *linger)
 	loop_remove(http->loop, &linger->watch);
 	close(fd);
 	free(linger);
-	http->linger_count--;
+	http->lingering_count--;
 }
 
 static void expire(struct timer *timer, int64_t now_ms)
@@ -63,15 +64,15 @@ static void forget_bytes(struct watch *watch, uint32_t events)
 
 void linger_start(struct http *http, int fd)
 {
-	int copy = http->linger_count < LINGER_COUNT ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
+	int copy = http->lingering_count < LINGER_COUNT ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
 	if (copy < 0)
 		return;
 	struct lingering *linger = x_alloc(sizeof(*linger));
-	*linger = (struct lingering){.next = http->lingers, .place = &http->lingers, .http = http};
+	*linger = (struct lingering){.next = http->lingering, .place = &http->lingering, .http = http};
 	if (linger->next != NULL)
 		linger->next->place = &linger->next;
-	http->lingers = linger;
-	http->linger_count++;
+	http->lingering = linger;
+	http->lingering_count++;
 	shutdown(copy, SHUT_WR);
 	linger->watch.ready = forget_bytes;
 	loop_add(http->loop, &linger->watch, copy, EPOLLIN);
@@ -81,6 +82,6 @@ void linger_start(struct http *http, int fd)
 
 void linger_end_all(struct http *http)
 {
-	while (http->lingers != NULL)
-		end(http->lingers);
+	while (http->lingering != NULL)
+		end(http->lingering);
 }

@@ -24,6 +24,16 @@
 	"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA:-CIPHER-ALL:"            \
 	"+AES-256-GCM:+CHACHA20-POLY1305:+AES-128-GCM:-MAC-ALL:+AEAD:-SIGN-RSA-SHA1:-SIGN-ECDSA-SHA1"
 
+/* One libmicrohttpd daemon of a listener. New certificates make a new engine for the connections that come
+ * from then on; the old one ends with its last connection. */
+struct engine {
+	struct engine *next;
+	struct listener *listener;
+	struct MHD_Daemon *daemon;
+	struct watch watch;
+	struct tls_files tls;
+};
+
 /* ---- libmicrohttpd ---- */
 
 static size_t keep_raw(void *arg, struct MHD_Connection *connection, char *text)
@@ -75,8 +85,8 @@ static struct MHD_Daemon *start_daemon(struct listener *listener, const struct t
 		flags, 0, NULL, NULL, request_handle, listener, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
 		MHD_OPTION_UNESCAPE_CALLBACK, keep_raw, NULL, MHD_OPTION_URI_LOG_CALLBACK, request_begin,
 		listener, MHD_OPTION_NOTIFY_COMPLETED, request_completed, listener,
-		MHD_OPTION_NOTIFY_CONNECTION, http_note_connection, listener, MHD_OPTION_CONNECTION_LIMIT,
-		http->connections + ENDING_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+		MHD_OPTION_NOTIFY_CONNECTION, peer_notify, listener, MHD_OPTION_CONNECTION_LIMIT,
+		http->connections_max + ENDING_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
 		seconds_up(http->idle_timeout_ms), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 		(size_t)CONNECTION_MEMORY, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
@@ -182,7 +192,7 @@ int listener_turn(struct listener *listener)
 static void pause_accepting(struct listener *listener)
 {
 	struct loop *loop = listener->http->loop;
-	pool_make_room(listener->http);
+	connections_make_room(listener->http);
 	loop_change(loop, &listener->accept, 0);
 	loop_set_timer(loop, &listener->pause, loop_now_ms(loop) + PAUSE_MS);
 }
@@ -211,7 +221,7 @@ static void accept_ready(struct watch *watch, uint32_t events)
 			return;
 		if (fd < 0)
 			continue;
-		if (!pool_admits(listener->http, &address))
+		if (!connections_admit(listener->http, &address))
 			close(fd);
 		else if (MHD_add_connection(listener->engines->daemon, fd, (struct sockaddr *)&address,
 					    size) != MHD_YES)

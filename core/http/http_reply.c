@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_reply: from what a handler answers to libmicrohttpd's response: headers, errors as problem+json,
- * compression, and bodies that are shared.
+/* http_reply: makes libmicrohttpd's response from the reply of a handler or worker: headers, errors as
+ * problem+json, compression, shared bodies. Called by handlers through http_plugin_api.c and by the other
+ * files of http, on the loop's thread. Owns struct replies.
  *
- * The newest small response is kept: an answer of the same bytes is queued once more, which spares its
- * making. /health under load is such a one: within a millisecond its text does not change. */
+ * The newest small response is kept, and queued again for a reply of the same bytes, which saves making it.
+ * The replies of /health under load are such: within a millisecond the text does not change. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,31 +12,36 @@
 
 #include "http_private.h"
 
-#define COMPRESS_MIN 1024    /* below, compressing gains nothing */
-#define COMPRESS_LATER 65536 /* above, it takes too long for the loop */
-#define KEPT_MAX 1280
+#define COMPRESS_MIN 1024  /* bytes of the smallest body that compressing makes smaller */
+#define COMPRESS_NOW 65536 /* bytes of the largest body that the loop has time to compress */
+#define KEPT_MAX 1280      /* bytes of a response that is kept, with its headers */
 
-struct kept_reply {
-	struct MHD_Response *response;
-	size_t head_size, size;
-	char bytes[KEPT_MAX]; /* head, then body */
+struct replies {
+	struct gzip *gzip;
+	struct compression *compressions; /* that the helper thread has */
+	int64_t date_second;              /* of date */
+	char date[32];
+	struct MHD_Response *kept; /* of the bytes below, or NULL */
+	size_t kept_head_size, kept_size;
+	char kept_bytes[KEPT_MAX]; /* head, then body */
 };
 
-/* A body that the helper thread compresses, and who waits for it. */
-struct gzip_run {
+/* A body that the helper thread compresses, and the requests that wait for it. */
+struct compression {
 	struct gzip_job job;
-	struct gzip_run *next;
+	struct compression *next;
 	struct http *http;
-	const struct route_entry *entry; /* with the rest up to generation: whose asker may share it */
+	const struct route_entry
+		*entry; /* requests with the same entry, code, head and generation share it */
 	int code;
 	struct buf head;
 	uint64_t generation;
 	void (*done)(void *);
 	void *argument;
-	struct skymon_request *waiters;
+	struct link waiting; /* requests */
 };
 
-/* What libmicrohttpd calls when a response of parts is freed. */
+/* The argument of released(), which libmicrohttpd calls when it frees a response of parts. */
 struct release {
 	void (*done)(void *);
 	void *argument;
@@ -49,13 +55,18 @@ static void add_header(struct buf *head, const char *name, const char *value)
 	buf_add(head, value, strlen(value) + 1);
 }
 
+static bool has_reply(const struct skymon_request *rq)
+{
+	return rq->phase >= REQUEST_COMPRESSING;
+}
+
 void reply_header(struct skymon_request *rq, const char *name, const char *value)
 {
-	if (!rq->answered)
+	if (!has_reply(rq))
 		add_header(&rq->extra, name, value);
 }
 
-/* May a page of any origin read this? What everybody may read anyway. */
+/* May a page of any origin read the reply? Yes, where any client may read it without a token. */
 static bool is_public_read(const struct skymon_request *rq)
 {
 	const struct route_entry *entry = rq->entry;
@@ -66,36 +77,36 @@ static bool is_public_read(const struct skymon_request *rq)
 	return rq->open;
 }
 
-static const char *date_now(struct http *http)
+static const char *date_now(struct replies *replies)
 {
 	time_t second = time(NULL);
-	if (second != http->date_second) {
+	if (second != replies->date_second) {
 		struct tm tm;
-		http->date_second = second;
+		replies->date_second = second;
 		if (gmtime_r(&second, &tm) != NULL) /* the daemon's locale is C: English names */
-			strftime(http->date, sizeof(http->date), "%a, %d %b %Y %H:%M:%S GMT", &tm);
+			strftime(replies->date, sizeof(replies->date), "%a, %d %b %Y %H:%M:%S GMT", &tm);
 	}
-	return http->date;
+	return replies->date;
 }
 
-/* What a browser may do with an answer: nothing but show it, in no frame. What comes from a worker is shown
- * in a sandbox, an origin of its own without scripts and forms: a page of a plugin's, or one that it was made
- * to send, cannot ask our routes with the rights of whoever looks at it. */
+/* A browser may only show a reply, and in no frame. Replies of workers are shown in a sandbox, an origin of
+ * their own without scripts and forms, so that a page that a plugin sends, or was made to send, cannot call
+ * our routes with the rights of its viewer. */
 #define POLICY                                                                                               \
 	"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "               \
 	"frame-ancestors 'none'"
 #define WORKER_POLICY "sandbox; " POLICY
 
-/* Completes the headers in rq->extra: each as name '\0' value '\0'. */
+/* Completes the headers in rq->extra. */
 static void finish_head(struct skymon_request *rq, const char *type)
 {
 	struct buf *head = &rq->extra;
-	add_header(head, "Date", date_now(rq->http));
+	add_header(head, "Date", date_now(rq->http->replies));
 	if (type != NULL)
 		add_header(head, "Content-Type", type);
 	add_header(head, "Cache-Control", "no-store");
 	add_header(head, "Content-Security-Policy",
-		   rq->entry != NULL && rq->entry->away ? WORKER_POLICY : POLICY);
+		   rq->entry != NULL && rq->entry->forwarded ? WORKER_POLICY : POLICY);
 	add_header(head, "X-Content-Type-Options", "nosniff");
 	if (is_public_read(rq))
 		add_header(head, "Access-Control-Allow-Origin", "*");
@@ -122,13 +133,13 @@ static struct MHD_Response *must(struct MHD_Response *response)
 
 /* ---- Copies ---- */
 
+/* Notes the code. Returns false if the request has had a reply. */
 static bool begin_reply(struct skymon_request *rq, int code)
 {
-	if (rq->answered) {
-		log_error("a handler answered twice: %s %s", rq->method, rq->path);
+	if (has_reply(rq)) {
+		log_error("a handler replied twice: %s %s", rq->method, rq->path);
 		return false;
 	}
-	rq->answered = true;
 	rq->code = code;
 	return true;
 }
@@ -141,35 +152,35 @@ static struct MHD_Response *make_copy(struct skymon_request *rq, const void *byt
 	return response;
 }
 
-/* The kept response when it has these bytes; else a new one, which is kept in its place when it is small. */
+static void drop_kept(struct replies *replies)
+{
+	if (replies->kept != NULL)
+		MHD_destroy_response(replies->kept);
+	replies->kept = NULL;
+}
+
+/* Returns the kept response if it has these bytes. Makes and keeps a new one otherwise. */
 static struct MHD_Response *kept_copy(struct skymon_request *rq, const void *bytes, size_t size)
 {
-	struct http *http = rq->http;
-	struct kept_reply *kept = http->kept;
+	struct replies *replies = rq->http->replies;
 	const struct buf *head = &rq->extra;
-	if (kept->response != NULL && kept->head_size == head->size && kept->size == size &&
-	    memcmp(kept->bytes, head->data, head->size) == 0 &&
-	    memcmp(kept->bytes + head->size, bytes, size) == 0)
-		return kept->response;
-	reply_free_kept(http);
-	kept->response = make_copy(rq, bytes, size);
-	kept->head_size = head->size;
-	kept->size = size;
-	memcpy(kept->bytes, head->data, head->size);
-	memcpy(kept->bytes + head->size, bytes, size);
-	return kept->response;
+	if (replies->kept != NULL && replies->kept_head_size == head->size && replies->kept_size == size &&
+	    memcmp(replies->kept_bytes, head->data, head->size) == 0 &&
+	    memcmp(replies->kept_bytes + head->size, bytes, size) == 0)
+		return replies->kept;
+	drop_kept(replies);
+	replies->kept = make_copy(rq, bytes, size);
+	replies->kept_head_size = head->size;
+	replies->kept_size = size;
+	memcpy(replies->kept_bytes, head->data, head->size);
+	memcpy(replies->kept_bytes + head->size, bytes, size);
+	return replies->kept;
 }
 
-void reply_free_kept(struct http *http)
+static void finish_and_free(struct skymon_request *rq, struct MHD_Response *response)
 {
-	if (http->kept->response != NULL)
-		MHD_destroy_response(http->kept->response);
-	http->kept->response = NULL;
-}
-
-struct kept_reply *reply_new_kept(void)
-{
-	return x_alloc(sizeof(struct kept_reply));
+	http_finish(rq, response);
+	MHD_destroy_response(response);
 }
 
 static bool has_no_body(const struct skymon_request *rq)
@@ -183,6 +194,7 @@ void reply_copy(struct skymon_request *rq, int code, const char *type, const voi
 		return;
 	if (rq->connection == NULL) {
 		buf_add(&rq->output, bytes, size);
+		http_finish(rq, NULL);
 		return;
 	}
 	if (has_no_body(rq)) {
@@ -190,8 +202,10 @@ void reply_copy(struct skymon_request *rq, int code, const char *type, const voi
 		size = 0;
 	}
 	finish_head(rq, type);
-	rq->keep = rq->extra.size + size <= KEPT_MAX && size > 0;
-	rq->response = rq->keep ? kept_copy(rq, bytes, size) : make_copy(rq, bytes, size);
+	if (size > 0 && rq->extra.size + size <= KEPT_MAX)
+		http_finish(rq, kept_copy(rq, bytes, size));
+	else
+		finish_and_free(rq, make_copy(rq, bytes, size));
 }
 
 /* ---- Problems ---- */
@@ -204,7 +218,7 @@ void reply_problem_list(struct skymon_request *rq, int code, const char *format,
 	http_message_print_problem(&body, code, detail, rq->members.data, wall_clock_ms());
 	rq->problem = true;
 	if (rq->audit == NULL && rq->entry != NULL && rq->entry->route->flags & SKYMON_ROUTE_GUARDED)
-		rq->audit = strcpy(request_text(rq, strlen(detail) + 1), detail);
+		rq->audit = request_copy(rq, detail);
 	reply_copy(rq, code, "application/problem+json", body.data, body.size);
 	buf_free(&body);
 }
@@ -262,34 +276,19 @@ static size_t total_size(const struct skymon_part *parts, size_t count)
 
 /* ---- Compression in the thread ---- */
 
-static void free_run(struct gzip_run *run)
+static void free_compression(struct compression *run)
 {
 	buf_free(&run->head);
 	free(run->job.parts);
 	free(run);
 }
 
-static void answer_waiters(struct gzip_run *run, struct MHD_Response *response)
+static void compressed(struct gzip_job *job)
 {
-	for (struct skymon_request *rq = run->waiters, *next; rq != NULL; rq = next) {
-		next = rq->next_waiter;
-		rq->run = NULL;
-		struct MHD_Connection *connection = rq->connection; /* queueing may end the request */
-		pool_set_state(rq->peer, PEER_BUSY);
-		rq->listener->resumed = true;
-		if (MHD_queue_response(connection, (unsigned)run->code, response) != MHD_YES)
-			log_debug("a compressed reply could not be queued");
-		MHD_resume_connection(connection);
-	}
-}
-
-static void run_finished(struct gzip_job *job)
-{
-	struct gzip_run *run = container_of(job, struct gzip_run, job);
-	struct gzip_run **place = &run->http->running;
-	while (*place != run)
-		place = &(*place)->next;
-	*place = run->next;
+	struct compression *run = container_of(job, struct compression, job), **at;
+	for (at = &run->http->replies->compressions; *at != run;)
+		at = &(*at)->next;
+	*at = run->next;
 	struct MHD_Response *response;
 	if (job->out != NULL) {
 		response = make_compressed(job->out, job->out_size, &run->head);
@@ -299,32 +298,25 @@ static void run_finished(struct gzip_job *job)
 		response = make_parts(job->parts, job->count, run->done, run->argument);
 		set_headers(response, &run->head);
 	}
-	answer_waiters(run, response);
+	while (run->waiting.next != &run->waiting) {
+		struct skymon_request *rq = container_of(run->waiting.next, struct skymon_request, waiting);
+		link_remove(&rq->waiting);
+		http_finish(rq, response);
+	}
 	MHD_destroy_response(response);
-	free_run(run);
+	free_compression(run);
 }
 
-static void wait_for(struct skymon_request *rq, struct gzip_run *run)
+static void wait_for(struct skymon_request *rq, struct compression *run)
 {
-	rq->run = run;
-	rq->next_waiter = run->waiters;
-	run->waiters = rq;
+	request_suspend(rq, REQUEST_COMPRESSING);
+	link_append(&run->waiting, &rq->waiting);
 }
 
-void reply_forget_waiter(struct skymon_request *rq)
-{
-	struct skymon_request **place = &rq->run->waiters;
-	while (*place != NULL && *place != rq)
-		place = &(*place)->next_waiter;
-	if (*place == rq)
-		*place = rq->next_waiter;
-	rq->run = NULL;
-}
-
-static struct gzip_run *shared_run(const struct skymon_request *rq, uint64_t generation)
+static struct compression *find_shared(const struct skymon_request *rq, uint64_t generation)
 {
 	const struct buf *head = &rq->extra;
-	for (struct gzip_run *run = rq->http->running; run != NULL; run = run->next)
+	for (struct compression *run = rq->http->replies->compressions; run != NULL; run = run->next)
 		if (generation != 0 && run->generation == generation && run->entry == rq->entry &&
 		    run->code == rq->code && run->head.size == head->size &&
 		    memcmp(run->head.data, head->data, head->size) == 0)
@@ -332,11 +324,12 @@ static struct gzip_run *shared_run(const struct skymon_request *rq, uint64_t gen
 	return NULL;
 }
 
-/* false: there is no thread to be had. */
+/* Returns false if the thread cannot be started. */
 static bool compress_later(struct skymon_request *rq, const struct skymon_part *parts, size_t count,
 			   uint64_t generation, void (*done)(void *), void *argument)
 {
-	struct gzip_run *run = shared_run(rq, generation);
+	struct replies *replies = rq->http->replies;
+	struct compression *run = find_shared(rq, generation);
 	if (run != NULL) {
 		wait_for(rq, run);
 		if (done != NULL)
@@ -350,66 +343,85 @@ static bool compress_later(struct skymon_request *rq, const struct skymon_part *
 	run->generation = generation;
 	run->done = done;
 	run->argument = argument;
+	link_init(&run->waiting);
 	buf_add(&run->head, rq->extra.data, rq->extra.size);
 	run->job.parts = x_alloc(count * sizeof(*parts));
 	memcpy(run->job.parts, parts, count * sizeof(*parts));
 	run->job.count = count;
-	run->job.finished = run_finished;
-	if (!gzip_start(rq->http->gzip, &run->job)) {
-		free_run(run);
+	run->job.finished = compressed;
+	if (!gzip_start(replies->gzip, &run->job)) {
+		free_compression(run);
 		return false;
 	}
-	run->next = rq->http->running;
-	rq->http->running = run;
+	run->next = replies->compressions;
+	replies->compressions = run;
 	wait_for(rq, run);
 	return true;
 }
 
 /* ---- Replies of parts ---- */
 
-static void capture(struct skymon_request *rq, const struct skymon_part *parts, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		buf_add(&rq->output, parts[i].bytes, parts[i].size);
-}
-
-/* Answers compressed, now or later; false: as it is. */
+/* Returns false if the reply must be sent uncompressed. */
 static bool compress(struct skymon_request *rq, const struct skymon_part *parts, size_t count,
 		     uint64_t generation, void (*done)(void *), void *argument)
 {
 	size_t size, total = total_size(parts, count);
 	if (total < COMPRESS_MIN || !gzip_wanted(rq->headers.accept_encoding))
 		return false;
-	if (total > COMPRESS_LATER && compress_later(rq, parts, count, generation, done, argument))
+	if (total > COMPRESS_NOW && compress_later(rq, parts, count, generation, done, argument))
 		return true;
-	char *bytes = gzip_now(rq->http->gzip, parts, count, &size);
+	char *bytes = gzip_now(rq->http->replies->gzip, parts, count, &size);
 	if (bytes == NULL)
 		return false;
-	rq->response = make_compressed(bytes, size, &rq->extra);
 	if (done != NULL)
 		done(argument);
+	finish_and_free(rq, make_compressed(bytes, size, &rq->extra));
 	return true;
 }
 
 void reply_parts(struct skymon_request *rq, int code, const char *type, const struct skymon_part *parts,
 		 size_t count, uint64_t generation, void (*done)(void *), void *argument)
 {
-	bool first = begin_reply(rq, code);
-	if (first && rq->connection == NULL)
-		capture(rq, parts, count);
-	if (!first || rq->connection == NULL || has_no_body(rq)) {
-		if (done != NULL)
-			done(argument);
-		if (first && rq->connection != NULL) {
-			finish_head(rq, NULL);
-			rq->response = make_copy(rq, NULL, 0);
-		}
+	bool first = begin_reply(rq, code), rendered = rq->connection == NULL;
+	if (first && !rendered && !has_no_body(rq)) {
+		add_header(&rq->extra, "Vary", "Accept-Encoding");
+		finish_head(rq, type);
+		if (compress(rq, parts, count, generation, done, argument))
+			return;
+		struct MHD_Response *response = make_parts(parts, count, done, argument);
+		set_headers(response, &rq->extra);
+		finish_and_free(rq, response);
 		return;
 	}
-	add_header(&rq->extra, "Vary", "Accept-Encoding");
-	finish_head(rq, type);
-	if (compress(rq, parts, count, generation, done, argument))
-		return;
-	rq->response = make_parts(parts, count, done, argument);
-	set_headers(rq->response, &rq->extra);
+	for (size_t i = 0; first && rendered && i < count; i++)
+		buf_add(&rq->output, parts[i].bytes, parts[i].size);
+	if (done != NULL)
+		done(argument);
+	if (first && rendered) {
+		http_finish(rq, NULL);
+	} else if (first) {
+		finish_head(rq, NULL);
+		finish_and_free(rq, make_copy(rq, NULL, 0));
+	}
+}
+
+/* ---- The whole ---- */
+
+struct replies *replies_new(struct loop *loop)
+{
+	struct replies *replies = x_alloc(sizeof(*replies));
+	replies->gzip = gzip_new(loop);
+	return replies;
+}
+
+void replies_finish(struct replies *replies)
+{
+	gzip_free(replies->gzip);
+	replies->gzip = NULL;
+}
+
+void replies_free(struct replies *replies)
+{
+	drop_kept(replies);
+	free(replies);
 }

@@ -1,37 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* route: a tree of path segments. Each node has its literal children, one child in braces and one that takes
- * the rest of the path; a lookup tries them in this order and comes back when a way ends nowhere, so that a
- * literal always wins. */
+/* route: the table of routes: validates path templates, finds conflicts, and looks up a method and path. The
+ * daemon builds a table at each reload; http_dispatch.c looks up each request. Pure; no allocation and no
+ * lock in a lookup.
+ *
+ * A lookup scans all routes. There are about 25, of which the length or the first bytes rule out nearly all,
+ * so that a tree would be no faster. */
 #include "route.h"
 #include "wire/http_message.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { GET, POST, PUT, DELETE, METHODS };
-static const char *const method_words[METHODS] = {"GET", "POST", "PUT", "DELETE"};
+/* ---- Methods ---- */
 
-struct node {
-	const char *literal; /* points into a template; NULL in braces */
-	size_t length;
-	struct node **children;
-	size_t count;
-	struct node *any, *rest; /* {name}, {name...} */
-	const struct kept *by_method[METHODS];
+const char *const http_method_words[HTTP_METHODS] = {
+	[HTTP_GET] = "GET",       [HTTP_HEAD] = "HEAD",       [HTTP_POST] = "POST",   [HTTP_PUT] = "PUT",
+	[HTTP_DELETE] = "DELETE", [HTTP_OPTIONS] = "OPTIONS", [HTTP_OTHER] = "other",
 };
 
-struct kept {
+enum http_method http_method_of(const char *word, size_t size)
+{
+	for (int i = 0; i < HTTP_OTHER; i++)
+		if (strlen(http_method_words[i]) == size && memcmp(word, http_method_words[i], size) == 0)
+			return (enum http_method)i;
+	return HTTP_OTHER;
+}
+
+/* ---- The table ---- */
+
+struct row {
 	struct route_entry entry;
-	char *params[ROUTE_PARAMS_MAX]; /* their names */
+	enum http_method method;
+	size_t fixed;                   /* bytes of the path before its first brace */
+	bool literal;                   /* the path has no braces */
+	char *params[ROUTE_PARAMS_MAX]; /* names */
 };
 
 struct route_table {
 	uint32_t references;
-	struct node root;
-	struct kept **entries;
+	struct row **rows;
 	size_t count, capacity;
-	char *missing; /* why some routes are not here; NULL: all are */
+	char *missing; /* why some routes are not in the table, or NULL */
 };
 
 struct route_table *route_table_new(void)
@@ -46,21 +57,6 @@ void route_table_ref(struct route_table *table)
 	table->references++;
 }
 
-static void node_clear(struct node *node)
-{
-	for (size_t i = 0; i < node->count; i++) {
-		node_clear(node->children[i]);
-		free(node->children[i]);
-	}
-	free(node->children);
-	if (node->any != NULL)
-		node_clear(node->any);
-	if (node->rest != NULL)
-		node_clear(node->rest);
-	free(node->any);
-	free(node->rest);
-}
-
 bool route_table_is_shared(const struct route_table *table)
 {
 	return table->references > 1;
@@ -70,13 +66,12 @@ void route_table_unref(struct route_table *table)
 {
 	if (table == NULL || --table->references > 0)
 		return;
-	node_clear(&table->root);
 	for (size_t i = 0; i < table->count; i++) {
 		for (size_t p = 0; p < ROUTE_PARAMS_MAX; p++)
-			free(table->entries[i]->params[p]);
-		free(table->entries[i]);
+			free(table->rows[i]->params[p]);
+		free(table->rows[i]);
 	}
-	free(table->entries);
+	free(table->rows);
 	free(table->missing);
 	free(table);
 }
@@ -99,13 +94,13 @@ size_t route_count(const struct route_table *table)
 
 const struct route_entry *route_at(const struct route_table *table, size_t index)
 {
-	return index < table->count ? &table->entries[index]->entry : NULL;
+	return index < table->count ? &table->rows[index]->entry : NULL;
 }
 
 /* ---- Templates ---- */
 
-/* The next segment of a path or template after *at (which stands on a '/'); false at the end. "/" alone has
- * none. */
+/* Takes the next segment of a path or template; *at points to the '/' before it. Returns false at the end.
+ * "/" alone has no segment. */
 static bool next_segment(const char **at, const char **segment, size_t *length)
 {
 	if (**at != '/' || (*at)[1] == '\0')
@@ -121,13 +116,13 @@ static bool is_rest(const char *segment, size_t length)
 	return length > 5 && memcmp(segment + length - 4, "...}", 4) == 0;
 }
 
-/* The name within {name} or {name...}. */
+/* Returns the length of the name within {name} or {name...}. */
 static size_t param_length(const char *segment, size_t length)
 {
 	return is_rest(segment, length) ? length - 5 : length - 2;
 }
 
-static bool check_param(const char *segment, size_t length)
+static bool is_param(const char *segment, size_t length)
 {
 	if (length < 3 || segment[length - 1] != '}')
 		return false;
@@ -139,7 +134,7 @@ static bool check_param(const char *segment, size_t length)
 	return true;
 }
 
-static bool check_literal(const char *segment, size_t length)
+static bool is_literal(const char *segment, size_t length)
 {
 	for (size_t i = 0; i < length; i++)
 		if (!isalnum((unsigned char)segment[i]) && strchr("-._~", segment[i]) == NULL)
@@ -147,7 +142,7 @@ static bool check_literal(const char *segment, size_t length)
 	return length > 0;
 }
 
-static bool same_param_before(const char *path, const char *segment, size_t length)
+static bool is_second_of_its_name(const char *path, const char *segment, size_t length)
 {
 	const char *other;
 	size_t other_length;
@@ -166,17 +161,17 @@ static bool check_template(const char *path, struct err *err)
 	while (next_segment(&at, &segment, &length)) {
 		if (ended)
 			return err_set(err, "nothing may follow a segment {name...}");
-		if (segment[0] != '{' && !check_literal(segment, length))
+		if (segment[0] != '{' && !is_literal(segment, length))
 			return err_set(err,
 				       "the segment \"%.*s\" is empty or has a character other than A-Z a-z "
 				       "0-9 - . _ ~",
 				       (int)length, segment);
 		if (segment[0] != '{')
 			continue;
-		if (!check_param(segment, length))
+		if (!is_param(segment, length))
 			return err_set(err, "the segment \"%.*s\" is not {name} with a-z, 0-9 and _",
 				       (int)length, segment);
-		if (same_param_before(path, segment, length))
+		if (is_second_of_its_name(path, segment, length))
 			return err_set(err, "the segment \"%.*s\" stands there twice", (int)length, segment);
 		if (++params > ROUTE_PARAMS_MAX)
 			return err_set(err, "there are more than %d segments in braces", ROUTE_PARAMS_MAX);
@@ -187,165 +182,170 @@ static bool check_template(const char *path, struct err *err)
 	return true;
 }
 
-static struct node *child(struct node *node, const char *segment, size_t length)
+/* Orders segments by what they match: 0 a literal, 1 {name}, 2 {name...}. */
+static int kind_of(const char *segment, size_t length)
 {
-	if (segment[0] == '{') {
-		struct node **slot = is_rest(segment, length) ? &node->rest : &node->any;
-		if (*slot == NULL)
-			*slot = x_alloc(sizeof(**slot));
-		return *slot;
-	}
-	for (size_t i = 0; i < node->count; i++)
-		if (node->children[i]->length == length &&
-		    memcmp(node->children[i]->literal, segment, length) == 0)
-			return node->children[i];
-	struct node *made = x_alloc(sizeof(*made));
-	made->literal = segment;
-	made->length = length;
-	node->children = x_realloc(node->children, (node->count + 1) * sizeof(struct node *));
-	node->children[node->count++] = made;
-	return made;
+	return segment[0] != '{' ? 0 : 1 + is_rest(segment, length);
 }
 
-static int method_index(const char *method)
+static bool match_same_paths(const char *a, const char *b)
 {
-	for (int i = 0; i < METHODS; i++)
-		if (strcmp(method, method_words[i]) == 0)
-			return i;
-	return -1;
+	for (;;) {
+		const char *in_a, *in_b;
+		size_t length_a, length_b;
+		bool more_a = next_segment(&a, &in_a, &length_a);
+		bool more_b = next_segment(&b, &in_b, &length_b);
+		if (!more_a || !more_b)
+			return more_a == more_b;
+		int kind = kind_of(in_a, length_a);
+		if (kind != kind_of(in_b, length_b) ||
+		    (kind == 0 && (length_a != length_b || memcmp(in_a, in_b, length_a) != 0)))
+			return false;
+	}
 }
 
-/* Takes over kept, also when there is a conflict. */
-static bool insert(struct route_table *table, struct kept *kept, int method, struct err *err)
+/* Of two templates that match one path, the more specific one has a literal where the other has a brace, or
+ * {name} where the other has {name...}. The first difference counts. */
+static bool is_more_specific(const char *a, const char *b)
 {
-	const char *path = kept->entry.route->path, *at = path, *segment;
-	struct node *node = &table->root;
-	size_t length, params = 0;
-	while (next_segment(&at, &segment, &length)) {
-		node = child(node, segment, length);
-		if (segment[0] == '{')
-			kept->params[params++] = x_strndup(segment + 1, param_length(segment, length));
+	const char *in_a, *in_b;
+	size_t length_a, length_b;
+	while (next_segment(&a, &in_a, &length_a) && next_segment(&b, &in_b, &length_b)) {
+		int kind_a = kind_of(in_a, length_a), kind_b = kind_of(in_b, length_b);
+		if (kind_a != kind_b)
+			return kind_a < kind_b;
 	}
-	if (node->by_method[method] == NULL) {
-		node->by_method[method] = kept;
-		table->entries[table->count++] = kept;
+	return false;
+}
+
+static bool find_conflict(const struct route_table *table, const struct route_entry *entry,
+			  enum http_method method, struct err *err)
+{
+	for (size_t i = 0; i < table->count; i++) {
+		const struct route_entry *other = &table->rows[i]->entry;
+		const char *path = entry->route->path, *other_path = other->route->path;
+		if (table->rows[i]->method != method || !match_same_paths(path, other_path))
+			continue;
+		bool same = strcmp(other_path, path) == 0;
+		err_set(err, "plugins %s and %s both have the route %s %s%s%s", other->plugin, entry->plugin,
+			http_method_words[method], other_path, same ? "" : ", which is also ",
+			same ? "" : path);
 		return true;
 	}
-	const struct route_entry *other = &node->by_method[method]->entry;
-	bool same = strcmp(other->route->path, path) == 0;
-	err_set(err, "plugins %s and %s both have the route %s %s%s%s", other->plugin, kept->entry.plugin,
-		method_words[method], other->route->path, same ? "" : ", which is also ", same ? "" : path);
-	for (size_t i = 0; i < params; i++)
-		free(kept->params[i]);
-	free(kept);
 	return false;
 }
 
 bool route_add(struct route_table *table, const struct route_entry *entry, struct err *err)
 {
 	const struct skymon_route *route = entry->route;
-	int method = route->method != NULL ? method_index(route->method) : -1;
-	if (method < 0)
+	const char *word = route->method != NULL ? route->method : "NULL";
+	enum http_method method = http_method_of(word, strlen(word));
+	if (method != HTTP_GET && method != HTTP_POST && method != HTTP_PUT && method != HTTP_DELETE)
 		return err_set(err,
 			       "plugin %s: the route %s has the method %s; a route's method is GET, POST, "
 			       "PUT or DELETE",
-			       entry->plugin, route->path != NULL ? route->path : "without a path",
-			       route->method != NULL ? route->method : "NULL");
+			       entry->plugin, route->path != NULL ? route->path : "without a path", word);
 	if (route->path == NULL)
 		return err_set(err, "plugin %s: a route has no path", entry->plugin);
 	if (!check_template(route->path, err))
 		return err_prefix(err, "plugin %s: the route %s %s: ", entry->plugin, route->method,
 				  route->path);
-	struct kept *kept = x_alloc(sizeof(*kept));
-	kept->entry = *entry;
-	kept->entry.index = table->count;
-	table->entries = x_grow(table->entries, &table->capacity, table->count + 1, sizeof(struct kept *));
-	return insert(table, kept, method, err);
+	if (find_conflict(table, entry, method, err))
+		return false;
+	struct row *row = x_alloc(sizeof(*row));
+	row->entry = *entry;
+	row->entry.index = table->count;
+	row->method = method;
+	row->fixed = strcspn(route->path, "{");
+	row->literal = route->path[row->fixed] == '\0';
+	const char *at = route->path, *segment;
+	size_t length, params = 0;
+	while (next_segment(&at, &segment, &length))
+		if (segment[0] == '{')
+			row->params[params++] = x_strndup(segment + 1, param_length(segment, length));
+	table->rows = x_grow(table->rows, &table->capacity, table->count + 1, sizeof(struct row *));
+	table->rows[table->count++] = row;
+	return true;
 }
 
 /* ---- Lookup ---- */
 
-struct search {
-	int method;
-	unsigned methods; /* bit set of all that some way offers */
-	struct route_match *out;
-};
-
-/* Is this segment of a request the literal? One that is percent-encoded is the same segment (RFC
- * 3986, 6.2.2). */
-static bool same_literal(const struct node *node, const char *segment, size_t length)
+/* A percent-encoded segment is the same segment (RFC 3986, 6.2.2). */
+static bool is_same_segment(const char *wanted, size_t wanted_length, const char *segment, size_t length)
 {
-	if (node->length == length && memcmp(node->literal, segment, length) == 0)
+	if (wanted_length == length && memcmp(wanted, segment, length) == 0)
 		return true;
 	char decoded[64];
-	return length > node->length && memchr(segment, '%', length) != NULL &&
-	       node->length < sizeof(decoded) &&
+	return length > wanted_length && memchr(segment, '%', length) != NULL &&
+	       wanted_length < sizeof(decoded) &&
 	       http_message_decode(segment, length, false, decoded, sizeof(decoded)) &&
-	       strlen(decoded) == node->length && memcmp(decoded, node->literal, node->length) == 0;
+	       strlen(decoded) == wanted_length && memcmp(decoded, wanted, wanted_length) == 0;
 }
 
-/* Ends at a node: notes what it offers; true when it has the method. */
-static bool arrive(struct search *search, const struct node *node, size_t params)
+/* Rules out most routes at once, where the path has no percent-encoding. length is without the last '/'. */
+static bool may_match(const struct row *row, const char *path, size_t length)
 {
-	for (int i = 0; i < METHODS; i++)
-		if (node->by_method[i] != NULL)
-			search->methods |= 1u << i;
-	if (search->method < 0 || node->by_method[search->method] == NULL)
-		return false;
-	const struct kept *kept = node->by_method[search->method];
-	search->out->entry = &kept->entry;
-	search->out->param_count = params;
-	for (size_t i = 0; i < params; i++)
-		search->out->params[i].name = kept->params[i];
-	return true;
+	return (row->literal ? length == row->fixed : length > row->fixed) &&
+	       memcmp(path, row->entry.route->path, row->fixed) == 0;
 }
 
-static bool walk(struct search *search, const struct node *node, const char *at, size_t params)
+/* Fills the params of out, also when the path does not match. */
+static bool matches(const struct row *row, const char *path, struct route_match *out)
 {
-	const char *segment, *next = at;
-	size_t length;
-	if (!next_segment(&next, &segment, &length))
-		return arrive(search, node, params);
-	if (length == 0)
-		return false;
-	for (size_t i = 0; i < node->count; i++)
-		if (same_literal(node->children[i], segment, length) &&
-		    walk(search, node->children[i], next, params))
+	const char *template = row->entry.route->path, *wanted, *segment;
+	size_t wanted_length, length;
+	out->param_count = 0;
+	while (next_segment(&template, &wanted, &wanted_length)) {
+		if (!next_segment(&path, &segment, &length) || length == 0)
+			return false;
+		int kind = kind_of(wanted, wanted_length);
+		if (kind == 0 && !is_same_segment(wanted, wanted_length, segment, length))
+			return false;
+		if (kind == 0)
+			continue;
+		size_t i = out->param_count++;
+		out->params[i].name = row->params[i];
+		out->params[i].value = segment;
+		out->params[i].size = kind == 1 ? length : strlen(segment);
+		if (kind == 2)
 			return true;
-	if (params >= ROUTE_PARAMS_MAX)
-		return false;
-	search->out->params[params].value = segment;
-	search->out->params[params].size = length;
-	if (node->any != NULL && walk(search, node->any, next, params + 1))
-		return true;
-	if (node->rest == NULL)
-		return false;
-	search->out->params[params].value = segment;
-	search->out->params[params].size = strlen(segment);
-	return arrive(search, node->rest, params + 1);
+	}
+	return !next_segment(&path, &segment, &length);
 }
 
 static void print_allow(char *allow, unsigned methods)
 {
-	allow[0] = '\0';
-	for (int i = 0; i < METHODS; i++) {
-		if (!(methods & 1u << i))
-			continue;
-		strcat(allow, method_words[i]);
-		strcat(allow, i == GET ? ", HEAD, " : ", ");
-	}
-	strcat(allow, "OPTIONS");
+	if (methods & 1u << HTTP_GET)
+		methods |= 1u << HTTP_HEAD;
+	for (int i = 0; i < HTTP_OPTIONS; i++)
+		if (methods & 1u << i)
+			allow += sprintf(allow, "%s, ", http_method_words[i]);
+	strcpy(allow, "OPTIONS");
 }
 
-void route_find(const struct route_table *table, const char *method, const char *path,
+void route_find(const struct route_table *table, enum http_method method, const char *path,
 		struct route_match *out)
 {
-	struct search search = {.method = method_index(strcmp(method, "HEAD") == 0 ? "GET" : method),
-				.out = out};
-	out->entry = NULL;
-	out->param_count = 0;
+	size_t length = strlen(path);
+	bool encoded = memchr(path, '%', length) != NULL;
+	const struct row *best = NULL;
+	unsigned methods = 0;
+	length -= length > 1 && path[length - 1] == '/';
+	method = method == HTTP_HEAD ? HTTP_GET : method;
+	for (size_t i = 0; i < table->count; i++) {
+		const struct row *row = table->rows[i];
+		if ((!encoded && !may_match(row, path, length)) || !matches(row, path, out))
+			continue;
+		methods |= 1u << row->method;
+		if (row->method == method &&
+		    (best == NULL || is_more_specific(row->entry.route->path, best->entry.route->path)))
+			best = row;
+	}
+	out->path_known = methods != 0;
+	out->entry = best != NULL ? &best->entry : NULL;
 	out->allow[0] = '\0';
-	out->path_known = path[0] == '/' && (walk(&search, &table->root, path, 0) || search.methods != 0);
-	if (out->entry == NULL && out->path_known)
-		print_allow(out->allow, search.methods);
+	if (best != NULL)
+		matches(best, path, out); /* for its params: another route may have come after it */
+	else if (methods != 0)
+		print_allow(out->allow, methods);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* route: templates of paths, looked up by method and path; conflicts; 404 and 405. A table is frozen once
- * built; a reload builds a new one. Pure. Owns copies of nothing: routes are the plugins', which are never
- * unloaded. */
+/* route: the table of routes. Path templates are looked up by method and path, for 404 and 405. A table is
+ * frozen once built; a reload builds a new one. Pure. Borrows the routes, which belong to plugins that are
+ * never unloaded.
+ */
 #ifndef ROUTE_H
 #define ROUTE_H
 
@@ -9,37 +10,48 @@
 
 #include "base/err.h"
 
+enum http_method {
+	HTTP_GET,
+	HTTP_HEAD,
+	HTTP_POST,
+	HTTP_PUT,
+	HTTP_DELETE,
+	HTTP_OPTIONS,
+	HTTP_OTHER,
+	HTTP_METHODS
+};
+extern const char *const http_method_words[HTTP_METHODS];
+enum http_method http_method_of(const char *word, size_t size);
+
 struct route_entry {
 	const struct skymon_route *route;
 	struct skymon *sm; /* the plugin's handle, for handle() */
 	void *state;
-	const char *plugin; /* whose it is, for messages and for listeners' `routes` */
-	bool away;          /* it lives in the plugin's worker: route->handle is not called here */
-	uint32_t number;    /* which of the plugin's routes it is, for its worker */
-	size_t index;       /* from 0: for counters */
+	const char *plugin; /* its name, for messages and for `routes` of listeners */
+	bool forwarded;     /* to the plugin's worker; route->handle is not called here */
+	uint32_t number;    /* of the route among the plugin's, for its worker */
+	size_t index;       /* in the table, from 0 */
 };
 
-struct route_table; /* counted: requests on their way hold it */
+struct route_table; /* reference-counted: requests in flight hold it */
 struct route_table *route_table_new(void);
-/* Checks method and template; two routes that one path could match equally well conflict: err names both
- * plugins. */
+/* Validates method and template. Two routes that match the same paths conflict: err names both plugins. */
 bool route_add(struct route_table *table, const struct route_entry *entry, struct err *err) MUST_CHECK;
 void route_table_ref(struct route_table *table);
 void route_table_unref(struct route_table *table);
-bool route_table_is_shared(
-	const struct route_table *table); /* somebody else holds it too: a request on its way */
+/* Does a request in flight hold the table, beside the caller? */
+bool route_table_is_shared(const struct route_table *table);
 size_t route_count(const struct route_table *table);
-const struct route_entry *route_at(const struct route_table *table,
-				   size_t index); /* in the order of adding */
+const struct route_entry *route_at(const struct route_table *table, size_t index); /* in the order added */
 
-/* Some routes are not in the table, because their plugin cannot be used: why (copied; the first one stays).
+/* Notes why some routes are not in the table: their plugin cannot be used. The first reason (copied) stays.
  */
 void route_table_set_missing(struct route_table *table, const char *why);
-const char *route_table_missing(const struct route_table *table); /* NULL: all are there */
+const char *route_table_missing(const struct route_table *table); /* NULL if all are there */
 
 #define ROUTE_PARAMS_MAX 4
 struct route_match {
-	const struct route_entry *entry; /* NULL: none */
+	const struct route_entry *entry; /* NULL if none */
 	bool path_known;                 /* some method has this path: 405 and `allow` */
 	char allow[64];                  /* "GET, HEAD, OPTIONS" */
 	size_t param_count;
@@ -49,9 +61,10 @@ struct route_match {
 		size_t size;
 	} params[ROUTE_PARAMS_MAX]; /* raw: still percent-encoded */
 };
-/* path is raw (as sent, without query). A trailing slash is the same route. HEAD finds GET. A literal segment
- * beats one in braces, and that beats {name...}, which takes the rest of the path. */
-void route_find(const struct route_table *table, const char *method, const char *path,
+/* Looks up a raw path (as sent, without query). A trailing slash is ignored. HEAD finds GET. Of the templates
+ * that match, the most specific one wins: a literal segment beats {name}, and that beats {name...}, which
+ * takes the rest of the path. */
+void route_find(const struct route_table *table, enum http_method method, const char *path,
 		struct route_match *out);
 
 #endif

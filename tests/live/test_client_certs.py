@@ -179,7 +179,7 @@ def test_which_certificates_are_taken(skymond, clients, tmp_path, version):
         text = s_client(port, version, "-cert", pem, "-cert_chain", pem, "-key", key, "-quiet")
         assert ("HTTP/1.1 200 " if why is None else "HTTP/1.1 403 ") in text, (name, text)
         assert why is None or (why in text and "alive" not in text), (name, text)
-    assert answer(port, None) == (403, "this listener asks for a client certificate, and yours cannot be taken: none was sent")
+    assert answer(port, None) == (403, "this listener needs a client certificate, and yours is refused: none was sent")
     line = daemon.wait_log("a client certificate was refused")
     assert re.match(r"area=access ts=\S+ level=warn client=127\.0\.0\.1 msg=", line), line
     # what is before the refused request on the connection is not answered, nor what is behind it
@@ -215,7 +215,7 @@ def test_revoked_ones(skymond, clients, tmp_path):
     finally:
         kept.kill()
         kept.wait()
-    assert answer(port, late) == (403, "this listener asks for a client certificate, and yours cannot be taken: it is revoked")
+    assert answer(port, late) == (403, "this listener needs a client certificate, and yours is refused: it is revoked")
     mark = daemon.log_mark()
     clients.ca.crl(crl, "-crl_lastupdate", "20200101000000Z", "-crl_nextupdate", "20200201000000Z")
     daemon.hup()

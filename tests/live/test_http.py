@@ -26,6 +26,7 @@ def watched(tmp_path, **more):
 
 
 def ports(daemon):
+    daemon.wait_log("started: config")
     return [int(port) for port in re.findall(r"port=(\d+) msg=listening", daemon.log_text())]
 
 

@@ -118,7 +118,7 @@ static inline void handle_render(struct skymon *self, void *state, struct skymon
 		.summary = "", .handle = handle_, .flags = flags_                                            \
 	}
 
-/* Routes without a handler live elsewhere: a test answers for them (http_set_away). */
+/* Routes without a handler live elsewhere: a test answers for them (http_set_forward). */
 static const struct skymon_route routes[] = {
 	ROUTE("GET", "/echo", "echo", handle_echo, 0),
 	ROUTE("GET", "/echo/{name}", "named", handle_echo, 0),
@@ -140,8 +140,10 @@ static inline struct route_table *make_table(void)
 	struct route_table *table = route_table_new();
 	struct err err;
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
-		struct route_entry entry = {
-			.route = &routes[i], .sm = &sm, .plugin = "test", .away = routes[i].handle == NULL};
+		struct route_entry entry = {.route = &routes[i],
+					    .sm = &sm,
+					    .plugin = "test",
+					    .forwarded = routes[i].handle == NULL};
 		if (!route_add(table, &entry, &err))
 			abort();
 	}

@@ -234,7 +234,7 @@ static void answer_away(struct skymon_request *rq, const char *does)
 		reply.body = big;
 		reply.body_size = BIG_SIZE;
 	}
-	http_answer(rq, strcmp(does, "none") != 0 ? &reply : NULL, 503, "nobody is \"there\"");
+	http_forward_reply(rq, strcmp(does, "none") != 0 ? &reply : NULL, 503, "nobody is \"there\"");
 }
 
 static uint64_t hand(void *arg, const struct route_entry *entry, const struct http_message_request *asked,
@@ -263,10 +263,10 @@ static void withdraw(void *arg, uint64_t number)
 	elsewhere.rq = NULL;
 }
 
-static void set_away(void)
+static void set_forward(void)
 {
-	static const struct http_forward away = {hand, withdraw};
-	http_set_away(server.http, &away, NULL);
+	static const struct http_forward forward = {hand, withdraw};
+	http_set_forward(server.http, &forward, NULL);
 }
 
 static void answer_waiting(void)
@@ -297,7 +297,7 @@ static void answers_from_elsewhere(void)
 		"GET /away?%s HTTP/1.1\r\nAccept-Encoding: gzip\r\nX-Test: t\r\n" HOST};
 	static const char *const does[] = {"small", "big", "none"};
 	start("{}");
-	call(set_away);
+	call(set_forward);
 	int fd = dial();
 	for (int later = 0; later < 2; later++)
 		for (size_t d = 0; d < 3; d++)
@@ -335,7 +335,7 @@ static void answers_from_elsewhere(void)
 static void withdraws(void)
 {
 	start("{}");
-	call(set_away);
+	call(set_forward);
 	for (int how = 0; how < 3; how++) {
 		elsewhere.withdrawn = 0;
 		int fd = dial();
@@ -378,7 +378,7 @@ static void take_routes_away(void)
 static void outlives_its_routes(void)
 {
 	start("access: {token: a-word-of-16-bytes, public: [away]}");
-	call(set_away);
+	call(set_forward);
 	int fd = dial();
 	say(fd, "GET /away HTTP/1.1\r\nX-Test: t\r\n" HOST);
 	wait_handed();
@@ -411,7 +411,7 @@ static void guards(void)
 		{"Host: localhost\r\nOrigin: null\r\n", 403},
 	};
 	start("server_names: [known.example]");
-	call(set_away);
+	call(set_forward);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		char request[300];
 		elsewhere.handed = 0;

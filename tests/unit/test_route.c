@@ -85,7 +85,8 @@ static void finds(void)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct route_match match;
 		char got[256] = "404";
-		route_find(table, cases[i].method, cases[i].path, &match);
+		route_find(table, http_method_of(cases[i].method, strlen(cases[i].method)), cases[i].path,
+			   &match);
 		if (match.entry != NULL)
 			snprintf(got, sizeof(got), "%s", match.entry->route->name);
 		else if (match.path_known)

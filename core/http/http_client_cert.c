@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_client: may a client's certificate use a listener? Its chain must end at client_ca_file, its purpose
- * must be clientAuth (RFC 5280, 4.2.1.12: none stated, or any, counts too), client_crl_file must not revoke
- * it, and client_names, if given, must have one of its names. http_listener.c makes the rules whenever a file
- * changes, http_request.c asks them once for each connection and each change, on the loop's thread.
+/* http_client_cert: may a client's certificate use a listener? Its chain must end at client_ca_file, its
+ * purpose must be clientAuth (RFC 5280, 4.2.1.12: none stated, or any, counts too), client_crl_file must not
+ * revoke it, and client_names, if given, must have one of its names. http_listener.c makes the rules whenever
+ * a file changes, http_request.c asks them once for each connection and each change, on the loop's thread.
  *
  * libmicrohttpd asks for a certificate in the handshake and takes any: refusing it here lets the client learn
  * why. */
