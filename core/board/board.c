@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* board: applies results to components, rolls them up and makes snapshots. Called by the schedule (results),
+ * by routes (snapshots) and by the daemon; owns the items, their views and the snapshots. On the loop's
+ * thread. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,9 +10,9 @@
 #include "board.h"
 #include "base/hash.h"
 
-#define SAID_MAX 8 /* kinds of message that are reported while a status lasts */
+#define REPORTED_MAX 8 /* kinds of message while a status lasts */
 
-/* What readers see of one component at one time; immutable and counted. */
+/* A component at one time, as readers see it; immutable and reference-counted. */
 struct view {
 	struct skymon_component component; /* the first member: a skymon_component is its view */
 	uint32_t references;
@@ -26,9 +29,9 @@ struct snapshot {
 };
 
 struct board_item {
-	struct board *board; /* NULL while it is on none */
+	struct board *board; /* NULL while it is not on a board */
 	struct board_traits traits;
-	char *texts[4]; /* what traits point to */
+	char *texts[4]; /* that traits point to */
 	struct verdict_limit *limits;
 	size_t limit_count;
 	struct verdict_streak streak;
@@ -38,10 +41,10 @@ struct board_item {
 	bool stale, starting;
 	uint32_t consecutive_failures;
 	uint64_t checks_total, failures_total, series_dropped_total;
-	uint64_t said[SAID_MAX]; /* kinds of message since the status turned */
-	size_t said_count;
+	uint64_t reported[REPORTED_MAX]; /* kinds of message, since the status changed */
+	size_t reported_count;
 	int64_t since_ms, last_success_ms, next_check_ms;
-	struct view *view; /* NULL: to be made anew */
+	struct view *view; /* NULL after a change, until it is read */
 };
 
 struct board {
@@ -50,7 +53,7 @@ struct board {
 	struct board_item **items;
 	size_t count;
 	uint64_t generation;
-	struct snapshot *snapshot; /* NULL: to be made anew */
+	struct snapshot *snapshot; /* the same */
 	int overall;
 	bool overall_known;
 };
@@ -78,8 +81,7 @@ static struct result *ref_or_null(struct result *result)
 	return result != NULL ? result_ref(result) : NULL;
 }
 
-/* Why a limit has no value in the newest result. */
-static const char *why_no_value(const struct board_item *item, const struct verdict_limit *limit)
+static const char *why_unmeasured(const struct board_item *item, const struct verdict_limit *limit)
 {
 	if (item->traits.not_configured != NULL)
 		return "the component is not configured";
@@ -103,7 +105,7 @@ static void view_limits(struct view *view, const struct board_item *item)
 		out->text = x_strdup(limit->text);
 		out->critical = limit->critical;
 		if (latest == NULL || !verdict_limit_value(limit, latest, &out->value))
-			out->why = why_no_value(item, limit);
+			out->why = why_unmeasured(item, limit);
 		out->unmeasured = latest != NULL && verdict_limit_unmeasured(limit, latest);
 	}
 	view->component.limits = view->limits;
@@ -181,7 +183,7 @@ static void touch(struct board *board, struct board_item *item)
 		touch_board(board);
 }
 
-static void say(struct board_item *item, int status, int reason, const char *message)
+static void set_status(struct board_item *item, int status, int reason, const char *message)
 {
 	char *old = item->message;
 	item->status = status;
@@ -197,7 +199,7 @@ static void set_result(struct result **place, struct result *result)
 	result_unref(old);
 }
 
-/* Of the reason and the message without its digits: times and counts make no new kind. */
+/* Hashes the reason, and the message without its digits: times and counts do not make another kind. */
 static uint64_t kind_of(const struct board_item *item)
 {
 	uint64_t kind = hash_add(HASH_START, &item->reason, sizeof(item->reason));
@@ -207,25 +209,25 @@ static uint64_t kind_of(const struct board_item *item)
 	return kind;
 }
 
-/* Is it a kind of message that was not reported since the status turned? */
+/* Is it a kind of message that was not reported since the status changed? */
 static bool is_new_kind(struct board_item *item)
 {
 	uint64_t kind = kind_of(item);
-	for (size_t i = 0; i < item->said_count; i++)
-		if (item->said[i] == kind)
+	for (size_t i = 0; i < item->reported_count; i++)
+		if (item->reported[i] == kind)
 			return false;
-	if (item->said_count == SAID_MAX)
+	if (item->reported_count == REPORTED_MAX)
 		return false;
-	item->said[item->said_count++] = kind;
+	item->reported[item->reported_count++] = kind;
 	return true;
 }
 
-/* from: the status before; -1: this is the first. */
+/* from: the status before; -1 for the first. */
 static void report(struct board *board, struct board_item *item, int from)
 {
 	bool turned = from != item->status;
 	if (turned)
-		item->said_count = 0;
+		item->reported_count = 0;
 	bool news = is_new_kind(item) && item->status != SKYMON_HEALTHY;
 	if ((turned ? from >= 0 || item->status != SKYMON_HEALTHY : news) && board->changed != NULL)
 		board->changed(board->arg, board_item_view(item), from);
@@ -246,7 +248,7 @@ static void count_run(struct board_item *item, const struct skymon_result *resul
 
 void board_publish(struct board *board, struct board_item *item, struct result *result, bool counted)
 {
-	if (item->traits.not_configured != NULL) { /* a late result of before a reload */
+	if (item->traits.not_configured != NULL) { /* a late result, from before a reload */
 		result_unref(result);
 		return;
 	}
@@ -258,11 +260,11 @@ void board_publish(struct board *board, struct board_item *item, struct result *
 	struct result *gives =
 		verdict_step(&item->streak, item->status, result, item->traits.rise, item->traits.fall);
 	if (gives == NULL && verdict_severity(result->view.status) == verdict_severity(item->status))
-		gives = result; /* it agrees, and is news */
+		gives = result; /* it agrees with the status, and is newer */
 	set_result(&item->latest, result);
 	if (gives != NULL) {
 		set_result(&item->shown, gives);
-		say(item, gives->view.status, gives->view.reason, gives->view.message);
+		set_status(item, gives->view.status, gives->view.reason, gives->view.message);
 		item->stale = item->starting = false;
 		if (first || item->status != before)
 			item->since_ms = result->view.time_ms;
@@ -286,7 +288,7 @@ void board_set_stale(struct board *board, struct board_item *item, int64_t now_m
 	verdict_streak_reset(&item->streak);
 	set_result(&item->shown, item->latest);
 	set_result(&item->latest, result);
-	say(item, SKYMON_UNKNOWN, SKYMON_STALE, result->view.message);
+	set_status(item, SKYMON_UNKNOWN, SKYMON_STALE, result->view.message);
 	result_unref(result);
 	item->stale = true;
 	if (before != SKYMON_UNKNOWN)
@@ -340,7 +342,7 @@ static void set_traits(struct board_item *item, const struct board_traits *trait
 	item->traits.limits = NULL; /* the caller's */
 }
 
-/* As on the first day: nothing was measured. What was counted stays. */
+/* Forgets results and status, but not the counters. */
 static void forget(struct board_item *item)
 {
 	verdict_streak_reset(&item->streak);
@@ -350,14 +352,13 @@ static void forget(struct board_item *item)
 	item->since_ms = 0;
 	item->starting = item->traits.not_configured == NULL;
 	if (item->starting)
-		say(item, SKYMON_UNKNOWN, SKYMON_STARTING, "not checked yet");
+		set_status(item, SKYMON_UNKNOWN, SKYMON_STARTING, "not checked yet");
 	else
-		say(item, SKYMON_UNKNOWN, SKYMON_NOT_CONFIGURED, item->traits.not_configured);
+		set_status(item, SKYMON_UNKNOWN, SKYMON_NOT_CONFIGURED, item->traits.not_configured);
 }
 
-struct board_item *board_item_new(const struct board_traits *traits, int64_t now_ms)
+struct board_item *board_item_new(const struct board_traits *traits)
 {
-	(void)now_ms; /* nothing has begun: since_ms is 0 until the first result */
 	struct board_item *item = x_alloc(sizeof(*item));
 	set_traits(item, traits);
 	forget(item);
@@ -374,7 +375,7 @@ void board_item_configure(struct board *board, struct board_item *item, const st
 	if (is_configured != was_configured)
 		forget(item);
 	else if (!is_configured) /* since when stays; the sentence may be another */
-		say(item, SKYMON_UNKNOWN, SKYMON_NOT_CONFIGURED, traits->not_configured);
+		set_status(item, SKYMON_UNKNOWN, SKYMON_NOT_CONFIGURED, traits->not_configured);
 	else if (restarted)
 		verdict_streak_reset(&item->streak);
 	bool turned = item->status != before;

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* component: binds a section of the config to its plugin, compares, encodes and prints the spec. Called by
+ * the daemon's plan and by the supervisor; owns nothing. On the loop's thread. */
 #include "component.h"
 #include "base/nearest.h"
 #include "wire/message.h"
@@ -30,8 +32,8 @@ static const struct skymon_number *find_number(const struct plugin_info *info, c
 	return NULL;
 }
 
-static void refuse_number(const struct config_pair *pair, const struct plugin_info *info,
-			  struct err_list *errs)
+static void report_unknown_number(const struct config_pair *pair, const struct plugin_info *info,
+				  struct err_list *errs)
 {
 	const char **names = x_alloc((info->number_count + 1) * sizeof(*names));
 	for (size_t i = 0; i < info->number_count; i++)
@@ -54,7 +56,7 @@ static void bind_limit(struct component_spec *spec, const struct config_pair *pa
 {
 	const struct skymon_number *number = find_number(info, pair->key);
 	if (number == NULL) {
-		refuse_number(pair, info, errs);
+		report_unknown_number(pair, info, errs);
 		return;
 	}
 	if (pair->value->kind != CONFIG_SCALAR) {
@@ -92,7 +94,7 @@ uint64_t component_hash(const struct option_bytes *secrets, size_t count)
 	return state;
 }
 
-/* What the daemon reads itself; a store's secrets are asked for when the component is started. */
+/* Reads variables and files; secrets of a store are requested when the component is started. */
 static void read_own(struct component_spec *spec, const struct settings_section *section,
 		     config_lookup *lookup, struct component_errs *errs)
 {
@@ -119,7 +121,7 @@ static void read_own(struct component_spec *spec, const struct settings_section 
 	option_bytes_free(bytes, count);
 }
 
-static void judge_stores(const struct component_spec *spec, const struct settings_section *section,
+static void check_stores(const struct component_spec *spec, const struct settings_section *section,
 			 const struct plugin_info *info, const struct component_stores *stores,
 			 struct err_list *errs)
 {
@@ -144,7 +146,7 @@ static void judge_stores(const struct component_spec *spec, const struct setting
 
 /* ---- The spec ---- */
 
-/* info NULL: the plugin's own defaults are not known. */
+/* info: for the plugin's own defaults; NULL when they are not known. */
 static struct component_spec *copy_section(const struct settings_section *section,
 					   const struct plugin_info *info)
 {
@@ -199,7 +201,7 @@ struct component_spec *component_bind(const struct settings *settings, const str
 	size_t errors = errs->count;
 	char what[128];
 	snprintf(what, sizeof(what), "%s %s", section->serves ? "plugin" : "component", section->name);
-	if (!info->has_check) { /* in the daemon, that is: plugin_open sees to it */
+	if (!info->has_check) { /* only a plugin in the daemon has none */
 		config_error_key(errs, section->place,
 				 "plugin %s has no check, so it cannot be a component's; it goes "
 				 "under `plugins`",
@@ -224,7 +226,7 @@ struct component_spec *component_bind(const struct settings *settings, const str
 	if (spec->values != NULL)
 		spec->target = find_target(spec, info);
 	if (spec->values != NULL)
-		judge_stores(spec, section, info, stores, errs);
+		check_stores(spec, section, info, stores, errs);
 	if (spec->values != NULL && option_not_configured(spec->values) == NULL)
 		read_own(spec, section, lookup, all);
 	if (errs->count == errors)
@@ -240,7 +242,7 @@ struct component_spec *component_unusable(const struct settings_section *section
 	struct component_spec *spec = copy_section(section, NULL);
 	spec->values = option_bind(&(struct option_binding){.table = none, .what = section->name}, &errs);
 	spec->unusable = x_strdup(why);
-	err_list_free(&errs); /* nothing can be wrong with nothing */
+	err_list_free(&errs); /* an empty table has no mistakes */
 	return spec;
 }
 
@@ -281,7 +283,7 @@ void component_encode(const struct component_spec *spec, const char *state_dir, 
 	option_secrets(spec->values, &count);
 	for (size_t i = 0; i < count; i++)
 		total += secrets[i].size;
-	buf_room(body, total + ENCODED_ROOM); /* so that growing leaves no copies of them behind */
+	buf_room(body, total + ENCODED_ROOM); /* growing would leave copies of secrets in freed memory */
 	message_put_start(body, &(struct message_start){.name = spec->name,
 							.state_dir = state_dir,
 							.labels = spec->labels,
@@ -320,7 +322,8 @@ void component_print(const struct component_spec *spec, struct buf *out)
 	if (!spec->serves)
 		buf_printf(out, "    plugin: %s\n", spec->plugin);
 	buf_printf(out, "    interval: %s\n", interval);
-	if (!option_values_has(spec->values, "timeout")) /* a plugin may take it for its own calls too */
+	if (!option_values_has(spec->values,
+			       "timeout")) /* an option of that name is printed with the options */
 		buf_printf(out, "    timeout: %s\n", timeout);
 	buf_printf(out, "    impact: %s\n    unknown_is: %s\n    rise: %u\n    fall: %u\n    isolation: %s\n",
 		   impacts[spec->impact], spec->unknown_is_unhealthy ? "unhealthy" : "degraded", spec->rise,

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* verdict: parses and applies limits, counts rise and fall, rolls statuses up. Called by the board, the
+ * schedule and component.c; owns nothing but a streak's pick. Any thread. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,8 +35,7 @@ static bool parse_sides(const char *text, const char *unit, struct verdict_limit
 {
 	const char *dots = strstr(text, "..");
 	if (*text == '>')
-		return err_set(err, "a limit of %s is written without the sign: a bare value means above",
-			       text);
+		return err_set(err, "write the limit %s without `>`: a bare value means above", text);
 	if (*text == '<') {
 		out->side = VERDICT_BELOW;
 		return option_parse_quantity(skip_blanks(text + 1), unit, &out->low, err);
@@ -45,7 +46,7 @@ static bool parse_sides(const char *text, const char *unit, struct verdict_limit
 	return option_parse_quantity(text, unit, &out->high, err);
 }
 
-/* A limit that no value of the number can ever pass, or that every value passes, watches nothing. */
+/* Refuses a limit that no value of the number can pass, or that every value passes. */
 static bool is_possible(double bound, const char *unit, struct err *err)
 {
 	bool ratio = strcmp(unit, "ratio") == 0;
@@ -72,7 +73,7 @@ bool verdict_limit_parse(const char *text, const char *unit, struct verdict_limi
 bool verdict_limit_value(const struct verdict_limit *limit, const struct skymon_result *result, double *value)
 {
 	if (strcmp(limit->name, "response_time") == 0) {
-		/* A run that could not look had no response to time. */
+		/* a check that failed has no response to time */
 		if (result->duration_us < 0 || result->status == SKYMON_UNKNOWN)
 			return false;
 		*value = (double)result->duration_us / 1e6;
@@ -96,7 +97,7 @@ static bool is_passed(const struct verdict_limit *limit, const struct skymon_res
 {
 	if (!verdict_limit_value(limit, result, value))
 		return false;
-	/* NaN passes nothing: every comparison with it is false. */
+	/* NaN passes no limit: each comparison with it is false. */
 	bool above = *value > limit->high, below = *value < limit->low;
 	return limit->side == VERDICT_ABOVE ? above : limit->side == VERDICT_BELOW ? below : above || below;
 }
@@ -115,19 +116,19 @@ static void describe(const struct verdict_limit *limit, double value, struct buf
 
 void verdict_apply_limits(const struct verdict_limit *limits, size_t count, struct result *result)
 {
-	struct buf said = {0};
+	struct buf text = {0};
 	bool critical = false;
 	double value;
 	for (size_t i = 0; i < count && !critical; i++)
 		critical = limits[i].critical && is_passed(&limits[i], &result->view, &value);
 	for (size_t i = 0; i < count; i++)
 		if (limits[i].critical == critical && is_passed(&limits[i], &result->view, &value))
-			describe(&limits[i], value, &said);
+			describe(&limits[i], value, &text);
 	int status = critical ? SKYMON_UNHEALTHY : SKYMON_DEGRADED;
-	if (said.size > 0 && verdict_severity(status) > verdict_severity(result->view.status))
+	if (text.size > 0 && verdict_severity(status) > verdict_severity(result->view.status))
 		result_worsen(result, (enum skymon_status)status,
-			      critical ? SKYMON_THRESHOLD_CRIT : SKYMON_THRESHOLD_WARN, "%s", said.data);
-	buf_free(&said);
+			      critical ? SKYMON_THRESHOLD_CRIT : SKYMON_THRESHOLD_WARN, "%s", text.data);
+	buf_free(&text);
 }
 
 /* ---- Rise and fall ---- */
@@ -176,7 +177,7 @@ struct result *verdict_step(struct verdict_streak *streak, int status, struct re
 	streak->length++;
 	if (streak->length < (direction > 0 ? rise : fall))
 		return NULL;
-	end_row(streak); /* the pick is kept until the next call, for the caller to take */
+	end_row(streak); /* the pick stays until the next call: the caller borrows it */
 	return streak->pick;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verdict: the rules of statuses, as pure functions and one small state. No clock, no I/O.
- * Thresholds, rise and fall, what is stale, and how components roll up to the whole. */
+/* verdict: the rules of statuses: thresholds, rise and fall, staleness, roll-up. Pure functions and one small
+ * state; no clock, no I/O. */
 #ifndef VERDICT_H
 #define VERDICT_H
 
@@ -9,38 +9,35 @@
 /* ---- Thresholds: "200ms" above, "<10%" below, "1..5" outside ---- */
 enum verdict_side { VERDICT_ABOVE, VERDICT_BELOW, VERDICT_OUTSIDE };
 struct verdict_limit {
-	char *name, *unit, *text; /* the number, its unit, and the limit as it was written */
+	char *name, *unit, *text; /* the number, its unit, the limit as written */
 	enum verdict_side side;
 	double low, high;         /* ABOVE: high; BELOW: low */
-	bool critical;            /* crit: unhealthy; else degraded */
-	bool reported_unmeasured; /* … in the log, for results like the newest */
+	bool critical;            /* crit: makes unhealthy; warn: degraded */
+	bool reported_unmeasured; /* the log has it, and the number is still missing */
 };
-/* Parses one limit; fills side, low and high (the texts are the caller's). */
+/* Parses one limit into side, low and high. */
 bool verdict_limit_parse(const char *text, const char *unit, struct verdict_limit *out,
 			 struct err *err) MUST_CHECK;
-/* Makes the result worse where a number passes a limit: unhealthy/threshold_crit or degraded/threshold_warn
- * with number, value and limit in the message. `response_time` is the result's duration in seconds (an
- * unknown result has none: nothing responded); a number that is absent passes nothing. Never makes it better.
- */
+/* Worsens the result when a number passes a limit: unhealthy/threshold_crit or degraded/threshold_warn, with
+ * number, value and limit in the message. `response_time` is the result's duration in seconds; an unknown
+ * result has none. A number that is absent passes no limit. */
 void verdict_apply_limits(const struct verdict_limit *limits, size_t count, struct result *result);
 
-/* The value that a limit is about; false: the result does not have it. */
+/* Returns false when the result does not have the number. */
 bool verdict_limit_value(const struct verdict_limit *limit, const struct skymon_result *result,
 			 double *value);
-/* The check could look (healthy, degraded), and did not report the number: nothing watches it. */
+/* Did the check work (healthy, degraded) without reporting the number, so that the limit has no effect? */
 bool verdict_limit_unmeasured(const struct verdict_limit *limit, const struct skymon_result *result);
 
 /* ---- Rise and fall ---- */
-struct verdict_streak { /* zeroed = no result yet */
+struct verdict_streak { /* zeroed before the first result */
 	bool first_seen;
-	int direction; /* +1: a row of better results, -1: of worse, 0: none */
+	int direction; /* of the results in a row: 1 better than the status, -1 worse, 0 none */
 	uint32_t length;
-	struct result *
-		pick; /* counted: of worse ones the best, of better ones the worst; the newest among equals */
+	struct result *pick; /* the row's closest to the status, the newest among equals; a reference */
 };
-/* status: the present one. Returns the result that gives the status from now on (not counted; `result`
- * itself, or the streak's pick: take a reference before the next call), or NULL while the status stays.
- * healthy < degraded < unknown < unhealthy. */
+/* Adds a result to the row. Returns the result that sets the status from now on (`result` itself or the pick,
+ * borrowed until the next call), or NULL when the status stays. healthy < degraded < unknown < unhealthy. */
 struct result *verdict_step(struct verdict_streak *streak, int status, struct result *result, uint32_t rise,
 			    uint32_t fall);
 void verdict_streak_reset(struct verdict_streak *streak);
@@ -54,9 +51,9 @@ struct verdict_part {
 	enum skymon_impact impact;
 	bool configured, starting, unknown_is_unhealthy;
 };
-/* What one component passes on; false: nothing. */
+/* Sets the status that a component contributes; returns false when it contributes none. */
 bool verdict_contribution(const struct verdict_part *part, int *status);
-/* The whole: the worst contribution; healthy when nothing contributes. */
+/* Returns the worst contribution; healthy when there is none. */
 int verdict_overall(const struct verdict_part *parts, size_t count);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keys are shared: one for each plugin, one for each address, found by hash when a component enters. The
+/* admission: keys are shared, one for each plugin and one for each address, found by hash on entering. The
  * queue is one list; a key that is full is passed over, so that a server that hangs holds back its own
- * components only. Called by sched, on the loop's thread. */
+ * components only. Called by sched, on the loop's thread; owns the keys and the queue. */
 #include "admission.h"
 
 #include <ctype.h>
@@ -155,7 +155,7 @@ char *admission_address(const char *target)
 		for (const char *sign; (sign = memchr(at, '@', size)) != NULL; at = sign + 1)
 			size -= (size_t)(sign + 1 - at);
 	}
-	if (at == NULL || size == 0) { /* a path, a name, a URL whose host is in its query */
+	if (at == NULL || size == 0) { /* a path, a name, or a URL whose host is in its query */
 		at = target;
 		size = strlen(target);
 	}

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* admission: how many checks may be out at once, for each plugin and for each address; the others wait, first
- * come first served among those that a limit holds back. Knows no clock. Owns its keys; a permit belongs to
- * the component that it is embedded in. */
+/* admission: limits how many checks run at once, for each plugin and for each address. Checks that a limit
+ * holds back wait in a queue. Knows no clock; permits are the caller's. */
 #ifndef ADMISSION_H
 #define ADMISSION_H
 
@@ -12,30 +11,30 @@
 struct admission;
 struct admission_key;
 
-struct permit { /* zeroed = has not entered */
+struct permit { /* zeroed until admission_enter */
 	enum { PERMIT_NONE, PERMIT_WAITING, PERMIT_HELD } state;
-	struct admission_key *plugin, *address; /* address: NULL when it has none */
-	struct permit *previous, *next;         /* of those that wait */
+	struct admission_key *plugin, *address; /* address: NULL for a component without one */
+	struct permit *previous, *next;         /* in the queue */
 };
 
 struct admission *admission_new(void);
-void admission_free(struct admission *admission); /* all permits have left */
+void admission_free(struct admission *admission); /* after admission_leave of all permits */
 void admission_configure(struct admission *admission, uint32_t per_plugin, uint32_t per_address);
 
-/* address: NULL when it has none. Before any other call with this permit; admission_leave at its end. */
+/* The first call for a permit; admission_leave is the last. address: NULL for a component without one. */
 void admission_enter(struct admission *admission, struct permit *permit, const char *plugin,
 		     const char *address);
 void admission_leave(struct admission *admission, struct permit *permit);
 
-/* Queues it, unless it waits or is held already. */
+/* Queues a permit, unless it waits or is held already. */
 void admission_request(struct admission *admission, struct permit *permit);
-/* The first in the queue that no limit holds back: held from now on. NULL when there is none. */
+/* Takes from the queue the first permit that no limit holds back, and returns it as held; else NULL. */
 struct permit *admission_next(struct admission *admission);
-/* Gives a held one back, or takes a waiting one out of the queue; else no-op. */
+/* Gives a held permit back, or takes a waiting one out of the queue. */
 void admission_release(struct admission *admission, struct permit *permit);
 
-/* `host:port` of a URL or of an address as an option gives it, in lower case, without user info; a text that
- * is neither as a whole. malloc'd. NULL for an empty one. */
+/* Returns the `host:port` of a URL, in lower case and without user info; the whole text in lower case if it
+ * is not a URL; NULL for an empty one. malloc'd. */
 char *admission_address(const char *target);
 
 #endif

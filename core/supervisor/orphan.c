@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A worker's descendants are told from foreign ones by their seccomp filters: all have at least one more than
- * the daemon, and none can get rid of it. Called on the daemon's one thread; owns the daemon's own count. */
+/* orphan: finds the daemon's children that it did not start, and ends those that a worker left. They are
+ * known by their seccomp filters: each has at least one more than the daemon, and none can remove it. Called
+ * by the daemon at SIGCHLD, on the loop's thread; owns the daemon's own count. */
 #include "orphan.h"
 
 #include <dirent.h>
@@ -13,7 +14,7 @@
 
 static long own_filters = -1;
 
-/* -1: this kernel does not say (before Linux 5.9), or the process is gone. */
+/* Returns -1 when the kernel does not say (before Linux 5.9) or the process is gone. */
 static long count_filters(pid_t pid)
 {
 	char path[64], line[256];
@@ -42,10 +43,10 @@ void orphan_begin(void)
 static void tend_one(pid_t pid)
 {
 	if (waitpid(pid, NULL, WNOHANG) == 0 && own_filters >= 0 && count_filters(pid) > own_filters)
-		kill(pid, SIGKILL); /* its own children are next, when it has died */
+		kill(pid, SIGKILL); /* its own children follow, once it is dead */
 }
 
-/* Any of our threads may be the parent. */
+/* Any thread of the daemon may be the parent. */
 void orphan_tend(bool (*is_worker)(void *arg, pid_t pid), void *arg)
 {
 	DIR *threads = opendir("/proc/self/task");

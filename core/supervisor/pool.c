@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* pool: the pool as a whole: its settings, the plugins that its workers have opened, its end. Called by the
+ * daemon and its reload; owns the plugins. On the loop's thread. */
 #include "pool_private.h"
 
 #include <stdio.h>
@@ -7,7 +9,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-/* The one that is in force; while a config is judged, the one that is opened for it. */
+/* Returns the plugin in force; while a config is validated, the one that was opened for it. */
 struct pool_plugin *pool_find_plugin(const struct pool *pool, const char *name)
 {
 	struct pool_plugin *found = NULL;
@@ -58,7 +60,7 @@ void pool_make_folders(struct pool *pool)
 void pool_set_isolation(struct pool *pool, bool strict)
 {
 	for (struct slot *slot = pool->slots; strict && !pool->strict && slot != NULL; slot = slot->next)
-		if (slot->process != NULL) /* it was not asked to be strict */
+		if (slot->process != NULL) /* it was started without that */
 			slot_renew(slot);
 	pool->strict = strict;
 }
@@ -148,7 +150,7 @@ static void open_plugin(struct pool *pool, const char *name, char *const *folder
 	slot_spawn(slot_new(pool, plugin, false));
 }
 
-/* Is it another file by now? Code that runs in the daemon stays until a restart. */
+/* Has the file been replaced? Code that runs in the daemon stays until a restart. */
 static bool has_changed(const struct pool_plugin *plugin, char *const *folders, size_t folder_count)
 {
 	struct err err;
@@ -157,7 +159,7 @@ static bool has_changed(const struct pool_plugin *plugin, char *const *folders, 
 		    plugin_file_same(path, &plugin->mark);
 	free(path);
 	if (!same && plugin->in_daemon)
-		log_warn("the file of plugin %s has changed: that takes a restart", plugin->name);
+		log_warn("the file of plugin %s has changed: restart skymond to use it", plugin->name);
 	return !same && !plugin->in_daemon;
 }
 
@@ -166,8 +168,8 @@ void pool_prepare(struct pool *pool, char *const *names, size_t count, char *con
 {
 	pool->done = done;
 	pool->done_arg = arg;
-	pool_forget_plugins(pool); /* so that those that failed are tried again */
-	pool->preparing++;         /* ours: so that nothing is told before all were begun */
+	pool_forget_plugins(pool); /* so that plugins that failed are retried */
+	pool->preparing++;         /* one for this function, so that `done` waits for all */
 	for (size_t i = 0; i < count; i++) {
 		const struct pool_plugin *plugin = pool_find_plugin(pool, names[i]);
 		if (plugin == NULL || has_changed(plugin, folders, folder_count))
@@ -209,14 +211,13 @@ void pool_forget_plugins(struct pool *pool)
 	}
 }
 
-/* The candidate takes the place of the one before. */
 static void put_in_force(struct pool *pool, struct pool_plugin *candidate)
 {
 	for (struct pool_plugin *plugin = pool->plugins; plugin != NULL; plugin = plugin->next)
 		if (plugin->phase == PLUGIN_IN_FORCE && strcmp(plugin->name, candidate->name) == 0) {
 			plugin->phase = PLUGIN_REPLACED;
 			candidate->restarts = plugin->restarts;
-			log_info("the file of plugin %s has changed: its new code is taken (version %s)",
+			log_info("the file of plugin %s has changed: its new code is used (version %s)",
 				 plugin->name, candidate->info != NULL ? candidate->info->version : "?");
 		}
 	candidate->phase = PLUGIN_IN_FORCE;
@@ -240,7 +241,7 @@ void pool_tidy(struct pool *pool, bool taken)
 	pool_forget_plugins(pool);
 }
 
-/* ---- For the exposition ---- */
+/* ---- States of plugins ---- */
 
 void pool_set_daemon_plugin(struct pool *pool, const char *name)
 {

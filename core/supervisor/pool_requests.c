@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pool_requests: requests for routes that live in a worker, from the moment HTTP hands them over until their
- * handler has returned: one that was answered 504, or whose client has left, still holds its place among the
- * HTTP_MESSAGE_OUT_MAX of its worker, and costs that worker its process when the handler never returns. */
+/* pool_requests: requests for routes that live in a worker, from pool_request (called by the daemon for HTTP)
+ * until their handler has returned. A request that was answered 504, or whose client has left, still counts
+ * among the HTTP_MESSAGE_OUT_MAX of its component; its worker is killed when the handler never returns. Owns
+ * the requests. On the loop's thread. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,14 +17,14 @@ struct pool_request {
 	struct pool *pool;
 	uint64_t number;
 	char *name;        /* of its component, which a reload may replace */
-	struct buf body;   /* encoded; kept until it is answered, as it may be done again */
+	struct buf body;   /* encoded; kept until it is answered, as it may be repeated */
 	bool repeated;     /* its secret was refused, and is or was read again for it */
 	bool refreshing;   /* it waits for that */
-	struct slot *slot; /* where it is out; NULL: it waits */
+	struct slot *slot; /* whose worker has it; NULL while it waits for its component */
 	uint32_t id;       /* of the component there */
 	int64_t until_ms;
 	struct timer timeout;
-	pool_answered *answered; /* NULL: nobody waits for it any more */
+	pool_answered *answered; /* NULL once it is answered, or its client has left */
 	void *arg;
 };
 
@@ -46,7 +47,7 @@ static void free_request(struct pool_request *request)
 	free(request);
 }
 
-/* Answers, and forgets it unless its handler is still at it. */
+/* Answers a request, and frees it unless its handler has not returned. */
 static void answer(struct pool_request *request, const struct http_message_reply *reply, int code,
 		   const char *why)
 {
@@ -68,8 +69,8 @@ static void on_timeout(struct timer *timer, int64_t now_ms)
 	char text[160];
 	if (request->slot == NULL) {
 		answer(request, NULL, 504,
-		       request->refreshing ? "the plugin's secret could not be read anew in time"
-					   : "the plugin did not come up in time");
+		       request->refreshing ? "the plugin's secret could not be read again in time"
+					   : "the plugin did not start in time");
 		return;
 	}
 	if (request->answered == NULL && now_ms >= request->until_ms + HTTP_MESSAGE_GRACE_MS) {
@@ -84,7 +85,7 @@ static void on_timeout(struct timer *timer, int64_t now_ms)
 		return;
 	process_cancel(request->slot->process, request->id, request->number);
 	snprintf(text, sizeof(text),
-		 "the plugin did not answer within %d s; whether it was done is not known",
+		 "the plugin did not answer within %d s; whether it was carried out is not known",
 		 HTTP_MESSAGE_MS / 1000);
 	answer(request, NULL, 504, text);
 }
@@ -98,14 +99,14 @@ static void send_out(struct pool_request *request, struct component *component)
 	request->refreshing = false;
 	if (!process_request(component->slot->process, component->id, request->number, request->repeated,
 			     left_ms > 0 ? (uint32_t)left_ms : 0, &request->body)) {
-		answer(request, NULL, 503, "too much waits for the plugin's worker already");
+		answer(request, NULL, 503, "too many bytes wait for the plugin's worker already");
 		return;
 	}
 	request->slot = component->slot;
 	request->id = component->id;
 }
 
-/* The next one after `request` (NULL: the first) that waits for that component. */
+/* Returns the next request after `request`, or the first for NULL, that waits for the component. */
 static struct pool_request *next_waiting(const struct component *component, struct pool_request *request)
 {
 	struct pool *pool = component->slot->pool;
@@ -127,7 +128,7 @@ void pool_requests_send(struct component *component)
 
 static void not_running(char *text, size_t size, const char *name, const char *why)
 {
-	snprintf(text, size, "plugin %s does not run: %s", name, why);
+	snprintf(text, size, "plugin %s is not running: %s", name, why);
 }
 
 void pool_requests_fail(struct component *component, const char *why)
@@ -141,7 +142,7 @@ void pool_requests_fail(struct component *component, const char *why)
 	}
 }
 
-/* ---- A new one ---- */
+/* ---- New requests ---- */
 
 static struct pool_request *find(const struct pool *pool, uint64_t number)
 {
@@ -159,7 +160,7 @@ static size_t count_of(const struct pool *pool, const char *name)
 	return count;
 }
 
-/* Why it cannot be taken at all; NULL: it can. */
+/* Returns why a request cannot be accepted; NULL if it can. */
 static const char *refusal(const struct pool *pool, const struct component *component, const char *name,
 			   char *text, size_t size)
 {
@@ -177,7 +178,7 @@ static const char *refusal(const struct pool *pool, const struct component *comp
 	}
 	if (count_of(pool, name) < HTTP_MESSAGE_OUT_MAX)
 		return NULL;
-	snprintf(text, size, "plugin %s has %d requests to answer already", name, HTTP_MESSAGE_OUT_MAX);
+	snprintf(text, size, "plugin %s has %d unanswered requests already", name, HTTP_MESSAGE_OUT_MAX);
 	return text;
 }
 
@@ -196,7 +197,7 @@ uint64_t pool_request(struct pool *pool, const char *name, const struct http_mes
 	http_message_put_request(&body, asked);
 	if (body.size + 64 > WIRE_MESSAGE_MAX) {
 		buf_free(&body);
-		answered(arg, NULL, 413, "the request is larger than a plugin in a worker can be given");
+		answered(arg, NULL, 413, "the request is too large to be sent to a worker");
 		return 0;
 	}
 	struct pool_request *request = x_alloc(sizeof(*request));
@@ -255,8 +256,8 @@ static void repeat(struct pool_request *request)
 	bool up = component != NULL && pool_is_up(component);
 	request->slot = NULL;
 	request->repeated = request->refreshing = true;
-	/* one that is being started anew sends it when it is up */
-	if (up && component->id != request->id) /* it has been, while the old one was still at this */
+	/* a component that is being started again sends it when it is up */
+	if (up && component->id != request->id) /* it was, while the old instance handled this */
 		send_out(request, component);
 	else if (up)
 		want_fresh(component);
@@ -285,7 +286,7 @@ void pool_requests_reply(struct slot *slot, uint32_t id, uint64_t number,
 {
 	struct pool_request *request = find(slot->pool, number);
 	if (request == NULL || request->slot != slot || request->id != id) {
-		slot_break(slot, "sent a reply to a request that it was not given");
+		slot_break(slot, "sent a reply to a request that it did not get");
 		return;
 	}
 	if (reply->again && request->answered != NULL && !request->repeated) {
@@ -293,11 +294,11 @@ void pool_requests_reply(struct slot *slot, uint32_t id, uint64_t number,
 		return;
 	}
 	if (request->answered == NULL && reply->audit != NULL && reply->audit[0] != '\0')
-		log_audit((const char *[]){"plugin", request->name, NULL},
-			  "%d %s (nobody waited for the answer any more)", reply->code, reply->audit);
+		log_audit((const char *[]){"plugin", request->name, NULL}, "%d %s (its client had left)",
+			  reply->code, reply->audit);
 	request->slot = NULL;
 	if (reply->again)
-		answer(request, NULL, 502, "the plugin asked twice for a new secret");
+		answer(request, NULL, 502, "the plugin asked for another secret twice");
 	else
 		answer(request, reply, 0, "");
 }
@@ -313,7 +314,8 @@ bool pool_requests_out(const struct slot *slot, uint32_t id)
 void pool_requests_lost(struct slot *slot, const char *text)
 {
 	char why[400];
-	snprintf(why, sizeof(why), "the plugin's worker %s; whether the request was done is not known", text);
+	snprintf(why, sizeof(why), "the plugin's worker %s; whether the request was carried out is not known",
+		 text);
 	for (struct pool_request *request = slot->pool->requests, *next; request != NULL; request = next) {
 		next = request->next;
 		if (request->slot != slot)

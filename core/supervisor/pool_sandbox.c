@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pool_sandbox: what the worker of a slot may reach: the needs of its plugin, the folder of its state, and
- * the files that the options of its components name. A worker's sandbox cannot be widened, so one that lacks
- * something is ended and started again. */
+ * the files that the options of its components name. A worker's sandbox cannot be widened, so a worker that
+ * needs more is ended and started again. Called by the pool's other files. On the loop's thread. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,7 @@ static char *own_folder(const struct slot *slot)
 					  : x_strdup("");
 }
 
-/* A plugin that writes files which the config names has them, when they are relative, in state_dir itself. */
+/* Relative names of files that a plugin writes are relative to state_dir itself. */
 char *pool_state_dir(const struct slot *slot)
 {
 	return option_table_writes(slot->plugin->info->options) ? x_strdup(slot->pool->state_dir)
@@ -37,7 +37,7 @@ static void add_path(void *arg, const char *path, enum option_path_use use)
 	};
 	const struct adding *adding = arg;
 	if (path[0] == '/' ||
-	    use != OPTION_PATH_WRITE) { /* certificates: relative to where the daemon started */
+	    use != OPTION_PATH_WRITE) { /* certificates are relative to the daemon's folder */
 		sandbox_add(adding->sandbox, path, accesses[use]);
 		return;
 	}
@@ -55,7 +55,7 @@ static void sandbox_of(const struct slot *slot, struct sandbox *sandbox)
 	*sandbox = (struct sandbox){.strict = slot->pool->strict};
 	sandbox->state_dir = own_folder(slot);
 	if (info == NULL)
-		return; /* it is only asked what it is */
+		return; /* it only sends its hello */
 	sandbox->needs = info->flags & ~SKYMON_IN_DAEMON;
 	for (size_t i = 0; i < slot->count; i++)
 		option_paths(slot->components[i]->spec->values, info->options, add_path, &adding);
@@ -63,7 +63,7 @@ static void sandbox_of(const struct slot *slot, struct sandbox *sandbox)
 
 bool pool_sandbox_suits(const struct slot *slot, const struct component_spec *spec)
 {
-	if (slot->process == NULL || slot->claim_count == 0) /* it can still be started for that */
+	if (slot->process == NULL || slot->claim_count == 0) /* its next worker is started for that */
 		return true;
 	struct sandbox wanted = {.needs = slot->plugin->info->flags & ~SKYMON_IN_DAEMON};
 	struct adding adding = {&wanted, slot->pool->state_dir};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pool_secrets: gathers the secrets of a component before it is started, and again when its server refused
- * them or a lease ends. What env and file hold is read here; what a component keeps is asked of its worker.
- * The bytes go to the consumer's worker and are wiped. */
+/* pool_secrets: gathers the secrets of a component (the consumer) before it is started, and again when its
+ * server refuses them or a lease ends. Variables and files are read here; what another component (the store)
+ * keeps is asked of its worker. The bytes are sent to the consumer's worker and wiped. Called by the pool's
+ * other files; owns the bytes until then. On the loop's thread. */
 #include "pool_private.h"
 
 #include <stdio.h>
@@ -16,14 +17,13 @@ struct pool_secrets {
 	int64_t lease_ms; /* the shortest; 0 when none ends */
 };
 
-/* One question to a store, until its worker has answered it or died: only that worker may answer it, for that
- * component, once. */
+/* One question to a store, until its worker has answered it or died. */
 struct pool_ask {
 	struct pool_ask *next;
 	uint64_t number;
 	const struct slot *slot; /* of the store */
 	uint32_t id;
-	struct pool_secrets *secrets; /* NULL when no consumer waits for the answer any more */
+	struct pool_secrets *secrets; /* NULL once its consumer does not wait for the answer any more */
 	size_t index;                 /* among its secrets */
 };
 
@@ -99,11 +99,10 @@ static void give_up(struct pool_secrets *secrets, const char *text)
 
 void pool_secrets_time_out(struct component *component)
 {
-	give_up(component->secrets, "the component that keeps its secret did not answer");
+	give_up(component->secrets, "the component that keeps its secret did not answer in time");
 }
 
-/* A secret that ends with a line break or a blank is rarely meant so: for a hint when its server refuses it.
- */
+/* A line break or a blank at the end of a secret is rarely meant: a hint for when its server refuses it. */
 static void note_blank(const struct pool_secrets *secrets)
 {
 	struct component *component = secrets->component;
@@ -190,7 +189,7 @@ static void wait_for_store(struct pool_secrets *secrets, const struct option_sec
 	const struct component *store = pool_find_component(component->pool, secret->store);
 	char text[400];
 	describe(secret, text, sizeof(text));
-	/* one that is not there is not configured, or comes later in the same config */
+	/* a store that is not there is not configured, or comes later in the same config */
 	bool starting = store == NULL || store->failure.text[0] == '\0';
 	if (starting && component->state != COMPONENT_REFRESHING &&
 	    component->store_looks++ < STORE_LOOKS_MAX) {
@@ -199,9 +198,8 @@ static void wait_for_store(struct pool_secrets *secrets, const struct option_sec
 		return;
 	}
 	size_t length = strlen(text);
-	snprintf(text + length, sizeof(text) - length, " cannot be had: that component %s%.200s",
-		 store == NULL ? "is not configured" : "does not run: ",
-		 store != NULL ? store->failure.text : "");
+	snprintf(text + length, sizeof(text) - length, " is unavailable: that component is not %s%.200s",
+		 store == NULL ? "configured" : "running: ", store != NULL ? store->failure.text : "");
 	give_up(secrets, text);
 }
 
@@ -268,7 +266,7 @@ void pool_secrets_answer(struct slot *slot, uint32_t id, const struct message_an
 	while ((ask = *link) != NULL && (ask->number != answer->number || ask->id != id))
 		link = &ask->next;
 	if (ask == NULL) {
-		slot_break(slot, "answered for a secret that it was not asked for");
+		slot_break(slot, "sent a secret that it was not asked for");
 		return;
 	}
 	struct pool_secrets *secrets = ask->secrets;
@@ -276,7 +274,7 @@ void pool_secrets_answer(struct slot *slot, uint32_t id, const struct message_an
 	*link = ask->next;
 	free(ask);
 	if (secrets == NULL)
-		return; /* the consumer waits for it no longer */
+		return; /* the consumer does not wait for it any more */
 	if (!answer->ok) {
 		size_t count;
 		char text[500];

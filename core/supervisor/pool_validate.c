@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pool_validate: has the plugins' workers validate the options of a plan's components, before anything is
- * done about the plan. Called by the daemon once the plugins are open; one plan at a time. A worker that is
- * up is asked at once; where a plugin has none, one is started for this and ended by pool_tidy. */
+/* pool_validate: has the plugins' workers validate the options of a plan's components before the plan takes
+ * effect. Called by the daemon's reload once the plugins are open; one plan at a time. A worker that is up is
+ * asked at once; a plugin without one gets a worker for this, which pool_tidy ends. Owns the validations. On
+ * the loop's thread. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,7 @@ struct pool_validation {
 	struct pool_validation *next;
 	const struct component_spec *spec;
 	struct pool_plugin *plugin;
-	struct slot *slot; /* that was asked; NULL: it waits for a worker */
+	struct slot *slot; /* whose worker was asked; NULL while it waits for one */
 	uint32_t id;
 };
 
@@ -73,7 +74,7 @@ static void give_up(struct timer *timer, int64_t now_ms)
 	pool_validate_report_done(pool);
 }
 
-/* A worker of the plugin, one that is up if there is any. */
+/* Returns a slot of the plugin that has a worker, if possible one that is up. */
 static struct slot *find_slot(const struct pool *pool, const struct pool_plugin *plugin)
 {
 	struct slot *coming = NULL;
@@ -87,7 +88,7 @@ static struct slot *find_slot(const struct pool *pool, const struct pool_plugin 
 	return coming;
 }
 
-/* Asks a worker that is up; else one that is coming asks for it, or is started. */
+/* Asks a worker that is up, waits for one that is starting, or starts one. */
 static void find_worker(struct pool *pool, struct pool_validation *validation)
 {
 	struct slot *slot = find_slot(pool, validation->plugin);
@@ -142,12 +143,12 @@ void pool_validate_take(struct slot *slot, uint32_t id, struct wire_reader mista
 	while (validation != NULL && (validation->id != id || validation->slot != slot))
 		validation = validation->next;
 	if (validation == NULL)
-		return; /* it was given up */
+		return; /* it has timed out */
 	const char *option, *text;
 	while (message_get_mistake(&mistakes, &option, &text))
 		pool->mistake(pool->validate_arg, validation->spec, option, text);
 	if (mistakes.bad)
-		fail(pool, validation, "its worker sent a broken answer when it was to validate its options");
+		fail(pool, validation, "its worker sent a broken answer instead of validating its options");
 	else
 		end(pool, validation);
 	pool_validate_report_done(pool);

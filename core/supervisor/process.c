@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* process: the life of one skymon-worker process: it is spawned, fed through its wire, read, killed and
+ * reaped by its pidfd. Bounds and decodes each message, and passes it to the owner (a slot of the pool). Owns
+ * the process, its wire and its output pipe. On the loop's thread. */
 #include "process.h"
 
 #include <errno.h>
@@ -25,12 +28,13 @@ struct process {
 	int64_t memory_limit, hello_timeout_ms;
 	pid_t pid;
 	struct watch wire, exit, print;
-	struct timer patience; /* for the hello, later for its leaving */
+	struct timer timeout; /* of its hello, later of its exit */
 	struct wire_inbox inbox;
 	struct wire_outbox outbox;
-	bool writing; /* waits for the wire to be writable */
-	bool said_hello, leaving, cause_set;
-	bool asked; /* to leave */
+	bool writing; /* waits until its wire is writable */
+	bool said_hello, cause_set;
+	bool asked;   /* to exit */
+	bool exiting; /* it was asked to, or its wire is closed or broken */
 	struct process_end end;
 	char line[PRINT_LINE_MAX];
 	size_t line_size;
@@ -45,15 +49,15 @@ struct process {
 static void set_cause(struct process *process, enum process_cause cause, uint32_t culprit, const char *text)
 {
 	if (process->cause_set)
-		return; /* the first one knows best: what follows are its consequences */
+		return; /* the first cause counts: later ones are its consequences */
 	process->cause_set = true;
 	process->end.cause = cause;
 	process->end.culprit = culprit;
 	snprintf(process->end.text, sizeof(process->end.text), "%s", text);
 }
 
-/* Its group, with the programs that it has started, and itself, should it have changed the group. It is not
- * reaped yet, so its number is its own. */
+/* Kills its process group, with the programs that it has started, and the worker itself in case it has
+ * changed its group. It is not reaped yet, so no other process has its pid. */
 static void kill_all(const struct process *process)
 {
 	kill(-process->pid, SIGKILL);
@@ -79,47 +83,46 @@ static void close_watch(struct process *process, struct watch *watch)
 		close(fd);
 }
 
-/* Our end of the wire stays open for reading: what it logs in `stop` and `unload`, and its last words. */
-void process_end(struct process *process, int64_t patience_ms)
+/* The daemon keeps reading the wire, for what the plugin logs in `stop` and `unload` and for a crash. */
+void process_end(struct process *process, int64_t timeout_ms)
 {
-	int64_t until_ms = loop_now_ms(process->loop) + patience_ms;
-	if (process->leaving) { /* asked again, by a shutdown: it may have less time now */
-		if (process->patience.slot != 0 && process->patience.due_ms > until_ms)
-			loop_set_timer(process->loop, &process->patience, until_ms);
+	int64_t until_ms = loop_now_ms(process->loop) + timeout_ms;
+	if (process->exiting) { /* a shutdown may give it less time */
+		if (process->timeout.slot != 0 && process->timeout.due_ms > until_ms)
+			loop_set_timer(process->loop, &process->timeout, until_ms);
 		return;
 	}
-	process->leaving = process->asked = true;
+	process->exiting = process->asked = true;
 	wire_outbox_free(&process->outbox);
 	if (process->wire.fd >= 0)
 		shutdown(process->wire.fd, SHUT_WR);
-	loop_set_timer(process->loop, &process->patience, until_ms);
+	loop_set_timer(process->loop, &process->timeout, until_ms);
 }
 
-static void lose_patience(struct timer *timer, int64_t now_ms)
+static void on_timeout(struct timer *timer, int64_t now_ms)
 {
 	(void)now_ms;
-	struct process *process = container_of(timer, struct process, patience);
+	struct process *process = container_of(timer, struct process, timeout);
 	char text[128];
 	snprintf(text, sizeof(text), "did not answer within %lld ms of its start",
 		 (long long)process->hello_timeout_ms);
-	process_kill(process, PROCESS_KILLED, 0, process->said_hello ? "did not leave" : text);
+	process_kill(process, PROCESS_KILLED, 0, process->said_hello ? "did not exit" : text);
 }
 
-/* Its wire is closed or broken: it cannot be told anything any more, and leaves or is made to. */
-static void lose_wire(struct process *process)
+/* The wire is closed or broken: nothing can be sent, so the worker must exit. */
+static void cclose_wire(struct process *process)
 {
 	close_watch(process, &process->wire);
-	if (process->leaving)
+	if (process->exiting)
 		return;
-	process->leaving = true;
-	loop_set_timer(process->loop, &process->patience, loop_now_ms(process->loop) + BROKEN_EXIT_MS);
+	process->exiting = true;
+	loop_set_timer(process->loop, &process->timeout, loop_now_ms(process->loop) + BROKEN_EXIT_MS);
 }
 
-/* It broke the rules of the wire, or claims what is not its own: nothing more of it is read. */
 void process_break(struct process *process, const char *text)
 {
 	process_kill(process, PROCESS_CRASHED, 0, text);
-	lose_wire(process);
+	close_wire(process);
 }
 
 static void describe_exit(struct process *process, const siginfo_t *info)
@@ -134,9 +137,9 @@ static void describe_exit(struct process *process, const siginfo_t *info)
 	set_cause(process, PROCESS_CRASHED, 0, text);
 }
 
-static void forget(struct process *process)
+static void free_process(struct process *process)
 {
-	loop_clear_timer(process->loop, &process->patience);
+	loop_clear_timer(process->loop, &process->timeout);
 	close_watch(process, &process->wire);
 	close_watch(process, &process->exit);
 	close_watch(process, &process->print);
@@ -146,18 +149,18 @@ static void forget(struct process *process)
 	free(process);
 }
 
-/* ---- What it says ---- */
+/* ---- Its messages ---- */
 
 static void process_on_hello(struct process *process, const struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
 	const char *why = NULL;
 	if (process->said_hello) {
-		process_break(process, "said hello twice");
+		process_break(process, "sent its hello twice");
 		return;
 	}
 	process->said_hello = true;
-	loop_clear_timer(process->loop, &process->patience);
+	loop_clear_timer(process->loop, &process->timeout);
 	struct err err = {"its hello is broken"};
 	struct plugin_info *info = NULL;
 	if (message_get_hello(&in, &why) && why == NULL)
@@ -252,7 +255,7 @@ static void process_on_log(struct process *process, const struct wire_message *m
 		process->logged = 0;
 	}
 	if (message_get_log(&in, &level, &text) &&
-	    process->logged++ < LOG_LINES_MAX) /* the runner says itself what it drops */
+	    process->logged++ < LOG_LINES_MAX) /* the runner reports itself what it drops */
 		log_line(level, (const char *[]){"plugin", process->name, NULL}, "%s", text);
 }
 
@@ -282,25 +285,25 @@ static void process_on_crash(struct process *process, const struct wire_message 
 	set_cause(process, PROCESS_CRASHED, message->id, text);
 }
 
-/* May this worker say so now, for that component? NULL, or what is wrong. */
-static const char *judge_head(struct process *process, const struct wire_message *message)
+/* Returns what is wrong about the type and the component of a message; NULL if the worker may send it now. */
+static const char *check_head(struct process *process, const struct wire_message *message)
 {
-	bool own = message->type == WIRE_LOG || message->type == WIRE_CRASH; /* may be of no component: 0 */
+	bool own = message->type == WIRE_LOG || message->type == WIRE_CRASH; /* component 0: of none */
 	if (message->type == WIRE_HELLO)
 		return message->id == 0 ? NULL : "sent a hello of a component";
 	own = own || message->type == WIRE_STALE;
-	if (!process->said_hello && (!own || message->id != 0)) /* a constructor writes to our wire */
+	if (!process->said_hello && (!own || message->id != 0)) /* a constructor wrote to the wire */
 		return "sent a message before its hello";
 	if (message->id == 0 ? own : process->events->knows(process->arg, message->id))
 		return NULL;
-	return "sent a message of a component that is not its own";
+	return "sent a message of a component that it does not have";
 }
 
 static void on_message(struct process *process, struct wire_message *message)
 {
 	if (process->asked && message->type != WIRE_LOG && message->type != WIRE_CRASH)
-		return; /* its components are gone: no one waits for it */
-	const char *wrong = judge_head(process, message);
+		return; /* its components are gone */
+	const char *wrong = check_head(process, message);
 	if (wrong != NULL) {
 		process_break(process, wrong);
 		return;
@@ -344,11 +347,11 @@ static void on_message(struct process *process, struct wire_message *message)
 		process_on_crash(process, message);
 		break;
 	default:
-		process_break(process, "sent a message of a kind that no worker sends");
+		process_break(process, "sent a message of an unknown type");
 	}
 }
 
-/* Reads at most so many packets; false when there is no more to come for now or at all. */
+/* Reads at most so many packets. */
 static void receive(struct process *process, int most)
 {
 	while (process->wire.fd >= 0 && most-- > 0) {
@@ -362,17 +365,17 @@ static void receive(struct process *process, int most)
 			free(message.body);
 			break;
 		case WIRE_CLOSED:
-			lose_wire(process);
+			close_wire(process);
 			return;
 		case WIRE_BAD:
-			err_prefix(&err, "sent something that is no message: ");
+			err_prefix(&err, "sent an invalid message: ");
 			process_break(process, err.text);
 			return;
 		}
 	}
 }
 
-/* ---- What we tell it ---- */
+/* ---- Messages to it ---- */
 
 static void watch_writable(struct process *process)
 {
@@ -398,7 +401,7 @@ static void wire_ready(struct watch *watch, uint32_t events)
 static void post(struct process *process, enum wire_type type, uint32_t id, const void *body, size_t size)
 {
 	if (process->wire.fd < 0 || process->asked)
-		return; /* `ended` is on its way */
+		return; /* `ended` follows */
 	struct err err;
 	if (!wire_post(&process->outbox, process->wire.fd, type, id, body, size, &err))
 		process_kill(process, PROCESS_CRASHED, 0, err.text);
@@ -461,7 +464,7 @@ void process_cancel(struct process *process, uint32_t id, uint64_t number)
 	buf_free(&body);
 }
 
-/* ---- What it prints ---- */
+/* ---- Its output ---- */
 
 static void log_print(struct process *process)
 {
@@ -506,8 +509,8 @@ static void exit_ready(struct watch *watch, uint32_t events)
 	struct process *process = container_of(watch, struct process, exit);
 	siginfo_t info = {0};
 	kill(-process->pid,
-	     SIGKILL); /* programs that it had started; the group is its own until it is reaped */
-	receive(process, LAST_PACKETS); /* its last words may still be in the wire */
+	     SIGKILL); /* programs that it had started; no other group has its number before it is reaped */
+	receive(process, LAST_PACKETS); /* the report of a crash may still be in the wire */
 	if (waitid(P_PIDFD, (id_t)watch->fd, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
 		return;
 	if (process->print.fd >= 0)
@@ -516,7 +519,7 @@ static void exit_ready(struct watch *watch, uint32_t events)
 		log_print(process);
 	describe_exit(process, &info);
 	process->events->ended(process->arg, &process->end);
-	forget(process);
+	free_process(process);
 }
 
 void process_free(struct process *process)
@@ -524,7 +527,7 @@ void process_free(struct process *process)
 	siginfo_t info;
 	kill_all(process);
 	waitid(P_PIDFD, (id_t)process->exit.fd, &info, WEXITED);
-	forget(process);
+	free_process(process);
 }
 
 static bool open_process(struct process *process, const struct process_spec *spec, struct err *err)
@@ -537,7 +540,7 @@ static bool open_process(struct process *process, const struct process_spec *spe
 		close(wire[1]);
 		return err_set(err, "cannot make a pipe: %s", strerror(errno));
 	}
-	fcntl(print[1], F_SETFL, 0); /* the worker's end blocks, as programs that print expect */
+	fcntl(print[1], F_SETFL, 0); /* programs expect that their output blocks */
 	struct process_words words = {.program = spec->program,
 				      .name = spec->name,
 				      .plugin_path = spec->plugin_path,
@@ -577,12 +580,12 @@ struct process *process_new(struct loop *loop, const struct process_spec *spec,
 	process->wire = (struct watch){.ready = wire_ready, .fd = -1};
 	process->exit = (struct watch){.ready = exit_ready, .fd = -1};
 	process->print = (struct watch){.ready = print_ready, .fd = -1};
-	process->patience.fire = lose_patience;
+	process->timeout.fire = on_timeout;
 	if (!open_process(process, spec, err)) {
-		forget(process);
+		free_process(process);
 		return NULL;
 	}
-	loop_set_timer(loop, &process->patience, loop_now_ms(loop) + spec->hello_timeout_ms);
+	loop_set_timer(loop, &process->timeout, loop_now_ms(loop) + spec->hello_timeout_ms);
 	struct buf body = {0};
 	sandbox_encode(spec->sandbox, &body);
 	post(process, WIRE_SANDBOX, 0, body.data, body.size);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* worker: one skymon-worker process as the daemon sees it: spawns, feeds, reaps. Never blocks on it, trusts
- * nothing from it. Knows components by number only; who they are, and what a death means for them, is the
- * owner's matter (pool). */
+/* process: one skymon-worker process as the daemon sees it. Never blocks on it, trusts nothing that it sends.
+ * Knows components by id only; the owner (pool) knows their names and what a death means for them. */
 #ifndef PROCESS_H
 #define PROCESS_H
 
@@ -16,35 +15,33 @@
 
 struct process;
 
-enum process_cause { PROCESS_ENDED /* we asked */, PROCESS_CRASHED, PROCESS_KILLED };
+enum process_cause { PROCESS_ENDED /* as it was asked to */, PROCESS_CRASHED, PROCESS_KILLED };
 struct process_end {
 	enum process_cause cause;
-	uint32_t culprit; /* a component's number from its last words; 0: it had none */
+	uint32_t culprit; /* id of the component that was running; 0 if it is not known */
 	char text[256];   /* "crashed with SIGSEGV while connecting", "ended itself with exit(3)" … */
 };
 
 struct process_events {
-	/* It said what its plugin is (taken over by the callee), or why it cannot be used (info NULL). Once.
-	 */
+	/* Once. info (taken over) declares the plugin; NULL when it cannot be used, and why says why. */
 	void (*hello)(void *arg, struct plugin_info *info, const char *why);
 	void (*started)(void *arg, uint32_t id, bool ok, enum skymon_reason reason, const char *message);
 	void (*result)(void *arg, uint32_t id, uint64_t run, struct result *result); /* taken over */
 	void (*refused)(void *arg, uint32_t id);
-	/* The answer to process_ask; valid during the call. */
+	/* answer: to process_ask; valid during the call. */
 	void (*answered)(void *arg, uint32_t id, const struct message_answer *answer);
-	/* Its run has no time left, and is at that step. */
+	/* The run has no time left, and is at that step. */
 	void (*step)(void *arg, uint32_t id, uint64_t run, const char *text);
 	void (*stopped)(void *arg, uint32_t id);
-	/* The reply to process_request; valid during the call. */
+	/* reply: to process_request; valid during the call. */
 	void (*replied)(void *arg, uint32_t id, uint64_t number, const struct http_message_reply *reply);
-	/* Files that it may read were replaced: it wants to be started again. */
+	/* Files that it may read were replaced: it has to be started again. */
 	void (*stale)(void *arg);
-	/* Was a component of that number given to it, and not taken back? */
+	/* Does the worker have a component of that id? */
 	bool (*knows)(void *arg, uint32_t id);
-	/* What the plugin says of options (process_validate): wire.h's WIRE_VALIDATED; valid during the call.
-	 */
+	/* mistakes: the body of WIRE_VALIDATED, the answer to process_validate; valid during the call. */
 	void (*validated)(void *arg, uint32_t id, struct wire_reader mistakes);
-	/* The process is gone and reaped; `struct process` is freed after this call. The last call. */
+	/* The last call: the process is reaped, and `struct process` is freed after it. */
 	void (*ended)(void *arg, const struct process_end *end);
 };
 
@@ -56,32 +53,32 @@ struct process_spec {
 	int64_t hello_timeout_ms;
 };
 
-/* Spawns at once. */
+/* Spawns the process at once. */
 struct process *process_new(struct loop *loop, const struct process_spec *spec,
 			    const struct process_events *events, void *arg, struct err *err) MUST_CHECK;
-/* body: as wire.h says for WIRE_START; wiped by the caller. A broken wire is told by `ended`, later. */
+/* body: of WIRE_START; the caller wipes it. A broken wire is reported by `ended`, later. */
 void process_start(struct process *process, uint32_t id, const struct buf *body);
 void process_run(struct process *process, uint32_t id, uint64_t run, uint32_t timeout_ms);
 void process_ask(struct process *process, uint32_t id, uint64_t number, bool fresh, uint32_t timeout_ms,
 		 const char *path);
 void process_stop(struct process *process, uint32_t id);
-/* body: as http_message_put_request has put it. again: its secret was read anew for it already. false: too
- * much is waiting for it already, and nothing was sent. */
+/* body: as http_message_put_request wrote it. again: its secret was refused, and read again. Returns false,
+ * and sends nothing, when too much waits for the worker already. */
 bool process_request(struct process *process, uint32_t id, uint64_t number, bool again, uint32_t timeout_ms,
 		     const struct buf *body) MUST_CHECK;
-/* id: the asker's; body: as wire.h says for WIRE_VALIDATE. */
+/* id: the caller's choice; body: of WIRE_VALIDATE. */
 void process_validate(struct process *process, uint32_t id, const struct buf *body);
 void process_cancel(struct process *process, uint32_t id, uint64_t number);
 /* Kills the process group; `ended` comes with this cause, culprit and text. */
 void process_kill(struct process *process, enum process_cause cause, uint32_t culprit, const char *text);
-/* Kills it as broken: it sent what it may not send. Nothing more of what it sent is read. */
+/* Kills a worker that sent what it may not send; nothing more that it sent is read. */
 void process_break(struct process *process, const char *text);
 pid_t process_pid(const struct process *process);
-/* Asks it to leave: it stops its components, unloads its plugin and exits; killed after so long (the shortest
- * time counts when it is asked again). Of what it still says, logs and last words count. `ended` comes, with
- * PROCESS_ENDED when all went well. */
-void process_end(struct process *process, int64_t patience_ms);
-/* Kills it and waits for that: at the very end, when no loop turns any more. No event comes. */
+/* Asks it to exit: it stops its components, unloads its plugin and exits, and is killed after timeout_ms (the
+ * shortest when it is asked again). Of its messages only logs and a crash are read. `ended` comes, with
+ * PROCESS_ENDED when it exited by itself. */
+void process_end(struct process *process, int64_t timeout_ms);
+/* Kills it and waits for its end: for the time when the loop has ended. No event comes. */
 void process_free(struct process *process);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Starts skymon-worker processes, for the daemon (worker.c) and for `skymon plugins`: their descriptors,
- * environment and arguments. Owns nothing. */
+/* process_spawn: starts skymon-worker processes, with their descriptors, environment and arguments. Called by
+ * process.c and by `skymon plugins`. Owns nothing. */
 #include "process_spawn.h"
 
 #include <errno.h>
@@ -13,7 +13,8 @@
 
 #include "config/config.h"
 
-/* What libraries may read behind our back stays out: no VAULT_TOKEN, PG*, DATABASE_URL. */
+/* Do not pass on variables that client libraries read implicitly, such as VAULT_TOKEN, PG* or DATABASE_URL.
+ */
 static char **make_environment(void)
 {
 	static const char *const passed[] = {
@@ -50,7 +51,7 @@ static char **make_environment(void)
 
 bool process_spawn(const struct process_words *words, int wire, int print, pid_t *pid, struct err *err)
 {
-	/* opened here, so that its error does not look like one of the program's */
+	/* opened here, so that its error is not taken for one of the program's */
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (null < 0)
 		return err_set(err, "cannot start a worker: /dev/null: %s", strerror(errno));

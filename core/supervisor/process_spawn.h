@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* process_spawn: starts a skymon-worker process. */
+/* process_spawn: starts skymon-worker processes. */
 #ifndef PROCESS_SPAWN_H
 #define PROCESS_SPAWN_H
 

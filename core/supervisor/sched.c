@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A run's life: due -> (admission) -> begun -> ended, or past its deadline and then past its grace. All on
- * the loop's thread: timers and the pool's events. Permits that come free are given out by a timer of their
- * own and never from within an event: a worker's death ends many runs, and none may begin before all are
- * ended. */
+/* sched: owns the checks (the schedule's part of each component), their timers and the pool. Called by the
+ * daemon, the loop's timers and the pool's callbacks, on the loop's thread. A run goes from due through
+ * admission to its result, or past its deadline and then its grace. Free permits are given out by a timer and
+ * never from within a callback: a worker's death ends many runs, and all must have ended before one begins.
+ */
 #include "admission.h"
 #include "bounds.h"
 #include "sched.h"
@@ -422,7 +423,7 @@ static struct check *apply(struct sched *sched, struct component_spec *spec, int
 	if (old != NULL)
 		return replace(old, spec, due_ms);
 	struct board_traits traits = traits_of(spec);
-	struct check *check = new_check(sched, spec, board_item_new(&traits, wall_clock_ms()));
+	struct check *check = new_check(sched, spec, board_item_new(&traits));
 	schedule(check, false, due_ms);
 	return check;
 }

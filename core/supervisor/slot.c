@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* slot: a place to run in: one worker of a plugin, or the plan to start the next one, with its components and
+ * the ids that the worker was given. Called by the pool's other files; owns slots and their processes. On the
+ * loop's thread. */
 #include "pool_private.h"
 
 #include <stdlib.h>
@@ -12,8 +15,8 @@ struct component *slot_find(const struct slot *slot, uint32_t id)
 	return NULL;
 }
 
-/* One that a reload adds, and that names further files, gets another worker: those that did not change keep
- * theirs. */
+/* A component that a reload adds, and that needs files which no running worker may reach, gets a new worker,
+ * so that components that did not change keep theirs. */
 struct slot *slot_shared(struct pool *pool, struct pool_plugin *plugin, const struct component_spec *spec)
 {
 	for (struct slot *slot = pool->slots; slot != NULL; slot = slot->next)
@@ -42,7 +45,7 @@ void slot_leave(struct component *component)
 	component->slot = NULL;
 }
 
-/* ---- What its worker may speak of ---- */
+/* ---- Ids that its worker was given ---- */
 
 struct pool_claim *slot_find_claim(const struct slot *slot, uint32_t id)
 {
@@ -72,7 +75,6 @@ void slot_break(struct slot *slot, const char *text)
 		process_break(slot->process, text);
 }
 
-/* A slot without worker and components is forgotten. */
 void slot_free(struct slot *slot)
 {
 	struct pool *pool = slot->pool;
@@ -91,7 +93,6 @@ void slot_free(struct slot *slot)
 	pool_forget_plugins(pool);
 }
 
-/* Nobody needs it: its worker leaves, or it goes at once when it has none. */
 void slot_retire(struct slot *slot)
 {
 	if (slot->count > 0 || slot->validating > 0 || slot->pool->preparing > 0)

@@ -45,7 +45,7 @@ def test_a_stop_that_hangs_is_ended(skymond, tmp_path):
     daemon = start(skymond, path, stop="1h", shutdown={"timeout": "1s"})
     daemon.stop()
     assert "stop c0" in stations(path) and "stopped c0" not in stations(path)
-    assert any("plugin=t_life" in line and "did not leave" in line for line in daemon.log_lines()), daemon.log_text()
+    assert any("plugin=t_life" in line and "did not exit" in line for line in daemon.log_lines()), daemon.log_text()
 
 
 def test_a_check_that_is_out_keeps_to_its_time(skymond, tmp_path):

@@ -20,22 +20,22 @@ def wire_types():
 
 
 TYPES = wire_types()
-FOREIGN = "sent a message of a component that is not its own"
-KIND = "sent a message of a kind that no worker sends"
+FOREIGN = "sent a message of a component that it does not have"
+KIND = "sent a message of an unknown type"
 NO_TYPE = "unknown type of message"
 FROM_THE_DAEMON = ["START", "RUN", "STOP", "ASK", "REQUEST", "SANDBOX", "CANCEL", "VALIDATE"]
 SOON = "asked to be started again as soon as it was up"
 
 # What the log says of the worker that sent it in its own name, in that of another component, and in that of none. None: it may.
 CLAIMS = {
-    "HELLO": ("sent a hello of a component", "sent a hello of a component", "said hello twice"),
-    "STARTED": ("told twice that a component was started", FOREIGN, FOREIGN),
+    "HELLO": ("sent a hello of a component", "sent a hello of a component", "sent its hello twice"),
+    "STARTED": ("reported twice that a component was started", FOREIGN, FOREIGN),
     "RESULT": ("sent the result of a check that was not asked for", FOREIGN, FOREIGN),
     "REFUSED": (None, FOREIGN, FOREIGN),
     "LOG": (None, FOREIGN, None),
     "CRASH": ("grew past the memory limit", FOREIGN, "grew past the memory limit"),
-    "STOPPED": ("told that a component was stopped that it was not to stop", FOREIGN, FOREIGN),
-    "ANSWER": ("answered for a secret that it was not asked for", FOREIGN, FOREIGN),
+    "STOPPED": ("reported the stop of a component that it was not to stop", FOREIGN, FOREIGN),
+    "ANSWER": ("sent a secret that it was not asked for", FOREIGN, FOREIGN),
     "REPLY": ("sent a reply to a request that it was not given", FOREIGN, FOREIGN),
     "STEP": (None, FOREIGN, FOREIGN),  # of a run that there is not: dropped
     "VALIDATED": ("validated options that it was not asked for", FOREIGN, FOREIGN),
@@ -107,7 +107,7 @@ def test_the_right_number_is_not_enough(skymond, tmp_path, isolation):
         "lock": component("t_lock", file=str(tmp_path / "right"), secret={"store": "word#x"}),
         "store": component("t_forge_wire", kept=kept),
         "evil": component("t_forge_wire", kept=kept, own=True, isolation=isolation, interval="200ms", timeout="150ms")}})
-    line = daemon.wait_log(re.compile("answered for a secret that it was not asked for|reason=auth_failed"))
+    line = daemon.wait_log(re.compile("sent a secret that it was not asked for|reason=auth_failed"))
     assert "answered for a secret" in line, "the lock was given it"
     daemon.wait_component("lock", status="healthy")
 

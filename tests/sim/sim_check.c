@@ -140,8 +140,8 @@ void __real_board_publish(struct board *board, struct board_item *item, struct r
 void __wrap_board_publish(struct board *board, struct board_item *item, struct result *result, bool counted);
 void __real_board_set_stale(struct board *board, struct board_item *item, int64_t now_ms);
 void __wrap_board_set_stale(struct board *board, struct board_item *item, int64_t now_ms);
-struct board_item *__real_board_item_new(const struct board_traits *traits, int64_t now_ms);
-struct board_item *__wrap_board_item_new(const struct board_traits *traits, int64_t now_ms);
+struct board_item *__real_board_item_new(const struct board_traits *traits);
+struct board_item *__wrap_board_item_new(const struct board_traits *traits);
 void __real_board_item_free(struct board_item *item);
 void __wrap_board_item_free(struct board_item *item);
 
@@ -214,9 +214,9 @@ void __wrap_board_set_stale(struct board *board, struct board_item *item, int64_
 	dirty = true;
 }
 
-struct board_item *__wrap_board_item_new(const struct board_traits *traits, int64_t now_ms)
+struct board_item *__wrap_board_item_new(const struct board_traits *traits)
 {
-	struct board_item *item = __real_board_item_new(traits, now_ms);
+	struct board_item *item = __real_board_item_new(traits);
 	int name = 0;
 	while (strcmp(sim_names[name], traits->name) != 0)
 		name++;

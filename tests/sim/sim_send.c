@@ -26,7 +26,7 @@ static bool may_send(struct process *worker, uint32_t id)
 	if (!worker->said_hello)
 		process_break(worker, "sent a message before its hello");
 	else if (id != 0 && !worker->events->knows(worker->arg, id))
-		process_break(worker, "sent a message of a component that is not its own");
+		process_break(worker, "sent a message of a component that it does not have");
 	else
 		return true;
 	return false;
@@ -49,7 +49,7 @@ void send_hello(const struct event *event)
 	if (worker->closed || worker->asked || worker->dying)
 		return;
 	if (worker->said_hello) {
-		process_break(worker, "said hello twice");
+		process_break(worker, "sent its hello twice");
 		return;
 	}
 	worker->said_hello = true;

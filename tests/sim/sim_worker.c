@@ -333,7 +333,7 @@ static void lose_patience(struct timer *timer, int64_t now_ms)
 {
 	struct process *worker = container_of(timer, struct process, patience);
 	(void)now_ms;
-	process_kill(worker, PROCESS_KILLED, 0, worker->said_hello ? "did not leave" : "did not answer");
+	process_kill(worker, PROCESS_KILLED, 0, worker->said_hello ? "did not exit" : "did not answer");
 }
 
 static void fire_left(const struct event *event)

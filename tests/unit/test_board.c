@@ -46,7 +46,7 @@ static void set_up(struct fixture *f, struct board_traits *first)
 	*f = (struct fixture){0};
 	f->board = board_new(note, &f->told);
 	for (size_t i = 0; i < 3; i++)
-		f->items[i] = board_item_new(&all[i], 1000);
+		f->items[i] = board_item_new(&all[i]);
 	board_set_items(f->board, f->items, 3);
 }
 
