@@ -34,7 +34,7 @@
 #define GRACE_MIN_MS 30000   /* after which a run that has not returned costs its worker, or after … */
 #define GRACE_TIMEOUTS 3     /* … so many timeouts if that is longer */
 
-/* What one worker may send */
+/* Messages of one worker */
 #define PACKETS_PER_TURN 64               /* before the others and HTTP have their turn */
 #define LAST_PACKETS 4096                 /* once it is dead: more than the kernel keeps of one wire */
 #define BACKLOG_MAX (WIRE_OUTBOX_MAX / 2) /* of requests to it; the rest is for what must go through */

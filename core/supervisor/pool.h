@@ -51,7 +51,7 @@ void pool_set_isolation(struct pool *pool, bool strict);
 typedef void pool_done(void *arg);
 void pool_prepare(struct pool *pool, char *const *names, size_t count, char *const *folders,
 		  size_t folder_count, pool_done *done, void *arg);
-/* What the plugin declares; NULL with *why, a sentence, when it could not be opened. */
+/* Returns the declarations of a plugin; NULL with *why, a sentence, when it could not be opened. */
 const struct plugin_info *pool_info(const struct pool *pool, const char *name, const char **why);
 const char *pool_plugin_path(const struct pool *pool, const char *name, int *copy);
 /* Has the plugins validate the options of components that do not run yet. `mistake` is called for each wrong

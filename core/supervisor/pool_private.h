@@ -53,7 +53,8 @@ struct slot {
 	size_t claim_count, claim_capacity;
 };
 
-/* What a component waits for; its one timer limits that. Only pool_enter_state sets it. */
+/* Each state is one thing that a component waits for; its one timer limits that. Only pool_enter_state sets
+ * it. */
 enum component_state {
 	COMPONENT_DOWN,             /* its slot's worker; no timer, the slot has one */
 	COMPONENT_BACKING_OFF,      /* its next start, after one that failed */

@@ -110,7 +110,7 @@ static void on_timeout(struct timer *timer, int64_t now_ms)
 }
 
 /* The wire is closed or broken: nothing can be sent, so the worker must exit. */
-static void cclose_wire(struct process *process)
+static void close_wire(struct process *process)
 {
 	close_watch(process, &process->wire);
 	if (process->exiting)
@@ -347,7 +347,7 @@ static void on_message(struct process *process, struct wire_message *message)
 		process_on_crash(process, message);
 		break;
 	default:
-		process_break(process, "sent a message of an unknown type");
+		process_break(process, "sent a message that only the daemon sends");
 	}
 }
 

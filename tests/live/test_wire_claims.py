@@ -21,7 +21,7 @@ def wire_types():
 
 TYPES = wire_types()
 FOREIGN = "sent a message of a component that it does not have"
-KIND = "sent a message of an unknown type"
+KIND = "sent a message that only the daemon sends"
 NO_TYPE = "unknown type of message"
 FROM_THE_DAEMON = ["START", "RUN", "STOP", "ASK", "REQUEST", "SANDBOX", "CANCEL", "VALIDATE"]
 SOON = "asked to be started again as soon as it was up"
@@ -36,7 +36,7 @@ CLAIMS = {
     "CRASH": ("grew past the memory limit", FOREIGN, "grew past the memory limit"),
     "STOPPED": ("reported the stop of a component that it was not to stop", FOREIGN, FOREIGN),
     "ANSWER": ("sent a secret that it was not asked for", FOREIGN, FOREIGN),
-    "REPLY": ("sent a reply to a request that it was not given", FOREIGN, FOREIGN),
+    "REPLY": ("sent a reply to a request that it did not get", FOREIGN, FOREIGN),
     "STEP": (None, FOREIGN, FOREIGN),  # of a run that there is not: dropped
     "VALIDATED": ("validated options that it was not asked for", FOREIGN, FOREIGN),
     "STALE": (SOON, FOREIGN, SOON),
@@ -108,7 +108,7 @@ def test_the_right_number_is_not_enough(skymond, tmp_path, isolation):
         "store": component("t_forge_wire", kept=kept),
         "evil": component("t_forge_wire", kept=kept, own=True, isolation=isolation, interval="200ms", timeout="150ms")}})
     line = daemon.wait_log(re.compile("sent a secret that it was not asked for|reason=auth_failed"))
-    assert "answered for a secret" in line, "the lock was given it"
+    assert "sent a secret" in line, "the lock was given it"
     daemon.wait_component("lock", status="healthy")
 
 
