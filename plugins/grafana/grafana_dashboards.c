@@ -15,7 +15,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "grafana_wish.h"
+#include "grafana_request.h"
 #include "json_read.h"
 
 /* ---- Saving ---- */

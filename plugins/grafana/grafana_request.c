@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* grafana_wish: reads a dashboard that a caller wants saved, and prints the request for Grafana. Called by
  * grafana_dashboards.c, on the thread of the request. Owns the text of the model. */
-#include "grafana_wish.h"
+#include "grafana_request.h"
 
 #include <stdarg.h>
 #include <stdio.h>
