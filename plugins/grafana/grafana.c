@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grafana: does Grafana answer, and does it take our key; and, for callers that are let in, its dashboards,
- * data sources and alert rules. */
+/* grafana: options, start, stop, the check (does Grafana answer and accept the key) and the table of routes.
+ * The worker calls start, check and stop on the component's thread, and each handler on a thread of its
+ * request. Owns struct grafana_own: the pool of connections and the named locks. */
 #include "grafana.h"
 
 #include <malloc.h>
@@ -10,7 +11,8 @@
 
 #include "json_read.h"
 
-/* A short one can be guessed; and it is masked wherever it stands in an answer, as `admin` does in many. */
+/* A shorter token can be guessed. Also, tokens are masked in all answers, and a word such as `admin` occurs
+ * in many. */
 #define TOKEN_MIN 16
 
 static const char *const access_words[] = {"loopback", "token", "any", NULL};
@@ -50,25 +52,27 @@ static const struct skymon_number numbers[] = {TLS_REPORT_NUMBERS, {0}};
 static bool load(struct skymon *sm, void *shared)
 {
 	(void)sm;
-	/* Nothing half-made ever leaves; a data source has passwords. */
+	/* Out of memory aborts, so that no half-built request is ever sent. Trees are wiped: a data source
+	 * has passwords. */
 	json_set_alloc_funcs(grafana_alloc, json_read_free_wiped);
-	/* What one large tree has left behind is there for the next one; large texts go back at once. */
+	/* One arena: the memory of one large tree serves the next one. Large texts are returned to the system
+	 * at once. */
 	mallopt(M_ARENA_MAX, 1);
 	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
-	return grafana_room_start(shared) && fetch_load();
+	return grafana_budget_init(shared) && fetch_load();
 }
 
 static void unload(struct skymon *sm, void *shared)
 {
 	(void)sm;
 	json_set_alloc_funcs(malloc, free);
-	grafana_room_end(shared);
+	grafana_budget_end(shared);
 	fetch_unload();
 }
 
 /* ---- Start and stop ---- */
 
-/* A header's value: a key with a line's end in the middle would become two headers. */
+/* A header's value: a key with a line end in its middle would become two headers. */
 static bool is_clean(const struct skymon_secret *secret)
 {
 	for (size_t i = 0; i < secret->size; i++)
@@ -106,7 +110,7 @@ static void validate(struct skymon *sm, const void *state)
 		skymon_invalid(sm, "access_token", "is missing: read_access or write_access is `token`");
 }
 
-/* What can be told only of the secrets themselves. */
+/* Checks that need the secrets' bytes, which validate does not have. */
 static bool secrets_agree(struct skymon *sm, const struct grafana *grafana)
 {
 	const char *wrong = NULL;
@@ -135,8 +139,8 @@ static void stop(struct skymon *sm, void *state)
 		return;
 	for (size_t i = 0; i < own->idle_count; i++)
 		fetch_free(own->idle[i]);
-	for (size_t i = 0; i < own->timed_lock_count; i++)
-		timed_lock_end(&own->turns[i].turn);
+	for (size_t i = 0; i < own->lock_count; i++)
+		timed_lock_end(&own->locks[i].lock);
 	if (own->has_lock)
 		pthread_mutex_destroy(&own->lock);
 	free(own);
@@ -150,10 +154,9 @@ static bool make_own(struct grafana *grafana)
 	if (own == NULL)
 		return false;
 	own->has_lock = pthread_mutex_init(&own->lock, NULL) == 0;
-	while (own->timed_lock_count < GRAFANA_TURNS &&
-	       timed_lock_init(&own->turns[own->timed_lock_count].turn))
-		own->timed_lock_count++;
-	return own->has_lock && own->timed_lock_count == GRAFANA_TURNS;
+	while (own->lock_count < GRAFANA_LOCKS && timed_lock_init(&own->locks[own->lock_count].lock))
+		own->lock_count++;
+	return own->has_lock && own->lock_count == GRAFANA_LOCKS;
 }
 
 static bool start(struct skymon *sm, void *state)
@@ -196,7 +199,7 @@ static enum skymon_status report_fault(struct grafana_ctx *ctx)
 					      : skymon_unhealthy(sm, "%s", fault.detail);
 }
 
-/* Version and database, which Grafana tells to everybody. */
+/* Version and database, which Grafana reports without a key. */
 static bool ask_health(struct grafana_ctx *ctx, char *version, size_t size)
 {
 	struct grafana_answer answer;
@@ -207,8 +210,8 @@ static bool ask_health(struct grafana_ctx *ctx, char *version, size_t size)
 	skymon_step(ctx->sm, "asking for Grafana's health");
 	if (!grafana_ask(ctx, "GET", "/api/health", NULL, &answer)) {
 		if (ctx->fault.upstream_status == 503)
-			grafana_mean(ctx, 503, "",
-				     "Grafana says that it is not well (HTTP 503): its database fails");
+			grafana_reword(ctx, 503, "",
+				       "Grafana says that it is not well (HTTP 503): its database fails");
 		return false;
 	}
 	text = json_read_text(answer.json, "version");
@@ -233,7 +236,7 @@ static bool ask_health(struct grafana_ctx *ctx, char *version, size_t size)
 	return good;
 }
 
-static enum skymon_status look(struct skymon *sm, void *state)
+static enum skymon_status check_grafana(struct skymon *sm, void *state)
 {
 	struct grafana_ctx ctx = {.sm = sm, .grafana = state};
 	struct grafana_answer answer;
@@ -260,9 +263,9 @@ static enum skymon_status look(struct skymon *sm, void *state)
 
 static enum skymon_status check(struct skymon *sm, void *state)
 {
-	enum skymon_status status = look(sm, state);
+	enum skymon_status status = check_grafana(sm, state);
 
-	grafana_give_all_room();
+	grafana_release_all();
 	return status;
 }
 
@@ -273,7 +276,7 @@ static enum skymon_status check(struct skymon *sm, void *state)
 	static void symbol##_handler(struct skymon *sm, void *state, struct skymon_request *rq)              \
 	{                                                                                                    \
 		handle_(sm, state, rq);                                                                      \
-		grafana_give_all_room();                                                                     \
+		grafana_release_all();                                                                       \
 	}                                                                                                    \
 	static const struct skymon_route symbol = {.size = sizeof(struct skymon_route),                      \
 						   .method = method_,                                        \
@@ -310,6 +313,6 @@ static const struct skymon_route *const routes[] = {
 	&post_source, &post_rule,       &post_apply,     &get_diff,      &get_check,     NULL};
 
 SKYMON_PLUGIN(grafana, "1.0", "Dashboards, data sources and alert rules of a Grafana",
-	      .state_size = sizeof(struct grafana), .shared_size = sizeof(struct grafana_room),
+	      .state_size = sizeof(struct grafana), .shared_size = sizeof(struct grafana_budget),
 	      .timeout_ms = 10000, .options = options, .numbers = numbers, .load = load, .unload = unload,
 	      .start = start, .stop = stop, .check = check, .routes = routes, .validate = validate);

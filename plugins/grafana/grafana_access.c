@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grafana_access: who may ask. The broker spends a privileged key on the caller's behalf. */
+/* grafana_access: decides whether a caller may use a route, and writes audit lines. The broker spends a
+ * privileged key on the caller's behalf, so each handler calls grafana_authorize first, on the thread of its
+ * request. Owns nothing. */
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "grafana.h"
 
-/* Takes as long for a wrong byte at the start as for one at the end. */
+/* Constant time: a wrong byte at the start takes as long as one at the end. */
 static bool is_same(const char *given, const struct skymon_secret *token)
 {
 	size_t size = strlen(given);
@@ -18,17 +20,17 @@ static bool is_same(const char *given, const struct skymon_secret *token)
 	return differs == 0;
 }
 
-enum grafana_verdict grafana_judge_access(enum grafana_access access, bool local, const char *authorization,
-					  const struct skymon_secret *token)
+enum grafana_verdict grafana_evaluate_access(enum grafana_access access, bool local,
+					     const char *authorization, const struct skymon_secret *token)
 {
 	if (access == GRAFANA_ANY)
-		return GRAFANA_MAY;
+		return GRAFANA_ALLOWED;
 	if (access == GRAFANA_LOOPBACK)
-		return local ? GRAFANA_MAY : GRAFANA_NOT_LOCAL;
+		return local ? GRAFANA_ALLOWED : GRAFANA_NOT_LOCAL;
 	if (authorization == NULL || strncasecmp(authorization, "Bearer ", 7) != 0)
 		return GRAFANA_NO_TOKEN;
 	authorization += 7 + strspn(authorization + 7, " ");
-	return token->bytes != NULL && token->size > 0 && is_same(authorization, token) ? GRAFANA_MAY
+	return token->bytes != NULL && token->size > 0 && is_same(authorization, token) ? GRAFANA_ALLOWED
 											: GRAFANA_WRONG_TOKEN;
 }
 
@@ -40,17 +42,17 @@ static enum grafana_access access_of(const struct grafana *grafana, bool write)
 static const char *const by[] = {"a local caller", "the access token",
 				 "anybody"}; /* as enum grafana_access */
 
-bool grafana_enter(struct grafana_ctx *ctx, bool write)
+bool grafana_authorize(struct grafana_ctx *ctx, bool write)
 {
 	const struct skymon_caller *caller = skymon_caller(ctx->sm, ctx->rq);
 	const char *option = write ? "write_access" : "read_access";
-	enum grafana_verdict verdict = grafana_judge_access(
+	enum grafana_verdict verdict = grafana_evaluate_access(
 		access_of(ctx->grafana, write), caller != NULL && caller->local,
 		skymon_header(ctx->sm, ctx->rq, "Authorization"), &ctx->grafana->access_token);
 
 	ctx->writes = write;
 	switch (verdict) {
-	case GRAFANA_MAY:
+	case GRAFANA_ALLOWED:
 		if (!write)
 			skymon_audit(ctx->sm, ctx->rq, "read, allowed as %s",
 				     by[access_of(ctx->grafana, false)]);
@@ -79,7 +81,7 @@ bool grafana_enter(struct grafana_ctx *ctx, bool write)
 		break;
 	}
 	ctx->refused = true;
-	grafana_tell(ctx);
+	grafana_reply_fault(ctx);
 	return false;
 }
 

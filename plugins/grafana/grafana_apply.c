@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grafana_apply: POST /api/v1/grafana/apply brings the shipped content to Grafana, GET /api/v1/grafana/diff
- * shows what that would do. Both handlers run on the thread of their request. An item that fails keeps none
- * of the others from being tried, but for a Grafana that does not answer, takes no more requests or refuses
- * the key: then the rest would only meet the same. */
+/* grafana_apply: POST /api/v1/grafana/apply writes the shipped content to Grafana, GET /api/v1/grafana/diff
+ * shows the changes that apply would make. Both handlers run on the thread of their request, which owns the
+ * list of items. A failed item does not stop the others, unless Grafana does not answer, limits requests or
+ * refuses the key: then the others would fail alike. */
 #include "grafana_apply.h"
 
 #include <stdio.h>
@@ -10,11 +10,11 @@
 
 static const char *const kinds[] = {"folder", "datasource", "dashboard", "rule"};
 
-/* Grafana's fault of the first item that failed, for the answer. */
+/* The first failed item, and Grafana's fault of it, for the reply. */
 struct outcome {
 	const struct apply_item *first;
 	struct grafana_fault fault;
-	int stopped; /* the code with which the rest was given up; 0: it was not */
+	int stopped; /* the code at which the remaining items were given up, or 0 */
 };
 
 /* ---- All items, one after the other ---- */
@@ -56,7 +56,7 @@ static void try_all(struct apply_run *run, struct apply_list *list, struct outco
 
 /* ---- The answer ---- */
 
-static size_t count(const struct apply_list *list, const char *result)
+static size_t count_results(const struct apply_list *list, const char *result)
 {
 	size_t found = 0;
 	for (size_t i = 0; i < list->count; i++)
@@ -81,12 +81,13 @@ static json_t *items_of(const struct apply_list *list, bool with_differences)
 	return items;
 }
 
-/* A problem, with the code that the first failure would have had by itself, and what came of everything. */
-static void tell_failure(struct grafana_ctx *ctx, const struct apply_list *list, size_t changed,
-			 json_t *items, struct outcome *outcome)
+/* Replies with a problem, with the code that the first failure would have by itself, and with the results of
+ * all items. */
+static void reply_failure(struct grafana_ctx *ctx, const struct apply_list *list, size_t changed,
+			  json_t *items, struct outcome *outcome)
 {
 	const struct apply_item *first = outcome->first;
-	size_t failed = count(list, "failed");
+	size_t failed = count_results(list, "failed");
 	char text[1200];
 	ctx->fault = outcome->fault;
 	outcome->fault = (struct grafana_fault){0};
@@ -97,24 +98,24 @@ static void tell_failure(struct grafana_ctx *ctx, const struct apply_list *list,
 	grafana_member(&ctx->fault, "changed", json_integer((json_int_t)changed));
 	grafana_member(&ctx->fault, "failed", json_integer((json_int_t)failed));
 	grafana_member(&ctx->fault, "items", items);
-	grafana_tell(ctx);
+	grafana_reply_fault(ctx);
 }
 
 static void answer(struct grafana_ctx *ctx, const struct apply_list *list, bool writes,
 		   struct outcome *outcome)
 {
-	size_t changed = writes ? count(list, "created") + count(list, "updated")
-				: count(list, "missing") + count(list, "different");
+	size_t changed = writes ? count_results(list, "created") + count_results(list, "updated")
+				: count_results(list, "missing") + count_results(list, "different");
 	json_t *items = items_of(list, !writes);
 	if (writes) {
 		char counts[120];
 		snprintf(counts, sizeof(counts), "%zu created, %zu updated, %zu unchanged, %zu failed",
-			 count(list, "created"), count(list, "updated"), count(list, "unchanged"),
-			 count(list, "failed"));
+			 count_results(list, "created"), count_results(list, "updated"),
+			 count_results(list, "unchanged"), count_results(list, "failed"));
 		grafana_audit(ctx, "content", NULL, ctx->grafana->content, counts);
 	}
 	if (outcome->first != NULL) {
-		tell_failure(ctx, list, changed, items, outcome);
+		reply_failure(ctx, list, changed, items, outcome);
 		return;
 	}
 	json_t *body = json_pack("{s:I, s:o}", "changed", (json_int_t)changed, "items", items);
@@ -134,7 +135,7 @@ static void run(struct grafana_ctx *ctx, bool writes, bool force)
 		answer(ctx, &list, writes, &outcome);
 	} else {
 		grafana_fail(ctx, 500, "%s", why);
-		grafana_tell(ctx);
+		grafana_reply_fault(ctx);
 	}
 	json_decref(run.sources);
 	grafana_text_free(&run.rules);
@@ -144,7 +145,7 @@ static void run(struct grafana_ctx *ctx, bool writes, bool force)
 
 /* ---- Routes ---- */
 
-/* The parameter `force`, and nothing else: a misspelt one would be taken for a wish that was heard. */
+/* Accepts the parameter `force` only: a misspelt one must not pass as if it were honoured. */
 static bool read_force(struct grafana_ctx *ctx, bool *force)
 {
 	static const char *const words[] = {"", "force", "force=true", "force=1", "force=false", "force=0"};
@@ -159,20 +160,20 @@ static bool read_force(struct grafana_ctx *ctx, bool *force)
 			    "the only parameter that is known here is force, which is true or false");
 }
 
-/* One at a time: two at once would find the same things missing. */
+/* One at a time: two concurrent runs would find the same items missing. */
 void grafana_post_apply(struct skymon *sm, void *state, struct skymon_request *rq)
 {
 	struct grafana_ctx ctx = {.sm = sm, .grafana = state, .rq = rq};
 	bool force;
 
-	if (!grafana_enter(&ctx, true))
+	if (!grafana_authorize(&ctx, true))
 		return;
-	if (!read_force(&ctx, &force) || !grafana_take_turn(&ctx, "apply", "", "")) {
-		grafana_tell(&ctx);
+	if (!read_force(&ctx, &force) || !grafana_take_lock(&ctx, "apply", "", "")) {
+		grafana_reply_fault(&ctx);
 		return;
 	}
 	run(&ctx, true, force);
-	grafana_give_turn(&ctx);
+	grafana_release_lock(&ctx);
 }
 
 void grafana_get_diff(struct skymon *sm, void *state, struct skymon_request *rq)
@@ -180,10 +181,10 @@ void grafana_get_diff(struct skymon *sm, void *state, struct skymon_request *rq)
 	struct grafana_ctx ctx = {.sm = sm, .grafana = state, .rq = rq};
 	bool force;
 
-	if (!grafana_enter(&ctx, false))
+	if (!grafana_authorize(&ctx, false))
 		return;
 	if (read_force(&ctx, &force))
 		run(&ctx, false, force);
 	else
-		grafana_tell(&ctx);
+		grafana_reply_fault(&ctx);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grafana_apply_compare: what apply would write over what is there, and where the two differ. Called by
- * grafana_apply_items.c; pure. Grafana adds to what it is given (ids, defaults), and people add to what
- * ships: what only they have stays, so that the differences are all that apply changes, and nothing else. */
+/* grafana_apply_compare: the value that apply writes over an item of Grafana, and the differences between the
+ * two. Called by grafana_apply_items.c, on the thread of the request; pure. Grafana adds to what it is given
+ * (ids, defaults), and people add to shipped items. Additions are kept, so that the differences are exactly
+ * what apply changes. */
 #include "grafana_apply.h"
 
 #include <stdint.h>
@@ -39,10 +40,10 @@ static bool is_same_scalar(const json_t *one, const json_t *other)
 	return json_equal(one, other);
 }
 
-/* ---- What apply would write ---- */
+/* ---- The value that apply writes ---- */
 
-/* The item of `theirs` that an item of ours stands for: of the same panel number, variable or query name;
- * else at the same place. */
+/* Returns the item of `theirs` for an item of ours: the one with the same panel number, variable or query
+ * name, else the one at the same index. */
 static json_t *find_partner(const json_t *our, const json_t *theirs, size_t at, bool same_size)
 {
 	static const char *const keys[] = {"id", "name", "refId"};
@@ -60,8 +61,8 @@ static json_t *find_partner(const json_t *our, const json_t *theirs, size_t at, 
 	return same_size ? json_array_get(theirs, at) : NULL;
 }
 
-/* Which data source a dashboard asks is for people to choose: of a panel, a query or a variable, and the
- * value that a variable of data sources has. */
+/* The data source of a dashboard is for people to choose: of a panel, a query or a variable, and the value of
+ * a variable of type datasource. */
 static bool is_choice(const json_t *object, const char *key)
 {
 	const char *type = json_read_text(object, "type");
@@ -99,9 +100,9 @@ json_t *apply_merge(const json_t *ours, json_t *theirs, bool choices)
 									       : (json_t *)(uintptr_t)ours);
 }
 
-/* ---- Where they differ ---- */
+/* ---- Differences ---- */
 
-/* Where we are: the way back up to the root. */
+/* A position in the tree: the chain up to the root. */
 struct place {
 	const struct place *up;
 	const char *key; /* NULL: an element of an array */

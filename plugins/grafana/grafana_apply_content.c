@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grafana_apply: reads the folder of shipped content. What an administrator has put there may be anything:
- * files are bounded, and a bad one is named and keeps none of the others from being applied. */
+/* grafana_apply_content: reads the folder of shipped content. Called by grafana_apply.c, on the thread of the
+ * request. An administrator may put any file there: files are bounded, and a bad file is named in its item
+ * and does not keep the others from being applied. */
 #include "grafana_apply.h"
 
 #include <dirent.h>
@@ -17,7 +18,7 @@
 #include "json_read.h"
 
 #define FILE_MAX (1 << 20)
-#define CONTENT_MAX (8u << 20) /* of all files: their trees take several times as much */
+#define CONTENT_MAX (8u << 20) /* of all files; their trees take several times as much */
 
 void apply_failed(struct apply_item *item, int code, const char *format, ...)
 {
@@ -31,8 +32,8 @@ void apply_failed(struct apply_item *item, int code, const char *format, ...)
 	item->code = code;
 }
 
-/* false, and the sentence in `why`. */
-__attribute__((format(printf, 3, 4))) static bool refuse(char *why, size_t size, const char *format, ...)
+/* Writes a sentence to `why` and returns false. */
+__attribute__((format(printf, 3, 4))) static bool set_reason(char *why, size_t size, const char *format, ...)
 {
 	va_list list;
 	va_start(list, format);
@@ -43,7 +44,7 @@ __attribute__((format(printf, 3, 4))) static bool refuse(char *why, size_t size,
 
 /* ---- One file ---- */
 
-/* All bytes of a plain file of at most FILE_MAX. NULL: why says so. */
+/* Returns all bytes of a regular file of at most FILE_MAX, or NULL with the reason in `why`. */
 static char *read_file(const char *path, size_t *size, char *why, size_t why_size)
 {
 	struct stat about;
@@ -51,19 +52,19 @@ static char *read_file(const char *path, size_t *size, char *why, size_t why_siz
 	ssize_t got = 0;
 	int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (file < 0 || fstat(file, &about) != 0)
-		refuse(why, why_size, "cannot be read: %s", strerror(errno));
+		set_reason(why, why_size, "cannot be read: %s", strerror(errno));
 	else if (!S_ISREG(about.st_mode))
-		refuse(why, why_size, "is no file");
+		set_reason(why, why_size, "is no file");
 	else if ((bytes = malloc(FILE_MAX + 1)) == NULL)
-		refuse(why, why_size, "there is no memory for it");
+		set_reason(why, why_size, "there is no memory for it");
 	for (*size = 0; bytes != NULL && *size <= FILE_MAX; *size += (size_t)got)
 		if ((got = read(file, bytes + *size, FILE_MAX + 1 - *size)) <= 0)
 			break;
 	if (bytes != NULL && (got < 0 || *size > FILE_MAX)) {
 		if (got < 0)
-			refuse(why, why_size, "cannot be read: %s", strerror(errno));
+			set_reason(why, why_size, "cannot be read: %s", strerror(errno));
 		else
-			refuse(why, why_size, "is larger than %d bytes", FILE_MAX);
+			set_reason(why, why_size, "is larger than %d bytes", FILE_MAX);
 		free(bytes);
 		bytes = NULL;
 	}
@@ -82,56 +83,55 @@ static json_t *read_json(const char *path, size_t *total, char *why, size_t why_
 	json_t *value = NULL;
 	*total += size;
 	if (*total > CONTENT_MAX)
-		refuse(why, why_size, "with those before it is more than %u bytes", CONTENT_MAX);
+		set_reason(why, why_size, "with those before it is more than %u bytes", CONTENT_MAX);
 	else if (json_read_is_deep(bytes, size))
-		refuse(why, why_size, "is nested deeper than %d", JSON_READ_DEPTH);
+		set_reason(why, why_size, "is nested deeper than %d", JSON_READ_DEPTH);
 	else if ((value = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, &error)) == NULL)
-		refuse(why, why_size, "line %d, column %d: %s", error.line, error.column, error.text);
+		set_reason(why, why_size, "line %d, column %d: %s", error.line, error.column, error.text);
 	free(bytes);
 	return value;
 }
 
-/* ---- Is it what it must be? ---- */
+/* ---- Validation ---- */
 
-/* A rule is judged as one that is posted, and what it leaves out is filled in. */
-static bool judge_rule(struct apply_item *item, char *why, size_t size)
+/* Validates a rule as a posted one, and fills in its defaults. */
+static bool validate_rule(struct apply_item *item, char *why, size_t size)
 {
 	struct grafana_fault fault = {0};
 	json_t *rule = grafana_rule_read(item->shipped, &fault);
 	if (rule == NULL) {
-		refuse(why, size, "%s", fault.detail);
+		set_reason(why, size, "%s", fault.detail);
 		grafana_forget(&fault);
 		return false;
 	}
 	json_decref(item->shipped);
 	item->shipped = rule;
 	const char *folder = json_read_text(rule, "folderUID");
-	/* Grafana takes a rule of a folder that is not there, and never shows it. */
+	/* Grafana accepts a rule of a folder that does not exist, and never shows it. */
 	return (folder != NULL && strcmp(folder, GRAFANA_FOLDER) == 0) ||
-	       refuse(why, size, "/folderUID must be " GRAFANA_FOLDER ", the folder that is made for it");
+	       set_reason(why, size, "/folderUID must be " GRAFANA_FOLDER ", the folder that is made for it");
 }
 
-static bool judge_text(const struct apply_item *item, const char *key, char *why, size_t size)
+static bool require_text(const struct apply_item *item, const char *key, char *why, size_t size)
 {
 	const char *text = json_read_text(item->shipped, key);
 	return (text != NULL && *text != '\0') ||
-	       refuse(why, size, "/%s must be a text that is not empty", key);
+	       set_reason(why, size, "/%s must be a text that is not empty", key);
 }
 
-/* Can it be applied? */
-static bool judge(struct apply_item *item, char *why, size_t size)
+static bool validate_item(struct apply_item *item, char *why, size_t size)
 {
 	if (!json_is_object(item->shipped))
-		return refuse(why, size, "must hold a JSON object");
+		return set_reason(why, size, "must hold a JSON object");
 	const char *uid = json_read_text(item->shipped, "uid");
 	const char *fault = uid != NULL ? grafana_uid_fault(uid) : "must be a text";
 	if (fault != NULL)
-		return refuse(why, size, "/uid %s", fault);
+		return set_reason(why, size, "/uid %s", fault);
 	if (item->kind == APPLY_IS_RULE)
-		return judge_rule(item, why, size);
+		return validate_rule(item, why, size);
 	if (item->kind == APPLY_IS_SOURCE)
-		return judge_text(item, "name", why, size) && judge_text(item, "type", why, size);
-	return judge_text(item, "title", why, size);
+		return require_text(item, "name", why, size) && require_text(item, "type", why, size);
+	return require_text(item, "title", why, size);
 }
 
 static bool is_free(const struct apply_list *list, const struct apply_item *item, char *why, size_t size)
@@ -139,7 +139,7 @@ static bool is_free(const struct apply_list *list, const struct apply_item *item
 	for (size_t i = 0; i < list->count; i++) {
 		const struct apply_item *other = &list->items[i];
 		if (other->kind == item->kind && other->shipped != NULL && strcmp(other->uid, item->uid) == 0)
-			return refuse(why, size, "/uid is that of %s too", other->file);
+			return set_reason(why, size, "/uid is that of %s too", other->file);
 	}
 	return true;
 }
@@ -153,7 +153,7 @@ static void add_file(struct apply_list *list, enum apply_kind kind, const char *
 	snprintf(item->file, sizeof(item->file), "%s%s%s", inner, *inner != '\0' ? "/" : "", name);
 	snprintf(path, sizeof(path), "%s/%s", folder, item->file);
 	item->shipped = read_json(path, &list->bytes, why, sizeof(why));
-	bool good = item->shipped != NULL && judge(item, why, sizeof(why));
+	bool good = item->shipped != NULL && validate_item(item, why, sizeof(why));
 	if (good) {
 		item->uid = json_read_text(item->shipped, "uid");
 		item->title = json_read_text(item->shipped, kind == APPLY_IS_SOURCE ? "name" : "title");
@@ -180,10 +180,10 @@ static int is_json(const struct dirent *entry)
 
 static int by_name(const struct dirent **left, const struct dirent **right)
 {
-	return strcmp((*left)->d_name, (*right)->d_name); /* alphasort would ask the locale */
+	return strcmp((*left)->d_name, (*right)->d_name); /* alphasort would depend on the locale */
 }
 
-/* A folder that is not there holds nothing. */
+/* A folder that does not exist has no files. */
 static bool add_files(struct apply_list *list, enum apply_kind kind, const char *folder, const char *inner,
 		      char *why, size_t size)
 {
@@ -194,10 +194,10 @@ static bool add_files(struct apply_list *list, enum apply_kind kind, const char 
 	if (count < 0 && errno == ENOENT)
 		return true;
 	if (count < 0)
-		return refuse(why, size, "cannot read the folder %s: %s", path, strerror(errno));
+		return set_reason(why, size, "cannot read the folder %s: %s", path, strerror(errno));
 	bool fits = list->count + (size_t)count <= APPLY_ITEMS_MAX;
 	if (!fits)
-		refuse(why, size, "%s holds more than %d files; take some out", folder, APPLY_ITEMS_MAX);
+		set_reason(why, size, "%s holds more than %d files; take some out", folder, APPLY_ITEMS_MAX);
 	for (int i = 0; i < count; i++) {
 		if (fits)
 			add_file(list, kind, folder, inner, names[i]->d_name);
@@ -213,7 +213,7 @@ bool apply_read(const char *folder, const char *prometheus_url, struct apply_lis
 	char path[4096];
 	*list = (struct apply_list){.items = calloc(APPLY_ITEMS_MAX + 2, sizeof(*list->items))};
 	if (list->items == NULL)
-		return refuse(why, size, "no memory is left to read %s", folder);
+		return set_reason(why, size, "no memory is left to read %s", folder);
 	struct apply_item *item = &list->items[list->count++];
 	item->kind = APPLY_IS_FOLDER;
 	item->shipped = json_pack("{s:s, s:s}", "uid", GRAFANA_FOLDER, "title", GRAFANA_FOLDER_TITLE);
@@ -230,11 +230,12 @@ bool apply_read(const char *folder, const char *prometheus_url, struct apply_lis
 	    !add_files(list, APPLY_IS_RULE, folder, "rules", why, size))
 		return false;
 	if (list->count == 1)
-		return refuse(why, size,
-			      "%s holds nothing to apply: no datasource.json, no dashboards, no rules; set "
-			      "the option "
-			      "content to the folder that does",
-			      folder);
+		return set_reason(
+			why, size,
+			"%s holds nothing to apply: no datasource.json, no dashboards, no rules; set "
+			"the option "
+			"content to the folder that does",
+			folder);
 	return true;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grafana_apply_items: one item and Grafana: looked up by its uid, compared, and written when it differs.
- * Called by grafana_apply.c for each item of a run, on the thread of its request. */
+/* grafana_apply_items: looks up one item in Grafana by its uid, compares it, and writes it if it differs.
+ * Called by grafana_apply.c for each item of a run, on the thread of its request. Owns nothing but the
+ * answers of one call. */
 #include "grafana_apply.h"
 
 #include <stdio.h>
@@ -9,13 +10,13 @@
 #include "grafana_rule.h"
 #include "json_read.h"
 
-/* HIDDEN: 403. What is not there gives nobody a right to see it, unless the key may see all: an Editor's may
- * be told so of a dashboard that it may well create. */
+/* HIDDEN: 403. Grafana also answers so for a dashboard that does not exist, to a key that may not see all: an
+ * Editor's key may well be allowed to create it. */
 enum found { FAILED, MISSING, HIDDEN, FOUND };
 
-/* GET of what has a uid. MISSING leaves no fault. */
-static enum found look_up(struct apply_run *run, const char *before, const char *uid,
-			  struct grafana_answer *there)
+/* GETs an item by its uid. MISSING leaves no fault. */
+static enum found get_item(struct apply_run *run, const char *before, const char *uid,
+			   struct grafana_answer *there)
 {
 	struct grafana_fault *fault = &run->ctx->fault;
 	char path[256];
@@ -35,7 +36,7 @@ static enum found look_up(struct apply_run *run, const char *before, const char 
 }
 
 /* Takes over the body. */
-static bool write_it(struct apply_run *run, const char *method, const char *path, json_t *body)
+static bool write_item(struct apply_run *run, const char *method, const char *path, json_t *body)
 {
 	struct grafana_answer answer;
 	bool good = body != NULL && grafana_ask(run->ctx, method, path, body, &answer);
@@ -52,12 +53,12 @@ static bool write_at(struct apply_run *run, const char *method, const char *befo
 {
 	char path[256];
 	if (grafana_path(path, sizeof(path), before, uid, ""))
-		return write_it(run, method, path, body);
+		return write_item(run, method, path, body);
 	json_decref(body);
 	return grafana_fail(run->ctx, 500, "the uid %s is too long", uid);
 }
 
-/* Copies without the keys that are the server's, or that apply leaves to people. */
+/* Copies without the keys that belong to the server, or that apply leaves to people. */
 static json_t *without(const json_t *from, const char *const *drop)
 {
 	json_t *out = json_copy((json_t *)(uintptr_t)from);
@@ -67,7 +68,7 @@ static json_t *without(const json_t *from, const char *const *drop)
 	return out;
 }
 
-static void compare(struct apply_item *item, const json_t *wanted, const json_t *theirs)
+static void compare_item(struct apply_item *item, const json_t *wanted, const json_t *theirs)
 {
 	json_decref(item->differences);
 	item->differences = json_array();
@@ -81,7 +82,7 @@ static bool is_same(const struct apply_item *item)
 
 /* ---- The folder ---- */
 
-/* It counts by its uid, whoever has given it another title; else one of its title is used. */
+/* The folder is found by its uid, under any title; else a folder of its title is used. */
 static bool folder_item(struct apply_run *run, struct apply_item *item)
 {
 	bool there;
@@ -96,8 +97,8 @@ static bool folder_item(struct apply_run *run, struct apply_item *item)
 
 /* ---- The data source ---- */
 
-/* What is to be known of the others before one is created: is the name free, is there a default? */
-static bool judge_others(struct apply_run *run, const struct apply_item *item, bool *has_default)
+/* Before a data source is created: is its name unused, and does the organization have a default? */
+static bool check_other_sources(struct apply_run *run, const struct apply_item *item, bool *has_default)
 {
 	struct grafana_answer list;
 	char holder[GRAFANA_UID_MAX + 1] = "";
@@ -125,19 +126,20 @@ static bool judge_others(struct apply_run *run, const struct apply_item *item, b
 static bool create_source(struct apply_run *run, const struct apply_item *item)
 {
 	bool has_default;
-	if (!judge_others(run, item, &has_default))
+	if (!check_other_sources(run, item, &has_default))
 		return false;
 	if (!run->writes)
 		return true;
-	/* A panel that names no data source asks the default: where the org has none, it becomes ours. */
+	/* Panels that name no data source use the organization's default. If there is none, this source
+	 * becomes it. */
 	json_t *body = json_copy(item->shipped);
 	if (!has_default && json_object_get(body, "isDefault") == NULL)
 		json_object_set_new(body, "isDefault", json_true());
-	return write_it(run, "POST", "/api/datasources", body);
+	return write_item(run, "POST", "/api/datasources", body);
 }
 
-/* Their version goes along: a change in between is not overwritten. Secrets are kept by Grafana when none are
- * sent. */
+/* Sends the version that was read, so that a change in between is not overwritten. Grafana keeps secrets that
+ * are not sent. */
 static bool update_source(struct apply_run *run, const struct apply_item *item, const json_t *theirs,
 			  const json_t *wanted)
 {
@@ -153,13 +155,13 @@ static bool update_source(struct apply_run *run, const struct apply_item *item, 
 	return write_at(run, "PUT", "/api/datasources/uid/", item->uid, without(wanted, drop));
 }
 
-/* Its uid is all that rules and panels ask for: the name that somebody has given to it stays, and so does all
- * that ships without. */
+/* Rules and panels use the uid only: a name that people gave to the data source is kept, as is any field that
+ * the shipped one does not have. */
 static bool source_item(struct apply_run *run, struct apply_item *item)
 {
 	static const char *const drop[] = {"uid", "name", "isDefault", "id", "orgId", "version", NULL};
 	struct grafana_answer there;
-	enum found found = look_up(run, "/api/datasources/uid/", item->uid, &there);
+	enum found found = get_item(run, "/api/datasources/uid/", item->uid, &there);
 	if (found == FAILED || found == HIDDEN)
 		return false;
 	if (found == MISSING) {
@@ -171,7 +173,7 @@ static bool source_item(struct apply_run *run, struct apply_item *item)
 	bool good = type != NULL && strcmp(type, wanted_type) == 0;
 	if (good) {
 		json_t *ours = without(item->shipped, drop), *wanted = apply_merge(ours, there.json, false);
-		compare(item, wanted, there.json);
+		compare_item(item, wanted, there.json);
 		item->result = is_same(item) ? "unchanged" : run->writes ? "updated" : "different";
 		good = is_same(item) || !run->writes || update_source(run, item, there.json, wanted);
 		json_decref(wanted);
@@ -189,8 +191,8 @@ static bool source_item(struct apply_run *run, struct apply_item *item)
 
 /* ---- Dashboards ---- */
 
-/* With the version that was looked at and without overwrite: neither a change made in between nor another
- * dashboard of this title is lost. */
+/* Sends the version that was read, without overwrite: neither a change in between nor another dashboard of
+ * this title is lost. */
 static bool write_dashboard(struct apply_run *run, const struct apply_item *item, const json_t *wanted,
 			    const json_t *version, const char *folder, bool hidden)
 {
@@ -198,16 +200,16 @@ static bool write_dashboard(struct apply_run *run, const struct apply_item *item
 	json_t *model = without(wanted, drop);
 	if (version != NULL)
 		json_object_set(model, "version", (json_t *)(uintptr_t)version);
-	bool good = write_it(run, "POST", "/api/dashboards/db",
-			     json_pack("{s:o, s:s, s:b, s:s}", "dashboard", model, "folderUid", folder,
-				       "overwrite", 0, "message", "as shipped with skymon"));
+	bool good = write_item(run, "POST", "/api/dashboards/db",
+			       json_pack("{s:o, s:s, s:b, s:s}", "dashboard", model, "folderUid", folder,
+					 "overwrite", 0, "message", "as shipped with skymon"));
 	struct grafana_fault *fault = &run->ctx->fault;
 	if (!good && strcmp(fault->upstream_word, "name-exists") == 0)
-		return grafana_mean(run->ctx, 409, "",
-				    "another dashboard of the folder has the title %.200s, or one that "
-				    "Grafana takes for the same; rename or "
-				    "delete it",
-				    item->title);
+		return grafana_reword(run->ctx, 409, "",
+				      "another dashboard of the folder has the title %.200s, or one that "
+				      "Grafana takes for the same; rename or "
+				      "delete it",
+				      item->title);
 	if (!good && hidden && fault->upstream_status == 412)
 		return grafana_fail(
 			run->ctx, 403,
@@ -216,7 +218,7 @@ static bool write_dashboard(struct apply_run *run, const struct apply_item *item
 	return good;
 }
 
-/* The model that apply writes. What a newer Grafana has made of schemaVersion stays. */
+/* The model that apply writes. A schemaVersion that a newer Grafana has migrated to is kept. */
 static json_t *want_dashboard(const struct apply_run *run, const struct apply_item *item, json_t *theirs)
 {
 	static const char *const drop[] = {"id", "version", "schemaVersion", NULL}, *const own[] = {
@@ -234,7 +236,7 @@ static json_t *want_dashboard(const struct apply_run *run, const struct apply_it
 static bool dashboard_item(struct apply_run *run, struct apply_item *item)
 {
 	struct grafana_answer there;
-	enum found found = look_up(run, "/api/dashboards/uid/", item->uid, &there);
+	enum found found = get_item(run, "/api/dashboards/uid/", item->uid, &there);
 	if (found == FAILED || (found == HIDDEN && !run->writes))
 		return false;
 	if (found == MISSING || found == HIDDEN) {
@@ -247,8 +249,8 @@ static bool dashboard_item(struct apply_run *run, struct apply_item *item)
 	const char *folder = json_read_text(meta, "folderUid"), *to = run->folder;
 	bool good = !json_is_true(json_object_get(meta, "isFolder"));
 	json_t *wanted = want_dashboard(run, item, theirs);
-	compare(item, wanted, theirs);
-	/* the folder that somebody has moved it to stays; General is none */
+	compare_item(item, wanted, theirs);
+	/* a folder that people moved it to is kept; General does not count as one */
 	if (!run->force && folder != NULL && folder[0] != '\0' && strcmp(folder, "general") != 0)
 		to = folder;
 	if (folder == NULL || strcmp(folder, to) != 0)
@@ -266,8 +268,8 @@ static bool dashboard_item(struct apply_run *run, struct apply_item *item)
 
 /* ---- Rules ---- */
 
-/* All rules, once for a run: so a rule that is missing is known without the status by which versions of
- * Grafana say so. A Grafana that has no such list, or one too long, is asked for each rule. */
+/* Lists all rules once for a run: so a missing rule is known without the status that differs between versions
+ * of Grafana. If Grafana has no such list, or too long a one, each rule is requested by itself. */
 static bool list_rules(struct apply_run *run)
 {
 	struct grafana_fault *fault = &run->ctx->fault;
@@ -290,7 +292,7 @@ static enum found find_rule(struct apply_run *run, const char *uid, struct grafa
 	if (!list_rules(run))
 		return FAILED;
 	if (run->no_list)
-		return look_up(run, "/api/v1/provisioning/alert-rules/", uid, there);
+		return get_item(run, "/api/v1/provisioning/alert-rules/", uid, there);
 	struct grafana_span rest = {run->rules.bytes, run->rules.size}, value;
 	while (grafana_walk(&rest, NULL, &value)) {
 		json_t *its = grafana_pick(value, "uid");
@@ -315,17 +317,17 @@ static bool write_rule(struct apply_run *run, const struct apply_item *item, jso
 		json_object_set_new(rule, "uid", json_string(item->uid));
 		json_object_set_new(rule, "orgID", json_integer(run->org));
 		json_incref(rule);
-		good = is_new ? write_it(run, "POST", "/api/v1/provisioning/alert-rules", rule)
+		good = is_new ? write_item(run, "POST", "/api/v1/provisioning/alert-rules", rule)
 			      : write_at(run, "PUT", "/api/v1/provisioning/alert-rules/", item->uid, rule);
 	}
 	if (!good && grafana_rule_is_conflict(&run->ctx->fault))
-		return grafana_mean(run->ctx, 409, "",
-				    "another rule of the folder has the title %.200s; rename or delete it",
-				    item->title);
+		return grafana_reword(run->ctx, 409, "",
+				      "another rule of the folder has the title %.200s; rename or delete it",
+				      item->title);
 	return good;
 }
 
-/* The folder and the group that somebody has moved a rule to stay, if Grafana shows the rule there. */
+/* Keeps the folder and the group that people moved a rule to, if Grafana shows the rule there. */
 static bool keep_place(struct apply_run *run, json_t *ours, const json_t *theirs)
 {
 	const char *folder = json_read_text(theirs, "folderUID"),
@@ -344,15 +346,14 @@ static bool keep_place(struct apply_run *run, json_t *ours, const json_t *theirs
 	return true;
 }
 
-/* The rule that apply writes: labels, annotations and what else people have added stays; forced, none of it
- * does. */
+/* The rule that apply writes: people's labels, annotations and other additions are kept, unless forced. */
 static json_t *want_rule(const struct apply_run *run, json_t *ours, json_t *theirs)
 {
 	static const char *const maps[] = {"labels", "annotations"}, *const added[] = {
 									     "isPaused",
 									     "notification_settings"};
 	const char *wanted_for = json_read_text(ours, "for"), *their_for = json_read_text(theirs, "for");
-	/* Grafana writes durations in its own way. */
+	/* Grafana prints durations in its own format. */
 	if (wanted_for != NULL && their_for != NULL &&
 	    grafana_rule_duration(wanted_for) == grafana_rule_duration(their_for))
 		json_object_set_new(ours, "for", json_string(their_for));
@@ -367,7 +368,7 @@ static json_t *want_rule(const struct apply_run *run, json_t *ours, json_t *thei
 		    !json_is_false(json_object_get(theirs, added[i])))
 			json_object_del(wanted, added[i]);
 	}
-	/* false is what a rule without the field has: so that Grafana does take it off */
+	/* false means the same as no field, and makes Grafana unpause the rule */
 	if (run->force && json_is_true(json_object_get(theirs, "isPaused")) &&
 	    json_object_get(ours, "isPaused") == NULL)
 		json_object_set_new(wanted, "isPaused", json_false());
@@ -381,7 +382,7 @@ static bool change_rule(struct apply_run *run, struct apply_item *item, json_t *
 	bool good = keep_place(run, ours, theirs);
 	if (good) {
 		json_t *wanted = want_rule(run, ours, theirs);
-		compare(item, wanted, theirs);
+		compare_item(item, wanted, theirs);
 		item->result = is_same(item) ? "unchanged" : run->writes ? "updated" : "different";
 		good = is_same(item) || !run->writes || write_rule(run, item, wanted, false);
 		json_decref(wanted);
@@ -399,7 +400,7 @@ static bool rule_item(struct apply_run *run, struct apply_item *item)
 		return false;
 	json_t *shipped = without(item->shipped, drop), *ours = json_deep_copy(shipped);
 	json_object_set_new(ours, "folderUID", json_string(run->folder));
-	/* For diff, a data source that is still missing is no fault of the rule's. */
+	/* For diff, a data source that is still missing is not a fault of the rule. */
 	bool good = grafana_rule_sources(run->ctx, ours, item->shipped, &run->sources, !run->writes);
 	if (good && found == MISSING) {
 		item->result = run->writes ? "created" : "missing";
@@ -429,15 +430,15 @@ static bool do_item(struct apply_run *run, struct apply_item *item)
 	}
 }
 
-/* What is there has changed since it was looked at. */
+/* The list is out of date after a write. */
 static void forget_rules(struct apply_run *run)
 {
 	grafana_text_free(&run->rules);
 	run->has_rules = false;
 }
 
-/* Grafana's answer does not show whether it was done: is the item there now as apply would have it? */
-static bool settle(struct apply_run *run, struct apply_item *item)
+/* The answer does not show whether Grafana acted on the write: compares the item once more. */
+static bool verify_item(struct apply_run *run, struct apply_item *item)
 {
 	struct grafana_fault *fault = &run->ctx->fault, was = grafana_set_aside(fault);
 	const char *result = item->result;
@@ -450,11 +451,11 @@ static bool settle(struct apply_run *run, struct apply_item *item)
 	same = seen && strcmp(item->result, "unchanged") == 0;
 	grafana_put_back(fault, &was);
 	item->result = result;
-	grafana_say_done(fault,
-			 same                                 ? GRAFANA_DONE
-			 : seen && was.upstream_status != 504 ? GRAFANA_NOT_DONE
-							      : GRAFANA_MAYBE_DONE,
-			 "done");
+	grafana_add_outcome(fault,
+			    same                                 ? GRAFANA_DONE
+			    : seen && was.upstream_status != 504 ? GRAFANA_NOT_DONE
+								 : GRAFANA_MAYBE_DONE,
+			    "done");
 	if (same) {
 		snprintf(item->message, sizeof(item->message), "%.590s", fault->detail);
 		grafana_forget(fault);
@@ -466,13 +467,13 @@ bool apply_item(struct apply_run *run, struct apply_item *item)
 {
 	bool good = do_item(run, item);
 	if (!good && run->writes && run->ctx->fault.code == 409 && run->ctx->fault.upstream_status != 0) {
-		/* another apply may have made the same in this moment */
+		/* a concurrent apply may have created the same */
 		grafana_forget(&run->ctx->fault);
 		forget_rules(run);
 		good = do_item(run, item);
 	}
 	if (!good && run->writes && item->result != NULL && strcmp(item->result, "unchanged") != 0 &&
 	    grafana_is_open(&run->ctx->fault))
-		good = settle(run, item);
+		good = verify_item(run, item);
 	return good;
 }

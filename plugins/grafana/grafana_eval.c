@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grafana_eval: Grafana evaluates a rule without storing it (POST /api/v1/eval): what this version of it
- * could never evaluate is refused. Called by grafana_rules.c before a rule is created, on the thread of the
- * request. */
+/* grafana_eval: has Grafana evaluate a rule without storing it (POST /api/v1/eval), and refuses a rule that
+ * this version of Grafana cannot evaluate. Called by grafana_rules.c before a rule is created, on the thread
+ * of the request. Owns nothing. */
 #include <stdio.h>
 #include <string.h>
 
 #include "grafana_rule.h"
 #include "json_read.h"
 
-#define ANSWER_MAX (1u << 20) /* of results; larger ones are not looked at */
+#define ANSWER_MAX (1u << 20) /* of results; larger ones are not checked */
 
-/* The query that the sentence speaks of, as in "failed to parse expression 'B': …": its place, or that of
- * all. */
+/* Points to the query that the sentence names, as in "failed to parse expression 'B': …", or else to all. */
 static void find_place(const json_t *data, const char *sentence, char *pointer, size_t size)
 {
 	json_t *query;
@@ -31,7 +30,7 @@ static void find_place(const json_t *data, const char *sentence, char *pointer, 
 	}
 }
 
-/* ---- What comes out ---- */
+/* ---- Results ---- */
 
 static size_t count_items(struct grafana_span list)
 {
@@ -50,7 +49,7 @@ static size_t count_rows(struct grafana_span frame)
 	return values.text != NULL && grafana_walk(&values, NULL, &column) ? count_items(column) : 0;
 }
 
-/* Why Grafana cannot alert on what one frame of the condition holds; NULL: it can, or there is nothing in it
+/* Returns why Grafana cannot alert on a frame of the condition, or NULL if it can or if the frame is empty
  * now. */
 static const char *frame_fault(struct grafana_span frame)
 {
@@ -79,7 +78,7 @@ static const char *frame_fault(struct grafana_span frame)
 	return fault;
 }
 
-static bool judge_results(struct grafana_ctx *ctx, const struct grafana_text *answer, const char *condition,
+static bool check_results(struct grafana_ctx *ctx, const struct grafana_text *answer, const char *condition,
 			  const char *output)
 {
 	struct grafana_span whole = {answer->bytes, answer->size}, frame,
@@ -89,10 +88,10 @@ static bool judge_results(struct grafana_ctx *ctx, const struct grafana_text *an
 
 	while (fault == NULL && frames.text != NULL && grafana_walk(&frames, NULL, &frame))
 		fault = frame_fault(frame);
-	return fault == NULL || grafana_wrong(&ctx->fault, output, "%s", fault);
+	return fault == NULL || grafana_invalid(&ctx->fault, output, "%s", fault);
 }
 
-/* ---- The question ---- */
+/* ---- Evaluation ---- */
 
 bool grafana_rule_eval(struct grafana_ctx *ctx, const json_t *rule)
 {
@@ -104,25 +103,26 @@ bool grafana_rule_eval(struct grafana_ctx *ctx, const json_t *rule)
 	struct grafana_text answer;
 	bool good;
 
-	/* a rule that is wrong is refused at once; its queries may be slow, and their results are of less
-	 * worth */
+	/* Grafana refuses a wrong rule at once. The queries of a right one may be slow, and their results
+	 * matter less. */
 	ctx->limit_ms = ctx->grafana->timeout.ms / 4;
 	ctx->repeatable = true;
 	good = grafana_ask_text(ctx, "POST", "/api/v1/eval", (struct grafana_span){printed, strlen(printed)},
 				ANSWER_MAX, &answer);
 
 	if (good) {
-		good = judge_results(ctx, &answer, condition, output);
+		good = check_results(ctx, &answer, condition, output);
 	} else if (fault->upstream_status == 400 && fault->upstream_message[0] != '\0') {
 		find_place(data, fault->upstream_message, pointer, sizeof(pointer));
-		grafana_mean(ctx, 422, pointer, "is nothing that this Grafana can evaluate: %.320s",
-			     fault->upstream_message);
+		grafana_reword(ctx, 422, pointer, "is nothing that this Grafana can evaluate: %.320s",
+			       fault->upstream_message);
 	} else if (strstr(fault->upstream_message, "wide series") != NULL) {
-		grafana_mean(ctx, 422, output, "gives a table, and Grafana can alert on numbers only: %.320s",
-			     fault->upstream_message);
+		grafana_reword(ctx, 422, output,
+			       "gives a table, and Grafana can alert on numbers only: %.320s",
+			       fault->upstream_message);
 	} else if (!fault->key_refused) {
-		/* a data source fails just now, the key may not ask, or this Grafana has no such route: that
-		 * speaks of no rule */
+		/* a data source fails at the moment, the key may not evaluate, or this Grafana has no such
+		 * route: not the rule's fault */
 		grafana_forget(fault);
 		good = true;
 	}

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grafana_explain: what an answer without success means: of Grafana's, of a proxy before it, or of the
- * connection. Called by grafana_client.c, on the thread of the request; pure. The status comes first, then
- * the form of the body: a proxy answers 429 or 413 with a page of HTML. */
+/* grafana_explain: the meaning of an answer without success, from Grafana or from a proxy before it, or of a
+ * failed connection. Called by grafana_client.c, on the thread of the request; pure. The status is evaluated
+ * before the form of the body: a proxy answers 429 or 413 with a page of HTML. */
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "grafana.h"
 
-static void say(struct grafana_fault *fault, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void say(struct grafana_fault *fault, const char *format, ...)
+static void set_detail(struct grafana_fault *fault, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+static void set_detail(struct grafana_fault *fault, const char *format, ...)
 {
 	va_list list;
 
@@ -19,8 +20,9 @@ static void say(struct grafana_fault *fault, const char *format, ...)
 	grafana_trim_cut(fault->detail);
 }
 
-/* What the caller can mend keeps Grafana's code, but for 412, which is a conflict of versions or names, and
- * 400: the JSON was JSON, and something in it is wrong. What is between skymon and Grafana is 502. */
+/* Faults that the caller can correct keep Grafana's code, except 412, which is a conflict of versions or
+ * names, and 400: the JSON was valid, and a value in it is wrong. Faults between skymon and Grafana are 502.
+ */
 static int code_for(int upstream)
 {
 	switch (upstream) {
@@ -41,8 +43,8 @@ static int code_for(int upstream)
 	}
 }
 
-/* A key that was deleted, with its account or alone, is 500 on Grafana 9; its sentence tells it from other
- * faults. A data source's own "invalid API key" stands within a longer sentence. */
+/* Grafana 9 answers 500 for a key that was deleted, alone or with its account; only the sentence
+ * distinguishes it from other faults. A data source's own "invalid API key" is part of a longer sentence. */
 static bool is_key_gone(int code, const char *message)
 {
 	static const char *const sentences[] = {"invalid API key",
@@ -64,40 +66,44 @@ static bool is_key_gone(int code, const char *message)
 }
 
 /* "…Permissions needed: datasources:create" */
-static void say_forbidden(struct grafana_fault *fault)
+static void explain_forbidden(struct grafana_fault *fault)
 {
 	const char *needed = strstr(fault->upstream_message, "Permissions needed: ");
 
 	fault->reason = SKYMON_AUTH_FAILED;
 	if (strcasestr(fault->upstream_message, "quota") != NULL) {
 		fault->reason = SKYMON_HTTP_STATUS;
-		say(fault,
-		    "Grafana has a quota for these, which is reached (%.200s): delete what is not needed, or "
-		    "raise it in Grafana's "
-		    "configuration, under [quota]",
-		    fault->upstream_message);
+		set_detail(fault,
+			   "Grafana has a quota for these, which is reached (%.200s): delete what is not "
+			   "needed, or "
+			   "raise it in Grafana's "
+			   "configuration, under [quota]",
+			   fault->upstream_message);
 	} else if (needed != NULL && strcmp(needed + 20, "orgs:read") == 0) {
 		fault->reason = SKYMON_HTTP_STATUS;
-		say(fault, "Grafana says that its key lacks the permission orgs:read, which each role from "
+		set_detail(fault,
+			   "Grafana says that its key lacks the permission orgs:read, which each role from "
 			   "Viewer to Admin has: it "
 			   "answers so while its database is locked");
 	} else if (needed != NULL) {
-		say(fault,
-		    "Grafana's key lacks a permission: %.200s; data sources and alert rules need a key with "
-		    "the role Admin (an "
-		    "Editor's may write dashboards only)",
-		    needed + 20);
+		set_detail(fault,
+			   "Grafana's key lacks a permission: %.200s; data sources and alert rules need a "
+			   "key with "
+			   "the role Admin (an "
+			   "Editor's may write dashboards only)",
+			   needed + 20);
 	} else {
-		say(fault,
-		    "Grafana's key may not do this (%.200s); data sources and alert rules need a key with "
-		    "the role Admin (an "
-		    "Editor's may write dashboards only)",
-		    fault->upstream_message[0] != '\0' ? fault->upstream_message : "HTTP 403");
+		set_detail(fault,
+			   "Grafana's key may not do this (%.200s); data sources and alert rules need a key "
+			   "with "
+			   "the role Admin (an "
+			   "Editor's may write dashboards only)",
+			   fault->upstream_message[0] != '\0' ? fault->upstream_message : "HTTP 403");
 	}
 }
 
-/* What a file of Grafana's, or another tool, has made is not for others to change. */
-static bool say_provisioned(struct grafana_fault *fault)
+/* Items from Grafana's own files, or of another tool, must be changed there. */
+static bool explain_provisioned(struct grafana_fault *fault)
 {
 	const char *message = fault->upstream_message;
 	bool other = strcasestr(message, "provenance") != NULL;
@@ -106,14 +112,16 @@ static bool say_provisioned(struct grafana_fault *fault)
 		return false;
 	fault->code = 409;
 	fault->reason = SKYMON_HTTP_STATUS;
-	say(fault,
-	    other ? "Grafana answered HTTP %d: %.200s: it was made by another tool, or from a file, that "
-		    "keeps it: change it there, or "
-		    "delete it there first"
-		  : "Grafana answered HTTP %d: %.200s: Grafana has it from a file of its own: change it in "
-		    "that file, or use another uid "
-		    "and title",
-	    fault->upstream_status, message);
+	set_detail(
+		fault,
+		other ? "Grafana answered HTTP %d: %.200s: it was made by another tool, or from a file, that "
+			"keeps it: change it there, or "
+			"delete it there first"
+		      : "Grafana answered HTTP %d: %.200s: Grafana has it from a file of its own: change it "
+			"in "
+			"that file, or use another uid "
+			"and title",
+		fault->upstream_status, message);
 	return true;
 }
 
@@ -132,7 +140,7 @@ static void keep_retry_after(struct grafana_fault *fault, const char *retry_afte
 		snprintf(fault->retry_after, sizeof(fault->retry_after), "%s", good ? retry_after : "1");
 }
 
-static void begin(struct grafana_fault *fault, int code, const char *retry_after)
+static void init_fault(struct grafana_fault *fault, int code, const char *retry_after)
 {
 	grafana_forget(fault);
 	fault->upstream_status = code;
@@ -146,7 +154,7 @@ static void begin(struct grafana_fault *fault, int code, const char *retry_after
 void grafana_explain(int code, const char *message, const char *word, const char *retry_after,
 		     const char *place, struct grafana_fault *fault)
 {
-	begin(fault, code, retry_after);
+	init_fault(fault, code, retry_after);
 	grafana_clean(message != NULL ? message : "", fault->upstream_message,
 		      sizeof(fault->upstream_message));
 	grafana_clean(word != NULL ? word : "", fault->upstream_word, sizeof(fault->upstream_word));
@@ -154,23 +162,25 @@ void grafana_explain(int code, const char *message, const char *word, const char
 	if (fault->key_refused) {
 		fault->code = 502;
 		fault->reason = SKYMON_AUTH_FAILED;
-		say(fault,
-		    "%.200s: Grafana does not accept the key (HTTP %d)%s%.80s: put a valid one where "
-		    "`api_key` points to",
-		    place, code, fault->upstream_message[0] != '\0' ? ", " : "", fault->upstream_message);
-	} else if (say_provisioned(fault)) {
+		set_detail(fault,
+			   "%.200s: Grafana does not accept the key (HTTP %d)%s%.80s: put a valid one where "
+			   "`api_key` points to",
+			   place, code, fault->upstream_message[0] != '\0' ? ", " : "",
+			   fault->upstream_message);
+	} else if (explain_provisioned(fault)) {
 		return;
 	} else if (code == 403) {
-		say_forbidden(fault);
+		explain_forbidden(fault);
 	} else if (code == 429) {
-		say(fault, "%.200s: Grafana takes no more requests for now (HTTP 429)", place);
+		set_detail(fault, "%.200s: Grafana takes no more requests for now (HTTP 429)", place);
 	} else {
-		say(fault, "Grafana answered HTTP %d%s%s", code,
-		    fault->upstream_message[0] != '\0' ? ": " : "", fault->upstream_message);
+		set_detail(fault, "Grafana answered HTTP %d%s%s", code,
+			   fault->upstream_message[0] != '\0' ? ": " : "", fault->upstream_message);
 	}
 }
 
-/* Where a redirect leads, without what it may carry along: the host, or the path of the same one. */
+/* Writes the target of a redirect without the secrets that it may contain: the host, or the path on the same
+ * host. */
 static void show_location(const char *location, char *out, size_t size)
 {
 	char text[120];
@@ -185,9 +195,9 @@ static void show_location(const char *location, char *out, size_t size)
 	}
 }
 
-/* What such an answer says of itself: the title of a page, or the first line of a text, with quotes and a
- * comma before it: "Client sent an HTTP request to an HTTPS server." "" where neither is there. */
-static void quote(const char *start, char *out, size_t size)
+/* Quotes the title of a page, or the first line of a text, after a comma: `, "Client sent an HTTP request to
+ * an HTTPS server."`. "" if there is neither. */
+static void quote_body(const char *start, char *out, size_t size)
 {
 	const char *from = start, *end;
 	char text[160], shown[140];
@@ -218,34 +228,37 @@ void grafana_explain_alien(int code, const char *location, const char *retry_aft
 	const char *start = body != NULL ? body + strspn(body, " \t\r\n\xef\xbb\xbf") : "";
 	bool good = code >= 200 && code < 300;
 
-	begin(fault, code, retry_after);
+	init_fault(fault, code, retry_after);
 	if (code != 429 && code != 413)
 		fault->code = 502;
 	fault->key_refused = code == 401;
 	fault->reason = good ? SKYMON_PROTOCOL : code == 401 ? SKYMON_AUTH_FAILED : SKYMON_HTTP_STATUS;
-	quote(code >= 400 ? start : "", said, sizeof(said)); /* what came with a success may be anything */
+	quote_body(code >= 400 ? start : "", said, sizeof(said)); /* the body of a success may be anything */
 	if (code >= 300 && code < 400) {
 		show_location(location, to, sizeof(to));
-		say(fault, "%.200s answered a redirect to %s, which is not followed: is `url` right?", place,
-		    to);
+		set_detail(fault, "%.200s answered a redirect to %s, which is not followed: is `url` right?",
+			   place, to);
 	} else if (code == 429) {
-		say(fault, "%.200s takes no more requests for now (HTTP 429)%s", place, said);
+		set_detail(fault, "%.200s takes no more requests for now (HTTP 429)%s", place, said);
 	} else if (code == 413) {
-		say(fault,
-		    "%.200s does not take so large a request (HTTP 413)%s: is there a limit in a proxy "
-		    "before Grafana?",
-		    place, said);
+		set_detail(
+			fault,
+			"%.200s does not take so large a request (HTTP 413)%s: is there a limit in a proxy "
+			"before Grafana?",
+			place, said);
 	} else if (*start == '<') {
-		say(fault,
-		    "%.200s answered a page of HTML (HTTP %d)%s, not JSON: is `url` right, or a proxy in "
-		    "between?",
-		    place, code, said);
+		set_detail(
+			fault,
+			"%.200s answered a page of HTML (HTTP %d)%s, not JSON: is `url` right, or a proxy in "
+			"between?",
+			place, code, said);
 	} else if (*start == '\0') {
-		say(fault, "%.200s answered nothing (HTTP %d): is `url` right?", place, code);
+		set_detail(fault, "%.200s answered nothing (HTTP %d): is `url` right?", place, code);
 	} else {
-		say(fault,
-		    "%.200s answered what is no JSON, or too deep in itself (HTTP %d)%s: is `url` right?",
-		    place, code, said);
+		set_detail(
+			fault,
+			"%.200s answered what is no JSON, or too deep in itself (HTTP %d)%s: is `url` right?",
+			place, code, said);
 	}
 }
 
@@ -262,10 +275,11 @@ void grafana_explain_fetch(const struct skymon_fault *from, struct grafana_fault
 	case SKYMON_PROTOCOL:
 		fault->code = 502;
 		break;
-	default: /* refused, unreachable, dns, TLS, its proxy, and what we lack ourselves */
+	default: /* refused, unreachable, dns, TLS, its proxy, and our own lack of resources */
 		fault->code = 503;
 	}
 	fault->sent = from->sent;
-	say(fault, from->sent ? "Grafana's answer was not received: %s" : "Grafana cannot be asked: %s",
-	    from->text);
+	set_detail(fault,
+		   from->sent ? "Grafana's answer was not received: %s" : "Grafana cannot be asked: %s",
+		   from->text);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grafana_folder: the folder of rules and of what ships, made when it is missing; turns; uids of our own. */
+/* grafana_folder: finds or creates the folder of rules and shipped content; derives uids; named locks. Called
+ * by the handlers, on the threads of their requests. The locks belong to struct grafana_own. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,9 +8,9 @@
 #include "grafana_search.h"
 #include "json_read.h"
 
-/* ---- The same name, the same number ---- */
+/* ---- Uids and locks ---- */
 
-/* FNV-1a. Both texts with their ends, so that "a", "bc" is not "ab", "c". */
+/* FNV-1a. Each text with its '\0', so that "a", "bc" differs from "ab", "c". */
 static uint64_t number_of(const char *kind, const char *folder, const char *title)
 {
 	const char *const texts[] = {kind, folder, title};
@@ -29,63 +30,63 @@ void grafana_make_uid(const char *kind, const char *folder, const char *title, c
 	snprintf(out, GRAFANA_UID_MAX + 1, "sg-%016" PRIx64, number_of(kind, folder, title));
 }
 
-/* The one of this name, or one that nobody wants: there are more than requests. */
-static struct grafana_turn *find_turn(struct grafana_own *own, uint64_t name)
+/* Returns the lock of this name, or an unused one; there are more locks than requests. */
+static struct grafana_named_lock *find_lock(struct grafana_own *own, uint64_t name)
 {
-	struct grafana_turn *free_one = NULL;
+	struct grafana_named_lock *free_one = NULL;
 
-	for (size_t i = 0; i < GRAFANA_TURNS; i++) {
-		struct grafana_turn *turn = &own->turns[i];
+	for (size_t i = 0; i < GRAFANA_LOCKS; i++) {
+		struct grafana_named_lock *lock = &own->locks[i];
 
-		if (turn->wanted > 0 && turn->name == name)
-			return turn;
-		if (turn->wanted == 0 && free_one == NULL)
-			free_one = turn;
+		if (lock->wanted > 0 && lock->name == name)
+			return lock;
+		if (lock->wanted == 0 && free_one == NULL)
+			free_one = lock;
 	}
 	return free_one;
 }
 
-static void want_less(struct grafana_own *own, struct grafana_turn *turn)
+static void drop_user(struct grafana_own *own, struct grafana_named_lock *lock)
 {
 	pthread_mutex_lock(&own->lock);
-	turn->wanted--;
+	lock->wanted--;
 	pthread_mutex_unlock(&own->lock);
 }
 
-bool grafana_take_turn(struct grafana_ctx *ctx, const char *kind, const char *folder, const char *title)
+bool grafana_take_lock(struct grafana_ctx *ctx, const char *kind, const char *folder, const char *title)
 {
 	struct grafana_own *own = ctx->grafana->own;
 	uint64_t name = number_of(kind, folder, title);
-	struct grafana_turn *turn;
+	struct grafana_named_lock *lock;
 
 	pthread_mutex_lock(&own->lock);
-	turn = find_turn(own, name);
-	if (turn != NULL) {
-		turn->name = name;
-		turn->wanted++;
+	lock = find_lock(own, name);
+	if (lock != NULL) {
+		lock->name = name;
+		lock->wanted++;
 	}
 	pthread_mutex_unlock(&own->lock);
-	if (turn != NULL && timed_lock_take(ctx->sm, &turn->turn)) {
-		ctx->turn = turn;
+	if (lock != NULL && timed_lock_take(ctx->sm, &lock->lock)) {
+		ctx->lock = lock;
 		return true;
 	}
-	if (turn != NULL)
-		want_less(own, turn);
+	if (lock != NULL)
+		drop_user(own, lock);
 	return grafana_fail(ctx, 504, "others who create the same in Grafana at this moment took too long");
 }
 
-void grafana_give_turn(struct grafana_ctx *ctx)
+void grafana_release_lock(struct grafana_ctx *ctx)
 {
-	if (ctx->turn == NULL)
+	if (ctx->lock == NULL)
 		return;
-	timed_lock_give(&ctx->turn->turn);
-	want_less(ctx->grafana->own, ctx->turn);
-	ctx->turn = NULL;
+	timed_lock_give(&ctx->lock->lock);
+	drop_user(ctx->grafana->own, ctx->lock);
+	ctx->lock = NULL;
 }
 
 /* ---- Folders ---- */
 
-static bool take_uid(const json_t *folder, char uid_out[GRAFANA_UID_MAX + 1])
+static bool copy_uid(const json_t *folder, char uid_out[GRAFANA_UID_MAX + 1])
 {
 	const char *uid = json_read_text(folder, "uid");
 
@@ -95,10 +96,10 @@ static bool take_uid(const json_t *folder, char uid_out[GRAFANA_UID_MAX + 1])
 	return true;
 }
 
-/* The folder of this title that somebody has made by hand, under another uid. alike: or one whose slug is the
- * same, which Grafana 9 takes for the same. A key that may not list them finds none. */
-static bool find_title(struct grafana_ctx *ctx, const char *title, bool alike,
-		       char uid_out[GRAFANA_UID_MAX + 1], bool *found)
+/* Finds a folder of this title that was created by hand under another uid. alike: or one with the same slug,
+ * which Grafana 9 takes for the same. A key that may not list folders finds none. */
+static bool find_by_title(struct grafana_ctx *ctx, const char *title, bool alike,
+			  char uid_out[GRAFANA_UID_MAX + 1], bool *found)
 {
 	struct grafana_answer answer;
 	char slug[200], other[200];
@@ -106,7 +107,7 @@ static bool find_title(struct grafana_ctx *ctx, const char *title, bool alike,
 	size_t i;
 
 	*found = false;
-	look_slug(title, slug, sizeof(slug));
+	search_slug(title, slug, sizeof(slug));
 	if (!grafana_ask(ctx, "GET", "/api/folders?limit=1000", NULL, &answer))
 		return ctx->fault.code == 403;
 	json_array_foreach(answer.json, i, folder)
@@ -115,16 +116,16 @@ static bool find_title(struct grafana_ctx *ctx, const char *title, bool alike,
 
 		if (*found || its == NULL)
 			continue;
-		look_slug(its, other, sizeof(other));
+		search_slug(its, other, sizeof(other));
 		if (strcmp(its, title) == 0 || (alike && strcmp(other, slug) == 0))
-			*found = take_uid(folder, uid_out);
+			*found = copy_uid(folder, uid_out);
 	}
 	grafana_answer_free(&answer);
 	return true;
 }
 
-/* 404 leaves ctx->fault.upstream_status so. */
-static bool find_uid(struct grafana_ctx *ctx, const char *uid, char uid_out[GRAFANA_UID_MAX + 1])
+/* A 404 is left in ctx->fault. */
+static bool find_by_uid(struct grafana_ctx *ctx, const char *uid, char uid_out[GRAFANA_UID_MAX + 1])
 {
 	struct grafana_answer answer;
 	char path[GRAFANA_PATH_MAX];
@@ -133,42 +134,42 @@ static bool find_uid(struct grafana_ctx *ctx, const char *uid, char uid_out[GRAF
 		return grafana_fail(ctx, 422, "the folder's uid is too long");
 	if (!grafana_ask(ctx, "GET", path, NULL, &answer))
 		return false;
-	take_uid(answer.json, uid_out);
+	copy_uid(answer.json, uid_out);
 	grafana_answer_free(&answer);
 	return true;
 }
 
-/* The title is not that of a folder: of which dashboard is it? */
-static bool refuse_title(struct grafana_ctx *ctx, const char *title)
+/* The title is not that of a folder: names the dashboard that has it. */
+static bool refuse_folder_title(struct grafana_ctx *ctx, const char *title)
 {
 	struct grafana_fault was = grafana_set_aside(&ctx->fault);
-	const struct look_place outside = {"", 0};
+	const struct search_location outside = {"", 0};
 	const char *uid, *its;
 	json_t *found;
 
-	look_alike(ctx, &outside, title, &found);
+	search_alike(ctx, &outside, title, &found);
 	grafana_put_back(&ctx->fault, &was);
 	uid = json_read_text(found, "uid");
 	its = json_read_text(found, "title");
 	if (uid != NULL && its != NULL)
-		look_refuse(ctx, found,
-			    "the folder \"%.100s\" is missing and cannot be made: the dashboard \"%.100s\" "
-			    "(%.40s) has its "
-			    "title; rename or delete that",
-			    title, its, uid);
+		search_refuse(ctx, found,
+			      "the folder \"%.100s\" is missing and cannot be made: the dashboard \"%.100s\" "
+			      "(%.40s) has its "
+			      "title; rename or delete that",
+			      title, its, uid);
 	else
-		look_refuse(ctx, NULL,
-			    "the folder \"%.100s\" is missing and cannot be made: its title is taken by a "
-			    "dashboard, or by a "
-			    "folder that the key may not see; rename or delete that",
-			    title);
+		search_refuse(ctx, NULL,
+			      "the folder \"%.100s\" is missing and cannot be made: its title is taken by a "
+			      "dashboard, or by a "
+			      "folder that the key may not see; rename or delete that",
+			      title);
 	json_decref(found);
 	return false;
 }
 
-/* *there: somebody else has made it in this moment. */
-static bool make(struct grafana_ctx *ctx, const char *uid, const char *title,
-		 char uid_out[GRAFANA_UID_MAX + 1], bool *there)
+/* *there: it was created concurrently. */
+static bool create_folder(struct grafana_ctx *ctx, const char *uid, const char *title,
+			  char uid_out[GRAFANA_UID_MAX + 1], bool *there)
 {
 	struct grafana_answer answer;
 	json_t *body = json_pack("{s:s, s:s}", "uid", uid, "title", title);
@@ -178,37 +179,37 @@ static bool make(struct grafana_ctx *ctx, const char *uid, const char *title,
 
 	json_decref(body);
 	if (made) {
-		take_uid(answer.json, uid_out);
+		copy_uid(answer.json, uid_out);
 		grafana_answer_free(&answer);
 		return true;
 	}
 	if (refused != 412 && refused != 409) {
-		if (!grafana_is_open(&ctx->fault)) /* else it may have been made all the same */
+		if (!grafana_is_open(&ctx->fault)) /* else it may have been created nevertheless */
 			return false;
 		was = grafana_set_aside(&ctx->fault);
-		made = find_uid(ctx, uid, uid_out);
+		made = find_by_uid(ctx, uid, uid_out);
 		grafana_put_back(&ctx->fault, &was);
 		if (made)
 			grafana_forget(&ctx->fault);
 		return made;
 	}
-	*there = find_uid(ctx, uid, uid_out);
+	*there = find_by_uid(ctx, uid, uid_out);
 	if (*there)
 		return true;
 	if (refused == 412)
 		return ctx->fault.code == 403 &&
-		       grafana_mean(
+		       grafana_reword(
 			       ctx, 403, "",
 			       "the folder %.40s is there, but Grafana's key may not see it: it lacks the "
 			       "permission folders:read",
 			       uid);
 	was = grafana_set_aside(&ctx->fault);
-	if (!find_title(ctx, title, true, uid_out, there)) {
+	if (!find_by_title(ctx, title, true, uid_out, there)) {
 		json_decref(was.members);
 		return false;
 	}
 	grafana_put_back(&ctx->fault, &was);
-	return *there || refuse_title(ctx, title);
+	return *there || refuse_folder_title(ctx, title);
 }
 
 bool grafana_folder(struct grafana_ctx *ctx, const char *uid, const char *title, bool may_make,
@@ -217,15 +218,15 @@ bool grafana_folder(struct grafana_ctx *ctx, const char *uid, const char *title,
 	bool hidden;
 
 	snprintf(uid_out, GRAFANA_UID_MAX + 1, "%s", uid);
-	*there = find_uid(ctx, uid, uid_out);
+	*there = find_by_uid(ctx, uid, uid_out);
 	if (*there)
 		return true;
-	hidden = ctx->fault.code == 403; /* so a key is told that has no right to all folders */
+	hidden = ctx->fault.code == 403; /* Grafana's answer to a key without a right to all folders */
 	if (hidden ? !may_make : ctx->fault.upstream_status != 404 || ctx->fault.code != 404)
 		return false;
-	/* looked for first: later Grafanas would make a second one of our title */
-	if (title != NULL && !find_title(ctx, title, false, uid_out, there))
+	/* first, because later versions of Grafana would create a second folder of this title */
+	if (title != NULL && !find_by_title(ctx, title, false, uid_out, there))
 		return false;
 	grafana_forget(&ctx->fault);
-	return *there || !may_make || make(ctx, uid, title != NULL ? title : uid, uid_out, there);
+	return *there || !may_make || create_folder(ctx, uid, title != NULL ? title : uid, uid_out, there);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grafana_inputs: a dashboard as people share it ("Export for sharing externally") has `__inputs` and
- * placeholders such as ${DS_PROMETHEUS} instead of data sources, `__elements` with the library panels that it
- * uses, and `__requires`. Grafana's own import fills them in; its route for dashboards stores them as they
- * are, and no panel works. Called by the dashboards' routes, on the thread of the request; changes the
- * caller's tree. */
+/* grafana_inputs: fills in the inputs of a shared dashboard. One that was exported for sharing has `__inputs`
+ * and placeholders such as ${DS_PROMETHEUS} instead of data sources, `__elements` with its library panels,
+ * and `__requires`. Grafana's import fills them in, but its route for dashboards stores them as they are, and
+ * no panel works. Called by grafana_request.c, on the thread of the request; changes the tree of the caller's
+ * body. */
 #include <stdio.h>
 #include <string.h>
 
@@ -15,15 +15,15 @@
 struct fill {
 	struct grafana_ctx *ctx;
 	json_t *model;
-	const json_t *sent;            /* the request's inputs; NULL: none */
-	json_t *values;                /* {name: what stands for ${name}} */
-	struct grafana_answer sources; /* of Grafana, once they were asked for */
+	const json_t *sent;            /* the request's inputs, or NULL */
+	json_t *values;                /* {name: value for ${name}} */
+	struct grafana_answer sources; /* Grafana's list, once requested */
 };
 
-/* ---- What the request gives ---- */
+/* ---- The request's inputs ---- */
 
-/* As Grafana's import has it, [{"name", "value"}], or {name: value}. *pointer: to the value. NULL: it is not
- * given. */
+/* Finds an input in the form of Grafana's import, [{"name", "value"}], or in {name: value}. *pointer: to the
+ * value. NULL if it is not given. */
 static const char *find_sent(const struct fill *fill, const char *name, char pointer[PLACE_MAX])
 {
 	const json_t *value = json_object_get(fill->sent, name);
@@ -43,8 +43,8 @@ static const char *find_sent(const struct fill *fill, const char *name, char poi
 	return json_string_value(value);
 }
 
-/* Each input that is sent is one of the dashboard's, and has a text. */
-static bool judge_sent(struct fill *fill)
+/* Each input that was sent must be one of the dashboard's. */
+static bool validate_sent(struct fill *fill)
 {
 	struct grafana_fault *fault = &fill->ctx->fault;
 	char pointer[PLACE_MAX];
@@ -53,28 +53,28 @@ static bool judge_sent(struct fill *fill)
 	size_t i;
 
 	if (fill->sent != NULL && !json_is_array(fill->sent) && !json_is_object(fill->sent))
-		return grafana_wrong(fault, "/inputs",
-				     "must be a list of objects with `name` and `value`, or an object");
+		return grafana_invalid(fault, "/inputs",
+				       "must be a list of objects with `name` and `value`, or an object");
 	json_array_foreach(fill->sent, i, item)
 	{
 		const char *name = json_read_text(item, "name");
 
 		snprintf(pointer, sizeof(pointer), "/inputs/%zu/name", i);
 		if (name == NULL || json_object_get(fill->values, name) == NULL)
-			return grafana_wrong(fault, pointer, "names no input of the dashboard");
+			return grafana_invalid(fault, pointer, "names no input of the dashboard");
 	}
 	json_object_foreach((json_t *)(uintptr_t)fill->sent, key, item)
 	{
 		snprintf(pointer, sizeof(pointer), "/inputs/%.60s", key);
 		if (json_object_get(fill->values, key) == NULL)
-			return grafana_wrong(fault, pointer, "names no input of the dashboard");
+			return grafana_invalid(fault, pointer, "names no input of the dashboard");
 	}
 	return true;
 }
 
 /* ---- Data sources ---- */
 
-/* Grafana has these without a data source being configured. */
+/* Grafana has these without a configured data source. */
 static const char *built_in(const char *type)
 {
 	static const char *const known[][2] = {
@@ -92,8 +92,8 @@ static bool get_sources(struct fill *fill)
 	       grafana_ask(fill->ctx, "GET", "/api/datasources", NULL, &fill->sources);
 }
 
-/* The uid of the data source with this uid or name (NULL: any) and type (NULL: any). *count: how many fit;
- * all: their uids. */
+/* Returns the uid of the first data source with this uid or name (NULL: any) and type (NULL: any). *count:
+ * how many fit; all: their uids. */
 static const char *find_source(const struct fill *fill, const char *wanted, const char *type, size_t *count,
 			       char *all, size_t size)
 {
@@ -121,7 +121,7 @@ static const char *find_source(const struct fill *fill, const char *wanted, cons
 	return found;
 }
 
-/* The data source that stands for an input. place: to the input, for a refusal. */
+/* Chooses the data source for an input. place: pointer to the input, for a refusal. */
 static bool choose_source(struct fill *fill, const char *name, const char *type, const char *place)
 {
 	struct grafana_fault *fault = &fill->ctx->fault;
@@ -136,24 +136,25 @@ static bool choose_source(struct fill *fill, const char *name, const char *type,
 	}
 	grafana_clean(given != NULL ? given : type != NULL ? type : "any", shown, sizeof(shown));
 	if (uid == NULL && given != NULL)
-		return grafana_wrong(fault, pointer, "is neither uid nor name of a data source%s%.60s: %s",
-				     type != NULL ? " of the type " : "", type != NULL ? type : "", shown);
+		return grafana_invalid(fault, pointer, "is neither uid nor name of a data source%s%.60s: %s",
+				       type != NULL ? " of the type " : "", type != NULL ? type : "", shown);
 	if (uid == NULL)
-		return grafana_wrong(
+		return grafana_invalid(
 			fault, place,
 			"asks for a data source of the type %s, and there is none: create it first", shown);
 	if (count > 1)
-		return grafana_wrong(fault, place,
-				     "asks for a data source, and %zu fit (%s): say which in `inputs`, as in "
-				     "{\"inputs\": {\"%.60s\": UID}}",
-				     count, all, name);
+		return grafana_invalid(
+			fault, place,
+			"asks for a data source, and %zu fit (%s): say which in `inputs`, as in "
+			"{\"inputs\": {\"%.60s\": UID}}",
+			count, all, name);
 	json_object_set_new(fill->values, name, json_string(uid));
 	return true;
 }
 
 /* ---- Inputs ---- */
 
-static bool choose(struct fill *fill, const json_t *input, size_t at)
+static bool choose_input(struct fill *fill, const json_t *input, size_t at)
 {
 	struct grafana_fault *fault = &fill->ctx->fault;
 	const char *name = json_read_text(input, "name"), *type = json_read_text(input, "type"),
@@ -162,35 +163,35 @@ static bool choose(struct fill *fill, const json_t *input, size_t at)
 
 	snprintf(place, sizeof(place), "/dashboard/__inputs/%zu", at);
 	if (name == NULL || name[0] == '\0' || type == NULL)
-		return grafana_wrong(fault, place, "must have a name and a type");
+		return grafana_invalid(fault, place, "must have a name and a type");
 	if (strcmp(type, "datasource") == 0)
 		return choose_source(fill, name, plugin, place);
 	value = find_sent(fill, name, pointer);
 	if (value == NULL)
 		value = json_read_text(input, "value");
 	if (value == NULL)
-		return grafana_wrong(
+		return grafana_invalid(
 			fault, place,
 			"has no value: give one in `inputs`, as in {\"inputs\": {\"%.60s\": TEXT}}", name);
 	json_object_set_new(fill->values, name, json_string(value));
 	return true;
 }
 
-static bool choose_all(struct fill *fill)
+static bool choose_inputs(struct fill *fill)
 {
 	const json_t *inputs = json_object_get(fill->model, "__inputs");
 	json_t *input;
 	size_t i;
 
 	if (inputs != NULL && !json_is_null(inputs) && !json_is_array(inputs))
-		return grafana_wrong(&fill->ctx->fault, "/dashboard/__inputs", "must be a list");
-	json_array_foreach(inputs, i, input) if (!choose(fill, input, i)) return false;
+		return grafana_invalid(&fill->ctx->fault, "/dashboard/__inputs", "must be a list");
+	json_array_foreach(inputs, i, input) if (!choose_input(fill, input, i)) return false;
 	return true;
 }
 
 /* ---- Placeholders ---- */
 
-/* A copy of the text with values for its placeholders; NULL: it has none. */
+/* Returns a copy of the text with its placeholders replaced, or NULL if it has none. */
 static json_t *fill_text(const json_t *values, const char *text)
 {
 	char *out = NULL;
@@ -223,7 +224,7 @@ static json_t *fill_text(const json_t *values, const char *text)
 	return filled;
 }
 
-/* Is ${NAME} a variable of the dashboard's own? */
+/* Returns true if ${NAME} is a variable of the dashboard itself. */
 static bool is_variable(const struct fill *fill, const char *name, size_t length)
 {
 	json_t *variable;
@@ -239,8 +240,8 @@ static bool is_variable(const struct fill *fill, const char *name, size_t length
 	return false;
 }
 
-/* "${DS_…}" where a data source belongs, and neither an input nor a variable of this name: it is an input
- * that the export has lost. */
+/* "${DS_…}" as a data source without an input or a variable of this name: an input that the export has
+ * lost. */
 static bool declare_source(struct fill *fill, const json_t *source, const char *place)
 {
 	const char *text = json_is_string(source) ? json_string_value(source) : json_read_text(source, "uid"),
@@ -267,7 +268,7 @@ static bool fill_member(struct fill *fill, json_t *value, const char *key, const
 	return fill_value(fill, value, place);
 }
 
-/* The body was read with a bound on its depth. */
+/* Recursion is bounded: the body was read with a limit on its depth. */
 static bool fill_value(struct fill *fill, json_t *value, const char *place)
 {
 	char inner[PLACE_MAX];
@@ -289,14 +290,15 @@ static bool fill_value(struct fill *fill, json_t *value, const char *place)
 		if (!fill_member(fill, item, key, inner, &filled))
 			return false;
 		if (filled != NULL)
-			json_object_set_new(value, key, filled); /* the key is there: the loop goes on */
+			json_object_set_new(value, key,
+					    filled); /* an existing key, so the loop stays valid */
 	}
 	return true;
 }
 
 /* ---- Library panels ---- */
 
-/* An element of this uid, in `__elements` as an object or as a list. */
+/* Finds an element by its uid in `__elements`, which is an object or a list. */
 static const json_t *find_element(const json_t *elements, const char *uid)
 {
 	const json_t *found = json_object_get(elements, uid);
@@ -313,8 +315,7 @@ static const json_t *find_element(const json_t *elements, const char *uid)
 	return json_object_get(found, "model");
 }
 
-/* A panel that stands for a library panel becomes that panel itself: this Grafana does not have its library.
- */
+/* Replaces a reference to a library panel by the panel itself: this Grafana does not have the library. */
 static void take_elements(json_t *panels, const json_t *elements)
 {
 	json_t *panel;
@@ -342,7 +343,7 @@ bool grafana_fill_inputs(struct grafana_ctx *ctx, json_t *model, const json_t *i
 	static const char *const own[] = {"__inputs", "__elements", "__requires"};
 	struct fill fill = {.ctx = ctx, .model = model, .sent = inputs};
 	bool shared = inputs != NULL, good;
-	size_t room = 0;
+	size_t reserved = 0;
 
 	*filled = NULL;
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
@@ -350,13 +351,13 @@ bool grafana_fill_inputs(struct grafana_ctx *ctx, json_t *model, const json_t *i
 	if (!shared && memmem(grafana_body_text(ctx).text, grafana_body_text(ctx).size, "${DS_", 5) == NULL)
 		return true;
 	fill.values = json_object();
-	good = choose_all(&fill);
+	good = choose_inputs(&fill);
 	if (good) {
 		take_elements(json_object_get(model, "panels"), json_object_get(model, "__elements"));
 		for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
 			json_object_del(model, own[i]);
-		good = fill_value(&fill, model, "/dashboard") && judge_sent(&fill) &&
-		       grafana_take_room(ctx, 2 * grafana_body_text(ctx).size, 413, &room);
+		good = fill_value(&fill, model, "/dashboard") && validate_sent(&fill) &&
+		       grafana_reserve(ctx, 2 * grafana_body_text(ctx).size, 413, &reserved);
 	}
 	if (good)
 		*filled = grafana_print(model);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grafana_json: JSON as text, judged and taken apart without a tree. And what the caller sent: read, with the
- * place of a mistake; the names that it may use for Grafana's; what a field must be. What is wrong is told
- * with the caller's own names. All but grafana_body is pure. */
+/* grafana_json: validates and takes apart JSON as text, without a tree. And the caller's body: reads it,
+ * accepts other names for Grafana's fields, validates fields, and reports faults under the names that the
+ * caller used. Called by all files of the plugin, on the thread of the request; all but grafana_body is pure.
+ */
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@
 #define DEPTH_MAX 10000      /* Grafana's own */
 #define LOAD_MAX (16u << 10) /* bytes of a small value */
 
-/* What jansson's trees take, with what malloc adds, and what is there twice while a table grows. */
+/* Bytes of jansson's trees, with malloc's overhead, and with both tables while a table grows. */
 enum {
 	COST_OBJECT = 240,
 	COST_MEMBER = 120,
@@ -133,7 +134,7 @@ static bool skip_key(struct scan *s)
 	return s->at < s->end && *s->at++ == ':';
 }
 
-/* From the start of a value behind it. Without calling itself: a thread's stack is small. */
+/* Skips a value. Not recursive: a thread's stack is small. */
 static bool skip_value(struct scan *s)
 {
 	char closes[DEPTH_MAX];
@@ -154,7 +155,7 @@ static bool skip_value(struct scan *s)
 			skip_space(s);
 			if (s->at == s->end)
 				return false;
-			if (*s->at != closes[depth - 1]) { /* it is not empty: to its first value */
+			if (*s->at != closes[depth - 1]) { /* not empty: continue at its first value */
 				if (object && !skip_key(s))
 					return false;
 				continue;
@@ -162,7 +163,7 @@ static bool skip_value(struct scan *s)
 		} else if (!skip_scalar(s)) {
 			return false;
 		}
-		for (;;) { /* a value has ended, and perhaps those that it is in */
+		for (;;) { /* the value has ended, and perhaps the ones around it */
 			if (depth == 0) {
 				s->cost += (size_t)(s->at - start);
 				return true;
@@ -229,7 +230,7 @@ json_t *grafana_load(struct grafana_span value)
 	return json_loadb(value.text, value.size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
 }
 
-/* Is the name between these quotes? */
+/* Compares a key in quotes with a name. */
 static bool is_name(struct grafana_span key, const char *name)
 {
 	size_t size = strlen(name);
@@ -282,13 +283,13 @@ json_t *grafana_body(struct grafana_ctx *ctx)
 		grafana_fail(ctx, 400, "the request has no body: JSON is expected");
 		return NULL;
 	}
-	grafana_count_room(ctx, body.size);
+	grafana_count(ctx, body.size);
 	if (json_read_is_deep(body.text, body.size)) {
 		grafana_fail(ctx, 422, "the body is nested deeper than %d levels", JSON_READ_DEPTH);
 		return NULL;
 	}
 	good = grafana_scan(body, &cost);
-	if (!grafana_take_room(ctx, cost + body.size, 413, &ctx->body_room))
+	if (!grafana_reserve(ctx, cost + body.size, 413, &ctx->body_reserved))
 		return NULL;
 	json = json_loadb(body.text, body.size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
 	if (json == NULL) {
@@ -299,7 +300,7 @@ json_t *grafana_body(struct grafana_ctx *ctx)
 	} else if (!json_is_object(json)) {
 		json_decref(json);
 		json = NULL;
-		grafana_wrong(&ctx->fault, "", "must be a JSON object");
+		grafana_invalid(&ctx->fault, "", "must be a JSON object");
 	}
 	return json;
 }
@@ -309,11 +310,11 @@ void grafana_drop_body(struct grafana_ctx *ctx, json_t *body)
 	size_t text = grafana_body_text(ctx).size, rest = 0;
 
 	json_decref(body);
-	if (ctx->body_room > text) {
-		rest = ctx->body_room - text;
-		ctx->body_room = text;
+	if (ctx->body_reserved > text) {
+		rest = ctx->body_reserved - text;
+		ctx->body_reserved = text;
 	}
-	grafana_give_room(&rest);
+	grafana_release(&rest);
 }
 
 /* ---- Names ---- */
@@ -325,35 +326,35 @@ static bool is_given(const json_t *object, const char *name)
 	return value != NULL && !json_is_null(value);
 }
 
-const char *grafana_sent_name(const struct grafana_spot *spot, const char *own)
+const char *grafana_sent_name(const struct grafana_fields *fields, const char *own)
 {
-	for (const struct grafana_name *name = spot->names; name != NULL && name->own != NULL; name++)
-		if (strcmp(name->own, own) == 0 && is_given(spot->sent, name->other))
+	for (const struct grafana_name *name = fields->names; name != NULL && name->own != NULL; name++)
+		if (strcmp(name->own, own) == 0 && is_given(fields->sent, name->other))
 			return name->other;
 	return own;
 }
 
-static const char *own_name(const struct grafana_spot *spot, const char *sent)
+static const char *own_name(const struct grafana_fields *fields, const char *sent)
 {
-	for (const struct grafana_name *name = spot->names; name != NULL && name->own != NULL; name++)
+	for (const struct grafana_name *name = fields->names; name != NULL && name->own != NULL; name++)
 		if (strcmp(name->other, sent) == 0)
 			return name->own;
 	return sent;
 }
 
-json_t *grafana_rename(const struct grafana_spot *spot)
+json_t *grafana_rename(const struct grafana_fields *fields)
 {
 	json_t *out = json_object(), *value;
 	const char *key;
 
-	json_object_foreach((json_t *)(uintptr_t)spot->sent, key, value)
+	json_object_foreach((json_t *)(uintptr_t)fields->sent, key, value)
 	{
-		const char *own = own_name(spot, key);
+		const char *own = own_name(fields, key);
 
-		if (json_is_null(value) && strcmp(grafana_sent_name(spot, own), key) != 0)
+		if (json_is_null(value) && strcmp(grafana_sent_name(fields, own), key) != 0)
 			continue;
 		if (is_given(out, own) && !json_equal(json_object_get(out, own), value)) {
-			grafana_wrong_field(spot, own, "is given twice, under two names");
+			grafana_invalid_field(fields, own, "is given twice, under two names");
 			json_decref(out);
 			return NULL;
 		}
@@ -369,7 +370,7 @@ static bool is_among(const char *const *list, const char *name)
 	return *list != NULL;
 }
 
-size_t grafana_copy_members(const struct grafana_spot *spot, struct grafana_span object,
+size_t grafana_copy_members(const struct grafana_fields *fields, struct grafana_span object,
 			    const char *const *skip, char *out)
 {
 	struct grafana_span key, value;
@@ -378,10 +379,10 @@ size_t grafana_copy_members(const struct grafana_spot *spot, struct grafana_span
 	while (grafana_walk(&object, &key, &value)) {
 		json_t *loaded = grafana_load(key);
 		const char *name = loaded != NULL ? json_string_value(loaded) : "";
-		const char *own = own_name(spot, name);
+		const char *own = own_name(fields, name);
 
-		if (!is_among(skip, own) && strcmp(grafana_sent_name(spot, own), name) == 0) {
-			if (own != name) /* another one, and shorter */
+		if (!is_among(skip, own) && strcmp(grafana_sent_name(fields, own), name) == 0) {
+			if (own != name) /* renamed; Grafana's name is shorter */
 				at += sprintf(at, ",\"%s\":", own);
 			else
 				at += sprintf(at, ",%.*s:", (int)key.size, key.text);
@@ -393,9 +394,9 @@ size_t grafana_copy_members(const struct grafana_spot *spot, struct grafana_span
 	return (size_t)(at - out);
 }
 
-json_t *grafana_field(const struct grafana_spot *spot, const char *own)
+json_t *grafana_field(const struct grafana_fields *fields, const char *own)
 {
-	json_t *value = json_object_get(spot->sent, grafana_sent_name(spot, own));
+	json_t *value = json_object_get(fields->sent, grafana_sent_name(fields, own));
 
 	return json_is_null(value) ? NULL : value;
 }
@@ -409,15 +410,16 @@ static bool is_empty(const json_t *value)
 	       (json_is_object(value) && json_object_size(value) == 0);
 }
 
-json_t *grafana_dropped(const struct grafana_spot *spot, const json_t *kept, const char *const *skip)
+json_t *grafana_dropped(const struct grafana_fields *fields, const json_t *kept, const char *const *skip)
 {
 	json_t *dropped = NULL, *value;
 	const char *key;
 
-	json_object_foreach((json_t *)(uintptr_t)spot->sent, key, value)
+	json_object_foreach((json_t *)(uintptr_t)fields->sent, key, value)
 	{
 		if (json_is_null(value) || json_is_false(value) || is_empty(value) ||
-		    is_among(skip, own_name(spot, key)) || json_object_get(kept, own_name(spot, key)) != NULL)
+		    is_among(skip, own_name(fields, key)) ||
+		    json_object_get(kept, own_name(fields, key)) != NULL)
 			continue;
 		if (dropped == NULL)
 			dropped = json_array();
@@ -429,9 +431,9 @@ json_t *grafana_dropped(const struct grafana_spot *spot, const json_t *kept, con
 	return dropped;
 }
 
-/* ---- What a field must be ---- */
+/* ---- Validation of fields ---- */
 
-/* A name as a part of a pointer: ~ and / are escaped (RFC 6901). */
+/* Appends a name to a JSON pointer: ~ and / are escaped (RFC 6901). */
 static void add_step(char *out, size_t size, const char *name)
 {
 	size_t used = strlen(out);
@@ -447,17 +449,17 @@ static void add_step(char *out, size_t size, const char *name)
 	out[used] = '\0';
 }
 
-bool grafana_wrong_field(const struct grafana_spot *spot, const char *own, const char *format, ...)
+bool grafana_invalid_field(const struct grafana_fields *fields, const char *own, const char *format, ...)
 {
 	char pointer[160], text[400];
 	va_list list;
 
-	snprintf(pointer, sizeof(pointer), "%s/", spot->pointer);
-	add_step(pointer, sizeof(pointer), grafana_sent_name(spot, own));
+	snprintf(pointer, sizeof(pointer), "%s/", fields->pointer);
+	add_step(pointer, sizeof(pointer), grafana_sent_name(fields, own));
 	va_start(list, format);
 	vsnprintf(text, sizeof(text), format, list);
 	va_end(list);
-	return grafana_wrong(spot->fault, pointer, "%s", text);
+	return grafana_invalid(fields->fault, pointer, "%s", text);
 }
 
 static bool is_kind(const json_t *value, enum grafana_kind kind)
@@ -471,22 +473,22 @@ static bool is_kind(const json_t *value, enum grafana_kind kind)
 
 static const char *const kinds[] = {"a text", "true or false", "a whole number", "an object", "a list"};
 
-bool grafana_is(const struct grafana_spot *spot, const char *own, enum grafana_kind kind)
+bool grafana_is(const struct grafana_fields *fields, const char *own, enum grafana_kind kind)
 {
-	const json_t *value = grafana_field(spot, own);
+	const json_t *value = grafana_field(fields, own);
 
 	return value == NULL || is_kind(value, kind) ||
-	       grafana_wrong_field(spot, own, "must be %s", kinds[kind]);
+	       grafana_invalid_field(fields, own, "must be %s", kinds[kind]);
 }
 
-bool grafana_needs(const struct grafana_spot *spot, const char *own, enum grafana_kind kind)
+bool grafana_needs(const struct grafana_fields *fields, const char *own, enum grafana_kind kind)
 {
-	const json_t *value = grafana_field(spot, own);
+	const json_t *value = grafana_field(fields, own);
 
 	if (value == NULL)
-		return grafana_wrong_field(spot, own, "is missing");
-	return grafana_is(spot, own, kind) &&
-	       (!is_empty(value) || grafana_wrong_field(spot, own, "must not be empty"));
+		return grafana_invalid_field(fields, own, "is missing");
+	return grafana_is(fields, own, kind) &&
+	       (!is_empty(value) || grafana_invalid_field(fields, own, "must not be empty"));
 }
 
 const char *grafana_uid_fault(const char *uid)
@@ -498,12 +500,12 @@ const char *grafana_uid_fault(const char *uid)
 	return uid[0] == '\0' ? "is empty" : NULL;
 }
 
-bool grafana_is_uid(const struct grafana_spot *spot, const char *own)
+bool grafana_is_uid(const struct grafana_fields *fields, const char *own)
 {
-	const char *uid = json_string_value(grafana_field(spot, own)), *fault;
+	const char *uid = json_string_value(grafana_field(fields, own)), *fault;
 
-	if (!grafana_is(spot, own, GRAFANA_TEXT))
+	if (!grafana_is(fields, own, GRAFANA_TEXT))
 		return false;
 	fault = uid != NULL && uid[0] != '\0' ? grafana_uid_fault(uid) : NULL;
-	return fault == NULL || grafana_wrong_field(spot, own, "%s", fault);
+	return fault == NULL || grafana_invalid_field(fields, own, "%s", fault);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grafana_list: dashboards are listed, read and deleted. The handlers of GET and DELETE, each on the thread
- * of its request. Lists and dashboards are passed on as the bytes that came. */
+/* grafana_list: the handlers of GET and DELETE, which list, read and delete dashboards, each on the thread of
+ * its request. Lists and dashboards are passed on byte for byte. A handler owns the text of its list. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +13,7 @@
 
 #define LIMIT_MAX 5000 /* Grafana's own */
 
-/* The caller's own parameters, which Grafana knows by the same names: "&query=…&tag=…", encoded as they came.
- */
+/* The caller's parameters, which have the same names in Grafana: "&query=…&tag=…", encoded as received. */
 struct filter {
 	char query[GRAFANA_PATH_MAX - 100];
 	size_t size;
@@ -40,7 +39,7 @@ static bool is_count(const char *text, size_t size)
 	return strspn(number, "0123456789") == size && atoi(number) >= 1 && atoi(number) <= LIMIT_MAX;
 }
 
-/* One "name=value" of the query. */
+/* Reads one "name=value" of the query. */
 static bool read_parameter(struct grafana_ctx *ctx, const char *text, size_t size, struct filter *filter)
 {
 	static const char *const names[] = {"limit", "page", "query", "tag"};
@@ -76,21 +75,21 @@ static bool read_filter(struct grafana_ctx *ctx, struct filter *filter)
 
 /* ---- The list ---- */
 
-/* One list of all pages, as they came. */
+/* The items of all pages, as received. */
 struct list {
 	char *bytes;
-	size_t size, room;
+	size_t size, capacity;
 };
 
 static void add_page(struct list *list, struct grafana_span items)
 {
 	char *larger;
 
-	if (list->size + items.size + 3 > list->room) {
-		list->room = (list->size + items.size + 3) * 3 / 2;
-		if (list->room > GRAFANA_REPLY_MAX + 3)
-			list->room = GRAFANA_REPLY_MAX + 3;
-		larger = grafana_alloc(list->room);
+	if (list->size + items.size + 3 > list->capacity) {
+		list->capacity = (list->size + items.size + 3) * 3 / 2;
+		if (list->capacity > GRAFANA_REPLY_MAX + 3)
+			list->capacity = GRAFANA_REPLY_MAX + 3;
+		larger = grafana_alloc(list->capacity);
 		if (list->size > 0)
 			memcpy(larger, list->bytes, list->size);
 		free(list->bytes);
@@ -102,7 +101,7 @@ static void add_page(struct list *list, struct grafana_span items)
 	list->size += items.size;
 }
 
-/* The text between the brackets, and how many items it has. false: not a list of objects. */
+/* Finds the text between the brackets, and counts its items. Returns false if it is not a list of objects. */
 static bool read_page(const struct grafana_text *page, struct grafana_span *items, size_t *count)
 {
 	struct grafana_span rest = {page->bytes, page->size}, value;
@@ -124,22 +123,23 @@ static bool too_long(struct grafana_ctx *ctx)
 			    GRAFANA_REPLY_MAX >> 20);
 }
 
-/* All pages, unless the caller asks for one. */
+/* Reads all pages, unless the caller asks for one. */
 static bool list_all(struct grafana_ctx *ctx, const struct filter *filter, struct list *list)
 {
 	char path[GRAFANA_PATH_MAX];
 	struct grafana_text page;
 	struct grafana_span items;
-	size_t count = LOOK_PAGE;
+	size_t count = SEARCH_PAGE_SIZE;
 	bool good = true, fits = true;
 
-	for (int number = 1; good && count == LOOK_PAGE && (number == 1 || !filter->one_page); number++) {
+	for (int number = 1; good && count == SEARCH_PAGE_SIZE && (number == 1 || !filter->one_page);
+	     number++) {
 		if (filter->one_page)
 			snprintf(path, sizeof(path), "/api/search?type=dash-db%s", filter->query);
 		else
 			snprintf(path, sizeof(path), "/api/search?type=dash-db%s&limit=%d&page=%d",
-				 filter->query, LOOK_PAGE, number);
-		if (number > 1 && !grafana_take_large(ctx))
+				 filter->query, SEARCH_PAGE_SIZE, number);
+		if (number > 1 && !grafana_reserve_large(ctx))
 			return false;
 		if (!grafana_ask_text(ctx, "GET", path, (struct grafana_span){NULL, 0}, 0, &page))
 			return false;
@@ -165,12 +165,12 @@ void grafana_list_dashboards(struct skymon *sm, void *state, struct skymon_reque
 	struct filter filter = {0};
 	struct list list = {0};
 
-	if (!grafana_enter(&ctx, false))
+	if (!grafana_authorize(&ctx, false))
 		return;
 	if (read_filter(&ctx, &filter) && list_all(&ctx, &filter, &list))
 		skymon_reply(sm, rq, 200, "application/json", list.bytes, list.size);
 	else
-		grafana_tell(&ctx);
+		grafana_reply_fault(&ctx);
 	free(list.bytes);
 }
 
@@ -181,12 +181,12 @@ void grafana_get_dashboard(struct skymon *sm, void *state, struct skymon_request
 	struct grafana_ctx ctx = {.sm = sm, .grafana = state, .rq = rq};
 	struct grafana_text answer;
 
-	if (!grafana_enter(&ctx, false))
+	if (!grafana_authorize(&ctx, false))
 		return;
-	if (look_get(&ctx, skymon_param(sm, rq, "uid"), &answer))
+	if (search_get(&ctx, skymon_param(sm, rq, "uid"), &answer))
 		grafana_reply_text(&ctx, &answer);
 	else
-		grafana_tell(&ctx);
+		grafana_reply_fault(&ctx);
 	grafana_text_free(&answer);
 }
 
@@ -202,24 +202,24 @@ static void add_time(json_t *object)
 	json_object_set_new(object, "timestamp", json_string(whole));
 }
 
-/* Grafana's answer to a DELETE does not show whether it was done: is the dashboard still there? */
-static void settle(struct grafana_ctx *ctx, const char *uid)
+/* The answer to a DELETE does not show whether Grafana acted on it: looks for the dashboard. */
+static void verify_deleted(struct grafana_ctx *ctx, const char *uid)
 {
 	struct grafana_fault was = grafana_set_aside(&ctx->fault);
 	enum grafana_done done = GRAFANA_MAYBE_DONE;
 	struct grafana_text found;
 
-	if (look_get(ctx, uid, &found))
+	if (search_get(ctx, uid, &found))
 		done = GRAFANA_NOT_DONE;
 	else if (ctx->fault.code == 404)
 		done = GRAFANA_DONE;
 	grafana_text_free(&found);
 	grafana_put_back(&ctx->fault, &was);
-	grafana_say_done(&ctx->fault, done, "deleted");
+	grafana_add_outcome(&ctx->fault, done, "deleted");
 }
 
-/* A first attempt that broke may have done it: then the second finds nothing. */
-static bool delete_it(struct grafana_ctx *ctx, const char *uid, const char *title, json_t **reply)
+/* A 404 to the second attempt is a success: the first one, whose connection broke, has deleted it. */
+static bool delete_dashboard(struct grafana_ctx *ctx, const char *uid, const char *title, json_t **reply)
 {
 	struct grafana_answer answer;
 	char path[GRAFANA_PATH_MAX];
@@ -229,7 +229,7 @@ static bool delete_it(struct grafana_ctx *ctx, const char *uid, const char *titl
 	if (!grafana_ask(ctx, "DELETE", path, NULL, &answer) &&
 	    (ctx->fault.upstream_status != 404 || !ctx->fault.repeated)) {
 		if (grafana_is_open(&ctx->fault))
-			settle(ctx, uid);
+			verify_deleted(ctx, uid);
 		return false;
 	}
 	grafana_forget(&ctx->fault);
@@ -247,19 +247,20 @@ void grafana_delete_dashboard(struct skymon *sm, void *state, struct skymon_requ
 	struct grafana_ctx ctx = {.sm = sm, .grafana = state, .rq = rq};
 	const char *uid = skymon_param(sm, rq, "uid");
 	json_t *reply = NULL;
-	struct look_there there;
+	struct search_found there;
 	char result[60];
 
-	if (!grafana_enter(&ctx, true))
+	if (!grafana_authorize(&ctx, true))
 		return;
-	bool done = look_uid(&ctx, uid, &there) && delete_it(&ctx, uid, look_title(&there), &reply);
+	bool done =
+		search_uid(&ctx, uid, &there) && delete_dashboard(&ctx, uid, search_title(&there), &reply);
 
 	grafana_audit(&ctx, "dashboard", uid, json_string_value(there.title),
 		      grafana_result(&ctx.fault, done, "deleted", result));
 	if (done)
 		grafana_reply(&ctx, 200, reply);
 	else
-		grafana_tell(&ctx);
+		grafana_reply_fault(&ctx);
 	json_decref(reply);
-	look_free(&there);
+	search_free(&there);
 }

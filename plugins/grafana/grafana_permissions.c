@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grafana_permissions: GET /api/v1/grafana/check: is Grafana there, is the key valid, which permissions does
- * it lack, is the data source there? What was looked at is answered; what could not be looked at has no line.
- */
+/* grafana_permissions: GET /api/v1/grafana/check: reports whether Grafana answers, whether the key is valid,
+ * which permissions it lacks, and whether the data source exists. The handler runs on the thread of its
+ * request, which owns the lines. A check that could not be made has no line. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,10 +9,10 @@
 #include "grafana_rule.h"
 #include "json_read.h"
 
-#define SOURCE_UID "prometheus" /* that of the data source that ships */
+#define SOURCE_UID "prometheus" /* of the shipped data source */
 
-/* What the routes need, and what shows that a key may read it, where Grafana tells no permissions: a path
- * whose answer to others is 403. */
+/* The permissions that the routes need; and, for a Grafana that does not list a key's permissions, a path
+ * that answers 403 to a key without this one. */
 static const struct {
 	const char *name, *probe;
 } permissions[] = {
@@ -36,8 +36,8 @@ struct checks {
 	bool all_ok;
 };
 
-__attribute__((format(printf, 4, 5))) static bool add(struct checks *checks, const char *name, bool ok,
-						      const char *format, ...)
+__attribute__((format(printf, 4, 5))) static bool add_line(struct checks *checks, const char *name, bool ok,
+							   const char *format, ...)
 {
 	char text[900], clean[900];
 	va_list list;
@@ -51,10 +51,10 @@ __attribute__((format(printf, 4, 5))) static bool add(struct checks *checks, con
 	return ok;
 }
 
-/* What went wrong becomes a line. */
+/* Adds a line with ctx->fault. */
 static bool add_fault(struct checks *checks, const char *name)
 {
-	return add(checks, name, false, "%s", checks->ctx->fault.detail);
+	return add_line(checks, name, false, "%s", checks->ctx->fault.detail);
 }
 
 static bool check_reachable(struct checks *checks)
@@ -64,9 +64,9 @@ static bool check_reachable(struct checks *checks)
 		return add_fault(checks, "reachable");
 	const char *version = json_read_text(answer.json, "version"),
 		   *place = checks->ctx->grafana->own->place;
-	bool ok = version != NULL ? add(checks, "reachable", true, "%s is a Grafana %s", place, version)
-				  : add(checks, "reachable", false,
-					"%s answers, but not as a Grafana does: is `url` right?", place);
+	bool ok = version != NULL ? add_line(checks, "reachable", true, "%s is a Grafana %s", place, version)
+				  : add_line(checks, "reachable", false,
+					     "%s answers, but not as a Grafana does: is `url` right?", place);
 	grafana_answer_free(&answer);
 	return ok;
 }
@@ -77,32 +77,34 @@ static bool check_key(struct checks *checks)
 	if (!grafana_ask(checks->ctx, "GET", "/api/org", NULL, &answer))
 		return add_fault(checks, "key");
 	const char *name = json_read_text(answer.json, "name");
-	add(checks, "key", true, "valid in the organisation %s", name != NULL ? name : "?");
+	add_line(checks, "key", true, "valid in the organisation %s", name != NULL ? name : "?");
 	grafana_answer_free(&answer);
 	return true;
 }
 
 /* ---- Permissions ---- */
 
-static void check_told(struct checks *checks, const json_t *told)
+static void check_listed(struct checks *checks, const json_t *told)
 {
 	for (size_t i = 0; i < PERMISSION_COUNT; i++) {
 		char name[80];
 		bool ok = json_object_get(told, permissions[i].name) != NULL;
 		snprintf(name, sizeof(name), "permission %s", permissions[i].name);
-		add(checks, name, ok, "%s",
-		    ok ? "the key has it"
-		       : "the key lacks it: give its service account the role Admin, or this permission");
+		add_line(
+			checks, name, ok, "%s",
+			ok ? "the key has it"
+			   : "the key lacks it: give its service account the role Admin, or this permission");
 	}
 }
 
-/* By what the key may read; whether it may write is seen when it does. */
+/* Tries what the key may read; what it may write is not known before it writes. */
 static bool check_by_reading(struct checks *checks)
 {
-	add(checks, "permissions", true,
-	    "this Grafana does not tell those of a key (HTTP 404): judged by what it lets the key read; what "
-	    "the key "
-	    "may write is not known");
+	add_line(checks, "permissions", true,
+		 "this Grafana does not tell those of a key (HTTP 404): judged by what it lets the key read; "
+		 "what "
+		 "the key "
+		 "may write is not known");
 	for (size_t i = 0; i < PERMISSION_COUNT; i++) {
 		struct grafana_fault *fault = &checks->ctx->fault;
 		struct grafana_answer answer;
@@ -112,12 +114,12 @@ static bool check_by_reading(struct checks *checks)
 		snprintf(name, sizeof(name), "permission %s", permissions[i].name);
 		if (grafana_ask(checks->ctx, "GET", permissions[i].probe, NULL, &answer))
 			grafana_answer_free(&answer);
-		else if (!grafana_rule_is_missing(fault)) /* not there: so it may look */
+		else if (!grafana_rule_is_missing(fault)) /* a 404 shows that the key may read */
 			add_fault(checks, name);
 		if (fault->key_refused)
 			return false;
 		if (fault->code == 0 || grafana_rule_is_missing(fault))
-			add(checks, name, true, "the key may read these");
+			add_line(checks, name, true, "the key may read these");
 	}
 	return true;
 }
@@ -126,7 +128,7 @@ static bool check_permissions(struct checks *checks)
 {
 	struct grafana_answer answer;
 	if (grafana_ask(checks->ctx, "GET", "/api/access-control/user/permissions", NULL, &answer)) {
-		check_told(checks, answer.json);
+		check_listed(checks, answer.json);
 		grafana_answer_free(&answer);
 		return true;
 	}
@@ -143,14 +145,14 @@ static void check_source(struct checks *checks)
 		char place[200] = "";
 		if (url != NULL)
 			fetch_place(url, place, sizeof(place)); /* a URL may hold a password */
-		add(checks, "datasource", true, "%s asks %s", name != NULL ? name : "?",
-		    place[0] != '\0' ? place : "no URL");
+		add_line(checks, "datasource", true, "%s asks %s", name != NULL ? name : "?",
+			 place[0] != '\0' ? place : "no URL");
 		grafana_answer_free(&answer);
 	} else if (checks->ctx->fault.code == 404) {
-		add(checks, "datasource", false,
-		    "there is none with the uid " SOURCE_UID
-		    ", which rules and panels ask for: `skymon grafana apply` "
-		    "creates it");
+		add_line(checks, "datasource", false,
+			 "there is none with the uid " SOURCE_UID
+			 ", which rules and panels ask for: `skymon grafana apply` "
+			 "creates it");
 	} else {
 		add_fault(checks, "datasource");
 	}
@@ -160,12 +162,12 @@ void grafana_get_check(struct skymon *sm, void *state, struct skymon_request *rq
 {
 	struct grafana_ctx ctx = {.sm = sm, .grafana = state, .rq = rq};
 	struct checks checks = {.ctx = &ctx, .all_ok = true};
-	if (!grafana_enter(&ctx, false))
+	if (!grafana_authorize(&ctx, false))
 		return;
 	checks.lines = json_array();
 	if (check_reachable(&checks) && check_key(&checks) && check_permissions(&checks))
 		check_source(&checks);
-	/* A key that was refused may have been replaced: then all is asked once more with the new one. */
+	/* A refused key may have been replaced: then the request is repeated with the new one. */
 	if (!ctx.fault.key_refused || !skymon_again(sm, rq)) {
 		json_t *body = json_pack("{s:b, s:O}", "ok", checks.all_ok, "checks", checks.lines);
 		grafana_reply(&ctx, 200, body);

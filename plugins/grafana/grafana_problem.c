@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grafana_problem: builds a fault (one sentence, a code, what is known of a write that failed) and answers a
- * request with it. Used by all files of the plugin, on the thread of the request. All but grafana_tell is
- * pure. */
+/* grafana_problem: builds a fault (one sentence, a code, the known outcome of a write) and replies to a
+ * request with it; and makes foreign texts printable. Called by all files of the plugin, on the thread of the
+ * request. Owns nothing; all but grafana_reply_fault is pure. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +34,7 @@ static void set_pointer(struct grafana_fault *fault, const char *pointer)
 	grafana_trim_cut(fault->pointer);
 }
 
-bool grafana_wrong(struct grafana_fault *fault, const char *pointer, const char *format, ...)
+bool grafana_invalid(struct grafana_fault *fault, const char *pointer, const char *format, ...)
 {
 	char text[480];
 	va_list list;
@@ -51,7 +51,7 @@ bool grafana_wrong(struct grafana_fault *fault, const char *pointer, const char 
 	return false;
 }
 
-bool grafana_mean(struct grafana_ctx *ctx, int code, const char *pointer, const char *format, ...)
+bool grafana_reword(struct grafana_ctx *ctx, int code, const char *pointer, const char *format, ...)
 {
 	struct grafana_fault *fault = &ctx->fault;
 	char text[480];
@@ -75,7 +75,7 @@ struct grafana_fault grafana_set_aside(struct grafana_fault *fault)
 {
 	struct grafana_fault was = *fault;
 
-	fault->members = NULL; /* those are of `was` now */
+	fault->members = NULL; /* `was` owns them now */
 	return was;
 }
 
@@ -96,7 +96,7 @@ static void append(struct grafana_fault *fault, const char *format, const char *
 	grafana_trim_cut(fault->detail);
 }
 
-void grafana_say_done(struct grafana_fault *fault, enum grafana_done done, const char *verb)
+void grafana_add_outcome(struct grafana_fault *fault, enum grafana_done done, const char *verb)
 {
 	fault->done = done;
 	if (done == GRAFANA_DONE)
@@ -151,7 +151,7 @@ size_t grafana_character(const char *at, const char *end)
 			return 0;
 	if ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xf0 && text[1] < 0x90) ||
 	    (text[0] == 0xed && text[1] >= 0xa0) || (text[0] == 0xf4 && text[1] >= 0x90))
-		return 0; /* longer than it need be, a half of a pair, or beyond Unicode */
+		return 0; /* overlong, a surrogate, or beyond Unicode */
 	return size;
 }
 
@@ -189,7 +189,7 @@ void grafana_clean(const char *text, char *out, size_t size)
 	out[used] = '\0';
 }
 
-/* ---- The answer ---- */
+/* ---- The reply ---- */
 
 static void add_text(struct grafana_ctx *ctx, const char *key, const char *text)
 {
@@ -226,7 +226,7 @@ static void add_members(struct grafana_ctx *ctx)
 	}
 }
 
-void grafana_tell(struct grafana_ctx *ctx)
+void grafana_reply_fault(struct grafana_ctx *ctx)
 {
 	struct grafana_fault *fault = &ctx->fault;
 

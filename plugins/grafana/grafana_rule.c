@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grafana_rule: the fields of a rule itself; its queries together, and the data sources that there are. */
+/* grafana_rule: reads an alert rule: validates its own fields and its queries together, and matches them with
+ * Grafana's data sources. Called by grafana_rules.c and grafana_apply_content.c, on the thread of the
+ * request; pure. */
 #include "grafana_rule.h"
 
 #include <stdio.h>
@@ -7,8 +9,8 @@
 
 #include "json_read.h"
 
-#define TITLE_MAX 190              /* bytes of a title, a group: Grafana's limit */
-#define BUILT_IN "grafana"         /* the uid of Grafana's own data source, which no list shows */
+#define TITLE_MAX 190              /* of a title or group, in bytes: Grafana's limit */
+#define BUILT_IN "grafana"         /* the uid of Grafana's own data source, which is in no list */
 #define DURATION_MAX 9223372036854 /* ms: Go counts ns in 63 bits */
 
 const struct grafana_name grafana_rule_names[] = {{"no_data_state", "noDataState"},
@@ -44,7 +46,7 @@ int64_t grafana_rule_duration(const char *text)
 		while (unit < 7 && (strlen(units[unit].unit) != letters ||
 				    strncmp(at + digits, units[unit].unit, letters) != 0))
 			unit++;
-		if (digits == 0 || digits > 15 || unit == 7) /* not in this order, or twice */
+		if (digits == 0 || digits > 15 || unit == 7) /* out of order, or repeated */
 			return -1;
 		for (size_t i = 0; i < digits; i++)
 			count = count * 10 + (at[i] - '0');
@@ -59,125 +61,126 @@ int64_t grafana_rule_duration(const char *text)
 
 /* ---- Fields ---- */
 
-static bool is_word(const struct grafana_spot *spot, const char *own, const char *const *words)
+static bool is_word(const struct grafana_fields *fields, const char *own, const char *const *words)
 {
-	const char *text = json_string_value(grafana_field(spot, own));
+	const char *text = json_string_value(grafana_field(fields, own));
 
-	if (!grafana_is(spot, own, GRAFANA_TEXT) || text == NULL)
-		return text == NULL && grafana_is(spot, own, GRAFANA_TEXT);
+	if (!grafana_is(fields, own, GRAFANA_TEXT) || text == NULL)
+		return text == NULL && grafana_is(fields, own, GRAFANA_TEXT);
 	for (size_t i = 0; i < 4; i++)
 		if (strcmp(words[i], text) == 0)
 			return true;
-	return grafana_wrong_field(spot, own, "must be %s, %s, %s or %s", words[0], words[1], words[2],
-				   words[3]);
+	return grafana_invalid_field(fields, own, "must be %s, %s, %s or %s", words[0], words[1], words[2],
+				     words[3]);
 }
 
-static bool is_short(const struct grafana_spot *spot, const char *own)
+static bool is_short(const struct grafana_fields *fields, const char *own)
 {
-	const char *text = json_string_value(grafana_field(spot, own));
+	const char *text = json_string_value(grafana_field(fields, own));
 
 	return text == NULL || strlen(text) <= TITLE_MAX ||
-	       grafana_wrong_field(spot, own, "is longer than %d bytes", TITLE_MAX);
+	       grafana_invalid_field(fields, own, "is longer than %d bytes", TITLE_MAX);
 }
 
-/* Labels and annotations: texts alone; Grafana says no more than "bad request data" to others. */
-static bool is_map(const struct grafana_spot *spot, const char *own)
+/* Labels and annotations have texts only; Grafana's "bad request data" would not name the field. */
+static bool is_map(const struct grafana_fields *fields, const char *own)
 {
-	const json_t *map = grafana_field(spot, own);
+	const json_t *map = grafana_field(fields, own);
 	char pointer[40];
-	const struct grafana_spot inner = {map, NULL, pointer, spot->fault};
+	const struct grafana_fields inner = {map, NULL, pointer, fields->fault};
 	const char *key;
 	json_t *value;
 
-	if (!grafana_is(spot, own, GRAFANA_OBJECT))
+	if (!grafana_is(fields, own, GRAFANA_OBJECT))
 		return false;
 	snprintf(pointer, sizeof(pointer), "/%s", own);
 	json_object_foreach((json_t *)(uintptr_t)map, key,
-			    value) if (!json_is_string(value)) return grafana_wrong_field(&inner, key,
-											  "must be a text");
+			    value) if (!json_is_string(value)) return grafana_invalid_field(&inner, key,
+											    "must be a text");
 	return true;
 }
 
 /* The link to a panel: Grafana takes both annotations or neither. */
-static bool judge_link(const struct grafana_spot *spot)
+static bool validate_link(const struct grafana_fields *fields)
 {
-	const json_t *map = grafana_field(spot, "annotations");
-	const struct grafana_spot inner = {map, NULL, "/annotations", spot->fault};
+	const json_t *map = grafana_field(fields, "annotations");
+	const struct grafana_fields inner = {map, NULL, "/annotations", fields->fault};
 	const char *dashboard = json_read_text(map, "__dashboardUid__"),
 		   *panel = json_read_text(map, "__panelId__");
 
 	if (dashboard != NULL && panel == NULL)
-		return grafana_wrong_field(&inner, "__panelId__", "is missing: __dashboardUid__ needs it");
+		return grafana_invalid_field(&inner, "__panelId__", "is missing: __dashboardUid__ needs it");
 	if (panel != NULL && dashboard == NULL)
-		return grafana_wrong_field(&inner, "__dashboardUid__", "is missing: __panelId__ needs it");
+		return grafana_invalid_field(&inner, "__dashboardUid__", "is missing: __panelId__ needs it");
 	return panel == NULL || (panel[0] != '\0' && panel[strspn(panel, "0123456789")] == '\0') ||
-	       grafana_wrong_field(&inner, "__panelId__", "must be the number of a panel, as a text");
+	       grafana_invalid_field(&inner, "__panelId__", "must be the number of a panel, as a text");
 }
 
-static bool judge_names(const struct grafana_spot *spot)
+static bool validate_names(const struct grafana_fields *fields)
 {
-	const char *folder = json_string_value(grafana_field(spot, "folderUID"));
-	const char *group = json_string_value(grafana_field(spot, "ruleGroup"));
+	const char *folder = json_string_value(grafana_field(fields, "folderUID"));
+	const char *group = json_string_value(grafana_field(fields, "ruleGroup"));
 
-	return grafana_needs(spot, "title", GRAFANA_TEXT) && is_short(spot, "title") &&
-	       grafana_is_uid(spot, "uid") && grafana_is_uid(spot, "folderUID") &&
-	       grafana_is(spot, "ruleGroup", GRAFANA_TEXT) && is_short(spot, "ruleGroup") &&
+	return grafana_needs(fields, "title", GRAFANA_TEXT) && is_short(fields, "title") &&
+	       grafana_is_uid(fields, "uid") && grafana_is_uid(fields, "folderUID") &&
+	       grafana_is(fields, "ruleGroup", GRAFANA_TEXT) && is_short(fields, "ruleGroup") &&
 	       (group == NULL || group[0] == '\0' || strpbrk(group, "/\\") == NULL ||
-		grafana_wrong_field(spot, "ruleGroup", "must have no slash")) &&
-	       grafana_is(spot, "orgID", GRAFANA_INTEGER) && grafana_is(spot, "isPaused", GRAFANA_BOOLEAN) &&
-	       is_map(spot, "labels") && is_map(spot, "annotations") && judge_link(spot) &&
+		grafana_invalid_field(fields, "ruleGroup", "must have no slash")) &&
+	       grafana_is(fields, "orgID", GRAFANA_INTEGER) &&
+	       grafana_is(fields, "isPaused", GRAFANA_BOOLEAN) && is_map(fields, "labels") &&
+	       is_map(fields, "annotations") && validate_link(fields) &&
 	       (folder == NULL || strcmp(folder, "general") != 0 ||
-		grafana_wrong_field(
-			spot, "folderUID",
+		grafana_invalid_field(
+			fields, "folderUID",
 			"must be a folder of its own: Grafana shows no rule outside of all folders"));
 }
 
-static bool judge_states(const struct grafana_spot *spot)
+static bool validate_states(const struct grafana_fields *fields)
 {
 	static const char *const no_data[] = {"NoData", "Alerting", "OK", "KeepLast"};
 	static const char *const error[] = {"Error", "Alerting", "OK", "KeepLast"};
-	const char *duration = json_string_value(grafana_field(spot, "for"));
+	const char *duration = json_string_value(grafana_field(fields, "for"));
 
-	return is_word(spot, "noDataState", no_data) && is_word(spot, "execErrState", error) &&
-	       grafana_is(spot, "for", GRAFANA_TEXT) &&
+	return is_word(fields, "noDataState", no_data) && is_word(fields, "execErrState", error) &&
+	       grafana_is(fields, "for", GRAFANA_TEXT) &&
 	       (duration == NULL || grafana_rule_duration(duration) >= 0 ||
-		grafana_wrong_field(spot, "for", "is no duration such as 5m, 1h30m or 0s"));
+		grafana_invalid_field(fields, "for", "is no duration such as 5m, 1h30m or 0s"));
 }
 
-/* Of an alert rule, or of the recording rule whose object `spot` is then. */
-static bool judge_ref(const struct grafana_spot *spot, const char *field, const json_t *data)
+/* Of an alert rule, or of a recording rule, whose object `fields` is then. */
+static bool validate_ref(const struct grafana_fields *fields, const char *field, const json_t *data)
 {
-	const char *ref = json_string_value(grafana_field(spot, field));
+	const char *ref = json_string_value(grafana_field(fields, field));
 	char shown[60];
 
-	if (!grafana_needs(spot, field, GRAFANA_TEXT))
+	if (!grafana_needs(fields, field, GRAFANA_TEXT))
 		return false;
 	if (grafana_rule_find(data, ref) != NULL)
 		return true;
 	grafana_clean(ref, shown, sizeof(shown));
-	return grafana_wrong_field(spot, field, "names no refId of `data`: %s", shown);
+	return grafana_invalid_field(fields, field, "names no refId of `data`: %s", shown);
 }
 
-/* A recording rule stores what one of its queries gives, under the name of a metric, and has no condition. */
-static bool judge_record(const struct grafana_spot *spot, const json_t *data)
+/* A recording rule stores the result of one of its queries as a metric, and has no condition. */
+static bool validate_record(const struct grafana_fields *fields, const json_t *data)
 {
-	const struct grafana_spot record = {grafana_field(spot, "record"), NULL, "/record", spot->fault};
+	const struct grafana_fields record = {grafana_field(fields, "record"), NULL, "/record",
+					      fields->fault};
 	const char *metric;
 
-	if (!grafana_is(spot, "record", GRAFANA_OBJECT) || !judge_ref(&record, "from", data) ||
+	if (!grafana_is(fields, "record", GRAFANA_OBJECT) || !validate_ref(&record, "from", data) ||
 	    !grafana_needs(&record, "metric", GRAFANA_TEXT))
 		return false;
 	metric = json_read_text(record.sent, "metric");
 	return (metric[strspn(metric, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:")] ==
 			'\0' &&
 		strchr("0123456789", metric[0]) == NULL) ||
-	       grafana_wrong_field(&record, "metric",
-				   "must be the name of a metric: letters, digits, _ and :");
+	       grafana_invalid_field(&record, "metric",
+				     "must be the name of a metric: letters, digits, _ and :");
 }
 
 /* ---- Queries together ---- */
 
-/* Are all of these known to be computed? */
 static bool all_done(const json_t *refs, const json_t *done)
 {
 	json_t *ref;
@@ -188,8 +191,8 @@ static bool all_done(const json_t *refs, const json_t *done)
 	return true;
 }
 
-/* Takes away, again and again, what needs only what was taken away. What is left needs itself. `refs`: for
- * each query in `data` whom it names. */
+/* Kahn's algorithm: repeatedly remove queries whose references are all removed; any that remain form a cycle.
+ * `refs` has the references of each query in `data`. */
 static bool has_no_circle(const json_t *data, const json_t *refs, struct grafana_fault *fault)
 {
 	json_t *done = json_object();
@@ -217,7 +220,7 @@ static bool has_no_circle(const json_t *data, const json_t *refs, struct grafana
 	if (left == json_array_size(data))
 		return true;
 	snprintf(pointer, sizeof(pointer), "/data/%zu/model", left);
-	return grafana_wrong(fault, pointer, "needs its own result, perhaps by way of others");
+	return grafana_invalid(fault, pointer, "needs its own result, perhaps by way of others");
 }
 
 static bool is_classic(const json_t *query)
@@ -227,8 +230,9 @@ static bool is_classic(const json_t *query)
 	return grafana_rule_is_expression(query) && type != NULL && strcmp(type, "classic_conditions") == 0;
 }
 
-/* Classic conditions reduce and compare by themselves: queries go in, and nothing else comes after. */
-static bool judge_inputs(const json_t *data, const json_t *refs, struct grafana_fault *fault)
+/* Classic conditions reduce and compare by themselves: their inputs are queries, and no expression takes
+ * their result. */
+static bool validate_inputs(const json_t *data, const json_t *refs, struct grafana_fault *fault)
 {
 	json_t *query, *ref;
 	size_t i, j;
@@ -240,19 +244,20 @@ static bool judge_inputs(const json_t *data, const json_t *refs, struct grafana_
 
 		snprintf(pointer, sizeof(pointer), "/data/%zu/model", i);
 		if (is_classic(query) && grafana_rule_is_expression(input))
-			return grafana_wrong(fault, pointer,
-					     "has classic conditions, which take queries and no expression");
+			return grafana_invalid(
+				fault, pointer,
+				"has classic conditions, which take queries and no expression");
 		if (is_classic(input))
-			return grafana_wrong(fault, pointer,
-					     "takes classic conditions, whose result no expression takes");
+			return grafana_invalid(fault, pointer,
+					       "takes classic conditions, whose result no expression takes");
 	}
 	return true;
 }
 
-static bool judge_together(const json_t *data, struct grafana_fault *fault)
+static bool validate_together(const json_t *data, struct grafana_fault *fault)
 {
 	json_t *refs = grafana_rule_refs(data, fault);
-	bool good = refs != NULL && has_no_circle(data, refs, fault) && judge_inputs(data, refs, fault);
+	bool good = refs != NULL && has_no_circle(data, refs, fault) && validate_inputs(data, refs, fault);
 
 	json_decref(refs);
 	return good;
@@ -260,7 +265,7 @@ static bool judge_together(const json_t *data, struct grafana_fault *fault)
 
 /* ---- The rule ---- */
 
-static void fill(json_t *rule, const char *name, const char *fallback)
+static void set_default(json_t *rule, const char *name, const char *fallback)
 {
 	const char *text = json_read_text(rule, name);
 
@@ -270,30 +275,30 @@ static void fill(json_t *rule, const char *name, const char *fallback)
 
 json_t *grafana_rule_read(const json_t *sent, struct grafana_fault *fault)
 {
-	const struct grafana_spot spot = {sent, grafana_rule_names, "", fault};
-	bool records = grafana_field(&spot, "record") != NULL;
-	json_t *data, *rule = grafana_rename(&spot);
+	const struct grafana_fields fields = {sent, grafana_rule_names, "", fault};
+	bool records = grafana_field(&fields, "record") != NULL;
+	json_t *data, *rule = grafana_rename(&fields);
 
 	if (rule == NULL)
 		return NULL;
-	data = judge_names(&spot) && grafana_needs(&spot, "data", GRAFANA_ARRAY)
-		       ? grafana_rule_data(grafana_field(&spot, "data"), fault)
+	data = validate_names(&fields) && grafana_needs(&fields, "data", GRAFANA_ARRAY)
+		       ? grafana_rule_data(grafana_field(&fields, "data"), fault)
 		       : NULL;
-	if (data == NULL || !judge_together(data, fault) ||
-	    !(records ? judge_record(&spot, data) : judge_ref(&spot, "condition", data)) ||
-	    !judge_states(&spot)) {
+	if (data == NULL || !validate_together(data, fault) ||
+	    !(records ? validate_record(&fields, data) : validate_ref(&fields, "condition", data)) ||
+	    !validate_states(&fields)) {
 		json_decref(data);
 		json_decref(rule);
 		return NULL;
 	}
 	json_object_set_new(rule, "data", data);
 	if (!records) { /* a recording rule has no states */
-		fill(rule, "noDataState", "NoData");
-		fill(rule, "execErrState", "Error");
-		fill(rule, "for", "5m");
+		set_default(rule, "noDataState", "NoData");
+		set_default(rule, "execErrState", "Error");
+		set_default(rule, "for", "5m");
 	}
-	fill(rule, "folderUID", GRAFANA_FOLDER);
-	fill(rule, "ruleGroup", GRAFANA_GROUP);
+	set_default(rule, "folderUID", GRAFANA_FOLDER);
+	set_default(rule, "ruleGroup", GRAFANA_GROUP);
 	return rule;
 }
 
@@ -309,9 +314,9 @@ bool grafana_rule_has_query(const json_t *rule)
 	return false;
 }
 
-/* The uid itself; else of those with that type or name. *count: how many fit; `first` and `all`: their uids.
- */
-static const char *look_up(const json_t *sources, const char *wanted, size_t *count, char *all, size_t size)
+/* Finds a data source by its uid, or else by type or name. *count: how many fit; `all`: their uids. */
+static const char *match_source(const json_t *sources, const char *wanted, size_t *count, char *all,
+				size_t size)
 {
 	const char *first = NULL;
 	json_t *source;
@@ -342,7 +347,7 @@ static const char *look_up(const json_t *sources, const char *wanted, size_t *co
 	return first;
 }
 
-/* A query may name its source once more, in its model: for Grafana's editor. */
+/* A query may repeat its data source in its model, for Grafana's editor. */
 static void rename_in_model(json_t *query, const char *was, const char *uid)
 {
 	json_t *model = json_object_get(query, "model"), *source = json_object_get(model, "datasource");
@@ -367,20 +372,20 @@ bool grafana_rule_match(json_t *rule, const json_t *sent, const json_t *sources,
 	{
 		const char *wanted = json_read_text(query, "datasourceUid"), *uid;
 		char pointer[40], all[200], shown[80];
-		const struct grafana_spot spot = {json_array_get(list, i), grafana_rule_query_names, pointer,
-						  fault};
+		const struct grafana_fields fields = {json_array_get(list, i), grafana_rule_query_names,
+						      pointer, fault};
 
 		if (grafana_rule_is_expression(query) || strcmp(wanted, BUILT_IN) == 0)
 			continue;
-		uid = look_up(sources, wanted, &count, all, sizeof(all));
+		uid = match_source(sources, wanted, &count, all, sizeof(all));
 		snprintf(pointer, sizeof(pointer), "/data/%zu", i);
 		grafana_clean(wanted, shown, sizeof(shown));
 		if (count == 0)
-			return grafana_wrong_field(&spot, "datasourceUid",
-						   "is the uid, type or name of no data source: %s", shown);
+			return grafana_invalid_field(&fields, "datasourceUid",
+						     "is the uid, type or name of no data source: %s", shown);
 		if (count > 1)
-			return grafana_wrong_field(
-				&spot, "datasourceUid",
+			return grafana_invalid_field(
+				&fields, "datasourceUid",
 				"fits %zu data sources (%s), of which %.180s may be named by uid", count,
 				shown, all);
 		if (strcmp(uid, wanted) == 0)
@@ -391,7 +396,7 @@ bool grafana_rule_match(json_t *rule, const json_t *sent, const json_t *sources,
 	return true;
 }
 
-/* ---- What data sources are asked ---- */
+/* ---- Queries and their data sources ---- */
 
 static const char *type_of(const json_t *query, const json_t *sources)
 {
@@ -409,19 +414,19 @@ static const char *type_of(const json_t *query, const json_t *sources)
 	return "";
 }
 
-/* Prometheus and Loki refuse an empty query each time they are asked. Of other types we know nothing. */
-static bool judge_query(const json_t *query, const char *type, size_t at, struct grafana_fault *fault)
+/* Prometheus and Loki refuse an empty query each time. Queries of other types are not known here. */
+static bool validate_query(const json_t *query, const char *type, size_t at, struct grafana_fault *fault)
 {
 	char pointer[60];
-	const struct grafana_spot model = {json_object_get(query, "model"), NULL, pointer, fault};
+	const struct grafana_fields model = {json_object_get(query, "model"), NULL, pointer, fault};
 
 	snprintf(pointer, sizeof(pointer), "/data/%zu/model", at);
 	return (strcmp(type, "prometheus") != 0 && strcmp(type, "loki") != 0) ||
 	       grafana_needs(&model, "expr", GRAFANA_TEXT);
 }
 
-/* Does it surely give a time series? A resample does, and a query of Prometheus or Loki that is not said to
- * be an instant one. */
+/* Returns true for a query that gives a time series for certain: a resample, and a query of Prometheus or
+ * Loki that is not an instant one. */
 static bool is_series(const json_t *query, const char *type)
 {
 	const json_t *model = json_object_get(query, "model");
@@ -442,7 +447,7 @@ struct search {
 	json_t *seen; /* refIds */
 };
 
-/* Whose time series comes out at `ref`, by way of math and thresholds? NULL: none that we know of. */
+/* Follows math and thresholds from `ref` to a query that gives a time series. Returns its refId, or NULL. */
 static const char *find_series(const struct search *search, const char *ref)
 {
 	const char *found = NULL, *kind;
@@ -472,7 +477,7 @@ const char *grafana_rule_output(const json_t *rule, const char **pointer)
 	return record != NULL ? json_read_text(record, "from") : json_read_text(rule, "condition");
 }
 
-bool grafana_rule_judge_queries(const json_t *rule, const json_t *sources, struct grafana_fault *fault)
+bool grafana_rule_validate_queries(const json_t *rule, const json_t *sources, struct grafana_fault *fault)
 {
 	const json_t *data = json_object_get(rule, "data");
 	struct search search = {data, NULL, sources, NULL};
@@ -483,7 +488,7 @@ bool grafana_rule_judge_queries(const json_t *rule, const json_t *sources, struc
 
 	json_array_foreach(data, i,
 			   query) if (!grafana_rule_is_expression(query) &&
-				      !judge_query(query, type_of(query, sources), i, fault)) return false;
+				      !validate_query(query, type_of(query, sources), i, fault)) return false;
 	search.refs = refs = grafana_rule_refs(data, fault);
 	search.seen = json_object();
 	series = refs != NULL ? find_series(&search, grafana_rule_output(rule, &pointer)) : NULL;
@@ -493,7 +498,7 @@ bool grafana_rule_judge_queries(const json_t *rule, const json_t *sources, struc
 	json_decref(refs);
 	return refs != NULL &&
 	       (series == NULL ||
-		grafana_wrong(
+		grafana_invalid(
 			fault, pointer,
 			"comes from the time series of %s, and Grafana can alert on reduced data only: put "
 			"a reduce expression between, or make it an instant query",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grafana_rule_data: the queries and expressions of a rule, each by itself: what it must have, whom it names.
- */
+/* grafana_rule_data: validates each query and expression of a rule by itself, and collects the refIds that it
+ * uses. Called by grafana_rule.c, on the thread of the request; pure. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "grafana_rule.h"
 #include "json_read.h"
 
-#define QUERIES_MAX 200 /* of one rule: it is looked for circles */
+#define QUERIES_MAX 200 /* of one rule: the search for cycles is quadratic */
 #define MODEL "model"
 
 const struct grafana_name grafana_rule_query_names[] = {{"ref_id", "refId"},
@@ -42,7 +42,7 @@ json_t *grafana_rule_find(const json_t *data, const char *ref)
 
 /* ---- One query ---- */
 
-/* Is it computed from the time before now? Of the expressions a resample alone is. */
+/* Of the expressions, only a resample needs a time range. */
 static bool needs_range(const json_t *query)
 {
 	const char *type = json_read_text(json_object_get(query, MODEL), "type");
@@ -50,56 +50,56 @@ static bool needs_range(const json_t *query)
 	return !grafana_rule_is_expression(query) || (type != NULL && strcmp(type, "resample") == 0);
 }
 
-static bool judge_range(const struct grafana_spot *spot, bool needed)
+static bool validate_range(const struct grafana_fields *fields, bool needed)
 {
-	const json_t *range = grafana_field(spot, "relativeTimeRange");
+	const json_t *range = grafana_field(fields, "relativeTimeRange");
 	char pointer[80];
-	const struct grafana_spot inner = {range, NULL, pointer, spot->fault};
+	const struct grafana_fields inner = {range, NULL, pointer, fields->fault};
 	json_int_t from, to;
 
 	if (range == NULL)
-		return !needed || grafana_wrong_field(spot, "relativeTimeRange", "is missing");
-	snprintf(pointer, sizeof(pointer), "%s/%s", spot->pointer,
-		 json_object_get(spot->sent, "relative_time_range") != NULL ? "relative_time_range"
-									    : "relativeTimeRange");
-	if (!grafana_is(spot, "relativeTimeRange", GRAFANA_OBJECT) ||
+		return !needed || grafana_invalid_field(fields, "relativeTimeRange", "is missing");
+	snprintf(pointer, sizeof(pointer), "%s/%s", fields->pointer,
+		 json_object_get(fields->sent, "relative_time_range") != NULL ? "relative_time_range"
+									      : "relativeTimeRange");
+	if (!grafana_is(fields, "relativeTimeRange", GRAFANA_OBJECT) ||
 	    !grafana_is(&inner, "from", GRAFANA_INTEGER) || !grafana_is(&inner, "to", GRAFANA_INTEGER))
 		return false;
 	from = json_integer_value(json_object_get(range, "from"));
 	to = json_integer_value(json_object_get(range, "to"));
 	if (to < 0)
-		return grafana_wrong_field(&inner, "to", "must be 0 or more seconds before now");
+		return grafana_invalid_field(&inner, "to", "must be 0 or more seconds before now");
 	return !needed || from > to ||
-	       grafana_wrong_field(&inner, "from", "must be more seconds before now than `to` is");
+	       grafana_invalid_field(&inner, "from", "must be more seconds before now than `to` is");
 }
 
-/* *out: the query with Grafana's names. */
+/* Returns the query with Grafana's names, or NULL with *fault. */
 static json_t *read_query(const json_t *sent, const char *pointer, const json_t *before,
 			  struct grafana_fault *fault)
 {
-	const struct grafana_spot spot = {sent, grafana_rule_query_names, pointer, fault};
+	const struct grafana_fields fields = {sent, grafana_rule_query_names, pointer, fault};
 	const json_t *model;
 	json_t *out;
 
 	if (!json_is_object(sent)) {
-		grafana_wrong(fault, pointer, "must be an object");
+		grafana_invalid(fault, pointer, "must be an object");
 		return NULL;
 	}
-	if (!grafana_needs(&spot, "refId", GRAFANA_TEXT) ||
-	    !grafana_needs(&spot, "datasourceUid", GRAFANA_TEXT) ||
-	    !grafana_is(&spot, "queryType", GRAFANA_TEXT) || !grafana_is(&spot, MODEL, GRAFANA_OBJECT))
+	if (!grafana_needs(&fields, "refId", GRAFANA_TEXT) ||
+	    !grafana_needs(&fields, "datasourceUid", GRAFANA_TEXT) ||
+	    !grafana_is(&fields, "queryType", GRAFANA_TEXT) || !grafana_is(&fields, MODEL, GRAFANA_OBJECT))
 		return NULL;
-	if (grafana_rule_find(before, json_string_value(grafana_field(&spot, "refId"))) != NULL) {
-		grafana_wrong_field(&spot, "refId", "is the same as that of another query");
+	if (grafana_rule_find(before, json_string_value(grafana_field(&fields, "refId"))) != NULL) {
+		grafana_invalid_field(&fields, "refId", "is the same as that of another query");
 		return NULL;
 	}
-	model = grafana_field(&spot, MODEL);
+	model = grafana_field(&fields, MODEL);
 	if (model == NULL) {
-		grafana_wrong_field(&spot, MODEL, "is missing");
+		grafana_invalid_field(&fields, MODEL, "is missing");
 		return NULL;
 	}
-	out = grafana_rename(&spot);
-	if (out != NULL && !judge_range(&spot, needs_range(out))) {
+	out = grafana_rename(&fields);
+	if (out != NULL && !validate_range(&fields, needs_range(out))) {
 		json_decref(out);
 		out = NULL;
 	}
@@ -112,7 +112,7 @@ struct view { /* an expression, and all queries */
 	const json_t *data, *query, *model;
 	char pointer[60]; /* to its model */
 	struct grafana_fault *fault;
-	json_t *refs; /* whom it names */
+	json_t *refs; /* the refIds that it uses */
 };
 
 static bool add_ref(struct view *view, const char *ref, size_t size, const char *where)
@@ -125,7 +125,7 @@ static bool add_ref(struct view *view, const char *ref, size_t size, const char 
 	if (!known) {
 		snprintf(pointer, sizeof(pointer), "%s/%s", view->pointer, where);
 		grafana_clean(text != NULL ? text : "", shown, sizeof(shown));
-		grafana_wrong(view->fault, pointer, "names a query that is not in `data`: %s", shown);
+		grafana_invalid(view->fault, pointer, "names a query that is not in `data`: %s", shown);
 	} else {
 		json_array_append(view->refs, name);
 	}
@@ -135,13 +135,13 @@ static bool add_ref(struct view *view, const char *ref, size_t size, const char 
 
 /* ---- Math: "($A + ${B}) / 2 > 5 && !is_nan($A)" ---- */
 
-/* Read from left to right: whether what comes next fits to what stands before it is all that Grafana asks.
- * Its rules: a run of operators is one operator, so that ">-" is none; functions take one value or none. */
+/* Reads from left to right, as Grafana does: it only checks that each token may follow the one before. A run
+ * of operators is one token, so that ">-" is invalid; a function takes one value or none. */
 struct math {
 	struct view *view;
 	const char *at;
-	size_t open; /* parentheses that are not closed yet */
-	bool wants;  /* a value comes next, not an operator */
+	size_t open; /* open parentheses */
+	bool wants;  /* a value must follow, not an operator */
 };
 
 static bool wrong_math(const struct math *math, const char *what)
@@ -150,11 +150,11 @@ static bool wrong_math(const struct math *math, const char *what)
 
 	snprintf(pointer, sizeof(pointer), "%s/expression", math->view->pointer);
 	grafana_clean(math->at, shown, sizeof(shown));
-	return grafana_wrong(math->view->fault, pointer, "is no math that Grafana can compute: %s %s%s", what,
-			     *math->at != '\0' ? "at: " : "at its end", shown);
+	return grafana_invalid(math->view->fault, pointer, "is no math that Grafana can compute: %s %s%s",
+			       what, *math->at != '\0' ? "at: " : "at its end", shown);
 }
 
-/* The bytes of a white space, as Unicode has them; 0: it is none. */
+/* Returns the bytes of a white-space character of Unicode, or 0. */
 static size_t space_size(const char *text)
 {
 	static const char *const wide[] = {"\xc2\x85",     "\xc2\xa0",     "\xe1\x9a\x80", "\xe2\x80\xa8",
@@ -171,8 +171,8 @@ static size_t space_size(const char *text)
 		       : 0;
 }
 
-/* Letters of all scripts, and what else of `more`. What is not ASCII counts as a letter: a name has to be
- * known in any case. */
+/* Returns the bytes of a word: letters of all scripts, and characters of `more`. Characters beyond ASCII
+ * count as letters: a name must be one of the known ones in any case. */
 static size_t word_size(const char *text, const char *more)
 {
 	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";
@@ -185,7 +185,7 @@ static size_t word_size(const char *text, const char *more)
 	return size;
 }
 
-/* "5", ".5", "1e-3", "0x1F"; 0: it is none. */
+/* "5", ".5", "1e-3", "0x1F"; 0 if it is not a number. */
 static size_t number_size(const char *text)
 {
 	static const char digits[] = "0123456789";
@@ -324,43 +324,44 @@ static bool read_math(struct view *view, const char *text)
 
 /* ---- The other expressions ---- */
 
-static bool is_word(const struct grafana_spot *spot, const char *own, const char *const *words,
+static bool is_word(const struct grafana_fields *fields, const char *own, const char *const *words,
 		    const char *told)
 {
-	const char *word = json_string_value(grafana_field(spot, own));
+	const char *word = json_string_value(grafana_field(fields, own));
 
-	return grafana_needs(spot, own, GRAFANA_TEXT) &&
-	       (is_one_of(word, strlen(word), words) || grafana_wrong_field(spot, own, "must be %s", told));
+	return grafana_needs(fields, own, GRAFANA_TEXT) &&
+	       (is_one_of(word, strlen(word), words) ||
+		grafana_invalid_field(fields, own, "must be %s", told));
 }
 
-/* What a value is compared with, in conditions[at].evaluator. */
-static bool judge_evaluator(const struct view *view, size_t at, const char *const *types, const char *told)
+/* The comparison in conditions[at].evaluator. */
+static bool validate_evaluator(const struct view *view, size_t at, const char *const *types, const char *told)
 {
 	const json_t *evaluator =
 		json_object_get(json_array_get(json_object_get(view->model, "conditions"), at), "evaluator");
 	char pointer[120];
-	const struct grafana_spot spot = {evaluator, NULL, pointer, view->fault};
+	const struct grafana_fields fields = {evaluator, NULL, pointer, view->fault};
 	const char *type;
 	size_t wanted;
 
 	snprintf(pointer, sizeof(pointer), "%s/conditions/%zu/evaluator", view->pointer, at);
-	if (!is_word(&spot, "type", types, told))
+	if (!is_word(&fields, "type", types, told))
 		return false;
 	type = json_read_text(evaluator, "type");
 	if (strcmp(type, "no_value") == 0)
 		return true;
-	if (!grafana_needs(&spot, "params", GRAFANA_ARRAY))
+	if (!grafana_needs(&fields, "params", GRAFANA_ARRAY))
 		return false;
 	wanted = strstr(type, "range") != NULL ? 2 : 1;
 	for (size_t i = 0; i < wanted; i++)
 		if (!json_is_number(json_array_get(json_object_get(evaluator, "params"), i)))
-			return grafana_wrong_field(&spot, "params", "must have %zu number%s", wanted,
-						   wanted > 1 ? "s" : "");
+			return grafana_invalid_field(&fields, "params", "must have %zu number%s", wanted,
+						     wanted > 1 ? "s" : "");
 	return true;
 }
 
-/* Which query, reduced how, and joined how to the condition before. */
-static bool judge_classic(struct view *view, size_t at)
+/* One condition: its query, its reducer, and the operator that joins it to the one before. */
+static bool validate_classic(struct view *view, size_t at)
 {
 	static const char *const types[] = {"gt",
 					    "lt",
@@ -394,9 +395,10 @@ static bool judge_classic(struct view *view, size_t at)
 	const char *ref = json_string_value(
 		json_array_get(json_object_get(json_object_get(condition, "query"), "params"), 0));
 	char where[60], reducer[120], joined[120];
-	const struct grafana_spot reduces = {json_object_get(condition, "reducer"), NULL, reducer,
+	const struct grafana_fields reduces = {json_object_get(condition, "reducer"), NULL, reducer,
+					       view->fault};
+	const struct grafana_fields joins = {json_object_get(condition, "operator"), NULL, joined,
 					     view->fault};
-	const struct grafana_spot joins = {json_object_get(condition, "operator"), NULL, joined, view->fault};
 
 	snprintf(where, sizeof(where), "conditions/%zu/query/params/0", at);
 	snprintf(reducer, sizeof(reducer), "%s/conditions/%zu/reducer", view->pointer, at);
@@ -404,52 +406,53 @@ static bool judge_classic(struct view *view, size_t at)
 	return add_ref(view, ref != NULL ? ref : "", ref != NULL ? strlen(ref) : 0, where) &&
 	       is_word(&reduces, "type", reducers,
 		       "avg, sum, min, max, count, last, median, diff, percent_diff or count_non_null") &&
-	       judge_evaluator(view, at, types, "gt, lt, eq, ne, gte, lte, a range or no_value") &&
+	       validate_evaluator(view, at, types, "gt, lt, eq, ne, gte, lte, a range or no_value") &&
 	       (at == 0 || is_word(&joins, "type", operators, "and, or, or logic-or"));
 }
 
-static bool read_classic(struct view *view, const struct grafana_spot *spot)
+static bool read_classic(struct view *view, const struct grafana_fields *fields)
 {
-	if (!grafana_needs(spot, "conditions", GRAFANA_ARRAY))
+	if (!grafana_needs(fields, "conditions", GRAFANA_ARRAY))
 		return false;
 	for (size_t i = 0; i < json_array_size(json_object_get(view->model, "conditions")); i++)
-		if (!judge_classic(view, i))
+		if (!validate_classic(view, i))
 			return false;
 	return true;
 }
 
-/* Grafana reads a reducer's name in any case. What it does with values that are no numbers is `settings`. */
-static bool read_reduce(const struct grafana_spot *spot)
+/* Grafana accepts a reducer's name in any case. `settings` says how it treats values that are not numbers. */
+static bool read_reduce(const struct grafana_fields *fields)
 {
 	static const char *const reducers[] = {"sum", "mean", "min", "max", "count", "last", "median"};
 	static const char *const modes[] = {"", "dropNN", "replaceNN"};
-	const char *reducer = json_string_value(grafana_field(spot, "reducer"));
-	const json_t *settings = grafana_field(spot, "settings");
+	const char *reducer = json_string_value(grafana_field(fields, "reducer"));
+	const json_t *settings = grafana_field(fields, "settings");
 	char pointer[80];
-	const struct grafana_spot inner = {settings, NULL, pointer, spot->fault};
+	const struct grafana_fields inner = {settings, NULL, pointer, fields->fault};
 	const char *mode = json_string_value(grafana_field(&inner, "mode"));
 	size_t i = 0;
 
-	if (!grafana_needs(spot, "reducer", GRAFANA_TEXT) || !grafana_is(spot, "settings", GRAFANA_OBJECT))
+	if (!grafana_needs(fields, "reducer", GRAFANA_TEXT) ||
+	    !grafana_is(fields, "settings", GRAFANA_OBJECT))
 		return false;
 	while (i < 7 && strcasecmp(reducers[i], reducer) != 0)
 		i++;
 	if (i == 7)
-		return grafana_wrong_field(spot, "reducer",
-					   "must be sum, mean, min, max, count, last or median");
-	snprintf(pointer, sizeof(pointer), "%s/settings", spot->pointer);
+		return grafana_invalid_field(fields, "reducer",
+					     "must be sum, mean, min, max, count, last or median");
+	snprintf(pointer, sizeof(pointer), "%s/settings", fields->pointer);
 	if (!grafana_is(&inner, "mode", GRAFANA_TEXT))
 		return false;
 	for (i = 0; mode != NULL && i < 3 && strcmp(modes[i], mode) != 0;)
 		i++;
 	if (mode != NULL && i == 3)
-		return grafana_wrong_field(&inner, "mode", "must be dropNN or replaceNN, or left out");
+		return grafana_invalid_field(&inner, "mode", "must be dropNN or replaceNN, or left out");
 	return mode == NULL || i != 2 || json_is_number(json_object_get(settings, "replaceWithValue")) ||
-	       grafana_wrong_field(&inner, "replaceWithValue",
-				   "must be a number where the mode is replaceNN");
+	       grafana_invalid_field(&inner, "replaceWithValue",
+				     "must be a number where the mode is replaceNN");
 }
 
-static bool read_threshold(const struct view *view, const struct grafana_spot *spot)
+static bool read_threshold(const struct view *view, const struct grafana_fields *fields)
 {
 	static const char *const types[] = {"gt",
 					    "lt",
@@ -463,14 +466,14 @@ static bool read_threshold(const struct view *view, const struct grafana_spot *s
 					    "outside_range_included",
 					    NULL};
 
-	return grafana_needs(spot, "conditions", GRAFANA_ARRAY) &&
-	       judge_evaluator(view, 0, types, "gt, lt, eq, ne, gte, lte or a range") &&
+	return grafana_needs(fields, "conditions", GRAFANA_ARRAY) &&
+	       validate_evaluator(view, 0, types, "gt, lt, eq, ne, gte, lte or a range") &&
 	       (json_array_size(json_object_get(view->model, "conditions")) == 1 ||
-		grafana_wrong_field(spot, "conditions", "must have one condition only"));
+		grafana_invalid_field(fields, "conditions", "must have one condition only"));
 }
 
-/* Milliseconds of "10s", "1h30m", "1.5h", "1d", "1M"; at least so many, where a unit is not always as long.
- * 0 or less: it is none. */
+/* Returns the milliseconds of "10s", "1h30m", "1.5h", "1d", "1M"; the least for units of varying length. 0 or
+ * less if it is invalid. */
 static double window_ms(const char *text)
 {
 	static const struct {
@@ -499,47 +502,48 @@ static double window_ms(const char *text)
 	return ms;
 }
 
-static bool read_resample(const struct view *view, const struct grafana_spot *spot)
+static bool read_resample(const struct view *view, const struct grafana_fields *fields)
 {
 	static const char *const down[] = {"sum", "mean", "min", "max", "last", NULL};
 	static const char *const up[] = {"pad", "backfilling", "fillna", NULL};
 	const json_t *range = json_object_get(view->query, "relativeTimeRange");
 	double ms;
 
-	if (!grafana_needs(spot, "window", GRAFANA_TEXT) ||
-	    !is_word(spot, "downsampler", down, "sum, mean, min, max or last") ||
-	    !is_word(spot, "upsampler", up, "pad, backfilling or fillna"))
+	if (!grafana_needs(fields, "window", GRAFANA_TEXT) ||
+	    !is_word(fields, "downsampler", down, "sum, mean, min, max or last") ||
+	    !is_word(fields, "upsampler", up, "pad, backfilling or fillna"))
 		return false;
 	ms = window_ms(json_read_text(view->model, "window"));
 	if (ms <= 0)
-		return grafana_wrong_field(spot, "window", "is no duration such as 10s, 5m or 1d");
+		return grafana_invalid_field(fields, "window", "is no duration such as 10s, 5m or 1d");
 	return ms <= 1e3 * (double)(json_integer_value(json_object_get(range, "from")) -
 				    json_integer_value(json_object_get(range, "to"))) ||
-	       grafana_wrong_field(spot, "window", "is longer than the relativeTimeRange of the expression");
+	       grafana_invalid_field(fields, "window",
+				     "is longer than the relativeTimeRange of the expression");
 }
 
 static bool read_expression(struct view *view)
 {
 	static const char *const types[] = {"math", "reduce", "resample", "threshold", "classic_conditions",
 					    "sql",  NULL};
-	const struct grafana_spot spot = {view->model, NULL, view->pointer, view->fault};
+	const struct grafana_fields fields = {view->model, NULL, view->pointer, view->fault};
 	const char *type, *text;
 
-	if (!is_word(&spot, "type", types, "math, reduce, resample, threshold, classic_conditions or sql"))
+	if (!is_word(&fields, "type", types, "math, reduce, resample, threshold, classic_conditions or sql"))
 		return false;
 	type = json_read_text(view->model, "type");
 	if (strcmp(type, "classic_conditions") == 0)
-		return read_classic(view, &spot);
-	if (!grafana_needs(&spot, "expression", GRAFANA_TEXT))
+		return read_classic(view, &fields);
+	if (!grafana_needs(&fields, "expression", GRAFANA_TEXT))
 		return false;
 	text = json_read_text(view->model, "expression");
 	if (strcmp(type, "math") == 0)
 		return read_math(view, text);
-	if (strcmp(type, "sql") == 0) /* of later Grafanas; its text is not read here */
+	if (strcmp(type, "sql") == 0) /* of later versions; its text is not parsed here */
 		return true;
-	if ((strcmp(type, "threshold") == 0 && !read_threshold(view, &spot)) ||
-	    (strcmp(type, "resample") == 0 && !read_resample(view, &spot)) ||
-	    (strcmp(type, "reduce") == 0 && !read_reduce(&spot)))
+	if ((strcmp(type, "threshold") == 0 && !read_threshold(view, &fields)) ||
+	    (strcmp(type, "resample") == 0 && !read_resample(view, &fields)) ||
+	    (strcmp(type, "reduce") == 0 && !read_reduce(&fields)))
 		return false;
 	text += text[0] == '$';
 	return add_ref(view, text, strlen(text), "expression");
@@ -565,13 +569,13 @@ json_t *grafana_rule_refs(const json_t *data, struct grafana_fault *fault)
 	return NULL;
 }
 
-/* ---- All of them ---- */
+/* ---- All queries ---- */
 
 json_t *grafana_rule_data(const json_t *sent, struct grafana_fault *fault)
 {
 	json_t *out = json_array(), *item;
 	bool good = json_array_size(sent) <= QUERIES_MAX ||
-		    grafana_wrong(fault, "/data", "has more than %d queries", QUERIES_MAX);
+		    grafana_invalid(fault, "/data", "has more than %d queries", QUERIES_MAX);
 	char pointer[40];
 	size_t i;
 

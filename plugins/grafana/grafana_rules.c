@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grafana_rules: alert rules are created. The handler of POST, on the thread of its request. The folder is
- * made when it is missing, the organization is the key's, and a rule of the same title in the same group is
- * the same rule.
+/* grafana_rules: the handler of POST for alert rules, on the thread of its request, which owns the trees of
+ * the rule and of Grafana's answers. A missing folder is created, the organization is the key's, and a rule
+ * of the same title in the same group counts as the same rule.
  *
- * A folder is made only for a rule that Grafana takes: it is asked for the rule first. Grafana 9 stores a
- * rule of a folder that is not there, and shows it once the folder is; later versions refuse it, and then the
- * folder comes first. */
+ * A folder is created only for a rule that Grafana accepts, so the rule is sent first. Grafana 9 stores a
+ * rule of a folder that does not exist, and shows it once the folder does; later versions refuse it, and then
+ * the folder is created first. */
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -15,9 +15,9 @@
 
 #define RULES "/api/v1/provisioning/alert-rules"
 
-/* ---- What is there ---- */
+/* ---- Existing rules ---- */
 
-static const json_t *find(const json_t *rules, const char *folder, const char *title)
+static const json_t *find_titled(const json_t *rules, const char *folder, const char *title)
 {
 	json_t *rule;
 	size_t i;
@@ -34,8 +34,8 @@ static const json_t *find(const json_t *rules, const char *folder, const char *t
 	return NULL;
 }
 
-/* 409 with what is there, if that is known. what: the field that is the same. */
-static bool refuse(struct grafana_ctx *ctx, const json_t *there, const char *what)
+/* 409 with the existing rule, if it is known. what: the field that is the same. */
+static bool refuse_duplicate(struct grafana_ctx *ctx, const json_t *there, const char *what)
 {
 	const char *uid = json_read_text(there, "uid"), *title = json_read_text(there, "title");
 	char text[260], shown[240];
@@ -43,15 +43,15 @@ static bool refuse(struct grafana_ctx *ctx, const json_t *there, const char *wha
 	snprintf(text, sizeof(text), "%.40s, \"%.190s\"", uid != NULL ? uid : "?",
 		 title != NULL ? title : "?");
 	grafana_clean(text, shown, sizeof(shown));
-	grafana_mean(ctx, 409, "", "an alert rule with this %s is there already%s%s", what,
-		     there != NULL ? ": " : "", there != NULL ? shown : "");
+	grafana_reword(ctx, 409, "", "an alert rule with this %s is there already%s%s", what,
+		       there != NULL ? ": " : "", there != NULL ? shown : "");
 	grafana_copy_member(&ctx->fault, there, "uid");
 	grafana_copy_member(&ctx->fault, there, "folderUID");
 	grafana_copy_member(&ctx->fault, there, "ruleGroup");
 	return false;
 }
 
-/* A group that is not there has no such rule. */
+/* A group that does not exist has no such rule. */
 static bool is_new(struct grafana_ctx *ctx, const json_t *rule)
 {
 	const char *folder = json_read_text(rule, "folderUID"), *title = json_read_text(rule, "title");
@@ -62,17 +62,18 @@ static bool is_new(struct grafana_ctx *ctx, const json_t *rule)
 
 	if (!grafana_path(before, sizeof(before), "/api/v1/provisioning/folder/", folder, "/rule-groups/") ||
 	    !grafana_path(path, sizeof(path), before, json_read_text(rule, "ruleGroup"), ""))
-		return grafana_wrong(&ctx->fault, "/ruleGroup", "is too long to be asked for");
+		return grafana_invalid(&ctx->fault, "/ruleGroup", "is too long to be asked for");
 	known = grafana_ask(ctx, "GET", path, NULL, &group);
-	if (!known && ctx->fault.upstream_status == 403) /* who may not read them may not write them either */
-		return grafana_mean(ctx, 403, "",
-				    "Grafana's key lacks a permission: alert.provisioning:write, and "
-				    "alert.provisioning:read; alert rules need a key with the role Admin");
+	if (!known &&
+	    ctx->fault.upstream_status == 403) /* a key that may not read rules may not write them either */
+		return grafana_reword(ctx, 403, "",
+				      "Grafana's key lacks a permission: alert.provisioning:write, and "
+				      "alert.provisioning:read; alert rules need a key with the role Admin");
 	if (!known)
 		return ctx->fault.upstream_status == 404 && ctx->fault.code == 404;
-	there = find(json_object_get(group.json, "rules"), folder, title);
+	there = find_titled(json_object_get(group.json, "rules"), folder, title);
 	if (there != NULL)
-		refuse(ctx, there, "title in this folder");
+		refuse_duplicate(ctx, there, "title in this folder");
 	grafana_answer_free(&group);
 	return there == NULL;
 }
@@ -102,8 +103,9 @@ static bool get_rule(struct grafana_ctx *ctx, const char *uid, struct grafana_an
 	       grafana_ask(ctx, "GET", path, NULL, answer);
 }
 
-/* Grafana has one sentence for both: is it the uid that the caller has given? Else the title, which may be in
- * another group: then it is in the list of all, where Grafana has one. */
+/* Grafana has one sentence for both conflicts. If the caller gave a uid and it exists, it is the uid; else
+ * the title, which may be in another group, and so is searched in the list of all rules if Grafana has one.
+ */
 static bool explain_conflict(struct grafana_ctx *ctx, const json_t *sent, const json_t *rule)
 {
 	struct grafana_fault was = grafana_set_aside(&ctx->fault);
@@ -115,12 +117,13 @@ static bool explain_conflict(struct grafana_ctx *ctx, const json_t *sent, const 
 		there = answer.json;
 	} else {
 		grafana_ask(ctx, "GET", RULES, NULL, &answer);
-		there = find(answer.json, json_read_text(rule, "folderUID"), json_read_text(rule, "title"));
+		there = find_titled(answer.json, json_read_text(rule, "folderUID"),
+				    json_read_text(rule, "title"));
 		if (there != NULL || strstr(was.upstream_message, "UID") == NULL)
 			what = "title in this folder";
 	}
 	grafana_put_back(&ctx->fault, &was);
-	refuse(ctx, there, what);
+	refuse_duplicate(ctx, there, what);
 	grafana_answer_free(&answer);
 	return false;
 }
@@ -130,8 +133,8 @@ static const char *sent_name(const json_t *sent, const char *name, const char *o
 	return json_object_get(sent, other) != NULL ? other : name;
 }
 
-/* Grafana's answer does not show whether it was done: is the rule there? */
-static void settle(struct grafana_ctx *ctx, const json_t *rule)
+/* The answer does not show whether Grafana acted on the request: looks for the rule. */
+static void verify_rule(struct grafana_ctx *ctx, const json_t *rule)
 {
 	struct grafana_fault was = grafana_set_aside(&ctx->fault);
 	const char *uid = json_read_text(rule, "uid"), *title;
@@ -146,17 +149,17 @@ static void settle(struct grafana_ctx *ctx, const json_t *rule)
 		done = GRAFANA_NOT_DONE;
 	}
 	if (done == GRAFANA_NOT_DONE &&
-	    was.upstream_status == 504) /* of a proxy: Grafana may be at it still */
+	    was.upstream_status == 504) /* of a proxy: Grafana may still be working on it */
 		done = GRAFANA_MAYBE_DONE;
 	grafana_answer_free(&there);
 	grafana_put_back(&ctx->fault, &was);
-	grafana_say_done(&ctx->fault, done, "made");
+	grafana_add_outcome(&ctx->fault, done, "made");
 	if (done == GRAFANA_DONE)
 		grafana_member(&ctx->fault, "uid", json_string(uid));
 }
 
-/* States that an older Grafana does not know are 500 there, and so are annotations that it does not take. */
-static bool explain(struct grafana_ctx *ctx, const json_t *sent, const json_t *rule)
+/* An older Grafana answers 500 to states that it does not know, and to annotations that it does not take. */
+static bool explain_rule_refusal(struct grafana_ctx *ctx, const json_t *sent, const json_t *rule)
 {
 	const char *message = ctx->fault.upstream_message;
 	bool no_data = strncasecmp(message, "unknown NoData state", 20) == 0;
@@ -165,22 +168,22 @@ static bool explain(struct grafana_ctx *ctx, const json_t *sent, const json_t *r
 	if (grafana_rule_is_conflict(&ctx->fault))
 		return explain_conflict(ctx, sent, rule);
 	if (strcasestr(message, "annotations __dashboardUid__") != NULL)
-		return grafana_mean(ctx, 422, "/annotations",
-				    "must have both of __dashboardUid__ and __panelId__, or neither");
+		return grafana_reword(ctx, 422, "/annotations",
+				      "must have both of __dashboardUid__ and __panelId__, or neither");
 	if (strncasecmp(message, "invalid alert query", 19) == 0)
-		return grafana_mean(ctx, 422, "/data", "is not taken by Grafana: %.300s", message);
+		return grafana_reword(ctx, 422, "/data", "is not taken by Grafana: %.300s", message);
 	if ((no_data || strncasecmp(message, "unknown Error state", 19) == 0) &&
 	    json_object_get(rule, "record") != NULL)
-		return grafana_mean(ctx, 422, "/record",
-				    "is not known to this Grafana, which has no recording rules");
+		return grafana_reword(ctx, 422, "/record",
+				      "is not known to this Grafana, which has no recording rules");
 	if (no_data || strncasecmp(message, "unknown Error state", 19) == 0) {
 		snprintf(pointer, sizeof(pointer), "/%s",
 			 no_data ? sent_name(sent, "noDataState", "no_data_state")
 				 : sent_name(sent, "execErrState", "exec_err_state"));
-		return grafana_mean(ctx, 422, pointer, "is a state that this Grafana does not know");
+		return grafana_reword(ctx, 422, pointer, "is a state that this Grafana does not know");
 	}
 	if (grafana_is_open(&ctx->fault))
-		settle(ctx, rule);
+		verify_rule(ctx, rule);
 	return false;
 }
 
@@ -209,7 +212,7 @@ static bool take_org(struct grafana_ctx *ctx, const json_t *sent, json_t *rule)
 	if (!grafana_rule_org(ctx, &id))
 		return false;
 	if (json_is_integer(given) && json_integer_value(given) != id)
-		return grafana_wrong(
+		return grafana_invalid(
 			&ctx->fault,
 			json_object_get(sent, "org_id") != NULL  ? "/org_id"
 			: json_object_get(sent, "orgId") != NULL ? "/orgId"
@@ -233,10 +236,10 @@ bool grafana_rule_sources(struct grafana_ctx *ctx, json_t *rule, const json_t *s
 		*sources = list.json;
 	}
 	return (grafana_rule_match(rule, sent, *sources, &ctx->fault) || later) &&
-	       grafana_rule_judge_queries(rule, *sources, &ctx->fault);
+	       grafana_rule_validate_queries(rule, *sources, &ctx->fault);
 }
 
-/* The uid that we would give is taken. By the same rule, or by one that has another title by now? */
+/* The uid that skymon derives is taken: returns true if the rule that has it is another one by now. */
 static bool is_taken_by_other(struct grafana_ctx *ctx, const char *uid, const json_t *rule)
 {
 	struct grafana_fault was = grafana_set_aside(&ctx->fault);
@@ -255,9 +258,9 @@ static bool is_taken_by_other(struct grafana_ctx *ctx, const char *uid, const js
 	return other;
 }
 
-/* As Grafana answers. Under a uid of skymon's own, unless one was given or that one has become another
- * rule's. */
-static bool save(struct grafana_ctx *ctx, json_t *rule, struct grafana_answer *answer)
+/* Sends the rule under a uid that skymon derives, unless one was given or that uid belongs to another rule by
+ * now. Fails as Grafana answered. */
+static bool send_rule(struct grafana_ctx *ctx, json_t *rule, struct grafana_answer *answer)
 {
 	const char *given = json_read_text(rule, "uid");
 	char uid[GRAFANA_UID_MAX + 1] = "";
@@ -275,8 +278,8 @@ static bool save(struct grafana_ctx *ctx, json_t *rule, struct grafana_answer *a
 	return grafana_ask(ctx, "POST", RULES, rule, answer);
 }
 
-/* The rule that was just made is of no use. */
-static void take_back(struct grafana_ctx *ctx, struct grafana_answer *answer)
+/* Deletes the rule that was just created. */
+static void undo_rule(struct grafana_ctx *ctx, struct grafana_answer *answer)
 {
 	struct grafana_fault was = grafana_set_aside(&ctx->fault);
 	const char *uid = json_read_text(answer->json, "uid");
@@ -288,7 +291,7 @@ static void take_back(struct grafana_ctx *ctx, struct grafana_answer *answer)
 	grafana_answer_free(&gone);
 	grafana_put_back(&ctx->fault, &was);
 	if (!done)
-		grafana_say_done(&ctx->fault, GRAFANA_DONE, "made");
+		grafana_add_outcome(&ctx->fault, GRAFANA_DONE, "made");
 	grafana_answer_free(answer);
 }
 
@@ -299,19 +302,19 @@ static bool find_folder(struct grafana_ctx *ctx, const char *wanted, bool may_ma
 			      may_make, uid, there);
 }
 
-/* Into the folder that is there after all, under another uid. */
+/* Saves into the folder that exists under another uid. */
 static bool save_into(struct grafana_ctx *ctx, json_t *rule, const char *folder, bool own_uid,
 		      struct grafana_answer *answer)
 {
 	if (own_uid)
-		json_object_del(rule, "uid"); /* it is made of the folder's */
+		json_object_del(rule, "uid"); /* it is derived from the folder's */
 	json_object_set_new(rule, "folderUID", json_string(folder));
-	return is_new(ctx, rule) && save(ctx, rule, answer);
+	return is_new(ctx, rule) && send_rule(ctx, rule, answer);
 }
 
-/* The rule was not saved now, but is there: of an attempt whose answer was lost, before its folder was made.
- */
-static void complete(struct grafana_ctx *ctx, const json_t *rule, const char *wanted)
+/* The rule was not saved now, but exists from an earlier attempt whose answer was lost before its folder was
+ * created. */
+static void make_missing_folder(struct grafana_ctx *ctx, const json_t *rule, const char *wanted)
 {
 	struct grafana_fault was = grafana_set_aside(&ctx->fault);
 	const char *its_uid = json_read_text(rule, "uid"), *folder, *title;
@@ -330,7 +333,7 @@ static void complete(struct grafana_ctx *ctx, const json_t *rule, const char *wa
 	grafana_put_back(&ctx->fault, &was);
 }
 
-/* The rule first, then its folder. */
+/* Sends the rule first, then creates its folder. */
 static bool save_without_folder(struct grafana_ctx *ctx, json_t *rule, struct grafana_answer *answer)
 {
 	const char *given = json_read_text(rule, "uid");
@@ -338,40 +341,41 @@ static bool save_without_folder(struct grafana_ctx *ctx, json_t *rule, struct gr
 	char wanted[GRAFANA_UID_MAX + 1], uid[GRAFANA_UID_MAX + 1];
 
 	snprintf(wanted, sizeof(wanted), "%s", json_read_text(rule, "folderUID"));
-	done = save(ctx, rule, answer);
+	done = send_rule(ctx, rule, answer);
 	later = !done && ctx->fault.upstream_status >= 400 && !grafana_rule_is_conflict(&ctx->fault) &&
 		strcasestr(ctx->fault.upstream_message, "folder") != NULL;
 	if (!done && !later) {
 		if (ctx->fault.sent || grafana_is_open(&ctx->fault) || grafana_rule_is_conflict(&ctx->fault))
-			complete(ctx, rule, wanted);
+			make_missing_folder(ctx, rule, wanted);
 		return false;
 	}
 	if (!find_folder(ctx, wanted, true, uid, &there)) {
 		if (done)
-			take_back(ctx, answer);
+			undo_rule(ctx, answer);
 		return false;
 	}
 	if (done && strcmp(uid, wanted) == 0)
 		return true;
 	if (done)
-		take_back(ctx, answer);
+		undo_rule(ctx, answer);
 	return save_into(ctx, rule, uid, own_uid, answer);
 }
 
-/* Grafana before 11.2 drops `record`, and what is left is an alert rule that fires for anything. */
+/* Grafana before 11.2 drops `record`, and the rest is an alert rule that fires for any value. */
 static bool is_kept(struct grafana_ctx *ctx, const json_t *rule, struct grafana_answer *answer)
 {
 	if (json_object_get(rule, "record") == NULL || json_object_get(answer->json, "record") != NULL)
 		return true;
-	grafana_wrong(&ctx->fault, "/record",
-		      "is not known to this Grafana, which has no recording rules: nothing was kept of it");
-	take_back(ctx, answer);
+	grafana_invalid(&ctx->fault, "/record",
+			"is not known to this Grafana, which has no recording rules: nothing was kept of it");
+	undo_rule(ctx, answer);
 	return false;
 }
 
-/* First whether the key may see the rules: an answer of a missing permission comes before what else is wrong
- * with the rule in this Grafana (such a key may not see data sources either). */
-static bool create(struct grafana_ctx *ctx, const json_t *sent, json_t *rule, struct grafana_answer *answer)
+/* The first request shows whether the key may see rules: a missing permission is reported before any other
+ * fault of the rule in this Grafana (such a key may not see data sources either). */
+static bool create_rule(struct grafana_ctx *ctx, const json_t *sent, json_t *rule,
+			struct grafana_answer *answer)
 {
 	char folder[GRAFANA_UID_MAX + 1], wanted[GRAFANA_UID_MAX + 1];
 	json_t *sources = NULL;
@@ -379,12 +383,12 @@ static bool create(struct grafana_ctx *ctx, const json_t *sent, json_t *rule, st
 
 	snprintf(wanted, sizeof(wanted), "%s", json_read_text(rule, "folderUID"));
 	good = take_org(ctx, sent, rule) &&
-	       grafana_take_turn(ctx, "rule", wanted, json_read_text(rule, "title")) && is_new(ctx, rule) &&
+	       grafana_take_lock(ctx, "rule", wanted, json_read_text(rule, "title")) && is_new(ctx, rule) &&
 	       grafana_rule_sources(ctx, rule, sent, &sources, false) && grafana_rule_eval(ctx, rule);
 	json_decref(sources);
 	if (good && !find_folder(ctx, wanted, false, folder, &there)) {
 		good = ctx->fault.code == 403 &&
-		       find_folder(ctx, wanted, true, folder, &there); /* the key may not look */
+		       find_folder(ctx, wanted, true, folder, &there); /* the key may not read it */
 		there = true;
 	}
 	if (good && there && strcmp(folder, wanted) != 0) { /* another folder has the title */
@@ -393,9 +397,9 @@ static bool create(struct grafana_ctx *ctx, const json_t *sent, json_t *rule, st
 	}
 	if (!good)
 		return false;
-	return (there ? save(ctx, rule, answer) : save_without_folder(ctx, rule, answer))
+	return (there ? send_rule(ctx, rule, answer) : save_without_folder(ctx, rule, answer))
 		       ? is_kept(ctx, rule, answer)
-		       : explain(ctx, sent, rule);
+		       : explain_rule_refusal(ctx, sent, rule);
 }
 
 void grafana_post_rule(struct skymon *sm, void *state, struct skymon_request *rq)
@@ -407,26 +411,26 @@ void grafana_post_rule(struct skymon *sm, void *state, struct skymon_request *rq
 	bool done = false;
 	char result[60];
 
-	if (!grafana_enter(&ctx, true))
+	if (!grafana_authorize(&ctx, true))
 		return;
 	sent = grafana_body(&ctx);
 	if (sent != NULL)
 		rule = grafana_rule_read(sent, &ctx.fault);
 	if (rule != NULL) {
-		done = create(&ctx, sent, rule, &answer);
-		grafana_give_turn(&ctx);
+		done = create_rule(&ctx, sent, rule, &answer);
+		grafana_release_lock(&ctx);
 		grafana_audit(&ctx, "alert rule", json_read_text(done ? answer.json : rule, "uid"),
 			      json_read_text(rule, "title"),
 			      grafana_result(&ctx.fault, done, "made", result));
 	}
 	if (done) {
-		warnings = grafana_dropped(&(struct grafana_spot){sent, grafana_rule_names, "", &ctx.fault},
+		warnings = grafana_dropped(&(struct grafana_fields){sent, grafana_rule_names, "", &ctx.fault},
 					   answer.json, skip);
 		if (warnings != NULL)
 			json_object_set_new(answer.json, "warnings", warnings);
 		grafana_reply(&ctx, answer.code, answer.json);
 	} else {
-		grafana_tell(&ctx);
+		grafana_reply_fault(&ctx);
 	}
 	grafana_answer_free(&answer);
 	json_decref(rule);

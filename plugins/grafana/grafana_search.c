@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grafana_search: finds dashboards that are in Grafana. Called by the dashboards' routes, on the thread of
- * the request. What is found is text, of which only what is wanted becomes a tree: a dashboard that jansson
- * does not read can be replaced and deleted too. */
+/* grafana_search: finds dashboards in Grafana. Called by the dashboards' routes and grafana_folder.c, on the
+ * thread of the request. Answers stay text, of which only the needed parts become trees: so a dashboard that
+ * jansson does not accept can be replaced and deleted too. Owns nothing. */
 #include "grafana_search.h"
 
 #include <ctype.h>
@@ -13,7 +13,7 @@
 
 #define PAGES_MAX 30 /* of a search */
 
-bool look_is_in(const json_t *found, const struct look_place *place)
+bool search_is_in(const json_t *found, const struct search_location *place)
 {
 	const char *uid = json_read_text(found, "folderUid");
 	json_int_t id = json_integer_value(json_object_get(found, "folderId"));
@@ -27,12 +27,12 @@ bool look_is_in(const json_t *found, const struct look_place *place)
 
 /* ---- Slugs ---- */
 
-/* For U+00C0 … U+017F: the letter without its mark; '-': it has none, and counts as a hyphen. */
+/* For U+00C0 … U+017F: the letter without its mark, or '-' if there is none. */
 static const char plain[] = "aaaaaaaceeeeiiii-nooooo-ouuuuy-saaaaaaaceeeeiiii-nooooo-ouuuuy-y"
 			    "aaaaaaccccccccddddeeeeeeeeeegggggggghhhhiiiiiiiiiiiijjkkklllllllll"
 			    "lnnnnnnnnnoooooooorrrrrrssssssssttttttuuuuuuuuuuuuwwyyyzzzzzzs";
 
-void look_slug(const char *title, char *out, size_t size)
+void search_slug(const char *title, char *out, size_t size)
 {
 	size_t used = 0;
 
@@ -50,7 +50,7 @@ void look_slug(const char *title, char *out, size_t size)
 										 : '\0';
 			at++;
 		} else if (*at >= 0x80 && *at < 0xc0) {
-			continue; /* the rest of a character */
+			continue; /* a later byte of a character */
 		}
 		if (letter != '-' || (used > 0 && out[used - 1] != '-'))
 			out[used++] = letter;
@@ -64,17 +64,17 @@ void look_slug(const char *title, char *out, size_t size)
 
 /* ---- Searches ---- */
 
-static bool ask(struct grafana_ctx *ctx, const char *path, struct grafana_text *answer)
+static bool get_text(struct grafana_ctx *ctx, const char *path, struct grafana_text *answer)
 {
 	return grafana_ask_text(ctx, "GET", path, (struct grafana_span){NULL, 0}, 0, answer);
 }
 
-/* How well an item of a search fits what is looked for; the best one is taken. */
+/* The searched item; the best match of a search is taken. */
 struct wanted {
-	const struct look_place *place; /* NULL: anywhere */
-	const char *uid, *title;        /* NULL: any */
-	const char *slug;               /* NULL: only the title itself will do */
-	json_int_t id;                  /* 0: any */
+	const struct search_location *place; /* NULL: any */
+	const char *uid, *title;             /* NULL: any */
+	const char *slug;                    /* NULL: only the exact title matches */
+	json_int_t id;                       /* 0: any */
 };
 enum fit { NO_FIT, ALIKE, EXACT };
 
@@ -83,7 +83,7 @@ static enum fit fit_of(const json_t *item, const struct wanted *wanted)
 	const char *title = json_read_text(item, "title"), *uid = json_read_text(item, "uid");
 	char slug[400];
 
-	if (title == NULL || uid == NULL || (wanted->place != NULL && !look_is_in(item, wanted->place)) ||
+	if (title == NULL || uid == NULL || (wanted->place != NULL && !search_is_in(item, wanted->place)) ||
 	    (wanted->uid != NULL && strcmp(uid, wanted->uid) != 0) ||
 	    (wanted->id != 0 && json_integer_value(json_object_get(item, "id")) != wanted->id))
 		return NO_FIT;
@@ -91,11 +91,11 @@ static enum fit fit_of(const json_t *item, const struct wanted *wanted)
 		return EXACT;
 	if (wanted->slug == NULL)
 		return NO_FIT;
-	look_slug(title, slug, sizeof(slug));
+	search_slug(title, slug, sizeof(slug));
 	return strcmp(slug, wanted->slug) == 0 ? ALIKE : NO_FIT;
 }
 
-/* The best item of one page. *count: of the items. */
+/* Finds the best item of one page. *count: its items. */
 static void search_page(const struct grafana_text *page, const struct wanted *wanted, enum fit *best,
 			json_t **found, size_t *count)
 {
@@ -114,22 +114,23 @@ static void search_page(const struct grafana_text *page, const struct wanted *wa
 	}
 }
 
-/* All pages of a search until something fits exactly. query: "" or "&query=" and a text that is encoded. */
-static bool search(struct grafana_ctx *ctx, const char *query, const struct wanted *wanted, json_t **found)
+/* Reads pages of a search until an item fits exactly. query: "" or "&query=" with an encoded text. */
+static bool search_pages(struct grafana_ctx *ctx, const char *query, const struct wanted *wanted,
+			 json_t **found)
 {
 	char path[GRAFANA_PATH_MAX];
 	enum fit best = NO_FIT;
-	size_t count = LOOK_PAGE;
+	size_t count = SEARCH_PAGE_SIZE;
 
 	*found = NULL;
-	for (int page = 1; best < EXACT && count == LOOK_PAGE && page <= PAGES_MAX; page++) {
+	for (int page = 1; best < EXACT && count == SEARCH_PAGE_SIZE && page <= PAGES_MAX; page++) {
 		struct grafana_text answer;
 
 		if ((size_t)snprintf(path, sizeof(path), "/api/search?type=dash-db%s&limit=%d&page=%d", query,
-				     LOOK_PAGE, page) >= sizeof(path))
-			return grafana_wrong(&ctx->fault, "/dashboard/title",
-					     "is too long to be searched for");
-		if (!ask(ctx, path, &answer)) {
+				     SEARCH_PAGE_SIZE, page) >= sizeof(path))
+			return grafana_invalid(&ctx->fault, "/dashboard/title",
+					       "is too long to be searched for");
+		if (!get_text(ctx, path, &answer)) {
 			json_decref(*found);
 			*found = NULL;
 			return false;
@@ -140,34 +141,37 @@ static bool search(struct grafana_ctx *ctx, const char *query, const struct want
 	return true;
 }
 
-bool look_named(struct grafana_ctx *ctx, const struct look_place *place, const char *title, json_t **found)
+bool search_named(struct grafana_ctx *ctx, const struct search_location *place, const char *title,
+		  json_t **found)
 {
 	const struct wanted wanted = {.place = place, .title = title};
 	char query[GRAFANA_PATH_MAX - 100];
 
 	*found = NULL;
 	if (!grafana_path(query, sizeof(query), "&query=", title, ""))
-		return grafana_wrong(&ctx->fault, "/dashboard/title", "is too long to be searched for");
-	return search(ctx, query, &wanted, found);
+		return grafana_invalid(&ctx->fault, "/dashboard/title", "is too long to be searched for");
+	return search_pages(ctx, query, &wanted, found);
 }
 
-bool look_alike(struct grafana_ctx *ctx, const struct look_place *place, const char *title, json_t **found)
+bool search_alike(struct grafana_ctx *ctx, const struct search_location *place, const char *title,
+		  json_t **found)
 {
 	char slug[400];
 
-	look_slug(title, slug, sizeof(slug));
-	return search(ctx, "", &(struct wanted){.place = place, .title = title, .slug = slug}, found);
+	search_slug(title, slug, sizeof(slug));
+	return search_pages(ctx, "", &(struct wanted){.place = place, .title = title, .slug = slug}, found);
 }
 
-bool look_number(struct grafana_ctx *ctx, json_int_t id, json_t **found)
+bool search_number(struct grafana_ctx *ctx, json_int_t id, json_t **found)
 {
 	*found = NULL;
-	return id <= 0 || search(ctx, "", &(struct wanted){.id = id}, found);
+	return id <= 0 || search_pages(ctx, "", &(struct wanted){.id = id}, found);
 }
 
 /* ---- By uid ---- */
 
-/* Grafana answers 403 to an Editor's key for what is not there: is it in a list of what the key may see? */
+/* Grafana answers 403 to an Editor's key for a dashboard that does not exist: looks for it in the list of
+ * those that the key may see. */
 static bool is_listed(struct grafana_ctx *ctx, const char *uid)
 {
 	const struct wanted wanted = {.uid = uid};
@@ -179,12 +183,12 @@ static bool is_listed(struct grafana_ctx *ctx, const char *uid)
 
 	if (!grafana_path(path, sizeof(path), "/api/search?type=dash-db&limit=1000&dashboardUIDs=", uid,
 			  "") ||
-	    !ask(ctx, path, &answer))
+	    !get_text(ctx, path, &answer))
 		return true;
 	search_page(&answer, &wanted, &best, &found, &count);
 	grafana_text_free(&answer);
 	json_decref(found);
-	return best == EXACT || count >= LOOK_PAGE; /* an older Grafana may ignore dashboardUIDs */
+	return best == EXACT || count >= SEARCH_PAGE_SIZE; /* an older Grafana may ignore dashboardUIDs */
 }
 
 static bool is_folder(const struct grafana_text *found)
@@ -197,17 +201,17 @@ static bool is_folder(const struct grafana_text *found)
 	return is;
 }
 
-bool look_get(struct grafana_ctx *ctx, const char *uid, struct grafana_text *found)
+bool search_get(struct grafana_ctx *ctx, const char *uid, struct grafana_text *found)
 {
 	char path[GRAFANA_PATH_MAX];
 
 	*found = (struct grafana_text){0};
 	if (grafana_uid_fault(uid) != NULL ||
 	    !grafana_path(path, sizeof(path), "/api/dashboards/uid/", uid, ""))
-		/* nothing can have it, so Grafana is not asked */
+		/* no dashboard can have it, so Grafana is not asked */
 		return grafana_fail(ctx, 404, "no dashboard can have this uid: it %s",
 				    grafana_uid_fault(uid));
-	if (ask(ctx, path, found)) {
+	if (get_text(ctx, path, found)) {
 		if (!is_folder(found))
 			return true;
 		grafana_text_free(found);
@@ -223,39 +227,39 @@ bool look_get(struct grafana_ctx *ctx, const char *uid, struct grafana_text *fou
 
 		grafana_put_back(&ctx->fault, &was);
 		if (!listed)
-			grafana_mean(ctx, 404, "",
-				     "Grafana has no dashboard with the uid %s that its key may see", uid);
+			grafana_reword(ctx, 404, "",
+				       "Grafana has no dashboard with the uid %s that its key may see", uid);
 	} else if (ctx->fault.code == 404) {
-		grafana_mean(ctx, 404, "", "Grafana has no dashboard with the uid %s", uid);
+		grafana_reword(ctx, 404, "", "Grafana has no dashboard with the uid %s", uid);
 	}
 	return false;
 }
 
-bool look_uid(struct grafana_ctx *ctx, const char *uid, struct look_there *there)
+bool search_uid(struct grafana_ctx *ctx, const char *uid, struct search_found *there)
 {
 	struct grafana_text found;
 
-	*there = (struct look_there){0};
-	if (!look_get(ctx, uid, &found))
+	*there = (struct search_found){0};
+	if (!search_get(ctx, uid, &found))
 		return false;
 	struct grafana_span whole = {found.bytes, found.size}, dashboard = grafana_find(whole, "dashboard");
 
-	*there = (struct look_there){grafana_pick(whole, "meta"), grafana_pick(dashboard, "title"),
-				     grafana_pick(dashboard, "uid"), grafana_pick(dashboard, "version")};
+	*there = (struct search_found){grafana_pick(whole, "meta"), grafana_pick(dashboard, "title"),
+				       grafana_pick(dashboard, "uid"), grafana_pick(dashboard, "version")};
 	grafana_text_free(&found);
 	return true;
 }
 
-void look_free(struct look_there *there)
+void search_free(struct search_found *there)
 {
 	json_decref(there->meta);
 	json_decref(there->title);
 	json_decref(there->uid);
 	json_decref(there->version);
-	*there = (struct look_there){0};
+	*there = (struct search_found){0};
 }
 
-const char *look_title(const struct look_there *there)
+const char *search_title(const struct search_found *there)
 {
 	const char *title = json_string_value(there->title);
 
@@ -264,7 +268,7 @@ const char *look_title(const struct look_there *there)
 
 /* ---- Refusals ---- */
 
-/* A problem has a `title` of its own, so the dashboard's is another member. */
+/* A problem has its own `title`, so the dashboard's is another member. */
 static void add_there(struct grafana_fault *fault, const json_t *found, const char *title)
 {
 	static const char *const members[] = {"uid", "url", "folderUid"};
@@ -275,7 +279,7 @@ static void add_there(struct grafana_fault *fault, const json_t *found, const ch
 		grafana_member(fault, "dashboard_title", json_string(title));
 }
 
-bool look_refuse(struct grafana_ctx *ctx, const json_t *found, const char *format, ...)
+bool search_refuse(struct grafana_ctx *ctx, const json_t *found, const char *format, ...)
 {
 	char text[480], clean[480];
 	va_list list;
@@ -284,14 +288,14 @@ bool look_refuse(struct grafana_ctx *ctx, const json_t *found, const char *forma
 	vsnprintf(text, sizeof(text), format, list);
 	va_end(list);
 	grafana_clean(text, clean, sizeof(clean));
-	grafana_mean(ctx, 409, "", "%s", clean);
+	grafana_reword(ctx, 409, "", "%s", clean);
 	add_there(&ctx->fault, found, json_read_text(found, "title"));
 	return false;
 }
 
-bool look_refuse_there(struct grafana_ctx *ctx, const struct look_there *there, const char *sentence)
+bool search_refuse_found(struct grafana_ctx *ctx, const struct search_found *there, const char *sentence)
 {
-	grafana_mean(ctx, 409, "", "%s", sentence);
+	grafana_reword(ctx, 409, "", "%s", sentence);
 	add_there(&ctx->fault, there->meta, json_string_value(there->title));
 	if (there->uid != NULL)
 		grafana_member(&ctx->fault, "uid", json_incref(there->uid));

@@ -1,46 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grafana_search: finds dashboards that are in Grafana: by uid, by number, by title and folder. Grafana 9
- * stores a folder as a dashboard: a folder's uid counts as no dashboard here. */
-#ifndef GRAFANA_LOOK_H
-#define GRAFANA_LOOK_H
+/* grafana_search: finds dashboards in Grafana by uid, by number, by title and folder. Grafana 9 stores a
+ * folder as a dashboard; these functions do not count a folder's uid as a dashboard. */
+#ifndef GRAFANA_SEARCH_H
+#define GRAFANA_SEARCH_H
 
 #include "grafana.h"
 
-#define LOOK_PAGE 1000 /* dashboards that one search answers with */
+#define SEARCH_PAGE_SIZE 1000 /* Grafana's limit */
 
-struct look_place { /* where a dashboard is, or is to be; uid "", id 0: in no folder */
+struct search_location { /* a dashboard's folder, current or wanted; uid "" and id 0: outside of all folders
+			  */
 	const char *folder_uid;
 	json_int_t folder_id;
 };
 
-/* What has to be known of a dashboard, whatever else is in it. */
-struct look_there {
-	json_t *meta, *title, *uid, *version; /* NULL: it has none */
+/* The parts of a dashboard that skymon needs, whatever else is in it. */
+struct search_found {
+	json_t *meta, *title, *uid, *version; /* or NULL */
 };
 
-/* {"meta", "dashboard"} as text. false: ctx->fault: 404 when there is no such dashboard, or it is a folder.
- */
-bool look_get(struct grafana_ctx *ctx, const char *uid, struct grafana_text *found);
-bool look_uid(struct grafana_ctx *ctx, const char *uid, struct look_there *there);
-void look_free(struct look_there *there);
-const char *look_title(const struct look_there *there); /* "" when it has none */
+/* Gets {"meta", "dashboard"} as text. Returns false with ctx->fault: 404 for no such dashboard, or for a
+ * folder. */
+bool search_get(struct grafana_ctx *ctx, const char *uid, struct grafana_text *found);
+bool search_uid(struct grafana_ctx *ctx, const char *uid, struct search_found *there);
+void search_free(struct search_found *there);
+const char *search_title(const struct search_found *there); /* or "" */
 
-/* The first in the folder with exactly this title, as a search shows it. *found: NULL when there is none,
- * else for json_decref. */
-bool look_named(struct grafana_ctx *ctx, const struct look_place *place, const char *title, json_t **found);
-/* The one that Grafana 9 takes for the same: of this title, or else of a title whose slug is the same. */
-bool look_alike(struct grafana_ctx *ctx, const struct look_place *place, const char *title, json_t **found);
-/* The one with this number. */
-bool look_number(struct grafana_ctx *ctx, json_int_t id, json_t **found);
-/* A slug, about as Grafana makes it: letters without their marks, digits, and hyphens for the rest. Pure. */
-void look_slug(const char *title, char *out, size_t size);
-/* Is a dashboard, as a search or its `meta` shows it, in this place? Pure. */
-bool look_is_in(const json_t *found, const struct look_place *place);
+/* Finds the first dashboard in the folder with exactly this title, as a search lists it. *found: for
+ * json_decref, or NULL. */
+bool search_named(struct grafana_ctx *ctx, const struct search_location *place, const char *title,
+		  json_t **found);
+/* Finds one that Grafana 9 takes for the same: of this title, or else of a title with the same slug. */
+bool search_alike(struct grafana_ctx *ctx, const struct search_location *place, const char *title,
+		  json_t **found);
+bool search_number(struct grafana_ctx *ctx, json_int_t id, json_t **found);
+/* Writes a slug, about as Grafana does: letters without their marks, digits, and hyphens for other
+ * characters. Pure. */
+void search_slug(const char *title, char *out, size_t size);
+/* Returns true if a dashboard, as listed by a search or in `meta`, is in this folder. Pure. */
+bool search_is_in(const json_t *found, const struct search_location *place);
 
-/* 409, with uid, title (as dashboard_title), url and folder of what is there; Grafana's own words stay.
- * found: of a search. */
-bool look_refuse(struct grafana_ctx *ctx, const json_t *found, const char *format, ...)
+/* 409, with uid, title (as dashboard_title), url and folder of the existing dashboard; Grafana's own words
+ * are kept. found: from a search. */
+bool search_refuse(struct grafana_ctx *ctx, const json_t *found, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-bool look_refuse_there(struct grafana_ctx *ctx, const struct look_there *there, const char *sentence);
+bool search_refuse_found(struct grafana_ctx *ctx, const struct search_found *there, const char *sentence);
 
 #endif

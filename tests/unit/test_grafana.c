@@ -99,7 +99,7 @@ static struct grafana_ctx new_ctx(void)
 
 /* ---- Access ---- */
 
-static void access_is_judged(void)
+static void access_is_evaluated(void)
 {
 	const struct skymon_secret token = {"s3cret", 6}, none = {NULL, 0}, empty = {"", 0};
 	static const struct {
@@ -115,22 +115,23 @@ static void access_is_judged(void)
 		    {"Bearer s3cret ", GRAFANA_WRONG_TOKEN},
 		    {"Bearer s3crets3cret", GRAFANA_WRONG_TOKEN},
 		    {"Bearer S3cret", GRAFANA_WRONG_TOKEN},
-		    {"Bearer s3cret", GRAFANA_MAY},
-		    {"bearer  s3cret", GRAFANA_MAY}};
+		    {"Bearer s3cret", GRAFANA_ALLOWED},
+		    {"bearer  s3cret", GRAFANA_ALLOWED}};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		for (int local = 0; local < 2; local++) /* who is local needs the token too */
-			CU_ASSERT_EQUAL(grafana_judge_access(GRAFANA_TOKEN, local, rows[i].header, &token),
+			CU_ASSERT_EQUAL(grafana_evaluate_access(GRAFANA_TOKEN, local, rows[i].header, &token),
 					rows[i].verdict);
-		CU_ASSERT_NOT_EQUAL(grafana_judge_access(GRAFANA_TOKEN, true, rows[i].header, &none),
-				    GRAFANA_MAY);
-		CU_ASSERT_NOT_EQUAL(grafana_judge_access(GRAFANA_TOKEN, true, rows[i].header, &empty),
-				    GRAFANA_MAY);
-		CU_ASSERT_EQUAL(grafana_judge_access(GRAFANA_ANY, false, rows[i].header, &none), GRAFANA_MAY);
-		CU_ASSERT_EQUAL(grafana_judge_access(GRAFANA_LOOPBACK, true, rows[i].header, &token),
-				GRAFANA_MAY);
+		CU_ASSERT_NOT_EQUAL(grafana_evaluate_access(GRAFANA_TOKEN, true, rows[i].header, &none),
+				    GRAFANA_ALLOWED);
+		CU_ASSERT_NOT_EQUAL(grafana_evaluate_access(GRAFANA_TOKEN, true, rows[i].header, &empty),
+				    GRAFANA_ALLOWED);
+		CU_ASSERT_EQUAL(grafana_evaluate_access(GRAFANA_ANY, false, rows[i].header, &none),
+				GRAFANA_ALLOWED);
+		CU_ASSERT_EQUAL(grafana_evaluate_access(GRAFANA_LOOPBACK, true, rows[i].header, &token),
+				GRAFANA_ALLOWED);
 		/* a token opens nothing where none is asked for */
-		CU_ASSERT_EQUAL(grafana_judge_access(GRAFANA_LOOPBACK, false, rows[i].header, &token),
+		CU_ASSERT_EQUAL(grafana_evaluate_access(GRAFANA_LOOPBACK, false, rows[i].header, &token),
 				GRAFANA_NOT_LOCAL);
 	}
 }
@@ -140,24 +141,24 @@ static void enter(void)
 	struct grafana_ctx ctx = new_ctx();
 
 	grafana = (struct grafana){.read_access = {GRAFANA_ANY}, .access_token = {"s3cret", 6}};
-	CU_ASSERT(grafana_enter(&ctx, false) && !asked.answered);
-	CU_ASSERT_FALSE(grafana_enter(&ctx, true));
+	CU_ASSERT(grafana_authorize(&ctx, false) && !asked.answered);
+	CU_ASSERT_FALSE(grafana_authorize(&ctx, true));
 	CU_ASSERT(asked.code == 403 && strstr(asked.detail, "`write_access: token`") != NULL);
 	ctx = new_ctx();
 	grafana.write_access.index = GRAFANA_TOKEN;
-	CU_ASSERT_FALSE(grafana_enter(&ctx, true));
+	CU_ASSERT_FALSE(grafana_authorize(&ctx, true));
 	CU_ASSERT(asked.code == 401 && strstr(asked.headers, "WWW-Authenticate: Bearer realm=") != NULL);
 	UNIT_TEXT(asked.audit,
 		  "nothing written: this needs `Authorization: Bearer` with the access_token of the plugin "
 		  "grafana");
 	ctx = new_ctx();
 	asked.authorization = "Bearer x";
-	CU_ASSERT_FALSE(grafana_enter(&ctx, true));
+	CU_ASSERT_FALSE(grafana_authorize(&ctx, true));
 	CU_ASSERT(asked.code == 401 && strstr(asked.headers, "invalid_token") != NULL);
 	CU_ASSERT_PTR_NULL(strstr(asked.detail, "s3cret"));
 	ctx = new_ctx();
 	asked.authorization = "Bearer s3cret";
-	CU_ASSERT(grafana_enter(&ctx, true) && !asked.answered);
+	CU_ASSERT(grafana_authorize(&ctx, true) && !asked.answered);
 	grafana_audit(&ctx, "dashboard", "a\nb",
 		      "x\r\nlevel=error \x1b[31m\xff\xc2\x9b"
 		      "é",
@@ -297,36 +298,36 @@ static void faults_are_explained(void)
 	UNIT_TEXT(fault.detail, "Grafana's answer was not received: g:1: why");
 }
 
-static void problems_are_told(void)
+static void problems_are_reported(void)
 {
 	struct grafana_ctx ctx = new_ctx();
 
 	grafana_explain(409, "say \"no\"", NULL, NULL, "g", &ctx.fault);
-	grafana_mean(&ctx, 409, "", "it is there");
+	grafana_reword(&ctx, 409, "", "it is there");
 	grafana_member(&ctx.fault, "uid", json_string("a\"b"));
-	grafana_tell(&ctx);
+	grafana_reply_fault(&ctx);
 	CU_ASSERT(asked.answered && asked.code == 409 && asked.agains == 0);
 	UNIT_TEXT(asked.detail, "it is there");
 	UNIT_TEXT(asked.members,
 		  "upstream_status=409\nupstream_message=\"say \\\"no\\\"\"\nuid=\"a\\\"b\"\n");
 	ctx = new_ctx();
-	grafana_wrong(&ctx.fault, "/a/0", "is wrong: %d %%", 7);
-	grafana_tell(&ctx);
+	grafana_invalid(&ctx.fault, "/a/0", "is wrong: %d %%", 7);
+	grafana_reply_fault(&ctx);
 	UNIT_TEXT(asked.detail, "/a/0 is wrong: 7 %");
 	UNIT_TEXT(asked.members, "pointer=\"/a/0\"\n");
 	/* a key that Grafana refuses: first it is read anew, then it is told */
 	ctx = new_ctx();
 	asked.again = true;
 	grafana_explain(401, "no", NULL, NULL, "g", &ctx.fault);
-	grafana_tell(&ctx);
+	grafana_reply_fault(&ctx);
 	CU_ASSERT(!asked.answered && asked.agains == 1);
 	ctx = new_ctx();
 	grafana_explain(401, "no", NULL, NULL, "g", &ctx.fault);
-	grafana_tell(&ctx);
+	grafana_reply_fault(&ctx);
 	CU_ASSERT(asked.answered && asked.agains == 1 && asked.code == 502);
 	ctx = new_ctx();
 	grafana_explain(429, "no", NULL, "9, or so", "g", &ctx.fault);
-	grafana_tell(&ctx);
+	grafana_reply_fault(&ctx);
 	UNIT_TEXT(asked.headers, "Retry-After: 1\n");
 }
 
@@ -491,12 +492,12 @@ static void no_key(void)
 int main(void)
 {
 	return unit_run("grafana",
-			(const struct unit_test[]){{"access is judged", access_is_judged},
+			(const struct unit_test[]){{"access is judged", access_is_evaluated},
 						   {"enter", enter},
 						   {"answers are explained", answers_are_explained},
 						   {"strangers are explained", strangers_are_explained},
 						   {"faults are explained", faults_are_explained},
-						   {"problems are told", problems_are_told},
+						   {"problems are told", problems_are_reported},
 						   {"bodies", bodies},
 						   {"texts", texts},
 						   {"starts", starts},

@@ -106,10 +106,10 @@ static void titles_have_slugs(void)
 	char out[30], small[5];
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		look_slug(rows[i][0], out, sizeof(out));
+		search_slug(rows[i][0], out, sizeof(out));
 		UNIT_TEXT(out, rows[i][1]);
 	}
-	look_slug("abcdefgh", small, sizeof(small));
+	search_slug("abcdefgh", small, sizeof(small));
 	CU_ASSERT(strlen(small) < sizeof(small) && strncmp(small, "abc", 3) == 0);
 }
 

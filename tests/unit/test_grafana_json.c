@@ -15,7 +15,7 @@ static struct grafana_span span(const char *text)
 	return (struct grafana_span){text, strlen(text)};
 }
 
-static void json_is_told(void)
+static void json_is_reported(void)
 {
 	static const struct {
 		const char *text;
@@ -217,8 +217,8 @@ static void names_are_given_twice(void)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct grafana_fault fault = {0};
 		json_t *sent = json_loads(rows[i].sent, 0, NULL), *wanted;
-		struct grafana_spot spot = {sent, two, "", &fault};
-		json_t *renamed = grafana_rename(&spot);
+		struct grafana_fields fields = {sent, two, "", &fault};
+		json_t *renamed = grafana_rename(&fields);
 		char out[200];
 
 		CU_ASSERT_EQUAL(renamed != NULL, rows[i].renamed != NULL);
@@ -227,7 +227,7 @@ static void names_are_given_twice(void)
 			wanted = json_loads(rows[i].renamed, 0, NULL);
 			CU_ASSERT(json_equal(renamed, wanted));
 			json_decref(wanted);
-			out[grafana_copy_members(&spot, span(rows[i].sent), skip, out)] = '\0';
+			out[grafana_copy_members(&fields, span(rows[i].sent), skip, out)] = '\0';
 			UNIT_TEXT(out, rows[i].copied);
 		}
 		json_decref(renamed);
@@ -245,7 +245,7 @@ static void cuts_are_whole(void)
 	for (size_t i = 8; i + 2 < sizeof(pointer); i += 2)
 		memcpy(pointer + i, "é", 3);
 	for (size_t i = 0; i < 2; i++) {
-		grafana_wrong(&fault, pointer + i, "is wrong");
+		grafana_invalid(&fault, pointer + i, "is wrong");
 		told = json_string(fault.pointer);
 		CU_ASSERT(told != NULL && strlen(fault.pointer) > 100);
 		json_decref(told);
@@ -261,12 +261,12 @@ static void cuts_are_whole(void)
 
 /* ---- Room ---- */
 
-static struct grafana_room room;
+static struct grafana_budget budget;
 
 static void *fake_shared(struct skymon *sm)
 {
 	(void)sm;
-	return &room;
+	return &budget;
 }
 
 /* Another request, with a thread of its own. */
@@ -281,12 +281,12 @@ static void *take(void *arg)
 {
 	struct taker *taker = arg;
 
-	taker->good = grafana_take_room(&taker->ctx, taker->bytes, 413, &taker->taken);
-	grafana_give_all_room();
+	taker->good = grafana_reserve(&taker->ctx, taker->bytes, 413, &taker->taken);
+	grafana_release_all();
 	return NULL;
 }
 
-static void room_is_shared(void)
+static void budget_is_shared(void)
 {
 	struct skymon_host host = *fake_new_run()->host;
 	struct skymon sm = {&host};
@@ -296,49 +296,49 @@ static void room_is_shared(void)
 
 	host.shared = fake_shared;
 	other.ctx = ctx;
-	CU_ASSERT_FATAL(grafana_room_start(&room));
-	room.all = 600000;
-	CU_ASSERT(grafana_take_room(&ctx, GRAFANA_SMALL, 413, &first) && first == 0 && room.used == 0);
-	CU_ASSERT_FALSE(grafana_take_room(&ctx, 600001, 413, &first));
+	CU_ASSERT_FATAL(grafana_budget_init(&budget));
+	budget.all = 600000;
+	CU_ASSERT(grafana_reserve(&ctx, GRAFANA_SMALL, 413, &first) && first == 0 && budget.used == 0);
+	CU_ASSERT_FALSE(grafana_reserve(&ctx, 600001, 413, &first));
 	CU_ASSERT(ctx.fault.code == 413 && strstr(ctx.fault.detail, "limits.worker_memory") != NULL &&
-		  room.used == 0);
+		  budget.used == 0);
 	/* who is alone may have all, and a newcomer waits to its deadline */
-	CU_ASSERT(grafana_take_room(&ctx, 550000, 413, &first) && room.used == 550000);
+	CU_ASSERT(grafana_reserve(&ctx, 550000, 413, &first) && budget.used == 550000);
 	fake.ms_left = 0;
 	pthread_create(&other.thread, NULL, take, &other);
 	pthread_join(other.thread, NULL);
-	CU_ASSERT(!other.good && other.ctx.fault.code == 503 && other.taken == 0 && room.used == 550000);
+	CU_ASSERT(!other.good && other.ctx.fault.code == 503 && other.taken == 0 && budget.used == 550000);
 	UNIT_TEXT(other.ctx.fault.retry_after, "2");
 	fake.ms_left = 20000;
 	pthread_create(&other.thread, NULL, take, &other);
-	grafana_give_room(&first);
+	grafana_release(&first);
 	pthread_join(other.thread, NULL);
-	CU_ASSERT(other.good && other.taken == 300000 && first == 0 && room.used == 0);
+	CU_ASSERT(other.good && other.taken == 300000 && first == 0 && budget.used == 0);
 	/* the last part is for those who have some already */
-	CU_ASSERT(grafana_take_room(&ctx, 250000, 413, &first));
+	CU_ASSERT(grafana_reserve(&ctx, 250000, 413, &first));
 	fake.ms_left = 0;
 	pthread_create(&other.thread, NULL, take, &other);
 	pthread_join(other.thread, NULL);
 	CU_ASSERT_FALSE(other.good);
-	CU_ASSERT(grafana_take_room(&ctx, 350000, 413, &second) && room.used == 600000);
-	grafana_give_room(&second);
+	CU_ASSERT(grafana_reserve(&ctx, 350000, 413, &second) && budget.used == 600000);
+	grafana_release(&second);
 	/* what is there already is counted, whatever there is */
-	grafana_count_room(&ctx, 500000);
-	CU_ASSERT_EQUAL(room.used, 750000);
-	grafana_give_all_room();
-	CU_ASSERT_EQUAL(room.used, 0);
-	grafana_room_end(&room);
+	grafana_count(&ctx, 500000);
+	CU_ASSERT_EQUAL(budget.used, 750000);
+	grafana_release_all();
+	CU_ASSERT_EQUAL(budget.used, 0);
+	grafana_budget_end(&budget);
 }
 
 int main(void)
 {
 	return unit_run("grafana_json",
-			(const struct unit_test[]){{"JSON is told from what is none", json_is_told},
+			(const struct unit_test[]){{"JSON is told from what is none", json_is_reported},
 						   {"nesting is bounded", nesting_is_bounded},
 						   {"parts of a text are found", parts_are_found},
 						   {"trees are estimated", trees_are_estimated},
 						   {"names are given twice", names_are_given_twice},
 						   {"cuts are whole", cuts_are_whole},
-						   {"room is shared", room_is_shared},
+						   {"room is shared", budget_is_shared},
 						   {0}});
 }

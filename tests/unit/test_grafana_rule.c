@@ -97,7 +97,7 @@ static void rules_are_translated(void)
 	      "\"noDataState\":\"NoData\",\"orgID\":1,\"ruleGroup\":\"g\",\"title\":\"High\"}");
 }
 
-static void rules_are_judged(void)
+static void rules_are_validated(void)
 {
 	static const struct {
 		const char *text, *begins; /* of the detail; "": it is good */
@@ -171,7 +171,7 @@ static void rules_are_judged(void)
 	}
 }
 
-static void expressions_are_judged(void)
+static void expressions_are_validated(void)
 {
 	static const struct {
 		const char *data,
@@ -462,7 +462,7 @@ static void sources_are_matched(void)
 
 /* What each query asks its data source, and whether the condition `C` is a value: for `p` is a Prometheus,
  * `l` a Loki, `m` another one, and `n` is not there. */
-static void queries_are_judged(void)
+static void queries_are_validated(void)
 {
 	static const struct {
 		const char *data, *why; /* begins the detail; "": it is good */
@@ -512,7 +512,7 @@ static void queries_are_judged(void)
 		snprintf(text, sizeof(text), RULE("", "%s"), rows[i].data);
 		rule = read_rule(text, why, sizeof(why));
 		UNIT_TEXT(why, "");
-		good = rule != NULL && grafana_rule_judge_queries(rule, sources, &fault);
+		good = rule != NULL && grafana_rule_validate_queries(rule, sources, &fault);
 		if (good != (begins[0] == '\0') || strncmp(fault.detail, begins, strlen(begins)) != 0) {
 			fprintf(stderr, "\n%s\n  got      %s\n  expected %s\n", rows[i].data, fault.detail,
 				begins);
@@ -547,11 +547,11 @@ int main(void)
 {
 	return unit_run("grafana_rule",
 			(const struct unit_test[]){{"rules are translated", rules_are_translated},
-						   {"rules are judged", rules_are_judged},
-						   {"expressions are judged", expressions_are_judged},
+						   {"rules are judged", rules_are_validated},
+						   {"expressions are judged", expressions_are_validated},
 						   {"math is read", math_is_read},
 						   {"durations", durations},
-						   {"queries are judged", queries_are_judged},
+						   {"queries are judged", queries_are_validated},
 						   {"sources are matched", sources_are_matched},
 						   {"expressions have no source", expressions_have_no_source},
 						   {0}});

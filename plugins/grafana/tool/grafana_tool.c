@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* skymon-grafana, started by `skymon grafana`: has a running skymond look at its Grafana, and bring to it
- * what ships. The work is done by the daemon's routes; here are words, lines and exit codes. */
+/* grafana_tool: the program skymon-grafana, started by `skymon grafana`. It has a running skymond check its
+ * Grafana and write the shipped content to it. The daemon's routes do the work; this file has arguments, help
+ * and exit codes. One thread. */
 #include "grafana_tool.h"
 
 #include <curl/curl.h>
@@ -34,7 +35,7 @@ struct command {
 	const char *word, *method, *path;
 	int (*show)(const struct tool_place *place, const struct tool_answer *answer);
 	bool takes_uid, takes_force;
-	int trouble; /* the exit code when skymond could not be asked */
+	int trouble; /* the exit code if skymond could not be asked */
 };
 
 static const struct command commands[] = {
@@ -71,7 +72,7 @@ static int run(const struct command *command, const struct tool_place *place, co
 	return command->trouble;
 }
 
-/* The options may stand before and after the words. */
+/* Options may come before and after the arguments. */
 static int read_options(int argc, char **argv, struct tool_place *place, bool *force)
 {
 	static const struct option longs[] = {{"url", required_argument, NULL, 'u'},
@@ -95,7 +96,7 @@ static int read_options(int argc, char **argv, struct tool_place *place, bool *f
 int main(int argc, char **argv)
 {
 	setlocale(LC_ALL, "C");
-	argv[0] = "skymon grafana"; /* as getopt's complaints name us */
+	argv[0] = "skymon grafana"; /* the name in getopt's messages */
 	struct tool_place place = {.url = "http://127.0.0.1:8080"};
 	bool force = false;
 	int option = read_options(argc, argv, &place, &force);

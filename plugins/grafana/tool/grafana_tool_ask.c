@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grafana_tool: one question to skymond, over HTTP. */
+/* grafana_tool: one request to skymond over HTTP, with libcurl. Called by grafana_tool.c, on its only thread.
+ * Owns the connection. */
 #include "grafana_tool.h"
 
 #include <curl/curl.h>
@@ -13,7 +14,7 @@
 
 #define ANSWER_MAX (64u << 20)
 #define CONNECT_MS 3000L
-#define ANSWER_MS 40000L /* more than the 30 s that skymond gives to a route */
+#define ANSWER_MS 40000L /* more than skymond's limit of 30 s for a route */
 
 struct bytes {
 	char *data;
@@ -46,7 +47,7 @@ static size_t take(char *bytes, size_t size, size_t count, void *argument)
 	return more;
 }
 
-/* "Authorization: Bearer …" from the first line of the file. */
+/* Adds "Authorization: Bearer …" with the first line of the file. */
 static struct curl_slist *add_token(struct curl_slist *headers, const char *path)
 {
 	char token[4096] = "", line[sizeof(token) + 32];
@@ -68,8 +69,8 @@ static struct curl_slist *add_token(struct curl_slist *headers, const char *path
 	return NULL;
 }
 
-/* What every question has in common. The connection goes straight to skymond: a proxy of the environment
- * would make us a stranger to it. */
+/* Options of every request. The connection goes straight to skymond: through a proxy of the environment it
+ * would not be local. */
 static void set_up(CURL *curl, const char *method, char *why, struct bytes *taken)
 {
 	curl_easy_setopt(curl, CURLOPT_PROXY, "");
@@ -84,7 +85,8 @@ static void set_up(CURL *curl, const char *method, char *why, struct bytes *take
 		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, "{}");
 }
 
-/* The URL without its last slash, and the path; a Unix socket becomes an option. NULL: no memory. */
+/* Returns the URL without trailing slash, and the path; a Unix socket becomes an option. NULL if memory runs
+ * out. */
 static char *address(CURL *curl, const char *base, const char *path)
 {
 	char *url = NULL;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grafana_tool: skymond's answers as lines for people. */
+/* grafana_tool: prints skymond's answers as lines, and returns the exit code. Called by grafana_tool.c, on
+ * its only thread; owns nothing. */
 #include "grafana_tool.h"
 
 #include <stdio.h>
@@ -14,7 +15,7 @@ static const char *text_at(const json_t *object, const char *key)
 	return text != NULL ? text : "";
 }
 
-/* Bytes that could steer a terminal become spaces: titles and messages come from Grafana. */
+/* Bytes that could control a terminal become spaces: titles and messages come from Grafana. */
 static void print(const char *text)
 {
 	for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++)
@@ -101,7 +102,7 @@ static int count(const json_t *items, const char *result)
 	return found;
 }
 
-/* Prints the items. NULL: the answer has none, and its sentence was told. */
+/* Prints the items. Returns NULL after an error message if the answer has none. */
 static const json_t *print_items(const struct tool_place *place, const struct tool_answer *answer)
 {
 	const json_t *items = json_object_get(answer->body, "items");
@@ -148,8 +149,8 @@ int tool_show_export(const struct tool_place *place, const struct tool_answer *a
 		tool_show_problem(place, answer);
 		return TOOL_BAD;
 	}
-	/* These two are that Grafana's own: an import takes them for a dashboard of its own that it must
-	 * find. */
+	/* Both are specific to that Grafana: an import would take them for an existing dashboard of its
+	 * own. */
 	json_object_del(dashboard, "id");
 	json_object_del(dashboard, "version");
 	char *text = json_dumps(dashboard, JSON_INDENT(2) | json_read_digits(dashboard));
