@@ -212,7 +212,7 @@ class Tour:
         (folder / "tour.yaml").write_text(self.here(re.search(r"```yaml\n(.*?)```", part, re.S)[1]))
         self.steps = steps(part)
         self.shell = subprocess.Popen(
-            ["bash"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+            ["timeout", "300", "bash"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
             env={**os.environ, "PATH": f"{ROOT / 'bin'}:{ROOT / 'sbin'}:{os.environ['PATH']}", "DATABASE_URL": ""})
 
     def here(self, text):
@@ -223,7 +223,10 @@ class Tour:
         """The lines that it prints."""
         self.shell.stdin.write(self.here(command) + "\necho; echo '#end'\n")
         self.shell.stdin.flush()
-        lines = "".join(iter(self.shell.stdout.readline, "#end\n"))
+        lines = ""
+        while (line := self.shell.stdout.readline()) != "#end\n":
+            assert line != "", f"the shell has ended: {lines}"
+            lines += line
         for port, own in self.ports.items():
             lines = lines.replace(own, port)
         return lines.strip("\n").splitlines()
