@@ -5,27 +5,16 @@
 #include "runner_private.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define STACK_SIZE (2u << 20)
-#else
-#define STACK_SIZE (256u << 10)
-#endif
 #define IDLE_MS 5000           /* after which a thread without work ends */
 #define THREADS_END_US 1000000 /* for idle threads to end, when the runner does */
 #define WATCH_MS 200           /* how often memory and descriptors are looked at while something is at work */
 #define STEP_AGAIN_US 1000000  /* a late run's step is reported again when it has changed */
 #define START_MS 5000          /* for load, start and stop: they do no I/O over a network */
-
-/* Who runs on this thread: for the fatal-signal handler. */
-static _Thread_local struct runner_component *volatile current;
 
 int64_t runner_clock_us(void)
 {
@@ -34,62 +23,7 @@ int64_t runner_clock_us(void)
 	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-bool runner_current(uint32_t *id, const char **step)
-{
-	const struct runner_component *component = current;
-	if (component == NULL)
-		return false;
-	*id = component->id;
-	*step = component->step;
-	return true;
-}
-
-void runner_set_current(struct runner_component *component)
-{
-	current = component;
-}
-
-static _Thread_local stack_t signal_stack;
-
-void runner_signal_stack(void)
-{
-	if (signal_stack.ss_sp != NULL)
-		return;
-	long need = sysconf(_SC_SIGSTKSZ);
-	size_t size = need > 16384 ? (size_t)need : 16384;
-	void *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (bytes == MAP_FAILED)
-		return; /* a crash by a full stack will have no last words */
-	signal_stack = (stack_t){.ss_sp = bytes, .ss_size = size};
-	sigaltstack(&signal_stack, NULL);
-}
-
-void runner_signal_stack_end(void)
-{
-	const stack_t none = {.ss_flags = SS_DISABLE};
-	if (signal_stack.ss_sp == NULL)
-		return;
-	sigaltstack(&none, NULL);
-	munmap(signal_stack.ss_sp, signal_stack.ss_size);
-	signal_stack.ss_sp = NULL;
-}
-
 /* ---- A run ---- */
-
-/* What a callback's own sentence needs to get through before the deadline of the daemon. */
-int64_t runner_margin_ms(int64_t timeout_ms)
-{
-	int64_t margin = timeout_ms / 10;
-	return margin < 2 ? 2 : margin > 200 ? 200 : margin;
-}
-
-static void enter(struct runner_component *component, int64_t timeout_ms)
-{
-	result_builder_reset(component->builder);
-	runner_set_step(component, "");
-	component->deadline_us = runner_clock_us() + timeout_ms * 1000;
-	current = component;
-}
 
 static void run_check(struct runner_component *component)
 {
@@ -99,10 +33,10 @@ static void run_check(struct runner_component *component)
 	pthread_setname_np(pthread_self(), name);
 	runner_usage_begin(component->id);
 	int64_t begun = runner_clock_us();
-	enter(component, component->timeout_ms - runner_margin_ms(component->timeout_ms));
+	runner_enter(component, runner_own_ms(component->timeout_ms), "");
 	enum skymon_status status = runner->plugin->check(&component->sm, component->state);
 	int64_t duration = runner_clock_us() - begun;
-	current = NULL;
+	runner_leave();
 	struct buf body = {0};
 	message_put_result(&body, component->run);
 	result_encode(component->builder, status, duration, &body);
@@ -110,7 +44,7 @@ static void run_check(struct runner_component *component)
 	pthread_setname_np(pthread_self(), "idle");
 	pthread_mutex_lock(&runner->lock);
 	component->running = false; /* before it is told: the next run may be asked for at once */
-	component->telling++;
+	component->held++;
 	pthread_mutex_unlock(&runner->lock);
 	if (runner->events->stale == NULL || !runner->events->stale(runner->arg, status == SKYMON_HEALTHY))
 		runner->events->ended(runner->arg, component->id, &body);
@@ -184,37 +118,13 @@ static void *pool_thread(void *arg)
 		pthread_mutex_unlock(&runner->lock);
 		run_check(component);
 		pthread_mutex_lock(&runner->lock);
-		component->telling--;
-		runner->out--;
-		if (component->stopping && runner->events->wake != NULL)
-			runner->events->wake(runner->arg);
-		pthread_cond_broadcast(&runner->change);
+		runner_release(component);
 	}
 	runner->threads--;
 	pthread_cond_broadcast(&runner->change);
 	pthread_mutex_unlock(&runner->lock);
 	runner_signal_stack_end();
 	return NULL;
-}
-
-/* Fatal signals stay open on the pool's threads; all others are the main thread's. */
-bool runner_spawn_thread(void *(*run)(void *), void *arg)
-{
-	pthread_attr_t attributes;
-	pthread_t thread;
-	sigset_t set, old;
-	sigfillset(&set);
-	static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP};
-	for (size_t i = 0; i < sizeof(fatal) / sizeof(*fatal); i++)
-		sigdelset(&set, fatal[i]);
-	pthread_attr_init(&attributes);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attributes, STACK_SIZE);
-	pthread_sigmask(SIG_BLOCK, &set, &old);
-	bool done = pthread_create(&thread, &attributes, run, arg) == 0;
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attributes);
-	return done;
 }
 
 static bool add_thread(struct runner *runner)
@@ -241,8 +151,7 @@ bool runner_run(struct runner *runner, uint32_t id, uint64_t run, int64_t timeou
 	if (begin) {
 		component->run = run;
 		component->timeout_ms = timeout_ms;
-		component->late_us =
-			runner_clock_us() + (timeout_ms - runner_margin_ms(timeout_ms) / 2) * 1000;
+		component->late_us = runner_clock_us() + (timeout_ms + runner_own_ms(timeout_ms)) / 2 * 1000;
 		component->late_step[0] = '\0';
 		component->running = true;
 		component->queued = NULL;
@@ -268,13 +177,6 @@ bool runner_run(struct runner *runner, uint32_t id, uint64_t run, int64_t timeou
 }
 
 /* ---- What the main thread watches ---- */
-
-void runner_set_step(struct runner_component *component, const char *step)
-{
-	pthread_mutex_lock(&component->runner->lock);
-	snprintf(component->step, sizeof(component->step), "%s", step);
-	pthread_mutex_unlock(&component->runner->lock);
-}
 
 /* Reports where a run is that has no time left, when that has changed. Returns when to look again. */
 static int64_t watch_step(struct runner *runner, struct runner_component *component, int64_t now_us)
@@ -377,10 +279,9 @@ static bool call_start(struct runner_component *component, enum skymon_reason *r
 	*reason = SKYMON_NONE;
 	if (plugin->start == NULL)
 		return true;
-	enter(component, START_MS);
-	runner_set_step(component, "starting");
+	runner_enter(component, START_MS, "starting");
 	bool ok = plugin->start(&component->sm, component->state);
-	current = NULL;
+	runner_leave();
 	if (ok)
 		return true;
 	const char *message = result_builder_message(component->builder);
@@ -415,10 +316,9 @@ static void call_stop(struct runner_component *component)
 {
 	if (component->runner->plugin->stop == NULL)
 		return;
-	enter(component, START_MS);
-	runner_set_step(component, "stopping");
+	runner_enter(component, START_MS, "stopping");
 	component->runner->plugin->stop(&component->sm, component->state);
-	current = NULL;
+	runner_leave();
 }
 
 void runner_tend(struct runner *runner)
@@ -427,7 +327,7 @@ void runner_tend(struct runner *runner)
 	while (*link != NULL) {
 		struct runner_component *component = *link;
 		pthread_mutex_lock(&runner->lock);
-		bool gone = component->stopping && !component->running && component->telling == 0;
+		bool gone = component->stopping && !component->running && component->held == 0;
 		pthread_mutex_unlock(&runner->lock);
 		if (!gone) {
 			link = &component->next;
@@ -460,10 +360,9 @@ static bool call_load(struct runner *runner, struct err *err)
 {
 	if (runner->plugin->load == NULL)
 		return true;
-	enter(&runner->self, START_MS);
-	runner_set_step(&runner->self, "loading");
+	runner_enter(&runner->self, START_MS, "loading");
 	bool ok = runner->plugin->load(&runner->self.sm, runner->shared);
-	current = NULL;
+	runner_leave();
 	if (ok)
 		return true;
 	const char *message = result_builder_message(runner->self.builder);
@@ -526,8 +425,8 @@ bool runner_free(struct runner *runner, int64_t timeout_ms)
 		component->stopping = true;
 		atomic_store(&component->deadline_us, 0);
 	}
-	for (struct skymon_request *rq = runner->requests; rq != NULL; rq = runner_request_hurry(rq))
-		;
+	for (struct runner_call *call = runner->calls; call != NULL; call = call->next)
+		atomic_store(&call->self.deadline_us, 0);
 	pthread_mutex_unlock(&runner->lock);
 	runner_tend(runner); /* those that have nothing out need not wait for the others */
 	pthread_mutex_lock(&runner->lock);
@@ -542,9 +441,9 @@ bool runner_free(struct runner *runner, int64_t timeout_ms)
 	if (!ended)
 		return false;
 	if (runner->plugin->unload != NULL) {
-		enter(&runner->self, START_MS);
+		runner_enter(&runner->self, START_MS, "unloading");
 		runner->plugin->unload(&runner->self.sm, runner->shared);
-		current = NULL;
+		runner_leave();
 	}
 	free_runner(runner);
 	return true;

@@ -10,132 +10,10 @@
 #include "resolve.h"
 
 #define COMPLAINTS_MAX 20u /* about what a component's plugin reports, until it is started anew */
-#define LOG_LINES_MAX 20u  /* of one component in … */
-#define LOG_WINDOW_US 10000000
 
 static struct runner_component *of(struct skymon *sm)
 {
 	return (struct runner_component *)sm;
-}
-
-/* ---- Secrets ---- */
-
-static void find_in(struct runner_component *component, const struct skymon_option *table, const char *state)
-{
-	for (; table != NULL && table->name != NULL; table++) {
-		const char *member = state + table->offset;
-		if (table->type == SKYMON_SECRET) {
-			const struct skymon_secret *secret = (const void *)member;
-			mask_add(&component->mask, secret->bytes, secret->bytes != NULL ? secret->size : 0);
-		}
-		if (table->type != SKYMON_LIST || table->item == NULL)
-			continue;
-		const struct skymon_list *list = (const struct skymon_list *)(const void *)member;
-		for (size_t i = 0; i < list->count; i++)
-			find_in(component, table->item, (const char *)list->items + i * table->item_size);
-	}
-}
-
-void runner_find_secrets(struct runner_component *component)
-{
-	find_in(component, component->runner->plugin->options, component->state);
-}
-
-char *runner_masked(const struct runner_component *component, const char *format, va_list list)
-{
-	char *text = NULL;
-	if (vasprintf(&text, format, list) < 0)
-		return x_strdup("");
-	struct buf clean = {0};
-	if (mask_text(&component->mask, text, &clean) == text)
-		return text;
-	free(text);
-	return clean.data;
-}
-
-/* JSON in which no text holds a secret. */
-static json_t *masked_json(const struct mask *mask, json_t *value)
-{
-	struct buf room = {0};
-	json_t *clean = NULL;
-	if (json_is_string(value)) {
-		clean = json_string(mask_text(mask, json_string_value(value), &room));
-	} else if (json_is_array(value)) {
-		clean = json_array();
-		for (size_t i = 0; i < json_array_size(value); i++)
-			json_array_append_new(clean, masked_json(mask, json_array_get(value, i)));
-	} else if (json_is_object(value)) {
-		const char *key;
-		json_t *member;
-		clean = json_object();
-		json_object_foreach(value, key, member)
-		{
-			room.size = 0;
-			json_object_set_new(clean, mask_text(mask, key, &room), masked_json(mask, member));
-		}
-	} else {
-		clean = json_incref(value);
-	}
-	buf_free(&room);
-	return clean;
-}
-
-/* ---- Log ---- */
-
-/* Is there room for a line? *more: how many were dropped before it. */
-static bool may_log(struct runner_component *component, enum log_level level, unsigned *more)
-{
-	int64_t now = runner_clock_us();
-	unsigned kind = level == LOG_LEVEL_DEBUG;
-	*more = 0;
-	pthread_mutex_lock(&component->runner->lock);
-	if (now - component->log_window_us > LOG_WINDOW_US) {
-		*more = component->dropped;
-		component->log_window_us = now;
-		component->logged[0] = component->logged[1] = component->dropped = 0;
-	}
-	bool ok = component->logged[kind] < LOG_LINES_MAX;
-	if (ok)
-		component->logged[kind]++;
-	else
-		component->dropped += kind == 0;
-	pthread_mutex_unlock(&component->runner->lock);
-	return ok;
-}
-
-__attribute__((format(printf, 3, 0))) static void log_list(struct skymon *sm, int level, const char *format,
-							   va_list list);
-
-static void log_list(struct skymon *sm, int level, const char *format, va_list list)
-{
-	struct runner_component *component = of(sm);
-	struct runner *runner = component->runner;
-	unsigned more;
-	int known = level < LOG_LEVEL_ERROR   ? LOG_LEVEL_ERROR
-		    : level > LOG_LEVEL_DEBUG ? LOG_LEVEL_DEBUG
-					      : level;
-	if (!may_log(component, (enum log_level)known, &more))
-		return;
-	if (more > 0) {
-		char text[64];
-		snprintf(text, sizeof(text), "%u more lines were dropped", more);
-		runner->events->log(runner->arg, component->id, LOG_LEVEL_WARN, text);
-	}
-	char *text = runner_masked(component, format, list);
-	for (char *at = text; *at != '\0'; at++)
-		if ((unsigned char)*at < ' ' || *at == 0x7F)
-			*at = ' ';
-	text[strnlen(text, 2000)] = '\0';
-	runner->events->log(runner->arg, component->id, (enum log_level)known, text);
-	free(text);
-}
-
-void runner_log(struct runner_component *component, enum log_level level, const char *format, ...)
-{
-	va_list list;
-	va_start(list, format);
-	log_list(&component->sm, level, format, list);
-	va_end(list);
 }
 
 /* What a plugin reports wrongly is dropped, and told once. */
@@ -218,7 +96,7 @@ static void detail_json(struct skymon *sm, const char *key, const char *json)
 		add_detail(component, key, json);
 		return;
 	}
-	json_t *clean = masked_json(&component->mask, value);
+	json_t *clean = runner_masked_json(component, value);
 	char *text = json_dumps(clean, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
 	add_detail(component, key, json_equal(clean, value) ? json : text);
 	free(text);
@@ -345,7 +223,7 @@ static void *shared(struct skymon *sm)
  * give NULL. */
 const struct skymon_host runner_host = {
 	.size = sizeof(struct skymon_host),
-	.log = log_list,
+	.log = runner_log_list,
 	.say = say,
 	.reason = reason,
 	.detail_text = detail_text,

@@ -3,6 +3,7 @@
 #ifndef RUNNER_PRIVATE_H
 #define RUNNER_PRIVATE_H
 
+#include <jansson.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -24,7 +25,7 @@ struct runner_component {
 	struct mask mask; /* of its secrets, which lie in values */
 	struct result_builder *builder;
 	bool running, stopping; /* under the runner's lock, with the next one */
-	unsigned telling;       /* threads that are telling a result of it */
+	unsigned held;          /* by calls, and by threads that send a result of it */
 	uint64_t run;
 	int64_t timeout_ms;
 	_Atomic int64_t deadline_us; /* a request's may be taken away from it by another thread */
@@ -36,6 +37,8 @@ struct runner_component {
 	int64_t log_window_us;       /* under the runner's lock, with the next two */
 	unsigned logged[2], dropped; /* logged: debug lines apart, as they are mostly not shown */
 };
+
+enum runner_call_kind { RUNNER_ASK, RUNNER_REQUEST, RUNNER_CALL_KINDS };
 
 struct runner {
 	const struct skymon_plugin *plugin;
@@ -50,12 +53,43 @@ struct runner {
 	struct runner_idler *idlers; /* idle threads, the newest first */
 	int64_t watch_us;            /* when runner_watch looks again; main thread */
 	struct runner_component *queue_first, *queue_last;
-	size_t threads, asks;
-	size_t out; /* runs, asks and requests that have not ended */
-	struct skymon_request *requests;
-	size_t request_count;
+	size_t threads;
+	size_t out; /* runs and calls that have not ended */
+	struct runner_call *calls;
+	size_t call_counts[RUNNER_CALL_KINDS];
 	bool quit;
 };
+
+/* ---- runner_call.c ---- */
+
+/* A call into the plugin on a thread of its own, in addition to the component's check. The first member of a
+ * request and of an ask. */
+struct runner_call {
+	struct runner_component self;       /* the plugin's handle: runner_aside of component */
+	struct runner_component *component; /* held while the call is out */
+	struct runner_call *next;           /* of the runner's; under its lock */
+	enum runner_call_kind kind;
+	uint64_t number;
+	void (*run)(struct runner_call *call);
+	void (*free)(struct runner_call *call); /* the component may be gone then */
+};
+enum runner_started { RUNNER_STARTED, RUNNER_BUSY, RUNNER_NO_THREAD };
+/* Starts the call, which frees itself then, unless so many of its kind are out or its component is stopping.
+ */
+enum runner_started runner_call_start(struct runner_call *call, size_t most, int64_t timeout_ms) MUST_CHECK;
+/* Gives up one hold of the component; under the lock. */
+void runner_release(struct runner_component *component);
+/* A callback begins or ends on this thread. */
+void runner_enter(struct runner_component *component, int64_t timeout_ms, const char *step);
+void runner_leave(void);
+/* The time that a callback gets of what the daemon waits. */
+int64_t runner_own_ms(int64_t timeout_ms);
+void runner_set_step(struct runner_component *component, const char *step);
+/* A second handle: shares what does not change, and has a step, a deadline and a message of its own. */
+struct runner_component runner_aside(const struct runner_component *component);
+void runner_aside_free(struct runner_component *aside);
+bool runner_spawn_thread(void *(*run)(void *),
+			 void *arg); /* detached, small stack, no signals but fatal ones */
 
 extern const struct skymon_host runner_host;
 
@@ -94,16 +128,6 @@ void runner_invalid(struct skymon *sm, const char *option, const char *format, v
  * mistake. */
 bool runner_is_valid(struct runner_component *component, struct err *err);
 
-/* A handle for a callback beside the component's check: it shares all that does not change, and has a step, a
- * deadline and a message of its own (the builder and the complaint are to be freed). */
-struct runner_component runner_aside(const struct runner_component *component, int64_t timeout_ms);
-
-/* How much less time a callback gets than the daemon waits. */
-int64_t runner_margin_ms(int64_t timeout_ms);
-/* It has no time left. Under the lock; returns the next one. */
-struct skymon_request *runner_request_hurry(struct skymon_request *rq);
-void runner_set_step(struct runner_component *component, const char *step);
-
 /* ---- runner_usage.c ---- */
 void runner_usage_start(int64_t memory_limit); /* 0: only descriptors are limited */
 /* A callback of that component is at work, or has ended. */
@@ -113,15 +137,17 @@ void runner_usage_forget(uint32_t id);
 void runner_usage_check(struct runner *runner); /* calls `excess`, which may not return */
 
 struct runner_component *runner_find(struct runner *runner, uint32_t id);
-void runner_set_current(struct runner_component *component); /* who runs on this thread; NULL: nobody */
-bool runner_spawn_thread(void *(*run)(void *),
-			 void *arg); /* detached, small stack, no signals but fatal ones */
-char *runner_masked(const struct runner_component *component, const char *format, va_list list)
-	__attribute__((format(printf, 2, 0)));
+/* ---- runner_mask.c ---- */
 
-/* Logs one sentence for the component, masked and rate limited. */
-void runner_log(struct runner_component *component, enum log_level level, const char *format, ...) PRINTF(3);
 /* Finds the values of secret options in the component's state. */
 void runner_find_secrets(struct runner_component *component);
+/* Returns the text without the component's secrets; the caller frees it. */
+char *runner_masked(const struct runner_component *component, const char *format, va_list list)
+	__attribute__((format(printf, 2, 0)));
+json_t *runner_masked_json(const struct runner_component *component, json_t *value);
+/* Logs one sentence for the component, masked and rate limited. */
+void runner_log(struct runner_component *component, enum log_level level, const char *format, ...) PRINTF(3);
+void runner_log_list(struct skymon *sm, int level, const char *format, va_list list)
+	__attribute__((format(printf, 3, 0)));
 
 #endif

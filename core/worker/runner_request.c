@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* runner_request: has a route of the plugin answer a request, on a thread of its own: requests are rare,
- * privileged and slow (they wait for a server), and must not wait for checks. The plugin sees an own handle
- * (step, deadline, message), so that the check of the same component is not disturbed. */
+/* runner_request: has a route of the plugin answer a request, by a call of the route's `handle`.
+ * runner_request and runner_cancel run on the main thread, the functions of skymon/routes.h on the thread of
+ * the call. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,9 +21,7 @@ struct text { /* lives as long as the request */
 };
 
 struct skymon_request {
-	struct runner_component self; /* the handle */
-	struct runner_component *component;
-	struct skymon_request *next; /* of the runner's, under its lock */
+	struct runner_call call; /* the first member */
 	struct message_request head;
 	void *message; /* owned; `asked` points into it */
 	size_t message_size;
@@ -36,23 +34,6 @@ struct skymon_request {
 	char audit[AUDIT_MAX];
 	bool answered, again;
 };
-
-struct runner_component runner_aside(const struct runner_component *component, int64_t timeout_ms)
-{
-	return (struct runner_component){
-		.sm = component->sm,
-		.runner = component->runner,
-		.id = component->id,
-		.name = component->name,
-		.state_dir = component->state_dir,
-		.label_names = component->label_names,
-		.values = component->values,
-		.state = component->state,
-		.mask = component->mask,
-		.builder = result_builder_new(),
-		.deadline_us = runner_clock_us() + (timeout_ms - runner_margin_ms(timeout_ms)) * 1000,
-	};
-}
 
 /* ---- What is asked ---- */
 
@@ -131,7 +112,7 @@ static void set_audit(struct skymon_request *rq, const char *text)
 
 void runner_request_audit(struct skymon_request *rq, const char *format, va_list list)
 {
-	char *text = runner_masked(&rq->self, format, list);
+	char *text = runner_masked(&rq->call.self, format, list);
 	set_audit(rq, text);
 	free(text);
 }
@@ -141,14 +122,14 @@ void runner_reply_header(struct skymon_request *rq, const char *name, const char
 	if (rq->answered || rq->header_count == HTTP_MESSAGE_HEADERS_MAX)
 		return;
 	if (!http_message_header_ok(name, value)) {
-		runner_log(&rq->self, LOG_LEVEL_ERROR, "the reply header %.60s cannot be sent: dropped",
+		runner_log(&rq->call.self, LOG_LEVEL_ERROR, "the reply header %.60s cannot be sent: dropped",
 			   name);
 		return;
 	}
 	struct buf room = {0};
 	rq->headers = x_grow(rq->headers, &rq->header_room, rq->header_count + 1, sizeof(*rq->headers));
 	rq->headers[rq->header_count++] = (struct http_message_pair){
-		keep_text(rq, name), keep_text(rq, mask_text(&rq->self.mask, value, &room))};
+		keep_text(rq, name), keep_text(rq, mask_text(&rq->call.self.mask, value, &room))};
 	buf_free(&room);
 }
 
@@ -166,14 +147,15 @@ static void refuse(struct skymon_request *rq, const struct http_message_reply *r
 		tell_problem(rq, 500,
 			     "the handler of this route answered with code %d and headers that cannot be "
 			     "sent; that is a defect of the plugin %s",
-			     reply->code, rq->self.runner->plugin->name);
+			     reply->code, rq->call.self.runner->plugin->name);
 }
 
 static void tell(struct skymon_request *rq, struct http_message_reply *reply)
 {
-	struct runner *runner = rq->self.runner;
+	struct runner *runner = rq->call.self.runner;
 	if (rq->answered) {
-		runner_log(&rq->self, LOG_LEVEL_ERROR, "a handler answered twice: only the first counts");
+		runner_log(&rq->call.self, LOG_LEVEL_ERROR,
+			   "a handler answered twice: only the first counts");
 		return;
 	}
 	struct buf room = {0};
@@ -181,10 +163,10 @@ static void tell(struct skymon_request *rq, struct http_message_reply *reply)
 	reply->header_count = rq->header_count;
 	reply->audit = rq->audit;
 	reply->type = reply->type != NULL ? reply->type : "";
-	reply->body = mask_bytes(&rq->self.mask, reply->body, &reply->body_size, &room);
+	reply->body = mask_bytes(&rq->call.self.mask, reply->body, &reply->body_size, &room);
 	if (http_message_reply_ok(reply)) {
 		rq->answered = true;
-		runner->events->replied(runner->arg, rq->self.id, rq->head.number, reply);
+		runner->events->replied(runner->arg, rq->call.self.id, rq->head.number, reply);
 	} else {
 		refuse(rq, reply);
 	}
@@ -225,10 +207,11 @@ void runner_problem_json(struct skymon_request *rq, const char *key, const char 
 	bool is_json = value != NULL, ok = is_json && http_message_member_ok(key);
 	json_decref(value);
 	if (!is_json)
-		runner_log(&rq->self, LOG_LEVEL_ERROR, "member %.60s of a problem is no JSON: %s", key,
+		runner_log(&rq->call.self, LOG_LEVEL_ERROR, "member %.60s of a problem is no JSON: %s", key,
 			   error.text);
 	else if (!ok)
-		runner_log(&rq->self, LOG_LEVEL_ERROR, "member %.60s of a problem is there already", key);
+		runner_log(&rq->call.self, LOG_LEVEL_ERROR, "member %.60s of a problem is there already",
+			   key);
 	if (!ok)
 		return;
 	buf_text(&rq->members, ",");
@@ -246,7 +229,7 @@ static int64_t now_ms(void)
 void runner_reply_problem(struct skymon_request *rq, int code, const char *format, va_list list)
 {
 	struct buf body = {0};
-	char *detail = runner_masked(&rq->self, format, list); /* before JSON escapes what is in it */
+	char *detail = runner_masked(&rq->call.self, format, list); /* before JSON escapes what is in it */
 	detail[strnlen(detail, DETAIL_MAX)] = '\0';
 	if (rq->audit[0] == '\0') /* why nothing was done is what there is to tell */
 		set_audit(rq, detail);
@@ -263,71 +246,40 @@ void runner_reply_problem(struct skymon_request *rq, int code, const char *forma
 
 /* ---- Its life ---- */
 
-static void free_request(struct skymon_request *rq)
+static void free_request(struct runner_call *call)
 {
+	struct skymon_request *rq = (struct skymon_request *)call;
 	for (struct text *text = rq->texts, *next; text != NULL; text = next) {
 		next = text->next;
 		free(text);
 	}
 	explicit_bzero(rq->message, rq->message_size); /* it may hold passwords and tokens */
 	http_message_free_request(&rq->asked);
-	result_builder_free(rq->self.builder);
-	free(rq->self.complaint);
+	runner_aside_free(&call->self);
 	buf_free(&rq->members);
 	free(rq->headers);
 	free(rq->message);
 	free(rq);
 }
 
-/* Under the lock. */
-static void leave(struct skymon_request *rq)
+static void run_request(struct runner_call *call)
 {
-	struct runner *runner = rq->self.runner;
-	struct skymon_request **link = &runner->requests;
-	while (*link != rq)
-		link = &(*link)->next;
-	*link = rq->next;
-	rq->component->telling--;
-	runner->request_count--;
-	runner->out--;
-}
-
-static void handle(struct skymon_request *rq)
-{
-	const struct skymon_route *route = rq->self.runner->plugin->routes[rq->asked.route];
-	snprintf(rq->self.step, sizeof(rq->self.step), "answering %.8s %.60s", route->method, route->path);
-	runner_set_current(&rq->self);
-	route->handle(&rq->self.sm, rq->self.state, rq);
-	runner_set_current(NULL);
+	struct skymon_request *rq = (struct skymon_request *)call;
+	const struct skymon_plugin *plugin = call->self.runner->plugin;
+	const struct skymon_route *route = plugin->routes[rq->asked.route];
+	snprintf(call->self.step, sizeof(call->self.step), "answering %.8s %.60s", route->method,
+		 route->path);
+	route->handle(&call->self.sm, call->self.state, rq);
 	if (rq->answered)
 		return;
 	if (rq->again) {
 		tell(rq, &(struct http_message_reply){.again = true});
 		return;
 	}
-	runner_log(&rq->self, LOG_LEVEL_ERROR, "the handler of %s %s did not answer", route->method,
+	runner_log(&call->self, LOG_LEVEL_ERROR, "the handler of %s %s did not answer", route->method,
 		   route->path);
 	tell_problem(rq, 500, "the handler of this route did not answer; that is a defect of the plugin %s",
-		     rq->self.runner->plugin->name);
-}
-
-static void *request_thread(void *arg)
-{
-	struct skymon_request *rq = arg;
-	struct runner *runner = rq->self.runner;
-	runner_signal_stack();
-	runner_usage_begin(rq->self.id);
-	handle(rq);
-	runner_usage_end(rq->self.id);
-	pthread_mutex_lock(&runner->lock);
-	leave(rq);
-	if (rq->component->stopping && runner->events->wake != NULL)
-		runner->events->wake(runner->arg);
-	pthread_cond_broadcast(&runner->change);
-	pthread_mutex_unlock(&runner->lock);
-	free_request(rq);
-	runner_signal_stack_end();
-	return NULL;
+		     plugin->name);
 }
 
 static bool decode(struct skymon_request *rq, const struct runner *runner, void *message, size_t size)
@@ -349,56 +301,36 @@ static bool decode(struct skymon_request *rq, const struct runner *runner, void 
 	return rq->asked.route < routes && runner->plugin->routes[rq->asked.route]->handle != NULL;
 }
 
-/* Counts it in; false: it cannot be taken. */
-static bool enter(struct runner *runner, struct skymon_request *rq, struct runner_component *component)
-{
-	pthread_mutex_lock(&runner->lock);
-	bool taken = component != NULL && !component->stopping && runner->request_count < THREADS_MAX;
-	if (taken) {
-		component->telling++; /* holds the component */
-		runner->request_count++;
-		runner->out++;
-		rq->next = runner->requests;
-		runner->requests = rq;
-	}
-	pthread_mutex_unlock(&runner->lock);
-	return taken;
-}
-
 void runner_request(struct runner *runner, uint32_t id, void *message, size_t size)
 {
 	struct skymon_request *rq = x_alloc(sizeof(*rq));
 	struct runner_component *component = runner_find(runner, id);
 	bool known = decode(rq, runner, message, size);
-	rq->self = runner_aside(component != NULL ? component : &runner->self, rq->head.timeout_ms);
-	rq->component = component;
-	if (!known) {
+	rq->call = (struct runner_call){.self = runner_aside(component != NULL ? component : &runner->self),
+					.component = component,
+					.kind = RUNNER_REQUEST,
+					.number = rq->head.number,
+					.run = run_request,
+					.free = free_request};
+	enum runner_started started =
+		known ? runner_call_start(&rq->call, THREADS_MAX, rq->head.timeout_ms) : RUNNER_BUSY;
+	if (started == RUNNER_STARTED)
+		return;
+	if (!known)
 		tell_problem(rq, 500,
 			     "the daemon and its worker do not understand each other: restart skymond");
-	} else if (!enter(runner, rq, component)) {
+	else if (started == RUNNER_BUSY)
 		tell_problem(rq, 503, "the plugin is stopping or too busy; try again");
-	} else if (runner_spawn_thread(request_thread, rq)) {
-		return;
-	} else {
-		pthread_mutex_lock(&runner->lock);
-		leave(rq);
-		pthread_mutex_unlock(&runner->lock);
+	else
 		tell_problem(rq, 503, "cannot start one more thread; try again");
-	}
-	free_request(rq);
-}
-
-struct skymon_request *runner_request_hurry(struct skymon_request *rq)
-{
-	atomic_store(&rq->self.deadline_us, 0);
-	return rq->next;
+	free_request(&rq->call);
 }
 
 void runner_cancel(struct runner *runner, uint64_t number)
 {
 	pthread_mutex_lock(&runner->lock);
-	for (struct skymon_request *rq = runner->requests; rq != NULL; rq = rq->next)
-		if (rq->head.number == number)
-			atomic_store(&rq->self.deadline_us, 0);
+	for (struct runner_call *call = runner->calls; call != NULL; call = call->next)
+		if (call->kind == RUNNER_REQUEST && call->number == number)
+			atomic_store(&call->self.deadline_us, 0);
 	pthread_mutex_unlock(&runner->lock);
 }

@@ -53,17 +53,16 @@ static void fill_target(const struct skymon_plugin *plugin, void *state)
 static void call(struct runner_component *component, struct runner_mistakes *mistakes)
 {
 	component->mistakes = mistakes;
-	snprintf(component->step, sizeof(component->step), "validating its options");
-	runner_set_current(component);
+	runner_enter(component, VALIDATE_MS, "validating its options");
 	component->runner->plugin->validate(&component->sm, component->state);
-	runner_set_current(NULL);
+	runner_leave();
 	component->mistakes = NULL;
 }
 
 void runner_validate(struct runner *runner, const struct runner_spec *spec, struct buf *out)
 {
 	const struct skymon_plugin *plugin = runner->plugin;
-	struct runner_component component = runner_aside(&runner->self, VALIDATE_MS);
+	struct runner_component component = runner_aside(&runner->self);
 	struct runner_mistakes mistakes = {.out = out};
 	struct err err;
 	component.id = spec->id; /* the asker's: no component is to blame for a crash here */
@@ -77,8 +76,7 @@ void runner_validate(struct runner *runner, const struct runner_spec *spec, stru
 		call(&component, &mistakes);
 	}
 	option_values_free(spec->values);
-	result_builder_free(component.builder);
-	free(component.complaint);
+	runner_aside_free(&component);
 	free(component.name);
 	free(component.state_dir);
 	free(component.state);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* runner: requests for routes of a plugin: what a handler says and what becomes of it, how many at once, how
- * they end. */
+/* runner: calls on threads of their own: requests for routes of a plugin, and asks of a secret store: what
+ * the plugin says and what becomes of it, how many at once, how they end. */
 #include "worker/runner.h"
 
 #include <pthread.h>
+#include <skymon/secrets.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,6 +68,27 @@ static void handle(struct skymon *sm, void *memory, struct skymon_request *rq)
 		skymon_reply(sm, rq, 200, NULL, "second", 6);
 }
 
+static void secret(struct skymon *sm, void *memory, struct skymon_ask *ask)
+{
+	static char large[65537];
+	const char *path = skymon_ask_path(sm, ask), *field = skymon_ask_field(sm, ask), *step;
+	const struct state *state = memory;
+	uint32_t id;
+	CU_ASSERT(runner_current(&id, &step) && id == 1 && strcmp(step, "answering for a secret") == 0);
+	while (strcmp(path, "wait") == 0 && skymon_ms_left(sm) > 0)
+		usleep(1000);
+	if (strcmp(path, "silent") == 0)
+		return;
+	if (strcmp(path, "refuse") == 0)
+		skymon_refuse(sm, ask, SKYMON_SEALED, "no %s of %s", field, state->password.bytes);
+	else if (strcmp(path, "large") == 0)
+		skymon_answer(sm, ask, large, sizeof(large), 0);
+	else
+		skymon_answer(sm, ask, field, strlen(field), skymon_ask_fresh(sm, ask) ? 7 : -7);
+	if (strcmp(path, "twice") == 0)
+		skymon_refuse(sm, ask, SKYMON_OTHER, "not counted");
+}
+
 static const struct skymon_route route = {
 	.size = sizeof(route), .method = "GET", .path = "/u", .name = "u", .summary = "", .handle = handle};
 static const struct skymon_route *const routes[] = {&route, NULL};
@@ -82,6 +104,7 @@ static const struct skymon_plugin plugin = {.size = sizeof(plugin),
 					    .numbers = numbers,
 					    .stop = stop,
 					    .check = check,
+					    .secret = secret,
 					    .routes = routes};
 
 /* ---- What the runner tells ---- */
@@ -107,6 +130,17 @@ static void replied(void *arg, uint32_t id, uint64_t number, const struct http_m
 	pthread_mutex_unlock(&seen.lock);
 }
 
+static void answered(void *arg, uint32_t id, const struct message_answer *answer)
+{
+	(void)arg;
+	pthread_mutex_lock(&seen.lock);
+	buf_printf(&seen.replied, "%u %u: %d %s [%s] %d %.*s\n", id, (unsigned)answer->number, answer->ok,
+		   skymon_reason_word(answer->reason), answer->message, (int)answer->lease_ms,
+		   (int)answer->size, answer->bytes != NULL ? (const char *)answer->bytes : "");
+	seen.replies++;
+	pthread_mutex_unlock(&seen.lock);
+}
+
 static void logged(void *arg, uint32_t id, enum log_level level, const char *text)
 {
 	(void)arg;
@@ -124,7 +158,8 @@ static void stopped(void *arg, uint32_t id)
 	seen.stopped++;
 }
 
-static const struct runner_events events = {.log = logged, .replied = replied, .stopped = stopped};
+static const struct runner_events events = {
+	.log = logged, .replied = replied, .answered = answered, .stopped = stopped};
 
 static void wait_replies(unsigned least)
 {
@@ -259,10 +294,61 @@ static void how_they_end(void)
 	close_runner(runner);
 }
 
+static void ask(struct runner *runner, uint32_t id, uint64_t number, bool fresh, const char *path)
+{
+	runner_ask(runner, id, &(struct message_ask){number, fresh, 20000, path});
+}
+
+static void what_a_store_says(void)
+{
+	static const struct {
+		const char *path;
+		bool fresh;
+		const char *says;
+	} rows[] = {
+		{"a/b#c", false, "1 0: 1 other [] 0 c\n"},
+		{"a#b#c", true, "1 1: 1 other [] 7 c\n"},
+		{"no field", false, "1 2: 1 other [] 0 \n"},
+		{"refuse#c", false, "1 3: 0 sealed [no c of ********] 0 \n"},
+		{"silent#c", false, "1 4: 0 other [the secret store did not answer] 0 \n"},
+		{"large#c", false, "1 5: 0 resource [the value is larger than 64 KiB] 0 \n"},
+		{"twice#c", false, "1 6: 1 other [] 0 c\n"},
+	};
+	struct runner *runner = open_runner();
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		seen.replied.size = 0;
+		ask(runner, 1, i, rows[i].fresh, rows[i].path);
+		wait_replies(i + 1);
+		UNIT_TEXT(seen.replied.data, rows[i].says);
+	}
+	close_runner(runner);
+}
+
+/* As requests do, but a cancel is not for them, whatever their number. */
+static void how_asks_end(void)
+{
+	struct runner *runner = open_runner();
+	for (unsigned i = 1; i <= 16; i++)
+		ask(runner, 1, i, false, "wait#c");
+	ask(runner, 1, 17, false, "a#c");
+	ask(runner, 2, 18, false, "a#c");
+	wait_replies(2);
+	UNIT_TEXT(seen.replied.data, "1 17: 0 resource [the secret store is too busy] 0 \n"
+				     "2 18: 0 resource [the secret store is not there] 0 \n");
+	for (unsigned i = 1; i <= 16; i++)
+		runner_cancel(runner, i);
+	runner_stop(runner, 1);
+	CU_ASSERT(atomic_load(&stops) == 0 && seen.replies == 2);
+	close_runner(runner); /* takes the time away from all */
+	CU_ASSERT(atomic_load(&stops) == 1 && seen.replies == 18);
+}
+
 int main(void)
 {
 	return unit_run("runner_request",
 			(const struct unit_test[]){{"what a handler says", what_a_handler_says},
 						   {"how they end", how_they_end},
+						   {"what a store says", what_a_store_says},
+						   {"how asks end", how_asks_end},
 						   {0}});
 }
