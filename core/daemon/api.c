@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* api: what a probe asks for (health, component, ready, alive). status and the index are in api_status.c. */
+/* api: the routes for probes: health, component, ready, alive. A plugin that is linked into the daemon; its
+ * handlers run on the loop's thread, from memory. Owns nothing. Status and index are in api_status.c. */
 #include "api.h"
 
 #include <string.h>
@@ -7,7 +8,7 @@
 #include "api_private.h"
 
 #define JSON "application/json"
-#define STUCK_MS 30000 /* a turn of the loop that took longer than this is no life */
+#define STUCK_MS 30000 /* event-loop iteration time above which /api/v1/alive reports a failure */
 
 void api_reply(struct skymon *sm, struct skymon_request *rq, int code, const char *type, struct buf *body)
 {
@@ -22,10 +23,11 @@ static bool parse_code(const char *text, int *code)
 	if (strlen(text) != 3 || strspn(text, "0123456789") != 3)
 		return false;
 	*code = (text[0] - '0') * 100 + (text[1] - '0') * 10 + (text[2] - '0');
-	return *code >= 200 && *code <= 599; /* 1xx is never a final answer */
+	return *code >= 200 && *code <= 599; /* 1xx is never a final response */
 }
 
-/* 200 or 503, or what the query asks for this status; false: a parameter is wrong, and that was answered. */
+/* Chooses 200 or 503, or the code that the query sets for this status. Returns false after answering 400 for
+ * a wrong parameter. */
 static bool choose_code(struct skymon *sm, struct skymon_request *rq, int status, int *code)
 {
 	*code = status == SKYMON_HEALTHY || status == SKYMON_DEGRADED ? 200 : 503;
@@ -48,7 +50,7 @@ static bool choose_code(struct skymon *sm, struct skymon_request *rq, int status
 	return true;
 }
 
-/* Seconds to the next check, at least 1. next_ms 0: nobody knows. */
+/* Adds Retry-After: the seconds to the next check, at least 1. next_ms is 0 if that is unknown. */
 static void add_retry_after(struct skymon *sm, struct skymon_request *rq, int code, int64_t next_ms)
 {
 	if (code != 503)
@@ -144,7 +146,7 @@ static void add_last_result(struct buf *out, const struct skymon_component *comp
 	buf_text(out, "}");
 }
 
-/* What the newest check reported. */
+/* Adds the numbers of the newest result. */
 static void add_numbers(struct buf *out, const struct skymon_component *component, bool trusted)
 {
 	const struct skymon_result *latest = trusted ? component->latest : NULL;
@@ -235,7 +237,8 @@ static void reply_unknown_component(struct skymon *sm, struct skymon_request *rq
 	buf_free(&names);
 }
 
-/* {"healthy","status","message","timestamp"}, then the details of the result: flat, as its users read it. */
+/* Adds {"healthy","status","message","timestamp"}, then the result's details: flat, as clients of a plugin's
+ * own health route expect. */
 static void add_served(struct buf *out, const struct skymon_component *component, bool trusted,
 		       int64_t now_ms)
 {
@@ -256,7 +259,7 @@ static void add_served(struct buf *out, const struct skymon_component *component
 	buf_text(out, "}");
 }
 
-/* served: as the plugin's own health route tells it. */
+/* served: in the form of a plugin's own health route. */
 static void reply_component(struct skymon *sm, struct skymon_request *rq,
 			    const struct skymon_component *component, bool served)
 {
@@ -270,7 +273,7 @@ static void reply_component(struct skymon *sm, struct skymon_request *rq,
 	else
 		api_add_component(&body, component, trusted);
 	skymon_reply_header(sm, rq, "X-Health-Status", skymon_status_word(component->status));
-	if (component->configured) /* else waiting helps nobody */
+	if (component->configured) /* otherwise retrying does not help */
 		add_retry_after(sm, rq, code, component->next_check_ms);
 	api_reply(sm, rq, code, JSON, &body);
 }
@@ -290,7 +293,7 @@ void api_handle_served(struct skymon *sm, void *state, struct skymon_request *rq
 	if (found != NULL)
 		reply_component(sm, rq, found, true);
 	else
-		skymon_problem(sm, rq, 503, "plugin %s is not there yet", (const char *)state);
+		skymon_problem(sm, rq, 503, "plugin %s has not reported yet", (const char *)state);
 	skymon_release(sm, snapshot);
 }
 
@@ -309,7 +312,7 @@ static void handle_component(struct skymon *sm, void *state, struct skymon_reque
 
 /* ---- ready and alive ---- */
 
-/* Why not ready, in the order of weight; NULL: ready. */
+/* Returns why the service is not ready, the weightiest reason first; NULL if it is ready. */
 static const char *not_ready(struct skymon *sm, const struct skymon_self *self,
 			     const struct skymon_snapshot *snapshot)
 {
@@ -379,7 +382,7 @@ static const struct skymon_route *const routes[] = {
 	ROUTE("GET", "/api/v1/alive", "alive", handle_alive, SKYMON_ROUTE_OPTIONS_AS_GET,
 	      "does the daemon turn? for liveness probes"),
 	ROUTE("GET", "/api/v1/metrics/prometheus/api/v1/{query...}", "prometheus_api", api_handle_prometheus,
-	      0, "where Grafana asks when its data source points here: says where to point it"),
+	      0, "answers a Grafana data source that points here: where to point it"),
 	ROUTE("POST", "/api/v1/metrics/prometheus/api/v1/{query...}", "prometheus_api", api_handle_prometheus,
 	      SKYMON_ROUTE_ANY_BODY | SKYMON_ROUTE_OPEN, "the same"),
 	ROUTE("GET", "/", "index", api_handle_index, 0, "this list"),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* api: health, component, ready, alive, status, the index and the sentence for Grafana's data source. A
- * plugin like any other (SKYMON_IN_DAEMON), only linked in: written against the public SDK alone. */
+/* api: health, component, ready, alive, status, the index, and the answer for a misconfigured Grafana data
+ * source. A plugin (SKYMON_IN_DAEMON) that is linked in; it uses the public SDK alone. */
 #ifndef API_H
 #define API_H
 
@@ -8,7 +8,7 @@
 
 extern const struct skymon_plugin api_plugin;
 
-/* Answers a route flagged SKYMON_ROUTE_HEALTH; state: the component's name (const char *). */
+/* Answers a route flagged SKYMON_ROUTE_HEALTH; state is the component's name (const char *). */
 void api_handle_served(struct skymon *sm, void *state, struct skymon_request *rq);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the two halves of api share: how a status, a component and a time are told. */
+/* api_private: shared by api's two files: printing of a status, a component and a time. */
 #ifndef API_PRIVATE_H
 #define API_PRIVATE_H
 
@@ -7,9 +7,9 @@
 
 #include "base/buf.h"
 
-/* {"name","status","message",…}; message and details are left empty for a caller who is not trusted. */
+/* Adds {"name","status","message",…}; message and details are empty unless the caller is trusted. */
 void api_add_component(struct buf *out, const struct skymon_component *component, bool trusted);
-/* Answers with what is in the buffer, and frees it. */
+/* Answers with the buffer's bytes, and frees it. */
 void api_reply(struct skymon *sm, struct skymon_request *rq, int code, const char *type, struct buf *body);
 
 void api_handle_status(struct skymon *sm, void *state, struct skymon_request *rq);

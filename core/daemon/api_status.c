@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* api: everything at once (status), the list of routes, and the sentence for a data source that points at an
- * exporter. */
+/* api_status: the status document, the index of routes, and the answer for a data source that points at an
+ * exporter. Handlers of the api plugin, on the loop's thread. Owns nothing. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 
 /* ---- status ---- */
 
-/* A metric of the seed that counts things is an integer in JSON. */
+/* Returns whether a metric of the seed is a count, which is an integer in JSON. */
 static bool is_integer(const char *key)
 {
 	static const char *const keys[] = {"active_connections", "total_requests", "memory_usage_mb",
@@ -71,7 +71,7 @@ static bool named_before(const struct skymon_routes *routes, size_t index)
 	return false;
 }
 
-/* name: path, once for each name. */
+/* Adds name: path, once for each name. */
 static void add_endpoints(struct buf *out, const struct skymon_routes *routes)
 {
 	bool first = true;
@@ -88,7 +88,7 @@ static void add_endpoints(struct buf *out, const struct skymon_routes *routes)
 	buf_text(out, "}");
 }
 
-/* The exposition as a JSON string; null when nobody serves one. The host ends a body with '\0'. */
+/* Adds the exposition as a JSON string; null if no plugin serves one. The host ends a body with '\0'. */
 static void add_exposition(struct skymon *sm, struct skymon_request *rq, struct buf *out, bool trusted)
 {
 	size_t size;
@@ -126,8 +126,8 @@ void api_handle_status(struct skymon *sm, void *state, struct skymon_request *rq
 
 /* ---- The index ---- */
 
-/* The q-value (0 to 1000) that an Accept header gives to a media type: that of the most specific range that
- * fits; -1: none fits. */
+/* Returns the q-value (0 to 1000) of a media type in an Accept header, by the most specific range that
+ * matches; -1 if none does. */
 static int accept_quality(const char *accept, const char *type)
 {
 	int best = -1, best_weight = -1;
@@ -259,7 +259,7 @@ void api_handle_index(struct skymon *sm, void *state, struct skymon_request *rq)
 	api_reply(sm, rq, 200, html ? "text/html; charset=utf-8" : "application/json", &body);
 }
 
-/* ---- Where Grafana's data source asks ---- */
+/* ---- Queries of a misconfigured data source ---- */
 
 void api_handle_prometheus(struct skymon *sm, void *state, struct skymon_request *rq)
 {

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* daemon: puts the modules together: start, reload, drain and stop. Called by main; runs the loop on the main
+ * thread, and owns every module and the plans in force, being carried out and retired. See daemon.h. */
 #include "daemon.h"
 
 #include <errno.h>
@@ -19,11 +21,13 @@
 #include "reload.h"
 #include "supervisor/sched.h"
 
-#define LEAVE_MIN_MS 1000   /* how long workers may take to leave when HTTP has used up shutdown.timeout */
-#define KILL_MS 500         /* … and then to be killed */
-#define OWN_DESCRIPTORS 384 /* for workers, listeners, files, and connections that are being ended */
+#define LEAVE_MIN_MS 1000 /* time for workers to exit if HTTP has used up shutdown.timeout */
+#define KILL_MS 500       /* … and then for being killed */
+#define OWN_DESCRIPTORS                                                                                      \
+	384 /* reserved for workers, listeners, files and connections that are being closed                  \
+	     */
 #define BURY_LOOK_MS 1000
-#define IDLE_LOOK_MS 50 /* while stopping: how often to look whether HTTP is idle */
+#define IDLE_LOOK_MS 50 /* while stopping, how often HTTP is polled for being idle */
 
 enum phase { STARTING, RUNNING, DRAINING, CLOSING, LEAVING };
 
@@ -33,12 +37,12 @@ struct daemon {
 	struct board *board;
 	struct sched *sched;
 	struct http *http;
-	struct host *host;
+	struct plugin_api *plugin_api;
 	struct reload *reload;
-	struct plan *plan; /* what is in force */
-	struct plan *next; /* what is being carried out */
-	struct plan *old;  /* what was in force, while requests on their way still use it */
-	struct timer bury;
+	struct plan *plan; /* in force */
+	struct plan *next; /* being carried out */
+	struct plan *old;  /* retired, while requests in flight still use them */
+	struct timer free_retired;
 	enum phase phase;
 	int exit_code;
 	int64_t give_up_ms;
@@ -47,7 +51,7 @@ struct daemon {
 	int64_t watchdog_ms;
 };
 
-/* ---- The end ---- */
+/* ---- Exit ---- */
 
 static void leave(void *arg)
 {
@@ -55,7 +59,7 @@ static void leave(void *arg)
 	loop_stop(daemon->loop);
 }
 
-/* Nothing more to do but to see the workers off. */
+/* Stops the workers, the last step before the exit. */
 static void finish(struct daemon *daemon, int exit_code)
 {
 	daemon->exit_code = exit_code;
@@ -75,9 +79,9 @@ static void refuse(struct daemon *daemon, size_t count)
 	if (daemon->phase == STARTING) {
 		finish(daemon, DAEMON_BAD_CONFIG);
 	} else {
-		log_error("the new config was not taken, for %zu error%s; the old one stays in force", count,
+		log_error("the new config has %zu error%s and is refused; the old one stays in force", count,
 			  count == 1 ? "" : "s");
-		host_set_reload(daemon->host, false, wall_clock_ms());
+		plugin_api_set_reload(daemon->plugin_api, false, wall_clock_ms());
 		notify_ready();
 	}
 }
@@ -100,7 +104,7 @@ static bool same_listen(const struct settings_listen *a, const struct settings_l
 	return same;
 }
 
-/* What a reload cannot change is said, so that nobody waits for it. */
+/* Warns about changes that need a restart. */
 static void warn_of_restart(const struct settings *old, const struct settings *new)
 {
 	bool same = old->listen_count == new->listen_count;
@@ -121,14 +125,13 @@ static void warn_of_restart(const struct settings *old, const struct settings *n
 		log_info("`limits.series` was raised: it holds for components that start from now on");
 }
 
-/* A reply that is being sent may still be in the hands of a route plugin's code: its state goes when the last
- * such reply has gone. */
-static void bury(struct timer *timer, int64_t now_ms)
+/* A reply in flight may still use a route plugin's state, which is freed after the last such reply. */
+static void free_retired(struct timer *timer, int64_t now_ms)
 {
-	struct daemon *daemon = container_of(timer, struct daemon, bury);
+	struct daemon *daemon = container_of(timer, struct daemon, free_retired);
 	for (struct plan **link = &daemon->old; *link != NULL;) {
 		struct plan *plan = *link;
-		if (route_table_is_shared(serve_routes(plan->serve))) {
+		if (route_table_is_shared(served_routes(plan->served))) {
 			link = &plan->next;
 			continue;
 		}
@@ -145,16 +148,16 @@ static void retire(struct daemon *daemon, struct plan *plan)
 		return;
 	plan->next = daemon->old;
 	daemon->old = plan;
-	daemon->bury.fire = bury;
-	loop_set_timer(daemon->loop, &daemon->bury, loop_now_ms(daemon->loop) + BURY_LOOK_MS);
+	daemon->free_retired.fire = free_retired;
+	loop_set_timer(daemon->loop, &daemon->free_retired, loop_now_ms(daemon->loop) + BURY_LOOK_MS);
 }
 
 static bool carry_out(struct daemon *daemon, struct err *err)
 {
 	struct plan *plan = daemon->next, *before = daemon->plan;
 	const struct settings *settings = plan->settings;
-	if (!serve_start(plan->serve, before != NULL ? before->serve : NULL, daemon->host, before == NULL,
-			 err))
+	if (!served_start(plan->served, before != NULL ? before->served : NULL, daemon->plugin_api,
+			  before == NULL, err))
 		return false;
 	if (before != NULL)
 		warn_of_restart(before->settings, settings);
@@ -165,15 +168,15 @@ static bool carry_out(struct daemon *daemon, struct err *err)
 	pool_set_isolation(pool, settings->isolation_strict);
 	for (size_t i = 0; i < settings->plugin_count; i++)
 		pool_set_daemon_plugin(pool, settings->plugins[i].plugin);
-	host_set_settings(daemon->host, settings);
-	host_set_routes(daemon->host, serve_routes(plan->serve));
+	plugin_api_set_settings(daemon->plugin_api, settings);
+	plugin_api_set_routes(daemon->plugin_api, served_routes(plan->served));
 	http_configure(daemon->http, plan->settings);
-	http_set_routes(daemon->http, serve_routes(plan->serve));
+	http_set_routes(daemon->http, served_routes(plan->served));
 	sched_configure(daemon->sched, settings);
 	sched_apply(daemon->sched, plan->specs, plan->spec_count);
-	plan->spec_count = 0; /* sched has taken them */
+	plan->spec_count = 0; /* owned by sched now */
 	pool_tidy(pool, true);
-	host_set_reload(daemon->host, true, wall_clock_ms());
+	plugin_api_set_reload(daemon->plugin_api, true, wall_clock_ms());
 	daemon->plan = plan;
 	daemon->next = NULL;
 	reload_in_force(daemon->reload, plan);
@@ -192,11 +195,11 @@ static void print_plan(struct daemon *daemon)
 static int print_routes(struct daemon *daemon)
 {
 	struct err err;
-	if (!serve_start(daemon->next->serve, NULL, daemon->host, false, &err)) {
+	if (!served_start(daemon->next->served, NULL, daemon->plugin_api, false, &err)) {
 		log_error("%s", err.text);
 		return DAEMON_FAILED;
 	}
-	const struct route_table *routes = serve_routes(daemon->next->serve);
+	const struct route_table *routes = served_routes(daemon->next->served);
 	for (size_t i = 0; i < route_count(routes); i++) {
 		const struct route_entry *entry = route_at(routes, i);
 		printf("%-6s %-45s %-10s %s\n", entry->route->method, entry->route->path, entry->plugin,
@@ -233,9 +236,8 @@ static void warn_of_isolation(void)
 		if ((sandbox_missing() >> i & 1) != 0)
 			buf_printf(&list, "%s%s", list.size > 0 ? ", no " : "no ", lacks[i]);
 	if (list.size > 0)
-		log_warn(
-			"this kernel offers %s: workers run without; `isolation: strict` makes that an error",
-			list.data);
+		log_warn("this kernel has %s: workers run without; `isolation: strict` makes that an error",
+			 list.data);
 	buf_free(&list);
 }
 
@@ -258,12 +260,12 @@ static void begin(struct daemon *daemon)
 	} else {
 		log_start(daemon);
 		daemon->phase = RUNNING;
-		host_set_phase(daemon->host, SKYMON_PHASE_RUNNING);
+		plugin_api_set_phase(daemon->plugin_api, SKYMON_PHASE_RUNNING);
 		notify_ready();
 	}
 }
 
-/* again: by itself, because more of it can be used now. */
+/* again: not asked for by a signal; plugins that could not be used have become usable. */
 static void finish_reload(struct daemon *daemon, bool again)
 {
 	struct err err;
@@ -313,7 +315,7 @@ static const struct skymon_plugin_state *const *plugin_states(void *arg, size_t 
 	return pool_plugin_states(sched_pool(daemon->sched), count);
 }
 
-/* Each connection is a descriptor: as many as the system lets us have, and not more connections than that. */
+/* Raises the limit of descriptors as far as the system allows, and lowers limits.connections to it. */
 static void fit_descriptors(struct settings *settings)
 {
 	struct rlimit limit;
@@ -328,20 +330,21 @@ static void fit_descriptors(struct settings *settings)
 		return;
 	uint32_t fits = limit.rlim_cur > 2 * OWN_DESCRIPTORS ? (uint32_t)limit.rlim_cur - OWN_DESCRIPTORS
 							     : (uint32_t)limit.rlim_cur / 2;
-	log_warn("limits.connections is %u, but the system allows %llu descriptors: %u connections are taken "
+	log_warn("limits.connections is %u, but the system allows %llu descriptors: %u connections are "
+		 "accepted "
 		 "at once",
 		 settings->connections, (unsigned long long)limit.rlim_cur, fits);
 	settings->connections = fits;
 }
 
-/* The part that depends on a config to be made at all. */
+/* Creates the modules that need settings. */
 static void assemble(struct daemon *daemon)
 {
 	fit_descriptors(daemon->next->settings);
 	daemon->http = http_new(daemon->loop, daemon->next->settings);
 	http_set_forward(daemon->http, &forward, daemon);
-	daemon->host = host_new(daemon->loop, daemon->http, daemon->board);
-	host_set_plugins(daemon->host, plugin_states, daemon);
+	daemon->plugin_api = plugin_api_new(daemon->loop, daemon->http, daemon->board);
+	plugin_api_set_plugins(daemon->plugin_api, plugin_states, daemon);
 }
 
 static void do_mode(struct daemon *daemon)
@@ -354,7 +357,7 @@ static void do_mode(struct daemon *daemon)
 	finish(daemon, exit_code);
 }
 
-/* Before the first worker, whose sandbox is made of what is there. */
+/* Called before the first worker, whose sandbox is built from existing folders. */
 static void make_state_dir(const char *folder)
 {
 	if (folder[0] != '\0' && mkdir(folder, 0750) < 0 && errno != EEXIST)
@@ -381,7 +384,7 @@ static void settings_are_read(void *arg, const struct settings *settings)
 		log_warn("%s: this user cannot read it, so a reload will be refused: %s",
 			 daemon->options->config_path, strerror(errno));
 	if (!run)
-		return; /* nothing is written */
+		return; /* nothing will be written */
 	make_state_dir(settings->state_dir);
 	pool_make_folders(sched_pool(daemon->sched));
 }
@@ -431,7 +434,7 @@ static void go_on_stopping(struct timer *timer, int64_t now_ms)
 		http_quiesce(daemon->http);
 	}
 	if (daemon->phase == LEAVING) {
-		log_warn("workers did not leave in time; they are killed");
+		log_warn("workers did not exit in time and are killed");
 		loop_stop(daemon->loop);
 	} else if (http_is_idle(daemon->http) || now_ms >= daemon->give_up_ms) {
 		finish(daemon, DAEMON_OK);
@@ -443,7 +446,7 @@ static void go_on_stopping(struct timer *timer, int64_t now_ms)
 static void stop(struct daemon *daemon, const char *why)
 {
 	if (daemon->phase != RUNNING) {
-		loop_stop(daemon->loop); /* asked twice, or before anything was up: now */
+		loop_stop(daemon->loop); /* asked twice, or before the start was complete: exit now */
 		return;
 	}
 	const struct settings *settings = daemon->plan->settings;
@@ -452,7 +455,7 @@ static void stop(struct daemon *daemon, const char *why)
 		 (long long)settings->drain_ms);
 	notify_stopping();
 	daemon->phase = DRAINING;
-	host_set_phase(daemon->host, SKYMON_PHASE_DRAINING);
+	plugin_api_set_phase(daemon->plugin_api, SKYMON_PHASE_DRAINING);
 	daemon->give_up_ms = now_ms + settings->drain_ms + settings->shutdown_timeout_ms;
 	loop_set_timer(daemon->loop, &daemon->stop, now_ms + settings->drain_ms);
 }
@@ -477,7 +480,7 @@ static void signals_ready(struct watch *watch, uint32_t events)
 	}
 }
 
-/* ---- Putting it together ---- */
+/* ---- Assembly ---- */
 
 static void log_change(void *arg, const struct skymon_component *now, int from)
 {
@@ -496,7 +499,7 @@ static void log_change(void *arg, const struct skymon_component *now, int from)
 static void note_lag(void *arg, double seconds)
 {
 	struct daemon *daemon = arg;
-	host_set_lag(daemon->host, seconds);
+	plugin_api_set_lag(daemon->plugin_api, seconds);
 }
 
 static void tell_watchdog(struct timer *timer, int64_t now_ms)
@@ -540,7 +543,7 @@ static void tear_down(struct daemon *daemon)
 	if (fd >= 0)
 		close(fd);
 	loop_clear_timer(daemon->loop, &daemon->stop);
-	loop_clear_timer(daemon->loop, &daemon->bury);
+	loop_clear_timer(daemon->loop, &daemon->free_retired);
 	loop_clear_timer(daemon->loop, &daemon->watchdog);
 	if (daemon->http != NULL)
 		http_free(daemon->http);
@@ -551,14 +554,14 @@ static void tear_down(struct daemon *daemon)
 		plan_free(plan);
 	}
 	reload_free(daemon->reload);
-	if (daemon->host != NULL)
-		host_free(daemon->host);
+	if (daemon->plugin_api != NULL)
+		plugin_api_free(daemon->plugin_api);
 	sched_free(daemon->sched);
 	board_free(daemon->board);
 	loop_free(daemon->loop);
 }
 
-static bool judge_arguments(const struct daemon_options *options)
+static bool check_arguments(const struct daemon_options *options)
 {
 	struct err err;
 	bool fine = true;
@@ -575,7 +578,7 @@ static bool judge_arguments(const struct daemon_options *options)
 
 int daemon_run(const struct daemon_options *options)
 {
-	if (!judge_arguments(options))
+	if (!check_arguments(options))
 		return DAEMON_BAD_CONFIG;
 	struct daemon daemon = {.options = options, .signals = {.fd = -1}, .stop = {.fire = go_on_stopping}};
 	daemon.loop = loop_new();

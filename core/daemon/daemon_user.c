@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Changes the user before the first worker is started, so that workers, secrets and files are that user's
- * from the first moment: a start finds what a later reload would. Only two capabilities are kept, unused,
- * until the daemon listens: ports under 1024, and socket and key files in folders of root's. Called by the
- * daemon's one thread. */
+/* daemon_user: changes the user before the first worker is started, so that workers, secrets and files belong
+ * to it from the beginning, and a start finds what a later reload would. Only two capabilities are kept,
+ * unused, until the daemon listens: for ports under 1024, and for socket and key files in root's folders.
+ * Called by daemon, on the only thread. Owns nothing. */
 #include "daemon_user.h"
 
 #include <errno.h>
@@ -20,7 +20,7 @@
 #define GROUPS_MAX 256
 #define POWERS (1u << CAP_NET_BIND_SERVICE | 1u << CAP_DAC_OVERRIDE)
 
-static bool changed; /* … and the two are kept */
+static bool changed; /* … and the two capabilities are kept */
 
 static bool set_capabilities(uint32_t permitted, uint32_t effective)
 {
@@ -37,7 +37,7 @@ void daemon_user_powers(bool on)
 	changed = on;
 }
 
-/* False: it stays root. */
+/* Returns false if skymond stays root. */
 static bool choose(const struct settings *settings, struct account *account)
 {
 	struct stat folder;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main: skymond's arguments and exit code. */
+/* main: skymond's arguments and exit code. Calls daemon_run() on the main thread. Owns nothing. */
 #include <getopt.h>
 #include <locale.h>
 #include <stdio.h>
@@ -38,7 +38,7 @@ static int usage(const char *text)
 	return DAEMON_BAD_CONFIG;
 }
 
-/* Descriptors 0 to 2 are open, so that nothing of ours gets such a number. */
+/* Opens descriptors 0 to 2, so that no file of skymond gets such a number. */
 static void open_standard(void)
 {
 	int fd;
@@ -70,9 +70,9 @@ int main(int argc, char **argv)
 	};
 	open_standard();
 	log_find_journal(getenv("JOURNAL_STREAM"));
-	/* Secrets are in this process: they must not get into a core file, nor be read by another process of
-	 * the same user. */
-#ifndef __SANITIZE_ADDRESS__ /* whose leak check traces its own process */
+	/* This process holds secrets: keep them out of core files, and from other processes of the same
+	 * user. */
+#ifndef __SANITIZE_ADDRESS__ /* its leak check traces its own process */
 	prctl(PR_SET_DUMPABLE, 0);
 #endif
 	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* notify: datagrams to the service manager. Called by daemon, on the loop's thread; owns the socket. See
+ * notify.h. */
 #include "notify.h"
 
 #include <stdarg.h>
@@ -25,7 +27,7 @@ void notify_open(const char *socket_path)
 	address_size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
 }
 
-static void say(const char *text)
+static void send_line(const char *text)
 {
 	if (socket_fd >= 0)
 		sendto(socket_fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&address,
@@ -34,7 +36,7 @@ static void say(const char *text)
 
 void notify_ready(void)
 {
-	say("READY=1");
+	send_line("READY=1");
 }
 
 void notify_reloading(void)
@@ -44,15 +46,15 @@ void notify_reloading(void)
 	char text[80];
 	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%lld",
 		 (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
-	say(text);
+	send_line(text);
 }
 
 void notify_stopping(void)
 {
-	say("STOPPING=1");
+	send_line("STOPPING=1");
 }
 
 void notify_watchdog(void)
 {
-	say("WATCHDOG=1");
+	send_line("WATCHDOG=1");
 }

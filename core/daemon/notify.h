@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* notify: tells the service manager (sd_notify(3)) that we are ready, reload, stop, and live. No-op without
- * $NOTIFY_SOCKET. Own lines in place of libsystemd, which would add more to the daemon's memory than all of
- * its code. Owns the socket. */
+/* notify: reports ready, reloading, stopping and the watchdog to the service manager (sd_notify(3)). Does
+ * nothing without $NOTIFY_SOCKET. libsystemd would add more to the daemon's memory than all of its code. Owns
+ * the socket. */
 #ifndef NOTIFY_H
 #define NOTIFY_H
 
@@ -12,7 +12,7 @@
 void notify_open(const char *socket_path); /* $NOTIFY_SOCKET or NULL; "@…" is abstract */
 void notify_ready(void);
 void notify_reloading(
-	void); /* with MONOTONIC_USEC, as Type=notify-reload demands; then notify_ready when done */
+	void); /* with MONOTONIC_USEC, as Type=notify-reload requires; call notify_ready() afterwards */
 void notify_stopping(void);
 void notify_watchdog(void);
 

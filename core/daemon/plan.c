@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* plan: reads one config and binds it. Called by reload, on the loop's thread; owns settings, specs and
+ * served plugins until they are taken. See plan.h. */
 #include "plan_private.h"
 
 #include <stdlib.h>
@@ -70,13 +72,13 @@ static bool keeps_secrets(void *arg, const char *component)
 		if (section->plugin == NULL || strcmp(section->name, component) != 0)
 			continue;
 		const struct plugin_info *info = pool_info(stores->pool, section->plugin, &why);
-		return info == NULL || info->has_secret; /* while it cannot be opened it is not known */
+		return info == NULL || info->has_secret; /* unknown while it cannot be opened */
 	}
 	return false;
 }
 
-/* The component of a served plugin has the plugin's name, which nobody else may have then. */
-static void judge_name(const struct plan *plan, const struct settings_section *section, struct err_list *errs)
+/* Refuses a component with the name of a served plugin, whose own component has it. */
+static void check_name(const struct plan *plan, const struct settings_section *section, struct err_list *errs)
 {
 	for (size_t i = 0; i < plan->settings->component_count; i++) {
 		const struct config_pair *other = plan->settings->components[i].place;
@@ -93,7 +95,7 @@ static void add_spec(struct plan *plan, struct component_spec *spec, const struc
 	plan->specs[plan->spec_count++] = spec;
 }
 
-/* Its plugin cannot be opened. */
+/* Adds a component whose plugin cannot be opened. */
 static void add_unusable(struct plan *plan, const struct settings_section *section, const char *why,
 			 struct component_errs *errs)
 {
@@ -113,12 +115,12 @@ static void bind_component(struct plan *plan, const struct settings_section *sec
 {
 	const char *why;
 	if (section->plugin == NULL)
-		return; /* said already */
+		return; /* reported already */
 	const struct plugin_info *info = pool_info(pool, section->plugin, &why);
 	if (section->serves) {
 		if (info != NULL && ((info->flags & SKYMON_IN_DAEMON) != 0 || info->route_count == 0))
-			return; /* serve's matter */
-		judge_name(plan, section, &errs->mistakes);
+			return; /* bound by served */
+		check_name(plan, section, &errs->mistakes);
 	}
 	if (info == NULL) {
 		add_unusable(plan, section, why, errs);
@@ -150,7 +152,7 @@ void plan_mistake(const struct plan *plan, const struct component_spec *spec, co
 	const char *what = section->serves ? "plugin" : "component";
 	const char *empty = option_empty_target(spec->values);
 	if (option != NULL && empty != NULL && strcmp(option, empty) == 0)
-		return; /* left empty on purpose */
+		return; /* empty on purpose */
 	if (option == NULL) {
 		config_error_key(&errs->around, section->place, "%s %s: plugin %s: %s", what, spec->name,
 				 spec->plugin, text);
@@ -166,8 +168,8 @@ void plan_mistake(const struct plan *plan, const struct component_spec *spec, co
 				 spec->name, text);
 }
 
-/* A source must report a number of the key's name. */
-static void judge_sources(const struct plan *plan, const struct pool *pool, struct err_list *errs)
+/* Checks that each source reports a number of the key's name. */
+static void check_sources(const struct plan *plan, const struct pool *pool, struct err_list *errs)
 {
 	const struct settings *settings = plan->settings;
 	for (size_t i = 0; i < settings->source_count; i++) {
@@ -192,7 +194,7 @@ static void judge_sources(const struct plan *plan, const struct pool *pool, stru
 	}
 }
 
-static void judge_isolation(const struct settings *settings, struct err_list *errs)
+static void check_isolation(const struct settings *settings, struct err_list *errs)
 {
 	unsigned missing = settings->isolation_strict ? sandbox_missing() : 0;
 	for (size_t i = 0; i < 3; i++)
@@ -222,13 +224,13 @@ bool plan_bind(struct plan *plan, const struct pool *pool, config_lookup *lookup
 		bind_component(plan, &settings->components[i], pool, lookup, all);
 	for (size_t i = 0; i < settings->plugin_count; i++)
 		bind_component(plan, &settings->plugins[i], pool, lookup, all);
-	judge_sources(plan, pool, errs);
-	judge_isolation(settings, errs);
+	check_sources(plan, pool, errs);
+	check_isolation(settings, errs);
 	plan_check_own_files(settings, lookup, all);
 	if (settings->component_count + settings->plugin_count == 0 && errs->count == 0)
 		config_error(errs, settings->config.root, "the config names no component and no plugin");
-	struct serve_lookup plugins = {get_info, get_path, (void *)pool};
-	plan->serve = serve_plan(settings, &plugins, lookup, errs);
+	struct served_lookup plugins = {get_info, get_path, (void *)pool};
+	plan->served = served_plan(settings, &plugins, lookup, errs);
 	summarise(plan);
 	return errs->count == 0;
 }
@@ -236,7 +238,7 @@ bool plan_bind(struct plan *plan, const struct pool *pool, config_lookup *lookup
 void plan_print(const struct plan *plan, struct buf *out)
 {
 	settings_print(plan->settings, out);
-	serve_print(plan->serve, out);
+	served_print(plan->served, out);
 	size_t own = 0;
 	for (size_t i = 0; i < plan->spec_count; i++) {
 		if (plan->specs[i]->serves)
@@ -261,7 +263,7 @@ void plan_free(struct plan *plan)
 	for (size_t i = 0; i < plan->summary_count; i++)
 		free(plan->summaries[i].name);
 	free(plan->summaries);
-	serve_free(plan->serve);
+	served_free(plan->served);
 	for (size_t i = 0; i < plan->name_count; i++)
 		free(plan->names[i]);
 	free(plan->names);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* plan_files: the files that a config names for TLS and for the daemon's own secrets: are they there, are
- * they what they should be, and who may read and write them. Called by plan_bind. */
+/* plan_files: checks the files that a config names for TLS and for the daemon's own secrets: existence,
+ * contents, owner and mode. Called by plan_bind, on the loop's thread. Owns nothing. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,10 +12,10 @@
 struct tls_block {
 	const char *what; /* "listen :8443", "component orders" */
 	const char *dotted, *ca_name;
-	const char *ca_file, *cert_file, *key_file; /* NULL or "": not given */
+	const char *ca_file, *cert_file, *key_file; /* NULL or "" if not given */
 	bool strict;
-	const struct config_node *node, *defaults; /* where its options may stand */
-	const struct config_pair *place;           /* when they stand nowhere; may be NULL */
+	const struct config_node *node, *defaults; /* where its options may be written */
+	const struct config_pair *place;           /* if they are written nowhere; may be NULL */
 };
 
 static void report(const struct tls_block *tls, const char *name, const char *text, struct err_list *errs)
@@ -50,7 +50,7 @@ static void check_block(const struct tls_block *tls, struct component_errs *errs
 	bool has_key = tls->key_file != NULL && tls->key_file[0] != '\0';
 	(void)check_file(tls, PEM_CA, tls->ca_name, tls->ca_file, errs);
 	bool cert = check_file(tls, PEM_CERT, "cert_file", tls->cert_file, errs);
-	/* without a key of its own, the key is in the certificate's file */
+	/* without key_file the certificate's file holds the key */
 	const char *key_name = has_key ? "key_file" : "cert_file";
 	bool key = cert && check_file(tls, PEM_KEY, key_name, has_key ? tls->key_file : tls->cert_file, errs);
 	if (!cert && has_key)
@@ -106,7 +106,7 @@ static void check_listeners(const struct settings *settings, struct component_er
 	}
 }
 
-/* The token of `access`. */
+/* Checks the token of `access`. */
 static void check_secrets(const struct settings *settings, config_lookup *lookup, struct component_errs *errs)
 {
 	size_t count = 0;

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* plugin_api: implements struct skymon_host for plugins in the daemon. Called by their handlers, on the
+ * loop's thread; owns the handles, the table and the samples of the CPU time. See plugin_api.h. */
 #include "plugin_api.h"
 
 #include <dirent.h>
@@ -12,14 +14,14 @@
 #include "base/log.h"
 #include "sandbox/sandbox.h"
 
-#define SAMPLE_MS 5000 /* of the CPU time */
-#define SAMPLES 12     /* so that the oldest is 60 s old */
-#define FILES_MS 1000  /* how old the number of open descriptors may be: each is counted */
-#define MEMORY_MS 100  /* how old the resident size may be; reading it takes longer than answering /health */
+#define SAMPLE_MS 5000 /* between samples of the CPU time */
+#define SAMPLES 12     /* the oldest is 60 s old */
+#define FILES_MS 1000  /* maximum age of the number of open descriptors: counting reads a folder */
+#define MEMORY_MS 100  /* maximum age of the resident size: reading it takes longer than answering /health */
 
 struct handle {
-	struct skymon sm; /* the first member: a struct skymon is its handle */
-	struct host *host;
+	struct skymon sm; /* first member, so that a struct skymon is its handle */
+	struct plugin_api *api;
 	struct handle *next;
 	char *name;
 };
@@ -31,14 +33,14 @@ struct cpu_sample {
 
 enum own { OWN_CONNECTIONS, OWN_REQUESTS, OWN_ERRORS, OWN_TIME, OWN_MEMORY, OWN_CPU, OWN_NONE };
 
-struct host {
+struct plugin_api {
 	struct skymon_host table;
 	struct loop *loop;
 	struct http *http;
 	struct board *board;
 	const struct settings *settings;
 	struct handle *handles;
-	host_plugins *plugins;
+	plugin_api_plugins *plugins;
 	void *plugins_arg;
 	struct skymon_self self;
 	struct skymon_config config;
@@ -46,19 +48,18 @@ struct host {
 	struct skymon_routes routes;
 	struct skymon_route_line *lines;
 	struct skymon_source sources[8];
-	enum own own[8]; /* which of them are the daemon's own */
+	enum own own[8]; /* the daemon's own value behind each source */
 	int64_t started_clock_ms, memory_time_ms;
 	int statm;
 	int64_t files_time_ms;
 	struct timer sampler;
 	struct cpu_sample samples[SAMPLES];
-	size_t sample_count,
-		sample_at; /* sample_at: where the next goes, which is the oldest when the ring is full */
+	size_t sample_count, sample_at; /* sample_at: next slot, the oldest once the ring is full */
 };
 
-static struct host *host_of(struct skymon *sm)
+static struct plugin_api *api_of(struct skymon *sm)
 {
-	return ((struct handle *)sm)->host;
+	return ((struct handle *)sm)->api;
 }
 
 /* ---- The process ---- */
@@ -78,13 +79,13 @@ static int64_t resident_bytes(int statm)
 		return 0;
 	text[size] = '\0';
 	char *end;
-	strtoll(text, &end, 10); /* the first is the virtual size */
+	strtoll(text, &end, 10); /* skip the virtual size */
 	return strtoll(end, NULL, 10) * sysconf(_SC_PAGESIZE);
 }
 
 static int64_t open_files(void)
 {
-	int64_t count = -3; /* ".", ".." and the descriptor of the folder itself */
+	int64_t count = -3; /* not ".", ".." and the folder's own descriptor */
 	DIR *folder = opendir("/proc/self/fd");
 	if (folder == NULL)
 		return 0;
@@ -102,27 +103,27 @@ static int64_t files_limit(void)
 
 static void sample(struct timer *timer, int64_t now_ms)
 {
-	struct host *host = container_of(timer, struct host, sampler);
-	host->samples[host->sample_at] = (struct cpu_sample){now_ms, cpu_seconds()};
-	host->sample_at = (host->sample_at + 1) % SAMPLES;
-	if (host->sample_count < SAMPLES)
-		host->sample_count++;
-	loop_set_timer(host->loop, timer, now_ms + SAMPLE_MS);
+	struct plugin_api *api = container_of(timer, struct plugin_api, sampler);
+	api->samples[api->sample_at] = (struct cpu_sample){now_ms, cpu_seconds()};
+	api->sample_at = (api->sample_at + 1) % SAMPLES;
+	if (api->sample_count < SAMPLES)
+		api->sample_count++;
+	loop_set_timer(api->loop, timer, now_ms + SAMPLE_MS);
 }
 
-/* Of one core, since the oldest sample. */
-static double cpu_percent(const struct host *host, double used, int64_t now_ms)
+/* Returns percent of one core since the oldest sample. */
+static double cpu_percent(const struct plugin_api *api, double used, int64_t now_ms)
 {
-	const struct cpu_sample *oldest = &host->samples[host->sample_count < SAMPLES ? 0 : host->sample_at];
+	const struct cpu_sample *oldest = &api->samples[api->sample_count < SAMPLES ? 0 : api->sample_at];
 	int64_t passed = now_ms - oldest->time_ms;
 	return passed > 0 ? 100 * (used - oldest->seconds) * 1000 / (double)passed : 0;
 }
 
 /* ---- The eight metrics of the seed ---- */
 
-static double self_value(struct host *host, enum own own, int64_t now_ms, bool *present)
+static double self_value(struct plugin_api *api, enum own own, int64_t now_ms, bool *present)
 {
-	const struct skymon_self *self = &host->self;
+	const struct skymon_self *self = &api->self;
 	*present = true;
 	switch (own) {
 	case OWN_CONNECTIONS:
@@ -130,16 +131,16 @@ static double self_value(struct host *host, enum own own, int64_t now_ms, bool *
 	case OWN_REQUESTS:
 		return (double)self->requests_total;
 	case OWN_ERRORS:
-		return http_window(host->http, now_ms).error_percent;
+		return http_window(api->http, now_ms).error_percent;
 	case OWN_TIME:
-		return http_window(host->http, now_ms).average_ms;
+		return http_window(api->http, now_ms).average_ms;
 	case OWN_MEMORY:
 		*present = self->resident_bytes > 0;
 		return (double)self->resident_bytes / 1e6;
 	case OWN_CPU:
-		return cpu_percent(host, self->cpu_seconds, host->memory_time_ms);
+		return cpu_percent(api, self->cpu_seconds, api->memory_time_ms);
 	default:
-		*present = false; /* nothing that the daemon knows of itself */
+		*present = false; /* the daemon has no such value of its own */
 		return 0;
 	}
 }
@@ -159,9 +160,9 @@ static enum own own_of(const struct settings_source *source)
 	return OWN_NONE;
 }
 
-static double component_value(struct host *host, const char *component, const char *key, bool *present)
+static double component_value(struct plugin_api *api, const char *component, const char *key, bool *present)
 {
-	const struct skymon_snapshot *snapshot = board_snapshot(host->board);
+	const struct skymon_snapshot *snapshot = board_snapshot(api->board);
 	const struct skymon_value *value = NULL;
 	for (size_t i = 0; i < snapshot->count; i++) {
 		const struct skymon_component *each = snapshot->components[i];
@@ -170,21 +171,21 @@ static double component_value(struct host *host, const char *component, const ch
 	}
 	double number = value != NULL ? value->number : 0;
 	*present = value != NULL;
-	board_release(host->board, snapshot);
+	board_release(api->board, snapshot);
 	return number;
 }
 
-static void fill_sources(struct host *host, int64_t now_ms)
+static void fill_sources(struct plugin_api *api, int64_t now_ms)
 {
-	for (size_t i = 0; i < host->self.source_count; i++) {
-		struct skymon_source *source = &host->sources[i];
-		const char *component = host->settings->sources[i].component;
+	for (size_t i = 0; i < api->self.source_count; i++) {
+		struct skymon_source *source = &api->sources[i];
+		const char *component = api->settings->sources[i].component;
 		source->present = false;
 		source->value = 0;
-		if (host->own[i] != OWN_NONE)
-			source->value = self_value(host, host->own[i], now_ms, &source->present);
+		if (api->own[i] != OWN_NONE)
+			source->value = self_value(api, api->own[i], now_ms, &source->present);
 		else if (component != NULL)
-			source->value = component_value(host, component, source->key, &source->present);
+			source->value = component_value(api, component, source->key, &source->present);
 	}
 }
 
@@ -192,54 +193,54 @@ static void fill_sources(struct host *host, int64_t now_ms)
 
 static const struct skymon_self *read_self(struct skymon *sm)
 {
-	struct host *host = host_of(sm);
-	struct skymon_self *self = &host->self;
+	struct plugin_api *api = api_of(sm);
+	struct skymon_self *self = &api->self;
 	int64_t clock_ms = loop_clock_ms();
 	self->now_ms = wall_clock_ms();
-	self->uptime_seconds = (clock_ms - host->started_clock_ms) / 1000;
-	self->loop_age_ms = clock_ms - loop_now_ms(host->loop);
-	self->open_connections = http_open_connections(host->http);
-	self->requests_total = http_requests_total(host->http);
-	self->refused_connections_total = http_refused_connections_total(host->http);
-	self->evicted_connections_total = http_evicted_connections_total(host->http);
-	self->failed_tokens_total = http_failed_tokens_total(host->http);
-	if (host->memory_time_ms == 0 || clock_ms - host->memory_time_ms >= MEMORY_MS) {
-		host->memory_time_ms = clock_ms;
-		self->resident_bytes = resident_bytes(host->statm);
+	self->uptime_seconds = (clock_ms - api->started_clock_ms) / 1000;
+	self->loop_age_ms = clock_ms - loop_now_ms(api->loop);
+	self->open_connections = http_open_connections(api->http);
+	self->requests_total = http_requests_total(api->http);
+	self->refused_connections_total = http_refused_connections_total(api->http);
+	self->evicted_connections_total = http_evicted_connections_total(api->http);
+	self->failed_tokens_total = http_failed_tokens_total(api->http);
+	if (api->memory_time_ms == 0 || clock_ms - api->memory_time_ms >= MEMORY_MS) {
+		api->memory_time_ms = clock_ms;
+		self->resident_bytes = resident_bytes(api->statm);
 		self->cpu_seconds = cpu_seconds();
 	}
-	if (host->files_time_ms == 0 || clock_ms - host->files_time_ms >= FILES_MS) {
-		host->files_time_ms = clock_ms;
+	if (api->files_time_ms == 0 || clock_ms - api->files_time_ms >= FILES_MS) {
+		api->files_time_ms = clock_ms;
 		self->open_fds = open_files();
 		self->max_fds = files_limit();
 	}
-	self->http_counts = http_counts(host->http, &self->http_count_count);
-	self->http_times = http_times(host->http, &self->http_time_count);
-	if (host->plugins != NULL)
-		self->plugins = host->plugins(host->plugins_arg, &self->plugin_count);
-	if (host->settings != NULL)
-		fill_sources(host, clock_ms);
+	self->http_counts = http_counts(api->http, &self->http_count_count);
+	self->http_times = http_times(api->http, &self->http_time_count);
+	if (api->plugins != NULL)
+		self->plugins = api->plugins(api->plugins_arg, &self->plugin_count);
+	if (api->settings != NULL)
+		fill_sources(api, clock_ms);
 	return self;
 }
 
 static const struct skymon_snapshot *read_snapshot(struct skymon *sm)
 {
-	return board_snapshot(host_of(sm)->board);
+	return board_snapshot(api_of(sm)->board);
 }
 
 static void release_snapshot(struct skymon *sm, const struct skymon_snapshot *snapshot)
 {
-	board_release(host_of(sm)->board, snapshot);
+	board_release(api_of(sm)->board, snapshot);
 }
 
 static const struct skymon_config *read_config(struct skymon *sm)
 {
-	return &host_of(sm)->config;
+	return &api_of(sm)->config;
 }
 
 static const struct skymon_routes *read_routes(struct skymon *sm)
 {
-	return &host_of(sm)->routes;
+	return &api_of(sm)->routes;
 }
 
 static void write_log(struct skymon *sm, int level, const char *format, va_list list)
@@ -256,17 +257,17 @@ static const char *read_name(struct skymon *sm)
 
 static const char *read_state_dir(struct skymon *sm)
 {
-	const struct host *host = host_of(sm);
-	return host->settings != NULL ? host->settings->state_dir : "";
+	const struct plugin_api *api = api_of(sm);
+	return api->settings != NULL ? api->settings->state_dir : "";
 }
 
-/* The sentence with which `start` fails. */
+/* Stores the message with which `start` fails. */
 static void write_say(struct skymon *sm, const char *format, va_list list)
 {
 	write_log(sm, LOG_LEVEL_WARN, format, list);
 }
 
-/* A check's functions are left out: their wrappers do nothing. */
+/* A check's functions are NULL here: their wrappers do nothing. */
 static void fill_table(struct skymon_host *table)
 {
 	*table = http_host; /* the request half */
@@ -283,56 +284,56 @@ static void fill_table(struct skymon_host *table)
 	table->routes = read_routes;
 }
 
-/* ---- Life ---- */
+/* ---- Construction ---- */
 
-struct host *host_new(struct loop *loop, struct http *http, struct board *board)
+struct plugin_api *plugin_api_new(struct loop *loop, struct http *http, struct board *board)
 {
-	struct host *host = x_alloc(sizeof(*host));
-	host->loop = loop;
-	host->http = http;
-	host->board = board;
-	fill_table(&host->table);
-	host->self.size = sizeof(host->self);
-	host->self.phase = SKYMON_PHASE_STARTING;
-	host->self.version = SKYMON_VERSION;
-	host->self.compiler = __VERSION__;
-	host->self.service = host->self.title = host->self.service_version = "";
-	host->self.started_ms = wall_clock_ms();
-	host->self.sources = host->sources;
-	host->self.isolation = SANDBOX_ALL & ~sandbox_missing();
-	host->started_clock_ms = loop_clock_ms();
-	host->config.size = sizeof(host->config);
-	host->config.environment = host->config.log_level = "";
-	host->routes.size = sizeof(host->routes);
-	host->statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-	host->sampler.fire = sample;
-	sample(&host->sampler, host->started_clock_ms);
-	return host;
+	struct plugin_api *api = x_alloc(sizeof(*api));
+	api->loop = loop;
+	api->http = http;
+	api->board = board;
+	fill_table(&api->table);
+	api->self.size = sizeof(api->self);
+	api->self.phase = SKYMON_PHASE_STARTING;
+	api->self.version = SKYMON_VERSION;
+	api->self.compiler = __VERSION__;
+	api->self.service = api->self.title = api->self.service_version = "";
+	api->self.started_ms = wall_clock_ms();
+	api->self.sources = api->sources;
+	api->self.isolation = SANDBOX_ALL & ~sandbox_missing();
+	api->started_clock_ms = loop_clock_ms();
+	api->config.size = sizeof(api->config);
+	api->config.environment = api->config.log_level = "";
+	api->routes.size = sizeof(api->routes);
+	api->statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	api->sampler.fire = sample;
+	sample(&api->sampler, api->started_clock_ms);
+	return api;
 }
 
-void host_free(struct host *host)
+void plugin_api_free(struct plugin_api *api)
 {
-	loop_clear_timer(host->loop, &host->sampler);
-	for (struct handle *handle = host->handles, *next; handle != NULL; handle = next) {
+	loop_clear_timer(api->loop, &api->sampler);
+	for (struct handle *handle = api->handles, *next; handle != NULL; handle = next) {
 		next = handle->next;
 		free(handle->name);
 		free(handle);
 	}
-	if (host->statm >= 0)
-		close(host->statm);
-	free(host->features);
-	free(host->lines);
-	free(host);
+	if (api->statm >= 0)
+		close(api->statm);
+	free(api->features);
+	free(api->lines);
+	free(api);
 }
 
-struct skymon *host_handle(struct host *host, const char *name)
+struct skymon *plugin_api_handle(struct plugin_api *api, const char *name)
 {
 	struct handle *handle = x_alloc(sizeof(*handle));
-	handle->sm.host = &host->table;
-	handle->host = host;
+	handle->sm.host = &api->table;
+	handle->api = api;
 	handle->name = x_strdup(name);
-	handle->next = host->handles;
-	host->handles = handle;
+	handle->next = api->handles;
+	api->handles = handle;
 	return &handle->sm;
 }
 
@@ -341,65 +342,65 @@ static bool is_counter(const char *key)
 	return strcmp(key, "total_requests") == 0;
 }
 
-void host_set_settings(struct host *host, const struct settings *settings)
+void plugin_api_set_settings(struct plugin_api *api, const struct settings *settings)
 {
-	host->settings = settings;
-	host->self.service = settings->service;
-	host->self.title = settings->title;
-	host->self.service_version = settings->service_version;
-	host->self.source_count = settings->source_count < 8 ? settings->source_count : 8;
-	for (size_t i = 0; i < host->self.source_count; i++) {
+	api->settings = settings;
+	api->self.service = settings->service;
+	api->self.title = settings->title;
+	api->self.service_version = settings->service_version;
+	api->self.source_count = settings->source_count < 8 ? settings->source_count : 8;
+	for (size_t i = 0; i < api->self.source_count; i++) {
 		const struct settings_source *source = &settings->sources[i];
-		host->sources[i] =
+		api->sources[i] =
 			(struct skymon_source){.key = source->key, .counter = is_counter(source->key)};
-		host->own[i] = own_of(source);
+		api->own[i] = own_of(source);
 	}
-	host->features = x_realloc(host->features, settings->plugin_count * sizeof(*host->features));
+	api->features = x_realloc(api->features, settings->plugin_count * sizeof(*api->features));
 	for (size_t i = 0; i < settings->plugin_count; i++)
-		host->features[i] = settings->plugins[i].name;
-	host->config.environment = settings->environment;
-	host->config.log_level = log_level_words[settings->log_level];
-	host->config.features = host->features;
-	host->config.feature_count = settings->plugin_count;
-	host->config.ready_follows_self = settings->ready_follows_self;
+		api->features[i] = settings->plugins[i].name;
+	api->config.environment = settings->environment;
+	api->config.log_level = log_level_words[settings->log_level];
+	api->config.features = api->features;
+	api->config.feature_count = settings->plugin_count;
+	api->config.ready_follows_self = settings->ready_follows_self;
 }
 
-void host_set_routes(struct host *host, struct route_table *table)
+void plugin_api_set_routes(struct plugin_api *api, struct route_table *table)
 {
 	size_t count = route_count(table);
-	host->lines = x_realloc(host->lines, count * sizeof(*host->lines));
+	api->lines = x_realloc(api->lines, count * sizeof(*api->lines));
 	for (size_t i = 0; i < count; i++) {
 		const struct route_entry *entry = route_at(table, i);
 		const struct skymon_route *route = entry->route;
-		host->lines[i] = (struct skymon_route_line){.method = route->method,
-							    .path = route->path,
-							    .name = route->name,
-							    .summary = route->summary,
-							    .plugin = entry->plugin};
+		api->lines[i] = (struct skymon_route_line){.method = route->method,
+							   .path = route->path,
+							   .name = route->name,
+							   .summary = route->summary,
+							   .plugin = entry->plugin};
 	}
-	host->routes.lines = host->lines;
-	host->routes.count = count;
+	api->routes.lines = api->lines;
+	api->routes.count = count;
 }
 
-void host_set_plugins(struct host *host, host_plugins *plugins, void *arg)
+void plugin_api_set_plugins(struct plugin_api *api, plugin_api_plugins *plugins, void *arg)
 {
-	host->plugins = plugins;
-	host->plugins_arg = arg;
+	api->plugins = plugins;
+	api->plugins_arg = arg;
 }
 
-void host_set_phase(struct host *host, enum skymon_phase phase)
+void plugin_api_set_phase(struct plugin_api *api, enum skymon_phase phase)
 {
-	host->self.phase = phase;
+	api->self.phase = phase;
 }
 
-void host_set_reload(struct host *host, bool ok, int64_t time_ms)
+void plugin_api_set_reload(struct plugin_api *api, bool ok, int64_t time_ms)
 {
-	host->self.reload_ok = ok;
+	api->self.reload_ok = ok;
 	if (ok)
-		host->self.reload_time_ms = time_ms;
+		api->self.reload_time_ms = time_ms;
 }
 
-void host_set_lag(struct host *host, double seconds)
+void plugin_api_set_lag(struct plugin_api *api, double seconds)
 {
-	host->self.loop_lag_seconds = seconds;
+	api->self.loop_lag_seconds = seconds;
 }

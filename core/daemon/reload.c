@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* reload: the steps from the file to a plan (reload.h), on the daemon's loop. Owns the plan until it is good,
- * and what was found wrong with it. */
+/* reload: the steps from the file to a plan. Called by daemon, on the loop's thread; owns the plan until it
+ * is good, and its errors. See reload.h. */
 #include "reload.h"
 
 #include <stdio.h>
@@ -18,23 +18,23 @@ struct reload {
 	char *path;
 	const struct reload_events *events;
 	void *arg;
-	struct plan *plan; /* on its way; NULL: none */
+	struct plan *plan; /* in progress; NULL if there is none */
 	struct component_errs errs;
-	bool lenient, wanted; /* wanted: one more was asked for meanwhile */
+	bool lenient, wanted; /* wanted: another reload was requested meanwhile */
 	const struct plan *in_force;
-	bool again;         /* the plan on its way is in_force's settings once more */
-	bool again_refused; /* … which had mistakes, and that was logged */
+	bool again;         /* the plan in progress has the settings in force */
+	bool again_refused; /* … and had mistakes, which were logged */
 	struct timer again_due;
 	int64_t again_ms;
 };
 
-/* ---- What was found wrong ---- */
+/* ---- Errors ---- */
 
 struct found {
 	const char *text;
-	size_t file; /* how many bytes name the file; 0: no place */
+	size_t file; /* length of the file's name; 0 without a location */
 	unsigned line, column;
-	size_t index, file_index; /* file_index: of the first with the same file */
+	size_t index, file_index; /* file_index: of the first error in the same file */
 };
 
 /* "file:line:column: sentence" */
@@ -75,7 +75,7 @@ static size_t first_of_file(const struct found *found, size_t count)
 	return count;
 }
 
-/* In the order of the file, whatever found them. */
+/* Logs all errors in the order of the file, and not of the checks that found them. */
 static void log_all(const struct component_errs *errs)
 {
 	const struct err_list *const lists[] = {&errs->mistakes, &errs->around};
@@ -102,7 +102,7 @@ static void forget_errors(struct reload *reload)
 	err_list_free(&reload->errs.warnings);
 }
 
-/* ---- Trying again ---- */
+/* ---- Retry ---- */
 
 static void plan_next_try(struct reload *reload)
 {
@@ -113,14 +113,14 @@ static void plan_next_try(struct reload *reload)
 	reload->again_ms = reload->again_ms * 2 < AGAIN_MAX_MS ? reload->again_ms * 2 : AGAIN_MAX_MS;
 }
 
-/* The settings in force once more: no better than before, with mistakes now that a plugin tells its options,
- * or good. */
+/* Ends a retry with the settings in force: no plugin has become usable, or options turn out to be wrong, or
+ * the plan is good. */
 static void end_again(struct reload *reload, struct plan *plan)
 {
 	bool good = reload->errs.mistakes.count == 0 && plan->unusable < reload->in_force->unusable;
 	if (reload->errs.mistakes.count > 0 && !reload->again_refused) {
 		err_list_free(&reload->errs.warnings);
-		err_list_free(&reload->errs.around); /* logged when the plan in force was made */
+		err_list_free(&reload->errs.around); /* these were logged when the plan in force was made */
 		log_all(&reload->errs);
 		reload->again_refused = true;
 	}
@@ -189,12 +189,12 @@ static void opened(void *arg)
 {
 	struct reload *reload = arg;
 	struct plan *plan = reload->plan;
-	/* mistakes or not: with those that the plugins find, all are reported at once */
+	/* continue in spite of mistakes: they are reported together with those that the plugins find */
 	(void)!plan_bind(plan, reload->pool, config_environment, &reload->errs);
 	pool_validate(reload->pool, plan->specs, plan->spec_count, mistake, validated, reload);
 }
 
-/* Once more, only those plugins are opened that could not be: what runs is left alone. */
+/* A retry opens only the plugins that could not be opened: running ones are not touched. */
 static void keep_failed(struct reload *reload, struct plan *plan)
 {
 	size_t kept = 0;

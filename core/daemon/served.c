@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* served: opens, starts and stops the plugins that run in the daemon, and builds the route table. Called by
+ * plan and daemon, on the loop's thread; owns the instances. See served.h. */
 #include "served.h"
 
 #include <stdio.h>
@@ -8,26 +10,26 @@
 #include "api.h"
 #include "base/nearest.h"
 
-/* The code of a plugin, opened once and kept: it is never unloaded. Counted by the instances that use it. */
+/* A plugin's code, which is never unloaded, with a reference from each instance that uses it. */
 struct opened {
 	char *name;
 	struct skymon_plugin plugin;
 	struct skymon *sm;
 	void *shared;
-	bool builtin; /* its descriptor is static; else a copy that plugin_close frees */
+	bool builtin; /* its descriptor is static; otherwise plugin_close() frees it */
 	unsigned references;
 };
 
-/* One section of `plugins` (or the api): a state with its options. Counted: a reload that leaves it alone
- * takes it over. */
+/* One section of `plugins` (or the api): a plugin's state with its options. Reference-counted: a reload that
+ * does not change it keeps it. */
 struct instance {
 	char *name;
-	const struct skymon_plugin *builtin; /* the api; else NULL */
-	struct skymon_route *away;           /* of a plugin in a worker: copies of its routes; else NULL */
+	const struct skymon_plugin *builtin; /* the api, or NULL */
+	struct skymon_route *forwarded;      /* copies of the routes of a plugin in a worker, or NULL */
 	size_t forward_count;
 	const char *path;
-	int copy;  /* of the file, pool's */
-	char *why; /* it cannot be used; NULL: it can */
+	int copy;  /* descriptor of the file, owned by the pool */
+	char *why; /* why it cannot be used; NULL if it can */
 	struct option_values *values;
 	struct opened *opened;
 	void *state;
@@ -35,7 +37,7 @@ struct instance {
 	unsigned references;
 };
 
-struct serve {
+struct served {
 	struct instance **instances;
 	size_t count;
 	struct route_table *routes;
@@ -63,24 +65,24 @@ static void free_instance(struct instance *instance)
 	close_opened(instance->opened);
 	if (instance->values != NULL)
 		option_values_free(instance->values);
-	free(instance->away);
+	free(instance->forwarded);
 	free(instance->why);
 	free(instance->state);
 	free(instance->name);
 	free(instance);
 }
 
-static struct instance *add_instance(struct serve *serve, const char *name)
+static struct instance *add_instance(struct served *served, const char *name)
 {
 	struct instance *instance = x_alloc(sizeof(*instance));
 	instance->name = x_strdup(name);
 	instance->references = 1;
-	serve->instances = x_realloc(serve->instances, (serve->count + 1) * sizeof(struct instance *));
-	serve->instances[serve->count++] = instance;
+	served->instances = x_realloc(served->instances, (served->count + 1) * sizeof(struct instance *));
+	served->instances[served->count++] = instance;
 	return instance;
 }
 
-/* ---- The plan: judged by what the hellos say ---- */
+/* ---- Planning, from the plugins' hellos ---- */
 
 static void plan_routes(struct route_table *table, const struct skymon_route *routes, size_t count,
 			const char *plugin, const struct settings_section *section, struct err_list *errs)
@@ -93,42 +95,42 @@ static void plan_routes(struct route_table *table, const struct skymon_route *ro
 	}
 }
 
-/* Its routes are handed over to its worker, but for its health, which is told from the board. */
-static void plan_away(struct instance *instance, const struct plugin_info *info)
+/* Its routes are forwarded to its worker, except its health, which is answered from the board. */
+static void plan_forwarded(struct instance *instance, const struct plugin_info *info)
 {
 	instance->forward_count = info->route_count;
-	instance->away = x_alloc(info->route_count * sizeof(*instance->away));
+	instance->forwarded = x_alloc(info->route_count * sizeof(*instance->forwarded));
 	for (size_t i = 0; i < info->route_count; i++) {
-		instance->away[i] = info->routes[i];
+		instance->forwarded[i] = info->routes[i];
 		if (info->routes[i].flags & SKYMON_ROUTE_HEALTH)
-			instance->away[i].handle = api_handle_served;
+			instance->forwarded[i].handle = api_handle_served;
 	}
 }
 
-static void plan_section(struct serve *serve, struct route_table *table, const struct settings *settings,
-			 const struct settings_section *section, const struct serve_lookup *plugins,
+static void plan_section(struct served *served, struct route_table *table, const struct settings *settings,
+			 const struct settings_section *section, const struct served_lookup *plugins,
 			 config_lookup *lookup, struct err_list *errs)
 {
 	const char *why;
 	const struct plugin_info *info = plugins->info(plugins->arg, section->plugin, &why);
 	if (info == NULL) {
-		add_instance(serve, section->name)->why =
+		add_instance(served, section->name)->why =
 			x_printf("plugin %s cannot be used: %s", section->plugin, why);
 		return;
 	}
 	if (info->route_count == 0) {
 		config_error_key(errs, section->place,
-				 "plugin %s has no routes that the daemon could serve; its checks go under "
+				 "plugin %s has no routes that the daemon could served; its checks go under "
 				 "`components`",
 				 section->plugin);
 		return;
 	}
 	char what[128];
 	snprintf(what, sizeof(what), "plugin %s", section->name);
-	struct instance *instance = add_instance(serve, section->name);
+	struct instance *instance = add_instance(served, section->name);
 	plan_routes(table, info->routes, info->route_count, section->name, section, errs);
-	if ((info->flags & SKYMON_IN_DAEMON) == 0) { /* its options are its component's */
-		plan_away(instance, info);
+	if ((info->flags & SKYMON_IN_DAEMON) == 0) { /* its component has the options */
+		plan_forwarded(instance, info);
 		return;
 	}
 	instance->path = plugins->path(plugins->arg, section->plugin, &instance->copy);
@@ -142,14 +144,14 @@ static void plan_section(struct serve *serve, struct route_table *table, const s
 	instance->values = option_bind(&binding, errs);
 }
 
-/* Names in `routes` of a listener and in `public` of access are those of routes or of plugins. While a plugin
- * cannot be used, its routes' names are not known. */
-static void judge_names(const struct serve *serve, const struct route_table *table, char *const *names,
+/* Checks that names in `routes` of a listener and in `public` of access are names of routes or plugins. The
+ * routes of a plugin that cannot be used are not known. */
+static void check_names(const struct served *served, const struct route_table *table, char *const *names,
 			size_t count, const char *where, struct err_list *errs)
 {
 	size_t known_count = 0;
-	for (size_t i = 0; i < serve->count; i++)
-		if (serve->instances[i]->why != NULL)
+	for (size_t i = 0; i < served->count; i++)
+		if (served->instances[i]->why != NULL)
 			return;
 	const char **known = x_alloc((2 * route_count(table) + 1) * sizeof(*known));
 	for (size_t i = 0; i < route_count(table); i++) {
@@ -162,55 +164,55 @@ static void judge_names(const struct serve *serve, const struct route_table *tab
 			at++;
 		const char *nearest = nearest_word(names[i], known, known_count);
 		if (at == known_count)
-			err_add(errs, "%s: no route and no plugin is called `%s`%s%s%s", where, names[i],
+			err_add(errs, "%s: no such route or plugin: `%s`%s%s%s", where, names[i],
 				nearest != NULL ? " (did you mean `" : "", nearest != NULL ? nearest : "",
 				nearest != NULL ? "`?)" : "");
 	}
 	free(known);
 }
 
-static void judge_settings(const struct serve *serve, const struct route_table *table,
+static void check_settings(const struct served *served, const struct route_table *table,
 			   const struct settings *settings, struct err_list *errs)
 {
-	judge_names(serve, table, settings->public_routes, settings->public_count, "access.public", errs);
+	check_names(served, table, settings->public_routes, settings->public_count, "access.public", errs);
 	for (size_t i = 0; i < settings->listen_count; i++) {
 		char where[160];
 		snprintf(where, sizeof(where), "listen %s", settings->listens[i].text);
-		judge_names(serve, table, settings->listens[i].routes, settings->listens[i].route_count,
+		check_names(served, table, settings->listens[i].routes, settings->listens[i].route_count,
 			    where, errs);
 	}
 }
 
-struct serve *serve_plan(const struct settings *settings, const struct serve_lookup *plugins,
-			 config_lookup *lookup, struct err_list *errs)
+struct served *served_plan(const struct settings *settings, const struct served_lookup *plugins,
+			   config_lookup *lookup, struct err_list *errs)
 {
 	size_t errors = errs->count;
-	struct serve *serve = x_alloc(sizeof(*serve));
+	struct served *served = x_alloc(sizeof(*served));
 	struct route_table *table = route_table_new();
-	add_instance(serve, "api")->builtin = &api_plugin;
+	add_instance(served, "api")->builtin = &api_plugin;
 	for (size_t i = 0; api_plugin.routes[i] != NULL; i++)
 		plan_routes(table, api_plugin.routes[i], 1, "api", NULL, errs);
 	for (size_t i = 0; i < settings->plugin_count; i++)
-		plan_section(serve, table, settings, &settings->plugins[i], plugins, lookup, errs);
-	judge_settings(serve, table, settings, errs);
+		plan_section(served, table, settings, &settings->plugins[i], plugins, lookup, errs);
+	check_settings(served, table, settings, errs);
 	route_table_unref(table);
 	if (errs->count == errors)
-		return serve;
-	serve_free(serve);
+		return served;
+	served_free(served);
 	return NULL;
 }
 
 /* ---- The start ---- */
 
-static struct instance *find_instance(struct serve *serve, const char *name)
+static struct instance *find_instance(struct served *served, const char *name)
 {
-	for (size_t i = 0; serve != NULL && i < serve->count; i++)
-		if (strcmp(serve->instances[i]->name, name) == 0)
-			return serve->instances[i];
+	for (size_t i = 0; served != NULL && i < served->count; i++)
+		if (strcmp(served->instances[i]->name, name) == 0)
+			return served->instances[i];
 	return NULL;
 }
 
-static struct opened *open_plugin(const struct instance *instance, struct host *host, struct err *err)
+static struct opened *open_plugin(const struct instance *instance, struct plugin_api *api, struct err *err)
 {
 	struct opened *opened = x_alloc(sizeof(*opened));
 	opened->references = 1;
@@ -223,7 +225,7 @@ static struct opened *open_plugin(const struct instance *instance, struct host *
 		free(opened);
 		return NULL;
 	}
-	opened->sm = host_handle(host, opened->name);
+	opened->sm = plugin_api_handle(api, opened->name);
 	opened->shared = x_alloc(opened->plugin.shared_size);
 	if (opened->plugin.load != NULL && !opened->plugin.load(opened->sm, opened->shared)) {
 		err_set(err, "plugin %s failed to load; its log says why", instance->name);
@@ -234,14 +236,14 @@ static struct opened *open_plugin(const struct instance *instance, struct host *
 	return opened;
 }
 
-static bool start_instance(struct instance *instance, const struct instance *before, struct host *host,
+static bool start_instance(struct instance *instance, const struct instance *before, struct plugin_api *api,
 			   struct err *err)
 {
 	if (before != NULL) {
 		instance->opened = before->opened;
 		instance->opened->references++;
 	} else {
-		instance->opened = open_plugin(instance, host, err);
+		instance->opened = open_plugin(instance, api, err);
 	}
 	if (instance->opened == NULL)
 		return false;
@@ -263,24 +265,24 @@ static bool same_options(const struct instance *a, const struct instance *b)
 	return option_values_equal(a->values, b->values);
 }
 
-static bool add_away_routes(struct serve *serve, const struct instance *instance, struct err *err)
+static bool add_forwarded_routes(struct served *served, const struct instance *instance, struct err *err)
 {
 	for (size_t i = 0; i < instance->forward_count; i++) {
 		struct route_entry entry = {
-			.route = &instance->away[i],
-			.sm = serve->instances[0]->opened->sm, /* the api's */
+			.route = &instance->forwarded[i],
+			.sm = served->instances[0]->opened->sm, /* of the api */
 			.state = instance->name,
 			.plugin = instance->name,
-			.forwarded = instance->away[i].handle == NULL,
+			.forwarded = instance->forwarded[i].handle == NULL,
 			.number = (uint32_t)i,
 		};
-		if (!route_add(serve->routes, &entry, err))
+		if (!route_add(served->routes, &entry, err))
 			return false;
 	}
 	return true;
 }
 
-static bool add_routes(struct serve *serve, const struct instance *instance, struct err *err)
+static bool add_routes(struct served *served, const struct instance *instance, struct err *err)
 {
 	const struct skymon_plugin *plugin = &instance->opened->plugin;
 	for (size_t i = 0; plugin->routes != NULL && plugin->routes[i] != NULL; i++) {
@@ -290,64 +292,65 @@ static bool add_routes(struct serve *serve, const struct instance *instance, str
 			.state = instance->state,
 			.plugin = instance->opened->name,
 		};
-		if (!route_add(serve->routes, &entry, err))
+		if (!route_add(served->routes, &entry, err))
 			return false;
 	}
 	return true;
 }
 
-/* Its routes are not known, or cannot be answered: paths that no other has may be its. */
-static void miss_routes(struct serve *serve, const struct instance *instance)
+/* Its routes are not known, or cannot be answered: a path that no other plugin serves may be one of them. */
+static void miss_routes(struct served *served, const struct instance *instance)
 {
-	route_table_set_missing(serve->routes, instance->why);
+	route_table_set_missing(served->routes, instance->why);
 }
 
-bool serve_start(struct serve *serve, struct serve *before, struct host *host, bool lenient, struct err *err)
+bool served_start(struct served *served, struct served *before, struct plugin_api *api, bool lenient,
+		  struct err *err)
 {
-	serve->routes = route_table_new();
-	for (size_t i = 0; i < serve->count; i++) {
-		struct instance *instance = serve->instances[i];
+	served->routes = route_table_new();
+	for (size_t i = 0; i < served->count; i++) {
+		struct instance *instance = served->instances[i];
 		struct instance *old = find_instance(before, instance->name);
 		if (instance->why != NULL) {
-			miss_routes(serve, instance);
+			miss_routes(served, instance);
 			continue;
 		}
 		if (old != NULL && old->why != NULL)
 			old = NULL;
-		if (instance->away != NULL) {
-			if (!add_away_routes(serve, instance, err))
+		if (instance->forwarded != NULL) {
+			if (!add_forwarded_routes(served, instance, err))
 				return false;
 			continue;
 		}
 		if (old != NULL && same_options(old, instance)) {
 			free_instance(instance);
-			serve->instances[i] = instance = old;
+			served->instances[i] = instance = old;
 			old->references++;
-		} else if (!start_instance(instance, old, host, err)) {
+		} else if (!start_instance(instance, old, api, err)) {
 			if (!lenient)
 				return false;
 			log_error("%s", err->text);
 			instance->why = x_strdup(err->text);
-			miss_routes(serve, instance);
+			miss_routes(served, instance);
 			continue;
 		}
-		if (!add_routes(serve, instance, err))
+		if (!add_routes(served, instance, err))
 			return false;
 	}
 	return true;
 }
 
-struct route_table *serve_routes(const struct serve *serve)
+struct route_table *served_routes(const struct served *served)
 {
-	return serve->routes;
+	return served->routes;
 }
 
-void serve_print(const struct serve *serve, struct buf *out)
+void served_print(const struct served *served, struct buf *out)
 {
-	if (serve->count > 1) /* the api is always there, and in no config */
+	if (served->count > 1) /* the api is always there, and has no section */
 		buf_text(out, "plugins:\n");
-	for (size_t i = 0; i < serve->count; i++) {
-		const struct instance *instance = serve->instances[i];
+	for (size_t i = 0; i < served->count; i++) {
+		const struct instance *instance = served->instances[i];
 		if (instance->values == NULL)
 			continue;
 		buf_printf(out, "  %s:\n", instance->name);
@@ -355,14 +358,14 @@ void serve_print(const struct serve *serve, struct buf *out)
 	}
 }
 
-void serve_free(struct serve *serve)
+void served_free(struct served *served)
 {
-	if (serve == NULL)
+	if (served == NULL)
 		return;
-	for (size_t i = 0; i < serve->count; i++)
-		free_instance(serve->instances[i]);
-	if (serve->routes != NULL)
-		route_table_unref(serve->routes);
-	free(serve->instances);
-	free(serve);
+	for (size_t i = 0; i < served->count; i++)
+		free_instance(served->instances[i]);
+	if (served->routes != NULL)
+		route_table_unref(served->routes);
+	free(served->instances);
+	free(served);
 }

@@ -1,36 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* serve: the plugins that run in the daemon (api, and those under `plugins` flagged SKYMON_IN_DAEMON):
- * opened, started with their options, their routes entered into a table. A set belongs to one config; a
- * reload makes a new one and frees the old when it is swapped. */
-#ifndef SERVE_H
-#define SERVE_H
+/* served: the plugins that run in the daemon (the api, and those of `plugins` flagged SKYMON_IN_DAEMON):
+ * opens them, starts them with their options, and enters all routes into a table. A set belongs to one
+ * config; a reload makes a new set, and frees the old one after the swap. */
+#ifndef SERVED_H
+#define SERVED_H
 
 #include "plugin_api.h"
 #include "plugin/plugin.h"
 #include "config/settings.h"
 
-struct serve;
+struct served;
 
-/* What pool knows of a plugin by its name: the hello, and the file. */
-struct serve_lookup {
+/* Looks up what the pool knows about a plugin: its hello and its file. */
+struct served_lookup {
 	const struct plugin_info *(*info)(void *arg, const char *name, const char **why);
-	const char *(*path)(void *arg, const char *name, int *copy); /* as plugin_open takes them */
+	const char *(*path)(void *arg, const char *name, int *copy); /* for plugin_open() */
 	void *arg;
 };
 
-/* Binds the options of each section of `plugins` and builds the route table, from what the hellos say: opens
- * and starts nothing. Every error goes to errs; NULL when there was one. A plugin that cannot be used is no
- * error here: its routes are not known, so each path that no route has is answered 503 with the reason. */
-struct serve *serve_plan(const struct settings *settings, const struct serve_lookup *plugins,
-			 config_lookup *lookup, struct err_list *errs) MUST_CHECK;
-/* Opens and starts them, handles from the host. What was running in `before` with the same options is taken
- * from there. false: err says which failed; nothing of `before` was touched. lenient: a plugin that fails is
+/* Binds the options of each section of `plugins` and builds the route table from the hellos, without opening
+ * or starting plugins. Adds every error to errs and returns NULL if there was one. A plugin that cannot be
+ * used is not an error here: its routes are not known, so each path without a route is answered 503 with the
+ * reason. */
+struct served *served_plan(const struct settings *settings, const struct served_lookup *plugins,
+			   config_lookup *lookup, struct err_list *errs) MUST_CHECK;
+/* Opens and starts the plugins. Instances of `before` with the same options are taken from there. Returns
+ * false, with err naming the plugin that failed and `before` untouched. lenient: a plugin that fails is
  * logged, and its routes answer 503. */
-bool serve_start(struct serve *serve, struct serve *before, struct host *host, bool lenient,
-		 struct err *err) MUST_CHECK;
-struct route_table *serve_routes(const struct serve *serve);
-/* name, and options as YAML, of each. */
-void serve_print(const struct serve *serve, struct buf *out);
-void serve_free(struct serve *serve); /* stops what it started and nobody took over */
+bool served_start(struct served *served, struct served *before, struct plugin_api *api, bool lenient,
+		  struct err *err) MUST_CHECK;
+struct route_table *served_routes(const struct served *served);
+/* Prints the name and the options of each, as YAML. */
+void served_print(const struct served *served, struct buf *out);
+void served_free(struct served *served); /* stops the instances that no other set has taken */
 
 #endif

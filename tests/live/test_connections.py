@@ -271,7 +271,7 @@ def test_descriptors_that_run_out(skymond, tmp_path):
     def few():
         resource.setrlimit(resource.RLIMIT_NOFILE, (900, 900))
     daemon = skymond(watched(tmp_path), preexec_fn=few)
-    daemon.wait_log("connections are taken at once")
+    daemon.wait_log("connections are accepted at once")
     held = [connect(daemon, f"127.0.0.{i % 3 + 2}") for i in range(1500)]
     assert all(served(daemon) for _ in range(20))
     for connection in held:
