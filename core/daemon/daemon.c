@@ -23,10 +23,8 @@
 
 #define LEAVE_MIN_MS 1000 /* time for workers to exit if HTTP has used up shutdown.timeout */
 #define KILL_MS 500       /* … and then for being killed */
-#define OWN_DESCRIPTORS                                                                                      \
-	384 /* reserved for workers, listeners, files and connections that are being closed                  \
-	     */
-#define BURY_LOOK_MS 1000
+#define OWN_DESCRIPTORS 384 /* reserved for workers, listeners, files, closing connections */
+#define RETIRED_LOOK_MS 1000
 #define IDLE_LOOK_MS 50 /* while stopping, how often HTTP is polled for being idle */
 
 enum phase { STARTING, RUNNING, DRAINING, CLOSING, LEAVING };
@@ -139,7 +137,7 @@ static void free_retired(struct timer *timer, int64_t now_ms)
 		plan_free(plan);
 	}
 	if (daemon->old != NULL)
-		loop_set_timer(daemon->loop, timer, now_ms + BURY_LOOK_MS);
+		loop_set_timer(daemon->loop, timer, now_ms + RETIRED_LOOK_MS);
 }
 
 static void retire(struct daemon *daemon, struct plan *plan)
@@ -149,7 +147,7 @@ static void retire(struct daemon *daemon, struct plan *plan)
 	plan->next = daemon->old;
 	daemon->old = plan;
 	daemon->free_retired.fire = free_retired;
-	loop_set_timer(daemon->loop, &daemon->free_retired, loop_now_ms(daemon->loop) + BURY_LOOK_MS);
+	loop_set_timer(daemon->loop, &daemon->free_retired, loop_now_ms(daemon->loop) + RETIRED_LOOK_MS);
 }
 
 static bool carry_out(struct daemon *daemon, struct err *err)

@@ -59,7 +59,7 @@ ROWS = {
     "grafana's key in clear": ("plugins:\n  grafana: {url: 'http://g', api_key: abcdefgh}\n", "2:18", "without TLS"),
     # files of tls
     "ca_file missing": ("components:\n  a: {plugin: cache, url: 'rediss://h', tls: {ca_file: /nonexistent/ca.pem}}\n", "2:56",
-                        "cannot read /nonexistent/ca.pem: No such file"),
+                        "cannot open /nonexistent/ca.pem: No such file"),
     "ca_file is text": ("components:\n  a: {plugin: cache, url: 'rediss://h', tls: {ca_file: '{folder}/text.pem'}}\n", "2:56",
                         "does not hold a certificate of an authority"),
     "cert_file is a key": ("components:\n  a: {plugin: cache, url: 'rediss://h', tls: {cert_file: '{folder}/good.key', "
