@@ -21,8 +21,8 @@
 #include "reload.h"
 #include "supervisor/sched.h"
 
-#define LEAVE_MIN_MS 1000 /* time for workers to exit if HTTP has used up shutdown.timeout */
-#define KILL_MS 500       /* … and then for being killed */
+#define LEAVE_MIN_MS 1000   /* time for workers to exit if HTTP has used up shutdown.timeout */
+#define KILL_MS 500         /* … and then for being killed */
 #define OWN_DESCRIPTORS 384 /* reserved for workers, listeners, files, closing connections */
 #define RETIRED_LOOK_MS 1000
 #define IDLE_LOOK_MS 50 /* while stopping, how often HTTP is polled for being idle */
