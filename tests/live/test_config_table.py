@@ -70,7 +70,7 @@ ROWS = {
                       "      key_file: '{folder}/other.key'\n", "7:17", "does not belong to the certificate"),
     "no key": ("components:\n  a: {plugin: cache, url: 'rediss://h', tls: {cert_file: '{folder}/good.pem'}}\n", "2:58", "private key"),
     "from defaults": ("components:\n  a: {plugin: cache, url: 'rediss://h'}\ndefaults: {cache: {tls: {ca_file: /nonexistent/ca.pem}}}\n", "3:35",
-                      "cannot read"),
+                      "cannot open"),
     "listener's key": ("components: {a: {plugin: host}}\nlisten:\n- address: ':0'\n  tls: {cert_file: '{folder}/good.pem', "
                        "key_file: '{folder}/other.key'}\n", None, "does not belong to the certificate"),
     "listener's locked key": ("components: {a: {plugin: host}}\nlisten:\n- address: ':0'\n  tls:\n    cert_file: '{folder}/good.pem'\n"
