@@ -16,13 +16,6 @@
 #define STEP_AGAIN_US 1000000  /* a late run's step is reported again when it has changed */
 #define START_MS 5000          /* for load, start and stop: they do no I/O over a network */
 
-int64_t runner_clock_us(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
 /* ---- A run ---- */
 
 static void run_check(struct runner_component *component)
@@ -132,14 +125,6 @@ static bool add_thread(struct runner *runner)
 	bool done = runner_spawn_thread(pool_thread, runner);
 	runner->threads += done;
 	return done;
-}
-
-struct runner_component *runner_find(struct runner *runner, uint32_t id)
-{
-	struct runner_component *component = runner->components;
-	while (component != NULL && component->id != id)
-		component = component->next;
-	return component;
 }
 
 bool runner_run(struct runner *runner, uint32_t id, uint64_t run, int64_t timeout_ms)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "runner_private.h"
@@ -18,6 +19,21 @@
 #else
 #define STACK_SIZE (256u << 10)
 #endif
+
+int64_t runner_clock_us(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+struct runner_component *runner_find(struct runner *runner, uint32_t id)
+{
+	struct runner_component *component = runner->components;
+	while (component != NULL && component->id != id)
+		component = component->next;
+	return component;
+}
 
 /* The component at work on this thread: for the handler of a fatal signal. */
 static _Thread_local struct runner_component *volatile current;

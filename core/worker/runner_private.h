@@ -62,6 +62,8 @@ struct runner {
 
 /* ---- runner_call.c ---- */
 
+/* Main thread; NULL if there is no such component. */
+struct runner_component *runner_find(struct runner *runner, uint32_t id);
 /* A call into the plugin on a thread of its own, in addition to the component's check. The first member of a
  * request and of an ask. */
 struct runner_call {
@@ -136,7 +138,6 @@ void runner_usage_end(uint32_t id);
 void runner_usage_forget(uint32_t id);
 void runner_usage_check(struct runner *runner); /* calls `excess`, which may not return */
 
-struct runner_component *runner_find(struct runner *runner, uint32_t id);
 /* ---- runner_mask.c ---- */
 
 /* Finds the values of secret options in the component's state. */
