@@ -198,8 +198,9 @@ static void wait_for_store(struct pool_secrets *secrets, const struct option_sec
 		return;
 	}
 	size_t length = strlen(text);
-	snprintf(text + length, sizeof(text) - length, " is unavailable: that component is not %s%.200s",
-		 store == NULL ? "configured" : "running: ", store != NULL ? store->failure.text : "");
+	snprintf(text + length, sizeof(text) - length, " is unavailable: that component is not %s%s%.200s",
+		 store == NULL ? "configured" : "running", starting ? "" : ": ",
+		 store != NULL ? store->failure.text : "");
 	give_up(secrets, text);
 }
 

@@ -266,6 +266,14 @@ static void play_stories(void)
 			play(seed, &stories[i]);
 		printf("ok: %s\n", stories[i].name);
 	}
+	for (uint64_t seed = 1; seed <= STORY_SCHEDULES; seed++) {
+		play(seed, NULL);
+		uint64_t random = sim.random;
+		play(seed, NULL);
+		if (sim.random != random)
+			sim_fail("the same seed has played another schedule");
+	}
+	printf("ok: a seed plays the same schedule again\n");
 }
 
 static void play_again(uint64_t seed)

@@ -68,7 +68,7 @@ enum fault {
 };
 
 struct sim {
-	uint64_t seed, random, numbers, digest;
+	uint64_t seed, random, numbers;
 	int64_t now_ms, wall_ms; /* wall_ms: what the wall clock is ahead of the loop's */
 	int64_t lost_ms; /* in which the daemon could do nothing: suspended, or a slow turn of the loop */
 	bool troubled;   /* faults happen; else all that is not hung already behaves well */
@@ -88,7 +88,8 @@ int64_t sim_useful_ms(void); /* the clock without lost_ms: for upper bounds */
 void sim_trace(const char *format, ...) PRINTF(1);
 /* An invariant does not hold: ends the process. */
 _Noreturn void sim_fail(const char *format, ...) PRINTF(1);
-void sim_print_trace(void); /* the last steps */
+void sim_check_text(const char *text); /* of the log, or published: whole, and without a secret */
+void sim_print_trace(void);            /* the last steps */
 
 /* What is to happen later, beside the core's timers; `fire` may add events. */
 struct event {
@@ -131,6 +132,7 @@ uint32_t worker_instance(int name, unsigned *number);
 /* Runs that the daemon counts as out, of the plugin or of the address. */
 unsigned workers_out(int plugin, int host);
 size_t workers_count(void);
+size_t workers_idle(void); /* that have no component */
 void workers_begin(void);
 void worker_slot_freed(const void *block);
 extern const char *const sim_names[NAMES], *const sim_plugins[PLUGINS];
@@ -178,6 +180,8 @@ void model_apply(const struct plan *plan); /* it is about to be applied */
 void model_applied(void);
 const struct want *model_want(int name); /* NULL: not in force */
 void model_start(int name, unsigned version, unsigned generation, const uint32_t secrets[2]);
+void model_started(int name);
+uint64_t model_news(int name); /* how much was published of it */
 void model_run(int name, uint64_t run, unsigned worker);
 bool model_holds_permit(int name, uint64_t run);
 void model_stop(int name, unsigned version, bool running);

@@ -20,7 +20,7 @@ struct life {
 	int status, row[ROW];
 	size_t row_count;
 	bool starting, fresh; /* fresh: the next result gives the status at once */
-	uint64_t counted, counted_before;
+	uint64_t news, counted, counted_before;
 	int64_t news_ms,
 		stale_ms; /* of sim_useful_ms: the last result; sim.now_ms: when it may be called stale */
 	/* its last run; open: no result of it was published */
@@ -177,8 +177,7 @@ static void check_result(int name, const struct result *result, bool counted)
 	}
 	if (counted && !life->open)
 		sim_fail("%s: a second result of one run is counted: %s", sim_names[name], view->message);
-	if (strchr(view->message, SECRET_MARK) != NULL)
-		sim_fail("%s: a secret is published", sim_names[name]);
+	sim_check_text(view->message);
 }
 
 void __wrap_board_publish(struct board *board, struct board_item *item, struct result *result, bool counted)
@@ -189,6 +188,7 @@ void __wrap_board_publish(struct board *board, struct board_item *item, struct r
 	sim_trace("%s: published %s: %s", sim_names[name], skymon_status_word(result->view.status),
 		  result->view.message);
 	life->open = life->open && !counted;
+	life->news++;
 	life->counted += counted;
 	life->news_ms = sim_useful_ms();
 	life->stale_ms = sim.now_ms + 3 * life->want.interval_ms + life->want.timeout_ms;
@@ -265,6 +265,20 @@ void model_start(int name, unsigned version, unsigned generation, const uint32_t
 			 sim_names[name]);
 	if (worker_instance(name, &number) != 0)
 		sim_fail("%s is started while it runs in worker %u", sim_names[name], number);
+}
+
+/* A run that died with a neighbour's worker is made up for as soon as the limits allow it. */
+void model_started(int name)
+{
+	const struct life *life = &lives[name];
+	if (life->there && life->open && life->run_lost && workers_out(life->want.plugin, -1) < per_plugin &&
+	    workers_out(-1, life->want.host) < per_address)
+		sim_fail("%s is up again, and the run that it lost is not made up for", sim_names[name]);
+}
+
+uint64_t model_news(int name)
+{
+	return lives[name].news;
 }
 
 void model_run(int name, uint64_t run, unsigned worker)
@@ -386,6 +400,7 @@ void model_apply(const struct plan *plan)
 void model_applied(void)
 {
 	applying = false;
+	sim_search_memory();
 	for (int i = 0; i < NAMES; i++) {
 		struct life *life = &lives[i];
 		if (!life->there)
@@ -437,7 +452,7 @@ void model_check_step(void)
 	dirty = false;
 	for (int i = 0; i < NAMES && !sim.stopping; i++)
 		check_time(i);
-	if (++steps % 16 == 0)
+	if (++steps % 32 == 0)
 		sim_search_memory();
 }
 
@@ -462,6 +477,8 @@ void model_new_calm(void)
 void model_check_calm(void)
 {
 	int64_t calm = sim.now_ms - calm_ms;
+	if (workers_idle() > 0)
+		sim_fail("%zu workers have no component", workers_idle());
 	for (int i = 0; i < NAMES; i++) {
 		const struct life *life = &lives[i];
 		unsigned worker;

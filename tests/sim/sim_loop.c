@@ -72,13 +72,21 @@ static void trace_list(const char *format, va_list list)
 
 void sim_trace(const char *format, ...)
 {
-	sim.digest = (sim.digest ^ (uint64_t)sim.now_ms ^ (uintptr_t)format[0]) * 1099511628211u;
 	if (!sim.tracing)
 		return;
 	va_list list;
 	va_start(list, format);
 	trace_list(format, list);
 	va_end(list);
+}
+
+void sim_check_text(const char *text)
+{
+	size_t length = strlen(text);
+	if (strchr(text, SECRET_MARK) != NULL)
+		sim_fail("a message has a secret in it: %s", text);
+	if (length == 0 || text[length - 1] == ' ' || text[length - 1] == ':')
+		sim_fail("a message lacks its end: %s", text);
 }
 
 void sim_print_trace(void)
@@ -112,8 +120,7 @@ void __wrap_log_line_list(enum log_level level, const char *const *fields, const
 			size += snprintf(text + size, 200, " %s=%.100s", fields[0], fields[1]);
 	text[size++] = ' ';
 	vsnprintf(text + size, sizeof(text) - (size_t)size, format, list);
-	if (strchr(text, SECRET_MARK) != NULL)
-		sim_fail("a secret in the log: %s", text);
+	sim_check_text(text);
 	sim_trace("%s", text);
 }
 

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TABLE = 1 << 14 }; /* open addressing; a schedule holds some hundred blocks */
+enum { TABLE_BITS = 12, TABLE = 1 << TABLE_BITS }; /* open addressing; a schedule holds some hundred blocks */
 
 static void *blocks[TABLE];
 static size_t block_count;
@@ -55,7 +55,7 @@ const char *sim_find_secret(const void *bytes, size_t size, const char *from)
 
 static size_t place_of(const void *block)
 {
-	return ((uintptr_t)block >> 4) * 0x9E3779B97F4A7C15u >> 50;
+	return ((uintptr_t)block >> 4) * 0x9E3779B97F4A7C15u >> (64 - TABLE_BITS);
 }
 
 static void *add(void *block)

@@ -114,7 +114,10 @@ void send_started(const struct event *event)
 	} else if (right) {
 		worker_drop(worker, instance);
 	}
+	int name = right && ok && !instance->stopping ? instance->name : -1;
 	worker->events->started(worker->arg, event->id, ok, SKYMON_OTHER, ok ? "" : "cannot start");
+	if (name >= 0)
+		model_started(name);
 	if (!right)
 		expect_broken(worker, "reported a start twice");
 }

@@ -166,6 +166,14 @@ uint32_t worker_instance(int name, unsigned *number)
 	return 0;
 }
 
+size_t workers_idle(void)
+{
+	size_t idle = 0;
+	for (size_t w = 0; w < worker_count; w++)
+		idle += workers[w]->count == 0;
+	return idle;
+}
+
 unsigned workers_out(int plugin, int host)
 {
 	unsigned out = 0;
@@ -293,9 +301,14 @@ static void fire_ended(const struct event *event)
 	struct process_end end = worker->end;
 	const struct process_events *events = worker->events;
 	void *arg = worker->arg;
+	const struct instance *culprit = worker_find(worker, end.culprit);
+	int name = culprit != NULL && !culprit->stopping && end.cause != PROCESS_ENDED ? culprit->name : -1;
+	uint64_t news = name >= 0 ? model_news(name) : 0;
 	worker->count = 0;
 	model_worker_ended(worker->number);
 	events->ended(arg, &end);
+	if (name >= 0 && !sim.stopping && model_want(name) != NULL && model_news(name) == news)
+		sim_fail("%s cost its worker its life, and nothing is published of it", sim_names[name]);
 	free_worker(worker);
 }
 
