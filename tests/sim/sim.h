@@ -12,6 +12,7 @@
 #include "supervisor/sched.h"
 
 enum { NAMES = 6, PLUGINS = 3, STORE = 0 }; /* name 0 is the secret store, of plugin 0 */
+enum { SIM_FD_FIRST = 1000 };               /* of plugins' files */
 
 /* ---- Randomness, the clock, the trace (sim_loop.c) ---- */
 
@@ -186,7 +187,8 @@ void model_run(int name, uint64_t run, unsigned worker);
 bool model_holds_permit(int name, uint64_t run);
 void model_stop(int name, unsigned version, bool running);
 void model_worker_ended(unsigned number);
-void model_asked(int name);
+void model_asked(int name, uint64_t number);
+void model_answered(int name, uint64_t number, int64_t lease_ms);
 void model_secret_held(int name);
 void model_check_step(void);
 void model_check_calm(void); /* at the end of a part without faults */

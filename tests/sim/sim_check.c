@@ -21,8 +21,9 @@ struct life {
 	size_t row_count;
 	bool starting, fresh; /* fresh: the next result gives the status at once */
 	uint64_t news, counted, counted_before;
-	int64_t news_ms,
-		stale_ms; /* of sim_useful_ms: the last result; sim.now_ms: when it may be called stale */
+	int64_t news_ms; /* of sim_useful_ms: the last result */
+	int64_t stale_ms,
+		stale_by_ms; /* when it may be called stale; of sim_useful_ms: when it must be, or 0 */
 	/* its last run; open: no result of it was published */
 	uint64_t run;
 	unsigned run_worker;
@@ -30,6 +31,8 @@ struct life {
 	int64_t run_ms, run_useful_ms, run_timeout_ms;
 	uint32_t variable_started; /* … when it was started */
 	int64_t asked_ms;          /* its secrets may be in memory for some time from then */
+	uint64_t ask; /* its last one to the store, and when the secret that it was given ends; 0: never */
+	int64_t lease_ms;
 	/* before a reload */
 	uint32_t instance, variable_before;
 	unsigned worker;
@@ -192,6 +195,7 @@ void __wrap_board_publish(struct board *board, struct board_item *item, struct r
 	life->counted += counted;
 	life->news_ms = sim_useful_ms();
 	life->stale_ms = sim.now_ms + 3 * life->want.interval_ms + life->want.timeout_ms;
+	life->stale_by_ms = life->stale_ms - sim.lost_ms;
 	give_status(life, result->view.status);
 	__real_board_publish(board, item, result, counted);
 	compare_item(name);
@@ -209,6 +213,7 @@ void __wrap_board_set_stale(struct board *board, struct board_item *item, int64_
 	life->status = SKYMON_UNKNOWN;
 	life->row_count = 0;
 	life->fresh = true;
+	life->stale_by_ms = 0;
 	__real_board_set_stale(board, item, now_ms);
 	compare_item(name);
 	dirty = true;
@@ -322,9 +327,19 @@ void model_worker_ended(unsigned number)
 			lives[i].run_lost = true;
 }
 
-void model_asked(int name)
+void model_asked(int name, uint64_t number)
 {
 	lives[name].asked_ms = sim.now_ms;
+	lives[name].ask = number;
+	lives[name].lease_ms = 0;
+}
+
+/* An answer that comes too late is not used. */
+void model_answered(int name, uint64_t number, int64_t lease_ms)
+{
+	struct life *life = &lives[name];
+	if (life->ask == number && lease_ms > 0 && sim.now_ms - life->asked_ms < 10000)
+		life->lease_ms = sim_useful_ms() + lease_ms;
 }
 
 void model_secret_held(int name)
@@ -390,9 +405,9 @@ void model_apply(const struct plan *plan)
 		life->row_count = 0;
 		life->run = 0;
 		life->open = false;
-		life->stale_ms = 0;
+		life->stale_ms = life->stale_by_ms = 0;
 		life->news_ms = sim_useful_ms();
-		life->asked_ms = 0;
+		life->asked_ms = life->lease_ms = 0;
 	}
 	dirty = true;
 }
@@ -438,6 +453,8 @@ static void check_time(int name)
 	if (life->open && !life->run_lost && run_ms > life->run_timeout_ms + 10)
 		sim_fail("%s: %lld ms after its run began nothing is published of it", sim_names[name],
 			 (long long)run_ms);
+	if (life->stale_by_ms != 0 && now_ms > life->stale_by_ms + 10)
+		sim_fail("%s is not called stale", sim_names[name]);
 	int64_t most_ms = life->unusable ? life->want.interval_ms + 1000
 					 : 2 * life->want.interval_ms + life->want.timeout_ms + 120000;
 	if (now_ms - life->news_ms > most_ms)
@@ -489,6 +506,8 @@ void model_check_calm(void)
 		if (life->unusable || life->status != SKYMON_HEALTHY || worker_instance(i, &worker) == 0)
 			sim_fail("%s is %s long after the last fault", sim_names[i],
 				 skymon_status_word(life->status));
+		if (life->want.store && life->lease_ms != 0 && sim_useful_ms() - life->lease_ms > 60000)
+			sim_fail("the secret of %s has ended, and is not read again", sim_names[i]);
 		if (checks < least || checks > least + 4)
 			sim_fail("%s was checked %lld times in %lld ms, its interval is %lld ms",
 				 sim_names[i], (long long)checks, (long long)calm,

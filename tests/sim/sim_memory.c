@@ -153,12 +153,12 @@ size_t sim_blocks(void)
 	return block_count;
 }
 
-/* ---- Descriptors: those of plugins' files are from 1,000 on ---- */
+/* ---- Descriptors ---- */
 
 int __real_close(int fd);
 int __wrap_close(int fd);
 
 int __wrap_close(int fd)
 {
-	return fd >= 1000 ? 0 : __real_close(fd);
+	return fd >= SIM_FD_FIRST ? 0 : __real_close(fd);
 }

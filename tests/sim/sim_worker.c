@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORKERS_MAX = 64, SLOTS_MAX = 64, FD_FIRST = 1000 };
+enum { WORKERS_MAX = 64, SLOTS_MAX = 64 };
 
 struct slot_life { /* deaths of the workers of one slot, which the pool gives as `arg` */
 	const void *slot;
@@ -20,108 +20,12 @@ struct slot_life { /* deaths of the workers of one slot, which the pool gives as
 	unsigned at_once;
 };
 
-const char *const sim_names[NAMES] = {"store", "a", "b", "c", "d", "e"};
-const char *const sim_plugins[PLUGINS] = {"vault", "plain", "routes"};
-struct file sim_files[PLUGINS];
 static uint32_t secrets[NAMES]; /* as the store keeps them now */
 static struct process *workers[WORKERS_MAX];
 static size_t worker_count;
 static unsigned last_number;
 static struct slot_life slots[SLOTS_MAX];
 static size_t slot_count;
-
-/* ---- Plugins: what their files declare ---- */
-
-struct options {
-	const char *url, *file;
-	struct skymon_secret password, token;
-};
-const struct skymon_option sim_options[] = {
-	SKYMON_OPT(struct options, url, "", "server", .flags = SKYMON_TARGET),
-	SKYMON_OPT(struct options, file, "", "a file that is read", .flags = SKYMON_PATH_READ),
-	SKYMON_OPT(struct options, password, NULL, "from a variable"),
-	SKYMON_OPT(struct options, token, NULL, "from the store"),
-	{0},
-};
-static enum skymon_status check(struct skymon *sm, void *state)
-{
-	(void)sm;
-	(void)state;
-	return SKYMON_HEALTHY;
-}
-static void validate(struct skymon *sm, const void *state)
-{
-	(void)sm;
-	(void)state;
-}
-static void keep(struct skymon *sm, void *state, struct skymon_ask *ask)
-{
-	(void)sm;
-	(void)state;
-	(void)ask;
-}
-static const struct skymon_route route = {
-	.size = sizeof(route), .method = "GET", .path = "/r", .name = "r", .summary = "r"};
-static const struct skymon_route *const routes[] = {&route, NULL}, *const no_routes[] = {NULL};
-static const struct skymon_number no_numbers[] = {{0}};
-
-#define PLUGIN_OF(...)                                                                                       \
-	{                                                                                                    \
-		.abi_major = SKYMON_ABI_MAJOR, .abi_minor = SKYMON_ABI_MINOR, .version = "1",                \
-		.summary = "s", .option_size = sizeof(struct skymon_option),                                 \
-		.number_size = sizeof(struct skymon_number), .options = sim_options, .numbers = no_numbers,  \
-		.check = check, __VA_ARGS__                                                                  \
-	}
-static const struct skymon_plugin plugins[PLUGINS] = {
-	PLUGIN_OF(.name = "vault", .secret = keep, .routes = no_routes),
-	PLUGIN_OF(.name = "plain", .routes = no_routes),
-	PLUGIN_OF(.name = "routes", .routes = routes, .validate = validate),
-};
-
-struct plugin_info *worker_info(int plugin)
-{
-	struct buf body = {0};
-	struct err err;
-	plugin_info_encode(&plugins[plugin], SKYMON_BUILD_ID, &body);
-	struct wire_reader in = wire_reader(body.data, body.size);
-	struct plugin_info *info = plugin_info_decode(&in, &err);
-	buf_free(&body);
-	if (info == NULL)
-		sim_fail("the simulated plugin is wrong: %s", err.text);
-	return info;
-}
-
-static int plugin_of(const char *name)
-{
-	int plugin = 0;
-	while (strcmp(sim_plugins[plugin], name) != 0)
-		plugin++;
-	return plugin;
-}
-
-char *__wrap_plugin_find(const char *name, char *const *folders, size_t count, struct err *err);
-char *__wrap_plugin_find(const char *name, char *const *folders, size_t count, struct err *err)
-{
-	(void)folders;
-	(void)count;
-	(void)err;
-	return x_strdup(name);
-}
-
-int __wrap_plugin_file_open(const char *path, struct plugin_mark *mark, struct err *err);
-int __wrap_plugin_file_open(const char *path, struct plugin_mark *mark, struct err *err)
-{
-	int plugin = plugin_of(path);
-	(void)err;
-	*mark = (struct plugin_mark){.inode = sim_files[plugin].generation};
-	return FD_FIRST + plugin + PLUGINS * (int)sim_files[plugin].generation;
-}
-
-bool __wrap_plugin_file_same(const char *path, const struct plugin_mark *mark);
-bool __wrap_plugin_file_same(const char *path, const struct plugin_mark *mark)
-{
-	return mark->inode == sim_files[plugin_of(path)].generation;
-}
 
 /* ---- The state of all ---- */
 
@@ -406,8 +310,8 @@ struct process *process_new(struct loop *loop, const struct process_spec *spec,
 	worker->number = ++last_number;
 	worker->events = events;
 	worker->arg = arg;
-	worker->plugin = (spec->copy - FD_FIRST) % PLUGINS;
-	worker->generation = (unsigned)((spec->copy - FD_FIRST) / PLUGINS);
+	worker->plugin = (spec->copy - SIM_FD_FIRST) % PLUGINS;
+	worker->generation = (unsigned)((spec->copy - SIM_FD_FIRST) / PLUGINS);
 	worker->patience.fire = lose_patience;
 	loop_set_timer(sim.loop, &worker->patience, sim.now_ms + spec->hello_timeout_ms);
 	sim_trace("worker %u (%s) is started", worker->number, spec->name);
@@ -549,7 +453,7 @@ void process_ask(struct process *worker, uint32_t id, uint64_t number, bool fres
 	int name = atoi(path);
 	sim_trace("worker %u: ask for %s's secret%s", worker->number, sim_names[name],
 		  fresh ? ", a fresh one" : "");
-	model_asked(name);
+	model_asked(name, number);
 	if (!open || sim_fault(ASK_NEVER))
 		return;
 	int64_t at_ms = sim.now_ms + (sim_fault(ASK_LATE) ? sim_between(5000, 20000) : sim_between(1, 50));
