@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bool ok = config_parse("fuzz", (const char *)data, size, lookup, &config, &errs);
 	if (ok != (errs.count == 0))
 		abort();
-	/* also after errors: what could be read is judged too */
+	/* also after errors: what could be read is checked too */
 	struct settings *settings = settings_new(&config, lookup, &errs);
 	if (settings != NULL) {
 		struct buf out = {0};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a hostile worker may send as a reply, and what crosses to it as a request: bytes ->
+/* Everything that a hostile worker may send as a reply, and what crosses to it as a request: bytes ->
  * http_message_get_…, then everything that a reader does with it; what was read is put again and must read
  * the same. Build with clang -fsanitize=fuzzer,address,undefined. */
 #include <stdint.h>

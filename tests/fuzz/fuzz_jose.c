@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an OpenID provider may send: keys, tokens, headers, claims. Nothing of it may crash, leak or hang the
- * check. */
+/* Everything that an OpenID provider may send: keys, tokens, headers, claims. Nothing of it may crash, leak
+ * or hang the check. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a hostile worker may send in a message: bytes -> result_decode, then everything that a reader does
- * with a result; and the hello -> plugin_info_decode, option values. Build with clang
+/* Everything that a hostile worker may send in a message: bytes -> result_decode, then everything that a
+ * reader does with a result; and the hello -> plugin_info_decode, option values. Build with clang
  * -fsanitize=fuzzer,address,undefined. */
 #include <math.h>
 #include <stdint.h>
@@ -16,7 +16,7 @@ static void must(bool ok)
 		abort();
 }
 
-/* What the rest of the daemon relies on. */
+/* Checks what the rest of the daemon relies on. */
 static void walk(const struct skymon_result *result)
 {
 	must(result->status >= 0 && result->status <= SKYMON_UNHEALTHY && result->reason > 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a hostile WebSocket server sends: frames, in pieces that must make no difference, and the answer to
- * the handshake. */
+/* Everything that a hostile WebSocket server sends: frames, in pieces that must make no difference, and the
+ * answer to the handshake. */
 #include <stdlib.h>
 
 #include "../../plugins/websocket/websocket_frame.c"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a hostile worker may write into its socket: bytes -> packets (u16 size, bytes) -> wire_receive. Build
- * with clang -fsanitize=fuzzer,address,undefined. */
+/* Everything that a hostile worker may write into its socket: bytes -> packets (u16 size, bytes) ->
+ * wire_receive. Build with clang -fsanitize=fuzzer,address,undefined. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Never returns, whatever the deadline; with `file` only when that file exists at the check's start. */
+/* Never returns, and ignores the deadline; with `file` only when that file exists at the check's start. */
 #include <skymon/plugin.h>
 #include <unistd.h>
 

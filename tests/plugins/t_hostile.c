@@ -48,7 +48,7 @@ static const struct skymon_option options[] = {
 
 static char early[64] = "no: not tried"; /* by the constructor */
 
-/* What an attempt returned: negative is a refusal. */
+/* Reports what an attempt returned: a negative number is a refusal. */
 static void tell(struct skymon *sm, const char *name, long got)
 {
 	if (got < 0)

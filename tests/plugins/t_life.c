@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes the stations of its life into a file, and takes as long as it is told for each. */
+/* Writes the stations of its life into a file, and takes as long for each as its options say. */
 #include <fcntl.h>
 #include <skymon/plugin.h>
 #include <stdio.h>
@@ -77,6 +77,6 @@ static void unload(struct skymon *sm, void *memory)
 	note(shared->file, "unload", "all");
 }
 
-SKYMON_PLUGIN(t_life, "1.0", "Tells of its life", .state_size = sizeof(struct life),
+SKYMON_PLUGIN(t_life, "1.0", "Records its life", .state_size = sizeof(struct life),
 	      .shared_size = sizeof(struct shared), .options = options, .unload = unload, .start = start,
 	      .stop = stop, .check = check);

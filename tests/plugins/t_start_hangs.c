@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Its start, or its stop, never returns, if it is told so. */
+/* Its start, or its stop, never returns, if its options say so. */
 #include <skymon/plugin.h>
 #include <unistd.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Judges its options: `url` must begin with t://, items must have a name, one of `key` and `name` may be
- * given; or dies, or hangs, when it is to judge them. */
+/* Validates its options: `url` must begin with t://, items must have a name, one of `key` and `name` may be
+ * given; or dies, or hangs, in `validate`. */
 #include <skymon/plugin.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,5 +58,5 @@ static enum skymon_status check(struct skymon *sm, void *state)
 	return skymon_healthy(sm, "valid");
 }
 
-SKYMON_PLUGIN(t_validate, "1.0", "Judges its options", .state_size = sizeof(struct validate),
+SKYMON_PLUGIN(t_validate, "1.0", "Validates its options", .state_size = sizeof(struct validate),
 	      .options = options, .check = check, .validate = validate);

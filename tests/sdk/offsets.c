@@ -2,7 +2,7 @@
 /* The layout of every public struct on x86_64, as the first header had it: a plugin that was built then reads
  * these bytes. A line that fails means that the ABI changed. While the major is 0 that is allowed: raise the
  * minor, say so in plugin.h, and write the new layout here. From 1.0 on fields are only appended, to structs
- * that carry their size or whose stride the plugin tells; LAST says which may grow no more. */
+ * that carry their size or whose stride the plugin passes; LAST says which may grow no more. */
 #include <skymon/routes.h>
 
 #include <stddef.h>
@@ -11,7 +11,7 @@
 	_Static_assert(offsetof(struct type, member) == (offset), "struct " #type ": " #member " has moved")
 #define LAST(type, size)                                                                                     \
 	_Static_assert(sizeof(struct type) == (size),                                                        \
-		       "struct " #type " has another size, and nothing tells it")
+		       "struct " #type " has another size, and nothing says it")
 #define AT_LEAST(type, size) _Static_assert(sizeof(struct type) >= (size), "struct " #type " has shrunk")
 
 _Static_assert(SKYMON_ABI_MAJOR == 0 && SKYMON_ABI_MINOR == 3, "a new ABI: review this file");
