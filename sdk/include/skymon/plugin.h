@@ -7,16 +7,16 @@
  * Place    A plugin runs in a worker process of its own kind; with SKYMON_IN_DAEMON in the daemon itself, where
  *          it may only have routes that answer from memory.
  * Life     load -> validate -> start -> check ... -> stop -> unload. `start` and `stop` once per component (again after
- *          a worker's restart), never beside a check of the same component.
- * Threads  `check` runs on a thread of the worker; never twice at once for one component, at the same time for
- *          different ones. So mutable data belongs in `state` (one per component) or `shared` (one per
+ *          a worker's restart), never concurrently with a check of the same component.
+ * Threads  `check` runs on a thread of the worker, never concurrently with itself for one component, concurrently for
+ *          different components. So mutable data belongs in `state` (one per component) or `shared` (one per
  *          process, your own lock), never at file scope. load, start and stop: the worker's main thread.
  *          Routes of a SKYMON_IN_DAEMON plugin: the daemon's only thread; they must not wait for anything. Other
- *          routes: a thread of the worker for each request, beside each other and the check, never beside start and stop.
- * Time     Every wait in a check takes skymon_ms_left(), which ends a little before the deadline, so that a check that obeys
- *          it is heard. When the deadline passes the daemon publishes unhealthy/timeout by itself, with the last
+ *          routes: a thread of the worker for each request, concurrently with each other and the check, never with start and stop.
+ * Time     Every wait in a check takes skymon_ms_left(), which leaves a margin before the deadline, so that a check that respects
+ *          it reports its own result. When the deadline passes the daemon publishes unhealthy/timeout, with the last
  *          skymon_step, and drops the late result; a check that never returns costs the worker.
- * Memory   Who allocates frees; nothing crosses the border to be freed on the other side. Texts given to a wrapper are
+ * Memory   The side that allocates frees. Texts given to a wrapper are
  *          copied. Option values live until stop has returned. Snapshots live until skymon_release.
  * Meaning  unhealthy and degraded: the check looked, and this is what it found (refused, wrong answer). unknown: it
  *          could not look. Never report a number that was not measured.
@@ -82,7 +82,7 @@ static inline const char *skymon_reason_word(int reason)
 
 struct skymon;         /* the component (or route plugin) that a callback is for; opaque */
 struct skymon_request; /* one HTTP exchange; valid until it was answered; opaque */
-struct skymon_ask;     /* somebody asks this secret store (skymon/secrets.h); opaque */
+struct skymon_ask;     /* a request for a secret of this store (skymon/secrets.h); opaque */
 
 /* ---- Options: declared once, parsed by the core, stored in `state` before start ---- */
 
@@ -115,7 +115,7 @@ enum skymon_type {
 
 struct skymon_option {
 	const char *name;
-	const char *fallback;      /* as in the config file, ${VAR:-…} too; NULL: zero, or NULL */
+	const char *fallback;      /* default, as in the config file, ${VAR:-…} too; NULL: zero or NULL */
 	int32_t type;              /* enum skymon_type */
 	uint32_t offset;           /* of the member in state (or in the item of a list) */
 	const char *help;          /* one line: what it is, and its unit */
@@ -203,15 +203,15 @@ struct skymon_route {
 	void (*handle)(struct skymon *, void *state, struct skymon_request *); /* answers exactly once, before it returns */
 	uint32_t flags;            /* SKYMON_ROUTE_… */
 };
-#define SKYMON_ROUTE_OPTIONS_AS_GET 1u /* OPTIONS answers with GET's code (HAProxy's httpchk judges by it) */
+#define SKYMON_ROUTE_OPTIONS_AS_GET 1u /* OPTIONS answers with GET's code (as HAProxy's httpchk needs) */
 #define SKYMON_ROUTE_PRIVATE 2u        /* never readable by pages of other origins: no CORS header */
-#define SKYMON_ROUTE_ANY_BODY 4u       /* POST and PUT take any Content-Type; else only application/json (415) */
+#define SKYMON_ROUTE_ANY_BODY 4u       /* POST and PUT take any Content-Type, not only application/json (415) */
 #define SKYMON_ROUTE_GUARDED 8u        /* PRIVATE; a foreign Host or Origin is refused (403), each request is audited */
 #define SKYMON_ROUTE_HEALTH 16u        /* GET, no handle: the daemon answers from the component's newest result */
-#define SKYMON_ROUTE_OPEN 32u          /* POST, PUT, DELETE without a guard; else such a route is GUARDED */
+#define SKYMON_ROUTE_OPEN 32u          /* POST, PUT, DELETE without a guard; otherwise such a route is GUARDED */
 
 #define SKYMON_IN_DAEMON 1u
-/* What a worker is refused unless its plugin says that it needs it; `skymon plugins NAME` shows it. */
+/* Needs beyond the worker's sandbox; `skymon plugins NAME` shows them. */
 #define SKYMON_NEEDS_EXEC 2u      /* starts programs */
 #define SKYMON_NEEDS_PROC 4u      /* reads /proc and /sys */
 #define SKYMON_NEEDS_PROCESSES 8u /* looks into other processes (/proc/PID/fd …): its files are not limited then */
@@ -228,7 +228,7 @@ struct skymon_plugin {
 	const struct skymon_number *numbers;  /* what thresholds and service.metrics may name; ends with {0} */
 	bool (*load)(struct skymon *, void *shared);   /* library init, once per process; no I/O */
 	void (*unload)(struct skymon *, void *shared);
-	bool (*start)(struct skymon *, void *state);   /* opens no network; false: say why with skymon_unknown */
+	bool (*start)(struct skymon *, void *state);   /* opens no network; on failure call skymon_unknown, return false */
 	void (*stop)(struct skymon *, void *state);
 	enum skymon_status (*check)(struct skymon *, void *state);   /* may block, within skymon_ms_left */
 	const struct skymon_route *const *routes;                    /* NULL-ended */
@@ -249,7 +249,7 @@ struct skymon_plugin {
 #define SKYMON_DO(sm, function, ...) \
 	do { if ((sm)->host->function != NULL) (sm)->host->function(__VA_ARGS__); } while (0)
 
-/* ---- What a check says ---- */
+/* ---- What a check reports ---- */
 
 #define SKYMON_SAYS(nth) __attribute__((format(printf, nth, nth + 1), unused)) static inline
 #define SKYMON_TELL(call) do { va_list list_; va_start(list_, format); call; va_end(list_); } while (0)
@@ -267,7 +267,7 @@ SKYMON_SAYS(3) enum skymon_status skymon_verdict(struct skymon *sm, bool ok, con
 { SKYMON_TELL(sm->host->say(sm, format, list_)); return ok ? SKYMON_HEALTHY : SKYMON_UNHEALTHY; }
 static inline void skymon_reason(struct skymon *sm, enum skymon_reason reason) { SKYMON_DO(sm, reason, sm, (int)reason); }
 
-/* Facts for `details` of the component's route (JSON); a key said twice keeps the last. */
+/* Facts for `details` of the component's route (JSON); of a repeated key the last value counts. */
 SKYMON_SAYS(3) void skymon_detail(struct skymon *sm, const char *key, const char *format, ...)
 { SKYMON_TELL(SKYMON_DO(sm, detail_text, sm, key, format, list_)); }
 static inline void skymon_detail_number(struct skymon *sm, const char *key, double value)
@@ -275,7 +275,7 @@ static inline void skymon_detail_number(struct skymon *sm, const char *key, doub
 static inline void skymon_detail_boolean(struct skymon *sm, const char *key, bool value)
 { SKYMON_DO(sm, detail_boolean, sm, key, value); }
 static inline void skymon_detail_json(struct skymon *sm, const char *key, const char *json)
-{ SKYMON_DO(sm, detail_json, sm, key, json); }  /* any JSON value; what does not parse is dropped and logged */
+{ SKYMON_DO(sm, detail_json, sm, key, json); }  /* any JSON value; one that does not parse is dropped and logged */
 
 /* A declared number: thresholds and service.metrics apply to it. `response_time` (s) is measured by the core. */
 static inline void skymon_number(struct skymon *sm, const char *name, double value) { SKYMON_DO(sm, number, sm, name, value); }
@@ -292,25 +292,26 @@ static inline void skymon_counter(struct skymon *sm, const char *name, const cha
 /* ---- What a check may ask ---- */
 
 static inline int64_t skymon_ms_left(struct skymon *sm) { return SKYMON_CALL(sm, ms_left, sm); } /* never < 0 */
-/* Names what comes next (copied): shown when the check crashes, runs out of time or is ended. */
+/* Names the next step (copied): shown when the check crashes, runs out of time or is ended. */
 static inline void skymon_step(struct skymon *sm, const char *step) { SKYMON_DO(sm, step, sm, step); }
-/* Resolves a host name by the host's helper, within the deadline: numeric addresses joined by commas, at most 8. false: message
- * and reason (dns, timeout) are set already; return SKYMON_UNHEALTHY. A numeric address is returned as it is. */
+/* Resolves a host name within the deadline to numeric addresses, joined by commas, at most 8. If false, message and reason (dns,
+ * timeout) are set; return SKYMON_UNHEALTHY. A numeric address is returned as it is. */
 static inline bool skymon_resolve(struct skymon *sm, const char *host, char *addresses, size_t size)
 { return SKYMON_CALL(sm, resolve, sm, host, addresses, size); }
 /* The same for one name of several: waits for at most ms, so that time is left for the others. */
 static inline bool skymon_resolve_within(struct skymon *sm, const char *host, int64_t ms, char *addresses, size_t size)
 { return SKYMON_CALL(sm, resolve_within, sm, host, ms, addresses, size); }
-static inline void skymon_secret_refused(struct skymon *sm) { SKYMON_DO(sm, secret_refused, sm); } /* have it read again */
+static inline void skymon_secret_refused(struct skymon *sm) { SKYMON_DO(sm, secret_refused, sm); } /* the secret is read again */
 static inline const char *skymon_name(struct skymon *sm) { return sm->host->name(sm); }
 static inline const char *skymon_state_dir(struct skymon *sm) { return sm->host->state_dir(sm); } /* the plugin's own folder; "": none */
 static inline void *skymon_shared(struct skymon *sm) /* shared_size bytes; your own lock */
 { return sm->host->shared != NULL ? sm->host->shared(sm) : NULL; }
-/* Shortest text that reads back as the same number ("NaN", "+Inf" too); returns its length. size >= 32. */
+/* Prints the shortest text that reads back as the same number ("NaN", "+Inf" too); returns its length. size >= 32. */
 static inline size_t skymon_print(struct skymon *sm, double value, char *text, size_t size)
 { return sm->host->print(value, text, size); }
 
-/* In validate: the option ("url", "tls.ca_file", "queries[1].sql") is wrong. The sentence goes on after its name: "must begin with …". */
+/* In validate: reports that an option ("url", "tls.ca_file", "queries[1].sql") is wrong. The text continues after its name:
+ * "must begin with …". */
 SKYMON_SAYS(3) void skymon_invalid(struct skymon *sm, const char *option, const char *format, ...)
 { SKYMON_TELL(SKYMON_DO(sm, invalid, sm, option, format, list_)); }
 

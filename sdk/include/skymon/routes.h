@@ -7,12 +7,12 @@
  *
  * Any other plugin may have routes too, and be named under `plugins`; its section becomes a component of that name, with
  * start, stop, secrets and check as any other. Its handlers run in the worker, each request on a thread of its
- * own, up to 64 at once beside the check: what they change in `state` needs a lock. The `sm` of a handler is of that request
- * alone: skymon_ms_left tells the time to the request's own deadline (30 s; 0 as soon as the client has left), skymon_resolve,
- * skymon_step and the log work as in a check, and what a verdict says there goes nowhere.
+ * own, up to 64 concurrently, and with the check: what they change in `state` needs a lock. The `sm` of a handler is of that
+ * request alone: skymon_ms_left returns the time to the request's own deadline (30 s; 0 as soon as the client has left),
+ * skymon_resolve, skymon_step and the log work as in a check, and the text of a verdict is dropped.
  *
  * Structs carry their size and grow at the end: read a field only when `size` reaches it if the plugin must run on
- * an older core. Texts are UTF-8 and never NULL unless said so. Times are ms since 1970 (UTC); 0 means never.
+ * an older core. Texts are UTF-8 and never NULL unless stated. Times are ms since 1970 (UTC); 0 means never.
  */
 #ifndef SKYMON_ROUTES_H
 #define SKYMON_ROUTES_H
@@ -54,7 +54,7 @@ static inline bool skymon_series_next(const struct skymon_family *family, size_t
 	return true;
 }
 
-/* What one check reported, or what the daemon found in its place (timeout, crashed, …). Immutable. */
+/* The result of one check, or the daemon's in its place (timeout, crashed, …). Immutable. */
 struct skymon_result {
 	uint32_t size;
 	int32_t status, reason;       /* enum skymon_status, skymon_reason; after thresholds */
@@ -67,7 +67,7 @@ struct skymon_result {
 
 enum skymon_impact { SKYMON_IMPACT_UNHEALTHY, SKYMON_IMPACT_DEGRADED, SKYMON_IMPACT_NONE };
 
-/* A limit (warn, crit) of a component, against its newest result. why: why there is no value; NULL when there is one. */
+/* A limit (warn, crit) of a component, compared with its newest result. why: the cause if the value is missing, otherwise NULL. */
 struct skymon_limit { const char *number, *text, *why; bool critical, unmeasured; double value; };
 
 struct skymon_component {
@@ -82,7 +82,7 @@ struct skymon_component {
 	const struct skymon_result *shown;  /* the result that gave the status; NULL before the first */
 	const struct skymon_result *latest; /* the newest; its numbers and families are the current ones */
 	uint64_t series_dropped_total;      /* of its results, by limits.series */
-	/* unmeasured: the newest check could look, and did not report the number, so that nothing watches it */
+	/* unmeasured: the newest check could look, and did not report the number, so that the limit has no effect */
 	const struct skymon_limit *limits; size_t limit_count;
 };
 
@@ -133,12 +133,12 @@ struct skymon_self {               /* valid until the handler returns */
 	uint64_t requests_total;
 	int64_t resident_bytes;
 	double cpu_seconds;
-	bool reload_ok; int64_t reload_time_ms;        /* the newest reload (or the start): did it take; when the newest good one was */
+	bool reload_ok; int64_t reload_time_ms;        /* whether the newest reload (or the start) succeeded; time of the newest good one */
 	const struct skymon_source *sources; size_t source_count; /* the eight, in the seed's order */
 	const struct skymon_http_count *const *http_counts; size_t http_count_count;
 	const struct skymon_http_time *const *http_times; size_t http_time_count;
 	const struct skymon_plugin_state *const *plugins; size_t plugin_count;
-	uint64_t failed_tokens_total, evicted_connections_total; /* wrong access tokens; ended for others, because all were in use */
+	uint64_t failed_tokens_total, evicted_connections_total; /* wrong access tokens; connections ended for others, because all were in use */
 	int64_t open_fds, max_fds;                     /* 0: not known; so is resident_bytes without /proc */
 	uint64_t refused_connections_total;            /* by limits.connections or connections_per_address */
 	uint32_t isolation;                            /* what this kernel confines of workers: SKYMON_CONFINES_… */
@@ -157,7 +157,7 @@ struct skymon_config {
 struct skymon_route_line { const char *method, *path, *name, *summary, *plugin; };
 struct skymon_routes { uint32_t size; const struct skymon_route_line *lines; size_t count; };
 
-/* Take, read, release; a snapshot may be held as long as somebody needs its bytes (a reply on its way). */
+/* Take, read, release. A snapshot may be held as long as its bytes are needed (by a reply on its way). */
 static inline const struct skymon_snapshot *skymon_snapshot(struct skymon *sm)
 { return sm->host->snapshot != NULL ? sm->host->snapshot(sm) : NULL; }
 static inline void skymon_release(struct skymon *sm, const struct skymon_snapshot *snapshot)
@@ -172,21 +172,21 @@ static inline const struct skymon_routes *skymon_routes(struct skymon *sm)
 /* ---- The request, and its one answer ---- */
 
 static inline const char *skymon_method(struct skymon *sm, struct skymon_request *rq) { return sm->host->request_method(rq); }
-/* A segment matched by braces, decoded; a query parameter, decoded (NULL: none; "" : no value), or, with the name NULL, the whole
- * query as it was sent; a header (NULL: none). */
+/* Returns a segment matched by braces, decoded; a query parameter, decoded (NULL if missing, "" without a value), or, with the
+ * name NULL, the whole query as sent. */
 static inline const char *skymon_param(struct skymon *sm, struct skymon_request *rq, const char *name)
 { return sm->host->request_param(rq, name); }
 static inline const char *skymon_query(struct skymon *sm, struct skymon_request *rq, const char *name)
 { return sm->host->request_query(rq, name); }
-/* NULL if there is none. Host is that of a target in absolute form, if it has one; Cookie headers are dropped. */
+/* Returns a header, NULL if missing. Host is that of a target in absolute form, if it has one; Cookie headers are dropped. */
 static inline const char *skymon_header(struct skymon *sm, struct skymon_request *rq, const char *name)
 { return sm->host->request_header(rq, name); }
 static inline const char *skymon_body(struct skymon *sm, struct skymon_request *rq, size_t *size)
 { return sm->host->request_body(rq, size); }
-/* May this caller see messages and details? False only where `access` asks for a token and the request brought none. */
+/* Whether this caller may see messages and details. False only where `access` asks for a token and the request brought none. */
 static inline bool skymon_is_trusted(struct skymon *sm, struct skymon_request *rq) { return sm->host->request_trusted(rq); }
-/* What GET of the route of that name (SKYMON_IN_DAEMON plugins') gives to a client without wishes: its body, valid until this request
- * was answered; NULL when there is no such route or its code was not 200. */
+/* Returns the body of GET of the named route (of a SKYMON_IN_DAEMON plugin) without request headers, valid until this request
+ * was answered; NULL if no such route exists or its code was not 200. */
 static inline const char *skymon_render(struct skymon *sm, struct skymon_request *rq, const char *route, size_t *size)
 { *size = 0; return sm->host->render != NULL ? sm->host->render(rq, route, size) : NULL; }
 
@@ -197,11 +197,11 @@ static inline const char *skymon_render(struct skymon *sm, struct skymon_request
 struct skymon_caller { uint32_t size; bool local; const char *address; const char *user, *why_not_local; };
 static inline const struct skymon_caller *skymon_caller(struct skymon *sm, struct skymon_request *rq)
 { return sm->host->request_caller(rq); }
-/* In a worker: a server refused the secret that this request was done with. true: return without an answer: the secret is read
- * anew, and the handler is called once more for this request (in a state that was started with the new one, if it changed).
- * false: that has been done for it already: answer it. */
+/* In a worker: a server refused the secret of this request. If true, return without an answer: the secret is read again, and the
+ * handler is called once more for this request (in a state that was started with the new secret, if it changed). If false, that
+ * has happened for this request already: answer it. */
 static inline bool skymon_again(struct skymon *sm, struct skymon_request *rq) { return SKYMON_CALL(sm, request_again, rq); }
-/* What the request did, in some words, for the daemon's audit line (which has client, user, method, path and code already). */
+/* Describes what the request did, for the daemon's audit line (which has client, user, method, path and code already). */
 SKYMON_SAYS(3) void skymon_audit(struct skymon *sm, struct skymon_request *rq, const char *format, ...)
 { SKYMON_TELL(sm->host->request_audit(rq, format, list_)); }
 
@@ -215,13 +215,13 @@ static inline void skymon_reply(struct skymon *sm, struct skymon_request *rq, in
 				const void *bytes, size_t size)
 { sm->host->reply(rq, code, type, bytes, size); }
 /* Answers with bytes that stay where they are until done(argument) is called, once, when they were sent or dropped; the array
- * of parts itself is copied. The host compresses when the client asks for it; askers of one generation (0: none) may share that. */
+ * of parts itself is copied. The host compresses when the client asks for it; requests for one generation (0: none) may share the result. */
 static inline void skymon_reply_parts(struct skymon *sm, struct skymon_request *rq, int code, const char *type,
 				      const struct skymon_part *parts, size_t count, uint64_t generation,
 				      void (*done)(void *), void *argument)
 { sm->host->reply_parts(rq, code, type, parts, count, generation, done, argument); }
-/* Adds a member (any JSON value, as text) to the coming problem. What is no JSON, or a member that every problem has (type, title,
- * status, detail, timestamp, error), is dropped. */
+/* Adds a member (any JSON value, as text) to the coming problem. Text that is not JSON, or a member that every problem has
+ * (type, title, status, detail, timestamp, error), is dropped. */
 static inline void skymon_problem_json(struct skymon *sm, struct skymon_request *rq, const char *key, const char *json)
 { sm->host->problem_json(rq, key, json); }
 /* Answers with application/problem+json (RFC 9457); the sentence is its detail. */
