@@ -169,7 +169,12 @@ int main(int argc, char **argv)
 	void *state = calloc(1, skymon_plugin.state_size);
 	snapshot.components = components;
 	snapshot.count = 1;
-	self = (struct skymon_self){.size = sizeof(self), .version = "", .compiler = "", .service = "api"};
+	self = (struct skymon_self){.size = sizeof(self),
+				    .version = "",
+				    .compiler = "",
+				    .service = "api",
+				    .service_version = "",
+				    .title = ""};
 	if (!skymon_plugin.start(&sm, state))
 		return 1;
 	for (size_t i = 0; i < rounds; i++) {
