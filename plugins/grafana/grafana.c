@@ -23,15 +23,17 @@ static const struct skymon_option options[] = {
 	SKYMON_OPT(struct grafana, api_key, "{vault: \"${GRAFANA_API_KEY_PATH:-grafana/api_key}#key\"}",
 		   "a service account's token; data sources and alert rules need one with the role Admin"),
 	SKYMON_OPT(struct grafana, read_access, "loopback",
-		   "who may read dashboards: loopback: this machine; token: who brings access_token; any",
+		   "which callers may read dashboards: loopback: local ones; token: those that send "
+		   "access_token; any",
 		   .words = access_words),
 	SKYMON_OPT(struct grafana, write_access, "loopback",
-		   "who may change what is in Grafana: as read_access", .words = access_words),
-	SKYMON_OPT(struct grafana, access_token, NULL, "what callers send as Authorization: Bearer"),
-	SKYMON_OPT(struct grafana, connect_timeout, "2s", "for a connection to Grafana, with TLS", .min = 10,
-		   .max = 3600000),
-	SKYMON_OPT(struct grafana, timeout, "10s", "for each call to Grafana, and for a check", .min = 10,
-		   .max = 3600000),
+		   "which callers may change Grafana's content: as read_access", .words = access_words),
+	SKYMON_OPT(struct grafana, access_token, NULL,
+		   "the token that callers send as Authorization: Bearer"),
+	SKYMON_OPT(struct grafana, connect_timeout, "2s", "timeout of a connection to Grafana, including TLS",
+		   .min = 10, .max = 3600000),
+	SKYMON_OPT(struct grafana, timeout, "10s", "timeout of each request to Grafana, and of a check",
+		   .min = 10, .max = 3600000),
 	SKYMON_OPT(struct grafana, reconnect, "1m",
 		   "age from which a kept connection is replaced by a new one; 0: a new one in each request",
 		   .min = 0, .max = 366.0 * 24 * 3600 * 1000),
@@ -42,7 +44,7 @@ static const struct skymon_option options[] = {
 	SKYMON_OPT(struct grafana, content, GRAFANA_CONTENT,
 		   "folder of the dashboards and rules that apply writes", .flags = SKYMON_PATH_READ),
 	SKYMON_OPT(struct grafana, prometheus_url, "http://prometheus:9090",
-		   "where Grafana finds Prometheus, for the data source that apply writes"),
+		   "Prometheus' URL as Grafana reaches it, for the data source that apply writes"),
 	{0}};
 
 static const struct skymon_number numbers[] = {TLS_REPORT_NUMBERS, {0}};
@@ -116,14 +118,16 @@ static bool secrets_agree(struct skymon *sm, const struct grafana *grafana)
 	const char *wrong = NULL;
 
 	if (!is_clean(&grafana->api_key))
-		wrong = "api_key has a space, a line's end or another byte that no key of Grafana has";
+		wrong = "api_key has a space, a line end or another byte that is not allowed in a key of "
+			"Grafana";
 	else if (wants_token(grafana) && grafana->access_token.size == 0)
 		wrong = "access_token is empty: read_access or write_access is `token`";
 	else if (grafana->access_token.size > 0 && grafana->access_token.size < TOKEN_MIN)
-		wrong = "access_token is shorter than 16 bytes: take a longer one, as of `openssl rand -hex "
-			"16`";
+		wrong = "access_token is shorter than 16 bytes: use a longer one, such as from `openssl rand "
+			"-hex 16`";
 	else if (!is_clean(&grafana->access_token))
-		wrong = "access_token has a space, a line's end or another byte that no header can bring";
+		wrong = "access_token has a space, a line end or another byte that is not allowed in a "
+			"header";
 	if (wrong != NULL)
 		skymon_unknown(sm, "%s", wrong);
 	return wrong == NULL;
@@ -168,7 +172,7 @@ static bool start(struct skymon *sm, void *state)
 		return false;
 	if (!make_own(grafana)) {
 		stop(sm, state);
-		skymon_unknown(sm, "no memory is left");
+		skymon_unknown(sm, "out of memory");
 		return false;
 	}
 	own = grafana->own;
@@ -178,7 +182,7 @@ static bool start(struct skymon *sm, void *state)
 	if (fetch_place(own->base, own->place, sizeof(own->place)))
 		return true;
 	stop(sm, state);
-	skymon_unknown(sm, "url cannot be read");
+	skymon_unknown(sm, "invalid url");
 	return false;
 }
 
@@ -207,11 +211,10 @@ static bool ask_health(struct grafana_ctx *ctx, char *version, size_t size)
 	char shown[60];
 	bool good = true;
 
-	skymon_step(ctx->sm, "asking for Grafana's health");
+	skymon_step(ctx->sm, "requesting Grafana's health");
 	if (!grafana_ask(ctx, "GET", "/api/health", NULL, &answer)) {
 		if (ctx->fault.upstream_status == 503)
-			grafana_reword(ctx, 503, "",
-				       "Grafana says that it is not well (HTTP 503): its database fails");
+			grafana_reword(ctx, 503, "", "Grafana reports that its database fails (HTTP 503)");
 		return false;
 	}
 	text = json_read_text(answer.json, "version");
@@ -220,7 +223,7 @@ static bool ask_health(struct grafana_ctx *ctx, char *version, size_t size)
 		skymon_detail(ctx->sm, "version", "%s", version);
 	database = json_read_text(answer.json, "database");
 	if (database == NULL) {
-		good = grafana_fail(ctx, 502, "%.200s does not answer as Grafana does: is `url` right?",
+		good = grafana_fail(ctx, 502, "%.200s did not answer as Grafana does: is `url` right?",
 				    ctx->grafana->own->place);
 		ctx->fault.status = SKYMON_UNHEALTHY;
 		ctx->fault.reason = SKYMON_PROTOCOL;
@@ -251,14 +254,14 @@ static enum skymon_status check_grafana(struct skymon *sm, void *state)
 	}
 	if (!healthy)
 		return report_fault(&ctx);
-	skymon_step(sm, "asking whether Grafana takes the key");
+	skymon_step(sm, "checking whether Grafana accepts the key");
 	if (!grafana_ask(&ctx, "GET", "/api/org", NULL, &answer))
 		return report_fault(&ctx);
 	name = json_read_text(answer.json, "name");
 	grafana_clean(name != NULL ? name : "", org, sizeof(org));
 	skymon_detail(sm, "org", "%s", org);
 	grafana_answer_free(&answer);
-	return skymon_healthy(sm, "Grafana %s answers, and takes the key (%s)", version, org);
+	return skymon_healthy(sm, "Grafana %s answers and accepts the key (%s)", version, org);
 }
 
 static enum skymon_status check(struct skymon *sm, void *state)
@@ -290,7 +293,7 @@ static const struct skymon_route health = {.size = sizeof(struct skymon_route),
 					   .method = "GET",
 					   .path = BASE "health",
 					   .name = "grafana_health",
-					   .summary = "does Grafana answer, and take our key",
+					   .summary = "does Grafana answer and accept the key",
 					   .flags = SKYMON_ROUTE_PRIVATE | SKYMON_ROUTE_HEALTH};
 ROUTE(list_dashboards, "GET", "dashboards", "grafana_dashboards", "all dashboards", grafana_list_dashboards);
 ROUTE(post_dashboard, "POST", "dashboards", "grafana_dashboards", "create a dashboard",
@@ -302,10 +305,10 @@ ROUTE(delete_dashboard, "DELETE", "dashboards/{uid}", "grafana_dashboard", "dele
       grafana_delete_dashboard);
 ROUTE(post_source, "POST", "datasources", "grafana_datasources", "create a data source", grafana_post_source);
 ROUTE(post_rule, "POST", "alerts", "grafana_alerts", "create an alert rule", grafana_post_rule);
-ROUTE(post_apply, "POST", "apply", "grafana_apply", "write the dashboards, data source and rules that ship",
+ROUTE(post_apply, "POST", "apply", "grafana_apply", "write the shipped dashboards, data source and rules",
       grafana_post_apply);
-ROUTE(get_diff, "GET", "diff", "grafana_diff", "what apply would change", grafana_get_diff);
-ROUTE(get_check, "GET", "check", "grafana_check", "what the key may do, and what is missing",
+ROUTE(get_diff, "GET", "diff", "grafana_diff", "the changes that apply would make", grafana_get_diff);
+ROUTE(get_check, "GET", "check", "grafana_check", "the key's permissions, and those that it lacks",
       grafana_get_check);
 
 static const struct skymon_route *const routes[] = {

@@ -40,7 +40,7 @@ static enum grafana_access access_of(const struct grafana *grafana, bool write)
 }
 
 static const char *const by[] = {"a local caller", "the access token",
-				 "anybody"}; /* as enum grafana_access */
+				 "any caller"}; /* as enum grafana_access */
 
 bool grafana_authorize(struct grafana_ctx *ctx, bool write)
 {
@@ -61,18 +61,18 @@ bool grafana_authorize(struct grafana_ctx *ctx, bool write)
 		grafana_fail(
 			ctx, 403,
 			"Grafana may be %s through skymon only by root, skymond's own user and `local_users` "
-			"of "
-			"this machine, without a proxy between; this request is not such a one: %s. To allow "
-			"it list the user in `local_users`, or set `%s: token` and `access_token` (or `%s: "
-			"any`) for the plugin grafana",
+			"on this machine, without a proxy; this caller is not local: %s. To allow it, list "
+			"the "
+			"user in `local_users`, or set `%s: token` and `access_token` (or `%s: any`) for the "
+			"plugin grafana",
 			write ? "changed" : "read", caller != NULL ? caller->why_not_local : "", option,
 			option);
 		break;
 	case GRAFANA_NO_TOKEN:
 		skymon_reply_header(ctx->sm, ctx->rq, "WWW-Authenticate", "Bearer realm=\"skymon grafana\"");
-		grafana_fail(
-			ctx, 401,
-			"this needs `Authorization: Bearer` with the access_token of the plugin grafana");
+		grafana_fail(ctx, 401,
+			     "this route needs `Authorization: Bearer` with the access_token of the plugin "
+			     "grafana");
 		break;
 	case GRAFANA_WRONG_TOKEN:
 		skymon_reply_header(ctx->sm, ctx->rq, "WWW-Authenticate",

@@ -25,7 +25,7 @@ static void try_item(struct apply_run *run, struct apply_item *item, struct outc
 	if (item->result != NULL) /* its file is bad */
 		return;
 	if (outcome->stopped != 0) {
-		apply_failed(item, outcome->stopped, "not tried, because of what failed before");
+		apply_failed(item, outcome->stopped, "not tried, because an item before it failed");
 		return;
 	}
 	if (apply_item(run, item))
@@ -157,7 +157,7 @@ static bool read_force(struct grafana_ctx *ctx, bool *force)
 	*force = query != NULL && i >= 1 && i <= 3;
 	return i < sizeof(words) / sizeof(words[0]) ||
 	       grafana_fail(ctx, 400,
-			    "the only parameter that is known here is force, which is true or false");
+			    "unknown parameter: this route takes only force, which is true or false");
 }
 
 /* One at a time: two concurrent runs would find the same items missing. */

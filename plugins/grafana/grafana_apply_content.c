@@ -54,9 +54,9 @@ static char *read_file(const char *path, size_t *size, char *why, size_t why_siz
 	if (file < 0 || fstat(file, &about) != 0)
 		set_reason(why, why_size, "cannot be read: %s", strerror(errno));
 	else if (!S_ISREG(about.st_mode))
-		set_reason(why, why_size, "is no file");
+		set_reason(why, why_size, "is not a regular file");
 	else if ((bytes = malloc(FILE_MAX + 1)) == NULL)
-		set_reason(why, why_size, "there is no memory for it");
+		set_reason(why, why_size, "out of memory");
 	for (*size = 0; bytes != NULL && *size <= FILE_MAX; *size += (size_t)got)
 		if ((got = read(file, bytes + *size, FILE_MAX + 1 - *size)) <= 0)
 			break;
@@ -83,7 +83,8 @@ static json_t *read_json(const char *path, size_t *total, char *why, size_t why_
 	json_t *value = NULL;
 	*total += size;
 	if (*total > CONTENT_MAX)
-		set_reason(why, why_size, "with those before it is more than %u bytes", CONTENT_MAX);
+		set_reason(why, why_size,
+			   "is too large: together with the files before it more than %u bytes", CONTENT_MAX);
 	else if (json_read_is_deep(bytes, size))
 		set_reason(why, why_size, "is nested deeper than %d", JSON_READ_DEPTH);
 	else if ((value = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, &error)) == NULL)
@@ -139,7 +140,7 @@ static bool is_free(const struct apply_list *list, const struct apply_item *item
 	for (size_t i = 0; i < list->count; i++) {
 		const struct apply_item *other = &list->items[i];
 		if (other->kind == item->kind && other->shipped != NULL && strcmp(other->uid, item->uid) == 0)
-			return set_reason(why, size, "/uid is that of %s too", other->file);
+			return set_reason(why, size, "/uid is also that of %s", other->file);
 	}
 	return true;
 }
@@ -165,7 +166,7 @@ static void add_file(struct apply_list *list, enum apply_kind kind, const char *
 		item->uid = "";
 		grafana_clean(item->file, item->shown, sizeof(item->shown));
 		item->title = item->shown;
-		apply_failed(item, 500, "%s %s; mend the file", path, why);
+		apply_failed(item, 500, "%s %s; correct the file", path, why);
 	}
 	list->count++;
 }
@@ -197,7 +198,7 @@ static bool add_files(struct apply_list *list, enum apply_kind kind, const char 
 		return set_reason(why, size, "cannot read the folder %s: %s", path, strerror(errno));
 	bool fits = list->count + (size_t)count <= APPLY_ITEMS_MAX;
 	if (!fits)
-		set_reason(why, size, "%s holds more than %d files; take some out", folder, APPLY_ITEMS_MAX);
+		set_reason(why, size, "%s has more than %d files; remove some", folder, APPLY_ITEMS_MAX);
 	for (int i = 0; i < count; i++) {
 		if (fits)
 			add_file(list, kind, folder, inner, names[i]->d_name);
@@ -213,7 +214,7 @@ bool apply_read(const char *folder, const char *prometheus_url, struct apply_lis
 	char path[4096];
 	*list = (struct apply_list){.items = calloc(APPLY_ITEMS_MAX + 2, sizeof(*list->items))};
 	if (list->items == NULL)
-		return set_reason(why, size, "no memory is left to read %s", folder);
+		return set_reason(why, size, "out of memory for reading %s", folder);
 	struct apply_item *item = &list->items[list->count++];
 	item->kind = APPLY_IS_FOLDER;
 	item->shipped = json_pack("{s:s, s:s}", "uid", GRAFANA_FOLDER, "title", GRAFANA_FOLDER_TITLE);
@@ -230,12 +231,11 @@ bool apply_read(const char *folder, const char *prometheus_url, struct apply_lis
 	    !add_files(list, APPLY_IS_RULE, folder, "rules", why, size))
 		return false;
 	if (list->count == 1)
-		return set_reason(
-			why, size,
-			"%s holds nothing to apply: no datasource.json, no dashboards, no rules; set "
-			"the option "
-			"content to the folder that does",
-			folder);
+		return set_reason(why, size,
+				  "%s has nothing to apply: no datasource.json, no dashboards, no rules; set "
+				  "the option "
+				  "`content` to a folder with content",
+				  folder);
 	return true;
 }
 

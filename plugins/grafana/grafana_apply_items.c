@@ -91,7 +91,7 @@ static bool folder_item(struct apply_run *run, struct apply_item *item)
 	item->result = there ? "unchanged" : run->writes ? "created" : "missing";
 	if (strcmp(run->folder, item->uid) != 0)
 		snprintf(item->message, sizeof(item->message),
-			 "the folder of this title has the uid %s, and is used", run->folder);
+			 "a folder of this title exists under the uid %s, and is used", run->folder);
 	return true;
 }
 
@@ -118,8 +118,8 @@ static bool check_other_sources(struct apply_run *run, const struct apply_item *
 	return holder[0] == '\0' ||
 	       grafana_fail(
 		       run->ctx, 409,
-		       "the name %.200s is that of the data source with the uid %s already; rename or delete "
-		       "it in Grafana",
+		       "the name %.200s is in use by the data source with the uid %s; rename or delete that "
+		       "one in Grafana",
 		       item->title, holder);
 }
 
@@ -149,8 +149,8 @@ static bool update_source(struct apply_run *run, const struct apply_item *item, 
 	if (json_is_true(json_object_get(theirs, "readOnly")))
 		return grafana_fail(
 			run->ctx, 409,
-			"Grafana has the data source %s from a file of its own and lets no request "
-			"change it: change it there",
+			"the data source %s is provisioned from a file of Grafana, which does not allow "
+			"requests to change it: change that file",
 			item->uid);
 	return write_at(run, "PUT", "/api/datasources/uid/", item->uid, without(wanted, drop));
 }
@@ -180,8 +180,8 @@ static bool source_item(struct apply_run *run, struct apply_item *item)
 		json_decref(ours);
 	} else {
 		grafana_fail(run->ctx, 409,
-			     "the uid %s is that of a data source of the type %.60s, not %.60s; give that "
-			     "one another "
+			     "the data source with the uid %s has the type %.60s, not %.60s; give that one "
+			     "another "
 			     "uid, or delete it",
 			     item->uid, type != NULL ? type : "?", wanted_type);
 	}
@@ -205,15 +205,15 @@ static bool write_dashboard(struct apply_run *run, const struct apply_item *item
 					 "overwrite", 0, "message", "as shipped with skymon"));
 	struct grafana_fault *fault = &run->ctx->fault;
 	if (!good && strcmp(fault->upstream_word, "name-exists") == 0)
-		return grafana_reword(run->ctx, 409, "",
-				      "another dashboard of the folder has the title %.200s, or one that "
-				      "Grafana takes for the same; rename or "
-				      "delete it",
-				      item->title);
+		return grafana_reword(
+			run->ctx, 409, "",
+			"another dashboard in the folder has the title %.200s, or one that is the same to "
+			"Grafana; rename or delete it",
+			item->title);
 	if (!good && hidden && fault->upstream_status == 412)
 		return grafana_fail(
 			run->ctx, 403,
-			"the dashboard is there, but the key may not see it: it lacks the permission "
+			"the dashboard exists, but the key may not see it: it lacks the permission "
 			"dashboards:read");
 	return good;
 }
@@ -257,7 +257,7 @@ static bool dashboard_item(struct apply_run *run, struct apply_item *item)
 		json_array_append_new(item->differences, json_string("/folderUid"));
 	item->result = is_same(item) ? "unchanged" : run->writes ? "updated" : "different";
 	if (!good)
-		grafana_fail(run->ctx, 409, "the uid %s is that of a folder; delete or rename that",
+		grafana_fail(run->ctx, 409, "the uid %s is that of a folder; delete or rename the folder",
 			     item->uid);
 	good = good && (is_same(item) || !run->writes ||
 			write_dashboard(run, item, wanted, json_object_get(theirs, "version"), to, false));
@@ -302,7 +302,7 @@ static enum found find_rule(struct apply_run *run, const char *uid, struct grafa
 			continue;
 		there->json = json_read(value.text, value.size);
 		return there->json != NULL ? FOUND
-		       : grafana_fail(run->ctx, 502, "Grafana's rule %s is JSON that skymon does not read",
+		       : grafana_fail(run->ctx, 502, "Grafana's rule %s is JSON that skymon cannot parse",
 				      uid)
 			       ? FOUND
 			       : FAILED;
@@ -322,7 +322,7 @@ static bool write_rule(struct apply_run *run, const struct apply_item *item, jso
 	}
 	if (!good && grafana_rule_is_conflict(&run->ctx->fault))
 		return grafana_reword(run->ctx, 409, "",
-				      "another rule of the folder has the title %.200s; rename or delete it",
+				      "another rule in the folder has the title %.200s; rename or delete it",
 				      item->title);
 	return good;
 }

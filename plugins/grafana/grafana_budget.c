@@ -86,8 +86,8 @@ bool grafana_reserve(struct grafana_ctx *ctx, size_t bytes, int never, size_t *t
 	if (bytes > budget->all - (usage.reserved < budget->all ? usage.reserved : budget->all))
 		return grafana_fail(
 			ctx, never,
-			"this takes about %zu MiB of memory, more than there is for it: fewer or smaller "
-			"values, or a larger limits.worker_memory",
+			"this needs about %zu MiB of memory, more than the budget: send fewer or smaller "
+			"values, or set a larger limits.worker_memory",
 			(bytes >> 20) + 1);
 	pthread_mutex_lock(&budget->lock);
 	while (!(good = fits(budget, bytes)) && (left_ms = skymon_ms_left(ctx->sm) - SPARE_MS) > 0)
@@ -96,8 +96,7 @@ bool grafana_reserve(struct grafana_ctx *ctx, size_t bytes, int never, size_t *t
 		add_reserved(budget, bytes);
 	pthread_mutex_unlock(&budget->lock);
 	if (!good) {
-		grafana_fail(ctx, 503,
-			     "too many large requests to Grafana are in work at this moment: try again");
+		grafana_fail(ctx, 503, "too many large requests to Grafana at the moment: try again");
 		ctx->fault.reason = SKYMON_RESOURCE;
 		snprintf(ctx->fault.retry_after, sizeof(ctx->fault.retry_after), "2");
 		return false;

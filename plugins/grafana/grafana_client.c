@@ -136,8 +136,7 @@ static bool prepare(struct exchange *x, const char *path)
 	size_t size = grafana->api_key.size + 8;
 
 	if ((size_t)snprintf(x->url, sizeof(x->url), "%s%s", grafana->own->base, path) >= sizeof(x->url))
-		return grafana_fail(x->ctx, 422,
-				    "the path to be asked for at Grafana is longer than %d bytes", URL_MAX);
+		return grafana_fail(x->ctx, 422, "the path for Grafana is longer than %d bytes", URL_MAX);
 	x->authorization = grafana_alloc(size);
 	x->key_size = size;
 	snprintf(x->authorization, size, "Bearer %s", grafana->api_key.bytes);
@@ -346,8 +345,8 @@ static bool read_tree(struct grafana_ctx *ctx, const struct grafana_text *text, 
 	grafana_explain_alien(text->code, NULL, NULL, text->bytes, ctx->grafana->own->place, &ctx->fault);
 	return grafana_reword(
 		ctx, 502, "",
-		"%.200s answered JSON that skymon does not read (HTTP %d): it is too deep in itself, has a "
-		"name twice, a number of more than 64 bits or \\u0000",
+		"%.200s answered JSON that skymon cannot parse (HTTP %d): it is nested too deeply, or "
+		"has a duplicate name, a number of more than 64 bits or \\u0000",
 		ctx->grafana->own->place, text->code);
 }
 

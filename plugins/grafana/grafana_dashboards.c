@@ -3,11 +3,10 @@
  * thread of its request, and owns that request's struct grafana_request.
  *
  * Only the dashboard that was named is overwritten. Grafana's own `overwrite` also replaces a dashboard of
- * the same title, whatever the uid, and one of the same number that comes from another Grafana; so it is
- * never sent. The dashboard to replace is read by its uid and saved with the version that was read. Grafana
- * refuses that after a change in between, and the handler reads and saves again: the first time at once, and
- * then under a lock, so that concurrent writers of this skymond come one after the other and the last one
- * wins.
+ * the same title, under any uid, and one of the same number that comes from another Grafana; so it is never
+ * sent. The dashboard to replace is read by its uid and saved with the version that was read, under a lock:
+ * concurrent writers of this skymond come one after the other, and the last one wins. Grafana refuses the
+ * version after a change from elsewhere in between; then the dashboard is read and saved once more.
  *
  * Grafana before 11.6 refuses a second dashboard of the same title in a folder; later versions do not, and
  * their search may not yet list a dashboard of a moment ago. So a dashboard that is posted without a uid is
@@ -62,8 +61,9 @@ static bool is_ours(struct grafana_request *request, const struct grafana_text *
 
 	if (!ours) {
 		grafana_fail(request->ctx, 502,
-			     "Grafana was to save the dashboard %s, and says that it saved %.40s instead: "
-			     "look at both",
+			     "Grafana was asked to save the dashboard %s, and reports that it saved %.40s "
+			     "instead: "
+			     "check both",
 			     request->uid, uid != NULL ? uid : "another");
 		grafana_add_outcome(&request->ctx->fault, GRAFANA_MAYBE_DONE, "saved");
 	} else if (uid != NULL && request->uid[0] == '\0' && grafana_uid_fault(uid) == NULL) {
@@ -98,25 +98,27 @@ static bool is_mismatch(const struct grafana_fault *fault)
 /* ---- Conflicts ---- */
 
 #define SAME_TITLE                                                                                           \
-	"a dashboard of this title is in the folder already: to replace it, PUT it by its uid, or post "     \
-	"with overwrite"
-
+	"a dashboard of this title is in the folder already: to replace it, PUT it by its uid, "             \
+	"or POST with overwrite"
 /* Grafana also calls it a mismatch of versions if none was sent for an existing dashboard. */
 static const char *mismatch_sentence(const struct grafana_request *request)
 {
 	if (request->overwrite)
-		return "the dashboard is there, and was changed twice while it was to be replaced: try again";
+		return "the dashboard exists, and was changed twice in Grafana during this request: try "
+		       "again";
 	if (!request->has_version)
-		return request->replaces
-			       ? "the dashboard is there, and no version was sent with `overwrite: false`: "
-				 "send the one that it has, or leave overwrite out"
-			       : "a dashboard with this uid is there already: to replace it, PUT it, or "
-				 "post with overwrite";
-	return request->replaces
-		       ? "the dashboard is there, and in another version than the one that was sent: get it "
-			 "again, or leave `overwrite: false` out"
-		       : "the dashboard is there, and in another version than the one that was sent: get it "
-			 "again, or post with overwrite";
+		return request->replaces ? "the dashboard exists, and no version was sent with `overwrite: "
+					   "false`: send its "
+					   "current version, or omit overwrite"
+					 : "a dashboard with this uid exists already: to replace it, PUT it, "
+					   "or POST with "
+					   "overwrite";
+	return request->replaces ? "the dashboard exists in another version than the one that was sent: get "
+				   "it again, or "
+				   "omit `overwrite: false`"
+				 : "the dashboard exists in another version than the one that was sent: get "
+				   "it again, or "
+				   "POST with overwrite";
 }
 
 /* Grafana has refused the title: names the dashboard that has it. */
@@ -131,25 +133,22 @@ static bool refuse_title(struct grafana_request *request)
 	grafana_put_back(&ctx->fault, &was);
 	title = json_read_text(found, "title");
 	if (title == NULL)
-		search_refuse(
-			ctx, NULL,
-			"Grafana says that a dashboard of this title is in the folder already, and does "
-			"not show it to its key: "
-			"choose another title");
+		search_refuse(ctx, NULL,
+			      "Grafana reports that a dashboard of this title is in the folder already, but "
+			      "does not "
+			      "show it to the key: choose another title");
 	else if (strcmp(title, request->title) != 0)
-		search_refuse(
-			ctx, found,
-			"the dashboard \"%.120s\" (%.40s) is in the folder already, and to this Grafana "
-			"its title is the same as "
-			"this one's: choose another title, or PUT that dashboard",
-			title, json_read_text(found, "uid"));
+		search_refuse(ctx, found,
+			      "the dashboard \"%.120s\" (%.40s) is in the folder already, and its title is "
+			      "the same "
+			      "to this Grafana: choose another title, or PUT that dashboard",
+			      title, json_read_text(found, "uid"));
 	else
-		search_refuse(
-			ctx, found,
-			request->replaces
-				? "another dashboard (%.40s) in the folder has this title: choose another one"
-				: SAME_TITLE,
-			json_read_text(found, "uid"));
+		search_refuse(ctx, found,
+			      request->replaces ? "another dashboard (%.40s) in the folder has this title: "
+						  "choose another title"
+						: SAME_TITLE,
+			      json_read_text(found, "uid"));
 	json_decref(found);
 	return false;
 }
@@ -176,17 +175,17 @@ static bool explain_dashboard_refusal(struct grafana_request *request)
 
 	if (no_folder && (fault->upstream_status == 404 || fault->upstream_status == 400))
 		return grafana_reword(request->ctx, request->has_folder ? 422 : 409, request->folder_pointer,
-				      request->has_folder ? "is of no folder there is"
-							  : "the dashboard's folder is gone");
+				      request->has_folder ? "names a folder that does not exist"
+							  : "the dashboard's folder does not exist any more");
 	if (fault->upstream_status == 404 && fault->code == 404)
 		return grafana_reword(
 			request->ctx, 502, "",
-			"Grafana answered HTTP 404 to a dashboard that was to be saved: is `url` right?");
+			"Grafana answered HTTP 404 to a request to save a dashboard: is `url` right?");
 	if (strcmp(fault->upstream_word, "name-match") == 0)
 		return grafana_reword(
 			request->ctx, 409, "/dashboard/title",
-			"is the title of a folder, which Grafana does not take for a dashboard: "
-			"choose another title");
+			"is the title of a folder, which Grafana does not accept for a dashboard: choose "
+			"another title");
 	if (strcmp(fault->upstream_word, "name-exists") == 0)
 		return refuse_title(request);
 	if (is_mismatch(fault) && request->uid[0] != '\0')
@@ -218,23 +217,23 @@ static bool may_replace(struct grafana_request *request, const struct search_fou
 	grafana_forget(&request->ctx->fault);
 	return search_refuse_found(
 		request->ctx, there,
-		"the dashboard that is there has another title, and is not overwritten: to "
-		"rename it, PUT it; else leave "
-		"out uid and id");
+		"the existing dashboard has another title, and is not overwritten: to rename it, PUT "
+		"it; else omit uid and id");
 }
 
-/* Replaces the dashboard in the version that is read now, and reads and saves again after a change in
- * between. Returns false with 404 in ctx->fault if there is no such dashboard. */
+/* Replaces the dashboard in the version that is read now, and reads and saves once more after a change in
+ * between. The lock is for concurrent writers of this skymond; the second attempt, for changes that are made
+ * in Grafana. Returns false with 404 in ctx->fault if the dashboard does not exist. */
 static bool replace_dashboard(struct grafana_request *request, struct grafana_text *answer)
 {
+	if (request->overwrite) {
+		grafana_release_lock(request->ctx); /* a lock of its title: two at once could deadlock */
+		if (!grafana_take_lock(request->ctx, "dashboard", "", request->uid))
+			return false;
+	}
 	for (int attempt = 0; attempt < 2; attempt++) {
 		struct search_found there;
-		bool may;
-
-		if (attempt > 0 && request->ctx->lock == NULL &&
-		    !grafana_take_lock(request->ctx, "dashboard", "", request->uid))
-			return false;
-		may = search_uid(request->ctx, request->uid, &there);
+		bool may = search_uid(request->ctx, request->uid, &there);
 
 		if (may && request->overwrite) {
 			request->has_version = true;
@@ -276,7 +275,7 @@ static bool post_uid(struct grafana_request *request, struct grafana_text *answe
 		return false;
 	if (!known && ctx->fault.upstream_status == 0)
 		return grafana_reword(ctx, 409, "/dashboard/uid",
-				      "is the uid of a folder: choose another one, or leave it out");
+				      "is the uid of a folder: choose another uid, or omit it");
 	request->has_version =
 		request->has_version && !request->overwrite; /* a new dashboard has no version */
 	return send_dashboard(request, answer) || explain_dashboard_refusal(request);
@@ -299,7 +298,7 @@ static bool post_number(struct grafana_request *request, struct grafana_text *an
 	if (!known)
 		return grafana_invalid(
 			&request->ctx->fault, "/dashboard/id",
-			"is of no dashboard there is: leave it out, the uid names a dashboard");
+			"is not the number of any dashboard: omit it, and name the dashboard by its uid");
 	return post_uid(request, answer);
 }
 
@@ -411,12 +410,11 @@ void grafana_put_dashboard(struct skymon *sm, void *state, struct skymon_request
 		return;
 	if (grafana_read_request(&ctx, true, &request)) {
 		if (request.uid[0] != '\0' && strcmp(request.uid, uid) != 0)
-			grafana_invalid(
-				&ctx.fault, "/dashboard/uid",
-				"is another uid than the path's: leave it out, or send it to its own path");
+			grafana_invalid(&ctx.fault, "/dashboard/uid",
+					"differs from the uid in the path: omit it, or send the request to "
+					"that uid's path");
 		else if (grafana_uid_fault(uid) != NULL)
-			grafana_fail(&ctx, 404, "no dashboard can have this uid: it %s",
-				     grafana_uid_fault(uid));
+			grafana_fail(&ctx, 404, "invalid uid of a dashboard: it %s", grafana_uid_fault(uid));
 		else {
 			snprintf(request.uid, sizeof(request.uid), "%s", uid);
 			done = replace_dashboard(&request, &answer);

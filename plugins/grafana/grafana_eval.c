@@ -62,8 +62,9 @@ static const char *frame_fault(struct grafana_span frame)
 		const char *type = json_read_text(field, "type");
 
 		if (rows > 0 && type != NULL && strcmp(type, "time") == 0)
-			fault = "gives a time series, and Grafana can alert on reduced data only: put a "
-				"reduce expression between";
+			fault = "gives a time series, and Grafana can alert on reduced data only: add a "
+				"reduce "
+				"expression";
 	}
 	if (rows > 0 && fault == NULL && (rows > 1 || json_array_size(fields) > 1))
 		fault = "gives a table, and Grafana can alert on single numbers only: ask for one number for "
@@ -72,7 +73,7 @@ static const char *frame_fault(struct grafana_span frame)
 		const char *type = json_read_text(json_array_get(fields, 0), "type");
 
 		if (type != NULL && strcmp(type, "number") != 0)
-			fault = "gives no number, and Grafana can alert on numbers only";
+			fault = "gives a value that is not a number, and Grafana can alert on numbers only";
 	}
 	json_decref(fields);
 	return fault;
@@ -114,7 +115,7 @@ bool grafana_rule_eval(struct grafana_ctx *ctx, const json_t *rule)
 		good = check_results(ctx, &answer, condition, output);
 	} else if (fault->upstream_status == 400 && fault->upstream_message[0] != '\0') {
 		find_place(data, fault->upstream_message, pointer, sizeof(pointer));
-		grafana_reword(ctx, 422, pointer, "is nothing that this Grafana can evaluate: %.320s",
+		grafana_reword(ctx, 422, pointer, "cannot be evaluated by this Grafana: %.320s",
 			       fault->upstream_message);
 	} else if (strstr(fault->upstream_message, "wide series") != NULL) {
 		grafana_reword(ctx, 422, output,

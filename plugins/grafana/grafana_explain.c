@@ -73,18 +73,17 @@ static void explain_forbidden(struct grafana_fault *fault)
 	fault->reason = SKYMON_AUTH_FAILED;
 	if (strcasestr(fault->upstream_message, "quota") != NULL) {
 		fault->reason = SKYMON_HTTP_STATUS;
-		set_detail(fault,
-			   "Grafana has a quota for these, which is reached (%.200s): delete what is not "
-			   "needed, or "
-			   "raise it in Grafana's "
-			   "configuration, under [quota]",
-			   fault->upstream_message);
+		set_detail(
+			fault,
+			"Grafana's quota is reached (%.200s): delete items that are not needed, or raise the "
+			"quota in Grafana's configuration, under [quota]",
+			fault->upstream_message);
 	} else if (needed != NULL && strcmp(needed + 20, "orgs:read") == 0) {
 		fault->reason = SKYMON_HTTP_STATUS;
-		set_detail(fault,
-			   "Grafana says that its key lacks the permission orgs:read, which each role from "
-			   "Viewer to Admin has: it "
-			   "answers so while its database is locked");
+		set_detail(
+			fault,
+			"Grafana reports that the key lacks the permission orgs:read, which each role from "
+			"Viewer to Admin has: it answers so while its database is locked");
 	} else if (needed != NULL) {
 		set_detail(fault,
 			   "Grafana's key lacks a permission: %.200s; data sources and alert rules need a "
@@ -114,13 +113,11 @@ static bool explain_provisioned(struct grafana_fault *fault)
 	fault->reason = SKYMON_HTTP_STATUS;
 	set_detail(
 		fault,
-		other ? "Grafana answered HTTP %d: %.200s: it was made by another tool, or from a file, that "
-			"keeps it: change it there, or "
-			"delete it there first"
-		      : "Grafana answered HTTP %d: %.200s: Grafana has it from a file of its own: change it "
-			"in "
-			"that file, or use another uid "
-			"and title",
+		other ? "Grafana answered HTTP %d: %.200s: it is provisioned by another tool or from a file: "
+			"change it there, or delete it there first"
+		      : "Grafana answered HTTP %d: %.200s: it is provisioned from a file of Grafana: change "
+			"it "
+			"in that file, or use another uid and title",
 		fault->upstream_status, message);
 	return true;
 }
@@ -172,7 +169,7 @@ void grafana_explain(int code, const char *message, const char *word, const char
 	} else if (code == 403) {
 		explain_forbidden(fault);
 	} else if (code == 429) {
-		set_detail(fault, "%.200s: Grafana takes no more requests for now (HTTP 429)", place);
+		set_detail(fault, "%.200s: Grafana limits requests at the moment (HTTP 429)", place);
 	} else {
 		set_detail(fault, "Grafana answered HTTP %d%s%s", code,
 			   fault->upstream_message[0] != '\0' ? ": " : "", fault->upstream_message);
@@ -239,26 +236,24 @@ void grafana_explain_alien(int code, const char *location, const char *retry_aft
 		set_detail(fault, "%.200s answered a redirect to %s, which is not followed: is `url` right?",
 			   place, to);
 	} else if (code == 429) {
-		set_detail(fault, "%.200s takes no more requests for now (HTTP 429)%s", place, said);
+		set_detail(fault, "%.200s limits requests at the moment (HTTP 429)%s", place, said);
 	} else if (code == 413) {
-		set_detail(
-			fault,
-			"%.200s does not take so large a request (HTTP 413)%s: is there a limit in a proxy "
-			"before Grafana?",
-			place, said);
+		set_detail(fault,
+			   "%.200s does not accept so large a request (HTTP 413)%s: has a proxy before "
+			   "Grafana a "
+			   "limit?",
+			   place, said);
 	} else if (*start == '<') {
-		set_detail(
-			fault,
-			"%.200s answered a page of HTML (HTTP %d)%s, not JSON: is `url` right, or a proxy in "
-			"between?",
-			place, code, said);
+		set_detail(fault,
+			   "%.200s answered a page of HTML (HTTP %d)%s, not JSON: is `url` right, or is it a "
+			   "proxy's answer?",
+			   place, code, said);
 	} else if (*start == '\0') {
-		set_detail(fault, "%.200s answered nothing (HTTP %d): is `url` right?", place, code);
+		set_detail(fault, "%.200s sent an empty answer (HTTP %d): is `url` right?", place, code);
 	} else {
-		set_detail(
-			fault,
-			"%.200s answered what is no JSON, or too deep in itself (HTTP %d)%s: is `url` right?",
-			place, code, said);
+		set_detail(fault,
+			   "%.200s answered invalid or too deeply nested JSON (HTTP %d)%s: is `url` right?",
+			   place, code, said);
 	}
 }
 

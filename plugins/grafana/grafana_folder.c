@@ -72,7 +72,9 @@ bool grafana_take_lock(struct grafana_ctx *ctx, const char *kind, const char *fo
 	}
 	if (lock != NULL)
 		drop_user(own, lock);
-	return grafana_fail(ctx, 504, "others who create the same in Grafana at this moment took too long");
+	return grafana_fail(
+		ctx, 504,
+		"timeout: other requests that write the same to Grafana at the moment take too long");
 }
 
 void grafana_release_lock(struct grafana_ctx *ctx)
@@ -152,16 +154,16 @@ static bool refuse_folder_title(struct grafana_ctx *ctx, const char *title)
 	uid = json_read_text(found, "uid");
 	its = json_read_text(found, "title");
 	if (uid != NULL && its != NULL)
-		search_refuse(ctx, found,
-			      "the folder \"%.100s\" is missing and cannot be made: the dashboard \"%.100s\" "
-			      "(%.40s) has its "
-			      "title; rename or delete that",
-			      title, its, uid);
+		search_refuse(
+			ctx, found,
+			"the folder \"%.100s\" is missing and cannot be created: the dashboard \"%.100s\" "
+			"(%.40s) has its title; rename or delete that dashboard",
+			title, its, uid);
 	else
 		search_refuse(ctx, NULL,
-			      "the folder \"%.100s\" is missing and cannot be made: its title is taken by a "
-			      "dashboard, or by a "
-			      "folder that the key may not see; rename or delete that",
+			      "the folder \"%.100s\" is missing and cannot be created: a dashboard, or a "
+			      "folder that "
+			      "the key may not see, has its title; rename or delete that one",
 			      title);
 	json_decref(found);
 	return false;
@@ -197,12 +199,11 @@ static bool create_folder(struct grafana_ctx *ctx, const char *uid, const char *
 	if (*there)
 		return true;
 	if (refused == 412)
-		return ctx->fault.code == 403 &&
-		       grafana_reword(
-			       ctx, 403, "",
-			       "the folder %.40s is there, but Grafana's key may not see it: it lacks the "
-			       "permission folders:read",
-			       uid);
+		return ctx->fault.code == 403 && grafana_reword(ctx, 403, "",
+								"the folder %.40s exists, but Grafana's key "
+								"may not see it: it lacks the permission "
+								"folders:read",
+								uid);
 	was = grafana_set_aside(&ctx->fault);
 	if (!find_by_title(ctx, title, true, uid_out, there)) {
 		json_decref(was.members);

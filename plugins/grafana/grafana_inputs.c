@@ -61,13 +61,13 @@ static bool validate_sent(struct fill *fill)
 
 		snprintf(pointer, sizeof(pointer), "/inputs/%zu/name", i);
 		if (name == NULL || json_object_get(fill->values, name) == NULL)
-			return grafana_invalid(fault, pointer, "names no input of the dashboard");
+			return grafana_invalid(fault, pointer, "is not an input of the dashboard");
 	}
 	json_object_foreach((json_t *)(uintptr_t)fill->sent, key, item)
 	{
 		snprintf(pointer, sizeof(pointer), "/inputs/%.60s", key);
 		if (json_object_get(fill->values, key) == NULL)
-			return grafana_invalid(fault, pointer, "names no input of the dashboard");
+			return grafana_invalid(fault, pointer, "is not an input of the dashboard");
 	}
 	return true;
 }
@@ -136,17 +136,17 @@ static bool choose_source(struct fill *fill, const char *name, const char *type,
 	}
 	grafana_clean(given != NULL ? given : type != NULL ? type : "any", shown, sizeof(shown));
 	if (uid == NULL && given != NULL)
-		return grafana_invalid(fault, pointer, "is neither uid nor name of a data source%s%.60s: %s",
+		return grafana_invalid(fault, pointer, "is not the uid or name of a data source%s%.60s: %s",
 				       type != NULL ? " of the type " : "", type != NULL ? type : "", shown);
 	if (uid == NULL)
 		return grafana_invalid(
 			fault, place,
-			"asks for a data source of the type %s, and there is none: create it first", shown);
+			"needs a data source of the type %s, and Grafana has none: create it first", shown);
 	if (count > 1)
 		return grafana_invalid(
 			fault, place,
-			"asks for a data source, and %zu fit (%s): say which in `inputs`, as in "
-			"{\"inputs\": {\"%.60s\": UID}}",
+			"needs a data source, and %zu fit (%s): choose one in `inputs`, as in {\"inputs\": "
+			"{\"%.60s\": UID}}",
 			count, all, name);
 	json_object_set_new(fill->values, name, json_string(uid));
 	return true;

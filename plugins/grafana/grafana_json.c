@@ -295,7 +295,7 @@ json_t *grafana_body(struct grafana_ctx *ctx)
 	if (json == NULL) {
 		grafana_clean(error.text, words, sizeof(words));
 		grafana_fail(ctx, 400, "the body is %s: line %d, column %d: %s",
-			     good ? "JSON that skymon does not read" : "no JSON that can be read", error.line,
+			     good ? "JSON that skymon cannot parse" : "invalid JSON", error.line,
 			     error.column, words);
 	} else if (!json_is_object(json)) {
 		json_decref(json);
@@ -496,7 +496,7 @@ const char *grafana_uid_fault(const char *uid)
 	if (strlen(uid) > GRAFANA_UID_MAX)
 		return "is longer than 40 characters";
 	if (uid[strspn(uid, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")] != '\0')
-		return "has a character that is none of a-z, A-Z, 0-9, - and _";
+		return "has a character other than a-z, A-Z, 0-9, - and _";
 	return uid[0] == '\0' ? "is empty" : NULL;
 }
 

@@ -50,7 +50,7 @@ static bool read_parameter(struct grafana_ctx *ctx, const char *text, size_t siz
 		known++;
 	if (known == 4)
 		return wrong_parameter(ctx, text, length,
-				       "is not known here: the list takes query, tag, limit and page");
+				       "is unknown: the list takes query, tag, limit and page");
 	if (known < 2 && (equals == NULL || !is_count(equals + 1, size - length - 1)))
 		return wrong_parameter(ctx, text, length, "must be a number from 1 to 5000");
 	filter->one_page |= known < 2;
@@ -119,7 +119,8 @@ static bool read_page(const struct grafana_text *page, struct grafana_span *item
 
 static bool too_long(struct grafana_ctx *ctx)
 {
-	return grafana_fail(ctx, 502, "Grafana's list of dashboards is larger than the %u MiB of an answer",
+	return grafana_fail(ctx, 502,
+			    "Grafana's list of dashboards is larger than the limit of %u MiB for an answer",
 			    GRAFANA_REPLY_MAX >> 20);
 }
 
@@ -152,7 +153,7 @@ static bool list_all(struct grafana_ctx *ctx, const struct filter *filter, struc
 			return too_long(ctx);
 	}
 	if (!good)
-		return grafana_fail(ctx, 502, "Grafana answered a search with something that is not a list");
+		return grafana_fail(ctx, 502, "Grafana's answer to a search is not a list");
 	if (list->size == 0)
 		add_page(list, (struct grafana_span){"", 0});
 	list->bytes[list->size++] = ']';
@@ -225,7 +226,7 @@ static bool delete_dashboard(struct grafana_ctx *ctx, const char *uid, const cha
 	char path[GRAFANA_PATH_MAX];
 
 	if (!grafana_path(path, sizeof(path), "/api/dashboards/uid/", uid, ""))
-		return grafana_fail(ctx, 404, "no dashboard can have a uid that long");
+		return grafana_fail(ctx, 404, "invalid uid of a dashboard: it is too long");
 	if (!grafana_ask(ctx, "DELETE", path, NULL, &answer) &&
 	    (ctx->fault.upstream_status != 404 || !ctx->fault.repeated)) {
 		if (grafana_is_open(&ctx->fault))

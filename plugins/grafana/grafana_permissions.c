@@ -66,7 +66,7 @@ static bool check_reachable(struct checks *checks)
 		   *place = checks->ctx->grafana->own->place;
 	bool ok = version != NULL ? add_line(checks, "reachable", true, "%s is a Grafana %s", place, version)
 				  : add_line(checks, "reachable", false,
-					     "%s answers, but not as a Grafana does: is `url` right?", place);
+					     "%s did not answer as Grafana does: is `url` right?", place);
 	grafana_answer_free(&answer);
 	return ok;
 }
@@ -101,10 +101,8 @@ static void check_listed(struct checks *checks, const json_t *told)
 static bool check_by_reading(struct checks *checks)
 {
 	add_line(checks, "permissions", true,
-		 "this Grafana does not tell those of a key (HTTP 404): judged by what it lets the key read; "
-		 "what "
-		 "the key "
-		 "may write is not known");
+		 "this Grafana does not list a key's permissions (HTTP 404): only what the key may read "
+		 "was tried; what it may write is not known");
 	for (size_t i = 0; i < PERMISSION_COUNT; i++) {
 		struct grafana_fault *fault = &checks->ctx->fault;
 		struct grafana_answer answer;
@@ -119,7 +117,7 @@ static bool check_by_reading(struct checks *checks)
 		if (fault->key_refused)
 			return false;
 		if (fault->code == 0 || grafana_rule_is_missing(fault))
-			add_line(checks, name, true, "the key may read these");
+			add_line(checks, name, true, "the key may read it");
 	}
 	return true;
 }

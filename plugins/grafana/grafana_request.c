@@ -50,7 +50,7 @@ static bool validate_request(const struct grafana_fields *fields)
 		return false;
 	if (json_is_true(grafana_field(fields, "isFolder")))
 		return grafana_invalid_field(fields, "isFolder",
-					     "makes a folder, and this route makes dashboards: leave it out");
+					     "creates a folder, and this route creates dashboards: omit it");
 	renamed = grafana_rename(fields); /* only to refuse a field that is given under two names */
 	json_decref((json_t *)(uintptr_t)renamed);
 	return renamed != NULL;

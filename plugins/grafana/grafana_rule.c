@@ -132,7 +132,7 @@ static bool validate_names(const struct grafana_fields *fields)
 	       (folder == NULL || strcmp(folder, "general") != 0 ||
 		grafana_invalid_field(
 			fields, "folderUID",
-			"must be a folder of its own: Grafana shows no rule outside of all folders"));
+			"must be a folder: Grafana does not show rules outside of all folders"));
 }
 
 static bool validate_states(const struct grafana_fields *fields)
@@ -144,7 +144,7 @@ static bool validate_states(const struct grafana_fields *fields)
 	return is_word(fields, "noDataState", no_data) && is_word(fields, "execErrState", error) &&
 	       grafana_is(fields, "for", GRAFANA_TEXT) &&
 	       (duration == NULL || grafana_rule_duration(duration) >= 0 ||
-		grafana_invalid_field(fields, "for", "is no duration such as 5m, 1h30m or 0s"));
+		grafana_invalid_field(fields, "for", "is not a duration such as 5m, 1h30m or 0s"));
 }
 
 /* Of an alert rule, or of a recording rule, whose object `fields` is then. */
@@ -158,7 +158,7 @@ static bool validate_ref(const struct grafana_fields *fields, const char *field,
 	if (grafana_rule_find(data, ref) != NULL)
 		return true;
 	grafana_clean(ref, shown, sizeof(shown));
-	return grafana_invalid_field(fields, field, "names no refId of `data`: %s", shown);
+	return grafana_invalid_field(fields, field, "is not a refId of `data`: %s", shown);
 }
 
 /* A recording rule stores the result of one of its queries as a metric, and has no condition. */
@@ -220,7 +220,7 @@ static bool has_no_circle(const json_t *data, const json_t *refs, struct grafana
 	if (left == json_array_size(data))
 		return true;
 	snprintf(pointer, sizeof(pointer), "/data/%zu/model", left);
-	return grafana_invalid(fault, pointer, "needs its own result, perhaps by way of others");
+	return grafana_invalid(fault, pointer, "refers to itself, perhaps through other expressions");
 }
 
 static bool is_classic(const json_t *query)
@@ -246,10 +246,11 @@ static bool validate_inputs(const json_t *data, const json_t *refs, struct grafa
 		if (is_classic(query) && grafana_rule_is_expression(input))
 			return grafana_invalid(
 				fault, pointer,
-				"has classic conditions, which take queries and no expression");
+				"has classic conditions, whose inputs must be queries and not expressions");
 		if (is_classic(input))
-			return grafana_invalid(fault, pointer,
-					       "takes classic conditions, whose result no expression takes");
+			return grafana_invalid(
+				fault, pointer,
+				"refers to classic conditions, whose result expressions cannot use");
 	}
 	return true;
 }
@@ -382,11 +383,12 @@ bool grafana_rule_match(json_t *rule, const json_t *sent, const json_t *sources,
 		grafana_clean(wanted, shown, sizeof(shown));
 		if (count == 0)
 			return grafana_invalid_field(&fields, "datasourceUid",
-						     "is the uid, type or name of no data source: %s", shown);
+						     "is not the uid, type or name of a data source: %s",
+						     shown);
 		if (count > 1)
 			return grafana_invalid_field(
 				&fields, "datasourceUid",
-				"fits %zu data sources (%s), of which %.180s may be named by uid", count,
+				"fits %zu data sources (%s): use the uid of one of them: %.180s", count,
 				shown, all);
 		if (strcmp(uid, wanted) == 0)
 			continue;
@@ -500,7 +502,7 @@ bool grafana_rule_validate_queries(const json_t *rule, const json_t *sources, st
 	       (series == NULL ||
 		grafana_invalid(
 			fault, pointer,
-			"comes from the time series of %s, and Grafana can alert on reduced data only: put "
-			"a reduce expression between, or make it an instant query",
+			"comes from the time series of %s, and Grafana can alert on reduced data only: add a "
+			"reduce expression, or make it an instant query",
 			shown));
 }

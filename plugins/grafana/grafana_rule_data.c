@@ -125,7 +125,7 @@ static bool add_ref(struct view *view, const char *ref, size_t size, const char 
 	if (!known) {
 		snprintf(pointer, sizeof(pointer), "%s/%s", view->pointer, where);
 		grafana_clean(text != NULL ? text : "", shown, sizeof(shown));
-		grafana_invalid(view->fault, pointer, "names a query that is not in `data`: %s", shown);
+		grafana_invalid(view->fault, pointer, "refers to a query that is not in `data`: %s", shown);
 	} else {
 		json_array_append(view->refs, name);
 	}
@@ -150,7 +150,7 @@ static bool wrong_math(const struct math *math, const char *what)
 
 	snprintf(pointer, sizeof(pointer), "%s/expression", math->view->pointer);
 	grafana_clean(math->at, shown, sizeof(shown));
-	return grafana_invalid(math->view->fault, pointer, "is no math that Grafana can compute: %s %s%s",
+	return grafana_invalid(math->view->fault, pointer, "is not math that Grafana can compute: %s %s%s",
 			       what, *math->at != '\0' ? "at: " : "at its end", shown);
 }
 
@@ -247,9 +247,8 @@ static bool read_function(struct math *math)
 	const char *open = math->at + size;
 
 	if (!constant && !is_one_of(math->at, size, functions))
-		return wrong_math(math, size > 0
-						? "no function of its own (a query is named with $ before it)"
-						: "a character that it does not know");
+		return wrong_math(math, size > 0 ? "unknown function (a query is named with $ before it)"
+						 : "unknown character");
 	while (space_size(open) > 0)
 		open += space_size(open);
 	if (*open != '(')
@@ -272,10 +271,10 @@ static bool read_operator(struct math *math, size_t size)
 	bool known = is_one_of(math->at, size, between);
 
 	if (math->wants && !is_one_of(math->at, size, before))
-		return wrong_math(math,
-				  known ? "a value is missing" : "no operator (put a space between two)");
+		return wrong_math(math, known ? "a value is missing"
+					      : "unknown operator (put a space between two)");
 	if (!math->wants && !known)
-		return wrong_math(math, "no operator (put a space between two)");
+		return wrong_math(math, "unknown operator (put a space between two)");
 	math->at += size;
 	math->wants = true;
 	return true;
@@ -311,7 +310,7 @@ static bool read_math(struct view *view, const char *text)
 			continue;
 		if (*math.at == ')') {
 			good = (!math.wants || wrong_math(&math, "a value is missing")) &&
-			       (math.open > 0 || wrong_math(&math, "a ) too many"));
+			       (math.open > 0 || wrong_math(&math, "a ) without ("));
 			math.open--;
 			math.at++;
 		} else {
@@ -446,7 +445,7 @@ static bool read_reduce(const struct grafana_fields *fields)
 	for (i = 0; mode != NULL && i < 3 && strcmp(modes[i], mode) != 0;)
 		i++;
 	if (mode != NULL && i == 3)
-		return grafana_invalid_field(&inner, "mode", "must be dropNN or replaceNN, or left out");
+		return grafana_invalid_field(&inner, "mode", "must be dropNN or replaceNN, or be omitted");
 	return mode == NULL || i != 2 || json_is_number(json_object_get(settings, "replaceWithValue")) ||
 	       grafana_invalid_field(&inner, "replaceWithValue",
 				     "must be a number where the mode is replaceNN");
@@ -469,7 +468,7 @@ static bool read_threshold(const struct view *view, const struct grafana_fields 
 	return grafana_needs(fields, "conditions", GRAFANA_ARRAY) &&
 	       validate_evaluator(view, 0, types, "gt, lt, eq, ne, gte, lte or a range") &&
 	       (json_array_size(json_object_get(view->model, "conditions")) == 1 ||
-		grafana_invalid_field(fields, "conditions", "must have one condition only"));
+		grafana_invalid_field(fields, "conditions", "must have exactly one condition"));
 }
 
 /* Returns the milliseconds of "10s", "1h30m", "1.5h", "1d", "1M"; the least for units of varying length. 0 or
@@ -515,7 +514,7 @@ static bool read_resample(const struct view *view, const struct grafana_fields *
 		return false;
 	ms = window_ms(json_read_text(view->model, "window"));
 	if (ms <= 0)
-		return grafana_invalid_field(fields, "window", "is no duration such as 10s, 5m or 1d");
+		return grafana_invalid_field(fields, "window", "is not a duration such as 10s, 5m or 1d");
 	return ms <= 1e3 * (double)(json_integer_value(json_object_get(range, "from")) -
 				    json_integer_value(json_object_get(range, "to"))) ||
 	       grafana_invalid_field(fields, "window",

@@ -43,7 +43,7 @@ static bool refuse_duplicate(struct grafana_ctx *ctx, const json_t *there, const
 	snprintf(text, sizeof(text), "%.40s, \"%.190s\"", uid != NULL ? uid : "?",
 		 title != NULL ? title : "?");
 	grafana_clean(text, shown, sizeof(shown));
-	grafana_reword(ctx, 409, "", "an alert rule with this %s is there already%s%s", what,
+	grafana_reword(ctx, 409, "", "an alert rule with this %s exists already%s%s", what,
 		       there != NULL ? ": " : "", there != NULL ? shown : "");
 	grafana_copy_member(&ctx->fault, there, "uid");
 	grafana_copy_member(&ctx->fault, there, "folderUID");
@@ -62,7 +62,7 @@ static bool is_new(struct grafana_ctx *ctx, const json_t *rule)
 
 	if (!grafana_path(before, sizeof(before), "/api/v1/provisioning/folder/", folder, "/rule-groups/") ||
 	    !grafana_path(path, sizeof(path), before, json_read_text(rule, "ruleGroup"), ""))
-		return grafana_invalid(&ctx->fault, "/ruleGroup", "is too long to be asked for");
+		return grafana_invalid(&ctx->fault, "/ruleGroup", "is too long for a request to Grafana");
 	known = grafana_ask(ctx, "GET", path, NULL, &group);
 	if (!known &&
 	    ctx->fault.upstream_status == 403) /* a key that may not read rules may not write them either */
@@ -171,7 +171,7 @@ static bool explain_rule_refusal(struct grafana_ctx *ctx, const json_t *sent, co
 		return grafana_reword(ctx, 422, "/annotations",
 				      "must have both of __dashboardUid__ and __panelId__, or neither");
 	if (strncasecmp(message, "invalid alert query", 19) == 0)
-		return grafana_reword(ctx, 422, "/data", "is not taken by Grafana: %.300s", message);
+		return grafana_reword(ctx, 422, "/data", "is not accepted by Grafana: %.300s", message);
 	if ((no_data || strncasecmp(message, "unknown Error state", 19) == 0) &&
 	    json_object_get(rule, "record") != NULL)
 		return grafana_reword(ctx, 422, "/record",
@@ -201,7 +201,7 @@ bool grafana_rule_org(struct grafana_ctx *ctx, json_int_t *id)
 	known = json_is_integer(its);
 	*id = json_integer_value(its);
 	grafana_answer_free(&org);
-	return known || grafana_fail(ctx, 502, "Grafana does not say of which organization its key is");
+	return known || grafana_fail(ctx, 502, "Grafana did not report the organization of its key");
 }
 
 static bool take_org(struct grafana_ctx *ctx, const json_t *sent, json_t *rule)
@@ -212,13 +212,12 @@ static bool take_org(struct grafana_ctx *ctx, const json_t *sent, json_t *rule)
 	if (!grafana_rule_org(ctx, &id))
 		return false;
 	if (json_is_integer(given) && json_integer_value(given) != id)
-		return grafana_invalid(
-			&ctx->fault,
-			json_object_get(sent, "org_id") != NULL  ? "/org_id"
-			: json_object_get(sent, "orgId") != NULL ? "/orgId"
-								 : "/orgID",
-			"is another organization than %lld, which Grafana's key is of: leave it out",
-			(long long)id);
+		return grafana_invalid(&ctx->fault,
+				       json_object_get(sent, "org_id") != NULL  ? "/org_id"
+				       : json_object_get(sent, "orgId") != NULL ? "/orgId"
+										: "/orgID",
+				       "is not %lld, the organization of Grafana's key: omit it",
+				       (long long)id);
 	json_object_set_new(rule, "orgID", json_integer(id));
 	return true;
 }
@@ -366,8 +365,9 @@ static bool is_kept(struct grafana_ctx *ctx, const json_t *rule, struct grafana_
 {
 	if (json_object_get(rule, "record") == NULL || json_object_get(answer->json, "record") != NULL)
 		return true;
-	grafana_invalid(&ctx->fault, "/record",
-			"is not known to this Grafana, which has no recording rules: nothing was kept of it");
+	grafana_invalid(
+		&ctx->fault, "/record",
+		"is not known to this Grafana, which has no recording rules: the rule was deleted again");
 	undo_rule(ctx, answer);
 	return false;
 }

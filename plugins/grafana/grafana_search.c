@@ -128,8 +128,7 @@ static bool search_pages(struct grafana_ctx *ctx, const char *query, const struc
 
 		if ((size_t)snprintf(path, sizeof(path), "/api/search?type=dash-db%s&limit=%d&page=%d", query,
 				     SEARCH_PAGE_SIZE, page) >= sizeof(path))
-			return grafana_invalid(&ctx->fault, "/dashboard/title",
-					       "is too long to be searched for");
+			return grafana_invalid(&ctx->fault, "/dashboard/title", "is too long to search for");
 		if (!get_text(ctx, path, &answer)) {
 			json_decref(*found);
 			*found = NULL;
@@ -149,7 +148,7 @@ bool search_named(struct grafana_ctx *ctx, const struct search_location *place, 
 
 	*found = NULL;
 	if (!grafana_path(query, sizeof(query), "&query=", title, ""))
-		return grafana_invalid(&ctx->fault, "/dashboard/title", "is too long to be searched for");
+		return grafana_invalid(&ctx->fault, "/dashboard/title", "is too long to search for");
 	return search_pages(ctx, query, &wanted, found);
 }
 
@@ -209,16 +208,15 @@ bool search_get(struct grafana_ctx *ctx, const char *uid, struct grafana_text *f
 	if (grafana_uid_fault(uid) != NULL ||
 	    !grafana_path(path, sizeof(path), "/api/dashboards/uid/", uid, ""))
 		/* no dashboard can have it, so Grafana is not asked */
-		return grafana_fail(ctx, 404, "no dashboard can have this uid: it %s",
-				    grafana_uid_fault(uid));
+		return grafana_fail(ctx, 404, "invalid uid of a dashboard: it %s", grafana_uid_fault(uid));
 	if (get_text(ctx, path, found)) {
 		if (!is_folder(found))
 			return true;
 		grafana_text_free(found);
 		return grafana_fail(ctx, 404,
 				    "Grafana has no dashboard with the uid %s: it is the uid of a folder, "
-				    "which these routes do "
-				    "not show, change or delete",
+				    "and these routes "
+				    "are for dashboards only",
 				    uid);
 	}
 	if (ctx->fault.upstream_status == 403) {

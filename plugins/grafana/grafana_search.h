@@ -14,7 +14,7 @@ struct search_location { /* a dashboard's folder, current or wanted; uid "" and 
 	json_int_t folder_id;
 };
 
-/* The parts of a dashboard that skymon needs, whatever else is in it. */
+/* The parts of a dashboard that skymon needs. */
 struct search_found {
 	json_t *meta, *title, *uid, *version; /* or NULL */
 };

@@ -101,7 +101,7 @@ static void fill_defaults(json_t *source, const json_t *list)
 /* 409 with the existing one. Its url is left out: it may contain a password. */
 static bool refuse_duplicate(struct grafana_ctx *ctx, const json_t *there, const char *what)
 {
-	grafana_reword(ctx, 409, "", "a data source with this %s is there already", what);
+	grafana_reword(ctx, 409, "", "a data source with this %s exists already", what);
 	grafana_copy_member(&ctx->fault, there, "uid");
 	grafana_copy_member(&ctx->fault, there, "name");
 	return false;
@@ -125,7 +125,7 @@ static bool get_list(struct grafana_ctx *ctx, struct grafana_answer *list)
 	if (json_is_array(list->json))
 		return true;
 	grafana_answer_free(list);
-	return grafana_fail(ctx, 502, "Grafana answered something that is not a list of data sources");
+	return grafana_fail(ctx, 502, "Grafana's answer is not a list of data sources");
 }
 
 /* Grafana has refused it, or its answer does not show whether it acted: reads the list again. */
@@ -138,7 +138,7 @@ static bool explain_source_refusal(struct grafana_ctx *ctx, const json_t *source
 
 	if (ctx->fault.upstream_status == 400 &&
 	    strcasestr(ctx->fault.upstream_message, "invalid URL") != NULL)
-		return grafana_reword(ctx, 422, "/url", "is not a URL that Grafana takes for this type");
+		return grafana_reword(ctx, 422, "/url", "is not a URL that Grafana accepts for this type");
 	if (ctx->fault.code != 409 && !grafana_is_open(&ctx->fault))
 		return false;
 	was = grafana_set_aside(&ctx->fault);
@@ -194,8 +194,10 @@ static bool create_source(struct grafana_ctx *ctx, json_t *source, struct grafan
 
 	/* one lock for all: the default, and the uid of the type, are chosen among all data sources */
 	if (!grafana_take_lock(ctx, "source", "", ""))
-		return grafana_fail(ctx, 504,
-				    "others who create data sources in Grafana at this moment took too long");
+		return grafana_fail(
+			ctx, 504,
+			"timeout: other requests that create data sources in Grafana at the moment take too "
+			"long");
 	if (!get_list(ctx, &list))
 		return false;
 	done = is_free(ctx, source, list.json);

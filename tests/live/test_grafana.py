@@ -261,7 +261,7 @@ def test_an_empty_success_is_none(broker, grafana):
     for code, body in ((204, ""), (200, ""), (200, " ")):
         for path, sent in (("/dashboards", {"dashboard": {"title": "x"}}), ("/datasources", SOURCE)):
             grafana.fail("POST", "^/api/da", "status", times=1, code=code, body=body)
-            assert f"answered nothing (HTTP {code})" in one.ask("POST", path, sent, 502).json()["detail"]
+            assert f"sent an empty answer (HTTP {code})" in one.ask("POST", path, sent, 502).json()["detail"]
     wait_until(lambda: one.sm.log_text().count("area=audit") == 6, 5, "the audit lines")
     assert one.sm.log_text().count(" not saved: ") == one.sm.log_text().count(" not made: ") == 3
 
@@ -270,17 +270,17 @@ def test_refusals_say_what_is_wrong(broker, grafana):
     one = broker()
     model = {"title": "T", "uid": "u"}
     found = one.ask("POST", "/dashboards", {"dashboard": {"title": "x"}, "folderId": 555}, 422).json()
-    assert found["pointer"] == "/folderId" and found["detail"] == "/folderId is of no folder there is"
+    assert found["pointer"] == "/folderId" and found["detail"] == "/folderId names a folder that does not exist"
     one.ask("POST", "/dashboards", {"dashboard": model, "folder_uid": "general"}, 200)
     assert grafana.dashboards["u"]["folder"] == ""
     one.ask("PUT", "/dashboards/u", {"dashboard": model, "folder_uid": None, "folderUid": ""}, 200)
     one.ask("PUT", "/dashboards/u", {"dashboard": model, "folder_id": 0, "folderId": 0}, 200)
     for method, path, more, words in (
-            ("POST", "", {}, "to replace it, PUT it, or post with overwrite"), ("POST", "", {"version": 9}, "another version than the one that was sent"),
-            ("PUT", "/u", {"version": 9}, "leave `overwrite: false` out"), ("PUT", "/u", {}, "no version was sent")):
+            ("POST", "", {}, "to replace it, PUT it, or POST with overwrite"), ("POST", "", {"version": 9}, "another version than the one that was sent"),
+            ("PUT", "/u", {"version": 9}, "omit `overwrite: false`"), ("PUT", "/u", {}, "no version was sent")):
         found = one.ask(method, "/dashboards" + path, {"dashboard": {**model, **more}, "overwrite": False}, 409).json()
         assert words in found["detail"] and found["version"] == 3, found
-        assert ("post with" in found["detail"]) == (method == "POST")
+        assert ("POST with" in found["detail"]) == (method == "POST")
     grafana.fail("POST", "dashboards/db", "status", times=1, code=404)
     found = one.ask("PUT", "/dashboards/u", {"dashboard": model}, 502).json()
     assert "HTTP 404" in found["detail"] and "pointer" not in found
@@ -314,7 +314,7 @@ def test_data_sources(broker, grafana):
     assert third["uid"] == "own" and third["isDefault"] and not grafana.datasources["loki"]["isDefault"]
     for body, uid in (({"name": "one", "type": "tempo"}, "loki"), ({"name": "new", "type": "tempo", "uid": "own"}, "own")):
         found = one.ask("POST", "/datasources", body, 409).json()
-        assert found["uid"] == uid and "there already" in found["detail"]
+        assert found["uid"] == uid and "exists already" in found["detail"]
     assert "geheim-77" not in one.sm.log_text()
     assert len(grafana.datasources) == 3
 
@@ -365,14 +365,14 @@ def test_rules(broker, grafana):
 
 def test_rules_and_data_sources_that_do_not_fit(broker, grafana):
     one = broker()
-    one.refused("POST", "/alerts", RULE, 422, "/data/0/datasourceUid", "no data source: prometheus")
+    one.refused("POST", "/alerts", RULE, 422, "/data/0/datasourceUid", "name of a data source: prometheus")
     for name in ("a", "b"):
         one.ask("POST", "/datasources", {"name": name, "type": "prometheus", "uid": name}, 200)
     one.refused("POST", "/alerts", RULE, 422, "/data/0/datasourceUid", "2 data sources", "a, b")
     assert not grafana.folders  # nothing was made for it
     query = {**RULE["data"][0], "datasourceUid": "b"}
     one.ask("POST", "/alerts", {**RULE, "data": [query, *RULE["data"][1:]]}, 201)
-    one.refused("POST", "/alerts", {**RULE, "org_id": 7}, 422, "/org_id", "organization than 1")
+    one.refused("POST", "/alerts", {**RULE, "org_id": 7}, 422, "/org_id", "not 1, the organization")
     one.refused("POST", "/alerts", {**RULE, "for_duration": "soon"}, 422, "/for_duration")
     one.refused("POST", "/alerts", {**RULE, "condition": "Z"}, 422, "/condition")
     one.refused("POST", "/alerts", {**RULE, "data": []}, 422, "/data")
@@ -424,6 +424,24 @@ def test_the_same_at_once(broker, grafana, monkeypatch, later):
     for path, body, code in (("/datasources", SOURCE, 200), ("/dashboards", {"dashboard": DASHBOARD}, 200), ("/alerts", RULE, 201)):
         assert posts(one, path, body) == [code, 409, 409, 409, 409, 409]
     assert (len(grafana.datasources), len(grafana.dashboards), len(grafana.rules), len(grafana.folders)) == (1, 1, 1, 1)
+
+
+@pytest.mark.sanitized
+def test_concurrent_writers_of_one_dashboard(broker, grafana):
+    """By its uid or by its title: one after the other, and the last one stays. A version that was sent is compared."""
+    one = broker(timeout="10s")
+    uid = one.ask("POST", "/dashboards", {"dashboard": DASHBOARD}, 200).json()["uid"]
+    grafana.fail("POST", "^/api/dashboards", "slow", seconds=0.05)
+    writes = [("PUT", f"/dashboards/{uid}", {"dashboard": DASHBOARD}), ("POST", "/dashboards", {"dashboard": DASHBOARD, "overwrite": True}),
+              ("POST", "/dashboards", {"dashboard": {**DASHBOARD, "uid": uid}, "overwrite": True})] * 5
+    with concurrent.futures.ThreadPoolExecutor(len(writes)) as pool:
+        answers = list(pool.map(lambda write: one.ask(*write, timeout=40), writes))
+    assert [answer.status_code for answer in answers] == [200] * 15, [answer.text for answer in answers]
+    assert sorted(answer.json()["version"] for answer in answers) == list(range(2, 17))
+    sent = {"dashboard": {**DASHBOARD, "uid": uid, "version": 16}, "overwrite": False}
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: one.ask("PUT", f"/dashboards/{uid}", sent, timeout=40), range(6)))
+    assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409, 409, 409]
 
 
 @pytest.mark.asan

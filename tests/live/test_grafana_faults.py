@@ -60,20 +60,20 @@ LOCKED = "You'll need additional permissions to perform this action. Permissions
 CASES = {
     "500": Case("HTTP 500", "http_status", 502, ["HTTP 500", "made to fail"], "status", {}, 500, "made to fail"),
     "503": Case("HTTP 503", "http_status", 502, ["HTTP 503"], "status", {"code": 503}, 503, "made to fail", ["HTTP 503", "database"]),
-    "429": Case("HTTP 429", "http_status", 503, ["takes no more requests for now", "HTTP 429"], "status", {"code": 429}, 429,
+    "429": Case("HTTP 429", "http_status", 503, ["limits requests at the moment", "HTTP 429"], "status", {"code": 429}, 429,
                 "made to fail"),
     "403": Case("no permission (HTTP 403)", "auth_failed", 403, ["permission", "Admin"], "status",
                 {"code": 403, "body": {"message": NO_RIGHT}}, 403, NO_RIGHT),
     "locked": Case("its database is locked (HTTP 403)", "http_status", 403, ["while its database is locked"], "status",
                    {"code": 403, "body": {"message": LOCKED}}, 403, LOCKED),
-    "429 of a proxy": Case("a proxy's 429", "http_status", 503, ["takes no more requests for now", "HTTP 429"], "html", {"code": 429}, 429),
+    "429 of a proxy": Case("a proxy's 429", "http_status", 503, ["limits requests at the moment", "HTTP 429"], "html", {"code": 429}, 429),
     "https": Case("an HTTPS port asked with HTTP", "http_status", 502, ["Client sent an HTTP request to an HTTPS server."], "status",
                   {"code": 400, "body": "Client sent an HTTP request to an HTTPS server.\n", "content_type": "text/plain"}, 400),
-    "text": Case("an error that is no JSON", "http_status", 502, ["is no JSON"], "status", {"body": "oops", "content_type": "text/plain"},
+    "text": Case("an error that is not JSON", "http_status", 502, ["invalid or too deeply nested JSON"], "status", {"body": "oops", "content_type": "text/plain"},
                  500),
     "deep": Case("JSON that is too deep in itself", "protocol", 502, ["too deep"], "status",
                  {"code": 200, "body": "[" * 100000 + "]" * 100000}, 200),
-    "garbage": Case("garbage", "protocol", 502, ["is no JSON"], "garbage", {}, 200),
+    "garbage": Case("garbage", "protocol", 502, ["invalid or too deeply nested JSON"], "garbage", {}, 200),
     "html": Case("a proxy's page of HTML (HTTP 502)", "http_status", 502, ["a page of HTML (HTTP 502)", "a proxy"], "html", {}, 502),
     "login": Case("a login page (HTTP 200)", "protocol", 502, ["a page of HTML (HTTP 200)"], "html", {"code": 200}, 200),
     "redirect": Case("a redirect", "http_status", 502, ["a redirect to 192.0.2.1:80", "not followed"], "redirect",
@@ -122,7 +122,7 @@ def test_each_fault(broker, grafana):
     """On all that is asked, with the check; then only on what is written, so that it comes in the middle."""
     seed(grafana)
     one = broker().ready()
-    cell(one, "none", "healthy", "ok", "Grafana 9.", "takes the key")
+    cell(one, "none", "healthy", "ok", "Grafana 9.", "accepts the key")
     for name, case in CASES.items():
         faults = strike(grafana, case, False)
         began = time.monotonic()

@@ -350,7 +350,7 @@ def frame(*fields, rows=1):
 
 @pytest.mark.parametrize("frames, words", [
     ([frame(("t", "time"), ("v", "number"), rows=3)], "time series"), ([frame(("host", "string"), ("v", "number"))], "a table"),
-    ([frame(("v", "number"), rows=2)], "a table"), ([frame(("v", "number")), frame(("v", "string"))], "no number"),
+    ([frame(("v", "number"), rows=2)], "a table"), ([frame(("v", "number")), frame(("v", "string"))], "not a number"),
     ([frame(("v", "number"))], None), ([frame(("v", "number")), frame(("v", "number"))], None), ([frame(("host", "string"), rows=0)], None),
     ([], None)])
 def test_what_comes_out_of_the_condition(one, grafana, frames, words):
@@ -560,12 +560,12 @@ def test_inputs_are_filled(one, grafana, there, inputs, uid, method):
 
 
 @pytest.mark.parametrize("there, model, inputs, pointer, words", [
-    ([], shared(PROM, JOB), None, "/dashboard/__inputs/0", "there is none"),
+    ([], shared(PROM, JOB), None, "/dashboard/__inputs/0", "Grafana has none"),
     (["One", "Two"], shared(PROM, JOB), None, "/dashboard/__inputs/0", "one, two"),
     (["One"], shared(PROM, JOB), {"DS_PROM": "nosuch"}, "/inputs/DS_PROM", "nosuch"),
     (["One"], shared(PROM, JOB), [{"name": "DS_PROM", "value": "l"}], "/inputs/0/value", "of the type prometheus"),
     (["One"], shared(PROM, {**JOB, "value": None}), None, "/dashboard/__inputs/1", "no value"),
-    (["One"], shared(PROM, JOB), {"DS_PRMO": "one"}, "/inputs/DS_PRMO", "no input"),
+    (["One"], shared(PROM, JOB), {"DS_PRMO": "one"}, "/inputs/DS_PRMO", "not an input"),
     (["One"], shared(PROM, {"type": "constant"}), None, "/dashboard/__inputs/1", "name"),
     (["One"], shared(PROM, JOB), "one", "/inputs", "a list"), (["One"], {"title": "x", "panels": []}, {"DS_PROM": "one"}, "/inputs/DS_PROM", ""),
     (["One", "Two"], {"title": "x", "panels": [{"datasource": "${DS_LOST}"}]}, None, "/dashboard/panels/0/datasource", "DS_LOST")])

@@ -128,9 +128,9 @@ def test_a_taken_uid(broker, grafana):
     for more in ({"title": "Other"}, {"folder_uid": "ops"}, {"rule_group": "another"}):
         found = one.ask("POST", "/alerts", {**RULE, "uid": "own", **more}, 409).json()
         assert (found["uid"], found["folderUID"], found["ruleGroup"]) == ("own", "sky-genesis", "sky-genesis")
-        assert 'with this uid is there already: own, "High Error Rate"' in found["detail"]
+        assert 'with this uid exists already: own, "High Error Rate"' in found["detail"]
     found = one.ask("POST", "/alerts", {**RULE, "uid": "new", "rule_group": "another"}, 409).json()
-    assert found["uid"] == "own" and 'with this title in this folder is there already: own, "High Error Rate"' in found["detail"]
+    assert found["uid"] == "own" and 'with this title in this folder exists already: own, "High Error Rate"' in found["detail"]
     assert list(grafana.rules) == ["own"]
 
 

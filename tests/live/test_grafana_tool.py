@@ -125,7 +125,7 @@ def test_what_is_no_skymond_at_all(answers, words, code):
     for body, kind in ((b"<html>", "text/html"), (b"[1]", "application/json"), (b"", "text/plain")):
         server = answers(200, body, kind)
         done = run_tool("grafana", *words.split(), "--url", server.url)
-        assert done.returncode == code and "not with the JSON of skymond" in done.stderr and not done.stdout, done
+        assert done.returncode == code and "not with skymond's JSON" in done.stderr and not done.stdout, done
     done = run_tool("grafana", *words.split(), "--url", answers(200, b"{}").url)
     assert done.returncode == code and done.stderr and not done.stdout, done
 

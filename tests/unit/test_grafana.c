@@ -148,9 +148,9 @@ static void enter(void)
 	grafana.write_access.index = GRAFANA_TOKEN;
 	CU_ASSERT_FALSE(grafana_authorize(&ctx, true));
 	CU_ASSERT(asked.code == 401 && strstr(asked.headers, "WWW-Authenticate: Bearer realm=") != NULL);
-	UNIT_TEXT(asked.audit,
-		  "nothing written: this needs `Authorization: Bearer` with the access_token of the plugin "
-		  "grafana");
+	UNIT_TEXT(asked.audit, "nothing written: this route needs `Authorization: Bearer` with the "
+			       "access_token of the plugin "
+			       "grafana");
 	ctx = new_ctx();
 	asked.authorization = "Bearer x";
 	CU_ASSERT_FALSE(grafana_authorize(&ctx, true));
@@ -192,8 +192,9 @@ static void answers_are_explained(void)
 		{409, "same name", 409, "HTTP 409: same name"},
 		{412, "changed by someone else", 409, "HTTP 412: changed by someone else"},
 		{413, NULL, 413, "HTTP 413"},
-		{403, "Quota reached", 403, "a quota for these, which is reached (Quota reached)"},
-		{403, "quota has been exceeded", 403, "raise it in Grafana's configuration, under [quota]"},
+		{403, "Quota reached", 403, "Grafana's quota is reached (Quota reached)"},
+		{403, "quota has been exceeded", 403,
+		 "raise the quota in Grafana's configuration, under [quota]"},
 		{403,
 		 "You'll need additional permissions to perform this action. Permissions needed: orgs:read",
 		 403, "while its database is locked"},
@@ -204,10 +205,10 @@ static void answers_are_explained(void)
 		{500, "failed to execute query A: invalid API key", 502, "HTTP 500: failed to execute"},
 		{500, "cannot changed provenance from 'api' to ''", 409,
 		 "change it there, or delete it there first"},
-		{400, "Cannot save provisioned dashboard", 409, "from a file of its own"},
-		{403, "Cannot update read-only data source", 409, "from a file of its own"},
+		{400, "Cannot save provisioned dashboard", 409, "from a file of Grafana"},
+		{403, "Cannot update read-only data source", 409, "from a file of Grafana"},
 		{422, "x", 422, "HTTP 422: x"},
-		{429, NULL, 503, "takes no more requests"},
+		{429, NULL, 503, "limits requests"},
 		{500, "Internal\nServer\tError", 502, "HTTP 500: Internal Server Error"},
 		{503, NULL, 502, "HTTP 503"},
 	};
@@ -240,20 +241,20 @@ static void strangers_are_explained(void)
 		{307, NULL, "{}", "a redirect to nowhere"},
 		{200, NULL, "\xef\xbb\xbf \n<!DOCTYPE html>geheim", "a page of HTML (HTTP 200), not JSON"},
 		{502, NULL, "<html>", "a page of HTML (HTTP 502)"},
-		{200, NULL, "geheim", "what is no JSON"},
-		{200, NULL, "", "nothing (HTTP 200)"},
+		{200, NULL, "geheim", "invalid or too deeply nested JSON"},
+		{200, NULL, "", "an empty answer (HTTP 200)"},
 		{404, NULL, "404 page not found",
-		 "what is no JSON, or too deep in itself (HTTP 404), \"404 page not found\""},
+		 "invalid or too deeply nested JSON (HTTP 404), \"404 page not found\""},
 		{400, NULL, "Client sent an HTTP request to an HTTPS server.\n",
 		 "\"Client sent an HTTP request to an HTTPS server.\": is `url` right?"},
 		{400, NULL, "<html><head><title>400 The plain HTTP request was sent to HTTPS port</title>",
 		 "(HTTP 400), \"400 The plain HTTP request was sent to HTTPS port\", not JSON"},
 		{429, NULL, "<html><title>Slow down</title>",
-		 "takes no more requests for now (HTTP 429), \"Slow down\""},
-		{429, NULL, "", "takes no more requests for now (HTTP 429)"},
+		 "limits requests at the moment (HTTP 429), \"Slow down\""},
+		{429, NULL, "", "limits requests at the moment (HTTP 429)"},
 		{503, NULL, "<html><title>Maintenance</title>", "(HTTP 503), \"Maintenance\""},
 		{413, NULL, "<html><title>413 Request Entity Too Large</title>",
-		 "does not take so large a request (HTTP 413)"},
+		 "does not accept so large a request (HTTP 413)"},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -346,8 +347,8 @@ static void bodies(void)
 		{"{\n  \"a\": 1,\n  \"b\" 2}", 400, "line 3, column 7"},
 		{"{\"a\":1,\"a\":2}", 400, "duplicate"},
 		{"{} {}", 400, "line 1"},
-		{"{\n \"a\":18446744073709551616}", 400, "JSON that skymon does not read: line 2, column"},
-		{"{\"a\":\"\\u0000\"}", 400, "JSON that skymon does not read: line 1"},
+		{"{\n \"a\":18446744073709551616}", 400, "JSON that skymon cannot parse: line 2, column"},
+		{"{\"a\":\"\\u0000\"}", 400, "JSON that skymon cannot parse: line 1"},
 		{"\xff", 400, "line 1"},
 		{"[]", 422, "must be a JSON object"},
 		{"7", 422, "must be a JSON object"},

@@ -269,7 +269,7 @@ static void *fake_shared(struct skymon *sm)
 	return &budget;
 }
 
-/* Another request, with a thread of its own. */
+/* Another request, on its own thread. */
 struct taker {
 	struct grafana_ctx ctx;
 	pthread_t thread;
@@ -302,7 +302,7 @@ static void budget_is_shared(void)
 	CU_ASSERT_FALSE(grafana_reserve(&ctx, 600001, 413, &first));
 	CU_ASSERT(ctx.fault.code == 413 && strstr(ctx.fault.detail, "limits.worker_memory") != NULL &&
 		  budget.used == 0);
-	/* who is alone may have all, and a newcomer waits to its deadline */
+	/* a single request may have all of it, and another waits until its deadline */
 	CU_ASSERT(grafana_reserve(&ctx, 550000, 413, &first) && budget.used == 550000);
 	fake.ms_left = 0;
 	pthread_create(&other.thread, NULL, take, &other);
@@ -314,7 +314,7 @@ static void budget_is_shared(void)
 	grafana_release(&first);
 	pthread_join(other.thread, NULL);
 	CU_ASSERT(other.good && other.taken == 300000 && first == 0 && budget.used == 0);
-	/* the last part is for those who have some already */
+	/* the last part is for requests that hold a reservation already */
 	CU_ASSERT(grafana_reserve(&ctx, 250000, 413, &first));
 	fake.ms_left = 0;
 	pthread_create(&other.thread, NULL, take, &other);
@@ -322,7 +322,7 @@ static void budget_is_shared(void)
 	CU_ASSERT_FALSE(other.good);
 	CU_ASSERT(grafana_reserve(&ctx, 350000, 413, &second) && budget.used == 600000);
 	grafana_release(&second);
-	/* what is there already is counted, whatever there is */
+	/* memory that is in use already is counted beyond the budget */
 	grafana_count(&ctx, 500000);
 	CU_ASSERT_EQUAL(budget.used, 750000);
 	grafana_release_all();
@@ -332,13 +332,13 @@ static void budget_is_shared(void)
 
 int main(void)
 {
-	return unit_run("grafana_json",
-			(const struct unit_test[]){{"JSON is told from what is none", json_is_reported},
-						   {"nesting is bounded", nesting_is_bounded},
-						   {"parts of a text are found", parts_are_found},
-						   {"trees are estimated", trees_are_estimated},
-						   {"names are given twice", names_are_given_twice},
-						   {"cuts are whole", cuts_are_whole},
-						   {"room is shared", budget_is_shared},
-						   {0}});
+	return unit_run("grafana_json", (const struct unit_test[]){
+						{"JSON is distinguished from other text", json_is_reported},
+						{"nesting is bounded", nesting_is_bounded},
+						{"parts of a text are found", parts_are_found},
+						{"trees are estimated", trees_are_estimated},
+						{"names are given twice", names_are_given_twice},
+						{"cuts are whole", cuts_are_whole},
+						{"the budget is shared", budget_is_shared},
+						{0}});
 }

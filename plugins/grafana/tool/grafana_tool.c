@@ -12,24 +12,23 @@
 #include <string.h>
 
 static const char help[] =
-	"Usage: skymon grafana check        is Grafana there, is the key valid, which permissions does it "
-	"lack?\n"
-	"       skymon grafana apply        writes the shipped folder, data source, dashboards and rules to "
-	"Grafana\n"
-	"       skymon grafana diff         shows what apply would change\n"
+	"Usage: skymon grafana check        reports whether Grafana answers, the key is valid, and which\n"
+	"                                   permissions it lacks\n"
+	"       skymon grafana apply        writes the shipped folder, data source, dashboards and rules\n"
+	"       skymon grafana diff         shows the changes that apply would make\n"
 	"       skymon grafana export UID   prints a dashboard as a file that can be imported\n"
 	"\n"
-	"       --force                     apply and diff: as shipped, without what people have added\n"
-	"       --url http://127.0.0.1:8080 the skymond to ask; may be unix:/path\n"
-	"       --token-file FILE           its access token, where read_access or write_access ask for one\n"
+	"       --force                     apply and diff: as shipped, without the additions of people\n"
+	"       --url http://127.0.0.1:8080 URL of skymond; may be unix:/path\n"
+	"       --token-file FILE           access token, if read_access or write_access need one\n"
 	"\n"
-	"apply keeps labels and annotations that people have added to a rule, whether they have paused it,\n"
-	"the folder they have moved a rule or dashboard to, and the data source they have chosen in a\n"
-	"dashboard; --force does not.\n"
+	"apply keeps the labels and annotations that people have added to a rule, its paused state, the\n"
+	"folder they have moved a rule or dashboard to, and the data source they have chosen in a "
+	"dashboard;\n"
+	"--force does not.\n"
 	"\n"
-	"Exit codes: 0 success; 1 something failed; 2 bad usage. diff: 0 nothing differs, 1 something "
-	"does,\n"
-	"2 an item could not be compared.\n";
+	"Exit codes: 0 success; 1 something failed; 2 bad usage. diff: 0 no differences,\n"
+	"1 differences, 2 an item could not be compared.\n";
 
 struct command {
 	const char *word, *method, *path;
@@ -113,12 +112,12 @@ int main(int argc, char **argv)
 	}
 	const struct command *command = find(word);
 	if (command == NULL) {
-		tool_fail("there is no command %s; try skymon grafana --help", word);
+		tool_fail("no such command: %s; try skymon grafana --help", word);
 		return TOOL_TROUBLE;
 	}
 	const char *uid = command->takes_uid && optind + 1 < argc ? argv[optind + 1] : "";
 	if (argc - optind != 1 + command->takes_uid || (command->takes_uid && uid[0] == '\0')) {
-		tool_fail(command->takes_uid ? "%s takes the uid of one dashboard" : "%s takes no word",
+		tool_fail(command->takes_uid ? "%s takes the uid of one dashboard" : "%s takes no argument",
 			  word);
 		return TOOL_TROUBLE;
 	}

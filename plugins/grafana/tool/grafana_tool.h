@@ -27,8 +27,7 @@ struct tool_answer {
 /* Prints an error on stderr, in one line. Bytes that could control a terminal become spaces. */
 void tool_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Sends a request to skymond. Returns false after an error message if there is no answer, or if it is not
- * JSON. */
+/* Sends a request to skymond. Returns false after an error message if no JSON was received. */
 bool tool_ask(const struct tool_place *place, const char *method, const char *path, struct tool_answer *out);
 
 /* ---- grafana_tool_show.c: prints an answer on stdout and returns the exit code ---- */

@@ -145,7 +145,7 @@ bool tool_ask(const struct tool_place *place, const char *method, const char *pa
 		out->body = taken.data != NULL ? json_read(taken.data, taken.size) : NULL;
 		ok = json_is_object(out->body);
 		if (!ok)
-			tool_fail("%s answered %ld, but not with the JSON of skymond", place->url, out->code);
+			tool_fail("%s answered %ld, but not with skymond's JSON", place->url, out->code);
 	}
 	free(taken.data);
 	return ok;

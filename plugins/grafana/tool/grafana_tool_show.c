@@ -32,13 +32,13 @@ void tool_show_problem(const struct tool_place *place, const struct tool_answer 
 {
 	const char *detail = text_at(answer->body, "detail");
 	if (answer->code == 404 && json_object_get(answer->body, "upstream_status") == NULL)
-		tool_fail("skymond at %s does not know that: %s (is grafana named under plugins: in its "
+		tool_fail("skymond at %s has no such route: %s (is grafana listed under plugins: in its "
 			  "config?)",
 			  place->url, detail);
 	else if (detail[0] != '\0')
 		tool_fail("%s", detail);
 	else
-		tool_fail("%s answered %ld without saying why", place->url, answer->code);
+		tool_fail("%s answered %ld without a reason", place->url, answer->code);
 }
 
 /* ---- check ---- */
@@ -155,7 +155,7 @@ int tool_show_export(const struct tool_place *place, const struct tool_answer *a
 	json_object_del(dashboard, "version");
 	char *text = json_dumps(dashboard, JSON_INDENT(2) | json_read_digits(dashboard));
 	if (text == NULL) {
-		tool_fail("there is not enough memory to print the dashboard");
+		tool_fail("out of memory for printing the dashboard");
 		return TOOL_BAD;
 	}
 	puts(text);
