@@ -180,8 +180,8 @@ void model_begin(void);
 void model_apply(const struct plan *plan); /* it is about to be applied */
 void model_applied(void);
 const struct want *model_want(int name); /* NULL: not in force */
-void model_start(int name, unsigned version, unsigned generation, const uint32_t secrets[2]);
-void model_started(int name);
+void model_start(int name, unsigned version, unsigned generation, const uint32_t secrets[2], unsigned worker);
+void model_started(int name, bool ok, unsigned worker);
 uint64_t model_news(int name); /* how much was published of it */
 void model_run(int name, uint64_t run, unsigned worker);
 bool model_holds_permit(int name, uint64_t run);

@@ -29,8 +29,10 @@ struct life {
 	unsigned run_worker;
 	bool open, run_lost;
 	int64_t run_ms, run_useful_ms, run_timeout_ms;
-	uint32_t variable_started; /* … when it was started */
-	int64_t asked_ms;          /* its secrets may be in memory for some time from then */
+	uint32_t variable_started;   /* … when it was started */
+	int64_t asked_ms;            /* its secrets may be in memory for some time from then */
+	int64_t failed_ms, retry_ms; /* when its start failed, and how long it must wait then */
+	unsigned failed_worker;
 	uint64_t ask; /* its last one to the store, and when the secret that it was given ends; 0: never */
 	int64_t lease_ms;
 	/* before a reload */
@@ -43,7 +45,7 @@ static struct life lives[NAMES];
 static uint32_t per_plugin, per_address;
 static bool dirty, applying;
 static uint64_t steps;
-static int64_t calm_ms;
+static int64_t calm_ms, store_up_ms;
 
 /* ---- The board, from outside ---- */
 
@@ -255,7 +257,19 @@ const struct want *model_want(int name)
 	return lives[name].there ? &lives[name].want : NULL;
 }
 
-void model_start(int name, unsigned version, unsigned generation, const uint32_t secrets[2])
+/* After a start that failed the next one waits for 1 s doubling to 30 s, unless the store has come up
+ * meanwhile. */
+static void check_retry(const struct life *life, int name, unsigned worker)
+{
+	bool store_came = life->want.store && store_up_ms >= life->failed_ms;
+	if (life->failed_ms != 0 && life->failed_worker == worker && !store_came &&
+	    sim.now_ms - life->failed_ms < life->retry_ms)
+		sim_fail("%s is started again %lld ms after it failed, and not after %lld ms",
+			 sim_names[name], (long long)(sim.now_ms - life->failed_ms),
+			 (long long)life->retry_ms);
+}
+
+void model_start(int name, unsigned version, unsigned generation, const uint32_t secrets[2], unsigned worker)
 {
 	struct life *life = &lives[name];
 	unsigned number;
@@ -268,14 +282,25 @@ void model_start(int name, unsigned version, unsigned generation, const uint32_t
 	if ((secrets[0] != 0) != life->want.env || (secrets[1] != 0) != life->want.store)
 		sim_fail("%s is started without its secrets, or with one that it does not ask for",
 			 sim_names[name]);
+	check_retry(life, name, worker);
 	if (worker_instance(name, &number) != 0)
 		sim_fail("%s is started while it runs in worker %u", sim_names[name], number);
 }
 
 /* A run that died with a neighbour's worker is made up for as soon as the limits allow it. */
-void model_started(int name)
+void model_started(int name, bool ok, unsigned worker)
 {
-	const struct life *life = &lives[name];
+	struct life *life = &lives[name];
+	if (!ok) {
+		life->failed_ms = sim.now_ms;
+		life->failed_worker = worker;
+		life->retry_ms = life->retry_ms == 0 ? 1000 : 2 * life->retry_ms;
+		life->retry_ms = life->retry_ms > 30000 ? 30000 : life->retry_ms;
+		return;
+	}
+	life->failed_ms = life->retry_ms = 0;
+	if (name == STORE)
+		store_up_ms = sim.now_ms;
 	if (life->there && life->open && life->run_lost && workers_out(life->want.plugin, -1) < per_plugin &&
 	    workers_out(-1, life->want.host) < per_address)
 		sim_fail("%s is up again, and the run that it lost is not made up for", sim_names[name]);
@@ -408,6 +433,7 @@ void model_apply(const struct plan *plan)
 		life->stale_ms = life->stale_by_ms = 0;
 		life->news_ms = sim_useful_ms();
 		life->asked_ms = life->lease_ms = 0;
+		life->failed_ms = life->retry_ms = 0;
 	}
 	dirty = true;
 }
@@ -478,6 +504,7 @@ void model_begin(void)
 	memset(lives, 0, sizeof(lives));
 	dirty = applying = false;
 	steps = 0;
+	store_up_ms = 0;
 }
 
 /* ---- A part without faults ---- */

@@ -108,16 +108,16 @@ void send_started(const struct event *event)
 	sim_trace("worker %u: started %u%s", worker->number, event->id, ok ? "" : ": failed");
 	if (right && sim_fault(START_TWICE))
 		send_later(worker, sim.now_ms, send_started, event->id, 0, ok);
+	int name = right && !instance->stopping ? instance->name : -1;
 	if (right && ok) {
 		instance->answered = true;
 		send_stopped_if_idle(worker, instance);
 	} else if (right) {
 		worker_drop(worker, instance);
 	}
-	int name = right && ok && !instance->stopping ? instance->name : -1;
 	worker->events->started(worker->arg, event->id, ok, SKYMON_OTHER, ok ? "" : "cannot start");
 	if (name >= 0)
-		model_started(name);
+		model_started(name, ok, worker->number);
 	if (!right)
 		expect_broken(worker, "reported a start twice");
 }

@@ -377,7 +377,7 @@ void process_start(struct process *worker, uint32_t id, const struct buf *body)
 	read_secrets(body, &instance);
 	sim_trace("worker %u: start %u, %s of version %u, secrets %u and %u", worker->number, id, name,
 		  instance.version, instance.secrets[0], instance.secrets[1]);
-	model_start(instance.name, instance.version, worker->generation, instance.secrets);
+	model_start(instance.name, instance.version, worker->generation, instance.secrets, worker->number);
 	worker->instances[worker->count++] = instance;
 	if (!open)
 		return;
