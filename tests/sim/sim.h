@@ -92,7 +92,7 @@ _Noreturn void sim_fail(const char *format, ...) PRINTF(1);
 void sim_check_text(const char *text); /* of the log, or published: whole, and without a secret */
 void sim_print_trace(void);            /* the last steps */
 
-/* What is to happen later, beside the core's timers; `fire` may add events. */
+/* An action at a later time, beside the core's timers; `fire` may add events. */
 struct event {
 	int64_t at_ms;
 	void (*fire)(const struct event *event);

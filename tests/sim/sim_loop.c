@@ -101,7 +101,8 @@ void sim_fail(const char *format, ...)
 	va_start(list, format);
 	if (sim.tracing)
 		sim_print_trace();
-	fprintf(stderr, "seed %llu, at %lld ms: ", (unsigned long long)sim.seed, (long long)sim.now_ms);
+	fprintf(stderr, "FAILED: seed %llu, at %lld ms: ", (unsigned long long)sim.seed,
+		(long long)sim.now_ms);
 	vfprintf(stderr, format, list);
 	fputc('\n', stderr);
 	va_end(list);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What simulated workers send, each as an event that was planned when the pool asked for it (sim_worker.c).
- * What breaks the protocol must cost the worker its life at once. */
+/* Messages of simulated workers, each an event that was planned when the pool asked for it (sim_worker.c). A
+ * message that breaks the protocol must cost the worker its life at once. */
 #include "sim_worker.h"
 
 #include <stdio.h>
