@@ -10,21 +10,6 @@
 
 #include "http_private.h"
 
-char **texts_copy(char *const *texts, size_t count)
-{
-	char **copy = count > 0 ? x_alloc(count * sizeof(char *)) : NULL;
-	for (size_t i = 0; i < count; i++)
-		copy[i] = x_strdup(texts[i]);
-	return copy;
-}
-
-void texts_free(char **texts, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		free(texts[i]);
-	free(texts);
-}
-
 /* ---- Listeners ---- */
 
 static int turn(void *arg, int64_t now_ms)
@@ -70,13 +55,6 @@ void http_configure(struct http *http, struct settings *settings)
 	struct settings *before = http->settings;
 	http->settings = settings_ref(settings);
 	settings_free(before);
-	texts_free(http->server_names, http->server_name_count);
-	http->server_names = texts_copy(settings->server_names, settings->server_name_count);
-	http->server_name_count = settings->server_name_count;
-	free(http->local_uids);
-	http->local_uids = x_alloc((settings->local_user_count + 1) * sizeof(uid_t));
-	memcpy(http->local_uids, settings->local_uids, settings->local_user_count * sizeof(uid_t));
-	http->local_uid_count = settings->local_user_count;
 	access_configure(http->access);
 	access_choose_routes(http->access);
 	for (struct listener *listener = http->listeners; listener != NULL; listener = listener->next)
@@ -151,8 +129,6 @@ void http_free(struct http *http)
 	request_free_spare(http);
 	route_table_unref(http->table);
 	access_free(http->access);
-	texts_free(http->server_names, http->server_name_count);
-	free(http->local_uids);
 	free(http->by_index);
 	counts_free(http->counts);
 	settings_free(http->settings);

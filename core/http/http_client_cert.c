@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_client_cert: may a client's certificate use a listener? Its chain must end at client_ca_file, its
- * purpose must be clientAuth (RFC 5280, 4.2.1.12: none stated, or any, counts too), client_crl_file must not
- * revoke it, and client_names, if given, must have one of its names. http_listener.c makes the rules whenever
- * a file changes, http_request.c asks them once for each connection and each change, on the loop's thread.
+/* http_client_cert: verifies client certificates. The chain must end at client_ca_file, the purpose must be
+ * clientAuth (RFC 5280, 4.2.1.12: no stated purpose and any purpose count too), client_crl_file must not
+ * revoke the certificate, and client_names, if given, must have one of its names. http_listener.c makes the
+ * rules when a file changes; http_validate.c applies them once for each connection and again after each
+ * change. Owns the parsed authorities and lists; runs on the loop's thread.
  *
- * libmicrohttpd asks for a certificate in the handshake and takes any: refusing it here lets the client learn
- * why. */
+ * libmicrohttpd requests a certificate in the handshake and accepts any: refusing it here lets the client
+ * learn why.
+ */
 #include <arpa/inet.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
@@ -17,15 +19,15 @@
 
 #include "http_private.h"
 
-#define CHAIN_MAX 10
-#define NAME_ROOM 256
+#define CHAIN_MAX 10 /* certificates that a client may send */
+#define NAME_MAX_BYTES 256
 
 struct client_rules {
 	gnutls_x509_trust_list_t trusted;
-	gnutls_x509_crt_t *authorities; /* these and the lists belong to trusted */
+	gnutls_x509_crt_t *authorities; /* they and the lists belong to trusted */
 	gnutls_x509_crl_t *crls;
 	unsigned authority_count, crl_count;
-	char *const *names; /* the settings' */
+	char *const *names; /* of the settings */
 	size_t name_count;
 };
 
@@ -47,7 +49,7 @@ static bool add_authorities(struct client_rules *rules, const char *pem, struct 
 	       err_set(err, "client_ca_file has a certificate that cannot be trusted");
 }
 
-/* A list of another authority's would revoke nothing. Its age is looked at with each certificate. */
+/* A list of another authority would revoke nothing. Its age is checked with each certificate. */
 static bool is_signed(const struct client_rules *rules, gnutls_x509_crl_t crl)
 {
 	unsigned wrong = GNUTLS_CERT_INVALID;
@@ -112,7 +114,7 @@ static bool is_address(const char *wanted, const char *bytes, size_t size)
 	       (size == 16 && inet_pton(AF_INET6, wanted, address) == 1 && memcmp(address, bytes, 16) == 0);
 }
 
-/* The size is compared too: a name may have a NUL in it. A "*" in a client's name is a character. */
+/* The size is compared too, as a name may contain a NUL. A "*" in a client's name is not a wildcard. */
 static bool is_listed(const struct client_rules *rules, int type, const char *name, size_t size)
 {
 	for (size_t i = 0; i < rules->name_count; i++) {
@@ -126,11 +128,11 @@ static bool is_listed(const struct client_rules *rules, int type, const char *na
 	return false;
 }
 
-/* The common name, which is a name only where there are no others (RFC 6125, 6.4.4), and only if it is one.
+/* The common name counts only if there are no other names (RFC 6125, 6.4.4) and it is the only common name.
  */
 static bool has_common_name(const struct client_rules *rules, gnutls_x509_crt_t cert)
 {
-	char name[NAME_ROOM], other[NAME_ROOM];
+	char name[NAME_MAX_BYTES], other[NAME_MAX_BYTES];
 	size_t size = sizeof(name), other_size = sizeof(other);
 	return gnutls_x509_crt_get_dn_by_oid(cert, GNUTLS_OID_X520_COMMON_NAME, 0, 0, name, &size) >= 0 &&
 	       gnutls_x509_crt_get_dn_by_oid(cert, GNUTLS_OID_X520_COMMON_NAME, 1, 0, other, &other_size) ==
@@ -141,7 +143,7 @@ static bool has_common_name(const struct client_rules *rules, gnutls_x509_crt_t 
 static bool has_name(const struct client_rules *rules, gnutls_x509_crt_t cert)
 {
 	for (unsigned i = 0;; i++) {
-		char name[NAME_ROOM];
+		char name[NAME_MAX_BYTES];
 		size_t size = sizeof(name);
 		int type = gnutls_x509_crt_get_subject_alt_name(cert, i, name, &size, NULL);
 		if (type == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
@@ -155,7 +157,7 @@ static bool has_name(const struct client_rules *rules, gnutls_x509_crt_t cert)
 	}
 }
 
-/* ---- Asking ---- */
+/* ---- Verifying ---- */
 
 static const char *status_text(unsigned status)
 {
@@ -184,7 +186,7 @@ static const char *check_chain(const struct client_rules *rules, gnutls_x509_crt
 	for (unsigned i = 0; i < rules->crl_count; i++) {
 		time_t next = gnutls_x509_crl_get_next_update(rules->crls[i]);
 		if (next != (time_t)-1 && next < now)
-			return "the list of revoked ones (client_crl_file) has expired";
+			return "the revocation list (client_crl_file) has expired";
 	}
 	if (gnutls_x509_trust_list_verify_crt2(rules->trusted, chain, count, &wanted, 1,
 					       GNUTLS_PROFILE_TO_VFLAGS(GNUTLS_PROFILE_MEDIUM), &status,

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_count: what was answered: rows by route, method and code, a histogram by route, and sums over the last
- * 60 seconds. Nothing is allocated but when a row is new; adding is a few additions. */
+/* http_count: counts of answered requests: rows by route, method and code, a histogram by route, and sums
+ * over the last 60 seconds. http_request.c adds each request; the API reads them through http.h; all on the
+ * loop's thread. Owns the rows. Adding a request is a few additions, and allocates only a new row. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "http_private.h"
+#include "http_count.h"
 
-#define WINDOW 60
+#define WINDOW_S 60
 
 struct count_route {
 	struct skymon_http_time time;
@@ -16,7 +17,7 @@ struct count_route {
 };
 
 struct slot {
-	uint64_t count, errors, timed; /* timed: those that count for the average */
+	uint64_t count, errors, timed; /* timed: requests that count for the average */
 	int64_t ns;
 };
 
@@ -26,8 +27,8 @@ struct counts {
 	const struct skymon_http_time **times;
 	size_t route_count, route_capacity, row_count, row_capacity, time_count, time_capacity;
 	uint64_t total;
-	struct slot slots[WINDOW], sum; /* sum: of all slots */
-	int64_t newest;                 /* the second of the newest slot */
+	struct slot slots[WINDOW_S], sum; /* sum: of all slots */
+	int64_t newest;                   /* the second of the newest slot */
 };
 
 struct counts *counts_new(void)
@@ -83,15 +84,15 @@ static struct skymon_http_count *new_row(struct counts *counts, struct count_rou
 	return row;
 }
 
-/* Lets slots that have become too old go, so that the newest is this second's. A clock that steps back counts
- * into the newest. */
+/* Drops slots that have become too old, so that the newest is this second's. After a step back of the clock,
+ * requests count for the newest slot. */
 static void advance(struct counts *counts, int64_t second)
 {
 	int64_t from = counts->newest + 1;
-	if (second - from >= WINDOW)
-		from = second - WINDOW + 1;
+	if (second - from >= WINDOW_S)
+		from = second - WINDOW_S + 1;
 	for (; from <= second; from++) {
-		struct slot *slot = &counts->slots[from % WINDOW];
+		struct slot *slot = &counts->slots[from % WINDOW_S];
 		counts->sum.count -= slot->count;
 		counts->sum.errors -= slot->errors;
 		counts->sum.timed -= slot->timed;
@@ -117,8 +118,8 @@ static void count_time(struct counts *counts, struct count_route *route, int64_t
 		}
 }
 
-/* A route that asks another server answers 502, 503 or 504 for that server, and takes that server's time:
- * neither says anything of this service. */
+/* A forwarded request may call another server: its 502, 503 and 504, and its time, are that server's and tell
+ * nothing about this service. */
 void counts_add(struct counts *counts, struct count_route *route, enum http_method method, int code,
 		bool problem, bool forwarded, int64_t duration_ns, int64_t now_ms)
 {
@@ -133,7 +134,7 @@ void counts_add(struct counts *counts, struct count_route *route, enum http_meth
 	counts->total++;
 	count_time(counts, route, duration_ns);
 	advance(counts, now_ms / 1000);
-	struct slot *slot = &counts->slots[counts->newest % WINDOW];
+	struct slot *slot = &counts->slots[counts->newest % WINDOW_S];
 	slot->count++;
 	counts->sum.count++;
 	slot->errors += error;

@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_gate: stands between a connection's socket and libmicrohttpd, which reads through it (http_hook.c).
- * Heads and the framing of bodies are checked here; libmicrohttpd sees only what is beyond doubt, in its
- * plainest form. At the first fault the gate shuts: libmicrohttpd gets a made-up end (a request of our own,
- * or the rest of the body), so that our handler answers, and never a byte of what follows. Thus the library's
- * own error pages cannot occur, and 0.9 and 1.0 behave alike.
- *
- * Each peer owns its gate; all of it runs on the loop's thread. */
+/* http_gate: validates what libmicrohttpd reads from a connection: heads (http_head.c) and the framing of
+ * bodies. http_connection.c calls it for each read, on the loop's thread; each peer owns its gate.
+ * libmicrohttpd sees only unambiguous bytes, in their plainest form. At the first fault the gate shuts:
+ * libmicrohttpd gets a substitute end (a request of our own, or the rest of the body), so that our handler
+ * answers, and no byte of what follows. Thus the library's own error pages cannot occur, and versions 0.9
+ * and 1.0 behave alike. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "http_gate.h"
 
-#define HELD_MAX (HEAD_MAX + 1024)
+#define HELD_MAX (HEAD_MAX + 1024) /* bytes that wait for the rest of a head or line */
 #define CHUNK_LINE_MAX 1024
 #define TRAILERS_MAX 8192
-#define BLANK_LINES_MAX 4 /* before a request; old clients send one behind a body */
-#define DRAIN_MAX (1 << 20)
+#define BLANK_LINES_MAX 4   /* before a request; old clients send one after a body */
+#define DRAIN_MAX (1 << 20) /* bytes discarded in one read after a fault */
 
 static void shut(struct gate *gate, int code, const char *why)
 {
@@ -42,8 +41,10 @@ static void shut(struct gate *gate, int code, const char *why)
 	gate->ending = end;
 }
 
-/* ---- Steps: each takes bytes from the front of what came, and keeps some of them, which are then in front
- * ---- */
+/* ---- Steps ---- */
+
+/* Each step takes bytes from the front of what has arrived and returns their number, or 0 if more are needed.
+ * It moves those that may pass to the front of them, and sets *kept to their number. */
 
 static size_t take_head(struct gate *gate, char *bytes, size_t size, size_t *kept)
 {
@@ -86,7 +87,7 @@ static size_t take_data(struct gate *gate, size_t size, size_t *kept)
 	return took;
 }
 
-/* The length of a line without its end, or -1: it is not complete, or was refused. */
+/* Returns the length of a line without its end, or -1 if it is incomplete or refused. */
 static ssize_t line_size(struct gate *gate, const char *bytes, size_t size, size_t most)
 {
 	const char *end = memchr(bytes, '\n', size);
@@ -106,7 +107,7 @@ static int hex(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* A chunk's size; its extension, which says nothing here, is cut off. */
+/* Reads a chunk's size, and drops its extension. */
 static size_t take_chunk(struct gate *gate, char *bytes, size_t size, size_t *kept)
 {
 	uint64_t chunk = 0;
@@ -149,7 +150,7 @@ static size_t take_chunk_end(struct gate *gate, const char *bytes, size_t size, 
 	return 2;
 }
 
-/* Headers behind a body are checked and dropped: nothing reads them. */
+/* Headers after a body are validated and dropped: nothing reads them. */
 static size_t take_trailer(struct gate *gate, const char *bytes, size_t size, size_t *kept)
 {
 	ssize_t length = line_size(gate, bytes, size, TRAILERS_MAX);
@@ -163,13 +164,13 @@ static size_t take_trailer(struct gate *gate, const char *bytes, size_t size, si
 	struct head head = {0};
 	gate->trailers += (size_t)length + 2;
 	if (gate->trailers > TRAILERS_MAX)
-		shut(gate, 431, "the headers behind the body are longer than 8 KiB");
+		shut(gate, 431, "the headers after the body are longer than 8 KiB");
 	else if (!head_field(&head, bytes, (size_t)length))
-		shut(gate, 400, "a header behind the body is not valid");
+		shut(gate, 400, "a header after the body is invalid");
 	return gate->phase == GATE_SHUT ? 0 : (size_t)length + 2;
 }
 
-/* Moves what passes to the front and returns its size; *used: how many bytes were looked at for good. */
+/* Moves the bytes that pass to the front and returns their number. *used is the number of bytes taken. */
 static size_t scan(struct gate *gate, char *bytes, size_t size, size_t *used)
 {
 	size_t at = 0, out = 0, took, kept;
@@ -204,7 +205,7 @@ static size_t scan(struct gate *gate, char *bytes, size_t size, size_t *used)
 	return out;
 }
 
-/* ---- What is held ---- */
+/* ---- Held bytes ---- */
 
 static size_t deliver(struct gate *gate, char *out, size_t room)
 {
@@ -236,8 +237,8 @@ static void hold(struct gate *gate, const char *bytes, size_t size)
 	gate->held_size += size;
 }
 
-/* Behind a fault: what the client still sends is read and forgotten, as an unread byte would turn the end of
- * the connection into a reset that takes our answer with it. */
+/* Reads and discards what the client still sends after a fault: an unread byte would turn the end of the
+ * connection into a reset, which may destroy our reply before the client has read it. */
 static void drain(const struct gate_source *source)
 {
 	char waste[4096];
@@ -249,8 +250,8 @@ static void drain(const struct gate_source *source)
 	}
 }
 
-/* Reads once, either straight into out (*passed: how much of it may pass) or behind what is held. Returns
- * what the source did; *drained: it had less than was asked for. */
+/* Reads once: straight into out, of which *passed bytes may pass, or to the end of the held bytes. Returns
+ * what the source returned. *drained says that it had less than asked for. */
 static ssize_t fill(struct gate *gate, const struct gate_source *source, char *out, size_t room,
 		    size_t *passed, bool *drained)
 {
@@ -284,7 +285,8 @@ ssize_t gate_read(struct gate *gate, const struct gate_source *source, char *out
 		n += deliver(gate, out + n, room - n);
 		if (gate->phase == GATE_SHUT && n < room)
 			drain(source);
-		/* libmicrohttpd takes a short read for an empty socket and waits for the next edge */
+		/* a short read makes libmicrohttpd wait for the next edge: do not return one while bytes are
+		 * left */
 		if (n == room || gate->phase == GATE_SHUT || (source->records ? n > 0 : drained))
 			break;
 		ssize_t got = fill(gate, source, out + n, room - n, &passed, &drained);

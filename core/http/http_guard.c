@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_guard: finds out which client sends a request, whether it counts as local, whether Host and Origin
- * may ask for a GUARDED route, and writes the audit lines. Called by http_dispatch.c and http_forward.c on
- * the loop's thread.
+/* http_guard: finds the client of a request, decides whether it counts as local and whether its Host and
+ * Origin may use a GUARDED route, and writes the audit lines. http_dispatch.c, http_forward.c and
+ * http_request.c call it on the loop's thread; owns nothing.
  *
- * A GUARDED route spends a privileged key on its caller's behalf. An address proves nothing there: a reverse
- * proxy on this machine asks from 127.0.0.1, and so does any user. So a caller is local only if the kernel
- * names its user (http_owner.c), that user is root, the daemon's own or one of local_users, and it is not one
- * of the daemon's own workers (http_holder.c). A browser may be made to send requests by any page (DNS
- * rebinding, forms): Host must be a name of this machine, and an Origin must be the Host's. */
+ * A GUARDED route uses a privileged key on its caller's behalf. An address proves nothing there: a reverse
+ * proxy on this machine connects from 127.0.0.1, and so does any user. So a caller is local only if the
+ * kernel names its user (http_owner.c), that user is root, the daemon's own or one of local_users, and it is
+ * not one of the daemon's own workers (http_holder.c). A browser may be made to send requests by any page
+ * (DNS rebinding, forms): Host must be a name of this machine, and an Origin must be the Host's. */
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <netinet/in.h>
@@ -21,7 +21,7 @@
 
 /* ---- Addresses ---- */
 
-/* ::ffff:a.b.c.d is a.b.c.d. */
+/* Turns ::ffff:a.b.c.d into a.b.c.d. */
 static void unmap(struct sockaddr_storage *address)
 {
 	struct sockaddr_in6 *six = (struct sockaddr_in6 *)(void *)address;
@@ -69,9 +69,9 @@ static bool has_word(const char *name, const char *const *words, size_t count)
 	return false;
 }
 
-/* No list of names is complete. Proxies name what they have seen of the client or of its request (address,
- * scheme, host), or themselves, and these words are in the names. A header of a client that has one by
- * accident costs it the local rights, and the refusal names the header. */
+/* No list of names is complete. Proxies add headers that name themselves or a property of the client's
+ * request (address, scheme, host), so these words are matched. A client whose header has one by accident
+ * loses the local rights, and the refusal names the header. */
 static bool is_proxy_name(const char *given)
 {
 	static const char *const words[] = {
@@ -95,7 +95,7 @@ static bool is_proxy_name(const char *given)
 	return has_word(name, words, sizeof(words) / sizeof(words[0]));
 }
 
-/* Headers of a client's own in which an address means no client. */
+/* Headers that clients themselves send, in which an address does not stand for another client. */
 static bool is_own_name(const char *name)
 {
 	static const char *const names[] = {"Host",       "Origin",        "Referer",
@@ -103,10 +103,10 @@ static bool is_own_name(const char *name)
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcasecmp(name, names[i]) == 0)
 			return true;
-	return strncasecmp(name, "Sec-", 4) == 0; /* a browser's, with versions such as 120.0.6099.71 */
+	return strncasecmp(name, "Sec-", 4) == 0; /* of browsers, with versions such as 120.0.6099.71 */
 }
 
-/* Is one of the words of a value an address? A header of any name that says so speaks of another client. */
+/* Is one of the words of a value an address? Under any name, such a header was added for another client. */
 static bool has_address(const char *value)
 {
 	static const char between[] = " \t,;=\"'[]()<>%/";
@@ -146,14 +146,14 @@ static bool is_local_user(const struct http *http, uid_t uid)
 {
 	if (uid == 0 || uid == geteuid())
 		return true;
-	for (size_t i = 0; i < http->local_uid_count; i++)
-		if (http->local_uids[i] == uid)
+	for (size_t i = 0; i < http->settings->local_user_count; i++)
+		if (http->settings->local_uids[i] == uid)
 			return true;
 	return false;
 }
 
-/* Is the process at the other end one of the daemon's own, or may it be? Only a worker of root's can have any
- * user but the daemon's. NULL, or why the caller is not local. */
+/* Returns why the process at the other end is, or may be, one of the daemon's own, or NULL if it is not. Only
+ * a worker of a daemon that runs as root can have another user than the daemon's. */
 static const char *suspect_process(struct skymon_request *rq, bool unix_socket)
 {
 	struct owner *owner = &rq->peer->owner;
@@ -175,7 +175,7 @@ static const char *suspect_process(struct skymon_request *rq, bool unix_socket)
 	}
 }
 
-/* Why the kernel's word does not make this connection a local one; NULL if it does. */
+/* Returns why the user at the other end does not make this connection local, or NULL if it does. */
 static const char *foreign_user(struct skymon_request *rq, int fd, const struct sockaddr_storage *peer,
 				const struct sockaddr_storage *own)
 {
@@ -197,7 +197,8 @@ static const char *foreign_user(struct skymon_request *rq, int fd, const struct 
 	return why;
 }
 
-/* As the connection began: it may be closed by now. False if it has no address of the internet's. */
+/* Finds the address that the connection began with, as it may be closed by now. Returns false for a Unix
+ * socket. */
 static bool find_peer(const struct skymon_request *rq, struct sockaddr_storage *peer)
 {
 	const union MHD_ConnectionInfo *info =
@@ -255,7 +256,7 @@ const struct skymon_caller *request_caller(struct skymon_request *rq)
 	rq->caller = (struct skymon_caller){
 		.size = sizeof(rq->caller), .address = rq->address, .user = "", .why_not_local = ""};
 	if (rq->connection == NULL)
-		return &rq->caller; /* rendered for another */
+		return &rq->caller; /* rendered for another request */
 	request_address(rq);
 	const char *why = why_not_local(rq);
 	rq->caller.local = why == NULL;
@@ -286,7 +287,7 @@ static bool is_name(const char *host, size_t size, const char *name)
 	return strlen(name) == size && strncasecmp(host, name, size) == 0;
 }
 
-/* A host without its port, and without the dot that ends an absolute name; 0: it is none. */
+/* Returns the size of a host without its port and without the final dot of an absolute name; 0 if invalid. */
 static size_t host_size(const char *host)
 {
 	size_t size = host[0] == '[' ? strcspn(host, "]") + (strchr(host, ']') != NULL) : strcspn(host, ":");
@@ -301,8 +302,8 @@ static bool is_ours(const struct http *http, const char *host)
 	size_t size = host_size(host);
 	bool ours = is_address(host, size) || is_name(host, size, "localhost") ||
 		    (http->machine[0] != '\0' && is_name(host, size, http->machine));
-	for (size_t i = 0; !ours && i < http->server_name_count; i++)
-		ours = is_name(host, size, http->server_names[i]);
+	for (size_t i = 0; !ours && i < http->settings->server_name_count; i++)
+		ours = is_name(host, size, http->settings->server_names[i]);
 	return ours;
 }
 
@@ -330,7 +331,7 @@ void request_audit(struct skymon_request *rq, const char *format, va_list list)
 {
 	char text[300];
 	vsnprintf(text, sizeof(text), format, list);
-	rq->audit = strcpy(request_text(rq, strlen(text) + 1), text);
+	rq->audit = request_copy(rq, text);
 }
 
 void request_log_audit(struct skymon_request *rq, int code)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_gzip: zlib at level 1, at once or in one helper thread that is started with the first job. The thread
- * sees parts and an output, and nothing else of the daemon; what it has done comes back through an eventfd in
- * the loop. */
+/* http_gzip: compresses bodies with zlib at level 1, at once or on one helper thread, which starts with the
+ * first job. http_reply.c calls it on the loop's thread. The helper thread touches the parts and the output
+ * of a job only; finished jobs come back through an eventfd. Owns the thread and the queues. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -12,16 +12,16 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "http_private.h"
+#include "http_gzip.h"
 
 struct gzip {
 	struct loop *loop;
 	struct watch watch;
 	pthread_t thread;
 	bool has_thread;
-	z_stream now, later; /* later: the thread's */
+	z_stream now, later; /* of the loop's thread and of the helper thread */
 	bool now_ready, later_ready;
-	pthread_mutex_t lock; /* guards what follows */
+	pthread_mutex_t lock; /* guards the members below */
 	pthread_cond_t wake;
 	struct gzip_job *queue, **queue_end, *done, **done_end;
 	bool stop;
@@ -37,7 +37,7 @@ static bool prepare(z_stream *stream, bool *ready)
 	return *ready;
 }
 
-/* Deflates until the input is eaten (or, with Z_FINISH, all is out). */
+/* Deflates until the input is consumed or, with Z_FINISH, all output is written. */
 static bool feed(z_stream *stream, int flush, char **out, size_t *size)
 {
 	do {
@@ -95,7 +95,7 @@ char *gzip_now(struct gzip *gzip, const struct skymon_part *parts, size_t count,
 
 /* ---- The thread ---- */
 
-static void *work(void *arg)
+static void *run_thread(void *arg)
 {
 	struct gzip *gzip = arg;
 	pthread_mutex_lock(&gzip->lock);
@@ -116,19 +116,19 @@ static void *work(void *arg)
 		*gzip->done_end = job;
 		gzip->done_end = &job->next;
 		if (eventfd_write(gzip->watch.fd, 1) < 0)
-			break; /* cannot be: the counter does not overflow */
+			break; /* impossible: the counter cannot overflow */
 	}
 	pthread_mutex_unlock(&gzip->lock);
 	return NULL;
 }
 
-/* Signals are the main thread's. */
+/* The thread blocks all signals, which are the main thread's. */
 static bool start_thread(struct gzip *gzip)
 {
 	sigset_t all, before;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	gzip->has_thread = pthread_create(&gzip->thread, NULL, work, gzip) == 0;
+	gzip->has_thread = pthread_create(&gzip->thread, NULL, run_thread, gzip) == 0;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return gzip->has_thread;
 }
@@ -147,7 +147,7 @@ static void finish_done(struct gzip *gzip)
 	}
 }
 
-static void ready(struct watch *watch, uint32_t events)
+static void take_done(struct watch *watch, uint32_t events)
 {
 	(void)events;
 	eventfd_t value;
@@ -159,7 +159,7 @@ struct gzip *gzip_new(struct loop *loop)
 {
 	struct gzip *gzip = x_alloc(sizeof(*gzip));
 	gzip->loop = loop;
-	gzip->watch.ready = ready;
+	gzip->watch.ready = take_done;
 	gzip->queue_end = &gzip->queue;
 	gzip->done_end = &gzip->done;
 	pthread_mutex_init(&gzip->lock, NULL);
@@ -195,7 +195,7 @@ void gzip_free(struct gzip *gzip)
 		pthread_mutex_unlock(&gzip->lock);
 		pthread_join(gzip->thread, NULL);
 	}
-	*gzip->done_end = gzip->queue; /* not begun: finished without an output */
+	*gzip->done_end = gzip->queue; /* jobs not begun finish without output */
 	finish_done(gzip);
 	int fd = gzip->watch.fd;
 	loop_remove(gzip->loop, &gzip->watch);
@@ -212,7 +212,7 @@ void gzip_free(struct gzip *gzip)
 
 /* ---- Accept-Encoding ---- */
 
-static bool refused(const char *entry, size_t size)
+static bool has_zero_weight(const char *entry, size_t size)
 {
 	for (const char *at = memchr(entry, ';', size); at != NULL;
 	     at = memchr(at, ';', (size_t)(entry + size - at))) {
@@ -231,9 +231,9 @@ bool gzip_wanted(const char *header)
 		size_t size = strcspn(header, ","), name = strcspn(header, "; \t,");
 		if ((name == 4 && strncasecmp(header, "gzip", 4) == 0) ||
 		    (name == 6 && strncasecmp(header, "x-gzip", 6) == 0))
-			return !refused(header, size);
+			return !has_zero_weight(header, size);
 		if (name == 1 && *header == '*')
-			any = !refused(header, size);
+			any = !has_zero_weight(header, size);
 		header += size;
 	}
 	return any;

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_head: reads the head of a request as RFC 9112 has it, and refuses what two programs could read in two
- * ways. http_gate calls it on the loop's thread before libmicrohttpd sees the bytes; it owns nothing and
- * touches no socket. A head that passes is cleaned in place, so that libmicrohttpd 0.9 and 1.0 read the same.
- */
+/* http_head: reads the head of a request by RFC 9112, and refuses what two programs could understand
+ * differently. http_gate.c calls it on the loop's thread before libmicrohttpd sees the bytes. Pure; owns
+ * nothing. A head that passes is cleaned in place, so that libmicrohttpd 0.9 and 1.0 read the same. */
 #include <string.h>
 #include <strings.h>
 
-#include "http_private.h"
+#include "http_gate.h"
 
 #define METHOD_MAX 32
 #define FIELDS_MAX 128 /* each costs libmicrohttpd an entry in the connection's memory */
@@ -56,7 +55,7 @@ bool head_is_host(const char *text, size_t size)
 	return true;
 }
 
-/* host [":" port] of RFC 3986 without user information. */
+/* Is text host [":" port] of RFC 3986, without user information? */
 static bool is_authority(const char *text, size_t size)
 {
 	size_t at = 0;
@@ -135,7 +134,7 @@ static bool take_request_line(struct head *head, const char *line, size_t size)
 {
 	size_t method = token_size(line, size);
 	if (method > METHOD_MAX)
-		return refuse(head, 501, "the method is longer than those that there are");
+		return refuse(head, 501, "the method is longer than any known one");
 	if (method == 0 || method == size || line[method] != ' ')
 		return refuse(head, 400, "the request line does not begin with a method and one space");
 	const char *target = line + method + 1, *end = line + size;
@@ -172,8 +171,8 @@ static bool take_length(struct head *head, const char *value, size_t size)
 	return size > 0 || refuse(head, 400, "Content-Length is not a number");
 }
 
-/* "gzip, chunked" is a coding that is not understood; anything that does not end with chunked leaves it open
- * where the body ends (RFC 9112, 6.1 and 6.3). */
+/* "gzip, chunked" is an unsupported coding. Any list that does not end with chunked does not define where the
+ * body ends (RFC 9112, 6.1 and 6.3). */
 static bool take_coding(struct head *head, const char *value, size_t size)
 {
 	bool again = head->chunked;
@@ -250,7 +249,7 @@ bool head_field(struct head *head, const char *line, size_t size)
 static bool check_whole(struct head *head)
 {
 	if (head->chunked && head->has_length)
-		return refuse(head, 400, "there is a Content-Length beside a Transfer-Encoding");
+		return refuse(head, 400, "there is a Content-Length in addition to a Transfer-Encoding");
 	if (head->chunked && head->http_1_0)
 		return refuse(head, 400, "HTTP/1.0 has no Transfer-Encoding");
 	if (!head->has_host && !head->http_1_0)
@@ -258,7 +257,7 @@ static bool check_whole(struct head *head)
 	return true;
 }
 
-/* A line whose end has not come yet: refuses what no more bytes could make right. */
+/* Refuses an incomplete line that cannot become valid any more. */
 static void check_part(struct head *head, const char *line, size_t size, size_t before)
 {
 	if (before > 0) {
@@ -268,14 +267,14 @@ static void check_part(struct head *head, const char *line, size_t size, size_t 
 	}
 	size_t method = token_size(line, size);
 	if (method > METHOD_MAX)
-		refuse(head, 501, "the method is longer than those that there are");
+		refuse(head, 501, "the method is longer than any known one");
 	else if (method < size && (method == 0 || line[method] != ' '))
 		refuse(head, 400, "the request line does not begin with a method and one space");
 	else if (size > method + 1 + HEAD_TARGET_MAX + sizeof(" HTTP/1.1\r"))
 		refuse(head, 414, "the target of the request is longer than 8 KiB");
 }
 
-/* The line's end, or NULL: it has not come, or the line is refused. */
+/* Returns the line's end, or NULL if the line is incomplete or refused. */
 static const char *line_end(struct head *head, const char *line, size_t size, size_t before)
 {
 	const char *end = memchr(line, '\n', size);
@@ -294,8 +293,8 @@ static const char *line_end(struct head *head, const char *line, size_t size, si
 	return head->fault == 0 ? cr : NULL;
 }
 
-/* Takes cookies out, of which libmicrohttpd would make a copy, and puts the blanks behind a value, which it
- * would count as the value's, before it. */
+/* Removes cookies, which libmicrohttpd would copy, and moves the blanks after a value to before it, as
+ * libmicrohttpd would make them part of the value. */
 static size_t clean(char *bytes, size_t size)
 {
 	size_t kept = 0;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http_holder: decides whether a process that this daemon did not start is at the other end of a local
  * connection. Workers run as the daemon's user, so the user alone proves nothing: a plugin that was taken
- * over could ask for the routes that only a local caller may use. Called by http_guard.c on the loop's
- * thread, once for each connection that asks for a GUARDED route and whose user a worker can have. Owns the
- * time spent.
+ * over could use the routes that only a local caller may use. http_guard.c calls it on the loop's thread,
+ * once for each connection that uses a GUARDED route and whose user a worker can have. Owns its quota of
+ * time.
  *
  * The proof is positive: another process must be seen to hold the connection. That no worker is seen to hold
  * it would prove nothing: workers are not dumpable, so /proc hides their descriptors, and a descriptor can be
@@ -25,7 +25,7 @@
 #include "http_private.h"
 
 #define GENERATIONS_MAX 256
-/* A worker may ask again and again, and each time that nothing is found all of /proc was read. */
+/* A worker may ask repeatedly, and each search that finds nothing reads all of /proc. */
 #define SEARCH_US_PER_SECOND 250000
 
 struct process {
@@ -54,7 +54,8 @@ static bool read_process(pid_t pid, struct process *process)
 	return true;
 }
 
-/* False where /proc is that of another PID namespace: its numbers are not those that the kernel gives us. */
+/* Returns false if /proc belongs to another PID namespace, whose numbers differ from those that the kernel
+ * gives us. */
 static bool proc_is_ours(void)
 {
 	char self[32] = "";
@@ -74,7 +75,7 @@ bool holder_descends(pid_t pid)
 			 * descendant: unless it is root's, a worker cannot change its user. */
 			return geteuid() == 0 || kill(pid, 0) == 0 || errno != EPERM;
 		if (process.started > child.started)
-			return true; /* the parent has died, and its number is another's now */
+			return true; /* the parent has died, and its number was given again */
 	}
 	return true;
 }
@@ -84,7 +85,7 @@ enum holder holder_of_process(pid_t pid, int64_t connected_ms)
 	struct process process;
 	if (pid <= 0 || !proc_is_ours() || !read_process(pid, &process))
 		return HOLDER_UNSEEN;
-	/* One that was started after it connected has only its number. */
+	/* A process that started after the connection has only got the number. */
 	if (process.started * 1000 / (unsigned long long)sysconf(_SC_CLK_TCK) >
 	    (unsigned long long)connected_ms)
 		return HOLDER_UNSEEN;
@@ -160,7 +161,7 @@ enum holder holder_of_socket(uint32_t inode, uid_t uid)
 	pid_t *pids = NULL, found = last != 0 && proc_is_ours() && holds(last, uid, link) ? last : 0;
 	if (found == 0)
 		pids = list_processes(&left);
-	while (found == 0 && left-- > 0) /* mostly among the newest */
+	while (found == 0 && left-- > 0) /* the newest first, as most clients are */
 		if (holds(pids[left], uid, link))
 			found = pids[left];
 	free(pids);
@@ -169,6 +170,6 @@ enum holder holder_of_socket(uint32_t inode, uid_t uid)
 		return HOLDER_OTHER;
 	}
 	spent_us +=
-		read_us(CLOCK_THREAD_CPUTIME_ID) - begun_us; /* only what may be a worker's doing counts */
+		read_us(CLOCK_THREAD_CPUTIME_ID) - begun_us; /* only searches that a worker may have caused */
 	return found != 0 ? HOLDER_OURS : HOLDER_UNSEEN;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_hook: where libmicrohttpd reads. It has no hook of its own between its sockets and its parser, so
- * these two functions, which it calls by name, are ours: the dynamic linker finds a program's own symbols
- * first. Linked with the programs that serve HTTP, not with the worker. What has no gate goes straight on, as
- * do the bytes below TLS. If a libmicrohttpd ever reads by another name, http_validate.c refuses every
- * request (request_validate_framing). */
-/* With it, the C library's header defines recv() itself, inline. */
-#undef _FORTIFY_SOURCE
+/* http_hook: puts the gate between libmicrohttpd and its sockets. The library has no hook between its sockets
+ * and its parser, so this file replaces the two functions by which it reads: the dynamic linker finds a
+ * program's own symbols first. It is linked with the programs that serve HTTP, not with the worker. Sockets
+ * without a peer, and the bytes below TLS, are read unchanged. If a libmicrohttpd ever reads by another name,
+ * http_validate.c refuses every request (request_validate_framing). Runs on the thread that reads; owns
+ * nothing. */
+#undef _FORTIFY_SOURCE /* its recv() is inline */
 
 #include <errno.h>
 #include <gnutls/gnutls.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_linger: the end of a connection whose client was refused and may still be sending. Closing a socket
- * with unread bytes resets the connection, and the reset takes an answer with it that the client has not read
- * yet: so our side is shut, and what comes is read and forgotten until the client is done, for a while.
- * http_connection hands over the descriptor when libmicrohttpd closes its own; the loop's thread does the
- * rest. */
+/* http_linger: lingering close, for connections whose client was refused and may still be sending. Closing a
+ * socket with unread bytes resets the connection, and the reset may destroy a reply that the client has not
+ * read yet. Instead our side is shut, and bytes are discarded until the client is done or a limit is reached.
+ * http_connection.c starts it when libmicrohttpd closes its descriptor. Owns the duplicates of these; runs on
+ * the loop's thread. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 
 #define LINGER_MS 2000
 #define LINGER_BYTES (64 << 20)
-#define LINGER_COUNT 64 /* at once; beyond, connections are just closed */
+#define LINGER_COUNT 64 /* at once; further connections are closed without lingering */
 
 struct lingering {
 	struct lingering *next, **place;
@@ -45,12 +45,12 @@ static void expire(struct timer *timer, int64_t now_ms)
 	end(container_of(timer, struct lingering, timer));
 }
 
-static void forget_bytes(struct watch *watch, uint32_t events)
+static void discard_bytes(struct watch *watch, uint32_t events)
 {
 	(void)events;
 	struct lingering *linger = container_of(watch, struct lingering, watch);
 	static char waste[16384];
-	for (int i = 0; i < 16; i++) { /* then the others' turn */
+	for (int i = 0; i < 16; i++) { /* then other connections get a turn */
 		ssize_t got = recvfrom(watch->fd, waste, sizeof(waste), MSG_DONTWAIT, NULL, NULL);
 		if (got < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
@@ -74,7 +74,7 @@ void linger_start(struct http *http, int fd)
 	http->lingering = linger;
 	http->lingering_count++;
 	shutdown(copy, SHUT_WR);
-	linger->watch.ready = forget_bytes;
+	linger->watch.ready = discard_bytes;
 	loop_add(http->loop, &linger->watch, copy, EPOLLIN);
 	linger->timer.fire = expire;
 	loop_set_timer(http->loop, &linger->timer, loop_now_ms(http->loop) + LINGER_MS);

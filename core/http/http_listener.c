@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_listener: one address that is listened on. Its engine is a libmicrohttpd daemon without a thread,
- * whose epoll descriptor is watched by the loop: MHD_run when it is readable, and in each turn when
- * libmicrohttpd has something to do without waiting. */
+/* http_listener: accepts connections at one address and runs libmicrohttpd for them. http.c makes a listener
+ * for each entry of `listen`. Its engine is a libmicrohttpd daemon without a thread, whose epoll descriptor
+ * the loop watches: MHD_run is called when it is readable, and in each turn when libmicrohttpd has something
+ * to do without waiting. Owns its sockets, engines and certificates; runs on the loop's thread. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,14 +13,14 @@
 
 #include "http_private.h"
 
-/* For a head of HEAD_MAX bytes, an entry for each of its headers, and the head of the reply. libmicrohttpd
- * 0.9 clears all of it behind each request. */
+/* Holds a head of HEAD_MAX bytes, an entry for each of its headers, and the head of the reply. Not larger, as
+ * libmicrohttpd 0.9 clears all of it after each request. */
 #define CONNECTION_MEMORY 32768u
 #define ACCEPT_AT_ONCE 64
-#define ENDING_MAX 1024 /* connections that were ended and not yet closed, and the reserve */
-#define PAUSE_MS 50
-#define LOOK_MS 10000 /* between two looks at the files of certificates */
-/* RFC 9325: no version below 1.2, and in it neither RSA key transport nor CBC; no SHA-1. */
+#define ENDING_MAX 1024    /* connections beyond the limit: ended but not yet closed, and the reserve */
+#define ACCEPT_PAUSE_MS 50 /* when descriptors have run out */
+#define CERT_LOOK_MS 10000 /* between two looks at the files of certificates */
+/* RFC 9325: no version below 1.2, and in 1.2 neither RSA key transport nor CBC; no SHA-1. */
 #define PRIORITIES                                                                                           \
 	"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA:-CIPHER-ALL:"            \
 	"+AES-256-GCM:+CHACHA20-POLY1305:+AES-128-GCM:-MAC-ALL:+AEAD:-SIGN-RSA-SHA1:-SIGN-ECDSA-SHA1"
@@ -36,7 +37,7 @@ struct engine {
 
 /* ---- libmicrohttpd ---- */
 
-static size_t keep_raw(void *arg, struct MHD_Connection *connection, char *text)
+static size_t unescape_nothing(void *arg, struct MHD_Connection *connection, char *text)
 {
 	(void)arg;
 	(void)connection;
@@ -64,7 +65,7 @@ static struct MHD_Daemon *start_daemon(struct listener *listener, const struct t
 	const struct http *http = listener->http;
 	struct MHD_OptionItem options[6];
 	size_t count = 0;
-	/* the Date is ours: printed once in a second, not for each reply */
+	/* http_reply.c adds the Date, which it prints once in a second and not for each reply */
 	unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG |
 			 MHD_ALLOW_SUSPEND_RESUME | MHD_USE_SUPPRESS_DATE_NO_CLOCK;
 	if (tls->cert != NULL) {
@@ -83,8 +84,8 @@ static struct MHD_Daemon *start_daemon(struct listener *listener, const struct t
 	options[count] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
 	return MHD_start_daemon(
 		flags, 0, NULL, NULL, request_handle, listener, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
-		MHD_OPTION_UNESCAPE_CALLBACK, keep_raw, NULL, MHD_OPTION_URI_LOG_CALLBACK, request_begin,
-		listener, MHD_OPTION_NOTIFY_COMPLETED, request_completed, listener,
+		MHD_OPTION_UNESCAPE_CALLBACK, unescape_nothing, NULL, MHD_OPTION_URI_LOG_CALLBACK,
+		request_begin, listener, MHD_OPTION_NOTIFY_COMPLETED, request_completed, listener,
 		MHD_OPTION_NOTIFY_CONNECTION, peer_notify, listener, MHD_OPTION_CONNECTION_LIMIT,
 		http->connections_max + ENDING_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
 		seconds_up(http->idle_timeout_ms), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
@@ -93,13 +94,13 @@ static struct MHD_Daemon *start_daemon(struct listener *listener, const struct t
 
 /* ---- Engines ---- */
 
-static void ready(struct watch *watch, uint32_t events)
+static void run_engine(struct watch *watch, uint32_t events)
 {
 	(void)events;
 	MHD_run(container_of(watch, struct engine, watch)->daemon);
 }
 
-/* Takes over tls, also when it fails. */
+/* Takes ownership of tls, on failure too. */
 static bool start_engine(struct listener *listener, struct tls_files *tls, struct err *err)
 {
 	struct client_rules *clients;
@@ -122,7 +123,7 @@ static bool start_engine(struct listener *listener, struct tls_files *tls, struc
 				       : "libmicrohttpd does not start; the debug log says why");
 	}
 	const union MHD_DaemonInfo *info = MHD_get_daemon_info(engine->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-	engine->watch.ready = ready;
+	engine->watch.ready = run_engine;
 	loop_add(listener->http->loop, &engine->watch, info->epoll_fd, EPOLLIN);
 	engine->next = listener->engines;
 	listener->engines = engine;
@@ -135,13 +136,13 @@ static bool start_engine(struct listener *listener, struct tls_files *tls, struc
 static void free_engine(struct engine *engine)
 {
 	loop_remove(engine->listener->http->loop, &engine->watch);
-	MHD_run(engine->daemon); /* what was answered just now goes out */
+	MHD_run(engine->daemon); /* send the replies that are queued */
 	MHD_stop_daemon(engine->daemon);
 	tls_free(&engine->tls);
 	free(engine);
 }
 
-/* How long libmicrohttpd can wait; -1: until something comes. */
+/* Returns how long libmicrohttpd can wait, or -1 if only events matter. */
 static int timeout_ms(struct MHD_Daemon *daemon)
 {
 	MHD_UNSIGNED_LONG_LONG left;
@@ -160,7 +161,7 @@ static int engine_turn(struct engine *engine, bool resumed)
 	return left;
 }
 
-static bool is_left(const struct engine *engine)
+static bool has_no_connection(const struct engine *engine)
 {
 	return MHD_get_daemon_info(engine->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections == 0;
 }
@@ -175,26 +176,26 @@ int listener_turn(struct listener *listener)
 		int left = engine_turn(engine, resumed);
 		if (left >= 0 && (wait < 0 || left < wait))
 			wait = left;
-		if (engine != listener->engines && is_left(engine)) {
+		if (engine != listener->engines && has_no_connection(engine)) {
 			*place = engine->next;
 			free_engine(engine);
 		} else {
 			place = &engine->next;
 		}
 	}
-	return listener->resumed ? 0 : wait; /* what was closed in this turn */
+	return listener->resumed ? 0 : wait; /* by what was closed in this turn */
 }
 
 /* ---- Accepting ---- */
 
-/* Descriptors have run out: the connection that has waited longest goes, and this one is taken after a while.
+/* Handles a lack of descriptors: ends the connection that has waited longest, and accepts the new one later.
  */
 static void pause_accepting(struct listener *listener)
 {
 	struct loop *loop = listener->http->loop;
 	connections_make_room(listener->http);
 	loop_change(loop, &listener->accept, 0);
-	loop_set_timer(loop, &listener->pause, loop_now_ms(loop) + PAUSE_MS);
+	loop_set_timer(loop, &listener->pause, loop_now_ms(loop) + ACCEPT_PAUSE_MS);
 }
 
 static void accept_again(struct timer *timer, int64_t now_ms)
@@ -204,8 +205,8 @@ static void accept_again(struct timer *timer, int64_t now_ms)
 	loop_change(listener->http->loop, &listener->accept, EPOLLIN);
 }
 
-/* libmicrohttpd could accept by itself, but stops doing so when its limit is reached, whoever holds the
- * places. */
+/* libmicrohttpd could accept by itself, but stops when its limit is reached, so that idle clients would keep
+ * out all others. */
 static void accept_ready(struct watch *watch, uint32_t events)
 {
 	(void)events;
@@ -225,13 +226,13 @@ static void accept_ready(struct watch *watch, uint32_t events)
 			close(fd);
 		else if (MHD_add_connection(listener->engines->daemon, fd, (struct sockaddr *)&address,
 					    size) != MHD_YES)
-			log_debug("libmicrohttpd does not take a connection");
+			log_debug("libmicrohttpd refused a connection");
 	}
 }
 
 /* ---- Certificates that change ---- */
 
-static bool same_text(const char *a, const char *b)
+static bool is_same_text(const char *a, const char *b)
 {
 	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
@@ -248,8 +249,8 @@ void listener_renew(struct listener *listener)
 		log_error("the old certificate of %s stays: %s", listener->settings.text, err.text);
 		return;
 	}
-	if (same_text(tls.cert, old->cert) && same_text(tls.key, old->key) &&
-	    same_text(tls.client_ca, old->client_ca) && same_text(tls.client_crl, old->client_crl)) {
+	if (is_same_text(tls.cert, old->cert) && is_same_text(tls.key, old->key) &&
+	    is_same_text(tls.client_ca, old->client_ca) && is_same_text(tls.client_crl, old->client_crl)) {
 		tls_free(&tls);
 		return;
 	}
@@ -261,15 +262,30 @@ void listener_renew(struct listener *listener)
 		 listener->settings.text);
 }
 
-static void look(struct timer *timer, int64_t now_ms)
+static void look_at_files(struct timer *timer, int64_t now_ms)
 {
 	struct listener *listener = container_of(timer, struct listener, look);
 	if (tls_mark(&listener->settings) != listener->files_seen)
 		listener_renew(listener);
-	loop_set_timer(listener->http->loop, timer, now_ms + LOOK_MS);
+	loop_set_timer(listener->http->loop, timer, now_ms + CERT_LOOK_MS);
 }
 
 /* ---- Listeners ---- */
+
+static char **texts_copy(char *const *texts, size_t count)
+{
+	char **copy = count > 0 ? x_alloc(count * sizeof(char *)) : NULL;
+	for (size_t i = 0; i < count; i++)
+		copy[i] = x_strdup(texts[i]);
+	return copy;
+}
+
+static void texts_free(char **texts, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(texts[i]);
+	free(texts);
+}
 
 static void copy_settings(struct settings_listen *copy, const struct settings_listen *settings)
 {
@@ -292,7 +308,7 @@ struct listener *listener_new(struct http *http, const struct settings_listen *s
 		return NULL;
 	struct listener *listener = x_alloc(sizeof(*listener));
 	listener->http = http;
-	listener->look.fire = look;
+	listener->look.fire = look_at_files;
 	listener->accept = (struct watch){.ready = accept_ready, .fd = -1};
 	listener->pause.fire = accept_again;
 	copy_settings(&listener->settings, settings);
@@ -309,7 +325,7 @@ struct listener *listener_new(struct http *http, const struct settings_listen *s
 		return NULL;
 	}
 	if (settings->cert_file != NULL)
-		loop_set_timer(http->loop, &listener->look, loop_now_ms(http->loop) + LOOK_MS);
+		loop_set_timer(http->loop, &listener->look, loop_now_ms(http->loop) + CERT_LOOK_MS);
 	return listener;
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_owner: which user is at the other end of a connection, as the kernel names it: SO_PEERCRED on a Unix
- * socket, and on TCP from this machine the owner of the peer's socket, by sock_diag(7). Called by
- * http_guard.c, once for each connection that needs it; owns nothing. The kernel answers such a lookup
- * within the send: nothing here waits. Whatever the kernel does not tell (no netlink, a peer in another
- * network namespace, a socket that is closed already) leaves the owner unknown. */
+/* http_owner: asks the kernel for the user at the other end of a connection: SO_PEERCRED on a Unix socket,
+ * and for TCP from this machine the owner of the peer's socket, by sock_diag(7). http_guard.c calls it once
+ * for each connection that needs it, on the loop's thread; owns nothing. The kernel answers such a lookup
+ * within the send, so that nothing here waits. Without an answer (no netlink, a peer in another network
+ * namespace, a closed socket) the owner stays unknown. */
 #include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
@@ -34,7 +34,7 @@ static void put_address(const struct sockaddr_storage *from, __be32 address[4], 
 	}
 }
 
-/* A socket of IPv6 that speaks IPv4 is found by its IPv4 addresses, and answers with mapped ones. */
+/* An IPv6 socket that speaks IPv4 is found by its IPv4 addresses, and reported with mapped ones. */
 static bool same_end(const __be32 found[4], __be16 found_port, const __be32 wanted[4], __be16 port,
 		     uint8_t found_family, uint8_t family)
 {
@@ -46,8 +46,8 @@ static bool same_end(const __be32 found[4], __be16 found_port, const __be32 want
 	       IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)found) && found[3] == wanted[0];
 }
 
-/* The kernel falls back to a listening socket of that port, and it gives a socket without a process (closed,
- * or not yet accepted) to root: neither is the peer. */
+/* The kernel falls back to a listening socket of that port, and it reports root for a socket without a
+ * process (closed, or not yet accepted): neither is the peer. */
 bool owner_is_peer(const struct inet_diag_msg *found, const struct inet_diag_req_v2 *wanted)
 {
 	const struct inet_diag_sockid *is = &found->id, *sought = &wanted->id;

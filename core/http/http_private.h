@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of http share: the server, its listeners, connections and requests. Only core/http includes
+/* Shared by the files of http: the server, its listeners, connections and requests. Only core/http includes
  * it. A struct whose members are not here is private to the file that its heading names. */
 #ifndef HTTP_PRIVATE_H
 #define HTTP_PRIVATE_H
@@ -22,11 +22,7 @@ struct http {
 	struct loop *loop;
 	const struct http_forward *forward;
 	void *forward_arg;
-	char machine[256]; /* this machine's host name */
-	char **server_names;
-	size_t server_name_count;
-	uid_t *local_uids; /* besides root and the daemon's own */
-	size_t local_uid_count;
+	char machine[256];         /* this machine's host name */
 	struct settings *settings; /* held */
 	/* of the first settings, as a reload cannot change them */
 	uint32_t connections_max, connections_per_address;
@@ -100,17 +96,21 @@ void link_init(struct link *head);
 void link_append(struct link *head, struct link *item);
 void link_remove(struct link *item);
 
-/* Which process holds the other end. OTHER: one that the daemon did not start; UNSEEN: none that it can see;
- * BUSY: the search is over its quota for now. */
-enum holder { HOLDER_UNASKED, HOLDER_OTHER, HOLDER_OURS, HOLDER_UNSEEN, HOLDER_BUSY };
+enum holder { /* the process at the other end */
+	      HOLDER_UNASKED,
+	      HOLDER_OTHER,  /* not started by the daemon */
+	      HOLDER_OURS,   /* the daemon or a descendant, or perhaps one */
+	      HOLDER_UNSEEN, /* not visible to the daemon */
+	      HOLDER_BUSY    /* the search is over its quota for now */
+};
 
-struct owner { /* the user at the other end, as the kernel names it; looked up once, when it is needed */
+struct owner { /* the user at the other end, by the kernel; looked up once, when a request needs it */
 	bool asked, known;
 	uid_t uid;                   /* if known */
 	pid_t pid;                   /* of a Unix socket, when it connected */
 	uint32_t inode;              /* of a TCP socket */
 	enum holder holder;          /* looked for only if a worker can have this user */
-	char name[ACCOUNT_NAME_MAX]; /* "" if it has none */
+	char name[ACCOUNT_NAME_MAX]; /* "" if the user has none */
 };
 
 enum peer_state { PEER_NEW, PEER_IDLE, PEER_HEADER, PEER_BODY, PEER_BUSY, PEER_SUSPENDED };
@@ -149,9 +149,6 @@ void peer_notify(void *listener, struct MHD_Connection *connection, void **peer,
 
 void linger_start(struct http *http, int fd); /* duplicates the descriptor */
 void linger_end_all(struct http *http);
-
-char **texts_copy(char *const *texts, size_t count);
-void texts_free(char **texts, size_t count);
 
 /* ---- Requests ---- */
 
@@ -271,21 +268,21 @@ const char *request_address(struct skymon_request *rq);
 const struct skymon_caller *request_caller(struct skymon_request *rq);
 struct inet_diag_msg;
 struct inet_diag_req_v2;
-/* Is what the kernel found the socket that was asked for, and held by a process? Pure. */
+/* Is the socket that the kernel found the wanted one, and held by a process? Pure. */
 bool owner_is_peer(const struct inet_diag_msg *found, const struct inet_diag_req_v2 *wanted);
-/* Fills owner; addresses that are IPv4 mapped into IPv6 must be unmapped before (http_owner.c). */
+/* Fills owner (http_owner.c). Addresses of IPv4 mapped into IPv6 must be unmapped before. */
 void owner_find(struct owner *owner, int fd, const struct sockaddr_storage *peer,
 		const struct sockaddr_storage *own);
-/* Looks for the process at the other end (http_holder.c): by its number, which it had at connected_ms
- * (CLOCK_BOOTTIME), or by the inode of its socket, which was made by that user. */
+/* Look for the process at the other end (http_holder.c): by its number at connected_ms (CLOCK_BOOTTIME), or
+ * by the inode of its socket, which that user made. */
 enum holder holder_of_process(pid_t pid, int64_t connected_ms);
 enum holder holder_of_socket(uint32_t inode, uid_t uid);
-/* Is it this process or a descendant, or can that not be ruled out? */
+/* Is a process this one or a descendant, or can that not be ruled out? */
 bool holder_descends(pid_t pid);
-/* Of a GUARDED route: does Host name this machine, and Origin nobody else? Else it is refused here. */
+/* Checks the Host and Origin of a request for a GUARDED route; answers it and returns false if they are
+ * foreign. */
 bool request_is_guarded(struct skymon_request *rq);
-/* One line in the log for each request for a GUARDED route. code 0: its client left before it was answered.
- */
+/* Logs one line for a request for a GUARDED route. code is 0 if the client left before the answer. */
 void request_log_audit(struct skymon_request *rq, int code);
 void request_audit(struct skymon_request *rq, const char *format, va_list list)
 	__attribute__((format(printf, 2, 0)));

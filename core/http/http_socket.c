@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_socket: sockets to listen on: TCP over IPv4, IPv6 or both, and Unix. Called by http_listener at start.
- */
+/* http_socket: opens listening sockets: TCP over IPv4, IPv6 or both, and Unix. http_listener.c calls it at
+ * start, on the main thread, and owns the socket. */
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -14,9 +14,9 @@
 
 #include "http_private.h"
 
-#define BACKLOG 1024
+#define BACKLOG 1024 /* connections that wait for accept() */
 
-static bool fail(int fd, const char *text, const char *what, struct err *err)
+static bool fail_to_listen(int fd, const char *text, const char *what, struct err *err)
 {
 	int why = errno;
 	if (fd >= 0)
@@ -25,9 +25,8 @@ static bool fail(int fd, const char *text, const char *what, struct err *err)
 		       why == EADDRINUSE ? "; another program listens there" : "");
 }
 
-/* A socket file that nobody answers behind is left over from a program that died: it may go. Anything else
- * stays. */
-static void remove_dead(const char *path, const struct sockaddr_un *address)
+/* Removes a socket file that a dead program left behind, which refuses connections. Other files stay. */
+static void remove_stale(const char *path, const struct sockaddr_un *address)
 {
 	struct stat file;
 	if (lstat(path, &file) != 0 || !S_ISSOCK(file.st_mode))
@@ -49,12 +48,12 @@ static bool open_unix(const struct settings_listen *listen_at, int *out, struct 
 	strcpy(address.sun_path, listen_at->unix_path);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
-		return fail(fd, listen_at->text, "socket", err);
-	remove_dead(listen_at->unix_path, &address);
+		return fail_to_listen(fd, listen_at->text, "socket", err);
+	remove_stale(listen_at->unix_path, &address);
 	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0)
-		return fail(fd, listen_at->text, "bind", err);
+		return fail_to_listen(fd, listen_at->text, "bind", err);
 	if (listen(fd, BACKLOG) != 0)
-		return fail(fd, listen_at->text, "listen", err);
+		return fail_to_listen(fd, listen_at->text, "listen", err);
 	log_line(LOG_LEVEL_INFO, (const char *[]){"unix", listen_at->unix_path, NULL}, "listening");
 	*out = fd;
 	return true;
@@ -71,7 +70,7 @@ static void log_address(int fd)
 	log_line(LOG_LEVEL_INFO, (const char *[]){"address", host, "port", port, NULL}, "listening");
 }
 
-/* Fills address; returns its size, or 0 and the error. */
+/* Fills address and returns its size. Returns 0 on error. */
 static socklen_t find_address(const struct settings_listen *listen_at, const char *host,
 			      struct sockaddr_storage *address, struct err *err)
 {
@@ -92,7 +91,7 @@ static socklen_t find_address(const struct settings_listen *listen_at, const cha
 	return size;
 }
 
-/* An IPv6 socket for `both` families takes IPv4 too; else it leaves the port to a socket of IPv4's. */
+/* An IPv6 socket for `both` families accepts IPv4 too; any other leaves the port free for an IPv4 socket. */
 static bool open_tcp(const struct settings_listen *listen_at, const char *host, bool both, int *out,
 		     struct err *err)
 {
@@ -103,23 +102,23 @@ static bool open_tcp(const struct settings_listen *listen_at, const char *host, 
 	int on = 1, only = !both,
 	    fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
-		return fail(fd, listen_at->text, "socket", err);
+		return fail_to_listen(fd, listen_at->text, "socket", err);
 	if (address.ss_family == AF_INET6 &&
 	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only)) != 0)
-		return fail(fd, listen_at->text, "IPV6_V6ONLY", err);
+		return fail_to_listen(fd, listen_at->text, "IPV6_V6ONLY", err);
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0)
-		return fail(fd, listen_at->text, "SO_REUSEADDR", err);
+		return fail_to_listen(fd, listen_at->text, "SO_REUSEADDR", err);
 	if (bind(fd, (struct sockaddr *)&address, size) != 0)
-		return fail(fd, listen_at->text, "bind", err);
+		return fail_to_listen(fd, listen_at->text, "bind", err);
 	if (listen(fd, BACKLOG) != 0)
-		return fail(fd, listen_at->text, "listen", err);
+		return fail_to_listen(fd, listen_at->text, "listen", err);
 	log_address(fd);
 	*out = fd;
 	return true;
 }
 
-/* Is there no IPv6 here, or none that takes IPv4 too? */
-static bool no_dual_stack(void)
+/* Does this machine lack IPv6, or IPv6 sockets that accept IPv4 too? */
+static bool lacks_dual_stack(void)
 {
 	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_ANY_INIT};
 	int off = 0, fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -136,7 +135,7 @@ bool socket_open(const struct settings_listen *listen_at, int *fd, struct err *e
 		return open_unix(listen_at, fd, err);
 	if (strcmp(listen_at->host, "*") != 0)
 		return open_tcp(listen_at, listen_at->host, false, fd, err);
-	if (no_dual_stack())
+	if (lacks_dual_stack())
 		return open_tcp(listen_at, "0.0.0.0", false, fd, err);
 	return open_tcp(listen_at, "::", true, fd, err);
 }

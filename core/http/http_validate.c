@@ -10,8 +10,8 @@
 
 /* ---- The target ---- */
 
-/* "http://host/path", which proxies send and servers must accept, is "/path" at that host, whatever the Host
- * header has (RFC 9112, 3.2.2). */
+/* Proxies send "http://host/path", which means "/path" at that host and overrides the Host header (RFC
+ * 9112, 3.2.2). */
 void request_split_target(struct skymon_request *rq, const char *uri)
 {
 	size_t size = strlen(uri), host_size;

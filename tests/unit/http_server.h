@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_server: what the tests of http share: the loop in a thread of its own with a few routes, and a client
+/* http_server: shared by the tests of http: the loop in a thread of its own with a few routes, and a client
  * that speaks over real sockets. */
 #ifndef HTTP_SERVER_H
 #define HTTP_SERVER_H
@@ -118,7 +118,7 @@ static inline void handle_render(struct skymon *self, void *state, struct skymon
 		.summary = "", .handle = handle_, .flags = flags_                                            \
 	}
 
-/* Routes without a handler live elsewhere: a test answers for them (http_set_forward). */
+/* Routes without a handler are forwarded: a test answers for them (http_set_forward). */
 static const struct skymon_route routes[] = {
 	ROUTE("GET", "/echo", "echo", handle_echo, 0),
 	ROUTE("GET", "/echo/{name}", "named", handle_echo, 0),
@@ -291,7 +291,7 @@ static inline void say(int fd, const char *text)
 	}
 }
 
-/* Reads one reply, byte by byte up to the body, so that what follows stays in the socket. */
+/* Reads one reply, byte by byte up to the body, so that later bytes stay in the socket. */
 static inline struct reply hear_for(int fd, bool head_only)
 {
 	struct reply reply = {0};

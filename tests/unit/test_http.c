@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http: what is answered to one request: codes, headers, bodies, refusals. */
+/* http: the reply to one request: codes, headers, bodies, refusals. */
 #include "http_server.h"
 
 static void answers(void)
@@ -66,7 +66,7 @@ static void refuses(void)
 	static const struct {
 		const char *request;
 		int code;
-		bool closed; /* nothing behind it may be believed */
+		bool closed; /* nothing after the request can be trusted */
 		const char *detail;
 	} cases[] = {
 		{"POST /form HTTP/1.1\r\nContent-Length: 1025\r\n" HOST, 413, true,
@@ -106,7 +106,7 @@ static void refuses(void)
 static void refuses_large(void)
 {
 	start("limits: {request_body: 1KiB}");
-	/* chunks that pass the limit: known only when they have come */
+	/* the sum of the chunks exceeds the limit, which is known only when they have arrived */
 	int fd = dial();
 	say(fd, "POST /form HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" HOST);
 	char chunk[0x100 + 8];
@@ -151,7 +151,7 @@ static void has_right_headers(void)
 	CU_ASSERT(has_header(&get, "X-Echo: yes"));
 	CU_ASSERT(has_header(&get, "Access-Control-Allow-Origin: *"));
 	CU_ASSERT(has_header(&get, "Content-Length: 34"));
-	CU_ASSERT(has_header(&head, "Content-Length: 35")); /* it says HEAD in place of GET */
+	CU_ASSERT(has_header(&head, "Content-Length: 35")); /* the body says HEAD in place of GET */
 	CU_ASSERT(has_header(&head, "X-Echo: yes"));
 	CU_ASSERT_PTR_NULL(strstr(get.head, "Connection:"));
 	forget(&get);
@@ -209,11 +209,11 @@ static void answers_options(void)
 	stop();
 }
 
-/* ---- Routes that live elsewhere ---- */
+/* ---- Forwarded requests ---- */
 
 static struct {
 	struct skymon_request *rq; /* that waits */
-	unsigned handed, withdrawn;
+	unsigned sent, cancelled;
 	const char *does;
 	char seen[256];
 } elsewhere;
@@ -234,14 +234,14 @@ static void answer_away(struct skymon_request *rq, const char *does)
 		reply.body = big;
 		reply.body_size = BIG_SIZE;
 	}
-	http_forward_reply(rq, strcmp(does, "none") != 0 ? &reply : NULL, 503, "nobody is \"there\"");
+	http_forward_reply(rq, strcmp(does, "none") != 0 ? &reply : NULL, 503, "the worker is \"gone\"");
 }
 
-static uint64_t hand(void *arg, const struct route_entry *entry, const struct http_message_request *asked,
-		     struct skymon_request *rq)
+static uint64_t send_elsewhere(void *arg, const struct route_entry *entry,
+			       const struct http_message_request *asked, struct skymon_request *rq)
 {
 	(void)arg;
-	elsewhere.handed++;
+	elsewhere.sent++;
 	snprintf(elsewhere.seen, sizeof(elsewhere.seen), "%s %s ?%s local=%d %s %s body=%.*s", asked->method,
 		 entry->route->path, asked->query, asked->local, asked->address,
 		 http_message_find(asked->headers, asked->header_count, "x-test", false),
@@ -255,17 +255,17 @@ static uint64_t hand(void *arg, const struct route_entry *entry, const struct ht
 	return 0;
 }
 
-static void withdraw(void *arg, uint64_t number)
+static void cancel(void *arg, uint64_t number)
 {
 	(void)arg;
 	CU_ASSERT_EQUAL(number, 7);
-	elsewhere.withdrawn++;
+	elsewhere.cancelled++;
 	elsewhere.rq = NULL;
 }
 
 static void set_forward(void)
 {
-	static const struct http_forward forward = {hand, withdraw};
+	static const struct http_forward forward = {send_elsewhere, cancel};
 	http_set_forward(server.http, &forward, NULL);
 }
 
@@ -280,17 +280,17 @@ static unsigned waiting, gone;
 static void look(void)
 {
 	waiting = elsewhere.rq != NULL;
-	gone = elsewhere.withdrawn;
+	gone = elsewhere.cancelled;
 }
 
-static void wait_handed(void)
+static void wait_sent(void)
 {
 	for (waiting = 0; waiting == 0; usleep(1000))
 		call(look);
 }
 
-/* Answered within `hand` and later, small, large, compressed and not at all, on one connection. */
-static void answers_from_elsewhere(void)
+/* The reply comes within send() and later, small, large, compressed and not at all, on one connection. */
+static void forwards(void)
 {
 	static const char *const requests[] = {
 		"GET /away?%s HTTP/1.1\r\nX-Test: t\r\n" HOST,
@@ -308,7 +308,7 @@ static void answers_from_elsewhere(void)
 				say(fd, text);
 				elsewhere.does = does[d];
 				if (later) {
-					wait_handed();
+					wait_sent();
 					call(answer_waiting);
 				}
 				struct reply reply = hear(fd);
@@ -326,21 +326,21 @@ static void answers_from_elsewhere(void)
 			}
 	/* The client is this process, and none that the daemon is or has started counts as local. */
 	UNIT_TEXT(elsewhere.seen, "GET /away ?x=none local=0 127.0.0.1 t body=");
-	CU_ASSERT_EQUAL(elsewhere.withdrawn, 0);
+	CU_ASSERT_EQUAL(elsewhere.cancelled, 0);
 	close(fd);
 	stop();
 }
 
-/* Who leaves is withdrawn, however; who waits when the server ends, too. */
-static void withdraws(void)
+/* A request is cancelled when its client leaves, in each way, and when the server ends. */
+static void cancels(void)
 {
 	start("{}");
 	call(set_forward);
 	for (int how = 0; how < 3; how++) {
-		elsewhere.withdrawn = 0;
+		elsewhere.cancelled = 0;
 		int fd = dial();
 		say(fd, "GET /away HTTP/1.1\r\nX-Test: t\r\n" HOST);
-		wait_handed();
+		wait_sent();
 		if (how == 0)
 			setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
 		if (how == 1)
@@ -354,12 +354,12 @@ static void withdraws(void)
 			close(fd);
 		}
 	}
-	elsewhere.withdrawn = 0;
+	elsewhere.cancelled = 0;
 	int fd = dial();
 	say(fd, "GET /away HTTP/1.1\r\nX-Test: t\r\n" HOST);
-	wait_handed();
+	wait_sent();
 	stop();
-	CU_ASSERT_EQUAL(elsewhere.withdrawn, 1);
+	CU_ASSERT_EQUAL(elsewhere.cancelled, 1);
 	CU_ASSERT(is_closed(fd));
 	close(fd);
 }
@@ -374,14 +374,14 @@ static void take_routes_away(void)
 	http_set_routes(server.http, smaller);
 }
 
-/* What was asked of the old routes is answered as the old routes said. */
+/* A reload does not change the reply to a request that is forwarded. */
 static void outlives_its_routes(void)
 {
 	start("access: {token: a-word-of-16-bytes, public: [away]}");
 	call(set_forward);
 	int fd = dial();
 	say(fd, "GET /away HTTP/1.1\r\nX-Test: t\r\n" HOST);
-	wait_handed();
+	wait_sent();
 	call(take_routes_away);
 	elsewhere.does = "small";
 	call(answer_waiting);
@@ -394,7 +394,7 @@ static void outlives_its_routes(void)
 	route_table_unref(smaller);
 }
 
-/* Only what names this machine reaches the route; tests/live has the long table. */
+/* Only a Host that names this machine reaches the route; tests/live has the long table. */
 static void guards(void)
 {
 	static const struct {
@@ -414,7 +414,7 @@ static void guards(void)
 	call(set_forward);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		char request[300];
-		elsewhere.handed = 0;
+		elsewhere.sent = 0;
 		snprintf(request, sizeof(request),
 			 "POST /guarded?now=small HTTP/1.1\r\n%sX-Test: t\r\nContent-Length: 2\r\n\r\n{}",
 			 cases[i].head);
@@ -422,8 +422,8 @@ static void guards(void)
 		if (reply.code != cases[i].code)
 			fprintf(stderr, "\n%s-> %s", cases[i].head, reply.head);
 		CU_ASSERT_EQUAL(reply.code, cases[i].code);
-		call(look); /* what the loop's thread wrote is this one's to read */
-		CU_ASSERT_EQUAL(elsewhere.handed, reply.code == 201);
+		call(look); /* synchronizes with the loop's thread */
+		CU_ASSERT_EQUAL(elsewhere.sent, reply.code == 201);
 		forget(&reply);
 	}
 	UNIT_TEXT(elsewhere.seen, "POST /guarded ?now=small local=0 127.0.0.1 t body={}");
@@ -432,15 +432,14 @@ static void guards(void)
 
 int main(void)
 {
-	return run_tests("http",
-			 (const struct unit_test[]){{"answers", answers},
-						    {"refuses", refuses},
-						    {"refuses large", refuses_large},
-						    {"has right headers", has_right_headers},
-						    {"answers OPTIONS", answers_options},
-						    {"answers from elsewhere", answers_from_elsewhere},
-						    {"withdraws", withdraws},
-						    {"outlives its routes", outlives_its_routes},
-						    {"guards", guards},
-						    {0}});
+	return run_tests("http", (const struct unit_test[]){{"answers", answers},
+							    {"refuses", refuses},
+							    {"refuses large", refuses_large},
+							    {"has right headers", has_right_headers},
+							    {"answers OPTIONS", answers_options},
+							    {"forwards", forwards},
+							    {"cancels", cancels},
+							    {"outlives its routes", outlives_its_routes},
+							    {"guards", guards},
+							    {0}});
 }

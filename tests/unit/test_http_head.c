@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http: raw requests after RFC 9112 (sections in brackets). Those that two programs could read in two ways
- * get one answer, which is ours, and the connection ends; those that are merely odd are served. */
+/* http: raw requests against RFC 9112 (sections in brackets). Requests that two programs could understand
+ * differently get one reply, which is ours, and the connection ends; merely odd requests are served. */
 #include "http_server.h"
 
 #include <netinet/tcp.h>
@@ -155,10 +155,10 @@ static const struct {
 	{BYTES(CHUNKED "1\r\nab\r\n0\r\n\r\n"), 400, "a chunk does not end"},
 	{BYTES(CHUNKED "1\r\na\n0\r\n\r\n"), 400, "a chunk does not end"},
 	{BYTES(CHUNKED "1\r\na\r0\r\n\r\n"), 400, "a chunk does not end"},
-	{BYTES(CHUNKED "0\r\nA b: c\r\n\r\n"), 400, "a header behind the body"},
-	{BYTES(CHUNKED "0\r\n:\r\n\r\n"), 400, "a header behind the body"},
+	{BYTES(CHUNKED "0\r\nA b: c\r\n\r\n"), 400, "a header after the body"},
+	{BYTES(CHUNKED "0\r\n:\r\n\r\n"), 400, "a header after the body"},
 	{BYTES(CHUNKED "0\r\nA: b\n\n"), 400, "a line of the chunked body does not"},
-	{BYTES(CHUNKED "0\r\nA: b\r\n c\r\n\r\n"), 400, "a header behind the body"},
+	{BYTES(CHUNKED "0\r\nA: b\r\n c\r\n\r\n"), 400, "a header after the body"},
 	{BYTES(CHUNKED "401\r\n"), 413, "the body is larger than"},
 	{BYTES(CHUNKED "1\r\na\r\n400\r\n"), 413, "the body is larger than"},
 	{BYTES(CHUNKED "ffffffffffffffff\r\n"), 413, "the body is larger than"},

@@ -4,7 +4,7 @@
 
 #include <zlib.h>
 
-/* Each of so many connections asks, all at once, three times; nobody may wait. */
+/* That many connections send a request at once, three times; none may stall. */
 static void serves_connections(void)
 {
 	static const int counts[] = {1, 32, 128, 129, 256, 512};
@@ -123,7 +123,7 @@ static void compresses(void)
 	CU_ASSERT_EQUAL(released, expected + 2);
 }
 
-/* Many at once, half of them of one generation, some of which leave without waiting; /echo is served
+/* Many requests at once, half of them of one generation; some clients leave without waiting. /echo is served
  * meanwhile. */
 static void shares_compressed(void)
 {
@@ -271,7 +271,7 @@ static void counts(void)
 	CU_ASSERT_EQUAL(seen.times, count);
 	CU_ASSERT_EQUAL(seen.echo, 5);
 	CU_ASSERT_DOUBLE_EQUAL(seen.errors, 100.0 / (double)count,
-			       1e-9); /* a 503 that reports a status is none */
+			       1e-9); /* a 503 that reports a status is not an error */
 	CU_ASSERT(seen.average > 0 && seen.average < 5000);
 	call(too_late);
 	stop();
@@ -369,7 +369,7 @@ static void quiesces(void)
 	call(quiesce);
 	call(look_idle);
 	CU_ASSERT(idle);
-	/* a connection that is there is served once more, and told that it was the last time */
+	/* an open connection is served once more, and closed */
 	say(fd, "GET /echo HTTP/1.1\r\n" HOST);
 	reply = hear(fd);
 	CU_ASSERT_EQUAL(reply.code, 200);
@@ -396,14 +396,14 @@ static void ends_slow_clients(void)
 	struct reply reply = hear(fast);
 	CU_ASSERT_EQUAL(reply.code, 200);
 	forget(&reply);
-	/* a byte now and then keeps nothing open */
+	/* a byte now and then does not keep a connection open */
 	for (int i = 0; i < 40; i++) {
 		struct timespec pause = {.tv_nsec = 50000000};
 		say(slow, "X");
 		nanosleep(&pause, NULL);
 	}
 	CU_ASSERT(is_closed(silent));
-	int gone = dial(); /* ends together with its first bytes */
+	int gone = dial(); /* its end arrives together with its first bytes */
 	say(gone, "GET /ec");
 	shutdown(gone, SHUT_WR);
 	CU_ASSERT(is_closed(gone));
@@ -412,7 +412,7 @@ static void ends_slow_clients(void)
 	CU_ASSERT_EQUAL(late.code, 408);
 	CU_ASSERT(has_header(&late, "Content-Type: application/problem+json"));
 	forget(&late);
-	say(fast, "GET /echo HTTP/1.1\r\n" HOST); /* and who has had an answer may be idle for longer */
+	say(fast, "GET /echo HTTP/1.1\r\n" HOST); /* a client that has had a reply may be idle for longer */
 	reply = hear(fast);
 	CU_ASSERT_EQUAL(reply.code, 200);
 	forget(&reply);
