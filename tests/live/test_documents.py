@@ -6,6 +6,7 @@ import signal
 import subprocess
 
 import pytest
+import yaml
 
 import doc_tables
 import truth
@@ -110,6 +111,30 @@ def test_the_arguments(program, manual):
 def test_the_manuals():
     for name, text in MANUALS.items():
         assert ".Os skymon\n" in text and ".Sh FILES\n" in text, name
+
+
+def examples():
+    """The documents' YAML that is a configuration: all keys are of the top level. TLS files of a listener would have to be there."""
+    tables = doc_tables.core_tables()
+    keys = {row[0] for row in tables["top level"]} | set(tables) | {"defaults", "include", "plugins", "components"}
+    for name, text in {"README": README, **DOC}.items():
+        for number, block in enumerate(re.findall(r"```yaml\n(.*?)```", text, re.S)):
+            loaded = yaml.safe_load(block)
+            if isinstance(loaded, dict) and set(loaded) <= keys and "cert_file" not in block:
+                yield pytest.param(block, id=f"{name}-{number}")
+
+
+@pytest.mark.parametrize("block", examples())
+def test_the_examples_are_good(tmp_path, block):
+    for file in set(re.findall(r"file: (/\S+?)[,}]", block)):
+        secret = tmp_path / file.strip("/").replace("/", "_")
+        secret.write_text("a-word-of-16-bytes\n")
+        secret.chmod(0o600)
+        block = block.replace(file, str(secret))
+    if "components" not in block and "plugins" not in block:
+        block += "\nplugins: {prometheus: {}}\n"
+    done = run_skymond(block, "--check-config")
+    assert done.returncode == 0, done.stderr
 
 
 # ---- Metrics ----
