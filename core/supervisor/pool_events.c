@@ -145,21 +145,6 @@ static void pool_on_refused(void *arg, uint32_t id)
 		(void)pool_secrets_refused(component);
 }
 
-static void pool_on_answered(void *arg, uint32_t id, const struct message_answer *answer)
-{
-	pool_secrets_answer(arg, id, answer);
-}
-
-static void pool_on_replied(void *arg, uint32_t id, uint64_t number, const struct http_message_reply *reply)
-{
-	pool_requests_reply(arg, id, number, reply);
-}
-
-static void pool_on_validated(void *arg, uint32_t id, struct wire_reader mistakes)
-{
-	pool_validate_take(arg, id, mistakes);
-}
-
 /* A worker that asks for it again and again would cost a process each time. */
 static void pool_on_stale(void *arg)
 {
@@ -291,7 +276,7 @@ static void pool_on_ended(void *arg, const struct process_end *end)
 		at_once = report_deaths(slot, end);
 	else
 		pool_fail_all(slot, end->text);
-	pool_secrets_lost(slot);
+	pool_secrets_lost(slot, end->cause == PROCESS_ENDED ? NULL : end->text);
 	pool_requests_lost(slot, end->text);
 	pool_validate_lost(slot, end->cause == PROCESS_ENDED, end->text);
 	if (slot->count == 0)
@@ -308,11 +293,11 @@ const struct process_events pool_process_events = {
 	.result = pool_on_result,
 	.step = pool_on_step,
 	.refused = pool_on_refused,
-	.answered = pool_on_answered,
-	.replied = pool_on_replied,
+	.answered = pool_secrets_on_answered,
+	.replied = pool_requests_on_replied,
 	.stopped = pool_on_stopped,
 	.stale = pool_on_stale,
 	.knows = pool_knows,
-	.validated = pool_on_validated,
+	.validated = pool_validate_on_validated,
 	.ended = pool_on_ended,
 };

@@ -92,6 +92,7 @@ struct component {
 	int64_t refused_ms;           /* when a refusal last led to a read */
 	int64_t request_refresh_ms;   /* when the next may, for a request that waits for it; else 0 */
 	unsigned store_looks;
+	bool store_died; /* while it was asked, perhaps of that: retried after the back-off, not at once */
 	char blank_secret[64]; /* option whose secret ends with a line break or a blank; else "" */
 };
 
@@ -182,9 +183,10 @@ void pool_secrets_time_out(struct component *component);
 void pool_secrets_refresh(struct component *component, enum pool_refresh refresh);
 /* The server has refused the secret: reads it again. Returns 0, or in how many ms that may be done. */
 int64_t pool_secrets_refused(struct component *component);
-/* slot, id: of the worker and component that replies; it may only reply to what it was asked. */
-void pool_secrets_answer(struct slot *slot, uint32_t id, const struct message_answer *answer);
-void pool_secrets_lost(struct slot *slot); /* its worker is dead, with what it was asked */
+/* arg: the slot whose worker sent it; it may only answer what it was asked. */
+void pool_secrets_on_answered(void *arg, uint32_t id, const struct message_answer *answer);
+/* Its worker is dead, with what it was asked. text: how it died; NULL when it was asked to exit. */
+void pool_secrets_lost(struct slot *slot, const char *text);
 void pool_secrets_store_up(struct component *store);
 
 /* ---- pool_requests.c ---- */
@@ -196,9 +198,9 @@ void pool_requests_refreshed(struct component *component, bool fresh);
 void pool_requests_refresh(struct component *component); /* request_refresh_ms has come */
 /* Has a handler of that component not returned yet? */
 bool pool_requests_out(const struct slot *slot, uint32_t id);
-/* slot, id: of the worker and component that replies; it may only reply to what it was sent. */
-void pool_requests_reply(struct slot *slot, uint32_t id, uint64_t number,
-			 const struct http_message_reply *reply);
+/* arg: the slot whose worker sent it; it may only reply to what it was sent. */
+void pool_requests_on_replied(void *arg, uint32_t id, uint64_t number,
+			      const struct http_message_reply *reply);
 void pool_requests_lost(struct slot *slot, const char *text); /* its worker is dead */
 void pool_requests_tidy(struct pool *pool); /* answers 503 where a reload has removed the component */
 void pool_requests_end(struct pool *pool);  /* answers all with 503 */
@@ -214,8 +216,8 @@ char *pool_state_dir(const struct slot *slot);   /* as skymon_state_dir returns 
 /* ---- pool_validate.c ---- */
 
 void pool_validate_slot_up(struct slot *slot);
-/* slot: whose worker sent it; it may only answer what it was asked. */
-void pool_validate_take(struct slot *slot, uint32_t id, struct wire_reader mistakes);
+/* arg: the slot whose worker sent it; it may only answer what it was asked. */
+void pool_validate_on_validated(void *arg, uint32_t id, struct wire_reader mistakes);
 /* Its worker is dead (renewed: it was asked to exit); unanswered options go to another, or have failed.
  * pool_validate_report_done must follow, as the caller's last act. */
 void pool_validate_lost(struct slot *slot, bool renewed, const char *text);

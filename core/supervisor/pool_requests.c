@@ -281,9 +281,9 @@ void pool_requests_refreshed(struct component *component, bool fresh)
 
 /* ---- Replies ---- */
 
-void pool_requests_reply(struct slot *slot, uint32_t id, uint64_t number,
-			 const struct http_message_reply *reply)
+void pool_requests_on_replied(void *arg, uint32_t id, uint64_t number, const struct http_message_reply *reply)
 {
+	struct slot *slot = arg;
 	struct pool_request *request = find(slot->pool, number);
 	if (request == NULL || request->slot != slot || request->id != id) {
 		slot_break(slot, "sent a reply to a request that it did not get");

@@ -156,10 +156,14 @@ static void finish(struct pool_secrets *secrets)
 
 /* ---- Asking ---- */
 
-static void describe(const struct option_secret *secret, char *text, size_t size)
+static void give_up_secret(struct pool_secrets *secrets, size_t index, const char *why, const char *cause)
 {
-	snprintf(text, size, "option `%s`: secret %s of component %s", secret->option, secret->text,
-		 secret->store);
+	size_t count;
+	const struct option_secret *secret = &option_secrets(secrets->component->spec->values, &count)[index];
+	char text[700];
+	snprintf(text, sizeof(text), "option `%s`: secret %s of component %s%s%.300s", secret->option,
+		 secret->text, secret->store, why, cause);
+	give_up(secrets, text);
 }
 
 static bool ask_store(struct pool_secrets *secrets, size_t index, const struct option_secret *secret)
@@ -183,12 +187,10 @@ static bool ask_store(struct pool_secrets *secrets, size_t index, const struct o
 }
 
 /* The store is not up. While it only starts, look again; else the start fails, and is retried. */
-static void wait_for_store(struct pool_secrets *secrets, const struct option_secret *secret)
+static void wait_for_store(struct pool_secrets *secrets, size_t index, const struct option_secret *secret)
 {
 	struct component *component = secrets->component;
 	const struct component *store = pool_find_component(component->pool, secret->store);
-	char text[400];
-	describe(secret, text, sizeof(text));
 	/* a store that is not there is not configured, or comes later in the same config */
 	bool starting = store == NULL || store->failure.text[0] == '\0';
 	if (starting && component->state != COMPONENT_REFRESHING &&
@@ -197,11 +199,13 @@ static void wait_for_store(struct pool_secrets *secrets, const struct option_sec
 		pool_enter_state(component, COMPONENT_AWAITING_STORE, STORE_LOOK_MS);
 		return;
 	}
-	size_t length = strlen(text);
-	snprintf(text + length, sizeof(text) - length, " is unavailable: that component is not %s%s%.200s",
-		 store == NULL ? "configured" : "running", starting ? "" : ": ",
-		 store != NULL ? store->failure.text : "");
-	give_up(secrets, text);
+	if (store == NULL)
+		give_up_secret(secrets, index, " is unavailable: that component is not configured", "");
+	else
+		give_up_secret(secrets, index,
+			       starting ? " is unavailable: that component is not running"
+					: " is unavailable: that component is not running: ",
+			       store->failure.text);
 }
 
 void pool_secrets_gather(struct component *component, enum component_state state, bool fresh)
@@ -214,13 +218,14 @@ void pool_secrets_gather(struct component *component, enum component_state state
 	secrets->fresh = fresh;
 	secrets->bytes = x_alloc((secrets->count + 1) * sizeof(*secrets->bytes));
 	component->secrets = secrets;
+	component->store_died = false;
 	component->request_refresh_ms = 0; /* this read serves the requests, too */
 	pool_enter_state(component, state, SECRET_TIMEOUT_MS + SECRET_WIRE_MS);
 	for (size_t i = 0; i < secrets->count; i++) {
 		char *text = NULL;
 		struct err err;
 		if (wanted[i].kind == OPTION_SECRET_STORE && !ask_store(secrets, i, &wanted[i])) {
-			wait_for_store(secrets, &wanted[i]);
+			wait_for_store(secrets, i, &wanted[i]);
 			return;
 		}
 		if (wanted[i].kind == OPTION_SECRET_STORE || wanted[i].kind == OPTION_SECRET_NONE)
@@ -248,20 +253,29 @@ static struct pool_ask *take_lost(struct slot *slot)
 	return ask;
 }
 
-/* Its components are down by now, so that nothing is asked of them again here. */
-void pool_secrets_lost(struct slot *slot)
+/* The slot's components are down by now, so that nothing is asked of them again here. */
+void pool_secrets_lost(struct slot *slot, const char *text)
 {
 	struct pool_ask *ask;
 	while ((ask = take_lost(slot)) != NULL) {
 		struct pool_secrets *secrets = ask->secrets;
+		size_t index = ask->index;
 		free(ask);
-		if (secrets != NULL)
-			pool_secrets_gather(secrets->component, secrets->component->state, secrets->fresh);
+		if (secrets == NULL)
+			continue;
+		struct component *component = secrets->component;
+		if (text == NULL) {
+			pool_secrets_gather(component, component->state, secrets->fresh);
+			continue;
+		}
+		component->store_died = true;
+		give_up_secret(secrets, index, " is unavailable: the worker of that component ", text);
 	}
 }
 
-void pool_secrets_answer(struct slot *slot, uint32_t id, const struct message_answer *answer)
+void pool_secrets_on_answered(void *arg, uint32_t id, const struct message_answer *answer)
 {
+	struct slot *slot = arg;
 	struct pool_ask **link = &slot->pool->asks, *ask;
 	/* The id is unique among all workers, and only a worker that has the component gets here with it. */
 	while ((ask = *link) != NULL && (ask->number != answer->number || ask->id != id))
@@ -277,13 +291,7 @@ void pool_secrets_answer(struct slot *slot, uint32_t id, const struct message_an
 	if (secrets == NULL)
 		return; /* the consumer does not wait for it any more */
 	if (!answer->ok) {
-		size_t count;
-		char text[500];
-		describe(&option_secrets(secrets->component->spec->values, &count)[index], text,
-			 sizeof(text));
-		size_t length = strlen(text);
-		snprintf(text + length, sizeof(text) - length, ": %s", answer->message);
-		give_up(secrets, text);
+		give_up_secret(secrets, index, ": ", answer->message);
 		return;
 	}
 	char *bytes = x_alloc(answer->size + 1);
@@ -317,7 +325,7 @@ void pool_secrets_store_up(struct component *store)
 			struct component *component = slot->components[i];
 			bool waits = component->state == COMPONENT_BACKING_OFF ||
 				     component->state == COMPONENT_AWAITING_STORE;
-			if (waits && asks(component, store->spec->name))
+			if (waits && !component->store_died && asks(component, store->spec->name))
 				pool_start(component);
 		}
 	}

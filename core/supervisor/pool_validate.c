@@ -28,7 +28,7 @@ void pool_validate_report_done(struct pool *pool)
 	done(pool->validate_arg);
 }
 
-static void end(struct pool *pool, struct pool_validation *validation)
+static void drop_validation(struct pool *pool, struct pool_validation *validation)
 {
 	struct pool_validation **link = &pool->validations;
 	while (*link != validation)
@@ -39,13 +39,13 @@ static void end(struct pool *pool, struct pool_validation *validation)
 	free(validation);
 }
 
-static void fail(struct pool *pool, struct pool_validation *validation, const char *text)
+static void fail_validation(struct pool *pool, struct pool_validation *validation, const char *text)
 {
 	pool->mistake(pool->validate_arg, validation->spec, NULL, text);
-	end(pool, validation);
+	drop_validation(pool, validation);
 }
 
-static void ask(struct slot *slot, struct pool_validation *validation)
+static void send_options(struct slot *slot, struct pool_validation *validation)
 {
 	struct pool *pool = slot->pool;
 	struct buf body = {0};
@@ -62,7 +62,7 @@ static void ask(struct slot *slot, struct pool_validation *validation)
 	component_wipe(&body);
 }
 
-static void give_up(struct timer *timer, int64_t now_ms)
+static void on_validate_timeout(struct timer *timer, int64_t now_ms)
 {
 	struct pool *pool = container_of(timer, struct pool, validate_timeout);
 	char text[100];
@@ -70,7 +70,7 @@ static void give_up(struct timer *timer, int64_t now_ms)
 	snprintf(text, sizeof(text), "its worker did not validate its options within %d ms",
 		 VALIDATE_TIMEOUT_MS);
 	while (pool->validations != NULL)
-		fail(pool, pool->validations, text);
+		fail_validation(pool, pool->validations, text);
 	pool_validate_report_done(pool);
 }
 
@@ -95,7 +95,7 @@ static void find_worker(struct pool *pool, struct pool_validation *validation)
 	if (slot == NULL)
 		slot_spawn(slot_new(pool, validation->plugin, true));
 	else if (slot->up)
-		ask(slot, validation);
+		send_options(slot, validation);
 }
 
 void pool_validate(struct pool *pool, struct component_spec *const *specs, size_t count,
@@ -104,7 +104,7 @@ void pool_validate(struct pool *pool, struct component_spec *const *specs, size_
 	pool->mistake = mistake;
 	pool->validated = done;
 	pool->validate_arg = arg;
-	pool->validate_timeout.fire = give_up;
+	pool->validate_timeout.fire = on_validate_timeout;
 	for (size_t i = 0; i < count; i++) {
 		struct pool_plugin *plugin = pool_find_plugin(pool, specs[i]->plugin);
 		if (specs[i]->unusable != NULL || plugin == NULL || plugin->info == NULL ||
@@ -127,11 +127,12 @@ void pool_validate_slot_up(struct slot *slot)
 {
 	for (struct pool_validation *at = slot->pool->validations; !slot->ending && at != NULL; at = at->next)
 		if (at->plugin == slot->plugin && at->slot == NULL)
-			ask(slot, at);
+			send_options(slot, at);
 }
 
-void pool_validate_take(struct slot *slot, uint32_t id, struct wire_reader mistakes)
+void pool_validate_on_validated(void *arg, uint32_t id, struct wire_reader mistakes)
 {
+	struct slot *slot = arg;
 	struct pool *pool = slot->pool;
 	struct pool_validation *validation = pool->validations;
 	const struct pool_claim *claim = slot_find_claim(slot, id);
@@ -148,9 +149,10 @@ void pool_validate_take(struct slot *slot, uint32_t id, struct wire_reader mista
 	while (message_get_mistake(&mistakes, &option, &text))
 		pool->mistake(pool->validate_arg, validation->spec, option, text);
 	if (mistakes.bad)
-		fail(pool, validation, "its worker sent a broken answer instead of validating its options");
+		fail_validation(pool, validation,
+				"its worker sent a broken answer instead of validating its options");
 	else
-		end(pool, validation);
+		drop_validation(pool, validation);
 	pool_validate_report_done(pool);
 }
 
@@ -170,14 +172,14 @@ void pool_validate_lost(struct slot *slot, bool renewed, const char *text)
 		}
 		snprintf(sentence, sizeof(sentence), "its options cannot be validated: its worker %.300s",
 			 text);
-		fail(pool, at, sentence);
+		fail_validation(pool, at, sentence);
 	}
 }
 
 void pool_validate_end(struct pool *pool)
 {
 	while (pool->validations != NULL)
-		end(pool, pool->validations);
+		drop_validation(pool, pool->validations);
 	pool->validated = NULL;
 	loop_clear_timer(pool->loop, &pool->validate_timeout);
 }

@@ -83,7 +83,7 @@ void slot_free(struct slot *slot)
 		link = &(*link)->next;
 	*link = slot->next;
 	loop_clear_timer(pool->loop, &slot->restart);
-	pool_secrets_lost(slot);
+	pool_secrets_lost(slot, NULL);
 	if (slot->process != NULL)
 		process_free(slot->process);
 	free(slot->components);

@@ -79,12 +79,17 @@ def test_a_store_that_is_not_configured(skymond, tmp_path):
 
 
 def test_a_store_that_crashes_when_asked(skymond, tmp_path):
-    """It is named, the consumer says why it cannot run, and both come back."""
+    """It is named, the consumer says at once why it cannot run, does not crash it again and again, and both come back."""
     config = store_config(tmp_path)
     (tmp_path / "keep" / "word").write_text("crash")
     daemon = skymond(config)
     daemon.wait_component("store", status="unknown", reason="crashed")
-    daemon.wait_component("lock", timeout=20, status="unknown", reason="auth_failed")
+    found = daemon.wait_component("lock", status="unknown", reason="auth_failed", timeout=8)  # not after the deadline of the question
+    assert "the worker of that component crashed with SIGABRT" in found["message"], found
+    asked = tmp_path / "keep" / "word.asked"
+    wait_until(lambda: len(asked.read_text().splitlines()) >= 3, 40, "three questions")
+    first, second, third = (int(line.split()[1]) for line in asked.read_text().splitlines()[:3])
+    assert second - first >= 950 and third - second >= 1950, (first, second, third)  # the consumer's back-off, not the store's restart
     (tmp_path / "keep" / "word").write_text(FIRST)
     daemon.wait_component("store", timeout=40, status="healthy")
     daemon.wait_component("lock", timeout=40, status="healthy")
