@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "http/http_gate.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
