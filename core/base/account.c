@@ -29,7 +29,7 @@ bool account_uid(const char *text, uid_t *uid, struct err *err)
 			*uid = user->pw_uid;
 	if (file != NULL)
 		fclose(file);
-	return found || err_set(err, "there is no user `%.40s` in " PASSWD ": write the user's number", text);
+	return found || err_set(err, "no such user in " PASSWD ": `%.40s` (a number will do)", text);
 }
 
 void account_of(uid_t uid, struct account *account)

@@ -10,22 +10,22 @@
 
 #define ACCOUNT_NAME_MAX 33 /* bytes with the end, as useradd(8) allows */
 
-/* A name or a number in decimal. */
+/* Finds the user that text names, by name or by number in decimal. */
 bool account_uid(const char *text, uid_t *uid, struct err *err) MUST_CHECK;
-/* Whom a process becomes. */
+/* The user that a process becomes. */
 struct account {
 	uid_t uid;
 	gid_t gid;
-	char name[ACCOUNT_NAME_MAX]; /* "" if there is none */
+	char name[ACCOUNT_NAME_MAX]; /* "" if the number names no user */
 };
 /* A number that names no user has the group of the same number. */
 void account_of(uid_t uid, struct account *account);
-/* The groups that name it as a member, at most room; returns how many. */
+/* Fills groups with those that name the account as a member, at most room; returns their number. */
 size_t account_groups(const struct account *account, gid_t *groups, size_t room);
-/* Does this number name a user? In a user namespace that does not map every user, the kernel shows all others
- * as 65534. */
+/* Returns whether the number names a user. In a user namespace that does not map every user, the kernel shows
+ * all others as 65534. */
 bool account_is_named(uid_t uid);
-/* Fills name, with "" if there is none. */
+/* Fills name, with "" if no user has the number. */
 void account_name(uid_t uid, char name[ACCOUNT_NAME_MAX]);
 
 #endif

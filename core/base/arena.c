@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Arenas: chunks that are filled from the front, and pages of their own for secrets. Called by config and
+ * option; a worker stores the values of options in them. */
 #include "arena.h"
 
 #include <stdint.h>

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Buffers that grow, and the printers of JSON, times and numbers: printf and strftime take longer than all
+ * the rest of an answer. Called everywhere; owns nothing. */
 #include "buf.h"
 
 #include <math.h>

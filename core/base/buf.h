@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* buf: a text or byte buffer that grows, and how JSON's texts, times and numbers are printed into it.
- * The owner of the struct owns `data`; zeroed = empty. `data` is ended by '\0' once anything was added. */
+ * The owner of the struct owns `data`; a zeroed struct is an empty buffer. `data` is ended by '\0' once
+ * anything was added. */
 #ifndef BUF_H
 #define BUF_H
 
@@ -17,19 +18,21 @@ struct buf {
 void buf_add(struct buf *buf, const void *bytes, size_t size);
 void buf_text(struct buf *buf, const char *text);
 void buf_printf(struct buf *buf, const char *format, ...) PRINTF(2);
-char *buf_room(struct buf *buf, size_t size); /* room for size more bytes; add them with buf->size += n */
+char *buf_room(struct buf *buf,
+	       size_t size); /* returns where size more bytes fit; add them with buf->size += n */
 void buf_free(struct buf *buf);
 
-/* A JSON string with its quotes; bytes that are no UTF-8 become U+FFFD. NULL prints null. */
+/* Adds a JSON string with its quotes; invalid UTF-8 becomes U+FFFD. NULL prints null. */
 void buf_json(struct buf *buf, const char *text);
 /* "2026-11-22T15:07:00.123Z" with quotes; null for 0. */
 void buf_json_time(struct buf *buf, int64_t ms);
-/* A JSON number: shortest that reads back the same; null for NaN and infinities. */
+/* Adds a JSON number, the shortest that reads back the same; null for NaN and infinities. */
 void buf_json_number(struct buf *buf, double value);
 
-/* The time alone, without quotes, into text[25]. */
+/* Prints the time alone, without quotes. */
 void time_print(int64_t ms, char text[25]);
-/* Shortest text that reads back as the same number; "NaN", "+Inf", "-Inf". Returns its length; size >= 32. */
+/* Prints the shortest text that reads back as the same number; "NaN", "+Inf", "-Inf". Returns its length;
+ * size >= 32. */
 size_t number_print(double value, char *text, size_t size);
 
 #endif

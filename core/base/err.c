@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Sentences about errors, lists of them, and allocation that aborts. Called everywhere, on any thread; owns
+ * nothing. */
 #include "err.h"
 
 #include <stdint.h>
@@ -6,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Cuts a text that did not fit where a UTF-8 sequence begins. */
+/* Cuts a text that did not fit before the character that was cut in two. */
 static void cut(char *text, size_t size)
 {
 	size_t end = size - 1;

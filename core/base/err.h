@@ -11,17 +11,17 @@
 #define MUST_CHECK __attribute__((warn_unused_result))
 #define PRINTF(nth) __attribute__((format(printf, nth, nth + 1)))
 
-/* One sentence, written where most is known. Cut at a UTF-8 border when too long. */
+/* One sentence, written where most is known, and cut between two characters if too long. */
 struct err {
 	char text[512];
 };
 
 /* Fills err (which may be NULL) and returns false, so that `return err_set(…)` ends a bool function. */
 bool err_set(struct err *err, const char *format, ...) PRINTF(2);
-/* Puts text before the sentence that is there; returns false. */
+/* Puts text before the sentence in err; returns false. */
 bool err_prefix(struct err *err, const char *format, ...) PRINTF(2);
 
-/* All errors at once: of a config file, say. Zeroed = empty. */
+/* All errors of a config file, say, to be reported at once. A zeroed struct is an empty list. */
 struct err_list {
 	char **texts;
 	size_t count;
@@ -29,8 +29,8 @@ struct err_list {
 void err_add(struct err_list *list, const char *format, ...) PRINTF(2);
 void err_list_free(struct err_list *list);
 
-/* Never NULL; out of memory aborts. x_grow: room for `need` items of `size` bytes in *capacity steps that
- * double. */
+/* None returns NULL: out of memory aborts. x_grow makes room for `need` items of `size` bytes; *capacity
+ * doubles. */
 void *x_alloc(size_t size); /* zeroed */
 void *x_realloc(void *old, size_t size);
 void *x_grow(void *old, size_t *capacity, size_t need, size_t size);

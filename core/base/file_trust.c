@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* trust: the rule of trust.h. Called by config, option (secrets), plan (keys) and plugin, on any thread; owns
- * one number, which main's thread sets once. */
+/* The rule of file_trust.h. Called by file.c, plan (keys) and plugin, on any thread; owns nothing beyond a
+ * call. */
 #include "file_trust.h"
 
 #include <errno.h>
@@ -46,8 +46,8 @@ static bool others_write(const struct stat *about)
 	return group || (about->st_mode & S_IWOTH) != 0;
 }
 
-/* Says why `name` (the file `path`, or a folder above it) is not trusted. */
-static bool refuse(const char *path, const char *name, const struct stat *about, struct err *err)
+/* Reports why `name` (the file `path`, or a folder above it) is not trusted. */
+static bool report_untrusted(const char *path, const char *name, const struct stat *about, struct err *err)
 {
 	const char *of = strcmp(path, name) == 0 ? "" : "the folder ";
 	char user[ACCOUNT_NAME_MAX];
@@ -83,7 +83,7 @@ static bool folders_ok(const char *path, bool apart, struct err *err)
 		} else {
 			bool sticky = (folder.st_mode & S_ISVTX) != 0 && !(apart && nearest);
 			bool good = is_ours(folder.st_uid) && (sticky || !others_write(&folder));
-			ok = good || is_read_only(name) || refuse(path, name, &folder, err);
+			ok = good || is_read_only(name) || report_untrusted(path, name, &folder, err);
 		}
 		if (strcmp(name, "/") == 0 || strcmp(name, ".") == 0)
 			break;
@@ -93,8 +93,8 @@ static bool folders_ok(const char *path, bool apart, struct err *err)
 	return ok;
 }
 
-/* Checks the folders above each link on the way: whoever may replace a link chooses the file. Resolves the
- * path as the kernel does, a component at a time; `left` is what has not been resolved. */
+/* Checks the folders above each link on the way: a user that may replace a link chooses the file. Resolves
+ * the path as the kernel does, a component at a time; `left` is what has not been resolved. */
 static bool links_ok(const char *path, bool apart, struct err *err)
 {
 	char done[PATH_MAX] = "", left[PATH_MAX], rest[PATH_MAX], target[PATH_MAX];
@@ -147,7 +147,7 @@ enum trust trust_file(int fd, const char *path, bool apart, struct err *err)
 	char *real = real_path(fd, path);
 	if (!good && !is_read_only(real != NULL ? real : path)) {
 		free(real);
-		refuse(path, path, &about, err);
+		report_untrusted(path, path, &about, err);
 		return TRUST_BAD;
 	}
 	bool ok = folders_ok(path, apart, err) && links_ok(path, apart, err) &&

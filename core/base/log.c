@@ -83,13 +83,13 @@ static void put(const struct buf *line)
 		size_t size = line->size - at < PIPE_BUF ? line->size - at : PIPE_BUF;
 		ssize_t written = write(STDERR_FILENO, line->data + at, size);
 		if (written < 0)
-			return; /* there is no other place to report it */
+			return; /* no other place is left to report it */
 		at += (size_t)written;
 	}
 	if (dropped > 0 && poll(&out, 1, 0) > 0) {
 		unsigned long count = dropped;
 		dropped = 0;
-		log_warn("%lu lines of this log were dropped, because nobody read it", count);
+		log_warn("%lu lines of this log were dropped, because its reader did not keep up", count);
 	}
 }
 

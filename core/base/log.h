@@ -17,14 +17,14 @@ enum log_level log_level(void);
  * journal; stream: JOURNAL_STREAM, "device:inode", or NULL. */
 void log_find_journal(const char *stream);
 
-/* Lines begin with `area=` only where the daemon itself says so: that is what `grep '^area=audit '` relies
- * on. What a worker says is the value of a later field, in which line breaks are escaped. */
+/* Only the daemon's own lines begin with `area=`, on which `grep '^area=audit '` relies: the text of a worker
+ * is the value of a later field, in which line breaks are escaped. */
 
-/* One line: area (only as the first field), ts, level, then key=value pairs given as texts ending with NULL
- * (a NULL value leaves the pair out), then msg. log_line(LOG_LEVEL_INFO, (const char *[]){"component", name,
- * NULL}, "is %s now", word); fields may be NULL. */
+/* Logs one line: area (only as the first field), ts, level, then key=value pairs, given as texts that end
+ * with NULL (a NULL value leaves the pair out), then msg. log_line(LOG_LEVEL_INFO, (const char
+ * *[]){"component", name, NULL}, "is %s now", word); fields may be NULL. */
 void log_line(enum log_level level, const char *const *fields, const char *format, ...) PRINTF(3);
-/* A line of area=audit, at every level. */
+/* Logs a line of area=audit, at every level. */
 void log_audit(const char *const *fields, const char *format, ...) PRINTF(2);
 void log_line_list(enum log_level level, const char *const *fields, const char *format, va_list list);
 

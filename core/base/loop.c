@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The event loop: epoll, a heap of timers, and one turn for libmicrohttpd. Run by the daemon's only thread
+ * and by the tool; owns the epoll descriptor and the heap. */
 #include "loop.h"
 
 #include <errno.h>
@@ -71,7 +73,7 @@ static void control(struct loop *loop, struct watch *watch, int operation, uint3
 {
 	struct epoll_event event = {.events = events, .data.ptr = watch};
 	if (epoll_ctl(loop->epoll_fd, operation, watch->fd, &event) < 0)
-		abort(); /* a descriptor that is not open, or twice in the loop: our own defect */
+		abort(); /* a descriptor that is not open, or is twice in the loop: a defect of skymon */
 }
 
 void loop_add(struct loop *loop, struct watch *watch, int fd, uint32_t events)
@@ -96,7 +98,7 @@ void loop_remove(struct loop *loop, struct watch *watch)
 			loop->batch[i].data.ptr = NULL;
 }
 
-/* ---- Timers: a binary heap; each timer knows its slot, so that it can be moved or taken out ---- */
+/* ---- Timers: a binary heap; each timer knows its slot, so that it can be moved or removed ---- */
 
 static void place(struct loop *loop, size_t index, struct timer *timer)
 {
@@ -146,8 +148,8 @@ void loop_clear_timer(struct loop *loop, struct timer *timer)
 	sift(loop, index);
 }
 
-/* Fires what is due as of now; what a callback sets for now is fired in the next turn, so that timers cannot
- * starve descriptors. */
+/* Fires the timers that are due. Those that a callback sets for now are fired in the next turn, so that
+ * timers cannot starve descriptors. */
 static void fire_timers(struct loop *loop)
 {
 	size_t most = loop->count;

@@ -11,7 +11,7 @@
 
 struct loop;
 
-struct watch {                                               /* embed it, and get back with container_of */
+struct watch {                                               /* embedded; container_of leads back */
 	void (*ready)(struct watch *watch, uint32_t events); /* EPOLLIN … */
 	int fd;
 };
@@ -30,17 +30,18 @@ void loop_free(struct loop *loop);
  * no event of it comes after. */
 void loop_add(struct loop *loop, struct watch *watch, int fd, uint32_t events);
 void loop_change(struct loop *loop, struct watch *watch, uint32_t events);
-void loop_remove(struct loop *loop, struct watch *watch); /* no-op when fd is -1; sets it to -1 */
+void loop_remove(struct loop *loop, struct watch *watch); /* does nothing if fd is -1; sets it to -1 */
 
-void loop_set_timer(struct loop *loop, struct timer *timer, int64_t due_ms); /* moves it when it is set */
+void loop_set_timer(struct loop *loop, struct timer *timer,
+		    int64_t due_ms); /* a timer that is set is moved */
 void loop_clear_timer(struct loop *loop, struct timer *timer);
 
 int64_t loop_clock_ms(void);                  /* CLOCK_BOOTTIME, now */
 int64_t loop_now_ms(const struct loop *loop); /* the same, as of this turn */
-int64_t wall_clock_ms(void);                  /* CLOCK_REALTIME: only for showing */
+int64_t wall_clock_ms(void);                  /* CLOCK_REALTIME: only to be shown */
 
-/* Called before each wait: returns how long the wait may be (ms), or -1. For libmicrohttpd, whose work is
- * done here too. */
+/* Called before each wait; does the work of libmicrohttpd, and returns how long the wait may be (ms), or -1.
+ */
 typedef int loop_turn(void *arg, int64_t now_ms);
 void loop_set_turn(struct loop *loop, loop_turn *turn, void *arg);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pem: the files of `tls` blocks (pem.h), read by GnuTLS, which libmicrohttpd brings into the daemon. Called
- * by plan on the daemon's thread; owns nothing beyond a call. */
+/* The files of `tls` blocks, parsed by GnuTLS, which libmicrohttpd brings into the daemon. Called by plan on
+ * the daemon's thread; owns nothing beyond a call. */
 #include "pem.h"
 
 #include <gnutls/gnutls.h>
@@ -16,7 +16,7 @@ static void wipe(struct buf *file)
 	buf_free(file);
 }
 
-/* Not only something that this GnuTLS has not learned. */
+/* Returns whether the file is wrong for certain, and not only beyond what this GnuTLS supports. */
 static bool is_certain(int code)
 {
 	switch (code) {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pem: are the files of a `tls` block what they should be? For judging a config: each file can be read, holds
- * a certificate, a key or a revocation list, and key and certificate belong together. What only OpenSSL
- * understands passes. */
+/* pem: validates the files of a `tls` block, for a config: each can be read and holds a certificate, a key or
+ * a revocation list, and key and certificate belong together. Files that only OpenSSL understands pass. */
 #ifndef PEM_H
 #define PEM_H
 
@@ -13,8 +12,8 @@
 
 enum pem_file { PEM_CA, PEM_CERT, PEM_KEY, PEM_CRL };
 
-/* strict: what GnuTLS does not understand is wrong too, because it is the one that will use the file. */
+/* strict: a file that GnuTLS does not understand is wrong too, because GnuTLS will use it. */
 bool pem_check(enum pem_file what, const char *path, bool strict, struct err *err) MUST_CHECK;
-/* Both were found good. key NULL: it is in the certificate's file. */
+/* Both files have passed pem_check. key: NULL if the certificate's file holds the key. */
 bool pem_match(const char *cert, const char *key, bool strict, struct err *err) MUST_CHECK;
 #endif

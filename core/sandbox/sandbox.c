@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The description of a sandbox, as the daemon makes it and the worker reads it. Owns its texts. One thread.
- */
+/* The description of a sandbox: made by pool on the daemon's thread, read by a worker's main thread. Owns its
+ * texts. */
 #include "sandbox.h"
 
 #include <stdlib.h>

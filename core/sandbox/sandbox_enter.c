@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The worker's way into its sandbox: the files by Landlock, the system calls by sandbox_filter.c. Called by
- * the worker's main thread before the plugin is opened; holds what sandbox_stale compares with, and a
- * descriptor of /proc/self.
+/* Enters the sandbox: files by Landlock, system calls by sandbox_filter.c. Called by the worker's main thread
+ * before the plugin is opened; owns the identities of files, for sandbox_stale, and a descriptor of
+ * /proc/self.
  *
  * A Landlock rule belongs to an inode: a file that is replaced (resolv.conf, a certificate, a pid file) is
  * out of reach from then on, unless its folder has a rule. sandbox_stale sees that, and the daemon then
- * starts the worker again. Its plugin loses its state by that, so it is not asked for without need: a file
- * that is gone, or that can be opened, costs nothing; nor does one of an option without a flag while the
- * checks are healthy, as many plugins only stat it, which Landlock does not govern. */
+ * starts the worker again. The plugin loses its state by that, so a restart needs a reason: a file that is
+ * gone, or that can be opened, is none; nor is one of an option without a flag while the checks are healthy,
+ * as many plugins only stat it, which Landlock does not govern. */
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -58,10 +58,10 @@ struct place {
 static struct {
 	struct place *places;
 	size_t count, capacity;
-	int own; /* /proc/self, whose inode would else be dropped and made again without its rule */
+	int own; /* /proc/self, whose inode would otherwise be dropped and re-created without its rule */
 } entered = {.own = -1};
 
-/* Software and what it reads of the system. None of it is a secret of the machine's. */
+/* Software and the system files that it reads. None of these is a secret. */
 static const char *const folders[] = {"/usr",
 				      "/lib",
 				      "/lib32",
@@ -131,7 +131,7 @@ static uint64_t all_rights(int abi)
 static void remember(const char *path, bool guessed)
 {
 	struct stat about = {0};
-	(void)stat(path, &about); /* one that is not there yet has no number, and is another when it comes */
+	(void)stat(path, &about); /* a missing file has inode 0, and so counts as replaced when it appears */
 	entered.places =
 		x_grow(entered.places, &entered.capacity, entered.count + 1, sizeof(*entered.places));
 	entered.places[entered.count++] = (struct place){x_strdup(path), about.st_dev, about.st_ino, guessed};
@@ -159,7 +159,7 @@ bool sandbox_stale(bool healthy)
 	return false;
 }
 
-/* What is not there has no rule. */
+/* A missing path gets no rule. */
 static void allow(int ruleset, int abi, const char *path, uint64_t access)
 {
 	struct stat about;
@@ -256,8 +256,7 @@ static bool enter_files(const struct sandbox *sandbox, int abi)
 bool sandbox_enter(const struct sandbox *sandbox, unsigned *missing, struct err *err)
 {
 	int abi = landlock_abi();
-	/* To look into a process takes the right to trace it, which Landlock takes away whatever its rules.
-	 */
+	/* Looking into a process takes the right to trace it, which any Landlock ruleset removes. */
 	bool watches = (sandbox->needs & SKYMON_NEEDS_PROCESSES) != 0;
 	*missing = 0;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)

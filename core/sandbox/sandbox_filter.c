@@ -130,7 +130,7 @@ static void put(struct program *program, uint16_t code, uint32_t value, uint8_t 
 	program->lines[program->count++] = (struct sock_filter)BPF_JUMP(code, value, yes, no);
 }
 
-static void answer(struct program *program, int error)
+static void put_return(struct program *program, int error)
 {
 	put(program, BPF_RET | BPF_K, error != 0 ? SECCOMP_RET_ERRNO | (uint32_t)error : SECCOMP_RET_ALLOW, 0,
 	    0);
@@ -145,7 +145,7 @@ static void refuse(struct program *program, const unsigned *calls, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		put(program, BPF_JMP | BPF_JEQ | BPF_K, calls[i], 0, 1);
-		answer(program, EPERM);
+		put_return(program, EPERM);
 	}
 }
 
@@ -156,54 +156,55 @@ static size_t argument(unsigned nth)
 }
 
 /* One call whose nth argument must be one of these values (only) or none of them. */
-static void judge(struct program *program, unsigned call, unsigned nth, bool only, int error,
+static void limit(struct program *program, unsigned call, unsigned nth, bool only, int error,
 		  const uint32_t *values, uint8_t count)
 {
 	put(program, BPF_JMP | BPF_JEQ | BPF_K, call, 0, (uint8_t)(count + 3));
 	load(program, argument(nth));
-	for (uint8_t i = 0; i < count; i++) /* to the second answer */
+	for (uint8_t i = 0; i < count; i++) /* jumps to the second return */
 		put(program, BPF_JMP | BPF_JEQ | BPF_K, values[i], (uint8_t)(count - i), 0);
-	answer(program, only ? error : 0);
-	answer(program, only ? 0 : error);
+	put_return(program, only ? error : 0);
+	put_return(program, only ? 0 : error);
 }
-#define JUDGE(program, call, nth, only, error, ...)                                                          \
-	judge(program, call, nth, only, error, (const uint32_t[]){__VA_ARGS__},                              \
+#define LIMIT(program, call, nth, only, error, ...)                                                          \
+	limit(program, call, nth, only, error, (const uint32_t[]){__VA_ARGS__},                              \
 	      sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
 
 /* Calls that reach a process by its number, for this one only. */
-static void judge_processes(struct program *program, bool programs)
+static void limit_processes(struct program *program, bool programs)
 {
 	uint32_t self = (uint32_t)getpid();
-	if (!programs) { /* its children; others are kept from it by Landlock */
+	if (!programs) { /* with programs, Landlock alone keeps it from other processes than its children */
 		put(program, BPF_JMP | BPF_JEQ | BPF_K, SYS_kill, 0, 6);
 		load(program, argument(1));
-		put(program, BPF_JMP | BPF_JEQ | BPF_K, 0, 2, 0); /* signal 0 only asks whether it is there */
+		put(program, BPF_JMP | BPF_JEQ | BPF_K, 0, 2,
+		    0); /* signal 0 only asks whether the process exists */
 		load(program, argument(0));
 		put(program, BPF_JMP | BPF_JEQ | BPF_K, self, 0, 1);
-		answer(program, 0);
-		answer(program, EPERM);
-		JUDGE(program, SYS_tgkill, 0, true, EPERM, self);
-		JUDGE(program, SYS_rt_sigqueueinfo, 0, true, EPERM, self);
-		JUDGE(program, SYS_rt_tgsigqueueinfo, 0, true, EPERM, self);
+		put_return(program, 0);
+		put_return(program, EPERM);
+		LIMIT(program, SYS_tgkill, 0, true, EPERM, self);
+		LIMIT(program, SYS_rt_sigqueueinfo, 0, true, EPERM, self);
+		LIMIT(program, SYS_rt_tgsigqueueinfo, 0, true, EPERM, self);
 	}
-	JUDGE(program, SYS_prlimit64, 0, true, EPERM, 0, self);
-	JUDGE(program, SYS_setpriority, 1, true, EPERM, 0, self);
-	JUDGE(program, SYS_sched_setaffinity, 0, true, EPERM, 0, self);
-	JUDGE(program, SYS_sched_setscheduler, 0, true, EPERM, 0, self);
-	JUDGE(program, SYS_sched_setparam, 0, true, EPERM, 0, self);
-	JUDGE(program, SYS_sched_setattr, 0, true, EPERM, 0, self);
+	LIMIT(program, SYS_prlimit64, 0, true, EPERM, 0, self);
+	LIMIT(program, SYS_setpriority, 1, true, EPERM, 0, self);
+	LIMIT(program, SYS_sched_setaffinity, 0, true, EPERM, 0, self);
+	LIMIT(program, SYS_sched_setscheduler, 0, true, EPERM, 0, self);
+	LIMIT(program, SYS_sched_setparam, 0, true, EPERM, 0, self);
+	LIMIT(program, SYS_sched_setattr, 0, true, EPERM, 0, self);
 }
 
-static void judge_clone(struct program *program, bool programs)
+static void limit_clone(struct program *program, bool programs)
 {
 	put(program, BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 5);
 	load(program, argument(0));
 	put(program, BPF_JMP | BPF_JSET | BPF_K, NEW_NAMESPACES, 2, 0);
 	put(program, BPF_JMP | BPF_JSET | BPF_K, programs ? UINT32_MAX : CLONE_THREAD, 0, 1);
-	answer(program, 0);
-	answer(program, EPERM);
+	put_return(program, 0);
+	put_return(program, EPERM);
 	put(program, BPF_JMP | BPF_JEQ | BPF_K, 435 /* clone3 */, 0, 1);
-	answer(program, ENOSYS); /* its flags are in memory; the C library falls back to clone */
+	put_return(program, ENOSYS); /* its flags are in memory; the C library falls back to clone */
 }
 
 bool sandbox_filter(uint32_t needs)
@@ -216,22 +217,22 @@ bool sandbox_filter(uint32_t needs)
 	load(&program, offsetof(struct seccomp_data, nr));
 #ifdef __x86_64__
 	put(&program, BPF_JMP | BPF_JGE | BPF_K, X32, 0, 1);
-	answer(&program, ENOSYS);
+	put_return(&program, ENOSYS);
 #endif
 	refuse(&program, refused, sizeof(refused) / sizeof(refused[0]));
 	if (!programs)
 		refuse(&program, refused_programs, sizeof(refused_programs) / sizeof(refused_programs[0]));
-	judge_clone(&program, programs);
-	judge_processes(&program, programs);
-	JUDGE(&program, SYS_socket, 0, true, EAFNOSUPPORT, AF_UNIX, AF_INET, AF_INET6, AF_NETLINK);
+	limit_clone(&program, programs);
+	limit_processes(&program, programs);
+	LIMIT(&program, SYS_socket, 0, true, EAFNOSUPPORT, AF_UNIX, AF_INET, AF_INET6, AF_NETLINK);
 	/* signals to the owner of a descriptor; input into a terminal */
-	JUDGE(&program, SYS_fcntl, 1, false, EPERM, 8 /* F_SETOWN */, 15 /* F_SETOWN_EX */,
+	LIMIT(&program, SYS_fcntl, 1, false, EPERM, 8 /* F_SETOWN */, 15 /* F_SETOWN_EX */,
 	      10 /* F_SETSIG */);
-	JUDGE(&program, SYS_ioctl, 1, false, EPERM, 0x5412 /* TIOCSTI */, 0x541C /* TIOCLINUX */,
+	LIMIT(&program, SYS_ioctl, 1, false, EPERM, 0x5412 /* TIOCSTI */, 0x541C /* TIOCLINUX */,
 	      0x8901 /* FIOSETOWN */, 0x8902 /* SIOCSPGRP */);
-	/* it is to end with the daemon */
-	JUDGE(&program, SYS_prctl, 0, false, EPERM, PR_SET_PDEATHSIG, PR_SET_MM, PR_SET_CHILD_SUBREAPER);
-	answer(&program, 0);
+	/* the worker must end with the daemon */
+	LIMIT(&program, SYS_prctl, 0, false, EPERM, PR_SET_PDEATHSIG, PR_SET_MM, PR_SET_CHILD_SUBREAPER);
+	put_return(&program, 0);
 	struct sock_fprog given = {.len = program.count, .filter = program.lines};
 	/* SPEC_ALLOW: older kernels would slow the whole process down */
 	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &given) == 0;

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Requests and replies of routes in workers, and what both ends check of them. Called by forward and reply on
+ * the daemon's thread, and by the runner on the thread of a call. */
 #include "http_message.h"
 
 #include <stdlib.h>
@@ -104,10 +106,10 @@ void http_message_put_reply(struct buf *body, const struct http_message_reply *r
 	wire_put_bytes(body, reply->body, reply->body_size);
 }
 
-/* Headers that are the daemon's alone: where a body ends, and what a browser lets a page do with this origin
- * (its pages of other origins, cookies, other servers in its place). A name that ends with '-' stands for all
+/* Headers that the daemon alone sets: where a body ends, and what a browser lets a page do with this origin
+ * (pages of other origins, cookies, other servers in its place). A name that ends with '-' stands for all
  * that begin so. */
-static bool is_ours(const char *name)
+static bool is_daemons(const char *name)
 {
 	static const char *const ours[] = {"Content-Length",
 					   "Transfer-Encoding",
@@ -146,10 +148,10 @@ static bool is_ours(const char *name)
 	return false;
 }
 
-/* Nothing in it may end a line of the reply's head. */
+/* A byte that ends a line would let a plugin write headers of its own. */
 bool http_message_header_ok(const char *name, const char *value)
 {
-	if (is_ours(name))
+	if (is_daemons(name))
 		return false;
 	for (const char *at = name; *at != '\0'; at++)
 		if (*at <= ' ' || *at >= 0x7F || *at == ':')

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_message: a request for a route that lives in a worker, and its reply, as they cross the wire; read by
- * both ends. Pure. What is decoded points into the message's body and owns its arrays only. */
+/* http_message: a request for a route that lives in a worker, and its reply, as they cross the wire; used by
+ * both ends. Pure. A decoded struct points into the message's body and owns its arrays only. */
 #ifndef HTTP_MESSAGE_H
 #define HTTP_MESSAGE_H
 
 #include "wire.h"
 
-#define HTTP_MESSAGE_MS 30000            /* what a request may take; then it is answered 504 */
-#define HTTP_MESSAGE_GRACE_MS 30000      /* … and its handler beyond that, before its worker is ended */
+#define HTTP_MESSAGE_MS 30000            /* time of a request, after which it is answered 504 */
+#define HTTP_MESSAGE_GRACE_MS 30000      /* of its handler beyond that, before the worker is ended */
 #define HTTP_MESSAGE_OUT_MAX 64          /* requests that one worker has at a time */
-#define HTTP_MESSAGE_HEAD_MAX 4096       /* bytes of a reply's headers: what any connection has room for */
+#define HTTP_MESSAGE_HEAD_MAX 4096       /* bytes of a reply's headers, for which each connection has room */
 #define HTTP_MESSAGE_HEADERS_MAX 256     /* of a request or a reply */
-#define HTTP_MESSAGE_PARAMS_MAX 4        /* as a path has segments in braces */
+#define HTTP_MESSAGE_PARAMS_MAX 4        /* segments in braces of a path */
 #define HTTP_MESSAGE_BODY_MAX (8u << 20) /* of a reply */
 
 struct http_message_pair {
@@ -31,11 +31,11 @@ struct http_message_request {
 };
 
 struct http_message_reply {
-	bool again; /* no answer: the secret was refused, and the request wants to be done anew */
+	bool again; /* no answer: the secret was refused, and the request is to be done again */
 	bool problem;
 	int code;
-	const char *type;                  /* "" : none */
-	const char *audit;                 /* "" : none */
+	const char *type;                  /* "" if there is none */
+	const char *audit;                 /* "" if there is none */
 	struct http_message_pair *headers; /* owned when decoded */
 	size_t header_count;
 	const void *body;
@@ -44,31 +44,31 @@ struct http_message_reply {
 
 void http_message_put_request(struct buf *body, const struct http_message_request *request);
 void http_message_put_reply(struct buf *body, const struct http_message_reply *reply);
-/* May it be sent to a client? Asked at both ends: of a plugin's mistake only its own request should learn. */
+/* Returns whether it may be sent to a client. Both ends check: the worker, so that a plugin's mistake costs
+ * its own request only; the daemon, because the worker is hostile. */
 bool http_message_header_ok(const char *name, const char *value);
 bool http_message_reply_ok(const struct http_message_reply *reply);
-/* What is left of the message. false: it is broken, and *out is empty. */
+/* Reads the rest of a message; false, with *out empty, if it is malformed. */
 bool http_message_get_request(struct wire_reader *in, struct http_message_request *out) MUST_CHECK;
 bool http_message_get_reply(struct wire_reader *in, struct http_message_reply *out) MUST_CHECK;
 void http_message_free_request(struct http_message_request *request);
 void http_message_free_reply(struct http_message_reply *reply);
-/* The value of a pair; NULL: none. case_matters: headers' names have none. */
+/* Returns the value of a pair, or NULL. case_matters: false for headers. */
 const char *http_message_find(const struct http_message_pair *pairs, size_t count, const char *name,
 			      bool case_matters);
 
-/* May it be added to a problem? The members that every problem has may not. */
+/* Returns whether a problem may have it as a further member; those that every problem has may not. */
 bool http_message_member_ok(const char *key);
-/* The body of application/problem+json (RFC 9457), and `error` with the same sentence. members: more of them,
- * as `,"key":value…`; may be NULL. */
+/* Prints the body of application/problem+json (RFC 9457), and `error` with the same sentence. members: more
+ * of them, as `,"key":value…`; may be NULL. */
 void http_message_print_problem(struct buf *body, int code, const char *detail, const char *members,
 				int64_t now_ms);
 
-/* The raw value of a query parameter, not ended by '\0'; NULL if the query
- * lacks it. Its name is compared as sent.
- */
+/* Returns the raw value of a query parameter, without a '\0' at its end; NULL if the query lacks it. Its name
+ * is compared as it was sent. */
 const char *http_message_query(const char *query, const char *name, size_t *length);
-/* Decodes %XX of one segment or query value into out (size includes '\0'); false: bad escape, %00, or too
- * long. plus: '+' is a space. */
+/* Decodes %XX of one segment or query value into out (size includes '\0'); false for a bad escape, %00, or
+ * what is too long. plus: '+' is a space. */
 bool http_message_decode(const char *text, size_t length, bool plus, char *out, size_t size);
 
 #endif

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Results in the daemon: made, decoded and checked, counted; and the forms of names, labels and values, which
+ * both ends check. On the daemon's thread; the forms on any. */
 #include "result.h"
 
 #include <jansson.h>
@@ -7,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the memory behind a decoded view looks like: the structs, then the arrays of pointers to them. */
+/* The memory behind a decoded view: the structs, then the arrays of pointers to them. */
 struct views {
 	struct skymon_value *values;
 	struct skymon_family *families;
@@ -91,7 +93,7 @@ const struct skymon_value *result_number(const struct skymon_result *result, con
 	return NULL;
 }
 
-/* The families are ours until the result is shared, and their records lie one behind the other. */
+/* Families may be changed until the result is shared; their records lie one behind the other. */
 void result_limit_series(struct result *result, uint32_t most)
 {
 	for (size_t i = 0; i < result->view.family_count; i++) {
@@ -112,7 +114,7 @@ void result_limit_series(struct result *result, uint32_t most)
 
 /* ---- The forms of names, labels and values ---- */
 
-/* What a byte may be; tables, because a result may hold a hundred thousand series. */
+/* Classes of bytes, in a table because a result may hold a hundred thousand series. */
 enum { NAME_FIRST = 1, NAME_NEXT = 2, VALUE_SPECIAL = 4, DIGIT = 8 };
 static const uint8_t classes[256] = {
 	['a' ... 'z'] = NAME_FIRST | NAME_NEXT,
@@ -200,15 +202,15 @@ void labels_print(struct buf *out, const struct skymon_label *labels, size_t cou
 	}
 }
 
-/* Does the name follow the one before (NULL: none), as the builder sorts them? A label that is there twice,
- * or ours, would cost the whole scrape. */
+/* Returns whether the name follows the one before (NULL for the first), as the builder sorts them. A label
+ * that is there twice, or that the core adds, would cost the whole scrape. */
 static bool label_follows(const unsigned char *name, size_t size, const unsigned char *before,
 			  size_t before_size)
 {
 	int order = before == NULL ? 1 : memcmp(name, before, size < before_size ? size : before_size);
 	if (order < 0 || (order == 0 && size <= before_size))
 		return false;
-	switch (size) { /* label_name_reserved and ours, without a copy of the name */
+	switch (size) { /* label_name_reserved, and the core's own, without a copy of the name */
 	case 2:
 		return memcmp(name, "le", size) != 0;
 	case 3:
@@ -406,14 +408,14 @@ static bool decode(struct result *result, struct wire_reader *in, struct err *er
 	    strpbrk(view->message, "\n\r") != NULL)
 		return err_set(err, "a result whose message is empty, too long or of several lines");
 	if (!details_ok(view->details))
-		return err_set(err, "a result whose details are no JSON object");
+		return err_set(err, "a result whose details are not a JSON object");
 	if (numbers > RESULT_NUMBERS_MAX || families > RESULT_FAMILIES_MAX)
 		return err_set(err, "a result with %u numbers and %u metrics", numbers, families);
 	if (!decode_lists(result, in, numbers, families, err))
 		return false;
 	result->dropped = wire_get_u32(in);
 	result->dropped_name = wire_get_text_or_empty(in);
-	return wire_end(in) || err_set(err, "a result with something behind its end");
+	return wire_end(in) || err_set(err, "a result with bytes behind its end");
 }
 
 struct result *result_decode(void *body, struct wire_reader in, int64_t time_ms, struct err *err)

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Results in a worker: collects what a check reports, validates it, and encodes it. Used by the runner on the
+ * thread of the check that owns the builder. */
 #include "result.h"
 #include "base/hash.h"
 
@@ -9,7 +11,7 @@
 #include <string.h>
 
 #define METRIC_NAME_MAX 200
-#define SERIES_BYTES_MAX (WIRE_RESULT_MAX - (2u << 20)) /* the rest is for all that is no series */
+#define SERIES_BYTES_MAX (WIRE_RESULT_MAX - (2u << 20)) /* the rest is for everything else */
 
 struct detail {
 	char *key, *json;
@@ -37,7 +39,7 @@ struct slot {
 struct result_builder {
 	int reason;
 	char message[RESULT_MESSAGE_MAX + 1];
-	bool reason_of_name, message_of_name; /* they speak of a name that does not resolve, and of no more */
+	bool reason_of_name, message_of_name; /* set by result_unresolved */
 	struct detail *details;
 	size_t detail_count, detail_room, detail_bytes;
 	struct number *numbers;
@@ -47,8 +49,8 @@ struct result_builder {
 	struct slot *slots;
 	size_t slot_count, slot_room; /* room: a power of two */
 	uint32_t series_max, series_count, dropped;
-	char dropped_name[METRIC_NAME_MAX + 1]; /* of the first that was one too many */
-	struct buf labels;                      /* of the series at hand */
+	char dropped_name[METRIC_NAME_MAX + 1]; /* of the first that was dropped */
+	struct buf labels;                      /* of the series that is being added */
 };
 
 struct result_builder *result_builder_new(void)
@@ -94,7 +96,7 @@ void result_builder_free(struct result_builder *b)
 
 void result_say(struct result_builder *b, const char *format, va_list list)
 {
-	char text[sizeof(b->message) * 2]; /* one longer than it may be, so that the cut is seen */
+	char text[sizeof(b->message) * 2]; /* longer than allowed, so that a cut is noticed */
 	vsnprintf(text, sizeof(text), format, list);
 	struct buf clean = {0};
 	wire_put_text(&clean, text);
@@ -145,7 +147,7 @@ static struct detail *find_detail(struct result_builder *b, const char *key)
 	return &b->details[b->detail_count++];
 }
 
-/* Judged inside a list, as deep as it will stand in the details. */
+/* Parsed inside a list, as deep as it will be in the details. */
 static bool json_ok(const char *key, const char *json, struct err *err)
 {
 	json_error_t why = {0};
@@ -154,14 +156,14 @@ static bool json_ok(const char *key, const char *json, struct err *err)
 	bool ok = json_array_size(value) == 1;
 	json_decref(value);
 	free(list);
-	return ok || err_set(err, "detail %s is no JSON value: %s", key, why.text);
+	return ok || err_set(err, "detail %s is not a JSON value: %s", key, why.text);
 }
 
 bool result_detail(struct result_builder *b, const char *key, const char *json, struct err *err)
 {
 	size_t key_size = key != NULL ? strlen(key) : 0, size = json != NULL ? strlen(json) : 0;
 	if (key_size == 0 || key_size > 200 || !wire_text_ok(key, key_size))
-		return err_set(err, "a detail's key is empty, longer than 200 bytes or no UTF-8");
+		return err_set(err, "a detail's key is empty, longer than 200 bytes or invalid UTF-8");
 	if (b->detail_bytes + size + 6 * key_size + 8 > RESULT_DETAILS_MAX)
 		return err_set(err, "detail %s does not fit: the details may have %u bytes", key,
 			       RESULT_DETAILS_MAX);
@@ -215,7 +217,8 @@ static bool slot_is(const struct result_builder *b, const struct slot *slot, uin
 	return (size_t)(record[0] | record[1] << 8) == size && memcmp(record + 3, bytes, size) == 0;
 }
 
-/* The slot of a family by name (family 0) or of a series of it by labels; else the free one where it goes. */
+/* Returns the slot of a family by name (family 0), or of a series of the family by labels; else the free slot
+ * for it. */
 static struct slot *find_slot(struct result_builder *b, uint64_t hash, uint32_t family, const void *bytes,
 			      size_t size)
 {
@@ -253,7 +256,7 @@ static bool ends_with(const char *text, const char *end)
 	return size >= end_size && strcmp(text + size - end_size, end) == 0;
 }
 
-/* Index + 1 of the family, new or known; 0 with err. */
+/* Returns the index + 1 of the family, new or known; 0 with err. */
 static uint32_t find_family(struct result_builder *b, int type, const char *name, const char *help,
 			    struct err *err)
 {
@@ -288,7 +291,7 @@ static uint32_t find_family(struct result_builder *b, int type, const char *name
 	return (uint32_t)b->family_count;
 }
 
-/* UTF-8 is made good where it is not: the daemon takes nothing else. */
+/* Replaces invalid UTF-8, which the daemon would refuse. */
 static void clean_labels(struct buf *labels)
 {
 	if (labels->size == 0 || wire_text_ok(labels->data, labels->size))
@@ -345,7 +348,7 @@ bool result_metric(struct result_builder *b, int type, const char *name, const c
 	if (!print_labels(b, name, labels, count, err))
 		return false;
 	if (type == SKYMON_COUNTER && !(value >= 0))
-		return err_set(err, "counter %s is negative or no number", name);
+		return err_set(err, "counter %s is negative or not a number", name);
 	uint32_t index = find_family(b, type, name, help, err);
 	if (index == 0)
 		return false;
@@ -404,7 +407,7 @@ static void encode_numbers(const struct result_builder *b, struct buf *body)
 void result_encode(struct result_builder *b, enum skymon_status status, int64_t duration_us, struct buf *body)
 {
 	int known = status >= SKYMON_UNKNOWN && status <= SKYMON_UNHEALTHY ? (int)status : SKYMON_UNKNOWN;
-	/* A name that does not resolve is why a check failed, or it was of no account. */
+	/* A name that does not resolve explains a failure, and means nothing otherwise. */
 	bool failed = known == SKYMON_UNHEALTHY || known == SKYMON_UNKNOWN;
 	int reason = result_claim(known, b->reason_of_name && !failed ? SKYMON_NONE : b->reason);
 	if (b->message_of_name && !failed)

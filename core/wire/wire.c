@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The wire: bodies, packets, outbox, inbox. Called by process on the daemon's thread, and in a worker by its
+ * main thread and by the threads that send, one at a time. Owns what its structs hold. */
 #include "wire.h"
 #include "base/utf8.h"
 
@@ -59,7 +61,7 @@ void wire_put_f64(struct buf *body, double value)
 	buf_add(body, &value, sizeof(value));
 }
 
-/* A text is its size + 1 (0: NULL), its bytes and a '\0'. */
+/* A text crosses as its size + 1 (0 for NULL), its bytes and a '\0'. */
 void wire_put_text(struct buf *body, const char *text)
 {
 	if (text == NULL) {
@@ -173,7 +175,7 @@ bool wire_pair(int fds[2], struct err *err)
 {
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0)
 		return err_set(err, "cannot make a socket pair: %s", strerror(errno));
-	int size = 1 << 20; /* the kernel takes what its limits allow: an optimisation only */
+	int size = 1 << 20; /* the kernel grants what its limits allow; this only saves time */
 	for (int i = 0; i < 2; i++)
 		(void)setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	return true;
@@ -268,7 +270,7 @@ bool wire_post(struct wire_outbox *outbox, int fd, enum wire_type type, uint32_t
 	return true;
 }
 
-/* What waited may hold secrets. */
+/* The packet may hold secrets. */
 static void drop_first(struct wire_outbox *outbox)
 {
 	struct wire_packet *packet = outbox->first;
@@ -300,7 +302,7 @@ void wire_outbox_free(struct wire_outbox *outbox)
 
 /* ---- Receiving ---- */
 
-static enum wire_got bad(struct err *err, const char *what, unsigned type, size_t size)
+static enum wire_got report_bad(struct err *err, const char *what, unsigned type, size_t size)
 {
 	err_set(err, "broke the rules of the wire: %s (type %u, %zu bytes)", what, type, size);
 	return WIRE_BAD;
@@ -321,28 +323,30 @@ static enum wire_got check_head(const struct wire_inbox *inbox, const struct wir
 	const struct wire_message *part = &inbox->part;
 	size_t max = message_max(head->type);
 	if (head->magic != MAGIC || head->zero != 0)
-		return bad(err, "a packet without our mark", head->type, payload);
+		return report_bad(err, "a packet without the magic number", head->type, payload);
 	if (max == 0)
-		return bad(err, "unknown type of message", head->type, payload);
+		return report_bad(err, "unknown type of message", head->type, payload);
 	if (head->size > max)
-		return bad(err, "message too long", head->type, head->size);
+		return report_bad(err, "message too long", head->type, head->size);
 	if (head->type == WIRE_CRASH)
-		return payload == head->size ? WIRE_MESSAGE : bad(err, "cut last words", head->type, payload);
+		return payload == head->size
+			       ? WIRE_MESSAGE
+			       : report_bad(err, "a crash report that is cut", head->type, payload);
 	if (inbox->busy && (head->type != part->type || head->id != part->id || head->size != part->size))
-		return bad(err, "a message within another", head->type, head->size);
+		return report_bad(err, "a message within another", head->type, head->size);
 	size_t rest = head->size - (inbox->busy ? inbox->got : 0);
 	if (payload > rest || (payload == 0 && head->size > 0))
-		return bad(err, "a packet that does not fit its message", head->type, payload);
+		return report_bad(err, "a packet that does not fit its message", head->type, payload);
 	return WIRE_MESSAGE;
 }
 
-/* AGAIN when it is a part only: *part tells. */
+/* Returns WIRE_AGAIN and sets *part for a packet after which more of its message are to come. */
 static enum wire_got take_packet(struct wire_inbox *inbox, const uint8_t *bytes, size_t got,
 				 struct wire_message *out, bool *part, struct err *err)
 {
 	struct wire_head head;
 	if (got < sizeof(head) || got > WIRE_PACKET_MAX)
-		return bad(err, "a packet too short or too long", 0, got);
+		return report_bad(err, "a packet too short or too long", 0, got);
 	memcpy(&head, bytes, sizeof(head));
 	const uint8_t *payload = bytes + sizeof(head);
 	size_t size = got - sizeof(head);
@@ -374,7 +378,7 @@ static enum wire_got take_packet(struct wire_inbox *inbox, const uint8_t *bytes,
 	return WIRE_MESSAGE;
 }
 
-/* One packet. It may hold a secret, which must not stay on the stack. */
+/* Receives one packet. A secret in it must not stay on the stack. */
 static enum wire_got receive_packet(struct wire_inbox *inbox, int fd, struct wire_message *out, bool *part,
 				    struct err *err)
 {

@@ -2,9 +2,9 @@
 /* wire: framed messages between the daemon and its workers, both ends.
  *
  * A SOCK_SEQPACKET pair: the kernel keeps packets whole, so that a crash handler may send its own at any
- * moment without breaking into another thread's. A message longer than one packet goes as several with the
- * same type and id; each packet carries the message's whole size. The daemon's end never blocks (outbox); the
- * worker's end blocks. What comes from a worker is hostile: sizes are bounded before anything is allocated,
+ * moment without breaking into another thread's. A message longer than one packet is sent as several with the
+ * same type and id, each with the whole size. The daemon's end never blocks (outbox); the
+ * worker's end blocks. A worker is hostile: sizes are bounded before anything is allocated, and
  * every get is checked. */
 #ifndef WIRE_H
 #define WIRE_H
@@ -20,7 +20,7 @@ enum wire_type { /* message.h has the fields of each */
 		 WIRE_ASK,      /* a secret store, for a value */
 		 WIRE_REQUEST,  /* for a route of the plugin */
 		 WIRE_SANDBOX,  /* the first one, id 0: sandbox.h */
-		 WIRE_CANCEL,   /* the reply is not waited for any more */
+		 WIRE_CANCEL,   /* the client has gone: no reply is needed any more */
 		 WIRE_VALIDATE, /* id = the asker's number */
 		 /* worker -> daemon; id = component */
 		 WIRE_HELLO = 32, /* id 0 */
@@ -54,12 +54,12 @@ void wire_put_u8(struct buf *body, uint8_t value);
 void wire_put_u32(struct buf *body, uint32_t value);
 void wire_put_u64(struct buf *body, uint64_t value);
 void wire_put_f64(struct buf *body, double value);
-/* NULL crosses as NULL; bytes that are no UTF-8 become U+FFFD. */
+/* NULL stays NULL; invalid UTF-8 becomes U+FFFD. */
 void wire_put_text(struct buf *body, const char *text);
 void wire_put_bytes(struct buf *body, const void *bytes, size_t size);
 
-/* Reads in place: texts point into the body, are ended by '\0', hold no '\0' inside and are valid UTF-8.
- * After the first get that does not fit, `bad` is set and every get gives 0, NULL or "". */
+/* Reads in place: texts point into the body, end with '\0', hold no other and are valid UTF-8. The first get
+ * that does not fit sets `bad`; from then on each get returns 0, NULL or "". */
 struct wire_reader {
 	const uint8_t *at, *end;
 	bool bad;
@@ -69,30 +69,29 @@ uint8_t wire_get_u8(struct wire_reader *in);
 uint32_t wire_get_u32(struct wire_reader *in);
 uint64_t wire_get_u64(struct wire_reader *in);
 double wire_get_f64(struct wire_reader *in);
-const char *wire_get_text(struct wire_reader *in); /* may be NULL when NULL was put */
+const char *wire_get_text(struct wire_reader *in); /* NULL if NULL was put */
 const char *wire_get_text_or_empty(struct wire_reader *in);
 const void *wire_get_bytes(struct wire_reader *in, size_t *size); /* followed in memory by a '\0' */
-/* A count of things of at least item_size bytes each: bad when the rest cannot hold as many. */
+/* Reads the number of items of at least item_size bytes each; bad if the rest cannot hold as many. */
 uint32_t wire_get_count(struct wire_reader *in, size_t item_size);
-bool wire_end(const struct wire_reader *in);      /* all was read, nothing was bad */
+bool wire_end(const struct wire_reader *in);      /* all was read, and none of it was bad */
 bool wire_text_ok(const void *text, size_t size); /* valid UTF-8 without '\0' */
 
 /* ---- Sending ---- */
 bool wire_pair(int fds[2], struct err *err) MUST_CHECK; /* both CLOEXEC, buffers enlarged */
-/* Blocks until all is sent; false when the other end is gone. Callers serialise themselves (one lock per
- * wire). */
+/* Blocks until all is sent; false if the other end is gone. Callers take turns (one lock for each wire). */
 bool wire_send(int fd, enum wire_type type, uint32_t id, const void *body, size_t size) MUST_CHECK;
-/* One packet at once or not at all (errno); async-signal-safe: for the last words of a crash. */
+/* Sends one packet without blocking, or fails with errno. Async-signal-safe: for the report of a crash. */
 bool wire_send_now(int fd, enum wire_type type, uint32_t id, const void *body, size_t size) MUST_CHECK;
 
-/* What waits to be sent to a worker that is slow to read; bounded. Zeroed = empty. */
+/* Packets that a slow worker has not read yet; bounded. A zeroed struct is empty. */
 struct wire_outbox {
 	struct wire_packet *first, *last;
 	size_t bytes;
 };
 #define WIRE_OUTBOX_MAX (8u << 20)
-/* Queues and sends what fits now; false: the wire is broken or the bound is passed. wire_flush again when
- * writable. */
+/* Queues the message and sends what fits now; false if the wire is broken or the bound is exceeded. Call
+ * wire_flush when the descriptor is writable. */
 bool wire_post(struct wire_outbox *outbox, int fd, enum wire_type type, uint32_t id, const void *body,
 	       size_t size, struct err *err) MUST_CHECK;
 bool wire_flush(struct wire_outbox *outbox, int fd, struct err *err) MUST_CHECK;
@@ -102,7 +101,7 @@ void wire_outbox_free(struct wire_outbox *outbox);
 struct wire_message {
 	enum wire_type type;
 	uint32_t id;
-	void *body; /* owned by whoever got the message; malloc'd, followed by a '\0' */
+	void *body; /* the receiver's, to be freed; followed by a '\0' */
 	size_t size;
 };
 struct wire_inbox {
@@ -111,9 +110,9 @@ struct wire_inbox {
 	bool busy;
 };
 enum wire_got { WIRE_AGAIN, WIRE_MESSAGE, WIRE_CLOSED, WIRE_BAD };
-/* Receives packets without blocking (MSG_DONTWAIT) until one message is whole, nothing is left or 16 were
- * read (AGAIN: wait for the descriptor, as level-triggered epoll does). MESSAGE: *out is whole, the caller
- * frees out->body. CLOSED: the other end is gone. BAD: err says what is wrong with it. A WIRE_CRASH is
+/* Receives packets without blocking (MSG_DONTWAIT) until one message is whole, none is left or 16 were
+ * read (WIRE_AGAIN: wait for the descriptor, as level-triggered epoll does). WIRE_MESSAGE: *out is whole, and
+ * the caller frees out->body. WIRE_CLOSED: the other end is gone. WIRE_BAD: err says why. A WIRE_CRASH is
  * delivered even between the packets of another message. */
 enum wire_got wire_receive(struct wire_inbox *inbox, int fd, struct wire_message *out, struct err *err);
 void wire_inbox_free(struct wire_inbox *inbox);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The keeper of a worker that runs programs: the process that the daemon started stays, as the parent of the
- * worker proper and the subreaper of all that descends from it, and runs no code of the plugin. When the
+/* The keeper of a worker that runs programs: the process that the daemon started stays as the parent of the
+ * worker proper and the subreaper of its descendants, and runs no code of the plugin. When the
  * worker ends, or the daemon dies (by SIGKILL too), it ends all of them. Without it, a program that has
- * detached itself would go on when there is no daemon left to find it. One thread. */
+ * detached itself would go on after the daemon, which could have found it. One thread. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -25,7 +25,7 @@ static bool end_children(void)
 	return any;
 }
 
-/* Children of those that have ended become ours in turn. */
+/* Children of those that have ended become the keeper's in turn. */
 static void end_all(void)
 {
 	while (end_children())
@@ -44,7 +44,7 @@ static __attribute__((noreturn)) void keep(pid_t worker, const sigset_t *signals
 			break;
 	}
 	end_all();
-	if (WIFSIGNALED(status)) { /* the daemon is to see the same end */
+	if (WIFSIGNALED(status)) { /* so that the daemon sees the same end */
 		sigset_t none;
 		sigemptyset(&none);
 		signal(WTERMSIG(status), SIG_DFL);

@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 
-/* Returns in a child process, the worker proper; the caller's own stays behind as its keeper and does not
- * return. false: there is no process to be had. Before any thread is there. */
+/* Returns in a child process, the worker proper; the caller's own process stays behind as its keeper and does
+ * not return. false if no process can be had. Call it before any thread is started. */
 bool keeper_begin(void);
 
 #endif

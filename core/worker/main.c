@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* skymon-worker PLUGIN.so MEMORY_LIMIT NAME: one plugin's process. Talks to the daemon over descriptor 3
- * (wire.h) and to nobody else; loads the plugin from descriptor 4, a copy that the daemon keeps.
+/* skymon-worker PLUGIN.so MEMORY_LIMIT NAME: the process of one plugin, started by skymond. Talks to the
+ * daemon alone, over descriptor 3 (wire.h); loads the plugin from descriptor 4, a copy that the daemon keeps.
  *
- * The daemon trusts nothing from here, so a plugin that misbehaves harms its own process only. When it dies,
- * its last words name the component whose check was at work: from the handler of a fatal signal, or when the
- * plugin calls exit(). */
+ * The daemon trusts no message of a worker, so a plugin that misbehaves harms its own process only. When the
+ * process dies, a last message names the component that was at work: from the handler of a fatal signal, or
+ * when the plugin calls exit(). The main thread receives; every thread may send, under one lock. */
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
@@ -29,12 +29,12 @@
 
 #define WIRE_FD 3
 #define COPY_FD 4   /* of the plugin's file (plugin_file_open) */
-#define HIGH_FD 900 /* out of the way of a plugin that closes the low descriptors */
+#define HIGH_FD 900 /* out of reach of a plugin that closes the low descriptors */
 #define FILES_MAX 4096
 #define NICER 5
-#define LAST_WORDS_MS 1000
-#define STOP_WAIT_MS 1000    /* for checks that are out when the daemon stops */
-#define STALE_MIN_US 1000000 /* more than the daemon wants between two starts (crew_events.c) */
+#define CRASH_REPORT_MS 1000
+#define STOP_WAIT_MS 1000    /* for checks that are running when the daemon stops */
+#define STALE_MIN_US 1000000 /* more than the daemon wants between two starts (pool_events.c) */
 
 struct process {
 	int wire, wake;
@@ -46,16 +46,16 @@ struct process {
 
 static struct process worker = {.wire = -1, .wake = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* ---- Last words ---- */
+/* ---- The report of a crash ---- */
 
 static const char *volatile phase = "opening the plugin"; /* when no component is at work */
 
 /* Async-signal-safe. */
-static void say_last_words(enum wire_crash cause, int number, uint32_t id, const char *step)
+static void report_crash(enum wire_crash cause, int number, uint32_t id, const char *step)
 {
 	uint8_t body[MESSAGE_CRASH_MAX];
 	size_t size = message_put_crash(body, &(struct message_crash){cause, (uint8_t)number, step});
-	for (int tries = 0; tries < LAST_WORDS_MS / 10; tries++) {
+	for (int tries = 0; tries < CRASH_REPORT_MS / 10; tries++) {
 		if (wire_send_now(worker.wire, WIRE_CRASH, id, body, size) ||
 		    (errno != EAGAIN && errno != ENOBUFS))
 			return;
@@ -64,8 +64,8 @@ static void say_last_words(enum wire_crash cause, int number, uint32_t id, const
 	}
 }
 
-/* Who is it? When memory has run out, the one who took it and not the one who asked last. Of threads that die
- * together the first one speaks. */
+/* Names the culprit: when memory has run out, the component that took it, and not the one that asked last. Of
+ * threads that die together the first one reports. */
 static void fatal(int number)
 {
 	static atomic_flag dying = ATOMIC_FLAG_INIT;
@@ -86,20 +86,20 @@ static void fatal(int number)
 				step = "";
 			}
 		}
-		say_last_words(what, number, id, step);
+		report_crash(what, number, id, step);
 	}
 	signal(number, SIG_DFL);
 	raise(number);
 }
 
-/* A plugin called exit(): on the thread that did, so it is known who it was. */
+/* A plugin called exit(), on the thread of its component. */
 static void at_exit(int status, void *arg)
 {
 	uint32_t id = 0;
 	const char *step = phase;
 	(void)arg;
 	(void)runner_current(&id, &step);
-	say_last_words(WIRE_CRASH_EXIT, status, id, step);
+	report_crash(WIRE_CRASH_EXIT, status, id, step);
 	_exit(status & 0xFF);
 }
 
@@ -124,7 +124,7 @@ static void send_message(enum wire_type type, uint32_t id, const void *body, siz
 	bool sent = wire_send(worker.wire, type, id, body, size);
 	pthread_mutex_unlock(&worker.lock);
 	if (!sent && errno != EMSGSIZE)
-		_exit(0); /* the daemon is gone, or has given us up */
+		_exit(0); /* the daemon has gone, or has given this worker up */
 }
 
 static void send_log(void *arg, uint32_t id, enum log_level level, const char *text)
@@ -158,8 +158,8 @@ static void send_answer(void *arg, uint32_t id, const struct message_answer *ans
 {
 	struct buf body = {0};
 	(void)arg;
-	buf_room(&body,
-		 answer->size + strlen(answer->message) + 64); /* so that no copy of it is left behind */
+	buf_room(&body, answer->size + strlen(answer->message) +
+				64); /* at once, so that no copy of the secret is left behind */
 	message_put_answer(&body, answer);
 	send_message(WIRE_ANSWER, id, body.data, body.size);
 	explicit_bzero(body.data, body.size);
@@ -180,7 +180,7 @@ static void send_reply(void *arg, uint32_t id, uint64_t number, const struct htt
 static void end_for_excess(void *arg, uint32_t id, bool files, const char *text)
 {
 	(void)arg;
-	say_last_words(files ? WIRE_CRASH_FILES : WIRE_CRASH_MEMORY, 0, id, text);
+	report_crash(files ? WIRE_CRASH_FILES : WIRE_CRASH_MEMORY, 0, id, text);
 	_exit(1);
 }
 
@@ -240,7 +240,7 @@ static void take_start(const struct wire_message *message)
 	if (message_get_start(&in, &spec.start))
 		spec.values = option_values_decode(&in, &err);
 	bool ok = spec.values != NULL && runner_start(worker.runner, &spec, &reason, &err);
-	explicit_bzero(message->body, message->size); /* secrets: the values have their own copy */
+	explicit_bzero(message->body, message->size); /* holds secrets; the values have their own copy */
 	send_started(message->id, ok, ok ? SKYMON_OK : reason, ok ? "" : err.text);
 }
 
@@ -251,7 +251,7 @@ static void take_run(const struct wire_message *message)
 	uint32_t timeout_ms;
 	if (message_get_run(&in, &run, &timeout_ms))
 		(void)runner_run(worker.runner, message->id, run,
-				 timeout_ms); /* false: a late one for what is stopped */
+				 timeout_ms); /* false for a late run of a component that was stopped */
 }
 
 static void take_ask(const struct wire_message *message)
@@ -303,7 +303,7 @@ static void take(struct wire_message *message)
 		break;
 	case WIRE_REQUEST:
 		runner_request(worker.runner, message->id, message->body, message->size);
-		message->body = NULL; /* it was taken */
+		message->body = NULL; /* taken over */
 		break;
 	case WIRE_CANCEL:
 		take_cancel(message);
@@ -316,9 +316,9 @@ static void take(struct wire_message *message)
 	}
 }
 
-/* The daemon has no more to say: stops the components and unloads the plugin. It ends us when that takes too
- * long. */
-static void __attribute__((noreturn)) leave(void)
+/* The daemon has closed the wire: stops the components and unloads the plugin. The daemon kills the process
+ * if that takes too long. */
+static void __attribute__((noreturn)) stop_all(void)
 {
 	phase = "stopping";
 	(void)runner_free(worker.runner, STOP_WAIT_MS);
@@ -338,7 +338,7 @@ static void receive_all(struct wire_inbox *inbox)
 		case WIRE_AGAIN:
 			return;
 		case WIRE_CLOSED:
-			leave();
+			stop_all();
 		case WIRE_BAD:
 			_exit(0);
 		}
@@ -354,7 +354,7 @@ static void serve(void)
 		if (poll(ready, 2, runner_watch(worker.runner)) < 0 && errno != EINTR)
 			_exit(1);
 		if (((ready[0].revents | ready[1].revents) & POLLNVAL) != 0)
-			_exit(1); /* the plugin has closed our descriptors */
+			_exit(1); /* the plugin has closed the descriptors of the worker */
 		if (ready[1].revents != 0) {
 			uint64_t count;
 			ssize_t got = read(worker.wake, &count, sizeof(count));
@@ -383,25 +383,25 @@ static void confine(void)
 {
 	pid_t parent = getppid();
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent) /* it died before we asked to die with it */
+	if (getppid() != parent) /* the parent died before this process asked to die with it */
 		_exit(0);
 	prctl(PR_SET_DUMPABLE, 0);
-	(void)!nice(NICER); /* one that spins leaves the daemon its CPU */
+	(void)!nice(NICER); /* a plugin that spins leaves the daemon its CPU */
 	limit(RLIMIT_CORE, 0);
 	limit(RLIMIT_NOFILE, FILES_MAX);
 	if (worker.memory_limit > 0)
 		/* The limit counts resident memory (runner_usage.c). This one is of the address space, and
 		 * so counts stacks that are hardly used; it stops a plugin that outruns the other. */
 		limit(RLIMIT_DATA, 2 * (rlim_t)worker.memory_limit);
-	mallopt(M_ARENA_MAX, 2); /* threads mostly wait: arenas for each would only hold memory */
+	mallopt(M_ARENA_MAX, 2); /* threads mostly wait: an arena for each would only hold memory */
 	setlocale(LC_ALL, "C");
 }
 
-/* High, so that a plugin that closes what it believes to be its own does not cut it; the low one is gone. */
+/* A plugin that closes descriptors that it believes to be its own must not close these. */
 static int move_up(int fd)
 {
 	int high = fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD);
-	if (high < 0) /* a lower limit was set for us */
+	if (high < 0) /* a lower limit was set */
 		high = fcntl(fd, F_DUPFD_CLOEXEC, 100);
 	if (high < 0)
 		return fd;
@@ -419,7 +419,7 @@ static void send_hello(const char *why)
 	buf_free(&body);
 }
 
-/* A worker that cannot serve stays until the daemon has closed the wire, so that nothing of what it said is
+/* A worker that cannot serve stays until the daemon has closed the wire, so that none of its messages is
  * lost. */
 static void wait_for_end(void)
 {
@@ -429,7 +429,7 @@ static void wait_for_end(void)
 	_exit(0);
 }
 
-/* The first message. Nothing of the plugin's has run before it was obeyed. */
+/* Obeys the first message, before any code of the plugin runs. */
 static bool enter_sandbox(struct err *err)
 {
 	struct wire_inbox inbox = {0};
@@ -452,7 +452,7 @@ static bool enter_sandbox(struct err *err)
 	if ((sandbox.needs & SKYMON_NEEDS_EXEC) != 0 && !keeper_begin())
 		return err_set(err, "cannot start its process: %s", strerror(errno));
 	bool done = sandbox_enter(&sandbox, &missing, err);
-	if (done && (missing & ~sandbox_missing()) != 0) /* else the daemon has said so */
+	if (done && (missing & ~sandbox_missing()) != 0) /* else the daemon has warned already */
 		send_log(NULL, 0, LOG_LEVEL_WARN,
 			 "its worker could not be confined, although the kernel can");
 	sandbox_free(&sandbox);
@@ -466,7 +466,7 @@ int main(int argc, char **argv)
 {
 	struct err err;
 	if (argc != 4 || fcntl(WIRE_FD, F_GETFD) < 0 || fcntl(COPY_FD, F_GETFD) < 0) {
-		fputs("skymon-worker is started by skymond; it is of no use by itself\n", stderr);
+		fputs("skymon-worker is started by skymond, and does nothing by itself\n", stderr);
 		return 2;
 	}
 	worker.memory_limit = strtoll(argv[2], NULL, 10);
@@ -481,7 +481,7 @@ int main(int argc, char **argv)
 		send_hello(err.text);
 		wait_for_end();
 	}
-	if ((worker.plugin.flags & SKYMON_IN_DAEMON) != 0) { /* looked at here, run there */
+	if ((worker.plugin.flags & SKYMON_IN_DAEMON) != 0) { /* validated here, run there */
 		send_hello(NULL);
 		wait_for_end();
 	}
@@ -494,6 +494,6 @@ int main(int argc, char **argv)
 	phase = "";
 	send_hello(NULL);
 	on_exit(at_exit,
-		NULL); /* once more, so that it comes before what the plugin's libraries registered */
+		NULL); /* once more, so that it is called before the handlers of the plugin's libraries */
 	serve();
 }

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Lookups by getaddrinfo in a pool of threads, shared by all askers of a name. Called by runner_host on any
+ * thread; the pool is the process's, under its own lock. */
 #include "resolve.h"
 
 #include <errno.h>
@@ -18,11 +20,11 @@
 #define STACK_SIZE (256u << 10)
 #endif
 
-#define PATIENCE_US 250000 /* how long both families are waited for before each is asked for by itself */
-#define FAMILY_US 50000    /* how long the other family may take when one is there: RFC 8305, 3 */
+#define PATIENCE_US 250000 /* after which each family is looked up by itself, in addition to both */
+#define FAMILY_US 50000    /* for the other family when one has answered: RFC 8305, 3 */
 #define IDLE_S 30          /* a thread without work ends after it */
 
-/* One lookup, for all who wait for the same name at the same time. */
+/* One lookup, for all that wait for the same name at the same time. */
 struct ask {
 	struct ask *next;    /* in `live` */
 	struct ask *waiting; /* the next in the queue */
@@ -30,7 +32,7 @@ struct ask {
 	int family;
 	struct buf addresses;
 	int failed, saved_errno; /* of getaddrinfo */
-	unsigned users;          /* askers that wait; without one it is freed when its lookup returns */
+	unsigned users;          /* askers that wait; without any it is freed when the lookup returns */
 	bool taken, done;
 	int64_t done_us;
 };
@@ -39,7 +41,7 @@ static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t work, done;
 	pthread_once_t once;
-	struct ask *live;         /* queued, running, or done and not yet left by all */
+	struct ask *live;         /* queued, running, or done and still in use */
 	struct ask *first, *last; /* the queue */
 	unsigned threads, idle, waiting;
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .once = PTHREAD_ONCE_INIT};
@@ -61,7 +63,7 @@ static int64_t now_us(void)
 	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-/* Under the lock. false: the time has come first. */
+/* Under the lock; false at that time. */
 static bool wait_until(pthread_cond_t *condition, int64_t until_us)
 {
 	struct timespec until = {.tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000};
@@ -70,7 +72,7 @@ static bool wait_until(pthread_cond_t *condition, int64_t until_us)
 
 /* ---- One lookup ---- */
 
-/* Adds an address that is not there yet. */
+/* Adds an address unless the list has it. */
 static bool add_address(struct buf *list, const char *text, size_t size)
 {
 	for (const char *at = list->data; at != NULL && *at != '\0'; at += *at == ',') {
@@ -168,7 +170,7 @@ static void add_thread(void)
 	pthread_attr_destroy(&attributes);
 }
 
-/* Under the lock. Joins the lookup that is under way for this name, or begins one; *joined says which. */
+/* Under the lock. Joins a lookup of this name that is running (*joined), or begins one. */
 static struct ask *join(const char *host, int family, bool *joined)
 {
 	struct ask *ask = pool.live;
@@ -194,8 +196,9 @@ static struct ask *join(const char *host, int family, bool *joined)
 	return ask;
 }
 
-/* Under the lock. A lookup that no thread has yet leaves the queue; one that runs is freed by its thread. */
-static void leave(struct ask *ask)
+/* Under the lock. A lookup that no thread has taken is removed from the queue; a running one is freed by its
+ * thread. */
+static void drop(struct ask *ask)
 {
 	if (ask == NULL || --ask->users > 0)
 		return;
@@ -214,11 +217,11 @@ static void leave(struct ask *ask)
 
 /* ---- A name ---- */
 
-/* Both families at once, as the system orders them; beside it each by itself, when that takes long or fails:
- * a name server that answers for one family only would cost its silence for the other. */
+/* Both families at once, as the system orders them; and each by itself in addition, when that takes long or
+ * fails: a name server that is silent for one family would cost its time-out for the other too. */
 struct lookup {
-	struct ask *both, *v6, *v4; /* the last two: NULL: not asked for */
-	bool joined;                /* `both` was under way before */
+	struct ask *both, *v6, *v4; /* v6 and v4: NULL before they are asked for */
+	bool joined;                /* `both` was running before */
 };
 
 static bool has(const struct ask *ask)
@@ -226,13 +229,13 @@ static bool has(const struct ask *ask)
 	return ask != NULL && ask->done && ask->failed == 0;
 }
 
-/* Is it sure that there is no such name? Then it need not be asked for twice. */
+/* Returns whether the name certainly does not exist, so that asking again is of no use. */
 static bool is_final(int failed)
 {
 	return failed == EAI_NONAME || failed == EAI_NODATA;
 }
 
-/* Returns the time at which to look again even if no lookup has ended; 0 if nothing more is waited for. */
+/* Returns the time at which to look again even if no lookup has ended; 0 when all that matters has ended. */
 static int64_t next_us(const struct lookup *lookup, int64_t began_us, int64_t deadline_us)
 {
 	const struct ask *v6 = lookup->v6, *v4 = lookup->v4;
@@ -268,7 +271,7 @@ static bool wait_for(struct lookup *lookup, const char *host, int64_t deadline_u
 	return true;
 }
 
-/* All addresses, the newer family first: whoever connects tries the next one soon. */
+/* All addresses, those of `both` first: a client that connects tries the next one soon. */
 static void collect(const struct lookup *lookup, struct buf *list)
 {
 	const struct ask *const asks[] = {lookup->both, lookup->v6, lookup->v4};
@@ -308,7 +311,7 @@ static bool give_addresses(const struct buf *list, const char *host, char *addre
 	return true;
 }
 
-/* One round; *again: it failed, and was begun by others, before what may have changed since. */
+/* Asks once. *again: the lookup failed, and others had begun it before something may have changed. */
 static bool ask_pool(const char *host, int64_t deadline_us, struct buf *list, bool *again,
 		     enum skymon_reason *reason, struct err *err)
 {
@@ -319,9 +322,9 @@ static bool ask_pool(const char *host, int64_t deadline_us, struct buf *list, bo
 	bool ended = lookup.both->done;
 	int failed = ended ? lookup.both->failed : 0, saved_errno = ended ? lookup.both->saved_errno : 0;
 	collect(&lookup, list);
-	leave(lookup.both);
-	leave(lookup.v6);
-	leave(lookup.v4);
+	drop(lookup.both);
+	drop(lookup.v6);
+	drop(lookup.v4);
 	pthread_mutex_unlock(&pool.lock);
 	if (list->size > 0)
 		return true;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pool of threads, the life of components, and what the main thread watches while runs are out. An idle
- * thread takes the newest run, so that threads that are not needed stay idle, and ends after a while: a burst
- * leaves no stacks behind. */
+/* The pool of check threads, the life of components, and the watch over runs. The newest idle thread takes
+ * the next run, so that threads that are not needed stay idle, and end after a while: a burst leaves no
+ * stacks behind. The functions of runner.h run on the main thread, checks on the pool; what both touch is
+ * under the runner's lock. */
 #include "runner_private.h"
 
 #include <errno.h>
@@ -12,7 +13,7 @@
 
 #define IDLE_MS 5000           /* after which a thread without work ends */
 #define THREADS_END_US 1000000 /* for idle threads to end, when the runner does */
-#define WATCH_MS 200           /* how often memory and descriptors are looked at while something is at work */
+#define WATCH_MS 200           /* how often memory and descriptors are counted while a callback runs */
 #define STEP_AGAIN_US 1000000  /* a late run's step is reported again when it has changed */
 #define START_MS 5000          /* for load, start and stop: they do no I/O over a network */
 
@@ -36,7 +37,7 @@ static void run_check(struct runner_component *component)
 	result_builder_reset(component->builder);
 	pthread_setname_np(pthread_self(), "idle");
 	pthread_mutex_lock(&runner->lock);
-	component->running = false; /* before it is told: the next run may be asked for at once */
+	component->running = false; /* before the result is sent: the next run may be asked for at once */
 	component->held++;
 	pthread_mutex_unlock(&runner->lock);
 	if (runner->events->stale == NULL || !runner->events->stale(runner->arg, status == SKYMON_HEALTHY))
@@ -73,7 +74,7 @@ static void wake_idler(struct runner *runner)
 	pthread_cond_signal(&idler->wake);
 }
 
-/* Under the lock. false: nothing came for a while, or there will be nothing more. */
+/* Under the lock; false after a while without work, or at the end. */
 static bool wait_for_work(struct runner *runner)
 {
 	struct runner_idler idler = {.next = runner->idlers};
@@ -154,16 +155,16 @@ bool runner_run(struct runner *runner, uint32_t id, uint64_t run, int64_t timeou
 	pthread_mutex_unlock(&runner->lock);
 	if (begin && component->late_us < runner->watch_us)
 		runner->watch_us = component->late_us;
-	if (!thread) /* it waits for a thread that is busy now; the daemon says timeout if that takes too long
+	if (!thread) /* the run waits for a busy thread; the daemon reports a timeout if that takes too long
 		      */
 		runner_log(component, LOG_LEVEL_ERROR,
 			   "cannot start one more thread: the check waits for another");
 	return begin;
 }
 
-/* ---- What the main thread watches ---- */
+/* ---- The watch over runs ---- */
 
-/* Reports where a run is that has no time left, when that has changed. Returns when to look again. */
+/* Reports the step of a run whose time is over, when the step has changed. Returns when to look again. */
 static int64_t watch_step(struct runner *runner, struct runner_component *component, int64_t now_us)
 {
 	char step[RUNNER_STEP_MAX];
@@ -206,7 +207,7 @@ int runner_watch(struct runner *runner)
 
 /* ---- Components ---- */
 
-/* Names of `a="x",b="y"`. */
+/* Returns the names of `a="x",b="y"`. */
 static char **label_names(const char *labels)
 {
 	char **names = x_alloc(sizeof(*names));
@@ -271,7 +272,7 @@ static bool call_start(struct runner_component *component, enum skymon_reason *r
 		return true;
 	const char *message = result_builder_message(component->builder);
 	*reason = (enum skymon_reason)result_claim(SKYMON_UNKNOWN, result_builder_reason(component->builder));
-	return err_set(err, "%s", message[0] != '\0' ? message : "start failed and did not say why");
+	return err_set(err, "%s", message[0] != '\0' ? message : "start failed without a message");
 }
 
 bool runner_start(struct runner *runner, const struct runner_spec *spec, enum skymon_reason *reason,
@@ -351,7 +352,7 @@ static bool call_load(struct runner *runner, struct err *err)
 	if (ok)
 		return true;
 	const char *message = result_builder_message(runner->self.builder);
-	return err_set(err, "%s", message[0] != '\0' ? message : "load failed and did not say why");
+	return err_set(err, "%s", message[0] != '\0' ? message : "load failed without a message");
 }
 
 static void free_runner(struct runner *runner)
@@ -392,7 +393,7 @@ struct runner *runner_new(const struct skymon_plugin *plugin, int64_t memory_lim
 	return NULL;
 }
 
-/* Under the lock. Until *count is 0, or the time is over. */
+/* Under the lock; false if the time is over before *count is 0. */
 static bool wait_for(struct runner *runner, const size_t *count, int64_t until_us)
 {
 	struct timespec until = {.tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000};
@@ -413,7 +414,7 @@ bool runner_free(struct runner *runner, int64_t timeout_ms)
 	for (struct runner_call *call = runner->calls; call != NULL; call = call->next)
 		atomic_store(&call->self.deadline_us, 0);
 	pthread_mutex_unlock(&runner->lock);
-	runner_tend(runner); /* those that have nothing out need not wait for the others */
+	runner_tend(runner); /* components without a run need not wait for the others */
 	pthread_mutex_lock(&runner->lock);
 	bool ended = wait_for(runner, &runner->out, runner_clock_us() + timeout_ms * 1000);
 	runner->quit = true;

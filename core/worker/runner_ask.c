@@ -32,11 +32,11 @@ bool runner_ask_fresh(struct skymon_ask *ask)
 	return ask->fresh;
 }
 
-static void tell(struct skymon_ask *ask)
+static void send_answer(struct skymon_ask *ask)
 {
 	struct runner *runner = ask->call.self.runner;
 	if (ask->answered)
-		return; /* only the first counts */
+		return; /* only the first answer counts */
 	ask->answered = true;
 	runner->events->answered(runner->arg, ask->call.self.id, &ask->answer);
 }
@@ -45,7 +45,7 @@ static void refuse_with(struct skymon_ask *ask, int reason, const char *message)
 {
 	ask->answer.reason = (enum skymon_reason)reason;
 	ask->answer.message = message;
-	tell(ask);
+	send_answer(ask);
 }
 
 void runner_ask_answer(struct skymon_ask *ask, const void *bytes, size_t size, int64_t lease_ms)
@@ -60,7 +60,7 @@ void runner_ask_answer(struct skymon_ask *ask, const void *bytes, size_t size, i
 					      .bytes = bytes,
 					      .size = size,
 					      .lease_ms = lease_ms > 0 ? lease_ms : 0};
-	tell(ask);
+	send_answer(ask);
 }
 
 void runner_ask_refuse(struct skymon_ask *ask, int reason, const char *format, va_list list)

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The table of functions that a plugin calls (struct skymon_host), and those that report a check. Called by
+ * plugins through the wrappers of skymon/plugin.h, on all threads of the runner; owns nothing. */
 #include "plugin/plugin.h"
 #include "runner_private.h"
 
@@ -9,15 +11,15 @@
 
 #include "resolve.h"
 
-#define COMPLAINTS_MAX 20u /* about what a component's plugin reports, until it is started anew */
+#define COMPLAINTS_MAX 20u /* in the log about wrong reports of a component, until it is started again */
 
 static struct runner_component *of(struct skymon *sm)
 {
 	return (struct runner_component *)sm;
 }
 
-/* What a plugin reports wrongly is dropped, and told once. */
-static void complain(struct runner_component *component, const struct err *err)
+/* A wrong report is dropped, and logged once. */
+static void log_dropped(struct runner_component *component, const struct err *err)
 {
 	if (component->complaints >= COMPLAINTS_MAX ||
 	    (component->complaint != NULL && strcmp(component->complaint, err->text) == 0))
@@ -28,7 +30,7 @@ static void complain(struct runner_component *component, const struct err *err)
 	runner_log(component, LOG_LEVEL_WARN, "%s: dropped: %s", component->name, err->text);
 }
 
-/* ---- What a check says ---- */
+/* ---- Reports of a check ---- */
 
 __attribute__((format(printf, 2, 0))) static void say(struct skymon *sm, const char *format, va_list list);
 PRINTF(2) static void say_text(struct runner_component *component, const char *format, ...);
@@ -57,7 +59,7 @@ static void add_detail(struct runner_component *component, const char *key, cons
 {
 	struct err err;
 	if (!result_detail(component->builder, key, json, &err))
-		complain(component, &err);
+		log_dropped(component, &err);
 }
 
 __attribute__((format(printf, 3, 0))) static void detail_text(struct skymon *sm, const char *key,
@@ -92,7 +94,7 @@ static void detail_json(struct skymon *sm, const char *key, const char *json)
 	json_t *value = NULL;
 	if (component->mask.count > 0 && json != NULL)
 		value = json_loads(json, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
-	if (value == NULL) { /* nothing to mask, or no JSON: which is said there */
+	if (value == NULL) { /* nothing to mask, or invalid JSON, which add_detail reports */
 		add_detail(component, key, json);
 		return;
 	}
@@ -116,7 +118,7 @@ static void number(struct skymon *sm, const char *name, double value)
 	}
 	struct err err;
 	err_set(&err, "number %.100s is not declared by the plugin", name != NULL ? name : "");
-	complain(component, &err);
+	log_dropped(component, &err);
 }
 
 static bool label_taken(const struct runner_component *component, const struct skymon_label *labels,
@@ -140,7 +142,7 @@ static void add_metric(struct runner_component *component, int type, const char 
 	struct err err;
 	if (label_taken(component, labels, count, name, &err) ||
 	    !result_metric(component->builder, type, name, help, value, labels, count, &err))
-		complain(component, &err);
+		log_dropped(component, &err);
 }
 
 static void metric(struct skymon *sm, int type, const char *name, const char *help, double value,
@@ -148,7 +150,7 @@ static void metric(struct skymon *sm, int type, const char *name, const char *he
 {
 	const struct mask *mask = &of(sm)->mask;
 	if (mask->count == 0 ||
-	    count > RESULT_LABELS_MAX) { /* nothing to mask, or too many: which is refused */
+	    count > RESULT_LABELS_MAX) { /* nothing to mask, or too many labels, which add_metric refuses */
 		add_metric(of(sm), type, name, help, value, labels, count);
 		return;
 	}
@@ -162,7 +164,7 @@ static void metric(struct skymon *sm, int type, const char *name, const char *he
 		buf_free(&rooms[i]);
 }
 
-/* ---- What a check asks ---- */
+/* ---- Questions of a check ---- */
 
 static int64_t ms_left(struct skymon *sm)
 {

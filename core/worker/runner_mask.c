@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* runner_mask: what leaves a component as text: without its secrets, and log lines at a bounded rate. Called
+/* runner_mask: texts that leave a component: without its secrets, and log lines at a bounded rate. Called
  * by the other files of the runner on all of its threads; owns nothing. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +45,7 @@ char *runner_masked(const struct runner_component *component, const char *format
 	return clean.data;
 }
 
-/* JSON in which no text holds a secret. */
+/* Returns the value with secrets masked in its keys and texts. */
 static json_t *masked_json(const struct mask *mask, json_t *value)
 {
 	struct buf room = {0};
@@ -79,7 +79,7 @@ json_t *runner_masked_json(const struct runner_component *component, json_t *val
 
 /* ---- Log ---- */
 
-/* Is there room for a line? *more: how many were dropped before it. */
+/* Returns whether a line may be logged; *more is the number of lines that were dropped before it. */
 static bool may_log(struct runner_component *component, enum log_level level, unsigned *more)
 {
 	int64_t now = runner_clock_us();

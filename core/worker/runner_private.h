@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* runner's own: what runner.c and runner_host.c share. Nobody else includes this. */
+/* runner_private: shared by the files of the runner alone. */
 #ifndef RUNNER_PRIVATE_H
 #define RUNNER_PRIVATE_H
 
@@ -28,10 +28,10 @@ struct runner_component {
 	unsigned held;          /* by calls, and by threads that send a result of it */
 	uint64_t run;
 	int64_t timeout_ms;
-	_Atomic int64_t deadline_us; /* a request's may be taken away from it by another thread */
+	_Atomic int64_t deadline_us; /* another thread may take a call's time away */
 	char step[RUNNER_STEP_MAX], late_step[RUNNER_STEP_MAX]; /* late_step: as it was reported */
-	int64_t late_us;                  /* the run's time is over: its step is reported */
-	struct runner_mistakes *mistakes; /* while validate runs; else NULL */
+	int64_t late_us;                                        /* when the step of a late run is reported */
+	struct runner_mistakes *mistakes;                       /* while validate runs; else NULL */
 	char *complaint; /* the last about what the plugin reported, so that each is logged once */
 	unsigned complaints;
 	int64_t log_window_us;       /* under the runner's lock, with the next two */
@@ -62,7 +62,7 @@ struct runner {
 
 /* ---- runner_call.c ---- */
 
-/* Main thread; NULL if there is no such component. */
+/* Main thread; NULL if no component has that id. */
 struct runner_component *runner_find(struct runner *runner, uint32_t id);
 /* A call into the plugin on a thread of its own, in addition to the component's check. The first member of a
  * request and of an ask. */
@@ -126,17 +126,17 @@ void runner_problem_json(struct skymon_request *rq, const char *key, const char 
 /* The host's skymon_invalid. */
 void runner_invalid(struct skymon *sm, const char *option, const char *format, va_list list)
 	__attribute__((format(printf, 3, 0)));
-/* Has the plugin validate the options of a component that is to be started; false: err has its first
+/* Has the plugin validate the options of a component that is to be started; on false, err is the first
  * mistake. */
 bool runner_is_valid(struct runner_component *component, struct err *err);
 
 /* ---- runner_usage.c ---- */
 void runner_usage_start(int64_t memory_limit); /* 0: only descriptors are limited */
-/* A callback of that component is at work, or has ended. */
+/* A callback of that component begins or ends. */
 void runner_usage_begin(uint32_t id);
 void runner_usage_end(uint32_t id);
 void runner_usage_forget(uint32_t id);
-void runner_usage_check(struct runner *runner); /* calls `excess`, which may not return */
+void runner_usage_check(struct runner *runner); /* calls `excess`, which need not return */
 
 /* ---- runner_mask.c ---- */
 

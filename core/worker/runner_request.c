@@ -12,7 +12,8 @@
 
 #define AUDIT_MAX 300
 #define DETAIL_MAX 2000
-/* Threads: a handler may go on for a moment after its answer, when the daemon has sent the next already. */
+/* Threads: a handler may run on for a moment after its answer, when the daemon has sent the next request
+ * already. */
 #define THREADS_MAX (2 * HTTP_MESSAGE_OUT_MAX)
 
 struct text { /* lives as long as the request */
@@ -35,7 +36,7 @@ struct skymon_request {
 	bool answered, again;
 };
 
-/* ---- What is asked ---- */
+/* ---- The request ---- */
 
 static char *keep(struct skymon_request *rq, size_t size)
 {
@@ -100,7 +101,7 @@ bool runner_request_again(struct skymon_request *rq)
 	return rq->again = true;
 }
 
-/* ---- What is answered ---- */
+/* ---- The reply ---- */
 
 static void set_audit(struct skymon_request *rq, const char *text)
 {
@@ -133,24 +134,24 @@ void runner_reply_header(struct skymon_request *rq, const char *name, const char
 	buf_free(&room);
 }
 
-PRINTF(3) static void tell_problem(struct skymon_request *rq, int code, const char *format, ...);
+PRINTF(3) static void send_problem(struct skymon_request *rq, int code, const char *format, ...);
 
-/* What cannot be sent (the daemon would take the worker for a hostile one) becomes a problem. */
-static void refuse(struct skymon_request *rq, const struct http_message_reply *reply)
+/* A reply that the daemon would refuse, as that of a hostile worker, becomes a problem. */
+static void reply_refused(struct skymon_request *rq, const struct http_message_reply *reply)
 {
 	rq->header_count = 0;
 	rq->members.size = 0;
 	if (reply->body_size > HTTP_MESSAGE_BODY_MAX)
-		tell_problem(rq, 502, "the answer has %zu bytes, more than a route in a worker may give",
+		send_problem(rq, 502, "the answer has %zu bytes, more than a route in a worker may give",
 			     reply->body_size);
 	else
-		tell_problem(rq, 500,
+		send_problem(rq, 500,
 			     "the handler of this route answered with code %d and headers that cannot be "
 			     "sent; that is a defect of the plugin %s",
 			     reply->code, rq->call.self.runner->plugin->name);
 }
 
-static void tell(struct skymon_request *rq, struct http_message_reply *reply)
+static void send_reply(struct skymon_request *rq, struct http_message_reply *reply)
 {
 	struct runner *runner = rq->call.self.runner;
 	if (rq->answered) {
@@ -168,12 +169,12 @@ static void tell(struct skymon_request *rq, struct http_message_reply *reply)
 		rq->answered = true;
 		runner->events->replied(runner->arg, rq->call.self.id, rq->head.number, reply);
 	} else {
-		refuse(rq, reply);
+		reply_refused(rq, reply);
 	}
 	buf_free(&room);
 }
 
-static void tell_problem(struct skymon_request *rq, int code, const char *format, ...)
+static void send_problem(struct skymon_request *rq, int code, const char *format, ...)
 {
 	va_list list;
 	va_start(list, format);
@@ -183,7 +184,8 @@ static void tell_problem(struct skymon_request *rq, int code, const char *format
 
 void runner_reply(struct skymon_request *rq, int code, const char *type, const void *bytes, size_t size)
 {
-	tell(rq, &(struct http_message_reply){.code = code, .type = type, .body = bytes, .body_size = size});
+	send_reply(rq, &(struct http_message_reply){
+			       .code = code, .type = type, .body = bytes, .body_size = size});
 }
 
 void runner_reply_parts(struct skymon_request *rq, int code, const char *type,
@@ -207,7 +209,7 @@ void runner_problem_json(struct skymon_request *rq, const char *key, const char 
 	bool is_json = value != NULL, ok = is_json && http_message_member_ok(key);
 	json_decref(value);
 	if (!is_json)
-		runner_log(&rq->call.self, LOG_LEVEL_ERROR, "member %.60s of a problem is no JSON: %s", key,
+		runner_log(&rq->call.self, LOG_LEVEL_ERROR, "member %.60s of a problem is not JSON: %s", key,
 			   error.text);
 	else if (!ok)
 		runner_log(&rq->call.self, LOG_LEVEL_ERROR, "member %.60s of a problem is there already",
@@ -231,16 +233,16 @@ void runner_reply_problem(struct skymon_request *rq, int code, const char *forma
 	struct buf body = {0};
 	char *detail = runner_masked(&rq->call.self, format, list); /* before JSON escapes what is in it */
 	detail[strnlen(detail, DETAIL_MAX)] = '\0';
-	if (rq->audit[0] == '\0') /* why nothing was done is what there is to tell */
+	if (rq->audit[0] == '\0') /* the audit line says why nothing was done */
 		set_audit(rq, detail);
 	http_message_print_problem(&body, code, detail, rq->members.size > 0 ? rq->members.data : NULL,
 				   now_ms());
 	free(detail);
-	tell(rq, &(struct http_message_reply){.code = code,
-					      .problem = true,
-					      .type = "application/problem+json",
-					      .body = body.data,
-					      .body_size = body.size});
+	send_reply(rq, &(struct http_message_reply){.code = code,
+						    .problem = true,
+						    .type = "application/problem+json",
+						    .body = body.data,
+						    .body_size = body.size});
 	buf_free(&body);
 }
 
@@ -273,12 +275,12 @@ static void run_request(struct runner_call *call)
 	if (rq->answered)
 		return;
 	if (rq->again) {
-		tell(rq, &(struct http_message_reply){.again = true});
+		send_reply(rq, &(struct http_message_reply){.again = true});
 		return;
 	}
 	runner_log(&call->self, LOG_LEVEL_ERROR, "the handler of %s %s did not answer", route->method,
 		   route->path);
-	tell_problem(rq, 500, "the handler of this route did not answer; that is a defect of the plugin %s",
+	send_problem(rq, 500, "the handler of this route did not answer; that is a defect of the plugin %s",
 		     plugin->name);
 }
 
@@ -317,12 +319,12 @@ void runner_request(struct runner *runner, uint32_t id, void *message, size_t si
 	if (started == RUNNER_STARTED)
 		return;
 	if (!known)
-		tell_problem(rq, 500,
+		send_problem(rq, 500,
 			     "the daemon and its worker do not understand each other: restart skymond");
 	else if (started == RUNNER_BUSY)
-		tell_problem(rq, 503, "the plugin is stopping or too busy; try again");
+		send_problem(rq, 503, "the plugin is stopping or too busy; try again");
 	else
-		tell_problem(rq, 503, "cannot start one more thread; try again");
+		send_problem(rq, 503, "cannot start one more thread; try again");
 	free_request(&rq->call);
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the process holds, and whose callbacks made it grow: resident memory (shared mappings too) and open
- * descriptors. Both are read when a callback begins and ends, and several times a second while one is at
- * work; what they grew meanwhile is shared among the components that were at work. Called on all threads of
- * the runner; the two functions for the fatal-signal handler are async-signal-safe. The files of /proc stay
- * open, because a confined process may not open them any more. */
+/* Tallies of what the process holds and whose callbacks made it grow: resident memory (shared mappings too)
+ * and open descriptors. Both are read when a callback begins and ends, and several times a second while one
+ * runs; the growth between two readings is divided among the components that were running. Called on all
+ * threads of the runner; the two functions for the handler of a fatal signal are async-signal-safe. The files
+ * of /proc stay open, because a confined process may not open them any more. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@
 
 #include "runner_private.h"
 
-#define HIGH_FD 900 /* out of the way of a plugin that closes the low descriptors */
+#define HIGH_FD 900 /* out of reach of a plugin that closes the low descriptors */
 
 enum kind { MEMORY, FILES, KINDS };
 
@@ -93,7 +93,7 @@ void runner_usage_start(int64_t memory_limit)
 		usage.files = open_high("/proc/self/fd", O_DIRECTORY);
 }
 
-/* ---- Whose growth it is; under the lock ---- */
+/* ---- Tallies; under the lock ---- */
 
 static struct tally *tally_of(uint32_t id)
 {
@@ -105,7 +105,7 @@ static struct tally *tally_of(uint32_t id)
 	return &usage.tallies[usage.count++];
 }
 
-/* The component that grew most, when that is an eighth of the limit; else 0. */
+/* Returns the component that grew most, if by an eighth of the limit; else 0. */
 static uint32_t find_grower(enum kind kind)
 {
 	int64_t most = usage.limit[kind] / 8;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* runner_validate: a plugin's own judgement of its options, without a component: for the daemon's plan of a
- * config, and before each start. On the main thread; owns nothing beyond a call. */
+/* runner_validate: has the plugin validate options: without a component, for the daemon's plan of a config,
+ * and before each start. On the main thread; owns nothing beyond a call. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runner_private.h"
 
-#define VALIDATE_MS 1000 /* what skymon_ms_left tells: validate does no I/O */
+#define VALIDATE_MS 1000 /* of skymon_ms_left: validate does no I/O */
 #define MISTAKES_MAX 64u /* of one component */
 
 struct runner_mistakes {
@@ -50,7 +50,7 @@ static void fill_target(const struct skymon_plugin *plugin, void *state)
 	}
 }
 
-static void call(struct runner_component *component, struct runner_mistakes *mistakes)
+static void call_validate(struct runner_component *component, struct runner_mistakes *mistakes)
 {
 	component->mistakes = mistakes;
 	runner_enter(component, VALIDATE_MS, "validating its options");
@@ -65,7 +65,7 @@ void runner_validate(struct runner *runner, const struct runner_spec *spec, stru
 	struct runner_component component = runner_aside(&runner->self);
 	struct runner_mistakes mistakes = {.out = out};
 	struct err err;
-	component.id = spec->id; /* the asker's: no component is to blame for a crash here */
+	component.id = spec->id; /* the asker's: a crash here must not be blamed on a component */
 	component.name = x_strdup(spec->start.name);
 	component.state_dir = x_strdup(spec->start.state_dir);
 	component.state = x_alloc(plugin->state_size);
@@ -73,7 +73,7 @@ void runner_validate(struct runner *runner, const struct runner_spec *spec, stru
 		message_put_mistake(out, "", err.text);
 	} else if (plugin->validate != NULL) {
 		fill_target(plugin, component.state);
-		call(&component, &mistakes);
+		call_validate(&component, &mistakes);
 	}
 	option_values_free(spec->values);
 	runner_aside_free(&component);
@@ -88,7 +88,7 @@ bool runner_is_valid(struct runner_component *component, struct err *err)
 	const char *option, *text;
 	if (component->runner->plugin->validate == NULL)
 		return true;
-	call(component, &(struct runner_mistakes){.out = &out});
+	call_validate(component, &(struct runner_mistakes){.out = &out});
 	struct wire_reader in = wire_reader(out.data, out.size);
 	bool valid = !message_get_mistake(&in, &option, &text);
 	if (!valid)

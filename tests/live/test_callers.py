@@ -278,7 +278,7 @@ def test_a_reload_changes_local_users(broker):
 
 
 @pytest.mark.parametrize("text, says", [
-    ("[no-such-user]", "there is no user `no-such-user` in /etc/passwd"), ("['4294967295']", "not a valid user number"),
+    ("[no-such-user]", "no such user in /etc/passwd: `no-such-user`"), ("['4294967295']", "not a valid user number"),
     ("['99999999999']", "not a valid user number"), ("['-1']", "no user"),
     ("['']", "no user"), ("{a: b}", "local_users")])
 def test_wrong_local_users(text, says):

@@ -94,4 +94,4 @@ def test_a_secret_that_only_root_reads_is_refused_at_start_as_at_a_reload(tmp_pa
 
 def test_an_unknown_user():
     found = run_skymond({"user": "no-such-user", "components": {"a": component("t_ok")}}, "--check-config")
-    assert found.returncode == 2 and "there is no user `no-such-user`" in found.stderr, found.stderr
+    assert found.returncode == 2 and "no such user in /etc/passwd: `no-such-user`" in found.stderr, found.stderr

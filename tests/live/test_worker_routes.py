@@ -289,7 +289,7 @@ def test_a_handler_s_mistakes_cost_its_own_request(skymond, tmp_path):
     assert (problem.status_code, problem.headers["Content-Type"]) == (422, "application/problem+json")
     assert list(json_of(problem.text)) == ["type", "title", "status", "detail", "timestamp", "error", "more"]
     assert problem.json()["more"] == {"a": [1]} and problem.json()["error"] == "it is wrong"
-    daemon.wait_log("member broken of a problem is no JSON")
+    daemon.wait_log("member broken of a problem is not JSON")
     assert daemon.children() == workers
 
 

@@ -364,7 +364,7 @@ static void what_is_wrong_is_dropped_and_secrets_are_masked(void)
 	CU_ASSERT(strstr(seen.log.data, "number undeclared is not declared") != NULL);
 	CU_ASSERT(strstr(seen.log.data, "label team") != NULL &&
 		  strstr(seen.log.data, "label component") != NULL);
-	CU_ASSERT(strstr(seen.log.data, "detail broken is no JSON") != NULL);
+	CU_ASSERT(strstr(seen.log.data, "detail broken is not a JSON value") != NULL);
 	close_runner(runner, &seen);
 }
 

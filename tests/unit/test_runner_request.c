@@ -257,7 +257,7 @@ static void what_a_handler_says(void)
 	}
 	CU_ASSERT(runner_free(runner, 10000)); /* so that all is logged */
 	CU_ASSERT_PTR_NOT_NULL(strstr(seen.log.data, "the reply header X-Bad cannot be sent"));
-	CU_ASSERT_PTR_NOT_NULL(strstr(seen.log.data, "member broken of a problem is no JSON"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(seen.log.data, "member broken of a problem is not JSON"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(seen.log.data, "member status of a problem is there already"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(seen.log.data, "answered twice"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(seen.log.data, "the handler of GET /u did not answer"));

@@ -302,12 +302,12 @@ int main(void)
 {
 	return unit_run("wire", (const struct unit_test[]){
 					{"bodies read back", bodies_read_back},
-					{"texts are made good", texts_are_made_good},
+					{"invalid texts are mended", texts_are_made_good},
 					{"hostile bodies are bad", hostile_bodies_are_bad},
 					{"short messages arrive", short_messages_arrive},
 					{"long messages arrive in parts", long_messages_arrive_in_parts},
 					{"the outbox is bounded", outbox_is_bounded},
-					{"a gone reader is told", a_gone_reader_is_told},
+					{"a missing reader is reported", a_gone_reader_is_told},
 					{"hostile packets are bad", hostile_packets_are_bad},
 					{0}});
 }
