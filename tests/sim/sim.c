@@ -313,9 +313,8 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (count == 1) {
-		sim.tracing = true;
+		sim.tracing = sim.printing = true;
 		play(seed, NULL);
-		sim_print_trace();
 		return 0;
 	}
 	for (uint64_t i = 0; i < jobs; i++)

@@ -74,7 +74,7 @@ struct sim {
 	int64_t lost_ms; /* in which the daemon could do nothing: suspended, or a slow turn of the loop */
 	bool troubled;   /* faults happen; else all that is not hung already behaves well */
 	bool stopping, stopped;
-	bool tracing;
+	bool tracing, printing; /* each step is kept for the end, printed at once */
 	unsigned rates[FAULTS];
 	struct loop *loop;
 	struct board *board;

@@ -21,9 +21,9 @@ struct life {
 	size_t row_count;
 	bool starting, fresh; /* fresh: the next result gives the status at once */
 	uint64_t news, counted, counted_before;
-	int64_t news_ms; /* of sim_useful_ms: the last result */
-	int64_t stale_ms,
-		stale_by_ms; /* when it may be called stale; of sim_useful_ms: when it must be, or 0 */
+	int64_t news_ms;     /* of sim_useful_ms: the last result */
+	int64_t stale_ms;    /* from when it may be called stale */
+	int64_t stale_by_ms; /* of sim_useful_ms: when it must be; 0: it is, or has no result */
 	/* its last run; open: no result of it was published */
 	uint64_t run;
 	unsigned run_worker;
@@ -33,8 +33,8 @@ struct life {
 	int64_t asked_ms;            /* its secrets may be in memory for some time from then */
 	int64_t failed_ms, retry_ms; /* when its start failed, and how long it must wait then */
 	unsigned failed_worker;
-	uint64_t ask; /* its last one to the store, and when the secret that it was given ends; 0: never */
-	int64_t lease_ms;
+	uint64_t ask;     /* the last one to the store for its secret */
+	int64_t lease_ms; /* of sim_useful_ms: when that secret ends; 0: never */
 	/* before a reload */
 	uint32_t instance, variable_before;
 	unsigned worker;
@@ -363,7 +363,10 @@ void model_asked(int name, uint64_t number)
 void model_answered(int name, uint64_t number, int64_t lease_ms)
 {
 	struct life *life = &lives[name];
-	if (life->ask == number && lease_ms > 0 && sim.now_ms - life->asked_ms < 10000)
+	if (life->ask != number)
+		return;
+	life->ask = 0;
+	if (lease_ms > 0 && sim.now_ms - life->asked_ms < 10000)
 		life->lease_ms = sim_useful_ms() + lease_ms;
 }
 

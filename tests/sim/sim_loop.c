@@ -68,6 +68,8 @@ static void trace_list(const char *format, va_list list)
 	int size = snprintf(line, TRACE_WIDTH, "%9lld.%03lld  ", (long long)(sim.now_ms / 1000),
 			    (long long)(sim.now_ms % 1000));
 	vsnprintf(line + size, TRACE_WIDTH - (size_t)size, format, list);
+	if (sim.printing)
+		fprintf(stderr, "%s\n", line);
 }
 
 void sim_trace(const char *format, ...)
@@ -99,7 +101,7 @@ void sim_fail(const char *format, ...)
 {
 	va_list list;
 	va_start(list, format);
-	if (sim.tracing)
+	if (!sim.printing)
 		sim_print_trace();
 	fprintf(stderr, "FAILED: seed %llu, at %lld ms: ", (unsigned long long)sim.seed,
 		(long long)sim.now_ms);
@@ -208,7 +210,11 @@ size_t sim_timers(void)
 
 void sim_begin_clock(uint64_t seed)
 {
-	sim = (struct sim){.seed = seed, .random = seed * 2, .numbers = seed * 2 + 1, .tracing = sim.tracing};
+	sim = (struct sim){.seed = seed,
+			   .random = seed * 2,
+			   .numbers = seed * 2 + 1,
+			   .tracing = sim.tracing,
+			   .printing = sim.printing};
 	sim.now_ms = 1000000;
 	sim.wall_ms = 1700000000000;
 	event_count = 0;

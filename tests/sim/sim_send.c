@@ -185,6 +185,7 @@ void send_answer(const struct event *event)
 	}
 	sim_trace("worker %u: %s %s's secret, for %lld ms", worker->number, answer.ok ? "answers" : "refuses",
 		  sim_names[name], (long long)answer.lease_ms);
+	model_answered(name, event->number, answer.lease_ms);
 	worker->events->answered(worker->arg, event->id, &answer);
 	explicit_bzero(bytes, sizeof(bytes));
 }
