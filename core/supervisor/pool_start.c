@@ -20,15 +20,18 @@ void pool_enter_state(struct component *component, enum component_state state, i
 		loop_set_timer(loop, &component->timer, loop_now_ms(loop) + wait_ms);
 }
 
-/* The timer is for the earlier of the two times at which its secrets are read again. A time that has passed
- * waits for the end of a run. */
+/* The timer is for the earlier of the two times at which its secrets are read again. A time that has passed,
+ * as a lease may during a long start, is due now, unless the end of a run is waited for. */
 void pool_set_up(struct component *component)
 {
 	int64_t now_ms = loop_now_ms(component->pool->loop), wait_ms = -1;
 	const int64_t times_ms[] = {component->lease_ends_ms, component->request_refresh_ms};
-	for (size_t i = 0; i < 2; i++)
-		if (times_ms[i] > now_ms && (wait_ms < 0 || times_ms[i] - now_ms < wait_ms))
-			wait_ms = times_ms[i] - now_ms;
+	for (size_t i = 0; i < 2; i++) {
+		int64_t left_ms = times_ms[i] > now_ms ? times_ms[i] - now_ms : 0;
+		if (times_ms[i] != 0 && (left_ms > 0 || component->refresh == REFRESH_NONE) &&
+		    (wait_ms < 0 || left_ms < wait_ms))
+			wait_ms = left_ms;
+	}
 	pool_enter_state(component, COMPONENT_UP, wait_ms);
 }
 
