@@ -151,6 +151,7 @@ static const struct story {
 	 {[HELLO_DIES] = 600}},
 	{"a worker that leaves already has no longer than the shutdown", {[LEAVE_HANGS] = 500}},
 	{"a reload keeps since when a component is not configured", {[FILE_BROKEN] = 0}},
+	{"a lease that ends during a start is renewed", {[START_SLOW] = 700, [ASK_LEASE] = 700}},
 	{"a removed component's second result costs its worker", {[RUN_TWICE] = 500, [RUN_LATE] = 500}},
 };
 enum { STORIES = sizeof(stories) / sizeof(*stories), STORY_SCHEDULES = 500 };
