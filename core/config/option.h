@@ -58,6 +58,8 @@ struct option_binding {
 struct option_values *option_bind(const struct option_binding *binding, struct err_list *errs) MUST_CHECK;
 void option_values_free(struct option_values *values);
 bool option_values_equal(const struct option_values *a, const struct option_values *b);
+/* Do both have the same value of one option, or none? NULL: values without any. */
+bool option_values_same(const struct option_values *a, const struct option_values *b, const char *name);
 
 /* NULL when configured; else one sentence naming the variable or the option to set: "set VAULT_ADDR, or
  * `address` of the component". */

@@ -196,6 +196,25 @@ bool option_values_equal(const struct option_values *a, const struct option_valu
 	return equal;
 }
 
+static void encode_named(const struct option_values *values, const char *name, struct buf *out)
+{
+	for (size_t i = 0; values != NULL && i < values->row.count; i++)
+		if (strcmp(values->row.values[i].name, name) == 0)
+			encode_value(values, &values->row.values[i], NULL, out);
+}
+
+bool option_values_same(const struct option_values *a, const struct option_values *b, const char *name)
+{
+	struct buf left = {0}, right = {0};
+	encode_named(a, name, &left);
+	encode_named(b, name, &right);
+	bool same =
+		left.size == right.size && (left.size == 0 || memcmp(left.data, right.data, left.size) == 0);
+	wipe_free(left.data, left.capacity);
+	wipe_free(right.data, right.capacity);
+	return same;
+}
+
 /* ---- Decoding ---- */
 
 static void decode_row(struct wire_reader *in, struct arena *arena, unsigned depth, struct row *row);

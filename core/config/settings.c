@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The top level of the config: bound by tables, as a plugin's options are. */
+/* The top level of the config: bound by tables into the structs of settings.h, as a plugin's options are into
+ * its own, and compared by the same tables. Called by plan and daemon on the daemon's thread. */
 #include "settings.h"
 
 #include <errno.h>
@@ -9,110 +10,107 @@
 
 #include "settings_private.h"
 
-#ifndef SKYMON_PLUGINDIR
-#define SKYMON_PLUGINDIR "/usr/lib/skymon/plugins"
-#endif
-#ifndef SKYMON_STATEDIR
-#define SKYMON_STATEDIR "/var/lib/skymon"
-#endif
-
 /* ---- Tables ---- */
 
-struct places {
-	const char *state_dir, *user;
-	struct skymon_choice isolation;
-	struct skymon_texts plugin_path, server_names, local_users;
-};
-static const char *const isolations[] = {"available", "strict", NULL};
+static const char *const isolations[] = {"available", "strict", NULL}; /* as enum settings_isolation */
 static const struct skymon_option places_table[] = {
-	SKYMON_OPT(struct places, isolation, "available",
-		   "strict: workers that the kernel cannot confine do not run", .words = isolations),
-	SKYMON_OPT(struct places, state_dir, NULL, "the only folder that is written to"),
-	SKYMON_OPT(struct places, user, NULL, "whom skymond becomes when it is started as root"),
-	SKYMON_OPT(struct places, plugin_path, NULL, "folders of plugins beside the installed one"),
-	SKYMON_OPT(struct places, server_names, NULL, "names that clients may call us by"),
-	SKYMON_OPT(struct places, local_users, NULL, "users, by name or number, that count as local callers"),
+	SKYMON_OPT(struct settings_places, isolation, "available",
+		   "strict: workers that the kernel cannot confine do not run", .flags = SETTINGS_NOW,
+		   .words = isolations),
+	SKYMON_OPT(struct settings_places, state_dir, NULL, "the only folder that is written to",
+		   .flags = SETTINGS_RESTART),
+	SKYMON_OPT(struct settings_places, user, NULL, "user that skymond becomes when it is started as root",
+		   .flags = SETTINGS_RESTART),
+	SKYMON_OPT(struct settings_places, plugin_path, NULL, "folders of plugins beside the installed one",
+		   .flags = SETTINGS_NOW),
+	SKYMON_OPT(struct settings_places, server_names, NULL, "names that clients may call us by",
+		   .flags = SETTINGS_NOW),
+	SKYMON_OPT(struct settings_places, local_users, NULL,
+		   "users, by name or number, that count as local callers", .flags = SETTINGS_NOW),
 	{0}};
-static const char *const place_keys[] = {"isolation",    "user",        "state_dir", "plugin_path",
-					 "server_names", "local_users", NULL};
 
-struct service {
-	const char *name, *title, *version, *environment;
-};
 static const struct skymon_option service_table[] = {
-	SKYMON_OPT(struct service, name, "api", "the label `service` of the service's metrics",
-		   .flags = SKYMON_REQUIRED),
-	SKYMON_OPT(struct service, title, "", "for people; left out: the name"),
-	SKYMON_OPT(struct service, version, "", "the service's version"),
-	SKYMON_OPT(struct service, environment, "production", "where it runs"),
+	SKYMON_OPT(struct settings_service, name, "api", "the label `service` of the service's metrics",
+		   .flags = SKYMON_REQUIRED | SETTINGS_NOW),
+	SKYMON_OPT(struct settings_service, title, "", "for people; left out: the name",
+		   .flags = SETTINGS_NOW),
+	SKYMON_OPT(struct settings_service, version, "", "the service's version", .flags = SETTINGS_NOW),
+	SKYMON_OPT(struct settings_service, environment, "production", "where it runs",
+		   .flags = SETTINGS_NOW),
 	{0}};
 
-struct limits {
-	struct skymon_bytes worker_memory, request_body;
-	int64_t connections, connections_per_address, checks_at_once, checks_per_address, series;
-	struct skymon_duration header_timeout, idle_timeout;
-};
 #define GIB 1073741824.0
 #define WORKER_MEMORY_MIN 16777216
 static const struct skymon_option limits_table[] = {
-	SKYMON_OPT(struct limits, worker_memory, "256MiB", "memory of a worker; 0: no limit", .min = 0,
-		   .max = 1024 * GIB),
-	SKYMON_OPT(struct limits, request_body, "1MiB", "body of a request", .min = 1024, .max = GIB),
-	SKYMON_OPT(struct limits, connections, "2000", "open connections", .min = 1, .max = 100000),
-	SKYMON_OPT(struct limits, connections_per_address, "1000", "of one client", .min = 1, .max = 100000),
-	SKYMON_OPT(struct limits, checks_at_once, "64", "checks of one plugin that are out at once", .min = 1,
-		   .max = 10000),
-	SKYMON_OPT(struct limits, checks_per_address, "16", "… of one server, by its host and port", .min = 1,
-		   .max = 10000),
-	SKYMON_OPT(struct limits, series, "10000", "series of metrics that a component may report", .min = 1,
-		   .max = 1000000),
-	SKYMON_OPT(struct limits, header_timeout, "10s", "until a request's head is there", .min = 100,
-		   .max = 600000),
-	SKYMON_OPT(struct limits, idle_timeout, "75s", "an idle connection is kept", .min = 100,
-		   .max = 3600000),
+	SKYMON_OPT(struct settings_limits, worker_memory, "256MiB", "memory of a worker; 0: no limit",
+		   .flags = SETTINGS_NEW_WORKERS, .min = 0, .max = 1024 * GIB),
+	SKYMON_OPT(struct settings_limits, request_body, "1MiB", "body of a request", .flags = SETTINGS_NOW,
+		   .min = 1024, .max = GIB),
+	SKYMON_OPT(struct settings_limits, connections, "2000", "open connections", .flags = SETTINGS_RESTART,
+		   .min = 1, .max = 100000),
+	SKYMON_OPT(struct settings_limits, connections_per_address, "1000", "open connections of one client",
+		   .flags = SETTINGS_RESTART, .min = 1, .max = 100000),
+	SKYMON_OPT(struct settings_limits, checks_at_once, "64", "checks of one plugin that run at once",
+		   .flags = SETTINGS_NOW, .min = 1, .max = 10000),
+	SKYMON_OPT(struct settings_limits, checks_per_address, "16",
+		   "checks of one server, by its host and port, that run at once", .flags = SETTINGS_NOW,
+		   .min = 1, .max = 10000),
+	SKYMON_OPT(struct settings_limits, series, "10000", "series of metrics that a component may report",
+		   .flags = SETTINGS_NEW_WORKERS, .min = 1, .max = 1000000),
+	SKYMON_OPT(struct settings_limits, header_timeout, "10s", "time in which a request's head must come",
+		   .flags = SETTINGS_NOW, .min = 100, .max = 600000),
+	SKYMON_OPT(struct settings_limits, idle_timeout, "75s", "time that an idle connection is kept",
+		   .flags = SETTINGS_RESTART, .min = 100, .max = 3600000),
 	{0}};
 
-struct log_options {
-	struct skymon_choice level, format;
-};
 static const char *const formats[] = {"logfmt", "json", NULL}; /* as enum log_format */
 static const struct skymon_option log_table[] = {
-	SKYMON_OPT(struct log_options, level, "info", "the least that is logged", .words = log_level_words),
-	SKYMON_OPT(struct log_options, format, "logfmt", "how lines look", .words = formats),
+	SKYMON_OPT(struct settings_log, level, "info", "the least that is logged", .flags = SETTINGS_NOW,
+		   .words = log_level_words),
+	SKYMON_OPT(struct settings_log, format, "logfmt", "how lines look", .flags = SETTINGS_NOW,
+		   .words = formats),
 	{0}};
 
-struct ready {
-	struct skymon_choice follow;
-};
-static const char *const follows[] = {"components", "self", NULL};
-static const struct skymon_option ready_table[] = {
-	SKYMON_OPT(struct ready, follow, "components", "what /ready depends on", .words = follows), {0}};
+static const char *const follows[] = {"components", "self", NULL}; /* as enum settings_follow */
+static const struct skymon_option ready_table[] = {SKYMON_OPT(struct settings_ready, follow, "components",
+							      "what /ready depends on", .flags = SETTINGS_NOW,
+							      .words = follows),
+						   {0}};
 
-struct shutdown {
-	struct skymon_duration drain, timeout;
-};
 static const struct skymon_option shutdown_table[] = {
-	SKYMON_OPT(struct shutdown, drain, "0s", "answers not ready before it stops", .min = 0,
-		   .max = 3600000),
-	SKYMON_OPT(struct shutdown, timeout, "10s", "for open requests and workers", .min = 1,
-		   .max = 3600000),
+	SKYMON_OPT(struct settings_shutdown, drain, "0s",
+		   "time in which /ready answers not ready before skymond stops", .flags = SETTINGS_NOW,
+		   .min = 0, .max = 3600000),
+	SKYMON_OPT(struct settings_shutdown, timeout, "10s", "time for open requests and workers to end",
+		   .flags = SETTINGS_NOW, .min = 1, .max = 3600000),
 	{0}};
 
-struct access_options {
-	struct skymon_secret token;
-	struct skymon_texts public;
-};
 static const struct skymon_option access_table[] = {
-	SKYMON_OPT(struct access_options, token, NULL, "the bearer token", .flags = SKYMON_REQUIRED),
-	SKYMON_OPT(struct access_options, public, NULL, "routes that need none"),
+	SKYMON_OPT(struct settings_access, token, NULL, "the bearer token",
+		   .flags = SKYMON_REQUIRED | SETTINGS_NOW),
+	SKYMON_OPT(struct settings_access, public, NULL, "routes that need none", .flags = SETTINGS_NOW),
 	{0}};
 
-static const char *const top_keys[] = {"user",     "isolation",   "listen",  "access",    "limits",
-				       "service",  "defaults",    "include", "plugins",   "components",
-				       "log",      "plugin_path", "ready",   "state_dir", "server_names",
-				       "shutdown", "local_users"};
+const struct settings_part_table settings_parts[SETTINGS_PARTS] = {
+	[SETTINGS_PLACES] = {NULL, places_table, offsetof(struct settings, places)},
+	[SETTINGS_SERVICE] = {"service", service_table, offsetof(struct settings, service)},
+	[SETTINGS_LIMITS] = {"limits", limits_table, offsetof(struct settings, limits)},
+	[SETTINGS_LOG] = {"log", log_table, offsetof(struct settings, log)},
+	[SETTINGS_READY] = {"ready", ready_table, offsetof(struct settings, ready)},
+	[SETTINGS_SHUTDOWN] = {"shutdown", shutdown_table, offsetof(struct settings, shutdown)},
+	[SETTINGS_ACCESS] = {"access", access_table, offsetof(struct settings, access)},
+};
+
+/* Keys of the top level that have no table. */
+static const char *const other_keys[] = {"listen", "defaults", "include", "plugins", "components"};
 
 /* ---- Help for all parts ---- */
+
+/* An empty text, as after "${USER:-}", is like a key that is left out. */
+static bool is_empty(const struct config_node *node)
+{
+	return node->kind == CONFIG_EMPTY || (node->kind == CONFIG_SCALAR && node->text[0] == '\0');
+}
 
 void settings_pick_more(struct arena *arena, struct config_node *map, const struct config_node *from,
 			const char *const *keys)
@@ -123,7 +121,7 @@ void settings_pick_more(struct arena *arena, struct config_node *map, const stru
 	map->pairs = pairs;
 	for (size_t added = 0; *keys != NULL && added < 16; keys++) {
 		const struct config_pair *pair = config_find(from, *keys);
-		if (pair == NULL || pair->value->kind == CONFIG_EMPTY || config_find(map, *keys) != NULL)
+		if (pair == NULL || is_empty(pair->value) || config_find(map, *keys) != NULL)
 			continue;
 		pairs[map->count++] = *pair;
 		added++;
@@ -154,14 +152,6 @@ struct option_values *settings_bind(struct binding *b, const struct skymon_optio
 	return NULL;
 }
 
-char **settings_texts(const struct skymon_texts *texts, size_t *count)
-{
-	char **copy = x_alloc((texts->count + 1) * sizeof(*copy));
-	for (*count = 0; *count < texts->count; ++*count)
-		copy[*count] = x_strdup(texts->items[*count]);
-	return copy;
-}
-
 size_t settings_map(struct binding *b, const char *key, const struct config_pair **pairs)
 {
 	const struct config_node *map = config_value(b->root, key);
@@ -177,17 +167,41 @@ size_t settings_map(struct binding *b, const char *key, const struct config_pair
 
 /* ---- Parts ---- */
 
+static size_t table_names(const struct skymon_option *table, const char **names)
+{
+	size_t count = 0;
+	for (; table[count].name != NULL; count++)
+		names[count] = table[count].name;
+	return count;
+}
+
 static void read_keys(struct binding *b)
 {
+	const char *known[64];
+	size_t count = table_names(places_table, known);
+	for (size_t i = 0; i < SETTINGS_PARTS; i++)
+		if (settings_parts[i].key != NULL)
+			known[count++] = settings_parts[i].key;
+	for (size_t i = 0; i < sizeof(other_keys) / sizeof(other_keys[0]); i++)
+		known[count++] = other_keys[i];
 	for (size_t i = 0; i < b->root->count; i++) {
 		const struct config_pair *pair = &b->root->pairs[i];
-		size_t count = sizeof(top_keys) / sizeof(top_keys[0]), j = 0;
-		while (j < count && strcmp(top_keys[j], pair->key) != 0)
+		size_t j = 0;
+		while (j < count && strcmp(known[j], pair->key) != 0)
 			j++;
-		if (j < count || strncmp(pair->key, "x-", 2) == 0)
-			continue;
-		config_unknown_key(b->errs, pair, "key", "", top_keys, count);
+		if (j == count && strncmp(pair->key, "x-", 2) != 0)
+			config_unknown_key(b->errs, pair, "key", "", known, count);
 	}
+}
+
+static bool read_part(struct binding *b, enum settings_part part, const struct config_node *section,
+		      const char *const *also)
+{
+	const struct settings_part_table *of = &settings_parts[part];
+	b->settings->values[part] =
+		settings_bind(b, of->table, section, also, of->key != NULL ? of->key : "the top level",
+			      (char *)b->settings + of->offset);
+	return b->settings->values[part] != NULL;
 }
 
 static bool writable(const char *folder)
@@ -204,115 +218,86 @@ static bool writable(const char *folder)
 	return ok;
 }
 
-static char *default_state_dir(config_lookup *lookup)
+/* As if it were in the file, when it is not there: what is printed and compared is the folder in use. */
+static const struct config_pair *default_state_dir(struct binding *b)
 {
-	const char *given = lookup != NULL ? lookup("STATE_DIRECTORY") : NULL;
+	const char *given = b->lookup != NULL ? b->lookup("STATE_DIRECTORY") : NULL;
 	/* systemd joins several by colons */
-	char *folder = given != NULL && given[0] != '\0' ? x_strndup(given, strcspn(given, ":"))
-							 : x_strdup(SKYMON_STATEDIR);
-	if (!writable(folder))
-		folder[0] = '\0';
-	return folder;
+	char *folder = given != NULL && given[0] != '\0'
+			       ? arena_text_size(&b->temporary, given, strcspn(given, ":"))
+			       : arena_text(&b->temporary, SKYMON_STATEDIR);
+	struct config_node *value = arena_alloc(&b->temporary, sizeof(*value));
+	struct config_pair *pair = arena_alloc(&b->temporary, sizeof(*pair));
+	*value = (struct config_node){.kind = CONFIG_SCALAR, .text = folder};
+	*pair = (struct config_pair){.key = "state_dir", .value = value};
+	return writable(folder) ? pair : NULL;
 }
 
-static void read_local_users(struct binding *b, const struct skymon_texts *users)
+static uid_t read_user(struct binding *b, const char *key, const char *user)
 {
-	struct settings *s = b->settings;
 	struct err err;
-	s->local_users = settings_texts(users, &s->local_user_count);
-	s->local_uids = x_alloc((users->count + 1) * sizeof(uid_t));
-	for (size_t i = 0; i < users->count; i++)
-		if (!account_uid(users->items[i], &s->local_uids[i], &err))
-			config_error(b->errs, config_value(b->root, "local_users"), "local_users: %s",
-				     err.text);
+	uid_t uid = 0;
+	if (!account_uid(user, &uid, &err))
+		config_error(b->errs, config_value(b->root, key), "%s: %s", key, err.text);
+	return uid;
 }
 
 static void read_places(struct binding *b)
 {
 	struct settings *s = b->settings;
-	struct places places = {0};
-	struct config_node *picked = settings_pick(&b->temporary, b->root, place_keys);
-	struct option_values *values = settings_bind(b, places_table, picked, NULL, "the top level", &places);
-	bool given = places.state_dir != NULL && places.state_dir[0] != '\0';
-	struct err err;
-	s->user = places.user != NULL && places.user[0] != '\0' ? x_strdup(places.user) : NULL;
-	if (s->user != NULL && !account_uid(s->user, &s->uid, &err))
-		config_error(b->errs, config_value(b->root, "user"), "user: %s", err.text);
-	s->isolation_strict = places.isolation.index == 1;
-	s->state_dir = given ? x_strdup(places.state_dir) : default_state_dir(b->lookup);
-	s->server_names = settings_texts(&places.server_names, &s->server_name_count);
-	read_local_users(b, &places.local_users);
-	s->plugin_paths = settings_texts(&places.plugin_path, &s->plugin_path_count);
-	s->plugin_paths = x_realloc(s->plugin_paths, (s->plugin_path_count + 1) * sizeof(*s->plugin_paths));
-	s->plugin_paths[s->plugin_path_count++] = x_strdup(SKYMON_PLUGINDIR);
-	option_values_free(values);
+	const char *names[sizeof(places_table) / sizeof(places_table[0])] = {NULL};
+	table_names(places_table, names);
+	struct config_node *picked = settings_pick(&b->temporary, b->root, names);
+	const struct config_pair *state_dir = default_state_dir(b);
+	if (state_dir != NULL) {
+		const struct config_node standard = {.kind = CONFIG_MAP, .count = 1, .pairs = state_dir};
+		settings_pick_more(&b->temporary, picked, &standard, names);
+	}
+	s->places.state_dir = "";
+	(void)read_part(b, SETTINGS_PLACES, picked, NULL);
+	const struct skymon_texts *folders = &s->places.plugin_path, *users = &s->places.local_users;
+	if (s->places.user != NULL)
+		s->uid = read_user(b, "user", s->places.user);
+	s->local_uids = x_alloc((users->count + 1) * sizeof(uid_t));
+	for (size_t i = 0; i < users->count; i++)
+		s->local_uids[i] = read_user(b, "local_users", users->items[i]);
+	s->plugin_folders = x_alloc((folders->count + 1) * sizeof(*s->plugin_folders));
+	for (size_t i = 0; i < folders->count; i++)
+		s->plugin_folders[s->plugin_folder_count++] = folders->items[i];
+	s->plugin_folders[s->plugin_folder_count++] = SKYMON_PLUGINDIR;
 }
 
 static void read_service(struct binding *b)
 {
 	static const char *const also[] = {"metrics", NULL};
-	struct settings *s = b->settings;
-	struct service service = {.name = "", .title = "", .version = "", .environment = ""};
+	struct settings_service *service = &b->settings->service;
 	const struct config_node *section = config_value(b->root, "service");
-	struct option_values *values = settings_bind(b, service_table, section, also, "service", &service);
-	s->service = x_strdup(service.name);
-	s->title = x_strdup(service.title[0] != '\0' ? service.title : service.name);
-	s->service_version = x_strdup(service.version);
-	s->environment = x_strdup(service.environment);
-	option_values_free(values);
+	*service = (struct settings_service){.name = "", .title = "", .version = "", .environment = ""};
+	(void)read_part(b, SETTINGS_SERVICE, section, also);
+	if (service->title[0] == '\0')
+		service->title = service->name;
 	settings_read_sources(b, config_value(section, "metrics"));
 }
 
 static void read_limits(struct binding *b)
 {
-	struct settings *s = b->settings;
-	struct limits limits = {0};
+	int64_t *worker_memory = &b->settings->limits.worker_memory.count;
 	const struct config_node *section = config_value(b->root, "limits");
-	struct option_values *values = settings_bind(b, limits_table, section, NULL, "limits", &limits);
-	s->worker_memory = limits.worker_memory.count;
-	s->request_body = limits.request_body.count;
-	s->connections = (uint32_t)limits.connections;
-	s->connections_per_address = (uint32_t)limits.connections_per_address;
-	s->series = (uint32_t)limits.series;
-	s->checks_at_once = (uint32_t)limits.checks_at_once;
-	s->checks_per_address = (uint32_t)limits.checks_per_address;
-	s->header_timeout_ms = limits.header_timeout.ms;
-	s->idle_timeout_ms = limits.idle_timeout.ms;
-	if (values != NULL && s->worker_memory > 0 && s->worker_memory < WORKER_MEMORY_MIN)
-		config_error(b->errs, config_value(section, "worker_memory"),
-			     "option `worker_memory` of limits must be 0 (no limit) or at least 16MiB");
+	if (!read_part(b, SETTINGS_LIMITS, section, NULL) || *worker_memory == 0 ||
+	    *worker_memory >= WORKER_MEMORY_MIN)
+		return;
+	config_error(b->errs, config_value(section, "worker_memory"),
+		     "option `worker_memory` of limits must be 0 (no limit) or at least 16MiB");
 	/* plugins are opened all the same, so that their mistakes are found too: not with a limit that kills
 	 * them */
-	if (s->worker_memory < WORKER_MEMORY_MIN && s->worker_memory != 0)
-		s->worker_memory = WORKER_MEMORY_MIN;
-	if (values == NULL)
-		s->worker_memory = 0;
-	option_values_free(values);
-}
-
-static void read_small(struct binding *b)
-{
-	struct settings *s = b->settings;
-	struct log_options log = {0};
-	struct ready ready = {0};
-	struct shutdown shutdown = {0};
-	option_values_free(settings_bind(b, log_table, config_value(b->root, "log"), NULL, "log", &log));
-	option_values_free(
-		settings_bind(b, ready_table, config_value(b->root, "ready"), NULL, "ready", &ready));
-	option_values_free(settings_bind(b, shutdown_table, config_value(b->root, "shutdown"), NULL,
-					 "shutdown", &shutdown));
-	s->log_level = (enum log_level)log.level.index;
-	s->log_format = (enum log_format)log.format.index;
-	s->ready_follows_self = ready.follow.index == 1;
-	s->drain_ms = shutdown.drain.ms;
-	s->shutdown_timeout_ms = shutdown.timeout.ms;
+	*worker_memory = WORKER_MEMORY_MIN;
 }
 
 const struct option_secret *settings_token(const struct settings *settings)
 {
 	size_t count = 0;
-	const struct option_secret *secrets =
-		settings->values != NULL ? option_secrets(settings->values, &count) : NULL;
+	const struct option_values *values = settings->values[SETTINGS_ACCESS];
+	const struct option_secret *secrets = values != NULL ? option_secrets(values, &count) : NULL;
 	return count == 1 ? secrets : NULL;
 }
 
@@ -335,28 +320,17 @@ static void check_token(struct binding *b, const struct option_secret *secret)
 
 static void read_access(struct binding *b)
 {
-	struct settings *s = b->settings;
-	struct access_options options = {0};
 	const struct config_node *section = config_value(b->root, "access");
-	if (section == NULL || section->kind == CONFIG_EMPTY)
+	if (section == NULL || section->kind == CONFIG_EMPTY || !read_part(b, SETTINGS_ACCESS, section, NULL))
 		return;
-	s->values = settings_bind(b, access_table, section, NULL, "access", &options);
-	if (s->values == NULL)
-		return;
-	const struct option_secret *secret = settings_token(s);
-	s->access = true;
-	s->public_routes = settings_texts(&options.public, &s->public_count);
-	if (secret == NULL) {
+	const struct option_secret *secret = settings_token(b->settings);
+	if (secret == NULL)
 		config_error(b->errs, section, "access needs the option `token`");
-		return;
-	}
-	if (secret->kind == OPTION_SECRET_STORE)
+	else if (secret->kind == OPTION_SECRET_STORE)
 		config_error(b->errs, secret->place,
 			     "the daemon's own token must be a text, {env: NAME} or {file: PATH}");
 	else
 		check_token(b, secret);
-	if (secret->kind == OPTION_SECRET_FILE)
-		s->token_file = x_strdup(secret->text);
 }
 
 /* ---- The whole ---- */
@@ -374,7 +348,9 @@ struct settings *settings_read(struct config *config, config_lookup *lookup, str
 	read_places(&b);
 	read_service(&b);
 	read_limits(&b);
-	read_small(&b);
+	(void)read_part(&b, SETTINGS_LOG, config_value(b.root, "log"), NULL);
+	(void)read_part(&b, SETTINGS_READY, config_value(b.root, "ready"), NULL);
+	(void)read_part(&b, SETTINGS_SHUTDOWN, config_value(b.root, "shutdown"), NULL);
 	read_access(&b);
 	arena_free(&b.temporary);
 	return s;
@@ -390,20 +366,40 @@ struct settings *settings_new(struct config *config, config_lookup *lookup, stru
 	return NULL;
 }
 
-static void free_texts(char **texts, size_t count)
+/* ---- Compared ---- */
+
+void settings_compare_values(const char *prefix, const struct skymon_option *table,
+			     const struct option_values *old, const struct option_values *new,
+			     settings_change *found, void *arg)
 {
-	for (size_t i = 0; i < count; i++)
-		free(texts[i]);
-	free(texts);
+	for (const struct skymon_option *option = table; option->name != NULL; option++) {
+		if ((option->flags & SETTINGS_NOW) != 0 || option_values_same(old, new, option->name))
+			continue;
+		char *key = x_printf("%s%s", prefix, option->name);
+		found(arg, key,
+		      (option->flags & SETTINGS_RESTART) != 0 ? SETTINGS_RESTART : SETTINGS_NEW_WORKERS);
+		free(key);
+	}
 }
+
+void settings_compare(const struct settings *old, const struct settings *new, settings_change *found,
+		      void *arg)
+{
+	for (size_t i = 0; i < SETTINGS_PARTS; i++) {
+		const struct settings_part_table *part = &settings_parts[i];
+		char *prefix = part->key != NULL ? x_printf("%s.", part->key) : x_strdup("");
+		settings_compare_values(prefix, part->table, old->values[i], new->values[i], found, arg);
+		free(prefix);
+	}
+	settings_compare_listens(old, new, found, arg);
+}
+
+/* ---- The end ---- */
 
 static void free_sections(struct settings_section *sections, size_t count)
 {
-	for (size_t i = 0; i < count; i++) {
-		free(sections[i].name);
-		free(sections[i].plugin);
+	for (size_t i = 0; i < count; i++)
 		free(sections[i].labels);
-	}
 	free(sections);
 }
 
@@ -418,28 +414,14 @@ void settings_free(struct settings *s)
 	if (s == NULL || --s->references > 0)
 		return;
 	for (size_t i = 0; i < s->listen_count; i++)
-		settings_listen_free(&s->listens[i]);
+		settings_listen_free(s->listens[i]);
 	free(s->listens);
-	for (size_t i = 0; i < s->source_count; i++) {
-		free(s->sources[i].key);
-		free(s->sources[i].component);
-	}
-	free(s->sources);
 	free_sections(s->plugins, s->plugin_count);
 	free_sections(s->components, s->component_count);
-	free_texts(s->plugin_paths, s->plugin_path_count);
-	free_texts(s->server_names, s->server_name_count);
-	free_texts(s->local_users, s->local_user_count);
+	for (size_t i = 0; i < SETTINGS_PARTS; i++)
+		option_values_free(s->values[i]);
+	free(s->plugin_folders);
 	free(s->local_uids);
-	free_texts(s->public_routes, s->public_count);
-	free(s->service);
-	free(s->title);
-	free(s->service_version);
-	free(s->environment);
-	free(s->state_dir);
-	free(s->user);
-	free(s->token_file);
-	option_values_free(s->values);
 	config_free(&s->config);
 	free(s);
 }

@@ -5,33 +5,83 @@
 #ifndef SETTINGS_H
 #define SETTINGS_H
 
+#include <netinet/in.h>
 #include <skymon/routes.h>
 
 #include "base/account.h"
 #include "base/log.h"
 #include "option.h"
 
+/* What a reload does with a key of the daemon's own tables. Each option of these tables has one of them among
+ * its flags (bits that plugins' flags do not use). */
+enum settings_reload {
+	SETTINGS_NOW = 1 << 28,         /* the new value applies at once */
+	SETTINGS_NEW_WORKERS = 1 << 29, /* … to workers that start from now on */
+	SETTINGS_RESTART = 1 << 30      /* … after a restart of skymond */
+};
+
+/* ---- What the tables are made for: bound in place, compared and printed by their options ---- */
+
+enum settings_isolation { SETTINGS_ISOLATION_AVAILABLE, SETTINGS_ISOLATION_STRICT };
+struct settings_places {
+	const char *state_dir;          /* "": it is not writable and was not given, so nothing is written */
+	const char *user;               /* NULL: left out */
+	struct skymon_choice isolation; /* enum settings_isolation */
+	struct skymon_texts plugin_path, server_names, local_users;
+};
+struct settings_service {
+	const char *name, *title, *version, *environment;
+};
+struct settings_limits {
+	struct skymon_bytes worker_memory, request_body; /* worker_memory 0: no limit */
+	int64_t connections, connections_per_address, checks_at_once, checks_per_address;
+	int64_t series; /* of a component */
+	struct skymon_duration header_timeout, idle_timeout;
+};
+struct settings_log {
+	struct skymon_choice level, format; /* enum log_level, enum log_format */
+};
+enum settings_follow { SETTINGS_FOLLOW_COMPONENTS, SETTINGS_FOLLOW_SELF };
+struct settings_ready {
+	struct skymon_choice follow; /* enum settings_follow */
+};
+struct settings_shutdown {
+	struct skymon_duration drain, timeout;
+};
+struct settings_access {
+	struct skymon_secret token; /* settings_token has it */
+	struct skymon_texts public;
+};
+struct settings_entry {      /* of listen */
+	const char *address; /* as written */
+	struct skymon_texts
+		routes; /* routes or plugins served here (health ready alive prometheus …); none: all */
+};
+struct settings_tls {
+	const char *cert_file, *key_file; /* NULL: plain HTTP */
+	const char *client_ca_file, *client_crl_file;
+	struct skymon_texts client_names; /* of which a client's certificate needs one; none: any */
+};
+
+/* Shared by references, because a listener lives longer than the settings that it was made of. */
 struct settings_listen {
-	char *text; /* as written, for messages and for comparing on reload */
-	char *host; /* "0.0.0.0", "::", "*" (both); NULL for a Unix socket */
+	unsigned references;
+	struct settings_entry entry;
+	struct settings_tls tls;
+	struct option_values *entry_values, *tls_values; /* hold the texts; tls_values NULL: no `tls` */
+	char host[INET6_ADDRSTRLEN]; /* "0.0.0.0", "::", "*" (both); "" for a Unix socket */
 	uint16_t port;
-	char *unix_path;                             /* NULL for TCP */
-	char *cert_file, *key_file, *client_ca_file; /* NULL: plain HTTP */
-	char *client_crl_file;                       /* NULL: none */
-	char **client_names; /* of which a client's certificate must have one; none: any */
-	size_t client_name_count;
-	char **routes; /* route or plugin names served here (health ready alive prometheus …); NULL: all */
-	size_t route_count;
-	const struct config_node *place; /* the entry, a MAP; NULL: one address alone */
+	const char *unix_path;           /* NULL for TCP */
+	const struct config_node *place; /* the entry; valid as long as the settings are */
 };
 
 struct settings_source {
-	char *key, *component;
-	struct config_node const *place;
-}; /* component "self" too */
+	const char *key, *component; /* component: "self" too; NULL: none */
+	const struct config_node *place;
+};
 
-struct settings_section {    /* one entry of `plugins` or `components` */
-	char *name, *plugin; /* plugins: both the same */
+struct settings_section {          /* one entry of `plugins` or `components` */
+	const char *name, *plugin; /* plugins: both the same */
 	const struct config_pair *place;
 	const struct config_node *node;
 	/* the common options, of a plugin that runs in the daemon too, where they mean nothing (defaults
@@ -45,53 +95,49 @@ struct settings_section {    /* one entry of `plugins` or `components` */
 	const struct config_node *warn, *crit; /* MAPs or NULL; judged against the plugin's numbers later */
 };
 
+/* The parts of the top level that have a table. */
+enum settings_part {
+	SETTINGS_PLACES,
+	SETTINGS_SERVICE,
+	SETTINGS_LIMITS,
+	SETTINGS_LOG,
+	SETTINGS_READY,
+	SETTINGS_SHUTDOWN,
+	SETTINGS_ACCESS,
+	SETTINGS_PARTS
+};
+
+#define SETTINGS_SOURCES 8
 struct settings {
 	unsigned references; /* plans of the same config share it */
 	struct config config;
-	struct settings_listen *listens;
+	struct settings_places places;
+	struct settings_service service;
+	struct settings_limits limits;
+	struct settings_log log;
+	struct settings_ready ready;
+	struct settings_shutdown shutdown;
+	struct settings_access access;
+	struct option_values
+		*values[SETTINGS_PARTS]; /* hold the texts of these; of access NULL: all is public */
+	struct settings_listen **listens;
 	size_t listen_count;
-	char *service, *title, *service_version, *environment;
-	struct settings_source *sources;
-	size_t source_count; /* all eight keys of the seed, in its order; component NULL: none */
+	struct settings_source sources[SETTINGS_SOURCES]; /* the seed's eight metrics, in its order */
 	const struct config_node *defaults; /* MAP or NULL: defaults.<plugin> are a plugin's own */
 	struct settings_section *plugins;
 	size_t plugin_count;
 	struct settings_section *components;
 	size_t component_count;
-	char **plugin_paths;
-	size_t plugin_path_count; /* the added folders first, the installed one last */
-	char *state_dir;          /* "" when it is not writable and was not given: read-only */
-	char *user;               /* as written; NULL: left out */
-	uid_t uid;                /* its number */
-	char **server_names;
-	size_t server_name_count;
-	char **local_users; /* as written, and their numbers */
-	uid_t *local_uids;
-	size_t local_user_count;
-	char *token_file;
-	char **public_routes;
-	size_t public_count;
-	bool access;                  /* access: {token, public}; NULL and false: all public */
-	struct option_values *values; /* what holds the texts of the above that came by tables, and the access
-					 token's secret */
-	bool ready_follows_self, isolation_strict;
-	int64_t drain_ms, shutdown_timeout_ms;
-	int64_t worker_memory; /* bytes; 0: none */
-	uint32_t checks_at_once, checks_per_address;
-	uint32_t series; /* of a component */
-	uint32_t connections, connections_per_address;
-	int64_t request_body; /* bytes */
-	int64_t header_timeout_ms, idle_timeout_ms;
-	enum log_level log_level;
-	enum log_format log_format;
+	const char **plugin_folders; /* plugin_path, and the installed one last */
+	size_t plugin_folder_count;
+	uid_t uid;         /* of places.user */
+	uid_t *local_uids; /* of places.local_users */
 };
 
 #define SETTINGS_TOKEN_MIN 16 /* bytes of the access token */
 
 /* The access token's secret; NULL if none is asked for. */
 const struct option_secret *settings_token(const struct settings *settings);
-extern const char
-	*const settings_source_keys[8]; /* the seed's metrics without prefix and _total, in its order */
 /* Keys of a component's section that settings bind; for option_binding.also. Ends with NULL. */
 extern const char *const settings_component_keys[];
 
@@ -101,9 +147,15 @@ struct settings *settings_read(struct config *config, config_lookup *lookup,
 			       struct err_list *errs) MUST_CHECK;
 /* Binds a tree (taken over, also on failure). Every error goes to errs; NULL when there was one. */
 struct settings *settings_new(struct config *config, config_lookup *lookup, struct err_list *errs) MUST_CHECK;
-/* A listen text: "0.0.0.0:8080", "[::]:8443", ":8080", "unix:/path". For --listen too. */
-bool settings_listen_parse(const char *text, struct settings_listen *out, struct err *err) MUST_CHECK;
-void settings_listen_free(struct settings_listen *listen);
+/* A listen text: "0.0.0.0:8080", "[::]:8443", ":8080", "unix:/path". For --listen. NULL and the error. */
+struct settings_listen *settings_listen_new(const char *text, struct err *err) MUST_CHECK;
+struct settings_listen *settings_listen_ref(struct settings_listen *listen);
+void settings_listen_free(struct settings_listen *listen); /* when nobody else holds it */
+/* Calls found for each key whose value differs and that does not apply at once: "limits.idle_timeout",
+ * "listen[2].tls.key_file"; "listen" when their number differs. */
+typedef void settings_change(void *arg, const char *key, enum settings_reload reload);
+void settings_compare(const struct settings *old, const struct settings *new, settings_change *found,
+		      void *arg);
 struct settings *settings_ref(struct settings *settings);
 void settings_free(struct settings *settings); /* when nobody else holds it */
 /* The effective top level as YAML, masked; components and plugins are printed by who knows their options

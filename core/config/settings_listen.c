@@ -1,31 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* listen: where the daemon answers. */
+/* listen: the addresses that the daemon answers at. Called by settings.c, and for --listen by the daemon, on
+ * the daemon's thread. An entry is shared with its listener (http_listener.c) by references. */
 #include "settings.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
 
 #include "settings_private.h"
 
-void settings_listen_free(struct settings_listen *listen)
-{
-	free(listen->text);
-	free(listen->host);
-	free(listen->unix_path);
-	free(listen->cert_file);
-	free(listen->key_file);
-	free(listen->client_ca_file);
-	free(listen->client_crl_file);
-	for (size_t i = 0; i < listen->client_name_count; i++)
-		free(listen->client_names[i]);
-	free(listen->client_names);
-	for (size_t i = 0; i < listen->route_count; i++)
-		free(listen->routes[i]);
-	free(listen->routes);
-	*listen = (struct settings_listen){0};
-}
+static const struct skymon_option entry_table[] = {
+	SKYMON_OPT(struct settings_entry, address, NULL, "where to listen",
+		   .flags = SKYMON_REQUIRED | SETTINGS_RESTART),
+	SKYMON_OPT(struct settings_entry, routes, NULL, "the routes that are served here; left out: all",
+		   .flags = SETTINGS_RESTART),
+	{0}};
+static const struct skymon_option tls_table[] = {
+	SKYMON_OPT(struct settings_tls, cert_file, NULL, "certificate (PEM)",
+		   .flags = SKYMON_REQUIRED | SETTINGS_RESTART),
+	SKYMON_OPT(struct settings_tls, key_file, NULL, "its key (PEM)",
+		   .flags = SKYMON_REQUIRED | SETTINGS_RESTART),
+	SKYMON_OPT(struct settings_tls, client_ca_file, NULL,
+		   "clients need a certificate of one of these (PEM)", .flags = SETTINGS_RESTART),
+	SKYMON_OPT(struct settings_tls, client_crl_file, NULL, "certificates that these have revoked (PEM)",
+		   .flags = SETTINGS_RESTART),
+	SKYMON_OPT(struct settings_tls, client_names, NULL,
+		   "names (SAN, or CN where there is none) of which a client's certificate needs one",
+		   .flags = SETTINGS_RESTART),
+	{0}};
+
+/* ---- The address ---- */
 
 static bool parse_port(const char *text, uint16_t *port)
 {
@@ -36,139 +42,149 @@ static bool parse_port(const char *text, uint16_t *port)
 }
 
 /* "localhost" is the one name that needs no resolver. "*" is kept: both families. */
-static char *parse_host(const char *text, size_t size)
+static bool parse_host(const char *text, size_t size, char host[INET6_ADDRSTRLEN])
 {
 	unsigned char address[sizeof(struct in6_addr)];
 	bool brackets = size >= 2 && text[0] == '[' && text[size - 1] == ']';
-	char *host = brackets ? x_strndup(text + 1, size - 2) : x_strndup(text, size);
-	if (!brackets && (size == 0 || strcmp(host, "*") == 0 || strcmp(host, "localhost") == 0)) {
-		bool local = strcmp(host, "localhost") == 0;
-		free(host);
-		return x_strdup(local ? "127.0.0.1" : "*");
-	}
-	if (inet_pton(brackets ? AF_INET6 : AF_INET, host, address) == 1)
-		return host;
-	free(host);
-	return NULL;
+	text += brackets;
+	size -= brackets ? 2 : 0;
+	if (size >= INET6_ADDRSTRLEN)
+		return false;
+	memcpy(host, text, size);
+	host[size] = '\0';
+	if (!brackets && size == 0)
+		strcpy(host, "*");
+	else if (!brackets && strcmp(host, "localhost") == 0)
+		strcpy(host, "127.0.0.1");
+	return (!brackets && strcmp(host, "*") == 0) ||
+	       inet_pton(brackets ? AF_INET6 : AF_INET, host, address) == 1;
 }
 
-static bool parse_unix(const char *path, struct settings_listen *out, struct err *err)
+static bool parse_unix(struct settings_listen *listen, struct err *err)
 {
-	if (path[0] != '/')
-		return err_set(err, "`unix:%.200s` must be an absolute path: unix:/run/skymon/http.sock",
-			       path);
-	if (strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
-		return err_set(err, "`unix:%.200s` is too long for a Unix socket (107 bytes)", path);
-	out->unix_path = x_strdup(path);
-	out->text = x_printf("unix:%s", path);
-	return true;
+	listen->unix_path = listen->entry.address + strlen("unix:");
+	if (listen->unix_path[0] != '/')
+		return err_set(err, "`%.200s` must be an absolute path: unix:/run/skymon/http.sock",
+			       listen->entry.address);
+	return strlen(listen->unix_path) < sizeof(((struct sockaddr_un *)0)->sun_path) ||
+	       err_set(err, "`%.200s` is too long for a Unix socket (107 bytes)", listen->entry.address);
 }
 
-bool settings_listen_parse(const char *text, struct settings_listen *out, struct err *err)
+static bool parse_address(struct settings_listen *listen, struct err *err)
 {
-	*out = (struct settings_listen){0};
+	const char *text = listen->entry.address, *colon = strrchr(text, ':');
 	if (strncmp(text, "unix:", 5) == 0)
-		return parse_unix(text + 5, out, err);
-	const char *colon = strrchr(text, ':');
-	uint16_t port = 0;
-	if (colon == NULL || (strchr(text, ':') != colon && text[0] != '[') || !parse_port(colon + 1, &port))
+		return parse_unix(listen, err);
+	if (colon == NULL || (strchr(text, ':') != colon && text[0] != '[') ||
+	    !parse_port(colon + 1, &listen->port))
 		return err_set(err,
-			       "`%.100s` is no address to listen on: write 0.0.0.0:8080, [::]:8443, :8080 or "
-			       "unix:/path",
+			       "`%.100s` is not an address to listen on: write 0.0.0.0:8080, [::]:8443, "
+			       ":8080 or unix:/path",
 			       text);
-	char *host = parse_host(text, (size_t)(colon - text));
-	if (host == NULL)
-		return err_set(err,
-			       "`%.*s` is no numeric address: write 127.0.0.1, 0.0.0.0, [::] or localhost",
-			       (int)(colon - text) < 100 ? (int)(colon - text) : 100, text);
-	*out = (struct settings_listen){.text = x_strdup(text), .host = host, .port = port};
-	return true;
+	int size = (int)(colon - text);
+	return parse_host(text, (size_t)size, listen->host) ||
+	       err_set(err, "`%.*s` is not a numeric address: write 127.0.0.1, 0.0.0.0, [::] or localhost",
+		       size < 100 ? size : 100, text);
 }
 
-/* ---- From the config ---- */
+/* ---- An entry ---- */
 
-struct entry {
-	const char *address;
-	struct skymon_texts routes;
-};
-struct entry_tls {
-	const char *cert_file, *key_file, *client_ca_file, *client_crl_file;
-	struct skymon_texts client_names;
-};
-
-static const struct skymon_option entry_table[] = {
-	SKYMON_OPT(struct entry, address, NULL, "where to listen", .flags = SKYMON_REQUIRED),
-	SKYMON_OPT(struct entry, routes, NULL, "the routes that are served here; left out: all"),
-	{0}};
-static const struct skymon_option tls_table[] = {
-	SKYMON_OPT(struct entry_tls, cert_file, NULL, "certificate (PEM)", .flags = SKYMON_REQUIRED),
-	SKYMON_OPT(struct entry_tls, key_file, NULL, "its key (PEM)", .flags = SKYMON_REQUIRED),
-	SKYMON_OPT(struct entry_tls, client_ca_file, NULL,
-		   "clients need a certificate of one of these (PEM)"),
-	SKYMON_OPT(struct entry_tls, client_crl_file, NULL, "certificates that these have revoked (PEM)"),
-	SKYMON_OPT(struct entry_tls, client_names, NULL,
-		   "names (SAN, or CN where there is none) of which a client's certificate needs one"),
-	{0}};
-
-static bool parse_at(struct binding *b, const struct config_node *node, const char *text,
-		     struct settings_listen *out)
+static void read_tls(struct binding *b, const struct config_node *node, struct settings_listen *listen)
 {
-	struct err err;
-	if (settings_listen_parse(text, out, &err))
-		return true;
-	config_error(b->errs, node, "%s", err.text);
-	return false;
-}
-
-static void read_tls(struct binding *b, const struct config_node *node, struct settings_listen *out)
-{
-	struct entry_tls tls = {0};
+	const struct settings_tls *tls = &listen->tls;
 	if (node == NULL || node->kind == CONFIG_EMPTY)
 		return;
-	struct option_values *values = settings_bind(b, tls_table, node, NULL, "`tls` of listen", &tls);
-	if (values == NULL)
-		return;
-	out->cert_file = x_strdup(tls.cert_file);
-	out->key_file = x_strdup(tls.key_file);
-	out->client_ca_file = x_strdup(tls.client_ca_file);
-	out->client_crl_file = x_strdup(tls.client_crl_file);
-	out->client_names = settings_texts(&tls.client_names, &out->client_name_count);
-	if (tls.client_ca_file == NULL && (tls.client_crl_file != NULL || tls.client_names.count > 0))
+	listen->tls_values = settings_bind(b, tls_table, node, NULL, "`tls` of listen", &listen->tls);
+	if (listen->tls_values != NULL && tls->client_ca_file == NULL &&
+	    (tls->client_crl_file != NULL || tls->client_names.count > 0))
 		config_error(
 			b->errs, node,
 			"client_crl_file and client_names need client_ca_file: without it no client is asked "
 			"for a certificate");
-	option_values_free(values);
 }
 
-static bool read_entry(struct binding *b, const struct config_node *node, struct settings_listen *out)
+/* An address alone is bound as {address: …}. NULL: there were errors. */
+static struct settings_listen *read_entry(struct binding *b, const struct config_node *node)
 {
 	static const char *const also[] = {"tls", NULL};
-	struct entry entry = {0};
-	if (node->kind == CONFIG_SCALAR)
-		return parse_at(b, node, node->text, out);
-	if (node->kind != CONFIG_MAP) {
+	const struct config_pair address = {.key = "address", .file = node->file, .value = node};
+	const struct config_node alone = {.kind = CONFIG_MAP,
+					  .file = node->file,
+					  .line = node->line,
+					  .column = node->column,
+					  .count = 1,
+					  .pairs = &address};
+	const struct config_node *map = node->kind == CONFIG_SCALAR ? &alone : node;
+	struct err err;
+	if (map->kind != CONFIG_MAP) {
 		config_error(b->errs, node,
 			     "`listen` must be an address, a map with `address`, or a list of these");
-		return false;
+		return NULL;
 	}
-	struct option_values *values = settings_bind(b, entry_table, node, also, "listen", &entry);
-	const struct config_node *address = config_value(node, "address");
-	bool ok = values != NULL && parse_at(b, address, entry.address, out);
-	if (ok)
-		out->routes = settings_texts(&entry.routes, &out->route_count);
-	option_values_free(values);
-	read_tls(b, config_value(node, "tls"), out);
-	out->place = node;
-	if (!ok)
-		settings_listen_free(out);
-	return ok;
+	struct settings_listen *listen = x_alloc(sizeof(*listen));
+	listen->references = 1;
+	listen->place = node;
+	listen->entry_values = settings_bind(b, entry_table, map, also, "listen", &listen->entry);
+	read_tls(b, config_value(map, "tls"), listen);
+	if (listen->entry_values != NULL && parse_address(listen, &err))
+		return listen;
+	if (listen->entry_values != NULL)
+		config_error(b->errs, config_value(map, "address"), "%s", err.text);
+	settings_listen_free(listen);
+	return NULL;
+}
+
+struct settings_listen *settings_listen_new(const char *text, struct err *err)
+{
+	const struct config_node node = {.kind = CONFIG_SCALAR, .text = text};
+	struct err_list errs = {0};
+	struct settings_listen *listen = read_entry(&(struct binding){.errs = &errs}, &node);
+	if (listen == NULL)
+		err_set(err, "%s", errs.texts[0]);
+	else
+		listen->place = NULL;
+	err_list_free(&errs);
+	return listen;
+}
+
+struct settings_listen *settings_listen_ref(struct settings_listen *listen)
+{
+	listen->references++;
+	return listen;
+}
+
+void settings_listen_free(struct settings_listen *listen)
+{
+	if (listen == NULL || --listen->references > 0)
+		return;
+	option_values_free(listen->entry_values);
+	option_values_free(listen->tls_values);
+	free(listen);
+}
+
+/* ---- All of them ---- */
+
+void settings_compare_listens(const struct settings *old, const struct settings *new, settings_change *found,
+			      void *arg)
+{
+	if (old->listen_count != new->listen_count) {
+		found(arg, "listen", SETTINGS_RESTART);
+		return;
+	}
+	for (size_t i = 0; i < old->listen_count; i++) {
+		const struct settings_listen *a = old->listens[i], *b = new->listens[i];
+		char prefix[64];
+		snprintf(prefix, sizeof(prefix), "listen[%zu].", i + 1);
+		settings_compare_values(prefix, entry_table, a->entry_values, b->entry_values, found, arg);
+		snprintf(prefix, sizeof(prefix), "listen[%zu].tls.", i + 1);
+		settings_compare_values(prefix, tls_table, a->tls_values, b->tls_values, found, arg);
+	}
 }
 
 /* Two wildcards of one port meet only where they share a family: 0.0.0.0 and [::] do not. */
 static bool is_same_place(const struct settings_listen *a, const struct settings_listen *b)
 {
-	if (strcmp(a->text, b->text) == 0)
+	if (strcmp(a->entry.address, b->entry.address) == 0)
 		return a->unix_path != NULL || a->port != 0;
 	if (a->unix_path != NULL || b->unix_path != NULL || a->port != b->port || a->port == 0)
 		return false;
@@ -179,16 +195,16 @@ static bool is_same_place(const struct settings_listen *a, const struct settings
 static void add_listen(struct binding *b, const struct config_node *node)
 {
 	struct settings *s = b->settings;
-	struct settings_listen listen = {0};
-	if (!read_entry(b, node, &listen))
+	struct settings_listen *listen = read_entry(b, node);
+	if (listen == NULL)
 		return;
 	for (size_t i = 0; i < s->listen_count; i++)
-		if (is_same_place(&s->listens[i], &listen)) {
-			config_error(b->errs, node, "`%.100s` is listened on twice", listen.text);
-			settings_listen_free(&listen);
+		if (is_same_place(s->listens[i], listen)) {
+			config_error(b->errs, node, "`%.100s` is listened on twice", listen->entry.address);
+			settings_listen_free(listen);
 			return;
 		}
-	s->listens = x_realloc(s->listens, (s->listen_count + 1) * sizeof(listen));
+	s->listens = x_realloc(s->listens, (s->listen_count + 1) * sizeof(struct settings_listen *));
 	s->listens[s->listen_count++] = listen;
 }
 

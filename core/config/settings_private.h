@@ -14,6 +14,13 @@ struct binding { /* one settings_new */
 	struct arena temporary; /* nodes that are picked together; gone when settings_new returns */
 };
 
+struct settings_part_table {
+	const char *key; /* NULL: the options are keys of the top level itself */
+	const struct skymon_option *table;
+	size_t offset; /* of its struct in struct settings */
+};
+extern const struct settings_part_table settings_parts[SETTINGS_PARTS];
+
 /* A MAP of the given keys of `map` that are not empty; its pairs belong to the arena. */
 struct config_node *settings_pick(struct arena *arena, const struct config_node *map,
 				  const char *const *keys);
@@ -24,10 +31,15 @@ void settings_pick_more(struct arena *arena, struct config_node *map, const stru
 struct option_values *settings_bind(struct binding *b, const struct skymon_option *table,
 				    const struct config_node *section, const char *const *also,
 				    const char *what, void *state) MUST_CHECK;
-/* A copy of a list of texts. */
-char **settings_texts(const struct skymon_texts *texts, size_t *count);
 /* The pairs of a top-level map; 0 when it is empty or none (which is reported). */
 size_t settings_map(struct binding *b, const char *key, const struct config_pair **pairs);
+
+/* The part of settings_compare that belongs to one table; old or new may be NULL: no values. */
+void settings_compare_values(const char *prefix, const struct skymon_option *table,
+			     const struct option_values *old, const struct option_values *new,
+			     settings_change *found, void *arg);
+void settings_compare_listens(const struct settings *old, const struct settings *new, settings_change *found,
+			      void *arg);
 
 void settings_read_listens(struct binding *b);
 void settings_read_sections(struct binding *b);

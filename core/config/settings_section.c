@@ -200,7 +200,7 @@ static void read_component(struct binding *b, const struct config_pair *pair, bo
 	struct settings *s = b->settings;
 	struct settings_section *section = &s->components[s->component_count++];
 	struct common common = {0};
-	*section = (struct settings_section){.name = x_strdup(pair->key), .place = pair, .node = pair->value};
+	*section = (struct settings_section){.name = pair->key, .place = pair, .node = pair->value};
 	if (!component_name_ok(pair->key))
 		config_error_key(b->errs, pair,
 				 "`%.80s` is no name for a component: a-z and 0-9, with _ and - between, at "
@@ -227,10 +227,10 @@ static void read_component(struct binding *b, const struct config_pair *pair, bo
 	if (values == NULL) {
 		/* named all the same, so that its plugin's options are judged in the same go */
 		if (plugin != NULL && plugin->kind == CONFIG_SCALAR && plugin_name_ok(plugin->text))
-			section->plugin = x_strdup(plugin->text);
+			section->plugin = plugin->text;
 		return;
 	}
-	section->plugin = x_strdup(common.plugin);
+	section->plugin = plugin->text; /* common.plugin ends with the values */
 	apply_common(b, section, &common);
 	option_values_free(values);
 }
@@ -266,11 +266,8 @@ static void read_plugin(struct binding *b, const struct config_pair *pair, bool 
 {
 	struct settings *s = b->settings;
 	struct settings_section *section = &s->plugins[s->plugin_count++];
-	*section = (struct settings_section){.name = x_strdup(pair->key),
-					     .plugin = x_strdup(pair->key),
-					     .place = pair,
-					     .node = pair->value,
-					     .serves = true};
+	*section = (struct settings_section){
+		.name = pair->key, .plugin = pair->key, .place = pair, .node = pair->value, .serves = true};
 	if (!plugin_name_ok(pair->key))
 		config_error_key(b->errs, pair, "`%.80s` is no name of a plugin: a-z, 0-9, _ and -",
 				 pair->key);
@@ -297,7 +294,7 @@ void settings_read_sections(struct binding *b)
 
 /* ---- service.metrics ---- */
 
-const char *const settings_source_keys[8] = {
+static const char *const source_keys[SETTINGS_SOURCES] = {
 	"active_connections", "total_requests",    "error_rate_percent",   "average_response_time_ms",
 	"memory_usage_mb",    "cpu_usage_percent", "database_connections", "cache_hit_rate_percent"};
 #define OWN_SOURCES 6 /* what the daemon measures of itself: the first six */
@@ -312,7 +309,7 @@ static void check_source(struct binding *b, const struct config_node *node, size
 			config_error(
 				b->errs, node,
 				"the daemon does not measure %s itself: name a component that reports it",
-				settings_source_keys[key]);
+				source_keys[key]);
 		return;
 	}
 	for (size_t i = 0; i < s->component_count; i++) {
@@ -330,10 +327,10 @@ static void check_source(struct binding *b, const struct config_node *node, size
 static void read_source(struct binding *b, const struct config_pair *pair)
 {
 	size_t key = 0;
-	while (key < 8 && strcmp(settings_source_keys[key], pair->key) != 0)
+	while (key < SETTINGS_SOURCES && strcmp(source_keys[key], pair->key) != 0)
 		key++;
-	if (key == 8) {
-		const char *near = nearest_word(pair->key, settings_source_keys, 8);
+	if (key == SETTINGS_SOURCES) {
+		const char *near = nearest_word(pair->key, source_keys, SETTINGS_SOURCES);
 		config_error_key(b->errs, pair, "unknown metric `%.63s` of service.metrics%s%s%s", pair->key,
 				 near != NULL ? " (did you mean `" : "", near != NULL ? near : "",
 				 near != NULL ? "`?)" : "");
@@ -347,8 +344,7 @@ static void read_source(struct binding *b, const struct config_pair *pair)
 		return;
 	}
 	struct settings_source *source = &b->settings->sources[key];
-	free(source->component);
-	source->component = x_strdup(pair->value->text);
+	source->component = pair->value->text;
 	source->place = pair->value;
 	check_source(b, pair->value, key);
 }
@@ -356,12 +352,9 @@ static void read_source(struct binding *b, const struct config_pair *pair)
 void settings_read_sources(struct binding *b, const struct config_node *metrics)
 {
 	struct settings *s = b->settings;
-	s->sources = x_alloc(8 * sizeof(*s->sources));
-	s->source_count = 8;
-	for (size_t i = 0; i < 8; i++) {
-		s->sources[i].key = x_strdup(settings_source_keys[i]);
-		s->sources[i].component = i < OWN_SOURCES ? x_strdup("self") : NULL;
-	}
+	for (size_t i = 0; i < SETTINGS_SOURCES; i++)
+		s->sources[i] = (struct settings_source){.key = source_keys[i],
+							 .component = i < OWN_SOURCES ? "self" : NULL};
 	if (metrics == NULL || metrics->kind == CONFIG_EMPTY)
 		return;
 	if (metrics->kind != CONFIG_MAP) {

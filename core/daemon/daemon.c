@@ -84,43 +84,13 @@ static void refuse(struct daemon *daemon, size_t count)
 	}
 }
 
-static bool same_text(const char *a, const char *b)
+static void log_setting_change(void *arg, const char *key, enum settings_reload reload)
 {
-	return a != NULL && b != NULL ? strcmp(a, b) == 0 : a == b;
-}
-
-static bool same_listen(const struct settings_listen *a, const struct settings_listen *b)
-{
-	bool same = same_text(a->text, b->text) && same_text(a->cert_file, b->cert_file) &&
-		    same_text(a->key_file, b->key_file) && same_text(a->client_ca_file, b->client_ca_file) &&
-		    same_text(a->client_crl_file, b->client_crl_file) && a->route_count == b->route_count &&
-		    a->client_name_count == b->client_name_count;
-	for (size_t i = 0; same && i < a->client_name_count; i++)
-		same = same_text(a->client_names[i], b->client_names[i]);
-	for (size_t i = 0; same && i < a->route_count; i++)
-		same = same_text(a->routes[i], b->routes[i]);
-	return same;
-}
-
-/* Warns about changes that need a restart. */
-static void warn_of_restart(const struct settings *old, const struct settings *new)
-{
-	bool same = old->listen_count == new->listen_count;
-	for (size_t i = 0; same && i < old->listen_count; i++)
-		same = same_listen(&old->listens[i], &new->listens[i]);
-	if (!same)
-		log_warn("`listen` has changed: that takes a restart");
-	if (old->connections != new->connections || old->idle_timeout_ms != new->idle_timeout_ms ||
-	    old->connections_per_address != new->connections_per_address)
-		log_warn("`limits` of connections have changed: that takes a restart");
-	if (!same_text(old->user, new->user))
-		log_warn("`user` has changed: that takes a restart");
-	if (strcmp(old->state_dir, new->state_dir) != 0)
-		log_warn("`state_dir` has changed: that takes a restart");
-	if (old->worker_memory != new->worker_memory)
-		log_info("`limits.worker_memory` has changed: it holds for workers that start from now on");
-	if (old->series < new->series)
-		log_info("`limits.series` was raised: it holds for components that start from now on");
+	(void)arg;
+	if (reload == SETTINGS_RESTART)
+		log_warn("`%s` has changed: restart skymond to apply it", key);
+	else
+		log_info("`%s` has changed: it applies to workers that start from now on", key);
 }
 
 /* A reply in flight may still use a route plugin's state, which is freed after the last such reply. */
@@ -158,12 +128,13 @@ static bool carry_out(struct daemon *daemon, struct err *err)
 			  before == NULL, err))
 		return false;
 	if (before != NULL)
-		warn_of_restart(before->settings, settings);
+		settings_compare(before->settings, settings, log_setting_change, NULL);
 	struct pool *pool = sched_pool(daemon->sched);
-	log_configure(settings->log_level, settings->log_format);
-	pool_configure(pool, before == NULL ? settings->state_dir : NULL, settings->worker_memory,
-		       settings->series, config_environment);
-	pool_set_isolation(pool, settings->isolation_strict);
+	log_configure((enum log_level)settings->log.level.index, (enum log_format)settings->log.format.index);
+	pool_configure(pool, before == NULL ? settings->places.state_dir : NULL,
+		       settings->limits.worker_memory.count, (uint32_t)settings->limits.series,
+		       config_environment);
+	pool_set_isolation(pool, settings->places.isolation.index == SETTINGS_ISOLATION_STRICT);
 	for (size_t i = 0; i < settings->plugin_count; i++)
 		pool_set_daemon_plugin(pool, settings->plugins[i].plugin);
 	plugin_api_set_settings(daemon->plugin_api, settings);
@@ -213,13 +184,12 @@ static bool listen_all(struct daemon *daemon)
 	bool done = true;
 	daemon_user_powers(true);
 	for (size_t i = 0; i < daemon->options->listen_count && done; i++) {
-		struct settings_listen listen = {0};
-		done = settings_listen_parse(daemon->options->listens[i], &listen, &err) &&
-		       http_listen(daemon->http, &listen, &err);
-		settings_listen_free(&listen);
+		struct settings_listen *listen = settings_listen_new(daemon->options->listens[i], &err);
+		done = listen != NULL && http_listen(daemon->http, listen, &err);
+		settings_listen_free(listen);
 	}
 	for (size_t i = 0; daemon->options->listen_count == 0 && i < settings->listen_count && done; i++)
-		done = http_listen(daemon->http, &settings->listens[i], &err);
+		done = http_listen(daemon->http, settings->listens[i], &err);
 	daemon_user_powers(false);
 	if (!done)
 		log_error("%s", err.text);
@@ -313,33 +283,35 @@ static const struct skymon_plugin_state *const *plugin_states(void *arg, size_t 
 	return pool_plugin_states(sched_pool(daemon->sched), count);
 }
 
-/* Raises the limit of descriptors as far as the system allows, and lowers limits.connections to it. */
-static void fit_descriptors(struct settings *settings)
+/* Raises the limit of descriptors as far as the system allows. Returns limits.connections, or as many as it
+ * allows. */
+static uint32_t fit_descriptors(const struct settings *settings)
 {
+	uint32_t connections = (uint32_t)settings->limits.connections;
 	struct rlimit limit;
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	rlim_t wanted = settings->connections + OWN_DESCRIPTORS;
+		return connections;
+	rlim_t wanted = connections + OWN_DESCRIPTORS;
 	if (limit.rlim_cur < wanted) {
 		limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
 	if (limit.rlim_cur >= wanted)
-		return;
+		return connections;
 	uint32_t fits = limit.rlim_cur > 2 * OWN_DESCRIPTORS ? (uint32_t)limit.rlim_cur - OWN_DESCRIPTORS
 							     : (uint32_t)limit.rlim_cur / 2;
 	log_warn("limits.connections is %u, but the system allows %llu descriptors: %u connections are "
 		 "accepted "
 		 "at once",
-		 settings->connections, (unsigned long long)limit.rlim_cur, fits);
-	settings->connections = fits;
+		 connections, (unsigned long long)limit.rlim_cur, fits);
+	return fits;
 }
 
 /* Creates the modules that need settings. */
 static void assemble(struct daemon *daemon)
 {
-	fit_descriptors(daemon->next->settings);
-	daemon->http = http_new(daemon->loop, daemon->next->settings);
+	struct settings *settings = daemon->next->settings;
+	daemon->http = http_new(daemon->loop, settings, fit_descriptors(settings));
 	http_set_forward(daemon->http, &forward, daemon);
 	daemon->plugin_api = plugin_api_new(daemon->loop, daemon->http, daemon->board);
 	plugin_api_set_plugins(daemon->plugin_api, plugin_states, daemon);
@@ -367,10 +339,12 @@ static void settings_are_read(void *arg, const struct settings *settings)
 	struct daemon *daemon = arg;
 	if (daemon->phase != STARTING)
 		return;
-	log_configure(settings->log_level, settings->log_format);
-	pool_configure(sched_pool(daemon->sched), settings->state_dir, settings->worker_memory,
-		       settings->series, config_environment);
-	pool_set_isolation(sched_pool(daemon->sched), settings->isolation_strict);
+	log_configure((enum log_level)settings->log.level.index, (enum log_format)settings->log.format.index);
+	pool_configure(sched_pool(daemon->sched), settings->places.state_dir,
+		       settings->limits.worker_memory.count, (uint32_t)settings->limits.series,
+		       config_environment);
+	pool_set_isolation(sched_pool(daemon->sched),
+			   settings->places.isolation.index == SETTINGS_ISOLATION_STRICT);
 	struct err err;
 	bool run = daemon->options->mode == DAEMON_RUN;
 	if (!daemon_become_user(settings, run, &err)) {
@@ -383,7 +357,7 @@ static void settings_are_read(void *arg, const struct settings *settings)
 			 daemon->options->config_path, strerror(errno));
 	if (!run)
 		return; /* nothing will be written */
-	make_state_dir(settings->state_dir);
+	make_state_dir(settings->places.state_dir);
 	pool_make_folders(sched_pool(daemon->sched));
 }
 
@@ -450,12 +424,12 @@ static void stop(struct daemon *daemon, const char *why)
 	const struct settings *settings = daemon->plan->settings;
 	int64_t now_ms = loop_now_ms(daemon->loop);
 	log_info("stopping on %s: not ready from now on, draining for %lld ms", why,
-		 (long long)settings->drain_ms);
+		 (long long)settings->shutdown.drain.ms);
 	notify_stopping();
 	daemon->phase = DRAINING;
 	plugin_api_set_phase(daemon->plugin_api, SKYMON_PHASE_DRAINING);
-	daemon->give_up_ms = now_ms + settings->drain_ms + settings->shutdown_timeout_ms;
-	loop_set_timer(daemon->loop, &daemon->stop, now_ms + settings->drain_ms);
+	daemon->give_up_ms = now_ms + settings->shutdown.drain.ms + settings->shutdown.timeout.ms;
+	loop_set_timer(daemon->loop, &daemon->stop, now_ms + settings->shutdown.drain.ms);
 }
 
 static bool is_worker(void *arg, pid_t pid)
@@ -564,12 +538,12 @@ static bool check_arguments(const struct daemon_options *options)
 	struct err err;
 	bool fine = true;
 	for (size_t i = 0; i < options->listen_count; i++) {
-		struct settings_listen listen = {0};
-		if (!settings_listen_parse(options->listens[i], &listen, &err)) {
+		struct settings_listen *listen = settings_listen_new(options->listens[i], &err);
+		if (listen == NULL) {
 			log_error("--listen: %s", err.text);
 			fine = false;
 		}
-		settings_listen_free(&listen);
+		settings_listen_free(listen);
 	}
 	return fine;
 }

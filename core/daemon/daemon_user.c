@@ -41,11 +41,12 @@ void daemon_user_powers(bool on)
 static bool choose(const struct settings *settings, struct account *account)
 {
 	struct stat folder;
-	if (settings->user != NULL) {
+	if (settings->places.user != NULL) {
 		account_of(settings->uid, account);
 		return account->uid != 0;
 	}
-	if (settings->state_dir[0] == '\0' || stat(settings->state_dir, &folder) != 0 || folder.st_uid == 0)
+	if (settings->places.state_dir[0] == '\0' || stat(settings->places.state_dir, &folder) != 0 ||
+	    folder.st_uid == 0)
 		return false;
 	account_of(folder.st_uid, account);
 	if (account->name[0] == '\0')
@@ -80,14 +81,14 @@ bool daemon_become_user(const struct settings *settings, bool listens, struct er
 {
 	struct account account;
 	if (geteuid() != 0) {
-		if (settings->user != NULL && settings->uid != geteuid())
+		if (settings->places.user != NULL && settings->uid != geteuid())
 			log_warn("user: skymond was not started as root, so it stays user %lu",
 				 (unsigned long)geteuid());
 		return true;
 	}
 	bool chosen = choose(settings, &account), may = chosen && change_groups(&account);
-	if (chosen && !may && settings->user != NULL)
-		return err_set(err, "cannot become user %s: %s", settings->user, strerror(errno));
+	if (chosen && !may && settings->places.user != NULL)
+		return err_set(err, "cannot become user %s: %s", settings->places.user, strerror(errno));
 	if (!may) {
 		if (listens)
 			log_warn("skymond runs as root, and its plugins with it: %s",
@@ -95,10 +96,10 @@ bool daemon_become_user(const struct settings *settings, bool listens, struct er
 					: "name a `user`, or let the folder state_dir belong to one");
 		return true;
 	}
-	if (listens && settings->user != NULL && settings->state_dir[0] != '\0' &&
-	    mkdir(settings->state_dir, 0750) == 0 &&
-	    chown(settings->state_dir, account.uid, account.gid) != 0)
-		log_warn("cannot give %s to user %s: %s", settings->state_dir, settings->user,
+	if (listens && settings->places.user != NULL && settings->places.state_dir[0] != '\0' &&
+	    mkdir(settings->places.state_dir, 0750) == 0 &&
+	    chown(settings->places.state_dir, account.uid, account.gid) != 0)
+		log_warn("cannot give %s to user %s: %s", settings->places.state_dir, settings->places.user,
 			 strerror(errno));
 	if (!change(&account, listens, err))
 		return false;

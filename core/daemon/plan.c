@@ -172,7 +172,7 @@ void plan_mistake(const struct plan *plan, const struct component_spec *spec, co
 static void check_sources(const struct plan *plan, const struct pool *pool, struct err_list *errs)
 {
 	const struct settings *settings = plan->settings;
-	for (size_t i = 0; i < settings->source_count; i++) {
+	for (size_t i = 0; i < SETTINGS_SOURCES; i++) {
 		const struct settings_source *source = &settings->sources[i];
 		for (size_t j = 0; source->component != NULL && j < settings->component_count; j++) {
 			const struct settings_section *section = &settings->components[j];
@@ -196,7 +196,8 @@ static void check_sources(const struct plan *plan, const struct pool *pool, stru
 
 static void check_isolation(const struct settings *settings, struct err_list *errs)
 {
-	unsigned missing = settings->isolation_strict ? sandbox_missing() : 0;
+	unsigned missing =
+		settings->places.isolation.index == SETTINGS_ISOLATION_STRICT ? sandbox_missing() : 0;
 	for (size_t i = 0; i < 3; i++)
 		if ((missing >> i & 1) != 0)
 			config_error(errs, config_value(settings->config.root, "isolation"),

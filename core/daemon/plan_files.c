@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/pem.h"
 #include "plan_private.h"
 #include "base/file.h"
@@ -86,52 +87,46 @@ void plan_check_component_files(const struct settings *settings, const struct se
 static void check_listeners(const struct settings *settings, struct component_errs *errs)
 {
 	for (size_t i = 0; i < settings->listen_count; i++) {
-		const struct settings_listen *listen = &settings->listens[i];
+		const struct settings_listen *listen = settings->listens[i];
 		char what[160];
-		snprintf(what, sizeof(what), "listen %s", listen->text);
-		if (listen->cert_file == NULL)
+		snprintf(what, sizeof(what), "listen %s", listen->entry.address);
+		if (listen->tls.cert_file == NULL)
 			continue;
 		struct tls_block tls = {
 			.what = what,
 			.dotted = "tls",
 			.ca_name = "client_ca_file",
-			.ca_file = listen->client_ca_file,
-			.cert_file = listen->cert_file,
-			.key_file = listen->key_file,
+			.ca_file = listen->tls.client_ca_file,
+			.cert_file = listen->tls.cert_file,
+			.key_file = listen->tls.key_file,
 			.strict = true,
 			.node = listen->place,
 		};
 		check_block(&tls, errs);
-		(void)check_file(&tls, PEM_CRL, "client_crl_file", listen->client_crl_file, errs);
+		(void)check_file(&tls, PEM_CRL, "client_crl_file", listen->tls.client_crl_file, errs);
 	}
 }
 
 /* Checks the token of `access`. */
-static void check_secrets(const struct settings *settings, config_lookup *lookup, struct component_errs *errs)
+static void check_token(const struct settings *settings, config_lookup *lookup, struct component_errs *errs)
 {
-	size_t count = 0;
-	const struct option_secret *secrets =
-		settings->values != NULL ? option_secrets(settings->values, &count) : NULL;
-	for (size_t i = 0; i < count; i++) {
-		char *bytes = NULL;
-		size_t size = 0;
-		struct err err;
-		if (secrets[i].kind == OPTION_SECRET_NONE)
-			continue;
-		if (!option_secret_read(&secrets[i], lookup, &bytes, &size, &err))
-			config_error(&errs->mistakes, secrets[i].place, "option `%s` of access: %s",
-				     secrets[i].option, err.text);
-		else if (option_secret_is_open(&secrets[i], &err))
-			config_error(&errs->warnings, secrets[i].place, "option `%s` of access: %s",
-				     secrets[i].option, err.text);
-		if (bytes != NULL)
-			explicit_bzero(bytes, size);
-		free(bytes);
-	}
+	const struct option_secret *token = settings_token(settings);
+	char *bytes = NULL;
+	size_t size = 0;
+	struct err err;
+	if (token == NULL)
+		return;
+	if (!option_secret_read(token, lookup, &bytes, &size, &err))
+		config_error(&errs->mistakes, token->place, "option `%s` of access: %s", token->option,
+			     err.text);
+	else if (option_secret_is_open(token, &err))
+		config_error(&errs->warnings, token->place, "option `%s` of access: %s", token->option,
+			     err.text);
+	wipe_free(bytes, size);
 }
 
 void plan_check_own_files(const struct settings *settings, config_lookup *lookup, struct component_errs *errs)
 {
 	check_listeners(settings, errs);
-	check_secrets(settings, lookup, errs);
+	check_token(settings, lookup, errs);
 }

@@ -47,8 +47,8 @@ struct plugin_api {
 	const char **features;
 	struct skymon_routes routes;
 	struct skymon_route_line *lines;
-	struct skymon_source sources[8];
-	enum own own[8]; /* the daemon's own value behind each source */
+	struct skymon_source sources[SETTINGS_SOURCES];
+	enum own own[SETTINGS_SOURCES]; /* the daemon's own value behind each source */
 	int64_t started_clock_ms, memory_time_ms;
 	int statm;
 	int64_t files_time_ms;
@@ -258,7 +258,7 @@ static const char *read_name(struct skymon *sm)
 static const char *read_state_dir(struct skymon *sm)
 {
 	const struct plugin_api *api = api_of(sm);
-	return api->settings != NULL ? api->settings->state_dir : "";
+	return api->settings != NULL ? api->settings->places.state_dir : "";
 }
 
 /* Stores the message with which `start` fails. */
@@ -345,10 +345,10 @@ static bool is_counter(const char *key)
 void plugin_api_set_settings(struct plugin_api *api, const struct settings *settings)
 {
 	api->settings = settings;
-	api->self.service = settings->service;
-	api->self.title = settings->title;
-	api->self.service_version = settings->service_version;
-	api->self.source_count = settings->source_count < 8 ? settings->source_count : 8;
+	api->self.service = settings->service.name;
+	api->self.title = settings->service.title;
+	api->self.service_version = settings->service.version;
+	api->self.source_count = SETTINGS_SOURCES;
 	for (size_t i = 0; i < api->self.source_count; i++) {
 		const struct settings_source *source = &settings->sources[i];
 		api->sources[i] =
@@ -358,11 +358,11 @@ void plugin_api_set_settings(struct plugin_api *api, const struct settings *sett
 	api->features = x_realloc(api->features, settings->plugin_count * sizeof(*api->features));
 	for (size_t i = 0; i < settings->plugin_count; i++)
 		api->features[i] = settings->plugins[i].name;
-	api->config.environment = settings->environment;
-	api->config.log_level = log_level_words[settings->log_level];
+	api->config.environment = settings->service.environment;
+	api->config.log_level = log_level_words[settings->log.level.index];
 	api->config.features = api->features;
 	api->config.feature_count = settings->plugin_count;
-	api->config.ready_follows_self = settings->ready_follows_self;
+	api->config.ready_follows_self = settings->ready.follow.index == SETTINGS_FOLLOW_SELF;
 }
 
 void plugin_api_set_routes(struct plugin_api *api, struct route_table *table)

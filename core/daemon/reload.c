@@ -212,8 +212,8 @@ static void prepare(struct reload *reload, struct plan *plan)
 {
 	const struct settings *settings = plan->settings;
 	reload->plan = plan;
-	pool_prepare(reload->pool, plan->names, plan->name_count, settings->plugin_paths,
-		     settings->plugin_path_count, opened, reload);
+	pool_prepare(reload->pool, plan->names, plan->name_count, settings->plugin_folders,
+		     settings->plugin_folder_count, opened, reload);
 }
 
 void reload_begin(struct reload *reload, bool lenient)

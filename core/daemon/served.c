@@ -146,8 +146,8 @@ static void plan_section(struct served *served, struct route_table *table, const
 
 /* Checks that names in `routes` of a listener and in `public` of access are names of routes or plugins. The
  * routes of a plugin that cannot be used are not known. */
-static void check_names(const struct served *served, const struct route_table *table, char *const *names,
-			size_t count, const char *where, struct err_list *errs)
+static void check_names(const struct served *served, const struct route_table *table,
+			const struct skymon_texts *names, const char *where, struct err_list *errs)
 {
 	size_t known_count = 0;
 	for (size_t i = 0; i < served->count; i++)
@@ -158,13 +158,13 @@ static void check_names(const struct served *served, const struct route_table *t
 		known[known_count++] = route_at(table, i)->route->name;
 		known[known_count++] = route_at(table, i)->plugin;
 	}
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < names->count; i++) {
 		size_t at = 0;
-		while (at < known_count && strcmp(known[at], names[i]) != 0)
+		while (at < known_count && strcmp(known[at], names->items[i]) != 0)
 			at++;
-		const char *nearest = nearest_word(names[i], known, known_count);
+		const char *nearest = nearest_word(names->items[i], known, known_count);
 		if (at == known_count)
-			err_add(errs, "%s: no such route or plugin: `%s`%s%s%s", where, names[i],
+			err_add(errs, "%s: no such route or plugin: `%s`%s%s%s", where, names->items[i],
 				nearest != NULL ? " (did you mean `" : "", nearest != NULL ? nearest : "",
 				nearest != NULL ? "`?)" : "");
 	}
@@ -174,12 +174,11 @@ static void check_names(const struct served *served, const struct route_table *t
 static void check_settings(const struct served *served, const struct route_table *table,
 			   const struct settings *settings, struct err_list *errs)
 {
-	check_names(served, table, settings->public_routes, settings->public_count, "access.public", errs);
+	check_names(served, table, &settings->access.public, "access.public", errs);
 	for (size_t i = 0; i < settings->listen_count; i++) {
 		char where[160];
-		snprintf(where, sizeof(where), "listen %s", settings->listens[i].text);
-		check_names(served, table, settings->listens[i].routes, settings->listens[i].route_count,
-			    where, errs);
+		snprintf(where, sizeof(where), "listen %s", settings->listens[i]->entry.address);
+		check_names(served, table, &settings->listens[i]->entry.routes, where, errs);
 	}
 }
 

@@ -27,15 +27,13 @@ static int turn(void *arg, int64_t now_ms)
 
 static void choose_listener_routes(struct listener *listener)
 {
-	const struct settings_listen *settings = &listener->settings;
+	const struct skymon_texts *routes = &listener->settings->entry.routes;
 	const struct route_table *table = listener->http->table;
 	free(listener->allowed);
-	listener->allowed = settings->routes != NULL && table != NULL
-				    ? request_choose_routes(table, settings->routes, settings->route_count)
-				    : NULL;
+	listener->allowed = routes->count > 0 && table != NULL ? request_choose_routes(table, routes) : NULL;
 }
 
-bool http_listen(struct http *http, const struct settings_listen *settings, struct err *err)
+bool http_listen(struct http *http, struct settings_listen *settings, struct err *err)
 {
 	struct listener *listener = listener_new(http, settings, err);
 	if (listener == NULL)
@@ -77,7 +75,7 @@ void http_set_routes(struct http *http, struct route_table *table)
 	route_table_unref(before);
 }
 
-struct http *http_new(struct loop *loop, struct settings *settings)
+struct http *http_new(struct loop *loop, struct settings *settings, uint32_t connections_max)
 {
 	struct http *http = x_alloc(sizeof(*http));
 	http->loop = loop;
@@ -87,9 +85,9 @@ struct http *http_new(struct loop *loop, struct settings *settings)
 	http->connections = connections_new(http);
 	http->access = access_new(http);
 	link_init(&http->forwarded);
-	http->connections_max = settings->connections;
-	http->connections_per_address = settings->connections_per_address;
-	http->idle_timeout_ms = settings->idle_timeout_ms;
+	http->connections_max = connections_max;
+	http->connections_per_address = (uint32_t)settings->limits.connections_per_address;
+	http->idle_timeout_ms = settings->limits.idle_timeout.ms;
 	if (gethostname(http->machine, sizeof(http->machine) - 1) != 0)
 		http->machine[0] = '\0';
 	http_configure(http, settings);

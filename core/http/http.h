@@ -17,10 +17,11 @@ struct http_window { /* the last 60 s; 0 without a request */
 	double error_percent, average_ms;
 };
 
-/* Holds the settings until it is configured with others. */
-struct http *http_new(struct loop *loop, struct settings *settings);
+/* Holds the settings until it is configured with others. connections_max: limits.connections, or fewer if the
+ * system allows fewer. */
+struct http *http_new(struct loop *loop, struct settings *settings, uint32_t connections_max);
 /* Binds and listens. The actual address (port 0) is logged as `listening address=… port=…`. */
-bool http_listen(struct http *http, const struct settings_listen *listen, struct err *err) MUST_CHECK;
+bool http_listen(struct http *http, struct settings_listen *listen, struct err *err) MUST_CHECK;
 /* Later requests use this table; the old one lives until its requests are answered. */
 void http_set_routes(struct http *http, struct route_table *table);
 /* Applies what a reload may change: access, limits of time and of the body, names, certificates. */

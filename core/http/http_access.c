@@ -57,8 +57,7 @@ static bool read_token(struct access *access, struct err *err)
 static void look_at_file(struct timer *timer, int64_t now_ms)
 {
 	struct access *access = container_of(timer, struct access, look);
-	const struct settings *settings = access->http->settings;
-	uint64_t mark = files_mark((const char *const *)&settings->token_file, 1);
+	uint64_t mark = files_mark(&settings_token(access->http->settings)->text, 1);
 	struct err err;
 	loop_set_timer(access->http->loop, timer, now_ms + TOKEN_LOOK_MS);
 	if (mark == access->file_seen)
@@ -73,15 +72,15 @@ static void look_at_file(struct timer *timer, int64_t now_ms)
 
 void access_configure(struct access *access)
 {
-	const struct settings *settings = access->http->settings;
+	const struct option_secret *secret = settings_token(access->http->settings);
 	struct loop *loop = access->http->loop;
 	struct err err;
 	forget_token(access);
 	loop_clear_timer(loop, &access->look);
-	if (!settings->access)
+	if (secret == NULL)
 		return;
-	if (settings->token_file != NULL) {
-		access->file_seen = files_mark((const char *const *)&settings->token_file, 1);
+	if (secret->kind == OPTION_SECRET_FILE) {
+		access->file_seen = files_mark(&secret->text, 1);
 		loop_set_timer(loop, &access->look, loop_now_ms(loop) + TOKEN_LOOK_MS);
 	}
 	if (!read_token(access, &err))
@@ -101,7 +100,7 @@ bool access_is_trusted(const struct skymon_request *rq)
 {
 	const struct access *access = rq->http->access;
 	const char *given = rq->headers.authorization;
-	if (!rq->http->settings->access)
+	if (rq->http->settings->values[SETTINGS_ACCESS] == NULL)
 		return true;
 	if (access->token == NULL || given == NULL || strncasecmp(given, "Bearer ", 7) != 0)
 		return false;
@@ -114,16 +113,14 @@ bool access_is_trusted(const struct skymon_request *rq)
 void access_choose_routes(struct access *access)
 {
 	const struct route_table *table = access->http->table;
-	const struct settings *settings = access->http->settings;
 	free(access->open);
-	access->open = table != NULL
-			       ? request_choose_routes(table, settings->public_routes, settings->public_count)
-			       : NULL;
+	access->open =
+		table != NULL ? request_choose_routes(table, &access->http->settings->access.public) : NULL;
 }
 
 bool access_is_open(const struct access *access, const struct route_entry *entry)
 {
-	return !access->http->settings->access || access->open[entry->index];
+	return access->http->settings->values[SETTINGS_ACCESS] == NULL || access->open[entry->index];
 }
 
 /* ---- Refused callers ---- */

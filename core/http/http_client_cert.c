@@ -27,8 +27,7 @@ struct client_rules {
 	gnutls_x509_crt_t *authorities; /* they and the lists belong to trusted */
 	gnutls_x509_crl_t *crls;
 	unsigned authority_count, crl_count;
-	char *const *names; /* of the settings */
-	size_t name_count;
+	struct skymon_texts names; /* of the settings */
 };
 
 /* ---- Making ---- */
@@ -75,7 +74,7 @@ static bool add_crls(struct client_rules *rules, const char *pem, struct err *er
 	       err_set(err, "client_crl_file has a list that no authority of client_ca_file has signed");
 }
 
-bool client_rules_new(const struct settings_listen *settings, const struct tls_files *files,
+bool client_rules_new(const struct settings_tls *settings, const struct tls_files *files,
 		      struct client_rules **out, struct err *err)
 {
 	*out = NULL;
@@ -83,7 +82,6 @@ bool client_rules_new(const struct settings_listen *settings, const struct tls_f
 		return true;
 	struct client_rules *rules = x_alloc(sizeof(*rules));
 	rules->names = settings->client_names;
-	rules->name_count = settings->client_name_count;
 	if (gnutls_x509_trust_list_init(&rules->trusted, 0) < 0)
 		abort(); /* out of memory */
 	if (add_authorities(rules, files->client_ca, err) &&
@@ -117,8 +115,8 @@ static bool is_address(const char *wanted, const char *bytes, size_t size)
 /* The size is compared too, as a name may contain a NUL. A "*" in a client's name is not a wildcard. */
 static bool is_listed(const struct client_rules *rules, int type, const char *name, size_t size)
 {
-	for (size_t i = 0; i < rules->name_count; i++) {
-		const char *wanted = rules->names[i];
+	for (size_t i = 0; i < rules->names.count; i++) {
+		const char *wanted = rules->names.items[i];
 		bool same_size = strlen(wanted) == size;
 		if (type == GNUTLS_SAN_IPADDRESS ? is_address(wanted, name, size)
 		    : type == GNUTLS_SAN_DNSNAME ? same_size && strncasecmp(wanted, name, size) == 0
@@ -193,7 +191,7 @@ static const char *check_chain(const struct client_rules *rules, gnutls_x509_crt
 					       NULL) < 0 ||
 	    status != 0)
 		return status_text(status);
-	if (rules->name_count > 0 && !has_name(rules, chain[0]))
+	if (rules->names.count > 0 && !has_name(rules, chain[0]))
 		return "none of its names is in client_names";
 	return NULL;
 }

@@ -190,7 +190,7 @@ static struct peer *slow_reader(struct http *http, const struct origin *origin)
 	int64_t now_ms = loop_now_ms(http->loop);
 	for (struct link *at = all->busy.next; at != &all->busy; at = at->next) {
 		struct peer *peer = container_of(at, struct peer, by_state);
-		if (now_ms - peer->since_ms < http->settings->header_timeout_ms)
+		if (now_ms - peer->since_ms < http->settings->limits.header_timeout.ms)
 			return NULL;
 		if (peer->state == PEER_BUSY && (origin == NULL || peer->origin == origin))
 			return peer;
@@ -277,7 +277,7 @@ static int64_t timeout_ms(const struct http *http, enum peer_state state)
 	case PEER_BODY:
 		return http->idle_timeout_ms;
 	default:
-		return http->settings->header_timeout_ms;
+		return http->settings->limits.header_timeout.ms;
 	}
 }
 
@@ -311,9 +311,10 @@ static void sweep(struct timer *timer, int64_t now_ms)
 		end_if_slow(container_of(at, struct peer, by_state), now_ms);
 	}
 	int64_t idle_ms = idle_timeout_ms(http);
-	int64_t pause =
-		(idle_ms < http->settings->header_timeout_ms ? idle_ms : http->settings->header_timeout_ms) /
-		4;
+	int64_t pause = (idle_ms < http->settings->limits.header_timeout.ms
+				 ? idle_ms
+				 : http->settings->limits.header_timeout.ms) /
+			4;
 	if (all->open > 0)
 		loop_set_timer(http->loop, timer, now_ms + (pause > SWEEP_MIN_MS ? pause : SWEEP_MIN_MS));
 }
@@ -337,7 +338,7 @@ struct peer *peer_of_socket(int fd)
 
 ssize_t peer_read(struct peer *peer, const struct gate_source *source, char *out, size_t size)
 {
-	peer->gate.body_limit = (uint64_t)peer->http->settings->request_body;
+	peer->gate.body_limit = (uint64_t)peer->http->settings->limits.request_body.count;
 	ssize_t got = gate_read(&peer->gate, source, out, size);
 	bool part = peer->gate.phase == GATE_HEAD && peer->gate.held_size > peer->gate.ready;
 	if (part && (peer->state == PEER_NEW || peer->state == PEER_IDLE))
@@ -356,7 +357,7 @@ static struct peer *open_peer(const struct listener *listener, int fd)
 	peer->fd = fd;
 	peer->http = listener->http;
 	peer->opened_ms = loop_clock_ms();
-	peer->tls = listener->settings.cert_file != NULL;
+	peer->tls = listener->settings->tls.cert_file != NULL;
 	note_socket(fd, peer);
 	if (getpeername(fd, (struct sockaddr *)&address, &size) != 0)
 		address.ss_family = AF_UNSPEC;

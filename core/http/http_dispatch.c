@@ -27,12 +27,12 @@ static bool is_named(const struct route_table *table, const struct route_entry *
 	return false;
 }
 
-uint8_t *request_choose_routes(const struct route_table *table, char *const *names, size_t count)
+uint8_t *request_choose_routes(const struct route_table *table, const struct skymon_texts *names)
 {
 	uint8_t *chosen = x_alloc(route_count(table));
 	for (size_t i = 0; i < route_count(table); i++)
-		for (size_t n = 0; n < count && !chosen[i]; n++)
-			chosen[i] = is_named(table, route_at(table, i), names[n]);
+		for (size_t n = 0; n < names->count && !chosen[i]; n++)
+			chosen[i] = is_named(table, route_at(table, i), names->items[n]);
 	return chosen;
 }
 

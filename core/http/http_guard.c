@@ -146,7 +146,7 @@ static bool is_local_user(const struct http *http, uid_t uid)
 {
 	if (uid == 0 || uid == geteuid())
 		return true;
-	for (size_t i = 0; i < http->settings->local_user_count; i++)
+	for (size_t i = 0; i < http->settings->places.local_users.count; i++)
 		if (http->settings->local_uids[i] == uid)
 			return true;
 	return false;
@@ -300,10 +300,11 @@ static size_t host_size(const char *host)
 static bool is_ours(const struct http *http, const char *host)
 {
 	size_t size = host_size(host);
+	const struct skymon_texts *names = &http->settings->places.server_names;
 	bool ours = is_address(host, size) || is_name(host, size, "localhost") ||
 		    (http->machine[0] != '\0' && is_name(host, size, http->machine));
-	for (size_t i = 0; !ours && i < http->settings->server_name_count; i++)
-		ours = is_name(host, size, http->settings->server_names[i]);
+	for (size_t i = 0; !ours && i < names->count; i++)
+		ours = is_name(host, size, names->items[i]);
 	return ours;
 }
 

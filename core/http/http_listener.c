@@ -104,9 +104,9 @@ static void run_engine(struct watch *watch, uint32_t events)
 static bool start_engine(struct listener *listener, struct tls_files *tls, struct err *err)
 {
 	struct client_rules *clients;
-	if (!client_rules_new(&listener->settings, tls, &clients, err)) {
+	if (!client_rules_new(&listener->settings->tls, tls, &clients, err)) {
 		tls_free(tls);
-		return err_prefix(err, "cannot listen on %s: ", listener->settings.text);
+		return err_prefix(err, "cannot listen on %s: ", listener->settings->entry.address);
 	}
 	struct engine *engine = x_alloc(sizeof(*engine));
 	engine->listener = listener;
@@ -116,7 +116,7 @@ static bool start_engine(struct listener *listener, struct tls_files *tls, struc
 		tls_free(&engine->tls);
 		client_rules_free(clients);
 		free(engine);
-		return err_set(err, "cannot listen on %s: %s", listener->settings.text,
+		return err_set(err, "cannot listen on %s: %s", listener->settings->entry.address,
 			       tls->cert != NULL
 				       ? "the certificate, its key or client_ca_file cannot be used, or do "
 					 "not belong together"
@@ -242,11 +242,11 @@ void listener_renew(struct listener *listener)
 	struct tls_files tls;
 	struct err err;
 	const struct tls_files *old = &listener->engines->tls;
-	if (listener->settings.cert_file == NULL || listener->accept.fd < 0)
+	if (listener->settings->tls.cert_file == NULL || listener->accept.fd < 0)
 		return;
-	listener->files_seen = tls_mark(&listener->settings);
-	if (!tls_read(&listener->settings, &tls, &err)) {
-		log_error("the old certificate of %s stays: %s", listener->settings.text, err.text);
+	listener->files_seen = tls_mark(&listener->settings->tls);
+	if (!tls_read(&listener->settings->tls, &tls, &err)) {
+		log_error("the old certificate of %s stays: %s", listener->settings->entry.address, err.text);
 		return;
 	}
 	if (is_same_text(tls.cert, old->cert) && is_same_text(tls.key, old->key) &&
@@ -255,63 +255,34 @@ void listener_renew(struct listener *listener)
 		return;
 	}
 	if (!start_engine(listener, &tls, &err)) {
-		log_error("the old certificate of %s stays: %s", listener->settings.text, err.text);
+		log_error("the old certificate of %s stays: %s", listener->settings->entry.address, err.text);
 		return;
 	}
 	log_info("%s has a new certificate; connections that are open keep the old one",
-		 listener->settings.text);
+		 listener->settings->entry.address);
 }
 
 static void look_at_files(struct timer *timer, int64_t now_ms)
 {
 	struct listener *listener = container_of(timer, struct listener, look);
-	if (tls_mark(&listener->settings) != listener->files_seen)
+	if (tls_mark(&listener->settings->tls) != listener->files_seen)
 		listener_renew(listener);
 	loop_set_timer(listener->http->loop, timer, now_ms + CERT_LOOK_MS);
 }
 
 /* ---- Listeners ---- */
 
-static char **texts_copy(char *const *texts, size_t count)
-{
-	char **copy = count > 0 ? x_alloc(count * sizeof(char *)) : NULL;
-	for (size_t i = 0; i < count; i++)
-		copy[i] = x_strdup(texts[i]);
-	return copy;
-}
-
-static void texts_free(char **texts, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		free(texts[i]);
-	free(texts);
-}
-
-static void copy_settings(struct settings_listen *copy, const struct settings_listen *settings)
-{
-	copy->text = x_strdup(settings->text);
-	copy->unix_path = x_strdup(settings->unix_path);
-	copy->cert_file = x_strdup(settings->cert_file);
-	copy->key_file = x_strdup(settings->key_file);
-	copy->client_ca_file = x_strdup(settings->client_ca_file);
-	copy->client_crl_file = x_strdup(settings->client_crl_file);
-	copy->client_names = texts_copy(settings->client_names, settings->client_name_count);
-	copy->client_name_count = settings->client_name_count;
-	copy->routes = texts_copy(settings->routes, settings->route_count);
-	copy->route_count = settings->route_count;
-}
-
-struct listener *listener_new(struct http *http, const struct settings_listen *settings, struct err *err)
+struct listener *listener_new(struct http *http, struct settings_listen *settings, struct err *err)
 {
 	struct tls_files tls = {0};
-	if (!tls_read(settings, &tls, err))
+	if (!tls_read(&settings->tls, &tls, err))
 		return NULL;
 	struct listener *listener = x_alloc(sizeof(*listener));
 	listener->http = http;
 	listener->look.fire = look_at_files;
 	listener->accept = (struct watch){.ready = accept_ready, .fd = -1};
 	listener->pause.fire = accept_again;
-	copy_settings(&listener->settings, settings);
+	listener->settings = settings_listen_ref(settings);
 	int fd;
 	if (!socket_open(settings, &fd, err)) {
 		tls_free(&tls);
@@ -319,12 +290,12 @@ struct listener *listener_new(struct http *http, const struct settings_listen *s
 		return NULL;
 	}
 	loop_add(http->loop, &listener->accept, fd, EPOLLIN);
-	listener->files_seen = tls_mark(settings);
+	listener->files_seen = tls_mark(&settings->tls);
 	if (!start_engine(listener, &tls, err)) {
 		listener_free(listener);
 		return NULL;
 	}
-	if (settings->cert_file != NULL)
+	if (settings->tls.cert_file != NULL)
 		loop_set_timer(http->loop, &listener->look, loop_now_ms(http->loop) + CERT_LOOK_MS);
 	return listener;
 }
@@ -338,8 +309,8 @@ void listener_quiesce(struct listener *listener)
 		return;
 	loop_remove(listener->http->loop, &listener->accept);
 	close(fd);
-	if (listener->settings.unix_path != NULL)
-		unlink(listener->settings.unix_path);
+	if (listener->settings->unix_path != NULL)
+		unlink(listener->settings->unix_path);
 }
 
 void listener_free(struct listener *listener)
@@ -349,15 +320,8 @@ void listener_free(struct listener *listener)
 		next = engine->next;
 		free_engine(engine);
 	}
-	free(listener->settings.text);
-	free(listener->settings.unix_path);
-	free(listener->settings.cert_file);
-	free(listener->settings.key_file);
-	free(listener->settings.client_ca_file);
-	free(listener->settings.client_crl_file);
 	client_rules_free(listener->clients);
-	texts_free(listener->settings.client_names, listener->settings.client_name_count);
-	texts_free(listener->settings.routes, listener->settings.route_count);
+	settings_listen_free(listener->settings);
 	free(listener->allowed);
 	free(listener);
 }

@@ -47,19 +47,19 @@ struct http {
 struct listener {
 	struct listener *next;
 	struct http *http;
-	struct watch accept;             /* its fd is -1 when no more connections are accepted */
-	struct timer pause;              /* of accepting, when descriptors have run out */
-	struct engine *engines;          /* newest first */
-	struct settings_listen settings; /* own copy */
-	uint8_t *allowed;                /* by a route's index; NULL if all are */
-	bool resumed;                    /* a connection was, which MHD_get_timeout does not report */
-	struct timer look;               /* at the files of certificates */
-	uint64_t files_seen;             /* their mark */
-	struct client_rules *clients;    /* NULL if clients need no certificate */
-	uint64_t rules_number;           /* counts changes of clients, from 1 */
+	struct watch accept;    /* its fd is -1 when no more connections are accepted */
+	struct timer pause;     /* of accepting, when descriptors have run out */
+	struct engine *engines; /* newest first */
+	struct settings_listen *settings;
+	uint8_t *allowed;             /* by a route's index; NULL if all are */
+	bool resumed;                 /* a connection was, which MHD_get_timeout does not report */
+	struct timer look;            /* at the files of certificates */
+	uint64_t files_seen;          /* their mark */
+	struct client_rules *clients; /* NULL if clients need no certificate */
+	uint64_t rules_number;        /* counts changes of clients, from 1 */
 };
 
-struct listener *listener_new(struct http *http, const struct settings_listen *settings,
+struct listener *listener_new(struct http *http, struct settings_listen *settings,
 			      struct err *err) MUST_CHECK;
 /* Does what can be done without waiting. Returns the longest wait (ms) until the next call, or -1. */
 int listener_turn(struct listener *listener);
@@ -74,17 +74,17 @@ bool socket_open(const struct settings_listen *listen_at, int *fd, struct err *e
 struct tls_files { /* PEM texts; all NULL for plain HTTP */
 	char *cert, *key, *client_ca, *client_crl;
 };
-bool tls_read(const struct settings_listen *settings, struct tls_files *out, struct err *err) MUST_CHECK;
+bool tls_read(const struct settings_tls *settings, struct tls_files *out, struct err *err) MUST_CHECK;
 void tls_free(struct tls_files *files);
 /* A mark changes when one of the files does. */
-uint64_t tls_mark(const struct settings_listen *settings);
+uint64_t tls_mark(const struct settings_tls *settings);
 uint64_t files_mark(const char *const *paths, size_t count);
 
 /* ---- Client certificates (http_client_cert.c) ---- */
 
 struct client_rules;
 /* Sets *out to NULL if the listener needs no client certificate. Borrows the names of settings. */
-bool client_rules_new(const struct settings_listen *settings, const struct tls_files *files,
+bool client_rules_new(const struct settings_tls *settings, const struct tls_files *files,
 		      struct client_rules **out, struct err *err) MUST_CHECK;
 void client_rules_free(struct client_rules *rules);
 /* Returns why the client of this TLS session is refused, or NULL. */
@@ -245,7 +245,7 @@ const char *request_header(struct skymon_request *rq, const char *name); /* NULL
 void request_dispatch(struct skymon_request *rq);
 /* Returns, by a route's index, whether one of the names is that of the route's plugin, of the route itself or
  * of a route above it. The caller frees. */
-uint8_t *request_choose_routes(const struct route_table *table, char *const *names, size_t count);
+uint8_t *request_choose_routes(const struct route_table *table, const struct skymon_texts *names);
 
 /* ---- The access token (http_access.c) ---- */
 

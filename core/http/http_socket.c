@@ -44,16 +44,16 @@ static bool open_unix(const struct settings_listen *listen_at, int *out, struct 
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	if (strlen(listen_at->unix_path) >= sizeof(address.sun_path))
 		return err_set(err, "cannot listen on %s: the path is longer than %zu characters",
-			       listen_at->text, sizeof(address.sun_path) - 1);
+			       listen_at->entry.address, sizeof(address.sun_path) - 1);
 	strcpy(address.sun_path, listen_at->unix_path);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
-		return fail_to_listen(fd, listen_at->text, "socket", err);
+		return fail_to_listen(fd, listen_at->entry.address, "socket", err);
 	remove_stale(listen_at->unix_path, &address);
 	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0)
-		return fail_to_listen(fd, listen_at->text, "bind", err);
+		return fail_to_listen(fd, listen_at->entry.address, "bind", err);
 	if (listen(fd, BACKLOG) != 0)
-		return fail_to_listen(fd, listen_at->text, "listen", err);
+		return fail_to_listen(fd, listen_at->entry.address, "listen", err);
 	log_line(LOG_LEVEL_INFO, (const char *[]){"unix", listen_at->unix_path, NULL}, "listening");
 	*out = fd;
 	return true;
@@ -81,7 +81,7 @@ static socklen_t find_address(const struct settings_listen *listen_at, const cha
 	snprintf(port, sizeof(port), "%u", listen_at->port);
 	int why = getaddrinfo(host, port, &hints, &found);
 	if (why != 0) {
-		err_set(err, "cannot listen on %s: %s; give a numeric address", listen_at->text,
+		err_set(err, "cannot listen on %s: %s; give a numeric address", listen_at->entry.address,
 			gai_strerror(why));
 		return 0;
 	}
@@ -102,16 +102,16 @@ static bool open_tcp(const struct settings_listen *listen_at, const char *host, 
 	int on = 1, only = !both,
 	    fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
-		return fail_to_listen(fd, listen_at->text, "socket", err);
+		return fail_to_listen(fd, listen_at->entry.address, "socket", err);
 	if (address.ss_family == AF_INET6 &&
 	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only)) != 0)
-		return fail_to_listen(fd, listen_at->text, "IPV6_V6ONLY", err);
+		return fail_to_listen(fd, listen_at->entry.address, "IPV6_V6ONLY", err);
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0)
-		return fail_to_listen(fd, listen_at->text, "SO_REUSEADDR", err);
+		return fail_to_listen(fd, listen_at->entry.address, "SO_REUSEADDR", err);
 	if (bind(fd, (struct sockaddr *)&address, size) != 0)
-		return fail_to_listen(fd, listen_at->text, "bind", err);
+		return fail_to_listen(fd, listen_at->entry.address, "bind", err);
 	if (listen(fd, BACKLOG) != 0)
-		return fail_to_listen(fd, listen_at->text, "listen", err);
+		return fail_to_listen(fd, listen_at->entry.address, "listen", err);
 	log_address(fd);
 	*out = fd;
 	return true;

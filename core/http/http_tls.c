@@ -20,7 +20,7 @@ static bool read_pem(const char *path, char **out, struct err *err)
 	return ok;
 }
 
-bool tls_read(const struct settings_listen *settings, struct tls_files *out, struct err *err)
+bool tls_read(const struct settings_tls *settings, struct tls_files *out, struct err *err)
 {
 	*out = (struct tls_files){0};
 	if (read_pem(settings->cert_file, &out->cert, err) && read_pem(settings->key_file, &out->key, err) &&
@@ -56,7 +56,7 @@ uint64_t files_mark(const char *const *paths, size_t count)
 	return mark;
 }
 
-uint64_t tls_mark(const struct settings_listen *settings)
+uint64_t tls_mark(const struct settings_tls *settings)
 {
 	const char *const paths[] = {settings->cert_file, settings->key_file, settings->client_ca_file,
 				     settings->client_crl_file};

@@ -47,7 +47,7 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-char **plugin_list(char *const *folders, size_t count, size_t *found)
+char **plugin_list(const char *const *folders, size_t count, size_t *found)
 {
 	char **names = NULL;
 	size_t room = 0, used = 0;
@@ -83,7 +83,7 @@ char **plugin_list(char *const *folders, size_t count, size_t *found)
 #define NAMES_MAX 200u /* bytes of names in a sentence */
 
 /* "; did you mean `b`?; there are: a, b", behind the folders that were searched. */
-static void list_plugins(const char *name, char *const *folders, size_t count, struct buf *out)
+static void list_plugins(const char *name, const char *const *folders, size_t count, struct buf *out)
 {
 	struct buf names = {0};
 	size_t found = 0, shown = 0;
@@ -103,7 +103,7 @@ static void list_plugins(const char *name, char *const *folders, size_t count, s
 	buf_free(&names);
 }
 
-char *plugin_find(const char *name, char *const *folders, size_t count, struct err *err)
+char *plugin_find(const char *name, const char *const *folders, size_t count, struct err *err)
 {
 	struct buf tried = {0};
 	if (!plugin_name_ok(name)) {

@@ -19,9 +19,9 @@ bool plugin_name_ok(const char *name); /* [a-z0-9_-]+, at most 64 */
 
 /* The file of a plugin name in the folders, first found; NULL with err naming the folders that were searched.
  * Names: [a-z0-9_-]+. */
-char *plugin_find(const char *name, char *const *folders, size_t count, struct err *err) MUST_CHECK;
+char *plugin_find(const char *name, const char *const *folders, size_t count, struct err *err) MUST_CHECK;
 /* All plugin names there are in the folders, sorted, each once; the caller frees each and the array. */
-char **plugin_list(char *const *folders, size_t count, size_t *found);
+char **plugin_list(const char *const *folders, size_t count, size_t *found);
 /* The file that a plugin's code was copied from, as it was then. */
 struct plugin_mark {
 	uint64_t device, inode;

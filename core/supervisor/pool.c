@@ -129,7 +129,7 @@ void pool_report_done(struct pool *pool)
 	done(pool->done_arg);
 }
 
-static void open_plugin(struct pool *pool, const char *name, char *const *folders, size_t folder_count)
+static void open_plugin(struct pool *pool, const char *name, const char *const *folders, size_t folder_count)
 {
 	struct pool_plugin *plugin = x_alloc(sizeof(*plugin));
 	struct pool_plugin **last = &pool->plugins;
@@ -151,7 +151,7 @@ static void open_plugin(struct pool *pool, const char *name, char *const *folder
 }
 
 /* Has the file been replaced? Code that runs in the daemon stays until a restart. */
-static bool has_changed(const struct pool_plugin *plugin, char *const *folders, size_t folder_count)
+static bool has_changed(const struct pool_plugin *plugin, const char *const *folders, size_t folder_count)
 {
 	struct err err;
 	char *path = plugin_find(plugin->name, folders, folder_count, &err);
@@ -163,7 +163,7 @@ static bool has_changed(const struct pool_plugin *plugin, char *const *folders, 
 	return !same && !plugin->in_daemon;
 }
 
-void pool_prepare(struct pool *pool, char *const *names, size_t count, char *const *folders,
+void pool_prepare(struct pool *pool, char *const *names, size_t count, const char *const *folders,
 		  size_t folder_count, pool_done *done, void *arg)
 {
 	pool->done = done;

@@ -49,7 +49,7 @@ void pool_set_isolation(struct pool *pool, bool strict);
  * before this returns, when each has sent its hello or has failed; pool_info has the outcome. One call at a
  * time. */
 typedef void pool_done(void *arg);
-void pool_prepare(struct pool *pool, char *const *names, size_t count, char *const *folders,
+void pool_prepare(struct pool *pool, char *const *names, size_t count, const char *const *folders,
 		  size_t folder_count, pool_done *done, void *arg);
 /* Returns the declarations of a plugin; NULL with *why, a sentence, when it could not be opened. */
 const struct plugin_info *pool_info(const struct pool *pool, const char *name, const char **why);

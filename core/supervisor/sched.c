@@ -469,8 +469,9 @@ struct sched *sched_new(struct loop *loop, struct board *board, const char *work
 
 void sched_configure(struct sched *sched, const struct settings *settings)
 {
-	admission_configure(sched->admission, settings->checks_at_once, settings->checks_per_address);
-	sched->series_max = settings->series;
+	admission_configure(sched->admission, (uint32_t)settings->limits.checks_at_once,
+			    (uint32_t)settings->limits.checks_per_address);
+	sched->series_max = (uint32_t)settings->limits.series;
 }
 
 struct pool *sched_pool(struct sched *sched)

@@ -36,7 +36,7 @@ static const char help[] =
 void tool_folders_add(struct tool_folders *folders, const char *folder)
 {
 	folders->items = x_grow(folders->items, &folders->room, folders->count + 1, sizeof(*folders->items));
-	folders->items[folders->count++] = x_strdup(folder);
+	folders->items[folders->count++] = folder;
 }
 
 char *tool_find_plugin(const struct tool_folders *folders, const char *word, struct err *err)

@@ -20,7 +20,7 @@ enum tool_exit { TOOL_HEALTHY, TOOL_DEGRADED, TOOL_UNHEALTHY, TOOL_UNKNOWN };
 
 /* Folders to look for plugins in: those given, then the installed one. */
 struct tool_folders {
-	char **items;
+	const char **items; /* arguments of the command line */
 	size_t count, room;
 };
 void tool_folders_add(struct tool_folders *folders, const char *folder);

@@ -229,8 +229,6 @@ int tool_plugins(int argc, char **argv)
 		plugin_info_free(info);
 		free(path);
 	}
-	for (size_t i = 0; i < folders.count; i++)
-		free(folders.items[i]);
 	free(folders.items);
 	return code;
 }

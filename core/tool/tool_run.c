@@ -428,8 +428,6 @@ int tool_run(int argc, char **argv)
 		code = run_all(&run, argv + optind, (size_t)(argc - optind));
 		plugin_close(&run.plugin);
 	}
-	for (size_t i = 0; i < run.folders.count; i++)
-		free(run.folders.items[i]);
 	free(run.folders.items);
 	free(path);
 	finished = true;

@@ -77,8 +77,8 @@ static int plugin_of(const char *name)
 	return plugin;
 }
 
-char *__wrap_plugin_find(const char *name, char *const *folders, size_t count, struct err *err);
-char *__wrap_plugin_find(const char *name, char *const *folders, size_t count, struct err *err)
+char *__wrap_plugin_find(const char *name, const char *const *folders, size_t count, struct err *err);
+char *__wrap_plugin_find(const char *name, const char *const *folders, size_t count, struct err *err)
 {
 	(void)folders;
 	(void)count;

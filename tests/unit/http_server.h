@@ -212,18 +212,22 @@ static inline void start(const char *yaml)
 	released = 0;
 	server.loop = loop_new();
 	server.settings = make_settings(yaml);
-	server.http = http_new(server.loop, server.settings);
+	server.http = http_new(server.loop, server.settings, (uint32_t)server.settings->limits.connections);
 	server.table = make_table();
 	http_set_routes(server.http, server.table);
 	server.port = free_port();
-	struct settings_listen listen = {
-		.text = (char *)"test", .host = (char *)"127.0.0.1", .port = server.port};
-	char *only[] = {(char *)"echo"};
-	struct settings_listen local = {
-		.text = (char *)"unix", .unix_path = server.unix_path, .routes = only, .route_count = 1};
+	static const char *const only[] = {"echo"};
+	char address[64], path[sizeof(server.unix_path) + 8];
+	snprintf(address, sizeof(address), "127.0.0.1:%u", server.port);
 	snprintf(server.unix_path, sizeof(server.unix_path), "/tmp/test_http.%d.sock", (int)getpid());
-	CU_ASSERT_FATAL(http_listen(server.http, &listen, &err));
-	CU_ASSERT_FATAL(http_listen(server.http, &local, &err));
+	snprintf(path, sizeof(path), "unix:%s", server.unix_path);
+	struct settings_listen *tcp = settings_listen_new(address, &err);
+	struct settings_listen *local = settings_listen_new(path, &err);
+	local->entry.routes = (struct skymon_texts){.items = only, .count = 1};
+	CU_ASSERT_FATAL(http_listen(server.http, tcp, &err));
+	CU_ASSERT_FATAL(http_listen(server.http, local, &err));
+	settings_listen_free(tcp);
+	settings_listen_free(local);
 	UNIT_TEXT(err.text, "");
 	sem_init(&server.called, 0, 0);
 	server.wake.ready = woken;

@@ -178,7 +178,7 @@ static void files_are_found_and_judged(void)
 	char first[] = "/tmp/skymon-plugin-XXXXXX", second[] = "/tmp/skymon-plugin-XXXXXX", path[4096];
 	struct err err = {""};
 	CU_ASSERT_FATAL(mkdtemp(first) != NULL && mkdtemp(second) != NULL);
-	char *folders[] = {first, second};
+	const char *folders[] = {first, second};
 	put_file(first, "b.so", 0644);
 	put_file(second, "b.so", 0644);
 	put_file(second, "a-1.so", 0646);

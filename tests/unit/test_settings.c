@@ -50,12 +50,13 @@ static void refuses(void)
 	} cases[] = {
 		{"lisen: 1", "f:1:1: unknown key `lisen` (did you mean `listen`?)"},
 		{"what: 1", "f:1:1: unknown key `what`"},
-		{"listen: 8080", "f:1:9: `8080` is no address to listen on: write 0.0.0.0:8080, [::]:8443, "
-				 ":8080 or unix:/path"},
-		{"listen: 127.0.0.1:65536", "f:1:9: `127.0.0.1:65536` is no address to listen on: write "
+		{"listen: 8080",
+		 "f:1:9: `8080` is not an address to listen on: write 0.0.0.0:8080, [::]:8443, "
+		 ":8080 or unix:/path"},
+		{"listen: 127.0.0.1:65536", "f:1:9: `127.0.0.1:65536` is not an address to listen on: write "
 					    "0.0.0.0:8080, [::]:8443, :8080 or unix:/path"},
 		{"listen: host:80",
-		 "f:1:9: `host` is no numeric address: write 127.0.0.1, 0.0.0.0, [::] or localhost"},
+		 "f:1:9: `host` is not a numeric address: write 127.0.0.1, 0.0.0.0, [::] or localhost"},
 		{"listen: unix:a", "f:1:9: `unix:a` must be an absolute path: unix:/run/skymon/http.sock"},
 		{"listen: [':80', ':80']", "f:1:17: `:80` is listened on twice"},
 		{"listen: [':80', '0.0.0.0:80']", "f:1:17: `0.0.0.0:80` is listened on twice"},
@@ -157,28 +158,27 @@ static void standard(void)
 {
 	struct settings *s = good("");
 	CU_ASSERT_EQUAL_FATAL(s->listen_count, 1);
-	UNIT_TEXT(s->listens[0].host, "*");
-	CU_ASSERT_EQUAL(s->listens[0].port, 8080);
-	UNIT_TEXT(s->service, "api");
-	UNIT_TEXT(s->title, "api");
-	UNIT_TEXT(s->state_dir, "/tmp");
-	CU_ASSERT_EQUAL(s->source_count, 8);
+	UNIT_TEXT(s->listens[0]->host, "*");
+	CU_ASSERT_EQUAL(s->listens[0]->port, 8080);
+	UNIT_TEXT(s->service.name, "api");
+	UNIT_TEXT(s->service.title, "api");
+	UNIT_TEXT(s->places.state_dir, "/tmp");
 	UNIT_TEXT(s->sources[5].component, "self");
 	UNIT_TEXT(s->sources[6].component, NULL);
-	CU_ASSERT_EQUAL(s->worker_memory, 256 << 20);
-	CU_ASSERT_EQUAL(s->request_body, 1 << 20);
-	CU_ASSERT_EQUAL(s->header_timeout_ms, 10000);
-	CU_ASSERT_EQUAL(s->drain_ms, 0);
-	CU_ASSERT_EQUAL(s->shutdown_timeout_ms, 10000);
-	CU_ASSERT_EQUAL(s->log_level, LOG_LEVEL_INFO);
-	CU_ASSERT_FALSE(s->access);
-	CU_ASSERT_FALSE(s->ready_follows_self);
-	CU_ASSERT_EQUAL(s->plugin_path_count, 1);
+	CU_ASSERT_EQUAL(s->limits.worker_memory.count, 256 << 20);
+	CU_ASSERT_EQUAL(s->limits.request_body.count, 1 << 20);
+	CU_ASSERT_EQUAL(s->limits.header_timeout.ms, 10000);
+	CU_ASSERT_EQUAL(s->shutdown.drain.ms, 0);
+	CU_ASSERT_EQUAL(s->shutdown.timeout.ms, 10000);
+	CU_ASSERT_EQUAL((enum log_level)s->log.level.index, LOG_LEVEL_INFO);
+	CU_ASSERT_PTR_NULL(settings_token(s));
+	CU_ASSERT_EQUAL(s->ready.follow.index, SETTINGS_FOLLOW_COMPONENTS);
+	CU_ASSERT_EQUAL(s->plugin_folder_count, 1);
 	settings_free(s);
 	char *errors = NULL;
 	s = read_with("", read_only, &errors);
 	UNIT_TEXT(errors, "");
-	UNIT_TEXT(s->state_dir, "");
+	UNIT_TEXT(s->places.state_dir, "");
 	free(errors);
 	settings_free(s);
 }
@@ -208,11 +208,11 @@ static void reads(void)
 {
 	struct settings *s = good(full);
 	CU_ASSERT_EQUAL_FATAL(s->listen_count, 3);
-	CU_ASSERT_EQUAL(s->listens[0].port, 0);
-	UNIT_TEXT(s->listens[1].host, "::1");
-	UNIT_TEXT(s->listens[1].key_file, "/k");
-	CU_ASSERT_EQUAL(s->listens[1].route_count, 2);
-	UNIT_TEXT(s->listens[2].unix_path, "/run/s.sock");
+	CU_ASSERT_EQUAL(s->listens[0]->port, 0);
+	UNIT_TEXT(s->listens[1]->host, "::1");
+	UNIT_TEXT(s->listens[1]->tls.key_file, "/k");
+	CU_ASSERT_EQUAL(s->listens[1]->entry.routes.count, 2);
+	UNIT_TEXT(s->listens[2]->unix_path, "/run/s.sock");
 	CU_ASSERT_EQUAL_FATAL(s->plugin_count, 2);
 	CU_ASSERT_EQUAL_FATAL(s->component_count, 3);
 	const struct settings_section *db = &s->components[0], *web = &s->components[1],
@@ -235,17 +235,18 @@ static void reads(void)
 	CU_ASSERT_EQUAL(third->interval_ms, 9000);
 	CU_ASSERT_PTR_NOT_NULL(config_find(third->warn, "k"));
 	UNIT_TEXT(s->sources[6].component, "db");
-	CU_ASSERT_EQUAL(s->plugin_path_count, 2);
-	UNIT_TEXT(s->plugin_paths[0], "/opt/plugins");
-	UNIT_TEXT(s->state_dir, "/var/x");
-	UNIT_TEXT(s->token_file, "/t");
-	CU_ASSERT(s->access && s->ready_follows_self);
-	CU_ASSERT_EQUAL(s->public_count, 1);
-	CU_ASSERT_EQUAL(s->worker_memory, 0);
-	CU_ASSERT_EQUAL(s->connections, 50);
-	CU_ASSERT_EQUAL(s->log_level, LOG_LEVEL_DEBUG);
-	CU_ASSERT_EQUAL(s->log_format, LOG_FORMAT_JSON);
-	CU_ASSERT_EQUAL(s->drain_ms, 5000);
+	CU_ASSERT_EQUAL(s->plugin_folder_count, 2);
+	UNIT_TEXT(s->plugin_folders[0], "/opt/plugins");
+	UNIT_TEXT(s->places.state_dir, "/var/x");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(settings_token(s));
+	UNIT_TEXT(settings_token(s)->text, "/t");
+	CU_ASSERT_EQUAL(s->access.public.count, 1);
+	CU_ASSERT_EQUAL(s->ready.follow.index, SETTINGS_FOLLOW_SELF);
+	CU_ASSERT_EQUAL(s->limits.worker_memory.count, 0);
+	CU_ASSERT_EQUAL(s->limits.connections, 50);
+	CU_ASSERT_EQUAL((enum log_level)s->log.level.index, LOG_LEVEL_DEBUG);
+	CU_ASSERT_EQUAL((enum log_format)s->log.format.index, LOG_FORMAT_JSON);
+	CU_ASSERT_EQUAL(s->shutdown.drain.ms, 5000);
 	settings_free(s);
 }
 
@@ -310,12 +311,61 @@ static void listens(void)
 		     {"1.2.3.4:-1", NULL, 0},
 		     {"unix:", NULL, 0}};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct settings_listen listen = {0};
 		struct err err;
-		CU_ASSERT_EQUAL(settings_listen_parse(cases[i].text, &listen, &err), cases[i].host != NULL);
-		UNIT_TEXT(listen.host, cases[i].host);
-		CU_ASSERT_EQUAL(listen.port, cases[i].port);
-		settings_listen_free(&listen);
+		struct settings_listen *listen = settings_listen_new(cases[i].text, &err);
+		UNIT_TEXT(listen != NULL ? listen->host : NULL, cases[i].host);
+		CU_ASSERT_EQUAL(listen != NULL ? listen->port : 0, cases[i].port);
+		settings_listen_free(listen);
+	}
+}
+
+static void add_change(void *arg, const char *key, enum settings_reload reload)
+{
+	buf_printf(arg, "%s%s%s", ((struct buf *)arg)->size > 0 ? " " : "", key,
+		   reload == SETTINGS_RESTART ? "" : "+");
+}
+
+/* Each key of each table that does not apply at once is reported when its value changes; + : for workers. */
+static void compares(void)
+{
+	static const struct {
+		const char *old, *new, *changes;
+	} cases[] = {
+		{"", "", ""},
+		{"", "listen: ':8080'\nuser: ''\nstate_dir: ''\nlimits: {idle_timeout: 75000ms}", ""},
+		{"listen: ':80'", "listen: [{address: ':80'}]", ""},
+		{"", "listen: ':81'", "listen[1].address"},
+		{"", "listen: [':80', ':81']", "listen"},
+		{"listen: [':1', ':2']", "listen: [':1', {address: ':2', routes: health}]",
+		 "listen[2].routes"},
+		{"listen: ':1'", "listen: {address: ':1', tls: {cert_file: /c, key_file: /k}}",
+		 "listen[1].tls.cert_file listen[1].tls.key_file"},
+		{"listen: {address: ':1', tls: {cert_file: /c, key_file: /k, client_ca_file: /a}}",
+		 "listen: {address: ':1', tls: {cert_file: /c, key_file: /k, client_ca_file: /b, "
+		 "client_crl_file: /l, client_names: [n]}}",
+		 "listen[1].tls.client_ca_file listen[1].tls.client_crl_file listen[1].tls.client_names"},
+		{"", "state_dir: /x", "state_dir"},
+		{"user: '0'", "user: '1'", "user"},
+		{"limits: {connections: 5}", "limits: {connections: 6, connections_per_address: 6}",
+		 "limits.connections limits.connections_per_address"},
+		{"", "limits: {idle_timeout: 5s}", "limits.idle_timeout"},
+		{"", "limits: {worker_memory: 1GiB, series: 5}", "limits.worker_memory+ limits.series+"},
+		{"",
+		 "limits: {request_body: 5KiB, checks_at_once: 5, checks_per_address: 5, header_timeout: "
+		 "5s}\n"
+		 "log: {level: warn}\nready: {follow: self}\nshutdown: {drain: 5s}\nservice: {name: x}\n"
+		 "access: {token: 0123456789abcdef}\nlocal_users: ['0']\nserver_names: a\nisolation: strict",
+		 ""},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct settings *old = good(cases[i].old), *new = good(cases[i].new);
+		struct buf changes = {0};
+		buf_text(&changes, "");
+		settings_compare(old, new, add_change, &changes);
+		UNIT_TEXT(changes.data, cases[i].changes);
+		buf_free(&changes);
+		settings_free(old);
+		settings_free(new);
 	}
 }
 
@@ -327,5 +377,6 @@ int main(void)
 							       {"serves", serves},
 							       {"prints", prints},
 							       {"listens", listens},
+							       {"compares", compares},
 							       {0}});
 }
