@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* authentication: an OpenID Connect provider, as its clients see it: the discovery document is the issuer's
- * own, the published keys can verify signatures, and, when a client is configured, a token is given for its
- * secret and was signed by one of those keys. */
+/* authentication: checks an OpenID Connect provider as its clients use it: the discovery document is the
+ * issuer's, the published keys can verify signatures, and, if a client is configured, its secret gets a token
+ * that is signed by one of those keys. This file has the options, the first two steps and the plugin's table;
+ * the worker calls start and stop on its main thread, and check on a thread per component. Owns the kept
+ * connections through struct fetch. */
 #include "authentication.h"
 
 #include <curl/curl.h>
@@ -19,47 +21,50 @@ static const char *const method_words[] = {"auto", "basic", "post", NULL};
 
 static const struct skymon_option options[] = {
 	SKYMON_OPT(struct authentication, issuer, NULL,
-		   "the provider's URL, exactly as its tokens have it in iss: "
+		   "the provider's URL, exactly as in the iss of its tokens: "
 		   "https://id.example.com/realms/main",
 		   .flags = SKYMON_TARGET),
 	SKYMON_OPT(struct authentication, client_id, NULL,
-		   "a client that may use the client-credentials grant: a token is asked for in each check"),
+		   "a client that may use the client-credentials grant; a token is requested in each check"),
 	SKYMON_OPT(struct authentication, client_secret, NULL, "the client's secret"),
 	SKYMON_OPT(
 		struct authentication, client_auth, "auto",
-		"how the secret is sent; auto: as the provider offers it, in the Authorization header if it "
-		"takes that",
+		"how the secret is sent; auto: in the Authorization header, or in the body if the provider "
+		"only accepts that",
 		.words = method_words),
-	SKYMON_OPT(struct authentication, scope, NULL, "scopes to ask for, with spaces between them"),
-	SKYMON_OPT(struct authentication, audience, NULL, "what the token's aud must hold; not sent"),
+	SKYMON_OPT(struct authentication, scope, NULL, "scopes to request, separated by spaces"),
+	SKYMON_OPT(struct authentication, audience, NULL,
+		   "value that the token's aud must contain; not sent"),
 	SKYMON_OPT(struct authentication, parameters, NULL,
-		   "more parameters of the token request, as in {resource: https://api.example.com}"),
+		   "further parameters of the token request, as in {resource: https://api.example.com}"),
 	SKYMON_OPT(
 		struct authentication, verify_token, "true",
 		"a token that is a JWT must be signed by a published key, and have the right iss, exp, iat"),
 	SKYMON_OPT(struct authentication, reconnect, "1m",
-		   "age from which a kept connection is replaced by a new one; 0: a new one in each check",
+		   "age from which the kept connection is replaced by a new one; 0: a new one in each check",
 		   .min = 0, .max = 366.0 * 24 * 3600 * 1000),
 	SKYMON_OPT(struct authentication, tls, NULL,
-		   "the provider's certificate, and ours; insecure: any certificate, or with http:// the "
+		   "verification of the provider, and a client certificate; insecure: any certificate, or "
+		   "with http:// the "
 		   "secret without TLS to another machine"),
 	SKYMON_OPT(struct authentication, proxy, "none", "URL of a proxy, or none"),
 	{0}};
 
 static const struct skymon_number numbers[] = {
 	{"usable_keys", "", "published keys that can verify a signature"},
-	{"discovery_time", "s", "time that the discovery document took"},
-	{"jwks_time", "s", "time that the keys took"},
+	{"discovery_time", "s", "duration of the request for the discovery document"},
+	{"jwks_time", "s", "duration of the request for the keys"},
 	{"jwks_age", "s", "how old the keys' answer is, from a cache's Age header; absent without it"},
-	{"clock_skew", "s", "difference between the provider's clock and ours, from the Date of its answers"},
-	{"token_time", "s", "time that the token took"},
-	{"token_ttl", "s", "how long a new token holds"},
+	{"clock_skew", "s",
+	 "difference between the provider's clock and the local one, from the Date of its answers"},
+	{"token_time", "s", "duration of the token request"},
+	{"token_ttl", "s", "life of a new token"},
 	TLS_REPORT_NUMBERS,
 	{0}};
 
-/* ---- Asking ---- */
+/* ---- Requests ---- */
 
-bool auth_bad(struct visit *visit, enum skymon_reason reason, const char *format, ...)
+bool auth_fail(struct visit *visit, enum skymon_reason reason, const char *format, ...)
 {
 	char text[480];
 	va_list list;
@@ -86,8 +91,8 @@ static double wall_clock(void)
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* The last answer's counts: a token's never comes from a cache. */
-static void note_skew(struct visit *visit, const struct fetch_answer *answer, double sent, double received)
+/* The last answer wins: a token's never comes from a cache. */
+static void record_skew(struct visit *visit, const struct fetch_answer *answer, double sent, double received)
 {
 	const char *date = answer->wanted[AUTH_DATE];
 	time_t unix_time = date != NULL ? curl_getdate(date, NULL) : -1;
@@ -98,8 +103,8 @@ static void note_skew(struct visit *visit, const struct fetch_answer *answer, do
 	visit->has_skew = true;
 }
 
-/* The provider may live in several places: the worst counts. */
-static void note_tls(struct visit *visit, const struct fetch_answer *answer)
+/* The endpoints may be on several servers: the worst value is reported. */
+static void record_tls(struct visit *visit, const struct fetch_answer *answer)
 {
 	bool first = !visit->has_answer;
 
@@ -125,12 +130,12 @@ bool auth_ask(struct visit *visit, const char *what, struct fetch_request *reque
 	skymon_step(visit->sm, what);
 	if (!fetch_do(visit->sm, auth->fetch, request, answer, &fault))
 		return report_fault(visit, what, &fault);
-	note_skew(visit, answer, sent, wall_clock());
-	note_tls(visit, answer);
+	record_skew(visit, answer, sent, wall_clock());
+	record_tls(visit, answer);
 	if (!answer->reused)
 		auth->connects++;
 	skymon_metric(visit->sm, SKYMON_GAUGE, "skymon_oidc_request_duration_seconds",
-		      "Time that the provider's answer took", answer->seconds, &label, 1);
+		      "Duration of the request to the provider", answer->seconds, &label, 1);
 	return true;
 }
 
@@ -140,21 +145,21 @@ const char *auth_endpoint(struct visit *visit, const char *member)
 
 	if (url == NULL) {
 		fault = json_loose_odd(json_object_get(visit->document, member));
-		auth_bad(visit, SKYMON_PROTOCOL, "discovery: the document%s %s%s%s",
-			 fault != NULL ? "'s" : " has no", member, fault != NULL ? " " : "",
-			 fault != NULL ? fault : "");
+		auth_fail(visit, SKYMON_PROTOCOL, "discovery: the document%s %s%s%s",
+			  fault != NULL ? "'s" : " has no", member, fault != NULL ? " " : "",
+			  fault != NULL ? fault : "");
 		return NULL;
 	}
 	fault = auth_url_fault(visit->auth->issuer, url);
 	if (fault != NULL) {
-		auth_bad(visit, SKYMON_BODY_MISMATCH, "discovery: the document's %s %s", member, fault);
+		auth_fail(visit, SKYMON_BODY_MISMATCH, "discovery: the document's %s %s", member, fault);
 		return NULL;
 	}
 	return url;
 }
 
-/* A document: GET, 200, JSON, an object. NULL: the step has failed. */
-static json_t *get(struct visit *visit, const char *what, const char *url, struct fetch_answer *answer)
+/* Gets a JSON object. Returns NULL after reporting a fault. */
+static json_t *get_json(struct visit *visit, const char *what, const char *url, struct fetch_answer *answer)
 {
 	static const struct skymon_label accept = {"Accept", "application/json"};
 	struct fetch_request request = {.url = url, .headers = &accept, .header_count = 1};
@@ -167,9 +172,9 @@ static json_t *get(struct visit *visit, const char *what, const char *url, struc
 	if (answer->code == 200)
 		json = json_loose_read(answer->body, answer->size, why);
 	if (answer->code != 200)
-		auth_bad(visit, SKYMON_HTTP_STATUS, "%s: %s answers HTTP %d", what, place, answer->code);
-	else if (!json_is_object(json)) /* a macro that looks at its argument twice */
-		auth_bad(visit, SKYMON_PROTOCOL, "%s: the answer of %s %s", what, place, why);
+		auth_fail(visit, SKYMON_HTTP_STATUS, "%s: %s answers HTTP %d", what, place, answer->code);
+	else if (!json_is_object(json))
+		auth_fail(visit, SKYMON_PROTOCOL, "%s: the answer of %s %s", what, place, why);
 	else
 		return json;
 	json_decref(json);
@@ -178,7 +183,7 @@ static json_t *get(struct visit *visit, const char *what, const char *url, struc
 
 /* ---- Discovery ---- */
 
-static bool is_ours(struct visit *visit)
+static bool check_issuer(struct visit *visit)
 {
 	const char *ours = visit->auth->issuer, *theirs = json_loose_text(visit->document, "issuer");
 	const char *odd = json_loose_odd(json_object_get(visit->document, "issuer"));
@@ -186,29 +191,30 @@ static bool is_ours(struct visit *visit)
 	char shown[160];
 
 	if (theirs == NULL && odd != NULL)
-		return auth_bad(visit, SKYMON_PROTOCOL, "discovery: the document's issuer %s", odd);
+		return auth_fail(visit, SKYMON_PROTOCOL, "discovery: the document's issuer %s", odd);
 	if (theirs == NULL)
-		return auth_bad(visit, SKYMON_PROTOCOL, "discovery: the document names no issuer");
+		return auth_fail(visit, SKYMON_PROTOCOL, "discovery: the document names no issuer");
 	if (strcmp(ours, theirs) == 0)
 		return true;
 	if ((strncmp(ours, theirs, length) == 0 && strcmp(theirs + length, "/") == 0) ||
 	    (strncmp(ours, theirs, length - 1) == 0 && ours[length - 1] == '/' && theirs[length - 1] == '\0'))
-		return auth_bad(visit, SKYMON_BODY_MISMATCH,
-				"discovery: the document's issuer and ours differ in the slash at the end");
+		return auth_fail(visit, SKYMON_BODY_MISMATCH,
+				 "discovery: the document's issuer and the configured one differ only in the "
+				 "trailing slash");
 	auth_show_issuer(theirs, shown, sizeof(shown));
-	return auth_bad(visit, SKYMON_BODY_MISMATCH, "discovery: the document is another issuer's: %s",
-			shown);
+	return auth_fail(visit, SKYMON_BODY_MISMATCH, "discovery: the document is of another issuer: %s",
+			 shown);
 }
 
 static bool discover(struct visit *visit)
 {
 	struct fetch_answer answer = {0};
 
-	visit->document = get(visit, "discovery", visit->auth->discovery_url, &answer);
+	visit->document = get_json(visit, "discovery", visit->auth->discovery_url, &answer);
 	if (visit->document != NULL)
 		skymon_number(visit->sm, "discovery_time", answer.seconds);
 	fetch_answer_free(&answer);
-	return visit->document != NULL && is_ours(visit);
+	return visit->document != NULL && check_issuer(visit);
 }
 
 /* ---- Keys ---- */
@@ -233,27 +239,27 @@ static void report_keys(struct visit *visit, const struct fetch_answer *answer)
 		return;
 	skymon_detail_number(sm, "jwks_age_seconds", age);
 	skymon_number(sm, "jwks_age", age);
-	skymon_gauge(sm, "skymon_oidc_jwks_age_seconds", "Age of the published keys in a cache on the way",
-		     age);
+	skymon_gauge(sm, "skymon_oidc_jwks_age_seconds",
+		     "Age of the published keys in a cache before the provider", age);
 }
 
 bool auth_fetch_keys(struct visit *visit)
 {
 	const char *url = auth_endpoint(visit, "jwks_uri");
 	struct fetch_answer answer = {0};
-	json_t *set = url != NULL ? get(visit, "jwks", url, &answer) : NULL;
+	json_t *set = url != NULL ? get_json(visit, "jwks", url, &answer) : NULL;
 	bool good = set != NULL;
 
 	jose_keys_free(&visit->keys);
 	if (good && !jose_keys_read(set, &visit->keys))
-		good = auth_bad(visit, SKYMON_PROTOCOL, "jwks: %s", visit->keys.why);
+		good = auth_fail(visit, SKYMON_PROTOCOL, "jwks: %s", visit->keys.why);
 	if (good)
 		report_keys(visit, &answer);
 	if (good && visit->keys.count == 0)
-		good = auth_bad(visit, SKYMON_BODY_MISMATCH,
-				"jwks: none of its %zu keys can verify a signature%s%s",
-				visit->keys.published, visit->keys.why[0] != '\0' ? "; the first: " : "",
-				visit->keys.why);
+		good = auth_fail(visit, SKYMON_BODY_MISMATCH,
+				 "jwks: none of its %zu keys can verify a signature%s%s",
+				 visit->keys.published, visit->keys.why[0] != '\0' ? "; the first: " : "",
+				 visit->keys.why);
 	json_decref(set);
 	fetch_answer_free(&answer);
 	return good;
@@ -261,7 +267,7 @@ bool auth_fetch_keys(struct visit *visit)
 
 /* ---- The check ---- */
 
-static enum skymon_status conclude(struct visit *visit)
+static enum skymon_status report_result(struct visit *visit)
 {
 	const struct jose_keys *keys = &visit->keys;
 
@@ -269,8 +275,8 @@ static enum skymon_status conclude(struct visit *visit)
 		skymon_reason(visit->sm, SKYMON_BODY_MISMATCH);
 		return skymon_degraded(
 			visit->sm,
-			"jwks: %zu of its %zu keys are published with their private part: whoever "
-			"reads them can sign tokens",
+			"jwks: %zu of its %zu keys are published with their private part, with which "
+			"anyone can sign tokens",
 			keys->leaked, keys->published);
 	}
 	return skymon_healthy(visit->sm, "%s: %zu signing key%s; %s", visit->auth->place, keys->count,
@@ -284,7 +290,8 @@ static void report_skew(const struct visit *visit)
 	skymon_number(visit->sm, "clock_skew", visit->skew < 0 ? -visit->skew : visit->skew);
 	skymon_detail_number(visit->sm, "clock_skew_seconds", visit->skew);
 	skymon_gauge(visit->sm, "skymon_oidc_clock_skew_seconds",
-		     "The provider's clock minus ours; 0 as far as its seconds tell", visit->skew);
+		     "The provider's clock minus the local one; 0 within the precision of its whole seconds",
+		     visit->skew);
 }
 
 static enum skymon_status check(struct skymon *sm, void *state)
@@ -296,7 +303,7 @@ static enum skymon_status check(struct skymon *sm, void *state)
 	skymon_detail(sm, "issuer", "%s", auth->issuer);
 	if (auth->realm[0] != '\0')
 		skymon_detail(sm, "realm", "%s", auth->realm);
-	snprintf(visit.token, sizeof(visit.token), "no client is configured, so no token was asked for");
+	snprintf(visit.token, sizeof(visit.token), "no client is configured, so no token was requested");
 	fetch_begin(auth->fetch, auth->reconnect.ms);
 	good = discover(&visit) && auth_fetch_keys(&visit) && (!has_client || auth_token_check(&visit));
 	fetch_end(auth->fetch);
@@ -308,13 +315,13 @@ static enum skymon_status check(struct skymon *sm, void *state)
 	skymon_counter(sm, "skymon_oidc_connects_total", "Connections to the provider that were opened",
 		       auth->connects);
 	if (good)
-		visit.status = conclude(&visit);
+		visit.status = report_result(&visit);
 	jose_keys_free(&visit.keys);
 	json_decref(visit.document);
 	return visit.status;
 }
 
-/* ---- Life ---- */
+/* ---- Start and stop ---- */
 
 static void validate(struct skymon *sm, const void *state)
 {
@@ -324,14 +331,14 @@ static void validate(struct skymon *sm, const void *state)
 	const char *proxy = fetch_proxy_fault(auth->proxy), *issuer = fetch_url_fault(auth->issuer);
 
 	if (has_id && auth->client_secret.bytes == NULL)
-		skymon_invalid(sm, "client_id", "is given, and client_secret is not");
+		skymon_invalid(sm, "client_id", "needs client_secret");
 	if (!has_id && auth->client_secret.bytes != NULL)
-		skymon_invalid(sm, "client_secret", "is given, and client_id is not");
+		skymon_invalid(sm, "client_secret", "needs client_id");
 	for (size_t i = 0; i < auth->parameters.count; i++)
 		for (size_t j = 0; j < sizeof(ours) / sizeof(ours[0]); j++)
 			if (strcmp(auth->parameters.items[i].name, ours[j]) == 0)
-				skymon_invalid(sm, "parameters",
-					       "must not hold %s: the check sets it by itself", ours[j]);
+				skymon_invalid(sm, "parameters", "must not contain %s, which the check sets",
+					       ours[j]);
 	if (issuer == NULL)
 		issuer = auth_issuer_fault(auth->issuer);
 	if (issuer == NULL)
@@ -356,7 +363,7 @@ static bool start(struct skymon *sm, void *state)
 	auth->discovery_url = malloc(length + sizeof(WELL_KNOWN));
 	auth->fetch = fetch_new();
 	if (auth->discovery_url == NULL || auth->fetch == NULL) {
-		skymon_unknown(sm, "no memory is left");
+		skymon_unknown(sm, "out of memory");
 		return false;
 	}
 	while (length > 0 && auth->issuer[length - 1] == '/')
@@ -379,10 +386,9 @@ static void stop(struct skymon *sm, void *state)
 static bool load(struct skymon *sm, void *shared)
 {
 	(void)shared;
-	if (!fetch_load())
-		skymon_unknown(sm, "libcurl cannot be initialised");
-	else
+	if (fetch_load())
 		return true;
+	skymon_unknown(sm, "libcurl cannot be initialised");
 	return false;
 }
 

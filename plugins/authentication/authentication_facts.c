@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* authentication_facts: what issuers, URLs, headers and claims say. Pure. */
+/* authentication_facts: validates issuers, URLs, headers and claims, and builds forms. Called by the other
+ * files of authentication, on any thread: pure functions. */
 #include "authentication.h"
 
 #include <stdio.h>
@@ -28,12 +29,12 @@ static bool has_user_info(const char *url)
 const char *auth_issuer_fault(const char *issuer)
 {
 	if (has_user_info(issuer))
-		return "must not hold a user's name or password; the client's are client_id and "
+		return "must not contain a user name or password; use client_id and "
 		       "client_secret";
 	if (strpbrk(issuer, "?#") != NULL)
 		return "must not have a query or a fragment";
 	if (strstr(issuer, "/.well-known/") != NULL)
-		return "is what comes before /.well-known/openid-configuration";
+		return "must end before /.well-known/openid-configuration";
 	return NULL;
 }
 
@@ -62,9 +63,9 @@ const char *auth_url_fault(const char *issuer, const char *url)
 
 	if (strpbrk(url, " \t\r\n") != NULL || strlen(url) > 2000 || has_user_info(url) ||
 	    !fetch_accepts("it", url, NULL, &fault))
-		return "is no URL that can be asked";
+		return "is not a valid http:// or https:// URL";
 	if (is_https(issuer) && !is_https(url))
-		return "is not https, as the issuer is";
+		return "is not https, although the issuer is";
 	return NULL;
 }
 
@@ -101,7 +102,7 @@ double auth_max_age(const char *cache_control)
 
 double auth_skew(double date, double age, double sent, double received)
 {
-	/* Date is the beginning of a second, and Age the whole ones that have passed. */
+	/* Date is the beginning of a second, Age a count of whole ones. */
 	double earliest = date + (age > 0 ? age : 0), latest = earliest + (age > 0 ? 2 : 1);
 
 	return earliest > received ? earliest - received : latest < sent ? latest - sent : 0;
@@ -109,8 +110,8 @@ double auth_skew(double date, double age, double sent, double received)
 
 /* ---- Claims ---- */
 
-static bool wrong(char *why, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
-static bool wrong(char *why, size_t size, const char *format, ...)
+static bool explain(char *why, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static bool explain(char *why, size_t size, const char *format, ...)
 {
 	va_list list;
 
@@ -120,7 +121,7 @@ static bool wrong(char *why, size_t size, const char *format, ...)
 	return false;
 }
 
-static bool is_for(const json_t *aud, const char *audience)
+static bool has_audience(const json_t *aud, const char *audience)
 {
 	const json_t *one;
 	size_t i;
@@ -145,32 +146,33 @@ bool auth_claims(const json_t *claims, const char *issuer, const char *audience,
 
 	auth_show_issuer(iss != NULL ? iss : "", shown, sizeof(shown));
 	if (iss == NULL)
-		return wrong(why, size, "it does not say who issued it (iss)");
+		return explain(why, size, "no issuer (iss)");
 	if (strcmp(iss, issuer) != 0)
-		return wrong(why, size, "it is issued by another: iss is %s", shown);
+		return explain(why, size, "issued by another issuer: iss is %s", shown);
 	if (!json_is_number(exp))
-		return wrong(why, size, "it does not say when it ends (exp)");
+		return explain(why, size, "no expiry (exp)");
 	if (json_number_value(exp) + AUTH_LEEWAY < now)
-		return wrong(why, size, "it had ended %.0f s ago (exp) when it came; do the clocks agree?",
-			     now - json_number_value(exp));
+		return explain(why, size, "a new token that expired %.0f s ago (exp); do the clocks agree?",
+			       now - json_number_value(exp));
 	if (iat != NULL && (!json_is_number(iat) || json_number_value(iat) - AUTH_LEEWAY > now))
-		return wrong(why, size, "it was issued in the future (iat); do the clocks agree?");
+		return explain(why, size, "issued in the future (iat); do the clocks agree?");
 	if (nbf != NULL && (!json_is_number(nbf) || json_number_value(nbf) - AUTH_LEEWAY > now))
-		return wrong(why, size, "it does not hold yet (nbf); do the clocks agree?");
-	if (audience != NULL && audience[0] != '\0' && !is_for(json_object_get(claims, "aud"), audience))
-		return wrong(why, size, "it is not for %.80s (aud)", audience);
+		return explain(why, size, "not valid yet (nbf); do the clocks agree?");
+	if (audience != NULL && audience[0] != '\0' &&
+	    !has_audience(json_object_get(claims, "aud"), audience))
+		return explain(why, size, "not for the audience %.80s (aud)", audience);
 	return true;
 }
 
-bool auth_granted(const char *asked, const char *given)
+bool auth_granted(const char *requested, const char *granted)
 {
 	size_t length;
 
-	for (; *(asked += strspn(asked, " ")) != '\0'; asked += length) {
-		const char *at = given;
-		length = strcspn(asked, " ");
+	for (; *(requested += strspn(requested, " ")) != '\0'; requested += length) {
+		const char *at = granted;
+		length = strcspn(requested, " ");
 		while (*(at += strspn(at, " ")) != '\0' &&
-		       (strcspn(at, " ") != length || strncmp(at, asked, length) != 0))
+		       (strcspn(at, " ") != length || strncmp(at, requested, length) != 0))
 			at += strcspn(at, " ");
 		if (*at == '\0')
 			return false;
@@ -184,7 +186,8 @@ void auth_text_add(struct auth_text *text, const char *bytes, size_t size)
 {
 	if (!text->failed && text->room - text->size <= size) {
 		size_t room = (text->size + size + 1) * 2;
-		char *larger = malloc(room); /* no realloc: what it leaves behind is a secret */
+		char *larger = malloc(
+			room); /* not realloc(), which would leave a copy of the secret in freed memory */
 		if (larger == NULL) {
 			text->failed = true;
 			return;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* authentication_jwk: the published keys. A key counts as usable only when OpenSSL took its material, so that
- * one with a point beside its curve or a modulus of 1024 bits is not taken for a key. */
+/* authentication_jwk: reads the published keys. A key counts as usable only if OpenSSL accepts its numbers,
+ * so that a point off the curve or a modulus of 1024 bits is not counted. Called by authentication.c on the
+ * check's thread; struct jose_keys owns the keys. */
 #include "authentication_jose.h"
 
 #include <openssl/bn.h>
@@ -14,7 +15,7 @@
 
 #include "json_loose.h"
 
-#define MATERIAL_MAX 2200 /* bytes of a number: 16384 bits and a little */
+#define MATERIAL_MAX 2200 /* bytes of a number: 16384 bits, rounded up */
 
 static const struct jose_alg algs[] = {
 	{"RS256", JOSE_RSA, "SHA256", NULL, false},   {"RS384", JOSE_RSA, "SHA384", NULL, false},
@@ -27,7 +28,7 @@ static const struct jose_alg algs[] = {
 };
 
 static const struct curve {
-	const char *name, *group; /* the JWK's name, OpenSSL's */
+	const char *name, *group; /* the JWK's name and OpenSSL's */
 	enum jose_family family;
 	size_t size; /* of a coordinate, or of the key */
 	int type;
@@ -83,13 +84,14 @@ ssize_t jose_decode(const char *text, size_t size, uint8_t *out)
 		if (i % 4 != 0)
 			out[used++] = (uint8_t)(bits >> (6 - 2 * (i % 4)));
 	}
-	/* Bits behind the last byte are zero in what encoders write: one text for each signature. */
+	/* Encoders write zero bits after the last byte; others are refused, so that a signature has one text.
+	 */
 	if ((size % 4 == 2 && (bits & 0xf) != 0) || (size % 4 == 3 && (bits & 0x3) != 0))
 		return -1;
 	return (ssize_t)used;
 }
 
-__attribute__((format(printf, 2, 3))) static bool unusable(char why[static 120], const char *format, ...)
+__attribute__((format(printf, 2, 3))) static bool set_why(char why[static 120], const char *format, ...)
 {
 	va_list list;
 
@@ -99,15 +101,15 @@ __attribute__((format(printf, 2, 3))) static bool unusable(char why[static 120],
 	return false;
 }
 
-/* A member that holds bytes. 0: it is missing, or none. */
-static size_t material(const json_t *jwk, const char *member, uint8_t out[static MATERIAL_MAX])
+/* Decodes a member that holds bytes. Returns 0 if it is missing or invalid. */
+static size_t read_bytes(const json_t *jwk, const char *member, uint8_t out[static MATERIAL_MAX])
 {
 	const json_t *value = json_object_get(jwk, member);
 	const char *text = json_string_value(value);
 	size_t size = json_string_length(value);
 	ssize_t got;
 
-	/* RFC 7518 has no padding; providers that pad exist, and clients take it. */
+	/* RFC 7518 forbids padding, but some providers pad and clients accept it. */
 	if (size % 4 == 0)
 		for (int i = 0; i < 2 && size > 0 && text[size - 1] == '='; i++)
 			size--;
@@ -134,23 +136,23 @@ static EVP_PKEY *from_data(const char *type, OSSL_PARAM_BLD *build)
 static EVP_PKEY *read_rsa(const json_t *jwk, char why[static 120])
 {
 	uint8_t n[MATERIAL_MAX], e[MATERIAL_MAX];
-	size_t n_size = material(jwk, "n", n), e_size = material(jwk, "e", e);
+	size_t n_size = read_bytes(jwk, "n", n), e_size = read_bytes(jwk, "e", e);
 	BIGNUM *modulus = BN_bin2bn(n, (int)n_size, NULL), *exponent = BN_bin2bn(e, (int)e_size, NULL);
 	OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
 	int bits = modulus != NULL ? BN_num_bits(modulus) : 0;
 	EVP_PKEY *key = NULL;
 
 	if (n_size == 0 || e_size == 0)
-		unusable(why, "its n or e cannot be read");
+		set_why(why, "its n or e is missing or invalid");
 	else if (bits < JOSE_RSA_BITS_MIN || bits > 16384)
-		unusable(why, "%d bits are too %s for RSA", bits, bits < JOSE_RSA_BITS_MIN ? "few" : "many");
+		set_why(why, "%d bits are too %s for RSA", bits, bits < JOSE_RSA_BITS_MIN ? "few" : "many");
 	else if (!BN_is_odd(modulus) || !BN_is_odd(exponent) || BN_is_one(exponent) ||
 		 BN_num_bits(exponent) > 64)
-		unusable(why, "its n or e is no RSA key's");
+		set_why(why, "its n or e is not valid for RSA");
 	else if (build == NULL || !OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, modulus) ||
 		 !OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, exponent) ||
 		 (key = from_data("RSA", build)) == NULL)
-		unusable(why, "its n and e are no RSA key");
+		set_why(why, "its n and e are not an RSA key");
 	OSSL_PARAM_BLD_free(build);
 	BN_free(exponent);
 	BN_free(modulus);
@@ -163,8 +165,8 @@ static EVP_PKEY *read_point(const json_t *jwk, const struct curve *curve, char w
 	OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
 	EVP_PKEY *key = NULL;
 
-	if (material(jwk, "x", x) != curve->size || material(jwk, "y", y) != curve->size) {
-		unusable(why, "its x or y has not the %zu bytes of %s", curve->size, curve->name);
+	if (read_bytes(jwk, "x", x) != curve->size || read_bytes(jwk, "y", y) != curve->size) {
+		set_why(why, "its x or y does not have the %zu bytes of %s", curve->size, curve->name);
 	} else {
 		memcpy(point + 1, x, curve->size);
 		memcpy(point + 1 + curve->size, y, curve->size);
@@ -173,7 +175,7 @@ static EVP_PKEY *read_point(const json_t *jwk, const struct curve *curve, char w
 		    !OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, point,
 						      1 + 2 * curve->size) ||
 		    (key = from_data("EC", build)) == NULL)
-			unusable(why, "its point is not on %s", curve->name);
+			set_why(why, "its point is not on %s", curve->name);
 	}
 	OSSL_PARAM_BLD_free(build);
 	return key;
@@ -182,15 +184,15 @@ static EVP_PKEY *read_point(const json_t *jwk, const struct curve *curve, char w
 static EVP_PKEY *read_okp(const json_t *jwk, const struct curve *curve, char why[static 120])
 {
 	uint8_t x[MATERIAL_MAX];
-	size_t size = material(jwk, "x", x);
+	size_t size = read_bytes(jwk, "x", x);
 	EVP_PKEY *key = size == curve->size ? EVP_PKEY_new_raw_public_key(curve->type, NULL, x, size) : NULL;
 
 	if (key == NULL)
-		unusable(why, "its x has not the %zu bytes of %s", curve->size, curve->name);
+		set_why(why, "its x does not have the %zu bytes of %s", curve->size, curve->name);
 	return key;
 }
 
-static bool read_material(const json_t *jwk, struct jose_key *key, char why[static 120])
+static bool read_public_key(const json_t *jwk, struct jose_key *key, char why[static 120])
 {
 	const char *kty = json_loose_text(jwk, "kty"), *crv = json_loose_text(jwk, "crv");
 
@@ -200,7 +202,7 @@ static bool read_material(const json_t *jwk, struct jose_key *key, char why[stat
 		      : strcmp(kty, "OKP") == 0 ? JOSE_OKP
 						: 0;
 	if (key->family == 0)
-		return unusable(why, "its kty is none of RSA, EC and OKP");
+		return set_why(why, "its kty is not RSA, EC or OKP");
 	if (key->family == JOSE_RSA)
 		return (key->key = read_rsa(jwk, why)) != NULL;
 	for (size_t i = 0; crv != NULL && i < sizeof(curves) / sizeof(curves[0]); i++)
@@ -210,10 +212,10 @@ static bool read_material(const json_t *jwk, struct jose_key *key, char why[stat
 							  : read_okp(jwk, &curves[i], why);
 			return key->key != NULL;
 		}
-	return unusable(why, "its crv is no curve for signatures that is known here");
+	return set_why(why, "its crv is not a supported signature curve");
 }
 
-/* `use` and `key_ops` say what the key is for; without them it is for all. */
+/* A key without `use` and `key_ops` may be used for everything. */
 static bool may_verify(const json_t *jwk, char why[static 120])
 {
 	const json_t *ops = json_object_get(jwk, "key_ops"), *use = json_object_get(jwk, "use"), *op;
@@ -221,13 +223,13 @@ static bool may_verify(const json_t *jwk, char why[static 120])
 	size_t i;
 
 	if (use != NULL && (!json_is_string(use) || strcmp(json_string_value(use), "sig") != 0))
-		return unusable(why, "its use is not sig");
+		return set_why(why, "its use is not sig");
 	json_array_foreach(ops, i, op) found =
 		found || (json_is_string(op) && strcmp(json_string_value(op), "verify") == 0);
-	return found || unusable(why, "its key_ops have no verify");
+	return found || set_why(why, "its key_ops lack verify");
 }
 
-/* `alg`, where given, must be one of the key's family and curve. */
+/* `alg`, if present, must fit the key's family and curve. */
 static bool read_alg(const json_t *jwk, struct jose_key *key, char why[static 120])
 {
 	const json_t *alg = json_object_get(jwk, "alg");
@@ -237,11 +239,11 @@ static bool read_alg(const json_t *jwk, struct jose_key *key, char why[static 12
 	key->only = json_is_string(alg) ? jose_alg_find(json_string_value(alg)) : NULL;
 	if (key->only == NULL || key->only->family != key->family ||
 	    (key->only->curve != NULL && strcmp(key->only->curve, key->curve) != 0))
-		return unusable(why, "its alg is no signature that its kind of key can make");
+		return set_why(why, "its alg does not fit its kind of key");
 	return true;
 }
 
-/* Also `oct`: a secret that both sides know has no place among public keys. */
+/* Also true for `oct`: a shared secret must not be published. */
 static bool is_private(const json_t *jwk)
 {
 	const char *kty = json_loose_text(jwk, "kty");
@@ -258,11 +260,11 @@ static void read_key(const json_t *jwk, struct jose_keys *keys)
 
 	*key = (struct jose_key){0};
 	if (!json_is_object(jwk))
-		unusable(why, "it is no object");
+		set_why(why, "not a JSON object");
 	else if (is_private(jwk))
 		keys->leaked++;
-	/* What is for encryption is no worse a key: only what verifies is looked at. */
-	if (json_is_object(jwk) && may_verify(jwk, why) && read_material(jwk, key, why) &&
+	/* A key for encryption is legitimate, but only those that verify are kept. */
+	if (json_is_object(jwk) && may_verify(jwk, why) && read_public_key(jwk, key, why) &&
 	    read_alg(jwk, key, why)) {
 		key->kid = kid != NULL ? strdup(kid) : NULL;
 		keys->count++;
@@ -280,13 +282,13 @@ bool jose_keys_read(const json_t *set, struct jose_keys *keys)
 
 	memset(keys, 0, sizeof(*keys));
 	if (!json_is_array(list))
-		return unusable(keys->why, "it has no list of keys");
+		return set_why(keys->why, "the document has no list of keys");
 	keys->published = json_array_size(list);
 	if (keys->published > JOSE_KEYS_MAX)
-		return unusable(keys->why, "it has %zu keys, more than the %d that are looked at",
-				keys->published, JOSE_KEYS_MAX);
+		return set_why(keys->why, "the set has %zu keys, more than the %d that are checked",
+			       keys->published, JOSE_KEYS_MAX);
 	json_array_foreach(list, i, jwk) read_key(jwk, keys);
-	ERR_clear_error(); /* libcurl's TLS on this thread would find what we left */
+	ERR_clear_error(); /* libcurl's TLS on this thread would read what is left in the queue */
 	return true;
 }
 

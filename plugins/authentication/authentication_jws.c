@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* authentication_jws: did one of the published keys sign this token? */
+/* authentication_jws: verifies that one of the published keys signed a token. Called by
+ * authentication_token.c on the check's thread; pure functions. */
 #include "authentication_jose.h"
 
 #include <openssl/ecdsa.h>
@@ -13,13 +14,13 @@
 
 #define SIGNATURE_MAX 2048 /* bytes: RSA of 16384 bits */
 
-/* A token in its three parts, which point into its text. */
+/* The three parts of a token; they point into its text. */
 struct parts {
 	const char *head, *body, *signature;
 	size_t head_size, body_size, signature_size;
 };
 
-/* How many parts between dots; what they hold is base64url or empty. 0: it is no such text. */
+/* Returns the number of parts separated by dots, each base64url or empty; 0 for other texts. */
 static int split(const char *text, struct parts *parts)
 {
 	const char *first = strchr(text, '.'), *second = first != NULL ? strchr(first + 1, '.') : NULL;
@@ -39,8 +40,8 @@ static int split(const char *text, struct parts *parts)
 	return dots + 1;
 }
 
-/* NULL: the part is not a JSON object. loose: of the claims those that count are looked at, and no more; of
- * the header all of it counts (RFC 7515, 4). */
+/* Returns NULL if the part is not a JSON object. loose: only the claims that are read are validated; the
+ * header is validated as a whole (RFC 7515, 4). */
 static json_t *read_part(const char *text, size_t size, bool loose)
 {
 	char why[JSON_LOOSE_WHY];
@@ -62,8 +63,8 @@ static json_t *read_part(const char *text, size_t size, bool loose)
 
 /* ---- The signature ---- */
 
-/* An EC signature is two numbers of the same size side by side; OpenSSL wants them in DER. NULL: no memory,
- * or no such signature. */
+/* Converts an EC signature, two numbers of the same size, to the DER that OpenSSL expects. Returns NULL if it
+ * is invalid or out of memory. */
 static unsigned char *to_der(const uint8_t *raw, size_t size, size_t *der_size)
 {
 	ECDSA_SIG *pair = ECDSA_SIG_new();
@@ -97,7 +98,7 @@ static bool verify_digest(const struct jose_alg *alg, EVP_PKEY *key, const void 
 	return good;
 }
 
-static bool fits(const struct jose_alg *alg, const struct jose_key *key)
+static bool key_fits(const struct jose_alg *alg, const struct jose_key *key)
 {
 	return key->family == alg->family &&
 	       (key->only == NULL || strcmp(key->only->name, alg->name) == 0 || alg->family == JOSE_OKP) &&
@@ -121,9 +122,9 @@ static bool verify(const struct jose_alg *alg, const struct jose_key *key, const
 	return good;
 }
 
-/* A token that names its key is judged by that one; else any key of its kind may have signed it. */
-static enum jose_verdict judge(const struct jose_alg *alg, const char *kid, const struct parts *parts,
-			       const struct jose_keys *keys)
+/* A token with a kid is verified by that key only; otherwise any key of its kind may have signed it. */
+static enum jose_verdict find_signer(const struct jose_alg *alg, const char *kid, const struct parts *parts,
+				     const struct jose_keys *keys)
 {
 	uint8_t signature[SIGNATURE_MAX + 4];
 	ssize_t size = parts->signature_size > SIGNATURE_MAX / 3 * 4
@@ -133,19 +134,19 @@ static enum jose_verdict judge(const struct jose_alg *alg, const char *kid, cons
 
 	for (size_t i = 0; i < keys->count; i++) {
 		const struct jose_key *key = &keys->items[i];
-		if ((kid != NULL && (key->kid == NULL || strcmp(key->kid, kid) != 0)) || !fits(alg, key))
+		if ((kid != NULL && (key->kid == NULL || strcmp(key->kid, kid) != 0)) || !key_fits(alg, key))
 			continue;
 		found = true;
 		if (size > 0 && verify(alg, key, parts->head, parts->head_size + 1 + parts->body_size,
 				       signature, (size_t)size))
 			return JOSE_VERIFIED;
 	}
-	/* Without a name it may be signed by a key that is not there, as well as forged. */
+	/* Without a kid the key may be missing from the set, so the token is not proven forged. */
 	return found && kid != NULL ? JOSE_FORGED : JOSE_NO_KEY;
 }
 
-static enum jose_verdict read_header(const json_t *header, const struct parts *parts,
-				     const struct jose_keys *keys, struct jose_token *token)
+static enum jose_verdict verify_parts(const json_t *header, const struct parts *parts,
+				      const struct jose_keys *keys, struct jose_token *token)
 {
 	const char *alg = json_read_text(header, "alg"), *kid = json_read_text(header, "kid");
 	const struct jose_alg *known = alg != NULL ? jose_alg_find(alg) : NULL;
@@ -161,7 +162,7 @@ static enum jose_verdict read_header(const json_t *header, const struct parts *p
 		return JOSE_SYMMETRIC;
 	if (known == NULL || json_object_get(header, "crit") != NULL)
 		return JOSE_UNKNOWN;
-	verdict = judge(known, kid, parts, keys);
+	verdict = find_signer(known, kid, parts, keys);
 	if (verdict == JOSE_VERIFIED) {
 		token->claims = read_part(parts->body, parts->body_size, true);
 		if (token->claims == NULL)
@@ -181,8 +182,8 @@ enum jose_verdict jose_verify(const char *text, const struct jose_keys *keys, st
 	if (header != NULL && count == 5)
 		verdict = JOSE_ENCRYPTED;
 	else if (header != NULL)
-		verdict = read_header(header, &parts, keys, token);
+		verdict = verify_parts(header, &parts, keys, token);
 	json_decref(header);
-	ERR_clear_error(); /* libcurl's TLS on this thread would find what we left */
+	ERR_clear_error(); /* libcurl's TLS on this thread would read what is left in the queue */
 	return verdict;
 }

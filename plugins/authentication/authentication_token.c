@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* authentication_token: a token for the configured client, asked for anew in each check. What the provider
- * gave or said is never shown, but for words of its protocol. */
+/* authentication_token: requests a new token for the configured client in each check, and validates it.
+ * Called by authentication.c on the check's thread; the token is wiped before it returns. Nothing of the
+ * provider's answer is shown except error codes of OAuth. */
 #include "authentication.h"
 
 #include <math.h>
@@ -40,7 +41,7 @@ static bool basic_header(const struct authentication *auth, struct auth_text *he
 	return code != NULL && !header->failed;
 }
 
-static bool takes(const json_t *methods, const char *method)
+static bool offers(const json_t *methods, const char *method)
 {
 	const json_t *one;
 	size_t i;
@@ -59,8 +60,8 @@ static enum auth_method method_for(const struct visit *visit)
 
 	if (visit->auth->client_auth.index != AUTH_AUTO)
 		return (enum auth_method)visit->auth->client_auth.index;
-	return !takes(methods, "client_secret_basic") && takes(methods, "client_secret_post") ? AUTH_POST
-											      : AUTH_BASIC;
+	return !offers(methods, "client_secret_basic") && offers(methods, "client_secret_post") ? AUTH_POST
+												: AUTH_BASIC;
 }
 
 static bool fill_form(const struct authentication *auth, enum auth_method method, struct auth_text *form)
@@ -79,7 +80,7 @@ static bool fill_form(const struct authentication *auth, enum auth_method method
 	return !form->failed;
 }
 
-static bool ask(struct visit *visit, const char *url, struct fetch_answer *answer)
+static bool request_token(struct visit *visit, const char *url, struct fetch_answer *answer)
 {
 	enum auth_method method = method_for(visit);
 	struct auth_text form = {0}, header = {0};
@@ -108,35 +109,35 @@ static bool ask(struct visit *visit, const char *url, struct fetch_answer *answe
 
 /* ---- A refusal ---- */
 
-static bool is_word(const char *text)
+static bool is_error_code(const char *text)
 {
 	return text != NULL && text[0] != '\0' && strlen(text) <= 40 &&
 	       text[strspn(text, "abcdefghijklmnopqrstuvwxyz_")] == '\0';
 }
 
-/* Not every provider means its own secret's refusal by invalid_client, but 401 is about the client. */
+/* Not every provider reports a refused secret as invalid_client, but 401 always concerns the client. */
 static bool explain_refusal(struct visit *visit, const char *place, const struct fetch_answer *answer)
 {
 	char why[JSON_LOOSE_WHY];
 	json_t *json = json_loose_read(answer->body, answer->size, why);
 	const char *error = json_loose_text(json, "error");
-	bool has_word = is_word(error), of_secret = answer->code == 401;
+	bool has_error = is_error_code(error), of_secret = answer->code == 401;
 	char code[80];
 
-	snprintf(code, sizeof(code), "HTTP %d%s%s", answer->code, has_word ? ", " : "",
-		 has_word ? error : "");
-	if (answer->code == 400 && has_word && strcmp(error, "invalid_client") == 0)
+	snprintf(code, sizeof(code), "HTTP %d%s%s", answer->code, has_error ? ", " : "",
+		 has_error ? error : "");
+	if (answer->code == 400 && has_error && strcmp(error, "invalid_client") == 0)
 		of_secret = true;
 	if (of_secret) {
 		skymon_secret_refused(visit->sm);
-		auth_bad(visit, SKYMON_AUTH_FAILED, "token: %s refuses the client's id or secret (%s)", place,
-			 code);
-	} else if (answer->code == 400 && has_word && strcmp(error, "unauthorized_client") == 0) {
-		auth_bad(visit, SKYMON_AUTH_FAILED,
-			 "token: %s does not let this client use the client-credentials grant (%s)", place,
-			 code);
+		auth_fail(visit, SKYMON_AUTH_FAILED, "token: %s refuses the client's id or secret (%s)",
+			  place, code);
+	} else if (answer->code == 400 && has_error && strcmp(error, "unauthorized_client") == 0) {
+		auth_fail(visit, SKYMON_AUTH_FAILED,
+			  "token: %s does not let this client use the client-credentials grant (%s)", place,
+			  code);
 	} else {
-		auth_bad(visit, SKYMON_HTTP_STATUS, "token: %s answers %s", place, code);
+		auth_fail(visit, SKYMON_HTTP_STATUS, "token: %s answers %s", place, code);
 	}
 	json_decref(json);
 	return false;
@@ -152,7 +153,7 @@ static double now(void)
 	return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
 }
 
-/* A provider that gives it as text exists. NaN: it does not say. */
+/* Some providers send expires_in as a string. Returns NaN if it is missing or invalid. */
 static double seconds_of(const json_t *value)
 {
 	double seconds =
@@ -161,24 +162,24 @@ static double seconds_of(const json_t *value)
 	return json_is_number(value) || seconds >= 0 ? seconds : NAN;
 }
 
-static bool judge_claims(struct visit *visit, const struct jose_token *token)
+static bool validate_claims(struct visit *visit, const struct jose_token *token)
 {
 	char why[240];
 
 	if (auth_claims(token->claims, visit->auth->issuer, visit->auth->audience, now(), why, sizeof(why)))
 		return true;
-	return auth_bad(visit, SKYMON_BODY_MISMATCH, "token: %s", why);
+	return auth_fail(visit, SKYMON_BODY_MISMATCH, "token: %s", why);
 }
 
-/* What cannot be judged is said, and counts as given. */
-static bool judge_signature(struct visit *visit, enum jose_verdict verdict, const struct jose_token *token)
+/* A token that public keys cannot verify passes; the message says that it was not checked. */
+static bool validate_signature(struct visit *visit, enum jose_verdict verdict, const struct jose_token *token)
 {
 	const char *why = NULL;
 
 	switch (verdict) {
 	case JOSE_VERIFIED:
-		snprintf(visit->token, sizeof(visit->token), "token given and verified (%s)", token->alg);
-		return judge_claims(visit, token);
+		snprintf(visit->token, sizeof(visit->token), "token issued and verified (%s)", token->alg);
+		return validate_claims(visit, token);
 	case JOSE_OPAQUE:
 		why = "it is opaque";
 		break;
@@ -189,27 +190,27 @@ static bool judge_signature(struct visit *visit, enum jose_verdict verdict, cons
 		why = "it is signed by a shared secret";
 		break;
 	case JOSE_UNSIGNED:
-		return auth_bad(visit, SKYMON_BODY_MISMATCH, "token: it is not signed (alg none)");
+		return auth_fail(visit, SKYMON_BODY_MISMATCH, "token: not signed (alg none)");
 	case JOSE_UNKNOWN:
-		return auth_bad(visit, SKYMON_BODY_MISMATCH,
-				"token: it is signed in a way that is not known here (alg %s)", token->alg);
+		return auth_fail(visit, SKYMON_BODY_MISMATCH,
+				 "token: signed with an unsupported algorithm or critical header (alg %s)",
+				 token->alg);
 	case JOSE_NO_KEY:
-		return auth_bad(visit, SKYMON_BODY_MISMATCH,
-				"token: it is signed by a key that is not in the JWKS (alg %s%s%s)",
-				token->alg, token->kid[0] != '\0' ? ", kid " : "", token->kid);
+		return auth_fail(visit, SKYMON_BODY_MISMATCH,
+				 "token: signed by a key that is not in the JWKS (alg %s%s%s)", token->alg,
+				 token->kid[0] != '\0' ? ", kid " : "", token->kid);
 	case JOSE_FORGED:
-		return auth_bad(visit, SKYMON_BODY_MISMATCH,
-				"token: its signature is not that of the published key (alg %s, kid %s)",
-				token->alg, token->kid);
+		return auth_fail(visit, SKYMON_BODY_MISMATCH,
+				 "token: the signature does not match the published key (alg %s, kid %s)",
+				 token->alg, token->kid);
 	case JOSE_BROKEN:
-		return auth_bad(visit, SKYMON_BODY_MISMATCH,
-				"token: its claims cannot be read as a JSON object");
+		return auth_fail(visit, SKYMON_BODY_MISMATCH, "token: the claims are not a JSON object");
 	}
-	snprintf(visit->token, sizeof(visit->token), "token given, signature not checked: %s", why);
+	snprintf(visit->token, sizeof(visit->token), "token issued, signature not checked: %s", why);
 	return true;
 }
 
-static bool judge_token(struct visit *visit, const char *text)
+static bool validate_token(struct visit *visit, const char *text)
 {
 	struct jose_token token;
 	enum jose_verdict verdict;
@@ -217,50 +218,50 @@ static bool judge_token(struct visit *visit, const char *text)
 
 	if (!visit->auth->verify_token) {
 		snprintf(visit->token, sizeof(visit->token),
-			 "token given, signature not checked: verify_token is off");
+			 "token issued, signature not checked: verify_token is off");
 		skymon_detail_boolean(visit->sm, "token_verified", false);
 		return true;
 	}
 	verdict = jose_verify(text, &visit->keys, &token);
-	if (verdict ==
-	    JOSE_NO_KEY) { /* keys may have changed in between: ask once more, as any client does */
+	if (verdict == JOSE_NO_KEY) {
+		/* The provider may have rotated its keys since: read them once more, as clients do. */
 		if (!auth_fetch_keys(visit))
 			return false;
 		verdict = jose_verify(text, &visit->keys, &token);
 	}
-	good = judge_signature(visit, verdict, &token);
+	good = validate_signature(visit, verdict, &token);
 	skymon_detail_boolean(visit->sm, "token_verified", good && verdict == JOSE_VERIFIED);
 	json_decref(token.claims);
 	return good;
 }
 
-static bool judge_answer(struct visit *visit, const char *place, const json_t *json, const char *why)
+static bool validate_answer(struct visit *visit, const char *place, const json_t *json, const char *why)
 {
 	const char *token = json_loose_text(json, "access_token"),
 		   *type = json_loose_text(json, "token_type");
-	const char *asked = visit->auth->scope, *given = json_loose_text(json, "scope");
+	const char *requested = visit->auth->scope, *granted = json_loose_text(json, "scope");
 	double ttl = seconds_of(json_object_get(json, "expires_in"));
 	char shown[24];
 
 	if (!json_is_object(json))
-		return auth_bad(visit, SKYMON_PROTOCOL, "token: the answer of %s %s", place, why);
+		return auth_fail(visit, SKYMON_PROTOCOL, "token: the answer of %s %s", place, why);
 	if (token == NULL || token[0] == '\0' || type == NULL)
-		return auth_bad(visit, SKYMON_PROTOCOL,
-				"token: the answer of %s has no access_token or no token_type", place);
+		return auth_fail(visit, SKYMON_PROTOCOL,
+				 "token: the answer of %s has no access_token or no token_type", place);
 	jose_show(type, shown, sizeof(shown));
 	skymon_detail(visit->sm, "token_type", "%s", shown);
 	if (!isnan(ttl)) {
 		skymon_detail_number(visit->sm, "expires_in", ttl);
 		skymon_number(visit->sm, "token_ttl", ttl);
-		skymon_gauge(visit->sm, "skymon_oidc_token_lifetime_seconds", "How long a new token holds",
-			     ttl);
+		skymon_gauge(visit->sm, "skymon_oidc_token_lifetime_seconds", "Life of a new token", ttl);
 	}
 	if (!isnan(ttl) && ttl <= 0)
-		return auth_bad(visit, SKYMON_BODY_MISMATCH, "token: it ends at once (expires_in %.0f)", ttl);
-	if (asked != NULL && given != NULL && !auth_granted(asked, given))
-		return auth_bad(visit, SKYMON_BODY_MISMATCH,
-				"token: the provider does not give all scopes that were asked for");
-	return judge_token(visit, token);
+		return auth_fail(visit, SKYMON_BODY_MISMATCH, "token: expires at once (expires_in %.0f)",
+				 ttl);
+	if (requested != NULL && granted != NULL && !auth_granted(requested, granted))
+		return auth_fail(visit, SKYMON_BODY_MISMATCH,
+				 "token: the provider did not grant all requested scopes");
+	return validate_token(visit, token);
 }
 
 static void wipe(const json_t *text)
@@ -280,11 +281,11 @@ bool auth_token_check(struct visit *visit)
 	if (url == NULL)
 		return false;
 	if (fetch_secret_fault(url, &visit->auth->tls, true) != NULL)
-		return auth_bad(
+		return auth_fail(
 			visit, SKYMON_TLS_OTHER,
 			"discovery: the document's token_endpoint is http:// to another machine; without "
 			"TLS the client's secret is not sent there");
-	if (!ask(visit, url, &answer))
+	if (!request_token(visit, url, &answer))
 		return false;
 	fetch_place(url, place, sizeof(place));
 	skymon_number(visit->sm, "token_time", answer.seconds);
@@ -292,7 +293,7 @@ bool auth_token_check(struct visit *visit)
 		good = explain_refusal(visit, place, &answer);
 	} else {
 		json = json_loose_read(answer.body, answer.size, why);
-		good = judge_answer(visit, place, json, why);
+		good = validate_answer(visit, place, json, why);
 		wipe(json_object_get(json, "access_token"));
 		json_decref(json);
 	}

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* database: is it there, does it answer, and how full is it. The plugin's table, and the choice of the
- * backend: PostgreSQL (database_postgres.c) or SQLite (database_sqlite.c). Called by the worker's runner. */
+/* database: checks a PostgreSQL or SQLite database. This file has the options, the plugin's table and the
+ * choice of the backend: database_postgres.c or database_sqlite.c. The worker calls start and stop on its
+ * main thread, and check on a thread per component. Owns nothing but what the backend keeps in struct
+ * database. */
 #include <string.h>
 
 #include "database.h"
@@ -23,48 +25,49 @@ static const struct skymon_option options[] = {
 	SKYMON_OPT(struct database, password, NULL, "password; overrides one in the URL"),
 	SKYMON_OPT(struct database, query, NULL,
 		   "one statement, run read-only; its first value and its rows become numbers"),
-	SKYMON_OPT(struct database, queries, NULL,
-		   "several of them over the same connection; each has its own numbers, and costs only these "
-		   "if it fails",
-		   .item = query_options, .item_size = sizeof(struct database_query)),
+	SKYMON_OPT(
+		struct database, queries, NULL,
+		"several queries over the same connection; each has numbers of its own, which are absent if "
+		"it fails",
+		.item = query_options, .item_size = sizeof(struct database_query)),
 	SKYMON_OPT(struct database, reconnect, "1m",
 		   "PostgreSQL: age from which the kept connection is replaced by a new one; 0: a new one in "
-		   "each check, as behind a pool",
+		   "each check, as needed behind a pool",
 		   .min = 0, .max = 366.0 * 24 * 3600 * 1000),
-	SKYMON_OPT(struct database, tls, NULL,
-		   "PostgreSQL: verified TLS, which is the default to other machines; sslmode in the URL "
-		   "overrides it; insecure: any certificate, and a password in clear if the server asks"),
+	SKYMON_OPT(
+		struct database, tls, NULL,
+		"PostgreSQL: verified TLS, which is the default to other machines; sslmode in the URL "
+		"overrides it; insecure: any certificate, and a password in clear if the server requests it"),
 	SKYMON_OPT(struct database, write, "auto",
 		   "SQLite: write one row and read it back; auto: only into a file of skymon's own (relative "
 		   "path)",
 		   .words = write_words),
 	SKYMON_OPT(struct database, quick_check_interval, "1h",
-		   "SQLite: how often the whole file is read through by quick_check; 0: never", .min = 0,
+		   "SQLite: interval of quick_check, which reads the whole file; 0: never", .min = 0,
 		   .max = 366.0 * 24 * 3600 * 1000),
 	{0}};
 
 static const struct skymon_number numbers[] = {
 	{"database_connections", "", "client connections to the server"},
-	{"connections_used", "ratio", "client connections as a share of max_connections"},
+	{"connections_used", "ratio", "client connections as a ratio of max_connections"},
 	{"active_connections", "", "connections that run a statement, other than this check's"},
 	{"idle_connections", "", "connections that wait for a statement"},
 	{"longest_transaction", "s", "age of the oldest open transaction"},
-	{"replication_lag", "s",
-	 "on a standby: how old its data is; on a primary: the slowest standby's delay"},
+	{"replication_lag", "s", "on a standby: age of its data; on a primary: delay of its slowest standby"},
 	{"replication_lag_bytes", "bytes",
 	 "on a standby: WAL not yet replayed; on a primary: by its slowest standby"},
 	{"cache_hit_rate", "ratio",
-	 "blocks found in the buffer cache since the last check (the first: in all)"},
+	 "blocks found in the buffer cache since the last check; in the first check of all time"},
 	{"query_value", "", "first column of the first row of `query`, if that is a number"},
 	{"query_rows", "", "rows that `query` returned"},
-	{"query_time", "s", "time that `query` took"},
-	{"query_value_", "", "query_value_NAME: the same of the query NAME of `queries`"},
-	{"query_rows_", "", "query_rows_NAME: the same of the query NAME of `queries`"},
-	{"query_time_", "s", "query_time_NAME: the same of the query NAME of `queries`"},
+	{"query_time", "s", "duration of `query`"},
+	{"query_value_", "", "query_value_NAME: the same for the query NAME of `queries`"},
+	{"query_rows_", "", "query_rows_NAME: the same for the query NAME of `queries`"},
+	{"query_time_", "s", "query_time_NAME: the same for the query NAME of `queries`"},
 	TLS_REPORT_NUMBERS,
 	{"size", "bytes", "SQLite: size of the file"},
-	{"free_pages", "ratio", "SQLite: share of the file's pages that are unused"},
-	{"write_time", "s", "SQLite: time to write one row durably"},
+	{"free_pages", "ratio", "SQLite: unused pages as a ratio of all pages of the file"},
+	{"write_time", "s", "SQLite: duration of writing one row durably"},
 	{0}};
 
 static bool has_scheme(const char *url, const char *scheme)
@@ -72,17 +75,17 @@ static bool has_scheme(const char *url, const char *scheme)
 	return strncmp(url, scheme, strlen(scheme)) == 0;
 }
 
-/* NULL: *why is what is wrong with the URL. Nothing of the URL itself is shown: it may hold a password. */
-static const struct database_backend *backend_of(const char *url, const char **why)
+/* Returns NULL with *why set, which does not quote the URL: it may hold a password. */
+static const struct database_backend *find_backend(const char *url, const char **why)
 {
-	/* with what others put before or behind the scheme, so that it can be said what to leave out */
+	/* Other programs' prefixes and suffixes are accepted here: the backend explains what to leave out. */
 	if (has_scheme(url, "postgresql:") || has_scheme(url, "postgres:") ||
 	    has_scheme(url, "postgresql+") || has_scheme(url, "postgres+") ||
 	    has_scheme(url, "jdbc:postgresql:")) {
 #ifdef HAVE_LIBPQ
 		return &database_postgres;
 #else
-		*why = "is PostgreSQL's, which this build has not: libpq was missing when it was configured";
+		*why = "is PostgreSQL's, which this build lacks: libpq was missing at configure time";
 		return NULL;
 #endif
 	}
@@ -90,7 +93,7 @@ static const struct database_backend *backend_of(const char *url, const char **w
 #ifdef HAVE_SQLITE3
 		return &database_sqlite;
 #else
-		*why = "is SQLite's, which this build has not: sqlite3 was missing when it was configured";
+		*why = "is SQLite's, which this build lacks: sqlite3 was missing at configure time";
 		return NULL;
 #endif
 	}
@@ -102,7 +105,7 @@ static void validate(struct skymon *sm, const void *state)
 {
 	const struct database *db = state;
 	const char *why = NULL;
-	const struct database_backend *backend = backend_of(db->url, &why);
+	const struct database_backend *backend = find_backend(db->url, &why);
 
 	database_queries_validate(sm, db);
 	if (backend != NULL)
@@ -116,7 +119,7 @@ static bool start(struct skymon *sm, void *state)
 	struct database *db = state;
 	const char *why = NULL;
 
-	db->backend = backend_of(db->url, &why);
+	db->backend = find_backend(db->url, &why);
 	if (db->backend == NULL) {
 		skymon_unknown(sm, "url %s", why);
 		return false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* database: what the two backends of this check share. The URL's scheme chooses the backend; each is compiled
- * only when its library is there. `struct database` is the component's state: the options, as the core stored
- * them, and the backend's own. */
+/* database: shared by the two backends of this check. The URL's scheme selects the backend; each is compiled
+ * only if its library was found. struct database is the component's state: the options, as the core stores
+ * them, and the backend's. */
 #ifndef DATABASE_H
 #define DATABASE_H
 
@@ -12,7 +12,7 @@
 struct database;
 
 struct database_shared { /* one per process */
-	int tls_index;   /* OpenSSL's number of our callback */
+	int tls_index;   /* OpenSSL's index for our callback */
 	atomic_int kept; /* components that keep a connection between checks */
 };
 
@@ -47,8 +47,7 @@ struct database {
 #define DATABASE_QUERIES_MAX 40
 #define DATABASE_QUERY_NAME_MAX 48
 
-/* What a query answered: the first column of the first row, if it is a number, and how many rows there were.
- */
+/* The result of a query: the first column of the first row, if it is a number, and the number of rows. */
 struct database_answer {
 	bool has_value;
 	double value;
@@ -56,30 +55,30 @@ struct database_answer {
 	double seconds;
 };
 
-/* What has become of the queries of one check: of those that failed the first one is kept. */
+/* The outcome of all queries of one check; reason and text are of the first that failed. */
 struct database_tally {
-	unsigned asked, failed;
+	unsigned run, failed;
 	enum skymon_reason reason;
 	char text[400]; /* "query `orders` failed: …" */
 };
 
-/* How many there are; the nth, where 0 is `query` (its name is NULL) if that is given. */
+/* Return the number of queries, and the nth; `query`, if given, is the first and its name is NULL. */
 size_t database_query_count(const struct database *db);
 struct database_query database_query_at(const struct database *db, size_t nth);
-/* "the configured query" or "query `orders`", for the beginning of a sentence. */
+/* Writes the subject of a message: "the configured query" or "query `orders`". */
 void database_query_title(const struct database_query *query, char title[DATABASE_QUERY_NAME_MAX + 16]);
 void database_queries_validate(struct skymon *sm, const struct database *db);
-/* Reports the answer as numbers, and a named query's as metrics too. A query's data never goes into details.
- */
+/* Reports the answer as numbers, and as metrics for a named query. A query's data never goes into details. */
 void database_query_report(struct skymon *sm, const struct database_query *query,
 			   const struct database_answer *answer);
+/* Records a failed query in the tally, and a named query's failure in the details. */
 void database_query_fail(struct skymon *sm, struct database_tally *tally, const struct database_query *query,
 			 enum skymon_reason reason, const char *text);
-/* The status when a query failed: unhealthy, with the tally's sentence behind the place. */
+/* Reports unhealthy, with the place and the tally's text, if a query failed. */
 enum skymon_status database_tally_status(struct skymon *sm, const struct database_tally *tally,
 					 const char *place);
 
-/* Of a clock that only goes forward: s. */
+/* Returns the monotonic clock, in s. */
 static inline double database_clock(void)
 {
 	struct timespec now;

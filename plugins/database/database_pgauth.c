@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* database_pgauth: keeps libpq from sending a password in clear to a server that was not verified. libpq 16
- * has require_auth for that. An older one sends the password in the same call in which it reads the request,
- * so the request is looked at first, without taking it. Called by database_pgconn before each such call. */
+ * has require_auth for that. Older versions send the password in the same call that reads the request, so the
+ * request is peeked at first. Called by database_pgconn before each such call, on the check's thread; owns
+ * nothing. */
 #include <string.h>
 
 #include "database_postgres.h"
@@ -16,7 +17,7 @@ static uint32_t read_u32(const unsigned char *bytes)
 
 enum pg_asks pg_auth_scan(const unsigned char *bytes, size_t size)
 {
-	/* All messages: an honest server waits behind a request for the answer, another one may not. */
+	/* All messages are scanned: a malicious server may send more after a harmless request. */
 	for (size_t at = 0; at < size;) {
 		uint32_t length;
 
@@ -38,7 +39,7 @@ enum pg_asks pg_auth_scan(const unsigned char *bytes, size_t size)
 #include <errno.h>
 #include <openssl/ssl.h>
 
-/* Bytes that are there, 0 if there are none yet, negative if libpq has to see why. */
+/* Returns how many bytes were peeked at, 0 if none have arrived, -1 if libpq is to report the error. */
 static ssize_t peek(PGconn *conn, unsigned char *bytes, size_t size)
 {
 	ssize_t got = -1;
@@ -51,7 +52,7 @@ static ssize_t peek(PGconn *conn, unsigned char *bytes, size_t size)
 
 	if (tls != NULL)
 		got = SSL_peek(tls, bytes, (int)size);
-	/* What made the socket readable was TLS' own: session tickets, say. */
+	/* A message of TLS itself, such as a session ticket, made the socket readable. */
 	if (tls != NULL && got <= 0 && SSL_get_error(tls, (int)got) == SSL_ERROR_WANT_READ)
 		return 0;
 	return got > 0 ? got : -1;

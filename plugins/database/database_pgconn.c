@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* database_pgconn: the connection to PostgreSQL: opening, keeping, replacing and using it without ever
- * waiting past the deadline. It belongs to struct pg; called by database_postgres on the check's thread. */
+/* database_pgconn: opens, keeps, replaces and uses the connection to PostgreSQL without ever waiting past the
+ * deadline. Called by database_postgres, pgstats and pgquery on the check's thread; the connection is owned
+ * by struct pg. */
 #ifdef HAVE_LIBPQ
 #include <errno.h>
 #include <limits.h>
@@ -13,8 +14,9 @@
 
 /* ---- Waiting ---- */
 
-/* Returns what must be left to the deadline when `share` ms are used up. Never below 0: a millisecond that
- * passes since the share was taken would make it -1, which the time left never reaches. */
+/* Returns the ms that must remain before the deadline once `share` ms are used up. Never negative: a
+ * millisecond passing since the share was computed would make it -1, which the remaining time never reaches.
+ */
 static int64_t floor_after(struct skymon *sm, int64_t share)
 {
 	int64_t floor = skymon_ms_left(sm) - share;
@@ -22,13 +24,13 @@ static int64_t floor_after(struct skymon *sm, int64_t share)
 	return floor > 0 ? floor : 0;
 }
 
-/* Waits until the socket is ready; false when only `floor` ms are left to the deadline. */
+/* Waits until the socket is ready. Returns false when only `floor` ms remain before the deadline. */
 static bool wait_for(struct skymon *sm, PGconn *conn, short events, int64_t floor)
 {
 	struct pollfd on = {.fd = PQsocket(conn), .events = events};
 
 	if (on.fd < 0)
-		return true; /* gone: libpq will say so */
+		return true; /* closed: the next call of libpq returns the error */
 	for (;;) {
 		int64_t left = skymon_ms_left(sm) - floor;
 		int ready;
@@ -51,18 +53,18 @@ static void ignore_notice(void *arg, const char *message)
 
 static void explain_late(const PGconn *conn, struct pg_fault *fault)
 {
-	const char *text = "the server took the connection and did not answer the login in time";
+	const char *text = "the server accepted the connection but did not answer the login in time";
 
 	if (PQstatus(conn) == CONNECTION_STARTED)
 		text = "no answer to the connection attempt in time";
 	else if (PQstatus(conn) == CONNECTION_SSL_STARTUP)
-		text = "the server took the connection and did not begin TLS in time";
+		text = "the server accepted the connection but did not begin TLS in time";
 	pg_fault_set(fault, SKYMON_TIMEOUT, "%s", text);
 	fault->elsewhere = true;
 }
 
-/* What the server asks for, when the whole request is there. */
-static enum pg_asks look(struct skymon *sm, PGconn *conn, int64_t floor)
+/* Waits until the server's request is complete, and returns its kind. */
+static enum pg_asks peek_request(struct skymon *sm, PGconn *conn, int64_t floor)
 {
 	const struct timespec nap = {.tv_nsec = 2000000};
 	enum pg_asks asks;
@@ -72,14 +74,14 @@ static enum pg_asks look(struct skymon *sm, PGconn *conn, int64_t floor)
 	return asks;
 }
 
-/* Drives libpq's connection to its end, or to the floor. */
+/* Drives libpq's connection state machine to its end, or to the floor. */
 static bool open_conn(struct skymon *sm, PGconn *conn, const struct pg_params *params, int64_t floor,
 		      struct pg_fault *fault)
 {
 	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
 	enum pg_asks asks;
 
-	PQsetErrorVerbosity(conn, PQERRORS_VERBOSE); /* with the SQLSTATE */
+	PQsetErrorVerbosity(conn, PQERRORS_VERBOSE); /* includes the SQLSTATE */
 	PQsetNoticeProcessor(conn, ignore_notice, NULL);
 	while (PQstatus(conn) != CONNECTION_BAD && state != PGRES_POLLING_OK &&
 	       state != PGRES_POLLING_FAILED) {
@@ -87,7 +89,7 @@ static bool open_conn(struct skymon *sm, PGconn *conn, const struct pg_params *p
 			explain_late(conn, fault);
 			return false;
 		}
-		asks = params->hides_password ? look(sm, conn, floor) : PG_ASKS_NOTHING_CLEAR;
+		asks = params->hides_password ? peek_request(sm, conn, floor) : PG_ASKS_NOTHING_CLEAR;
 		if (asks == PG_ASKS_CLEARTEXT || asks == PG_ASKS_MORE) {
 			if (asks == PG_ASKS_CLEARTEXT)
 				pg_fault_cleartext(fault);
@@ -103,15 +105,15 @@ static bool open_conn(struct skymon *sm, PGconn *conn, const struct pg_params *p
 	return state == PGRES_POLLING_OK;
 }
 
-/* Nobody has configured that the certificate is verified: say that it is, and how it is not. */
+/* Verification by default surprises users: appends that it is on, and how to configure it. */
 static void explain_default(const struct pg_params *params, struct pg_fault *fault)
 {
-	char *configured = strstr(fault->text, ", and the configuration asks for it");
-	size_t used = configured != NULL ? (size_t)(configured - fault->text) : strlen(fault->text);
+	char *configured = strstr(fault->is.text, ", but the configuration requires it");
+	size_t used = configured != NULL ? (size_t)(configured - fault->is.text) : strlen(fault->is.text);
 
 	if (params->by_default &&
-	    (fault->reason == SKYMON_TLS_OTHER || fault->reason == SKYMON_TLS_UNTRUSTED))
-		snprintf(fault->text + used, sizeof(fault->text) - used,
+	    (fault->is.reason == SKYMON_TLS_OTHER || fault->is.reason == SKYMON_TLS_UNTRUSTED))
+		snprintf(fault->is.text + used, sizeof(fault->is.text) - used,
 			 "; to another machine TLS is verified by default: set tls.ca_file, or sslmode in "
 			 "the url");
 }
@@ -148,15 +150,14 @@ static bool try_target(struct skymon *sm, const struct database *db, struct pg *
 	return false;
 }
 
-/* false when the server has ended the kept connection, or it is of no use any more. */
-static bool still_there(PGconn *conn)
+/* Returns whether the kept connection can be used: open, and without a transaction or unread results. */
+static bool is_usable(PGconn *conn)
 {
 	struct pollfd on = {.fd = PQsocket(conn), .events = POLLIN | POLLRDHUP};
 
 	if (PQstatus(conn) != CONNECTION_OK || PQtransactionStatus(conn) != PQTRANS_IDLE)
 		return false;
-	/* Normally nothing is there to read. Settings that changed may be; a server that says farewell, too.
-	 */
+	/* Unsolicited bytes may be a changed setting, or the notice of a server that shuts down. */
 	for (int i = 0; i < 8 && poll(&on, 1, 0) > 0; i++)
 		if ((on.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0 || PQconsumeInput(conn) == 0 ||
 		    PQisBusy(conn) || PQstatus(conn) != CONNECTION_OK)
@@ -164,7 +165,7 @@ static bool still_there(PGconn *conn)
 	return true;
 }
 
-/* One host, at each of its addresses. */
+/* Tries all addresses of one host. */
 static bool try_host(struct skymon *sm, const struct database *db, struct pg *pg,
 		     const struct pg_targets *targets, const char *attributes, int64_t share,
 		     struct pg_fault *fault)
@@ -185,9 +186,10 @@ static bool try_host(struct skymon *sm, const struct database *db, struct pg *pg
 	return false;
 }
 
-/* The hosts in turn, each looked up when those before it were in vain, within its share of the time: as libpq
- * does it, so that a silent name server costs nothing as long as a host before it is good. libpq would go
- * round all hosts for a standby and then take any; each attempt here has one host. */
+/* Tries the hosts in turn, each within its share of the time. A name is resolved only after the hosts before
+ * it failed, so that a silent name server costs nothing while an earlier host works. libpq implements
+ * prefer-standby by two rounds over all hosts; here each attempt has one host, so the rounds are made here.
+ */
 static bool open_new(struct skymon *sm, const struct database *db, struct pg *pg, struct pg_fault *fault)
 {
 	const char *attributes = pg_given(pg, "target_session_attrs");
@@ -196,9 +198,7 @@ static bool open_new(struct skymon *sm, const struct database *db, struct pg *pg
 
 	if (!pg_files_are_there(&db->tls, fault))
 		return false;
-	fault->text[0] = '\0';
-	fault->reason = SKYMON_NONE;
-	fault->status = SKYMON_UNHEALTHY;
+	*fault = (struct pg_fault){.is = {.status = SKYMON_UNHEALTHY, .reported = true}};
 	for (size_t i = 0; i < all; i++) {
 		const char *ask = !twice ? attributes : i < hosts ? "standby" : "any";
 		int64_t floor = skymon_ms_left(sm) - skymon_ms_left(sm) / (int64_t)(all - i);
@@ -207,7 +207,7 @@ static bool open_new(struct skymon *sm, const struct database *db, struct pg *pg
 		if (i > 0 && skymon_ms_left(sm) == 0)
 			return false;
 		if (!pg_find_targets(sm, pg, i % hosts, skymon_ms_left(sm) - floor, &targets))
-			continue; /* the resolver has said why */
+			continue; /* reported by the resolver */
 		if (try_host(sm, db, pg, &targets, ask, skymon_ms_left(sm) - floor, fault))
 			return true;
 		if (!fault->elsewhere)
@@ -216,9 +216,9 @@ static bool open_new(struct skymon *sm, const struct database *db, struct pg *pg
 	return false;
 }
 
-/* Replaces a connection that has become old, so that the check meets what newcomers meet. The old one is
- * ended when the new one is there. It is also ended if the new one fails, except for want of connections:
- * giving ours up would make room for our next one alone, and hide that others get none. */
+/* Replaces a connection older than `reconnect`, so that the check meets what new clients meet. The old one is
+ * closed once the new one has logged in. It is also closed if the new one fails, except for lack of
+ * connections: closing it would free a slot for this check alone, and hide that other clients get none. */
 static bool renew(struct skymon *sm, const struct database *db, struct pg *pg, struct pg_fault *fault)
 {
 	struct pg_line old = pg->line;
@@ -226,7 +226,7 @@ static bool renew(struct skymon *sm, const struct database *db, struct pg *pg, s
 
 	pg->line = (struct pg_line){.conn = NULL};
 	opened = open_new(sm, db, pg, fault);
-	if (!opened && fault->reason == SKYMON_RESOURCE) {
+	if (!opened && fault->is.reason == SKYMON_RESOURCE) {
 		pg->line = old;
 		return false;
 	}
@@ -239,7 +239,7 @@ bool pg_connect(struct skymon *sm, const struct database *db, struct pg *pg, str
 	pg->fresh = false;
 	if (pg->line.conn == NULL)
 		return open_new(sm, db, pg, fault);
-	if (!still_there(pg->line.conn)) {
+	if (!is_usable(pg->line.conn)) {
 		skymon_info(sm, "%s: the kept connection was lost, connecting again", pg->place);
 		pg_drop(pg);
 		return open_new(sm, db, pg, fault);
@@ -251,11 +251,11 @@ bool pg_connect(struct skymon *sm, const struct database *db, struct pg *pg, str
 
 void pg_drop(struct pg *pg)
 {
-	PQfinish(pg->line.conn); /* says farewell if the socket takes it at once */
+	PQfinish(pg->line.conn); /* sends Terminate if the socket accepts it at once */
 	pg->line = (struct pg_line){.conn = NULL};
 }
 
-/* ---- Using it ---- */
+/* ---- Statements ---- */
 
 static enum pg_outcome flush(struct skymon *sm, struct pg *pg)
 {
@@ -270,13 +270,13 @@ static enum pg_outcome flush(struct skymon *sm, struct pg *pg)
 	return more == 0 ? PG_DONE : PG_LOST;
 }
 
-/* The next result, waited for. *result NULL with PG_DONE: there are no more. */
+/* Waits for the next result. PG_DONE with *result NULL means that there are no more. */
 static enum pg_outcome next_result(struct skymon *sm, struct pg *pg, PGresult **result)
 {
 	while (PQisBusy(pg->line.conn)) {
 		if (!wait_for(sm, pg->line.conn, POLLIN, 0))
 			return PG_LATE;
-		/* What had arrived before the end is still a result. */
+		/* A result that arrived before the connection closed is still returned. */
 		if (PQconsumeInput(pg->line.conn) == 0 && PQisBusy(pg->line.conn))
 			return PG_LOST;
 	}
@@ -303,14 +303,14 @@ enum pg_outcome pg_run(struct skymon *sm, struct pg *pg, const char *sql, bool a
 		outcome = next_result(sm, pg, &result);
 		if (outcome != PG_DONE || result == NULL)
 			break;
-		/* COPY needs a partner that we are not; the connection is of no use after it. */
+		/* COPY is not supported, and the connection cannot be used after it. */
 		copying = PQresultStatus(result) == PGRES_COPY_OUT ||
 			  PQresultStatus(result) == PGRES_COPY_IN ||
 			  PQresultStatus(result) == PGRES_COPY_BOTH;
 		take(arg, result);
 		PQclear(result);
 		if (alone && skymon_ms_left(sm) == 0)
-			outcome = PG_LATE; /* rows that never end */
+			outcome = PG_LATE; /* the rows may never end */
 	}
 	if (outcome == PG_DONE && PQstatus(pg->line.conn) != CONNECTION_OK)
 		outcome = PG_LOST;
@@ -328,8 +328,8 @@ enum pg_outcome pg_ask(struct skymon *sm, struct pg *pg, const char *sql, bool a
 	else if (outcome == PG_LOST)
 		pg_explain(PQerrorMessage(pg->line.conn), PQuser(pg->line.conn), PQpass(pg->line.conn),
 			   fault);
-	if (outcome == PG_LOST && fault->reason == SKYMON_OTHER && !fault->elsewhere)
-		fault->reason = SKYMON_PROTOCOL;
+	if (outcome == PG_LOST && fault->is.reason == SKYMON_OTHER && !fault->elsewhere)
+		fault->is.reason = SKYMON_PROTOCOL;
 	return outcome;
 }
 #endif

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* database_pgfault: what the sentences of libpq and of the server mean, as a reason and a sentence of ours.
- * libpq has no error codes for a failed connection, only text, so its English is looked at (a worker has no
- * locale); the server's part carries an SQLSTATE, whatever its language. Pure. */
+/* database_pgfault: maps messages of libpq and of the server to a reason and a sentence. libpq has no error
+ * codes for a failed connection, so its English text is matched (a worker has no locale); the server's
+ * messages carry an SQLSTATE in any language. Called by the other files of the backend, on the check's
+ * thread; pure functions.
+ */
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,11 +15,9 @@ void pg_fault_set(struct pg_fault *fault, enum skymon_reason reason, const char 
 {
 	va_list list;
 
-	fault->status = SKYMON_UNHEALTHY;
-	fault->reason = reason;
-	fault->elsewhere = fault->login = false;
+	*fault = (struct pg_fault){.is = {.status = SKYMON_UNHEALTHY, .reason = reason}};
 	va_start(list, format);
-	vsnprintf(fault->text, sizeof(fault->text), format, list);
+	vsnprintf(fault->is.text, sizeof(fault->is.text), format, list);
 	va_end(list);
 }
 
@@ -25,11 +25,11 @@ void pg_fault_cleartext(struct pg_fault *fault)
 {
 	pg_fault_set(
 		fault, SKYMON_AUTH_FAILED,
-		"the server asks for the password in clear, and its certificate is not verified: it was not "
+		"the server requests the password in clear, but its certificate is not verified: it was not "
 		"sent (sslmode=verify-full verifies; tls: {insecure: true} sends it)");
 }
 
-/* Length of the UTF-8 character at text, or 0. */
+/* Returns the length of the UTF-8 character at text, or 0 if it is invalid. */
 static size_t utf8_size(const unsigned char *text)
 {
 	size_t size = text[0] < 0x80   ? 1
@@ -45,8 +45,8 @@ static size_t utf8_size(const unsigned char *text)
 	return size;
 }
 
-/* Copies one line of a stranger's text: no control characters, valid UTF-8, and "***" for each text in
- * `hide`. */
+/* Copies one line of untrusted text: without control characters, as valid UTF-8, and with "***" for each text
+ * in `hide`. */
 static void copy_clean(char *to, size_t room, const char *from, const char *const *hide, size_t hidden)
 {
 	size_t used = 0;
@@ -77,8 +77,8 @@ static void copy_clean(char *to, size_t room, const char *from, const char *cons
 	to[used] = '\0';
 }
 
-/* PQERRORS_VERBOSE: "FATAL:  28P01: password authentication failed …". Copies the five characters; what
- * follows, or NULL. */
+/* Finds the SQLSTATE in a message of PQERRORS_VERBOSE: "FATAL:  28P01: password authentication failed …".
+ * Returns the text after it, or NULL. */
 static const char *find_sqlstate(const char *message, char sqlstate[6])
 {
 	for (const char *at = strstr(message, ":  "); at != NULL; at = strstr(at + 1, ":  ")) {
@@ -93,8 +93,8 @@ static const char *find_sqlstate(const char *message, char sqlstate[6])
 	return NULL;
 }
 
-/* What is left after libpq's own beginning, `connection to server at "…" (…), port … failed: `, which we say
- * shorter. */
+/* Skips libpq's `connection to server at "…" (…), port … failed: `: the report begins with the place already.
+ */
 static const char *skip_place(const char *message)
 {
 	const char *end = strstr(message, " failed: "), *line = strchr(message, '\n');
@@ -108,7 +108,7 @@ static const struct meaning {
 	const char *words; /* libpq's, or the system's */
 	enum skymon_reason reason;
 	bool elsewhere;
-	const char *say; /* NULL: the text itself */
+	const char *say; /* NULL for the text itself */
 } meanings[] = {
 	{"Connection refused", SKYMON_REFUSED, true, "connection refused"},
 	{"No such file or directory", SKYMON_REFUSED, true, "no such socket: no server listens"},
@@ -121,22 +121,22 @@ static const struct meaning {
 	{"timed out", SKYMON_TIMEOUT, true, "no answer to the connection attempt"},
 	{"timeout expired", SKYMON_TIMEOUT, true, "no answer to the connection attempt"},
 	{"session is read-only", SKYMON_STANDBY, true,
-	 "the session is read-only, and target_session_attrs asks for a writable one"},
+	 "the session is read-only, but target_session_attrs requires a writable one"},
 	{"session is not read-only", SKYMON_STANDBY, true,
-	 "the session is writable, and target_session_attrs asks for a read-only one"},
+	 "the session is writable, but target_session_attrs requires a read-only one"},
 	{"server is in hot standby mode", SKYMON_STANDBY, true,
-	 "the server is a standby, and target_session_attrs asks for a primary"},
+	 "the server is a standby, but target_session_attrs requires a primary"},
 	{"server is not in hot standby mode", SKYMON_STANDBY, true,
-	 "the server is a primary, and target_session_attrs asks for a standby"},
+	 "the server is a primary, but target_session_attrs requires a standby"},
 	{"does not match host name", SKYMON_TLS_UNTRUSTED, false, NULL},
 	{"certificate verify failed", SKYMON_TLS_UNTRUSTED, false, "the server's certificate is not trusted"},
 	{"root certificate file", SKYMON_TLS_OTHER, false, NULL},
 	{"certificate", SKYMON_TLS_OTHER, false, NULL},
 	{"private key file", SKYMON_TLS_OTHER, false, NULL},
 	{"does not support SSL", SKYMON_TLS_OTHER, false,
-	 "the server has no TLS, and the configuration asks for it"},
+	 "the server has no TLS, but the configuration requires it"},
 	{"invalid response to SSL negotiation", SKYMON_PROTOCOL, false,
-	 "what answers there is not PostgreSQL"},
+	 "the peer does not speak the PostgreSQL protocol"},
 	{"unencrypted data after SSL", SKYMON_PROTOCOL, false, NULL},
 	{"server closed the connection", SKYMON_PROTOCOL, true,
 	 "the server closed the connection before it answered"},
@@ -145,19 +145,23 @@ static const struct meaning {
 	{"Connection reset", SKYMON_PROTOCOL, true, "the server closed the connection before it answered"},
 	{"Broken pipe", SKYMON_PROTOCOL, true, "the server closed the connection before it answered"},
 	{"SSL", SKYMON_TLS_OTHER, false, NULL},
-	{"expected authentication request", SKYMON_PROTOCOL, false, "what answers there is not PostgreSQL"},
+	{"expected authentication request", SKYMON_PROTOCOL, false,
+	 "the peer does not speak the PostgreSQL protocol"},
 	{"unsupported frontend protocol", SKYMON_PROTOCOL, false, NULL},
-	{"lost synchronization", SKYMON_PROTOCOL, false, "the server's answer is no PostgreSQL protocol"},
-	{"message contents", SKYMON_PROTOCOL, false, "the server's answer is no PostgreSQL protocol"},
-	{"message type", SKYMON_PROTOCOL, false, "the server's answer is no PostgreSQL protocol"},
-	{"unexpected", SKYMON_PROTOCOL, false, "the server's answer is no PostgreSQL protocol"},
+	{"lost synchronization", SKYMON_PROTOCOL, false,
+	 "the server's answer violates the PostgreSQL protocol"},
+	{"message contents", SKYMON_PROTOCOL, false, "the server's answer violates the PostgreSQL protocol"},
+	{"message type", SKYMON_PROTOCOL, false, "the server's answer violates the PostgreSQL protocol"},
+	{"unexpected", SKYMON_PROTOCOL, false, "the server's answer violates the PostgreSQL protocol"},
 	{"no password supplied", SKYMON_AUTH_FAILED, false,
-	 "the server asks for a password, and none is configured"},
-	{"GSSAPI", SKYMON_AUTH_FAILED, false, "the server asks for a Kerberos login, and there is none"},
+	 "the server requires a password, but none is configured"},
+	{"GSSAPI", SKYMON_AUTH_FAILED, false,
+	 "the server requires a Kerberos login, which the check does not have"},
 	{"SCRAM", SKYMON_AUTH_FAILED, false, NULL},
 	{"uthentication", SKYMON_AUTH_FAILED, false, NULL},
 	{"channel binding", SKYMON_AUTH_FAILED, false, NULL},
-	{"Too many open files", SKYMON_RESOURCE, false, "this machine or process has no descriptor left"},
+	{"Too many open files", SKYMON_RESOURCE, false,
+	 "out of file descriptors on this machine or in this process"},
 	{"out of memory", SKYMON_RESOURCE, false, "out of memory for the connection"},
 };
 
@@ -179,13 +183,13 @@ static void explain_local(const char *message, const char *const *hide, struct p
 		pg_fault_set(fault, is->reason, "%s", is->say != NULL ? is->say : line);
 		fault->elsewhere = is->elsewhere;
 		fault->login = is->reason == SKYMON_AUTH_FAILED;
-		/* Here it was we who could not look. */
+		/* The fault is on this side: the server was not checked. */
 		if (is->reason == SKYMON_RESOURCE || strstr(message, "certificate file") != NULL ||
 		    strstr(message, "private key file") != NULL)
-			fault->status = SKYMON_UNKNOWN;
+			fault->is.status = SKYMON_UNKNOWN;
 		return;
 	}
-	pg_fault_set(fault, SKYMON_OTHER, "%s", line[0] != '\0' ? line : "libpq gives no reason");
+	pg_fault_set(fault, SKYMON_OTHER, "%s", line[0] != '\0' ? line : "libpq reported no reason");
 }
 
 void pg_explain(const char *message, const char *user, const char *password, struct pg_fault *fault)
@@ -217,7 +221,7 @@ void pg_explain(const char *message, const char *user, const char *password, str
 	} else if (strcmp(sqlstate, "3D000") == 0) {
 		pg_fault_set(fault, SKYMON_QUERY_ERROR, "the server has no such database (SQLSTATE 3D000)");
 	} else if (strcmp(sqlstate, "53300") == 0) {
-		pg_fault_set(fault, SKYMON_RESOURCE, "the server has no connection left (SQLSTATE 53300: %s)",
+		pg_fault_set(fault, SKYMON_RESOURCE, "the server has no free connection (SQLSTATE 53300: %s)",
 			     line);
 	} else if (strncmp(sqlstate, "53", 2) == 0) {
 		pg_fault_set(fault, SKYMON_RESOURCE, "%s (SQLSTATE %s)", line, sqlstate);
@@ -226,7 +230,7 @@ void pg_explain(const char *message, const char *user, const char *password, str
 		fault->elsewhere = true;
 	} else if (strncmp(sqlstate, "08", 2) == 0 &&
 		   strstr(line, "no more connections allowed") != NULL) { /* PgBouncer */
-		pg_fault_set(fault, SKYMON_RESOURCE, "the pool has no connection left (SQLSTATE %s)",
+		pg_fault_set(fault, SKYMON_RESOURCE, "the pool has no free connection (SQLSTATE %s)",
 			     sqlstate);
 	} else if (strcmp(sqlstate, "0A000") == 0 || strncmp(sqlstate, "08", 2) == 0) {
 		pg_fault_set(fault, SKYMON_PROTOCOL, "%s (SQLSTATE %s)", line, sqlstate);
@@ -235,7 +239,7 @@ void pg_explain(const char *message, const char *user, const char *password, str
 	}
 }
 
-/* Classes whose sentences name objects and settings, never values of rows. */
+/* Returns whether messages of this class name objects and settings, but never values of rows. */
 static bool is_harmless(const char *sqlstate)
 {
 	return strncmp(sqlstate, "42", 2) == 0 || strncmp(sqlstate, "25", 2) == 0 ||
@@ -254,10 +258,10 @@ void pg_explain_statement(const char *sqlstate, const char *primary, const char 
 	}
 	copy_clean(line, sizeof(line), primary != NULL ? primary : "", NULL, 0);
 	if (strcmp(sqlstate, "57014") == 0 && strstr(line, "user request") == NULL)
-		pg_fault_set(fault, SKYMON_TIMEOUT, "%s was still running at the end of its time", what);
+		pg_fault_set(fault, SKYMON_TIMEOUT, "%s did not finish in time", what);
 	else if (of_user && !is_harmless(sqlstate))
 		pg_fault_set(fault, SKYMON_QUERY_ERROR,
-			     "%s failed (SQLSTATE %s; its sentence may hold data and is not shown)", what,
+			     "%s failed (SQLSTATE %s; its message may contain data and is not shown)", what,
 			     sqlstate);
 	else
 		pg_fault_set(fault, SKYMON_QUERY_ERROR, "%s failed: %s (SQLSTATE %s)", what, line, sqlstate);

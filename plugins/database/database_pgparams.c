@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* database_pgparams: the parameters for libpq, from the URL, the options and the resolver. They include
- * everything that libpq would else look up by itself: addresses (getaddrinfo cannot be cut short), the
- * password file, the certificates of a home folder. Called by database_pgconn, and once at the component's
- * start. */
+/* database_pgparams: builds libpq's parameters from the URL, the options and the resolver. They cover
+ * everything that libpq would otherwise look up: addresses (getaddrinfo() cannot be interrupted), the
+ * password file, the certificates of the home folder. Called by database_pgconn on the check's thread, and at
+ * the component's start and stop on the worker's main thread. Owns struct pg. */
 #ifdef HAVE_LIBPQ
 #include <errno.h>
 #include <stdio.h>
@@ -26,7 +26,7 @@ const char *pg_given(const struct pg *pg, const char *name)
 
 /* ---- The URL ---- */
 
-static void name_place(struct pg *pg)
+static void set_place(struct pg *pg)
 {
 	const char *host = pg_given(pg, "host"), *port = pg_given(pg, "port"), *db = pg_given(pg, "dbname");
 	const char *slash = db != NULL ? "/" : "";
@@ -61,7 +61,7 @@ struct pg *pg_new(struct skymon *sm, const struct database *db)
 	}
 	pg->password = db->password.bytes != NULL && db->password.size > 0 ? db->password.bytes
 									   : pg_given(pg, "password");
-	name_place(pg);
+	set_place(pg);
 	return pg;
 }
 
@@ -78,7 +78,7 @@ void pg_free(struct pg *pg)
 
 /* ---- Parameters of one attempt ---- */
 
-static void put(struct pg_params *params, const char *name, const char *value)
+static void add_param(struct pg_params *params, const char *name, const char *value)
 {
 	if (value == NULL || value[0] == '\0' || params->count >= PG_PARAMS_MAX)
 		return;
@@ -87,11 +87,11 @@ static void put(struct pg_params *params, const char *name, const char *value)
 	params->names[params->count] = params->values[params->count] = NULL;
 }
 
-static void put_unless_given(struct pg_params *params, const struct pg *pg, const char *name,
+static void add_unless_given(struct pg_params *params, const struct pg *pg, const char *name,
 			     const char *value)
 {
 	if (pg_given(pg, name) == NULL)
-		put(params, name, value);
+		add_param(params, name, value);
 }
 
 static bool is_local(const struct pg_target *target)
@@ -101,10 +101,10 @@ static bool is_local(const struct pg_target *target)
 	return where[0] == '\0' || where[0] == '@' || tls_host_is_local(where);
 }
 
-/* sslmode: the URL's; else the tls block's; else verify-full to other machines, and libpq's `prefer` on this
- * one. Verification without a file of one's own is by the system's authorities: libpq would look into a home
- * folder. libpq 16 knows them by a word. */
-static void put_tls(struct pg_params *params, const struct pg *pg, const struct skymon_tls *tls)
+/* sslmode comes from the URL, else from the tls block, else it is verify-full to other machines and libpq's
+ * `prefer` on this one. Without ca_file the system's authorities are used, since libpq would look into the
+ * home folder; libpq 16 calls them `system`. */
+static void add_tls(struct pg_params *params, const struct pg *pg, const struct skymon_tls *tls)
 {
 	bool block = tls->ca_file != NULL || tls->cert_file != NULL || tls->key_file != NULL ||
 		     tls->server_name != NULL;
@@ -113,37 +113,38 @@ static void put_tls(struct pg_params *params, const struct pg *pg, const struct 
 
 	params->by_default = mode == NULL && !block && !tls->insecure && !params->is_local;
 	if (mode == NULL && tls->insecure)
-		put(params, "sslmode", mode = "require");
+		add_param(params, "sslmode", mode = "require");
 	else if (mode == NULL && (block || params->by_default))
-		put(params, "sslmode", mode = "verify-full");
+		add_param(params, "sslmode", mode = "verify-full");
 	params->verifies = mode != NULL && strcmp(mode, "verify-full") == 0;
 	if (mode != NULL && strncmp(mode, "verify", 6) == 0)
-		put_unless_given(params, pg, "sslrootcert",
+		add_unless_given(params, pg, "sslrootcert",
 				 tls->ca_file != NULL                           ? tls->ca_file
 				 : params->verifies && PQlibVersion() >= 160000 ? "system"
 				 : system != NULL                               ? system
 										: NO_FILE);
 	else
-		put_unless_given(params, pg, "sslrootcert", NO_FILE);
-	put_unless_given(params, pg, "sslcert", tls->cert_file != NULL ? tls->cert_file : NO_FILE);
-	put_unless_given(params, pg, "sslkey",
+		add_unless_given(params, pg, "sslrootcert", NO_FILE);
+	add_unless_given(params, pg, "sslcert", tls->cert_file != NULL ? tls->cert_file : NO_FILE);
+	add_unless_given(params, pg, "sslkey",
 			 tls->key_file != NULL    ? tls->key_file
 			 : tls->cert_file != NULL ? tls->cert_file
 						  : NO_FILE);
-	put_unless_given(params, pg, "sslcrl", NO_FILE);
+	add_unless_given(params, pg, "sslcrl", NO_FILE);
 }
 
-/* A password in clear goes to this machine, to a server that was verified, or where `insecure` allows it. */
+/* A password is sent in clear only to this machine, to a verified server, or where `insecure` allows it. */
 static void protect_password(struct pg_params *params, const struct pg *pg, const struct skymon_tls *tls)
 {
 	bool allowed = params->is_local || params->verifies || tls->insecure || pg->password == NULL;
 
 	if (!allowed && PQlibVersion() >= 160000)
-		put_unless_given(params, pg, "require_auth", "!password");
+		add_unless_given(params, pg, "require_auth", "!password");
 	params->hides_password = !allowed && PQlibVersion() < 160000;
 }
 
-/* libpq goes on without a client certificate whose file is missing; who configured one wants to know. */
+/* libpq silently connects without a client certificate whose file is missing; a configured one must be used.
+ */
 bool pg_files_are_there(const struct skymon_tls *tls, struct pg_fault *fault)
 {
 	const char *const files[] = {tls->ca_file, tls->cert_file, tls->key_file};
@@ -152,13 +153,13 @@ bool pg_files_are_there(const struct skymon_tls *tls, struct pg_fault *fault)
 		if (files[i] != NULL && access(files[i], R_OK) != 0) {
 			pg_fault_set(fault, SKYMON_TLS_OTHER, "cannot read %.200s: %s", files[i],
 				     strerror(errno));
-			fault->status = SKYMON_UNKNOWN;
+			fault->is.status = SKYMON_UNKNOWN;
 			return false;
 		}
 	return true;
 }
 
-static void put_given(struct pg_params *params, const struct pg *pg)
+static void add_given(struct pg_params *params, const struct pg *pg)
 {
 	static const char *const ours[] = {
 		"host", "hostaddr", "port", "password", "connect_timeout", "target_session_attrs", NULL};
@@ -169,37 +170,38 @@ static void put_given(struct pg_params *params, const struct pg *pg)
 		while (ours[i] != NULL && strcmp(at->keyword, ours[i]) != 0)
 			i++;
 		if (ours[i] == NULL && strcmp(at->keyword, "client_encoding") != 0)
-			put(params, at->keyword, at->val);
+			add_param(params, at->keyword, at->val);
 	}
 }
 
 void pg_params_fill(struct pg_params *params, const struct pg *pg, const struct database *db,
 		    const struct pg_target *target, const char *attributes, const char *user_timeout)
 {
-	put_given(params, pg);
-	/* With hostaddr, host is only the name to verify. */
-	put(params, "host",
-	    target->address[0] != '\0' && db->tls.server_name != NULL ? db->tls.server_name : target->host);
-	put(params, "hostaddr", target->address);
-	put(params, "port", target->port[0] != '\0' ? target->port : "5432");
-	put(params, "password", pg->password);
-	put(params, "target_session_attrs", attributes);
-	put(params, "client_encoding", "UTF8");
-	put_unless_given(params, pg, "application_name", "skymon");
-	put_unless_given(params, pg, "passfile", NO_FILE);
-	put_unless_given(params, pg, "gssencmode", "disable");
-	/* A kept connection that a firewall forgot swallows what is sent: let the kernel notice in time to
-	 * connect anew. */
-	put_unless_given(params, pg, "tcp_user_timeout", user_timeout);
+	add_given(params, pg);
+	/* With hostaddr, libpq uses host only as the name to verify. */
+	add_param(params, "host",
+		  target->address[0] != '\0' && db->tls.server_name != NULL ? db->tls.server_name
+									    : target->host);
+	add_param(params, "hostaddr", target->address);
+	add_param(params, "port", target->port[0] != '\0' ? target->port : "5432");
+	add_param(params, "password", pg->password);
+	add_param(params, "target_session_attrs", attributes);
+	add_param(params, "client_encoding", "UTF8");
+	add_unless_given(params, pg, "application_name", "skymon");
+	add_unless_given(params, pg, "passfile", NO_FILE);
+	add_unless_given(params, pg, "gssencmode", "disable");
+	/* A firewall may have dropped a kept connection silently: let the kernel notice in time to reconnect.
+	 */
+	add_unless_given(params, pg, "tcp_user_timeout", user_timeout);
 	params->is_local = is_local(target);
-	put_tls(params, pg, &db->tls);
+	add_tls(params, pg, &db->tls);
 	protect_password(params, pg, &db->tls);
 }
 
-/* ---- Where to connect ---- */
+/* ---- Targets ---- */
 
-/* The nth part of a list with commas, or the only part; empty when there is none. */
-static void part_of(const char *list, size_t nth, char *out, size_t size)
+/* Copies the nth item of a comma-separated list, or the only item; empty if missing. */
+static void copy_item(const char *list, size_t nth, char *out, size_t size)
 {
 	size_t length;
 
@@ -219,7 +221,7 @@ static void part_of(const char *list, size_t nth, char *out, size_t size)
 	out[length] = '\0';
 }
 
-static size_t parts_in(const char *list)
+static size_t count_items(const char *list)
 {
 	size_t count = 1;
 
@@ -236,13 +238,13 @@ static void add_target(struct pg_targets *targets, const struct pg_target *targe
 
 size_t pg_host_count(const struct pg *pg)
 {
-	size_t count = parts_in(pg_given(pg, "host")), more = parts_in(pg_given(pg, "hostaddr"));
+	size_t count = count_items(pg_given(pg, "host")), more = count_items(pg_given(pg, "hostaddr"));
 
 	return count > more ? count : more;
 }
 
-/* Puts the address first that takes a connection first: libpq would wait for a silent one as long as it is
- * let. The probe is closed without a byte, of which PostgreSQL makes no line in its log. */
+/* Moves the address that accepts a connection first to the front: libpq would wait for a silent one until its
+ * timeout. The probe is closed without sending a byte, which PostgreSQL does not log. */
 static void sort_targets(struct skymon *sm, struct pg_targets *targets, int64_t ms)
 {
 	char addresses[RACE_ADDRESSES_SIZE] = "", first[64];
@@ -278,9 +280,9 @@ bool pg_find_targets(struct skymon *sm, const struct pg *pg, size_t nth, int64_t
 	struct pg_target target;
 	char addresses[RACE_ADDRESSES_SIZE];
 
-	part_of(pg_given(pg, "host"), nth, target.host, sizeof(target.host));
-	part_of(pg_given(pg, "hostaddr"), nth, target.address, sizeof(target.address));
-	part_of(pg_given(pg, "port"), nth, target.port, sizeof(target.port));
+	copy_item(pg_given(pg, "host"), nth, target.host, sizeof(target.host));
+	copy_item(pg_given(pg, "hostaddr"), nth, target.address, sizeof(target.address));
+	copy_item(pg_given(pg, "port"), nth, target.port, sizeof(target.port));
 	if (target.address[0] != '\0' || target.host[0] == '\0' || target.host[0] == '/' ||
 	    target.host[0] == '@') {
 		add_target(targets, &target);
@@ -289,8 +291,8 @@ bool pg_find_targets(struct skymon *sm, const struct pg *pg, size_t nth, int64_t
 	skymon_step(sm, "resolving the host name");
 	if (!skymon_resolve_within(sm, target.host, ms, addresses, sizeof(addresses)))
 		return false;
-	for (size_t j = 0; j < parts_in(addresses); j++) {
-		part_of(addresses, j, target.address, sizeof(target.address));
+	for (size_t j = 0; j < count_items(addresses); j++) {
+		copy_item(addresses, j, target.address, sizeof(target.address));
 		add_target(targets, &target);
 	}
 	if (targets->count > 1)

@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* database_pgquery: runs the user's queries, each in a read-only transaction of its own, so that one that
- * fails costs no other. Called by database_postgres on the check's thread. */
+/* database_pgquery: runs the user's queries, each in a read-only transaction of its own, so that a failure
+ * does not affect the others. Called by database_postgres on the check's thread; owns nothing. */
 #ifdef HAVE_LIBPQ
 #include <stdio.h>
 #include <string.h>
 
 #include "database_postgres.h"
 
-/* What one message brought. */
-struct gathered {
+struct query_outcome { /* of one message to the server */
 	const char *title;
 	bool of_user, failed;
 	struct pg_fault fault;
 	struct database_answer answer;
 };
 
-static void take_failure(struct gathered *got, const PGresult *result)
+static void take_failure(struct query_outcome *got, const PGresult *result)
 {
 	if (got->failed)
 		return;
@@ -34,7 +33,7 @@ static bool is_number(Oid type)
 
 static void take_answer(void *arg, const PGresult *result)
 {
-	struct gathered *got = arg;
+	struct query_outcome *got = arg;
 	ExecStatusType status = PQresultStatus(result);
 
 	if (status == PGRES_SINGLE_TUPLE) {
@@ -55,10 +54,10 @@ static void take_nothing(void *arg, const PGresult *result)
 		take_failure(arg, result);
 }
 
-/* Begins the transaction, behind the end of the one before. The server is asked to give up a little before we
- * do, so that it frees what the query holds, and the connection survives a slow query. */
-static enum pg_outcome begin(struct skymon *sm, struct pg *pg, bool first, int64_t share_ms,
-			     struct gathered *got)
+/* Ends the previous transaction and begins the next. The server's timeout is a little before ours, so that it
+ * frees the query's resources and the connection survives a slow query. */
+static enum pg_outcome begin_transaction(struct skymon *sm, struct pg *pg, bool first, int64_t share_ms,
+					 struct query_outcome *got)
 {
 	char sql[120];
 
@@ -67,9 +66,9 @@ static enum pg_outcome begin(struct skymon *sm, struct pg *pg, bool first, int64
 	return pg_ask(sm, pg, sql, false, take_nothing, got, "BEGIN", &got->fault);
 }
 
-/* By the extended protocol: it cannot hold a second statement. */
-static enum pg_outcome run(struct skymon *sm, struct pg *pg, const struct database_query *query,
-			   struct gathered *got)
+/* The extended protocol refuses a second statement. */
+static enum pg_outcome run_query(struct skymon *sm, struct pg *pg, const struct database_query *query,
+				 struct query_outcome *got)
 {
 	double began = database_clock();
 	enum pg_outcome outcome;
@@ -84,25 +83,25 @@ enum pg_outcome pg_queries_run(struct skymon *sm, const struct database *db, str
 			       struct database_tally *tally, struct pg_fault *fault)
 {
 	size_t count = database_query_count(db);
-	struct gathered unused = {.title = "ROLLBACK"};
+	struct query_outcome unused = {.title = "ROLLBACK"};
 	enum pg_outcome outcome = PG_DONE;
 
 	for (size_t i = 0; outcome == PG_DONE && i < count; i++) {
 		struct database_query query = database_query_at(db, i);
 		char title[DATABASE_QUERY_NAME_MAX + 16];
-		struct gathered got = {.title = title};
+		struct query_outcome got = {.title = title};
 
 		database_query_title(&query, title);
 		skymon_step(sm, "running the configured queries");
-		tally->asked++;
-		/* One that does not end must leave the others their share of the time. */
-		outcome = begin(sm, pg, i == 0, skymon_ms_left(sm) / (int64_t)(count - i), &got);
+		tally->run++;
+		/* A query that does not end must not use the others' share of the time. */
+		outcome = begin_transaction(sm, pg, i == 0, skymon_ms_left(sm) / (int64_t)(count - i), &got);
 		if (outcome == PG_DONE && !got.failed)
-			outcome = run(sm, pg, &query, &got);
+			outcome = run_query(sm, pg, &query, &got);
 		if (outcome == PG_DONE && !got.failed)
 			database_query_report(sm, &query, &got.answer);
 		else if (outcome == PG_DONE)
-			database_query_fail(sm, tally, &query, got.fault.reason, got.fault.text);
+			database_query_fail(sm, tally, &query, got.fault.is.reason, got.fault.is.text);
 		else
 			*fault = got.fault;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* database_pgstats: the server's own numbers: asked for in one message, and reported. Works on 10 and later,
- * and for a role without privileges: what the server hides from it, lacks or refuses is absent here, and
- * reported as that. Called by database_postgres on the check's thread. */
+/* database_pgstats: queries the server's statistics in one message and reports them. Works with PostgreSQL 10
+ * and later, and for a role without privileges: values that the server hides, lacks or refuses are absent,
+ * and reported as missing. Called by database_postgres on the check's thread; owns nothing. */
 #ifdef HAVE_LIBPQ
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,22 +9,22 @@
 
 #include "database_postgres.h"
 
-/* ---- Asking ---- */
+/* ---- Queries ---- */
 
 /* Each section is one statement of the message; its columns become the numbers from `first` on (the version
- * is a text). A section that the server lacks or refuses is left out on this connection from then on, and
- * costs its own numbers only, so each has as few functions as it can. */
+ * is a text). A section that the server lacks or refuses is left out on this connection from then on and
+ * costs only its own numbers, so each uses as few functions as possible. */
 /* clang-format off */
 static const struct section {
-	const char *name; /* what the server may lack: for people */
+	const char *name; /* the object that the server may lack, for the message */
 	const char *sql;
 	int first, count; /* enum pg_number */
 } sections[] = {
 	{"server_version", "current_setting('server_version')", -1, 1},
 	{"max_connections", "current_setting('max_connections')", PG_MAX_CONNECTIONS, 1},
 	{"pg_is_in_recovery", "pg_is_in_recovery()", PG_IN_RECOVERY, 1},
-	/* A row of somebody else's session has a NULL backend_type when the role may not see it. This check's own
-	 * connection runs a statement just now, but waits between two checks: it counts as idle. */
+	/* Another role's session has a NULL backend_type if this role may not see it. The check's own connection is
+	 * active right now but idle between checks: it counts as idle. */
 	{"pg_stat_activity",
 	 "count(*), count(*) FILTER (WHERE hidden),"
 	 " count(*) FILTER (WHERE state = 'active'), count(*) FILTER (WHERE state = 'idle'),"
@@ -35,18 +35,18 @@ static const struct section {
 	 " CASE WHEN pid = pg_backend_pid() THEN 'idle' ELSE state END AS state FROM pg_stat_activity"
 	 " WHERE backend_type = 'client backend' OR backend_type IS NULL AND datid IS NOT NULL"
 	 " AND usesysid IS NOT NULL) AS a", PG_TOTAL, 7},
-	/* The status is NULL when the role may not see it. */
+	/* The status is NULL if the role may not see it. */
 	{"pg_stat_wal_receiver",
 	 "count(*) > 0 FROM pg_stat_wal_receiver WHERE status IS NULL OR status = 'streaming'", PG_RECEIVING, 1},
-	/* Without a row where the role may not see it, and before PostgreSQL 12. */
+	/* No row if the role may not see the setting, and before PostgreSQL 12. */
 	{"pg_settings",
 	 "CASE WHEN pg_is_in_recovery() THEN (SELECT setting <> '' FROM pg_settings WHERE name = 'primary_conninfo') END",
 	 PG_HAS_PRIMARY, 1},
 	{"pg_last_wal_receive_lsn", "pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())", PG_BEHIND, 1},
 	{"pg_last_xact_replay_timestamp", "extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())",
 	 PG_SINCE_REPLAY, 1},
-	/* A primary knows a standby's delay as it was last confirmed, so that it stands still while replay is
-	 * paused: the bytes do not. */
+	/* A primary knows a standby's delay as last confirmed: while replay is paused the delay does not grow, but
+	 * the bytes do. */
 	{"pg_stat_replication",
 	 "count(*), count(*) FILTER (WHERE state IS NULL),"
 	 " max(extract(epoch FROM coalesce(replay_lag, CASE WHEN replay_lsn >= sent_lsn THEN interval '0' END)))"
@@ -60,16 +60,15 @@ static const struct section {
 /* clang-format on */
 #define SECTIONS (sizeof(sections) / sizeof(sections[0]))
 
-/* What one message brought. */
-struct gathered {
+struct stats_outcome { /* of one message to the server */
 	struct pg_stats *stats;
-	uint32_t left; /* sections that have not been answered, in order */
-	bool failed, odd;
+	uint32_t left; /* bits of the sections without an answer yet, in order */
+	bool failed, unexpected;
 	char sqlstate[6];
 	struct pg_fault fault;
 };
 
-static const struct section *next_section(const struct gathered *got)
+static const struct section *next_section(const struct stats_outcome *got)
 {
 	for (size_t i = 0; i < SECTIONS; i++)
 		if ((got->left & 1u << i) != 0)
@@ -92,12 +91,12 @@ bool pg_read_number(const PGresult *result, int column, double *value)
 	return end != text && *end == '\0';
 }
 
-static void take_section(struct gathered *got, const struct section *section, const PGresult *result)
+static void take_section(struct stats_outcome *got, const struct section *section, const PGresult *result)
 {
 	struct pg_stats *stats = got->stats;
 
 	if (PQnfields(result) != section->count || PQntuples(result) > 1) {
-		got->odd = true;
+		got->unexpected = true;
 		return;
 	}
 	got->left &= ~(1u << (section - sections));
@@ -112,7 +111,7 @@ static void take_section(struct gathered *got, const struct section *section, co
 
 static void take_result(void *arg, const PGresult *result)
 {
-	struct gathered *got = arg;
+	struct stats_outcome *got = arg;
 	const struct section *section = next_section(got);
 	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 
@@ -123,7 +122,7 @@ static void take_result(void *arg, const PGresult *result)
 		if (section != NULL)
 			take_section(got, section, result);
 		else
-			got->odd = true;
+			got->unexpected = true;
 		break;
 	case PGRES_FATAL_ERROR:
 		got->failed = true;
@@ -132,13 +131,13 @@ static void take_result(void *arg, const PGresult *result)
 				     "the statistics query", false, &got->fault);
 		break;
 	default:
-		got->odd = true;
+		got->unexpected = true;
 	}
 }
 
-/* Whether the server lacks what the statement names, or forbids it: undefined and privileges, and what
- * servers of PostgreSQL's kin say of what they do not have. */
-static bool is_lacking(const char *sqlstate)
+/* Returns whether the error means that the server lacks an object or denies it: undefined objects,
+ * privileges, and the errors of PostgreSQL-compatible servers for features that they lack. */
+static bool is_unsupported(const char *sqlstate)
 {
 	static const char *const states[] = {"42501", "42883", "42P01", "42703", "42704", "0A000"};
 
@@ -155,11 +154,12 @@ static void add_text(char *text, size_t room, const char *more)
 	snprintf(text + used, room - used, "%s", more);
 }
 
-static void write_message(struct skymon *sm, const struct gathered *got, bool again, char *sql, size_t room)
+static void write_message(struct skymon *sm, const struct stats_outcome *got, bool again, char *sql,
+			  size_t room)
 {
 	int64_t left = skymon_ms_left(sm);
 
-	/* The server is asked to give up a little before we do, so that the connection survives. */
+	/* The server's timeout is a little before ours, so that the connection survives. */
 	snprintf(sql, room, "%sBEGIN READ ONLY; SET LOCAL statement_timeout = %lld",
 		 again ? "ROLLBACK; " : "", (long long)(left - left / 10 + 1));
 	for (size_t i = 0; i < SECTIONS; i++)
@@ -170,8 +170,8 @@ static void write_message(struct skymon *sm, const struct gathered *got, bool ag
 	add_text(sql, room, "; COMMIT");
 }
 
-/* The section at hand is left out from now on. */
-static void leave_out(struct pg *pg, struct gathered *got, const struct section *section)
+/* Leaves the section out for the rest of the connection's life. */
+static void drop_section(struct pg *pg, struct stats_outcome *got, const struct section *section)
 {
 	got->failed = false;
 	got->left &= ~(1u << (section - sections));
@@ -195,30 +195,30 @@ static void name_missing(const struct pg *pg, struct pg_stats *stats)
 
 enum pg_outcome pg_stats_ask(struct skymon *sm, struct pg *pg, struct pg_stats *stats, struct pg_fault *fault)
 {
-	struct gathered got = {.stats = stats, .left = ((1u << SECTIONS) - 1) & ~pg->line.missing};
+	struct stats_outcome got = {.stats = stats, .left = ((1u << SECTIONS) - 1) & ~pg->line.missing};
 	enum pg_outcome outcome = PG_DONE;
 	char sql[4096];
 
 	*stats = (struct pg_stats){.version = ""};
-	skymon_step(sm, "asking PostgreSQL for its statistics");
+	skymon_step(sm, "querying PostgreSQL's statistics");
 	for (bool again = false; outcome == PG_DONE && got.left != 0; again = true) {
 		write_message(sm, &got, again, sql, sizeof(sql));
 		outcome = pg_ask(sm, pg, sql, false, take_result, &got, "the statistics query", &got.fault);
 		if (outcome == PG_DONE && got.failed && next_section(&got) != NULL &&
-		    is_lacking(got.sqlstate))
-			leave_out(pg, &got, next_section(&got));
+		    is_unsupported(got.sqlstate))
+			drop_section(pg, &got, next_section(&got));
 		else
 			break;
 	}
-	if (outcome == PG_DONE && !got.failed && (got.odd || got.left != 0)) {
+	if (outcome == PG_DONE && !got.failed && (got.unexpected || got.left != 0)) {
 		got.failed = true;
 		pg_fault_set(&got.fault, SKYMON_PROTOCOL,
-			     "the answer to the statistics query is not what a PostgreSQL server gives");
+			     "the answer to the statistics query is not PostgreSQL's");
 	}
 	name_missing(pg, stats);
 	*fault = got.fault;
 	if (outcome == PG_DONE && !got.failed)
-		fault->text[0] = '\0';
+		fault->is.text[0] = '\0';
 	return outcome;
 }
 
@@ -228,10 +228,11 @@ static void report_state(struct skymon *sm, const char *state, double count)
 {
 	const struct skymon_label label = {"state", state};
 
-	skymon_metric(sm, SKYMON_GAUGE, "skymon_db_connections",
-		      "Client connections by state; this check's own counts as idle. Absent when the role "
-		      "may not see all",
-		      count, &label, 1);
+	skymon_metric(
+		sm, SKYMON_GAUGE, "skymon_db_connections",
+		"Client connections by state; the check's own counts as idle. Absent if the role may not "
+		"see all",
+		count, &label, 1);
 }
 
 static void report_states(struct skymon *sm, const struct pg_stats *stats)
@@ -306,15 +307,15 @@ static double not_negative(double value)
 	return value > 0 ? value : 0;
 }
 
-/* A standby is as fresh as its primary when it streams and has replayed all that it received; else only the
- * age of the last transaction that it replayed is known. After a restart it streams from the beginning of a
- * segment of which it has replayed a part before, so that it seems to be ahead. */
+/* A standby is up to date if it streams and has replayed all that it received; otherwise only the age of the
+ * last replayed transaction is known. After a restart it streams from the beginning of a segment that it has
+ * partly replayed, and so seems to be ahead. */
 static void report_standby(struct skymon *sm, const struct pg_stats *stats)
 {
 	const double *of = stats->of;
 	bool has_bytes = stats->has[PG_BEHIND];
 	bool fresh = stats->has[PG_RECEIVING] && of[PG_RECEIVING] != 0 && has_bytes && of[PG_BEHIND] <= 0;
-	/* Without the comparison, idle and behind look alike. */
+	/* Without the comparison an idle standby looks like a late one. */
 	bool has_age = stats->has[PG_SINCE_REPLAY] && stats->has[PG_RECEIVING] &&
 		       (has_bytes || of[PG_RECEIVING] == 0);
 
@@ -340,7 +341,7 @@ static void report_replication(struct skymon *sm, const struct pg_stats *stats)
 	}
 	if (standby)
 		report_standby(sm, stats);
-	/* The role that may not see one standby does not know the slowest. */
+	/* If one standby is hidden from the role, the slowest is unknown. */
 	else if (stats->of[PG_STANDBYS_HIDDEN] == 0)
 		report_lag(sm, stats->has[PG_STANDBY_SECONDS], not_negative(stats->of[PG_STANDBY_SECONDS]),
 			   stats->has[PG_STANDBY_BYTES], not_negative(stats->of[PG_STANDBY_BYTES]));
@@ -349,8 +350,8 @@ static void report_replication(struct skymon *sm, const struct pg_stats *stats)
 			      "the role may not see the standbys: grant it pg_read_all_stats or pg_monitor");
 }
 
-/* One that is fed from an archive has no primary_conninfo. Where the role may not see that (and before
- * PostgreSQL 12), it counts as having one. */
+/* A standby that is fed from an archive has no primary_conninfo. If the role may not see the setting, and
+ * before PostgreSQL 12, the standby counts as having a primary. */
 bool pg_stats_lost_primary(const struct pg_stats *stats)
 {
 	return stats->has[PG_IN_RECOVERY] && stats->of[PG_IN_RECOVERY] != 0 && stats->has[PG_RECEIVING] &&
@@ -362,7 +363,7 @@ static void report_cache(struct skymon *sm, struct pg *pg, const struct pg_stats
 {
 	double hit = stats->of[PG_BLOCKS_HIT], read = stats->of[PG_BLOCKS_READ];
 	bool known = stats->has[PG_BLOCKS_HIT] && stats->has[PG_BLOCKS_READ];
-	/* Counters that fell were reset: begin again. */
+	/* Counters that decreased were reset: the rate is since the reset. */
 	bool since = pg->has_blocks && hit >= pg->blocks_hit && read >= pg->blocks_read;
 	double new_hit = since ? hit - pg->blocks_hit : hit, new_read = since ? read - pg->blocks_read : read;
 

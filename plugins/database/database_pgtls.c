@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* database_pgtls: why a certificate was not accepted. libpq says "certificate verify failed" and frees its
- * TLS session within one call; OpenSSL calls back when a session goes, and then it still knows. What it says
- * is kept for the thread, whose only session that was. */
+/* database_pgtls: finds why a certificate was not accepted. libpq only reports "certificate verify failed"
+ * and frees its TLS session within the same call, so a callback of OpenSSL reads the result when a session is
+ * freed. The result is thread-local: the check's thread has only this session. Called by database_pgconn on
+ * the check's thread; load and unload on the worker's main thread. */
 #ifdef HAVE_LIBPQ
 #include "database_postgres.h"
 
@@ -10,12 +11,12 @@
 
 #include "authorities.h"
 
-static _Thread_local long last_verdict;
+static _Thread_local long last_result;
 
 static void on_free(void *session, void *value, CRYPTO_EX_DATA *data, int index, long number, void *arg)
 {
 	(void)value, (void)data, (void)index, (void)number, (void)arg;
-	last_verdict = SSL_get_verify_result(session);
+	last_result = SSL_get_verify_result(session);
 }
 
 bool pg_tls_load(struct database_shared *shared)
@@ -31,18 +32,18 @@ void pg_tls_unload(struct database_shared *shared)
 
 void pg_tls_forget(void)
 {
-	last_verdict = X509_V_OK;
+	last_result = X509_V_OK;
 }
 
 void pg_tls_explain(struct pg_fault *fault)
 {
 	bool of_time =
-		last_verdict == X509_V_ERR_CERT_HAS_EXPIRED || last_verdict == X509_V_ERR_CERT_NOT_YET_VALID;
+		last_result == X509_V_ERR_CERT_HAS_EXPIRED || last_result == X509_V_ERR_CERT_NOT_YET_VALID;
 
-	if (fault->reason == SKYMON_TLS_UNTRUSTED && last_verdict != X509_V_OK)
+	if (fault->is.reason == SKYMON_TLS_UNTRUSTED && last_result != X509_V_OK)
 		pg_fault_set(fault, of_time ? SKYMON_TLS_EXPIRED : SKYMON_TLS_UNTRUSTED,
 			     "the server's certificate is not accepted: %s",
-			     X509_verify_cert_error_string(last_verdict));
+			     X509_verify_cert_error_string(last_result));
 }
 
 double pg_tls_days(PGconn *conn)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* database_pgurl: what is wrong with a PostgreSQL URL, for `validate` and for the start. URLs are copied from
- * other programs' configs, so parameters of theirs are named, with what to do. Pure; nothing of a user's name
- * or password is shown. */
+/* database_pgurl: validates a PostgreSQL URL. URLs are often copied from other programs' configs, so the
+ * message names their parameters and what to write instead. Called by `validate` and the component's start,
+ * on the worker's main thread; pure functions. User and password are never quoted. */
 #ifdef HAVE_LIBPQ
 #include <stdio.h>
 #include <string.h>
@@ -71,7 +71,7 @@ static bool is_known(const char *name, size_t size)
 	return known;
 }
 
-static const char *name_parameter(const char *name, size_t size, char *room, size_t room_size)
+static const char *explain_parameter(const char *name, size_t size, char *room, size_t room_size)
 {
 	const char *whose = "not one of libpq's", *instead = leave_out;
 
@@ -93,8 +93,8 @@ static int hex_digit(char c)
 	return at != NULL ? (int)(at - digits) : -1;
 }
 
-/* Copies a parameter's name without its percent-encoding, as libpq reads it, cut to `room`. What is not a
- * valid encoding is left as it is, and then not a name. */
+/* Copies a parameter's name, percent-decoded as libpq does, cut to `room`. An invalid encoding is copied as
+ * it is, and is then not a valid name. */
 static size_t decode_name(const char *name, size_t size, char *out, size_t room)
 {
 	size_t used = 0;
@@ -121,7 +121,7 @@ static const char *query_fault(const char *query, char *room, size_t room_size)
 		if (!is_name(name, size))
 			return "has a parameter whose name libpq does not know";
 		if (!is_known(name, size))
-			return name_parameter(name, size, room, room_size);
+			return explain_parameter(name, size, room, room_size);
 		query += length + (query[length] == '&');
 	}
 	return NULL;
@@ -143,8 +143,9 @@ static const char *scheme_fault(const char *url)
 	return NULL;
 }
 
-/* A password with a raw @ or / moves the borders of the URL, and a piece of it would be taken for the host
- * and shown. libpq ends the user info at the first @ that comes before a /. *query: behind the ?, or NULL. */
+/* A raw @ or / in a password moves the borders of the URL's parts, and a piece of the password would be shown
+ * as the host. libpq ends the user info at the first @ before a /. Sets *query to the text after the ?, or
+ * NULL. */
 static const char *border_fault(const char *url, const char **query)
 {
 	const char *rest = strstr(url, "://") + 3, *end;
@@ -171,7 +172,7 @@ static const char *border_fault(const char *url, const char **query)
 	return NULL;
 }
 
-static const char *of(const PQconninfoOption *parsed, const char *name)
+static const char *value_of(const PQconninfoOption *parsed, const char *name)
 {
 	for (; parsed->keyword != NULL; parsed++)
 		if (strcmp(parsed->keyword, name) == 0)
@@ -187,7 +188,7 @@ static bool is_one_of(const char *word, const char *const *words)
 	return false;
 }
 
-/* What libpq would find only when it connects. */
+/* Finds errors that libpq would only report when it connects. */
 static const char *values_fault(const PQconninfoOption *parsed)
 {
 	static const char *const modes[] = {"disable",   "allow",       "prefer", "require",
@@ -195,14 +196,15 @@ static const char *values_fault(const PQconninfoOption *parsed)
 	static const char *const sessions[] = {"any",     "read-write",     "read-only", "primary",
 					       "standby", "prefer-standby", NULL};
 	static const char *const bindings[] = {"disable", "prefer", "require", NULL};
-	const char *port = of(parsed, "port"), *mode = of(parsed, "sslmode");
-	const char *session = of(parsed, "target_session_attrs"), *binding = of(parsed, "channel_binding");
+	const char *port = value_of(parsed, "port"), *mode = value_of(parsed, "sslmode");
+	const char *session = value_of(parsed, "target_session_attrs"),
+		   *binding = value_of(parsed, "channel_binding");
 
 	if (port != NULL && port[strspn(port, "0123456789,")] != '\0')
 		return "has a port that is not a number (write : and / in a password as %3A and %2F)";
-	if (of(parsed, "service") != NULL)
+	if (value_of(parsed, "service") != NULL)
 		return "names a service: service files are not read, give host, port and database";
-	if (of(parsed, "replication") != NULL)
+	if (value_of(parsed, "replication") != NULL)
 		return "asks for a replication connection, which cannot be checked";
 	if (mode != NULL && strcmp(mode, "no-verify") == 0)
 		return "has sslmode=no-verify, which is node-postgres's: write sslmode=require";
@@ -230,10 +232,10 @@ const char *pg_url_parse(const char *url, PQconninfoOption **parsed, char *room,
 		return why;
 	*parsed = PQconninfoParse(url, &error);
 	if (*parsed == NULL) {
-		/* libpq quotes the URL after its own words; only these are shown. */
+		/* libpq quotes the URL in its message; only the words before it are shown. */
 		int words = error != NULL ? (int)strcspn(error, "\":\n") : 0;
 
-		snprintf(room, size, "is not understood%s%.*s%s", words > 0 ? " (" : "", words,
+		snprintf(room, size, "cannot be parsed%s%.*s%s", words > 0 ? " (" : "", words,
 			 error != NULL ? error : "", words > 0 ? ")" : "");
 		PQfreemem(error);
 		return room;

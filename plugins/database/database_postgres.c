@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* database_postgres: the PostgreSQL backend: one check, from the connection to the status, and the
- * component's start and stop. Called by database.c: the check on its own thread, the rest on the worker's
- * main thread. */
+ * component's start and stop. Called by database.c: check on a thread per component, the others on the
+ * worker's main thread. Owns struct pg. */
 #ifdef HAVE_LIBPQ
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,43 +12,37 @@
 
 #define KEPT_MAX 32 /* connections of one worker that are kept between checks */
 
-/* What one check has found. */
-struct findings {
+struct findings { /* of one check */
 	struct pg_stats stats;
 	struct database_tally tally;
-	struct pg_fault fault; /* text empty: none */
+	struct pg_fault fault; /* an empty text for none */
 };
 
-static enum skymon_status fail(struct skymon *sm, const struct pg *pg, const struct pg_fault *fault)
+static enum skymon_status report_fault(struct skymon *sm, const struct pg *pg, const struct pg_fault *fault)
 {
-	if (fault->text[0] == '\0')
-		return fault->status; /* the resolver has said why */
 	if (fault->login)
 		skymon_secret_refused(sm);
-	skymon_reason(sm, fault->reason);
-	if (fault->status == SKYMON_UNKNOWN)
-		return skymon_unknown(sm, "%s: %s", pg->place, fault->text);
-	return skymon_unhealthy(sm, "%s: %s", pg->place, fault->text);
+	return skymon_report(sm, pg->place, &fault->is);
 }
 
-/* Everything that one check asks, on one connection. */
-static enum pg_outcome ask_all(struct skymon *sm, const struct database *db, struct pg *pg,
-			       struct findings *found)
+/* Queries the statistics and runs the user's queries, on one connection. */
+static enum pg_outcome query_all(struct skymon *sm, const struct database *db, struct pg *pg,
+				 struct findings *found)
 {
 	enum pg_outcome outcome;
 
-	*found = (struct findings){.fault = {.text = ""}};
+	*found = (struct findings){.fault = {.login = false}};
 	outcome = pg_stats_ask(sm, pg, &found->stats, &found->fault);
-	if (outcome == PG_DONE && found->fault.text[0] == '\0')
+	if (outcome == PG_DONE && found->fault.is.text[0] == '\0')
 		outcome = pg_queries_run(sm, db, pg, &found->tally, &found->fault);
 	return outcome;
 }
 
-static void report(struct skymon *sm, struct pg *pg, const struct findings *found)
+static void report_findings(struct skymon *sm, struct pg *pg, const struct findings *found)
 {
 	const struct pg_line *line = &pg->line;
 
-	skymon_reason(sm, SKYMON_NONE); /* one of several names may have been unknown */
+	skymon_reason(sm, SKYMON_NONE); /* one of several host names may not have resolved */
 	skymon_counter(sm, "skymon_db_connects_total", "Connections that this check has opened",
 		       (double)pg->connects);
 	if (line->conn != NULL)
@@ -62,13 +56,13 @@ static void report(struct skymon *sm, struct pg *pg, const struct findings *foun
 	pg_stats_report(sm, pg, &found->stats);
 }
 
-static enum skymon_status verdict(struct skymon *sm, const struct pg *pg, const struct findings *found)
+static enum skymon_status report_verdict(struct skymon *sm, const struct pg *pg, const struct findings *found)
 {
 	const struct pg_stats *stats = &found->stats;
 	char used[80] = "";
 
-	if (found->fault.text[0] != '\0')
-		return fail(sm, pg, &found->fault);
+	if (found->fault.is.text[0] != '\0')
+		return report_fault(sm, pg, &found->fault);
 	if (found->tally.failed > 0)
 		return database_tally_status(sm, &found->tally, pg->place);
 	if (pg_stats_lost_primary(stats)) {
@@ -85,7 +79,7 @@ static enum skymon_status verdict(struct skymon *sm, const struct pg *pg, const 
 			      used);
 }
 
-/* The first components keep their connections; hundreds of them must not use up those of one server. */
+/* Only the first KEPT_MAX components keep their connections: hundreds must not use up those of one server. */
 static bool may_keep(struct skymon *sm, struct pg *pg)
 {
 	struct database_shared *shared = skymon_shared(sm);
@@ -105,27 +99,28 @@ static enum skymon_status check(struct skymon *sm, struct database *db)
 	enum skymon_status status;
 
 	if (!pg_connect(sm, db, pg, &found.fault))
-		return fail(sm, pg, &found.fault);
-	outcome = ask_all(sm, db, pg, &found);
-	/* A kept connection may be gone without a sign until it is used: that says nothing of the server. */
+		return report_fault(sm, pg, &found.fault);
+	outcome = query_all(sm, db, pg, &found);
+	/* The loss of a kept connection may be noticed only when it is used, and is not a fault of the
+	 * server. */
 	if (outcome == PG_LOST && !pg->fresh) {
 		skymon_info(sm, "%s: the kept connection was lost, connecting again", pg->place);
 		pg_drop(pg);
 		if (!pg_connect(sm, db, pg, &found.fault))
-			return fail(sm, pg, &found.fault);
-		outcome = ask_all(sm, db, pg, &found);
+			return report_fault(sm, pg, &found.fault);
+		outcome = query_all(sm, db, pg, &found);
 	}
-	report(sm, pg, &found);
-	status = verdict(sm, pg, &found);
-	/* A pool in front of the server lends its slot for as long as the connection is open. */
+	report_findings(sm, pg, &found);
+	status = report_verdict(sm, pg, &found);
+	/* A pool in front of the server reserves a slot for as long as the connection is open. */
 	if (outcome != PG_DONE || db->reconnect.ms == 0 || !may_keep(sm, pg))
 		pg_drop(pg);
 	return status;
 }
 
-/* libpq takes every setting that is not given from PG… of the environment (PGSERVICE names a file with more).
- * What is watched is said in the config and nowhere else. A worker has none of them; `skymon run` inherits
- * the user's. */
+/* libpq reads each missing setting from a variable PG… (PGSERVICE names a file with more). Only the config
+ * may define what is checked, so these variables are removed. A worker has none of them; `skymon run`
+ * inherits the user's. */
 static bool load(struct database_shared *shared)
 {
 	for (char **at = environ; at != NULL && *at != NULL;) {

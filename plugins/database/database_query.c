@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* database_query: the user's queries, `query` and `queries`: their names, and how their answers and failures
- * are reported. Called by both backends on the check's thread. */
+/* database_query: the user's queries (`query` and `queries`): validates their names, and reports answers and
+ * failures. Called by both backends on the check's thread; owns nothing. */
 #include <stdio.h>
 #include <string.h>
 
@@ -47,18 +47,18 @@ void database_queries_validate(struct skymon *sm, const struct database *db)
 	const struct database_query *items = db->queries.items;
 
 	if (db->queries.count > DATABASE_QUERIES_MAX)
-		skymon_invalid(sm, "queries", "has %zu items: %d are the most that one component takes",
-			       db->queries.count, DATABASE_QUERIES_MAX);
+		skymon_invalid(sm, "queries", "has %zu items; at most %d are allowed", db->queries.count,
+			       DATABASE_QUERIES_MAX);
 	for (size_t i = 0; i < db->queries.count; i++) {
 		char option[40];
 
 		snprintf(option, sizeof(option), "queries[%zu].name", i);
 		if (!is_name(items[i].name))
-			skymon_invalid(sm, option, "must be made of a-z, 0-9 and _, at most %d of them",
+			skymon_invalid(sm, option, "must consist of at most %d of a-z, 0-9 and _",
 				       DATABASE_QUERY_NAME_MAX);
 		for (size_t j = 0; j < i; j++)
 			if (strcmp(items[i].name, items[j].name) == 0)
-				skymon_invalid(sm, option, "is `%s`, which is there twice", items[i].name);
+				skymon_invalid(sm, option, "is `%s`, which is used twice", items[i].name);
 	}
 }
 
@@ -81,7 +81,7 @@ static void report_named(struct skymon *sm, const char *name, const struct datab
 	snprintf(number, sizeof(number), "query_time_%s", name);
 	skymon_number(sm, number, answer->seconds);
 	skymon_metric(sm, SKYMON_GAUGE, "skymon_db_query_duration_seconds",
-		      "Time that the configured query took", answer->seconds, &label, 1);
+		      "Duration of the configured query", answer->seconds, &label, 1);
 }
 
 void database_query_report(struct skymon *sm, const struct database_query *query,
@@ -95,7 +95,7 @@ void database_query_report(struct skymon *sm, const struct database_query *query
 		skymon_number(sm, "query_value", answer->value);
 	skymon_number(sm, "query_rows", (double)answer->rows);
 	skymon_number(sm, "query_time", answer->seconds);
-	skymon_gauge(sm, "skymon_db_query_duration_seconds", "Time that the configured query took",
+	skymon_gauge(sm, "skymon_db_query_duration_seconds", "Duration of the configured query",
 		     answer->seconds);
 }
 
@@ -121,5 +121,5 @@ enum skymon_status database_tally_status(struct skymon *sm, const struct databas
 	if (tally->failed == 1)
 		return skymon_unhealthy(sm, "%s: %s", place, tally->text);
 	return skymon_unhealthy(sm, "%s: %s; %u of %u queries failed", place, tally->text, tally->failed,
-				tally->asked);
+				tally->run);
 }

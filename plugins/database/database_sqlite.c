@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* database_sqlite: the SQLite backend. A file is opened anew for each check (it may have been replaced),
- * written, read back through a second opening, measured, and now and then read through by quick_check.
- * Nothing waits or works past the deadline but a disk that does not answer. */
+/* database_sqlite: the SQLite backend. Each check opens the file (it may have been replaced), writes a row,
+ * reads it back through a second connection, measures the file and, at intervals, runs quick_check. Only a
+ * disk that does not respond can hold a check past its deadline. Called by database.c: check on a thread per
+ * component, the others on the worker's main thread. Owns struct lite. */
 #ifdef HAVE_SQLITE3
 #include <errno.h>
 #include <sqlite3.h>
@@ -12,35 +13,33 @@
 
 #include "database.h"
 
-#define STEPS_BETWEEN_LOOKS 1000 /* of SQLite's machine: some 10 us */
+#define PROGRESS_STEPS 1000 /* instructions of SQLite's virtual machine between two calls: some 10 us */
 
 struct lite {
 	char *path;
 	bool write;
-	/* of the newest quick_check that came to its end */
-	bool looked;
-	double looked_at; /* s, database_clock */
+	/* of the newest quick_check that finished */
+	bool checked;
+	double checked_at; /* database_clock() then */
 	dev_t device;
 	ino_t inode;
-	char damage[200]; /* empty: none */
+	char damage[200]; /* empty if there is none */
 };
 
-/* One check. */
-struct visit {
+struct visit { /* the state of one check */
 	struct skymon *sm;
 	struct lite *lite;
 	sqlite3 *db;
-	int64_t floor;               /* ms before the deadline that the query at hand must have ended */
-	bool late;                   /* that time has come, and SQLite was stopped */
+	int64_t floor;               /* ms before the deadline by which the current query must have ended */
+	bool late;                   /* SQLite was interrupted at that time */
 	struct database_tally tally; /* of the user's queries */
 };
 
 /* ---- Start ---- */
 
-/* "sqlite:a.db", "sqlite:/a.db" and "sqlite:///a.db" (an empty host): the path; *wrong: what is wrong with
- * it.
- */
-static const char *path_of(const char *url, const char **wrong)
+/* Returns the path of "sqlite:a.db", "sqlite:/a.db" or "sqlite:///a.db" (an empty host). Sets *wrong to what
+ * is wrong with it, or NULL. */
+static const char *parse_path(const char *url, const char **wrong)
 {
 	const char *path = url + strlen("sqlite:");
 
@@ -53,7 +52,7 @@ static const char *path_of(const char *url, const char **wrong)
 	if (path[0] == '\0' || path[strlen(path) - 1] == '/')
 		*wrong = "has no file: write sqlite:PATH";
 	else if (strcmp(path, ":memory:") == 0)
-		*wrong = "is a database in memory: there is nothing to watch";
+		*wrong = "is an in-memory database, which cannot be checked";
 	return path;
 }
 
@@ -69,24 +68,22 @@ static bool leaves_folder(const char *path)
 
 static void validate(struct skymon *sm, const struct database *db)
 {
-	const char *wrong, *path = path_of(db->url, &wrong);
+	const char *wrong, *path = parse_path(db->url, &wrong);
 
 	if (wrong == NULL && path[0] != '/' && leaves_folder(path))
-		wrong = "leads out of the state folder: write an absolute path";
+		wrong = "leads out of state_dir: write an absolute path";
 	if (wrong != NULL)
 		skymon_invalid(sm, "url", "%s", wrong);
 }
 
 static bool start(struct skymon *sm, struct database *db)
 {
-	const char *wrong, *path = path_of(db->url, &wrong), *folder = skymon_state_dir(sm);
+	const char *wrong, *path = parse_path(db->url, &wrong), *folder = skymon_state_dir(sm);
 	bool ours = path[0] != '/';
 	struct lite *lite;
 
 	if (wrong == NULL && ours && folder[0] == '\0')
-		wrong = "is a relative path, and there is no state folder: set state_dir, or write an "
-			"absolute "
-			"path";
+		wrong = "is a relative path, but state_dir is not set: set it, or write an absolute path";
 	if (wrong != NULL) {
 		skymon_unknown(sm, "url %s", wrong);
 		return false;
@@ -115,7 +112,7 @@ static void stop(struct database *db)
 
 /* ---- Deadline ---- */
 
-static int64_t left(const struct visit *visit)
+static int64_t ms_left(const struct visit *visit)
 {
 	return skymon_ms_left(visit->sm);
 }
@@ -124,7 +121,7 @@ static int on_progress(void *arg)
 {
 	struct visit *visit = arg;
 
-	if (left(visit) <= visit->floor)
+	if (ms_left(visit) <= visit->floor)
 		visit->late = true;
 	return visit->late;
 }
@@ -132,7 +129,7 @@ static int on_progress(void *arg)
 static int on_busy(void *arg, int times)
 {
 	struct visit *visit = arg;
-	int64_t ms = left(visit), nap = times < 10 ? 1 + times : 10;
+	int64_t ms = ms_left(visit), nap = times < 10 ? 1 + times : 10;
 	struct timespec wait = {.tv_nsec = (nap < ms ? nap : ms) * 1000000};
 
 	if (ms == 0)
@@ -143,16 +140,16 @@ static int on_busy(void *arg, int times)
 
 /* ---- Faults ---- */
 
-static enum skymon_status say(struct visit *visit, enum skymon_reason reason, const char *what,
-			      const char *text)
+static enum skymon_status report_unhealthy(struct visit *visit, enum skymon_reason reason, const char *what,
+					   const char *text)
 {
 	skymon_reason(visit->sm, reason);
 	return skymon_unhealthy(visit->sm, "%s: %s: %s", visit->lite->path, what, text);
 }
 
-/* What SQLite's code means. Its messages name no data but in a failed query of the user's: see explain_query.
+/* Reports a code of SQLite. Its messages may contain data only for a query of the user: see explain_query().
  */
-static enum skymon_status explain(struct visit *visit, int code, const char *what)
+static enum skymon_status report_error(struct visit *visit, int code, const char *what)
 {
 	int error = visit->db != NULL ? sqlite3_system_errno(visit->db) : 0;
 	char text[200];
@@ -161,17 +158,17 @@ static enum skymon_status explain(struct visit *visit, int code, const char *wha
 	switch (code & 0xff) {
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
-		return say(visit, SKYMON_TIMEOUT, what,
-			   "another process kept the database locked up to the deadline");
+		return report_unhealthy(visit, SKYMON_TIMEOUT, what,
+					"another process kept the database locked until the deadline");
 	case SQLITE_INTERRUPT:
-		return say(visit, SKYMON_TIMEOUT, what, "not finished near the deadline");
+		return report_unhealthy(visit, SKYMON_TIMEOUT, what, "not finished by the deadline");
 	case SQLITE_FULL:
-		return say(visit, SKYMON_RESOURCE, what, "no space is left on the disk");
+		return report_unhealthy(visit, SKYMON_RESOURCE, what, "no space left on the disk");
 	case SQLITE_NOMEM:
-		return say(visit, SKYMON_RESOURCE, what, "no memory is left");
+		return report_unhealthy(visit, SKYMON_RESOURCE, what, "out of memory");
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
-		return say(visit, SKYMON_QUERY_ERROR, what, text);
+		return report_unhealthy(visit, SKYMON_QUERY_ERROR, what, text);
 	case SQLITE_CANTOPEN:
 	case SQLITE_IOERR:
 	case SQLITE_READONLY:
@@ -182,14 +179,15 @@ static enum skymon_status explain(struct visit *visit, int code, const char *wha
 			skymon_reason(visit->sm, SKYMON_OTHER);
 			return skymon_unknown(visit->sm, "%s: %s: %s", visit->lite->path, what, text);
 		}
-		return say(visit, error == ENOSPC || error == EDQUOT ? SKYMON_RESOURCE : SKYMON_OTHER, what,
-			   text);
+		return report_unhealthy(visit,
+					error == ENOSPC || error == EDQUOT ? SKYMON_RESOURCE : SKYMON_OTHER,
+					what, text);
 	default:
-		return say(visit, SKYMON_QUERY_ERROR, what, text);
+		return report_unhealthy(visit, SKYMON_QUERY_ERROR, what, text);
 	}
 }
 
-/* ---- Steps; each returns SKYMON_HEALTHY to go on ---- */
+/* ---- Steps; each returns SKYMON_HEALTHY to continue ---- */
 
 static enum skymon_status open_file(struct visit *visit, bool write)
 {
@@ -199,13 +197,13 @@ static enum skymon_status open_file(struct visit *visit, bool write)
 
 	skymon_step(visit->sm, "opening the SQLite file");
 	if (stat(visit->lite->path, &is) == 0 && !S_ISREG(is.st_mode)) /* a FIFO would block */
-		return say(visit, SKYMON_OTHER, "cannot open", "not a regular file");
+		return report_unhealthy(visit, SKYMON_OTHER, "cannot open", "not a regular file");
 	code = sqlite3_open_v2(visit->lite->path, &visit->db, flags | SQLITE_OPEN_PRIVATECACHE, NULL);
 	if (code != SQLITE_OK)
-		return explain(visit, code, "cannot open");
+		return report_error(visit, code, "cannot open");
 	sqlite3_extended_result_codes(visit->db, 1);
 	sqlite3_busy_handler(visit->db, on_busy, visit);
-	sqlite3_progress_handler(visit->db, STEPS_BETWEEN_LOOKS, on_progress, visit);
+	sqlite3_progress_handler(visit->db, PROGRESS_STEPS, on_progress, visit);
 	sqlite3_db_config(visit->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	return SKYMON_HEALTHY;
 }
@@ -216,7 +214,7 @@ static void close_file(struct visit *visit)
 	visit->db = NULL;
 }
 
-static int one_number(sqlite3 *db, const char *sql, int64_t *value)
+static int query_number(sqlite3 *db, const char *sql, int64_t *value)
 {
 	sqlite3_stmt *statement = NULL;
 	int code = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
@@ -233,8 +231,8 @@ static int one_number(sqlite3 *db, const char *sql, int64_t *value)
 	return code;
 }
 
-/* One row, written durably: SQLite syncs before COMMIT returns. `token` is what must be read back; each
- * component has its own row. */
+/* Writes one row durably: SQLite syncs before COMMIT returns. `token` must be read back; each component has
+ * its own row. */
 static enum skymon_status write_row(struct visit *visit, int64_t token)
 {
 	enum skymon_status status = open_file(visit, true);
@@ -250,19 +248,19 @@ static enum skymon_status write_row(struct visit *visit, int64_t token)
 		"INSERT OR REPLACE INTO skymon_check(component, token) VALUES(%Q, %lld); COMMIT",
 		skymon_name(visit->sm), (long long)token);
 	if (sql == NULL)
-		return explain(visit, SQLITE_NOMEM, "cannot write");
+		return report_error(visit, SQLITE_NOMEM, "cannot write");
 	skymon_step(visit->sm, "writing a row");
 	seconds = database_clock();
 	code = sqlite3_exec(visit->db, sql, NULL, NULL, NULL);
 	sqlite3_free(sql);
 	seconds = database_clock() - seconds;
 	if (code != SQLITE_OK) {
-		status = explain(visit, code, "cannot write");
+		status = report_error(visit, code, "cannot write");
 	} else {
 		skymon_number(visit->sm, "write_time", seconds);
 		skymon_detail_number(visit->sm, "write_seconds", seconds);
-		skymon_gauge(visit->sm, "skymon_db_write_duration_seconds", "Time to write one row durably",
-			     seconds);
+		skymon_gauge(visit->sm, "skymon_db_write_duration_seconds",
+			     "Duration of writing one row durably", seconds);
 	}
 	close_file(visit);
 	return status;
@@ -273,31 +271,31 @@ static enum skymon_status read_row(struct visit *visit, int64_t token)
 	char *sql = sqlite3_mprintf("SELECT token FROM skymon_check WHERE component = %Q",
 				    skymon_name(visit->sm));
 	int64_t back = 0;
-	int code = sql != NULL ? one_number(visit->db, sql, &back) : SQLITE_NOMEM;
+	int code = sql != NULL ? query_number(visit->db, sql, &back) : SQLITE_NOMEM;
 
 	sqlite3_free(sql);
 	if (code != SQLITE_OK)
-		return explain(visit, code, "cannot read back what was written");
-	if (back != token) /* somebody else checks the same file, or it lies */
-		return say(visit, SKYMON_QUERY_ERROR, "read back",
-			   "another value than the one that was written");
+		return report_error(visit, code, "cannot read back what was written");
+	if (back != token) /* another skymond checks the same file, or writes are lost */
+		return report_unhealthy(visit, SKYMON_QUERY_ERROR, "read back",
+					"not the value that was written");
 	return SKYMON_HEALTHY;
 }
 
 static enum skymon_status measure(struct visit *visit)
 {
 	int64_t pages = 0, unused = 0, page = 0, objects = 0;
-	int code = one_number(visit->db, "SELECT count(*) FROM sqlite_master", &objects);
+	int code = query_number(visit->db, "SELECT count(*) FROM sqlite_master", &objects);
 
 	skymon_step(visit->sm, "measuring the file");
 	if (code == SQLITE_OK)
-		code = one_number(visit->db, "PRAGMA page_count", &pages);
+		code = query_number(visit->db, "PRAGMA page_count", &pages);
 	if (code == SQLITE_OK)
-		code = one_number(visit->db, "PRAGMA freelist_count", &unused);
+		code = query_number(visit->db, "PRAGMA freelist_count", &unused);
 	if (code == SQLITE_OK)
-		code = one_number(visit->db, "PRAGMA page_size", &page);
+		code = query_number(visit->db, "PRAGMA page_size", &page);
 	if (code != SQLITE_OK)
-		return explain(visit, code, "cannot read");
+		return report_error(visit, code, "cannot read");
 	skymon_number(visit->sm, "size", (double)pages * (double)page);
 	skymon_detail_number(visit->sm, "size_bytes", (double)pages * (double)page);
 	skymon_gauge(visit->sm, "skymon_db_size_bytes", "Size of the database file",
@@ -306,32 +304,33 @@ static enum skymon_status measure(struct visit *visit)
 		skymon_number(visit->sm, "free_pages", (double)unused / (double)pages);
 		skymon_detail_number(visit->sm, "free_pages", (double)unused / (double)pages);
 		skymon_gauge(visit->sm, "skymon_db_free_pages_ratio",
-			     "Share of the file's pages that are unused", (double)unused / (double)pages);
+			     "Unused pages as a ratio of all pages of the file",
+			     (double)unused / (double)pages);
 	}
 	return SKYMON_HEALTHY;
 }
 
 /* ---- quick_check ---- */
 
-static bool is_due(struct lite *lite, const struct database *db)
+static bool quick_check_is_due(struct lite *lite, const struct database *db)
 {
 	struct stat is = {.st_ino = 0};
 	bool same = stat(lite->path, &is) == 0 && is.st_dev == lite->device && is.st_ino == lite->inode;
 
 	lite->device = is.st_dev;
 	lite->inode = is.st_ino;
-	/* Damage that was found is looked at each time, so that a repair is seen at once. */
-	return !lite->looked || !same || lite->damage[0] != '\0' ||
-	       database_clock() - lite->looked_at >= (double)db->quick_check_interval.ms / 1000;
+	/* A damaged file is checked each time, so that a repair is noticed at once. */
+	return !lite->checked || !same || lite->damage[0] != '\0' ||
+	       database_clock() - lite->checked_at >= (double)db->quick_check_interval.ms / 1000;
 }
 
-static enum skymon_status look_through(struct visit *visit, const struct database *db)
+static enum skymon_status run_quick_check(struct visit *visit, const struct database *db)
 {
 	struct lite *lite = visit->lite;
 	sqlite3_stmt *statement = NULL;
 	int code;
 
-	if (db->quick_check_interval.ms == 0 || !is_due(lite, db))
+	if (db->quick_check_interval.ms == 0 || !quick_check_is_due(lite, db))
 		return SKYMON_HEALTHY;
 	skymon_step(visit->sm, "quick_check");
 	code = sqlite3_prepare_v2(visit->db, "PRAGMA quick_check(1)", -1, &statement, NULL);
@@ -340,8 +339,8 @@ static enum skymon_status look_through(struct visit *visit, const struct databas
 	if (code == SQLITE_ROW) {
 		const char *text = (const char *)sqlite3_column_text(statement, 0);
 
-		lite->looked = true;
-		lite->looked_at = database_clock();
+		lite->checked = true;
+		lite->checked_at = database_clock();
 		snprintf(lite->damage, sizeof(lite->damage), "%s",
 			 text == NULL              ? "no answer"
 			 : strcmp(text, "ok") == 0 ? ""
@@ -351,33 +350,34 @@ static enum skymon_status look_through(struct visit *visit, const struct databas
 		code = SQLITE_OK;
 	}
 	sqlite3_finalize(statement);
-	/* A large file may need more than a check's time: that is no fault of the database, but it is said.
+	/* A large file may take longer than the check's timeout: a warning, but not a fault of the database.
 	 */
 	if (code == SQLITE_INTERRUPT && visit->late)
-		skymon_warn(visit->sm,
-			    "%s: quick_check did not end within the check's timeout; raise timeout, or set "
-			    "quick_check_interval: 0",
-			    lite->path);
+		skymon_warn(
+			visit->sm,
+			"%s: quick_check did not finish within the check's timeout; raise timeout, or set "
+			"quick_check_interval: 0",
+			lite->path);
 	else if (code != SQLITE_OK)
-		return explain(visit, code, "quick_check");
+		return report_error(visit, code, "quick_check");
 	return SKYMON_HEALTHY;
 }
 
-static enum skymon_status report_look(struct visit *visit, const struct database *db)
+static enum skymon_status report_quick_check(struct visit *visit, const struct database *db)
 {
 	const struct lite *lite = visit->lite;
 
 	if (db->quick_check_interval.ms == 0)
 		return SKYMON_HEALTHY;
 	skymon_detail(visit->sm, "quick_check", "%s",
-		      !lite->looked || visit->late ? "did not end within the check's timeout"
-		      : lite->damage[0] == '\0'    ? "ok"
-						   : lite->damage);
-	if (lite->looked)
+		      !lite->checked || visit->late ? "did not finish within the check's timeout"
+		      : lite->damage[0] == '\0'     ? "ok"
+						    : lite->damage);
+	if (lite->checked)
 		skymon_detail_number(visit->sm, "quick_check_age_seconds",
-				     database_clock() - lite->looked_at);
-	if (lite->looked && lite->damage[0] != '\0')
-		return say(visit, SKYMON_QUERY_ERROR, "quick_check found damage", lite->damage);
+				     database_clock() - lite->checked_at);
+	if (lite->checked && lite->damage[0] != '\0')
+		return report_unhealthy(visit, SKYMON_QUERY_ERROR, "quick_check found damage", lite->damage);
 	return SKYMON_HEALTHY;
 }
 
@@ -393,7 +393,8 @@ static void fail_query(struct visit *visit, const struct database_query *query, 
 	database_query_fail(visit->sm, &visit->tally, query, reason, sentence);
 }
 
-/* What SQLite's code means for a query. Its sentence may name data, so that only the code's own is shown. */
+/* Reports a code of SQLite for a query. The message may contain data, so only the code's own text is shown.
+ */
 static void explain_query(struct visit *visit, const struct database_query *query, int code)
 {
 	char text[200];
@@ -401,7 +402,7 @@ static void explain_query(struct visit *visit, const struct database_query *quer
 	snprintf(text, sizeof(text), "failed: %s", sqlite3_errstr(code));
 	if ((code & 0xff) == SQLITE_BUSY || (code & 0xff) == SQLITE_LOCKED)
 		fail_query(visit, query, SKYMON_TIMEOUT,
-			   "failed: another process kept the database locked up to the deadline");
+			   "failed: another process kept the database locked until the deadline");
 	else
 		fail_query(visit, query, SKYMON_QUERY_ERROR, text);
 }
@@ -415,8 +416,8 @@ static void run_query(struct visit *visit, const struct database_query *query)
 	int code = sqlite3_prepare_v2(visit->db, query->sql, -1, &statement, &rest);
 	char text[300];
 
-	visit->tally.asked++;
-	if (code != SQLITE_OK) { /* about the statement, not about data */
+	visit->tally.run++;
+	if (code != SQLITE_OK) { /* the message concerns the statement, not data */
 		snprintf(text, sizeof(text), "failed: %s", sqlite3_errmsg(visit->db));
 		fail_query(visit, query, SKYMON_QUERY_ERROR, text);
 		return;
@@ -441,7 +442,7 @@ static void run_query(struct visit *visit, const struct database_query *query)
 	sqlite3_finalize(statement);
 	answer.seconds = database_clock() - began;
 	if (visit->late)
-		fail_query(visit, query, SKYMON_TIMEOUT, "was still running at the end of its time");
+		fail_query(visit, query, SKYMON_TIMEOUT, "did not finish in time");
 	else if (code != SQLITE_DONE)
 		explain_query(visit, query, code);
 	else
@@ -457,8 +458,8 @@ static void run_queries(struct visit *visit, const struct database *db)
 	for (size_t i = 0; i < count; i++) {
 		struct database_query query = database_query_at(db, i);
 
-		/* One that does not end must leave the others their share of the time. */
-		visit->floor = left(visit) - left(visit) / (int64_t)(count - i);
+		/* A query that does not end must not use the others' share of the time. */
+		visit->floor = ms_left(visit) - ms_left(visit) / (int64_t)(count - i);
 		run_query(visit, &query);
 		visit->floor = 0;
 		visit->late = false;
@@ -478,9 +479,9 @@ static enum skymon_status read_file(struct visit *visit, const struct database *
 	if (status == SKYMON_HEALTHY)
 		run_queries(visit, db);
 	if (status == SKYMON_HEALTHY)
-		status = look_through(visit, db);
+		status = run_quick_check(visit, db);
 	if (status == SKYMON_HEALTHY)
-		status = report_look(visit, db);
+		status = report_quick_check(visit, db);
 	return status;
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vault: does Vault (or OpenBao) answer, is it unsealed and active, is our token good and for how long, can a
- * path be read; and, for other components, what is at a path. */
+/* vault: checks that Vault (or OpenBao) answers, is unsealed and active, that the component's token is valid
+ * and a path can be read. This file has the options, the check and the plugin's table; the worker calls start
+ * and stop on its main thread, and the check on a thread of its own, concurrently with vault_secret(). Owns
+ * struct vault_own. */
 #include "vault.h"
 
 #include <math.h>
@@ -18,16 +20,17 @@ static const struct skymon_option options[] = {
 		   .flags = SKYMON_TARGET),
 	SKYMON_OPT(struct vault, token, NULL, "a token; or role_id and secret_id"),
 	SKYMON_OPT(struct vault, role_id, NULL, "AppRole login: the role's id"),
-	SKYMON_OPT(struct vault, secret_id, NULL, "AppRole login: its secret id, if the role asks for one"),
-	SKYMON_OPT(struct vault, login, "approle", "where the AppRole auth method is mounted"),
+	SKYMON_OPT(struct vault, secret_id, NULL, "AppRole login: the secret id, if the role requires one"),
+	SKYMON_OPT(struct vault, login, "approle", "mount of the AppRole auth method"),
 	SKYMON_OPT_NAMED(struct vault, name_space, "namespace", NULL,
 			 "namespace of token, login and secrets"),
 	SKYMON_OPT(struct vault, mount, "secret",
-		   "where secrets are kept; a path that begins with / names its mount itself"),
-	SKYMON_OPT(struct vault, read, NULL, "path#field: it is unhealthy when that cannot be read"),
-	SKYMON_OPT(struct vault, renew, "true", "renew the token when less than half of its life is left"),
+		   "mount of the secrets; a path that begins with / includes its own mount"),
+	SKYMON_OPT(struct vault, read, NULL,
+		   "path#field to read in each check; unhealthy if it cannot be read"),
+	SKYMON_OPT(struct vault, renew, "true", "renew the token once less than half of its life is left"),
 	SKYMON_OPT(struct vault, reconnect, "1m",
-		   "age from which a kept connection is replaced by a new one; 0: a new one in each check",
+		   "age from which the kept connection is replaced by a new one; 0: a new one in each check",
 		   .min = 0, .max = 366.0 * 24 * 3600 * 1000),
 	SKYMON_OPT(struct vault, tls, NULL,
 		   "for https; insecure: any certificate, or with http:// a token without TLS to another "
@@ -36,8 +39,8 @@ static const struct skymon_option options[] = {
 	{0}};
 
 static const struct skymon_number numbers[] = {
-	{"token_ttl", "s", "how long the token still holds (absent when for ever)"},
-	{"clock_skew", "s", "how far the server's clock and ours are apart"},
+	{"token_ttl", "s", "remaining life of the token; absent if it never expires"},
+	{"clock_skew", "s", "difference between the server's clock and the local one"},
 	TLS_REPORT_NUMBERS,
 	{0}};
 
@@ -83,9 +86,9 @@ static void validate(struct skymon *sm, const void *state)
 	if (proxy != NULL)
 		skymon_invalid(sm, "proxy", "%s", proxy);
 	if (vault->token.bytes != NULL && role)
-		skymon_invalid(sm, "token", "is given beside role_id: one of them is needed");
+		skymon_invalid(sm, "token", "must not be given together with role_id");
 	if (vault->secret_id.bytes != NULL && !role)
-		skymon_invalid(sm, "secret_id", "is given without role_id");
+		skymon_invalid(sm, "secret_id", "needs role_id");
 	if (read && (hash == NULL || hash == vault->read || hash[1] == '\0'))
 		skymon_invalid(sm, "read", "must be written as path#field");
 	else if (read && vault->token.bytes == NULL && !role)
@@ -99,13 +102,13 @@ static void stop(struct skymon *sm, void *state)
 
 	if (own == NULL)
 		return;
-	if (own->has_turns) {
+	if (own->has_locks) {
 		vault_revoke(sm, vault);
-		timed_lock_end(&own->login_turn);
-		timed_lock_end(&own->ask_turn);
+		timed_lock_end(&own->login_lock);
+		timed_lock_end(&own->secret_lock);
 	}
 	fetch_free(own->check_fetch);
-	fetch_free(own->ask_fetch);
+	fetch_free(own->secret_fetch);
 	vault_forget_all(vault);
 	free(own);
 	vault->own = NULL;
@@ -128,12 +131,12 @@ static bool start(struct skymon *sm, void *state)
 	own = vault->own = calloc(1, sizeof(*own));
 	if (own != NULL) {
 		own->check_fetch = fetch_new();
-		own->ask_fetch = fetch_new();
-		own->has_turns = timed_lock_init(&own->login_turn) && timed_lock_init(&own->ask_turn);
+		own->secret_fetch = fetch_new();
+		own->has_locks = timed_lock_init(&own->login_lock) && timed_lock_init(&own->secret_lock);
 	}
-	if (own == NULL || own->check_fetch == NULL || own->ask_fetch == NULL || !own->has_turns) {
+	if (own == NULL || own->check_fetch == NULL || own->secret_fetch == NULL || !own->has_locks) {
 		stop(sm, state);
-		skymon_unknown(sm, "no memory is left");
+		skymon_unknown(sm, "out of memory");
 		return false;
 	}
 	snprintf(own->base, sizeof(own->base), "%s", vault->address);
@@ -141,7 +144,7 @@ static bool start(struct skymon *sm, void *state)
 		own->base[length - 1] = '\0';
 	if (!fetch_place(own->base, own->place, sizeof(own->place))) {
 		stop(sm, state);
-		skymon_unknown(sm, "address cannot be read");
+		skymon_unknown(sm, "address cannot be parsed");
 		return false;
 	}
 	return true;
@@ -168,7 +171,7 @@ static void report_clock(struct skymon *sm, const struct vault_health *health,
 	skymon_number(sm, "clock_skew", fabs(skew));
 	skymon_detail_number(sm, "clock_skew_seconds", skew);
 	skymon_gauge(sm, "skymon_vault_clock_skew_seconds",
-		     "How much the server's clock is ahead of ours (negative: behind)", skew);
+		     "How far the server's clock is ahead of the local one (negative if behind)", skew);
 }
 
 static void report_health(struct skymon *sm, const struct vault_health *health, int code)
@@ -177,7 +180,7 @@ static void report_health(struct skymon *sm, const struct vault_health *health, 
 
 	skymon_detail_boolean(sm, "initialized", health->initialized);
 	skymon_detail_boolean(sm, "sealed", health->sealed);
-	if (!health->sealed) /* a sealed one calls itself a standby */
+	if (!health->sealed) /* a sealed server reports that it is a standby */
 		skymon_detail_boolean(sm, "standby", standby);
 	if (health->version[0] != '\0')
 		skymon_detail(sm, "version", "%s", health->version);
@@ -189,9 +192,10 @@ static void report_health(struct skymon *sm, const struct vault_health *health, 
 		skymon_gauge(sm, "skymon_vault_standby", "1 when the server is a standby", standby);
 }
 
-/* Without a token and a namespace: the server tells this to everybody. */
-static bool ask_health(struct skymon *sm, struct vault *vault, struct vault_health *health,
-		       struct vault_verdict *verdict, struct skymon_fault *fault)
+/* Sends neither token nor namespace: /v1/sys/health needs none. Returns false with *fault set if no answer
+ * came; otherwise *fault has the text of the verdict. */
+static bool request_health(struct skymon *sm, struct vault *vault, struct vault_health *health,
+			   struct vault_verdict *verdict, struct skymon_fault *fault)
 {
 	char url[600];
 	static const struct skymon_label headers[] = {{"X-Vault-Request", "true"}};
@@ -205,14 +209,14 @@ static bool ask_health(struct skymon *sm, struct vault *vault, struct vault_heal
 	char why[VAULT_WHY];
 	bool known;
 
-	skymon_step(sm, "asking for the server's health");
+	skymon_step(sm, "requesting the server's health");
 	snprintf(url, sizeof(url), "%s/v1/sys/health", vault->own->base);
 	if (!fetch_do(sm, vault->own->check_fetch, &request, &answer, fault))
 		return false;
 	tls_report(sm, answer.trust, answer.local);
 	tls_report_days(sm, answer.certificate_days);
 	known = vault_parse_health(answer.body, answer.size, health, why);
-	vault_judge(answer.code, known ? health : NULL, verdict);
+	vault_evaluate(answer.code, known ? health : NULL, verdict);
 	if (known) {
 		report_health(sm, health, answer.code);
 		report_clock(sm, health, &answer);
@@ -231,18 +235,19 @@ static bool ask_health(struct skymon *sm, struct vault *vault, struct vault_heal
 	return true;
 }
 
-/* Gives it a longer life when it is time; a login's token that cannot have one is replaced. */
-static bool prolong(struct skymon *sm, struct vault *vault, struct vault_token *token,
-		    struct vault_fault *fault)
+/* Renews the token once half of its life is over. A login's token that could not be renewed is replaced by a
+ * new login in the last quarter. */
+static bool renew_or_replace(struct skymon *sm, struct vault *vault, struct vault_token *token,
+			     struct vault_fault *fault)
 {
 	struct vault_own *own = vault->own;
 	int64_t now = vault_now_ms(), pause = (int64_t)(token->creation_ttl * 100);
-	struct vault_fault of_renewal;
+	struct vault_fault renewal_fault;
 
 	if (vault->renew && vault_is_due(token) && now >= own->renew_after_ms) {
 		own->renew_after_ms = now + (pause < 1000 ? 1000 : pause);
-		if (!vault_renew(sm, vault, own->check_fetch, token, &of_renewal))
-			skymon_detail(sm, "token_renewal", "%s", of_renewal.is.text);
+		if (!vault_renew(sm, vault, own->check_fetch, token, &renewal_fault))
+			skymon_detail(sm, "token_renewal", "%s", renewal_fault.is.text);
 	}
 	if (vault->role_id == NULL || token->forever || token->ttl >= token->creation_ttl / 4)
 		return true;
@@ -254,10 +259,11 @@ static bool check_token(struct skymon *sm, struct vault *vault, struct vault_tok
 			struct vault_fault *fault)
 {
 	*known = vault_lookup(sm, vault, vault->own->check_fetch, token, fault) &&
-		 prolong(sm, vault, token, fault);
+		 renew_or_replace(sm, vault, token, fault);
 	if (!*known && fault->code == 403 && !fault->invalid && !fault->login) {
-		/* it is a token, and has no right to ask about itself (policy `default` would give it) */
-		skymon_detail(sm, "token_ttl", "not known: the token may not look itself up");
+		/* a valid token without the right to look itself up, which the policy `default` grants
+		 */
+		skymon_detail(sm, "token_ttl", "unknown: the token may not look itself up");
 		skymon_detail_boolean(sm, "authentication_valid", true);
 		return true;
 	}
@@ -271,13 +277,12 @@ static bool check_token(struct skymon *sm, struct vault *vault, struct vault_tok
 	if (!token->forever) {
 		skymon_number(sm, "token_ttl", token->ttl);
 		skymon_detail_number(sm, "token_ttl_seconds", token->ttl);
-		skymon_gauge(sm, "skymon_vault_token_ttl_seconds", "How long the token still holds",
-			     token->ttl);
+		skymon_gauge(sm, "skymon_vault_token_ttl_seconds", "Remaining life of the token", token->ttl);
 	}
 	return true;
 }
 
-/* Reads the path, and forgets at once what it is. */
+/* Reads the path of the option `read` and wipes the value. */
 static bool check_read(struct skymon *sm, struct vault *vault, struct vault_fault *fault)
 {
 	const char *hash = strrchr(vault->read, '#'), *bytes;
@@ -288,7 +293,7 @@ static bool check_read(struct skymon *sm, struct vault *vault, struct vault_faul
 	bool good;
 
 	if ((size_t)(hash - vault->read) >= sizeof(path))
-		hash = vault->read; /* an empty path is refused there */
+		hash = vault->read; /* vault_read() refuses an empty path */
 	snprintf(path, sizeof(path), "%.*s", (int)(hash - vault->read), vault->read);
 	good = vault_read(sm, vault, vault->own->check_fetch, path, &data, &lease, fault);
 	if (good && vault_field(sm, data, hash + 1, room, &bytes, &size) != VAULT_FOUND) {
@@ -303,7 +308,7 @@ static bool check_read(struct skymon *sm, struct vault *vault, struct vault_faul
 	return good;
 }
 
-static void report_asks(struct skymon *sm, struct vault *vault)
+static void report_requests(struct skymon *sm, struct vault *vault)
 {
 	const struct vault_counts *counts = &vault->own->counts;
 	const struct {
@@ -314,14 +319,14 @@ static void report_asks(struct skymon *sm, struct vault *vault)
 	for (size_t i = 0; vault_has_token(vault) && i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const struct skymon_label label = {"result", rows[i].result};
 		skymon_metric(sm, SKYMON_COUNTER, "skymon_vault_secrets_total",
-			      "Secrets that other components asked for, by what they were told",
-			      (double)rows[i].count, &label, 1);
+			      "Secrets requested by other components, by result", (double)rows[i].count,
+			      &label, 1);
 	}
 }
 
-static enum skymon_status say_good(struct skymon *sm, const struct skymon_fault *verdict,
-				   const struct vault_health *health, const struct vault_token *token,
-				   bool token_known)
+static enum skymon_status report_verdict(struct skymon *sm, const struct skymon_fault *verdict,
+					 const struct vault_health *health, const struct vault_token *token,
+					 bool token_known)
 {
 	char more[160] = "";
 	size_t used = 0;
@@ -329,46 +334,46 @@ static enum skymon_status say_good(struct skymon *sm, const struct skymon_fault 
 	if (health->version[0] != '\0')
 		used = (size_t)snprintf(more, sizeof(more), ", version %s", health->version);
 	if (token_known && !token->forever)
-		snprintf(more + used, sizeof(more) - used, "; the token holds for %.0f s", token->ttl);
+		snprintf(more + used, sizeof(more) - used, "; the token is valid for %.0f s", token->ttl);
 	skymon_reason(sm, verdict->reason);
 	return verdict->status == SKYMON_HEALTHY    ? skymon_healthy(sm, "%s%s", verdict->text, more)
 	       : verdict->status == SKYMON_DEGRADED ? skymon_degraded(sm, "%s%s", verdict->text, more)
 						    : skymon_unhealthy(sm, "%s%s", verdict->text, more);
 }
 
-/* Vault is well as far as it was seen; that more was not seen is our limit's doing. */
-static enum skymon_status say_limited(struct skymon *sm, const struct skymon_fault *fault)
+/* A rate limit of Vault's hid the rest of the check: its health is good as far as it was seen. */
+static enum skymon_status report_limited(struct skymon *sm, const struct skymon_fault *fault)
 {
 	skymon_reason(sm, SKYMON_RESOURCE);
-	return skymon_degraded(sm, "%s: it is unsealed, and the token and what it may read were not measured",
+	return skymon_degraded(sm, "%s: unsealed, but the token and its access were not checked",
 			       fault->text);
 }
 
-static enum skymon_status look(struct skymon *sm, struct vault *vault)
+static enum skymon_status run_check(struct skymon *sm, struct vault *vault)
 {
 	struct vault_health health = {0};
 	struct vault_verdict verdict;
 	struct vault_token token = {0};
 	struct vault_fault fault;
-	struct skymon_fault said;
+	struct skymon_fault summary;
 	bool token_known = false;
 
-	report_asks(sm, vault);
-	if (!ask_health(sm, vault, &health, &verdict, &said)) {
+	report_requests(sm, vault);
+	if (!request_health(sm, vault, &health, &verdict, &summary)) {
 		skymon_detail_boolean(sm, "accessible", false);
-		return skymon_report(sm, NULL, &said);
+		return skymon_report(sm, NULL, &summary);
 	}
 	skymon_detail_boolean(sm, "accessible", verdict.accessible);
 	if (verdict.status == SKYMON_UNKNOWN)
-		return skymon_report(sm, NULL, &said);
+		return skymon_report(sm, NULL, &summary);
 	if (verdict.serves && vault_has_token(vault)) {
 		if (!check_token(sm, vault, &token, &token_known, &fault) ||
 		    (vault->read != NULL && !check_read(sm, vault, &fault)))
-			return fault.code == 429 ? say_limited(sm, &fault.is)
+			return fault.code == 429 ? report_limited(sm, &fault.is)
 						 : skymon_report(sm, NULL, &fault.is);
 		vault->own->pause_until_ms = 0;
 	}
-	return say_good(sm, &said, &health, &token, token_known);
+	return report_verdict(sm, &summary, &health, &token, token_known);
 }
 
 static enum skymon_status check(struct skymon *sm, void *state)
@@ -377,7 +382,7 @@ static enum skymon_status check(struct skymon *sm, void *state)
 	enum skymon_status status;
 
 	fetch_begin(vault->own->check_fetch, vault->reconnect.ms);
-	status = look(sm, vault);
+	status = run_check(sm, vault);
 	fetch_end(vault->own->check_fetch);
 	return status;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vault: HashiCorp Vault and OpenBao, as a check and as a keeper of other components' secrets.
- * vault.c: the check; vault_api.c: requests with the component's token, login, renewal, reading a path;
- * vault_secret.c: what is asked by other components; vault_parse.c: what answers mean (pure). */
+/* vault: checks HashiCorp Vault or OpenBao, and serves its secrets to other components.
+ * vault.c: options and the check; vault_api.c: requests with the component's token, login, renewal, reading a
+ * path; vault_secret.c: the secret requests of other components; vault_parse.c: the meaning of answers
+ * (pure). */
 #ifndef VAULT_H
 #define VAULT_H
 
@@ -18,7 +19,7 @@
 
 struct vault_own;
 
-struct vault { /* the options, as the core stored them */
+struct vault { /* the options, as the core stores them */
 	const char *address, *login, *role_id, *name_space, *mount, *read, *proxy;
 	struct skymon_secret token, secret_id;
 	struct skymon_duration reconnect;
@@ -27,93 +28,95 @@ struct vault { /* the options, as the core stored them */
 	struct vault_own *own;
 };
 
-/* Why a request came to nothing. */
 struct vault_fault {
 	struct skymon_fault is;
-	int code;     /* HTTP's; 0: no answer */
-	bool outage;  /* the server serves nobody at present: a value from memory is better than none */
-	bool login;   /* the token or the login itself was refused: there is no use in going on */
-	bool invalid; /* 403, and the server says in its way that the token is none (of ours, any more) */
+	int code;     /* HTTP status; 0 without an answer */
+	bool outage;  /* the server serves no request at present: a value from memory is better than none */
+	bool login;   /* the token or the login itself was refused: further requests are useless */
+	bool invalid; /* 403 with a body by which Vault reports an invalid or revoked token */
 };
 
-/* ---- What answers mean (vault_parse.c) ---- */
+/* ---- Meaning of answers (vault_parse.c) ---- */
 
 struct vault_health {
 	bool initialized, sealed, standby;
-	double server_time; /* s since 1970, in whole ones; -1: not told */
+	double server_time; /* Unix time in whole seconds; -1 if missing */
 	char version[48], cluster[80];
 };
 #define VAULT_WHY 160
-/* false: the body is not an answer of /v1/sys/health, and why is half a sentence: "is HTML or XML, not JSON".
- */
+/* Returns false if the body is not an answer of /v1/sys/health, with why set to a predicate: "is HTML or XML,
+ * not JSON". */
 bool vault_parse_health(const char *body, size_t size, struct vault_health *health, char why[VAULT_WHY]);
 
 struct vault_verdict {
 	enum skymon_status status;
 	enum skymon_reason reason;
-	bool accessible; /* it is Vault that answered */
-	bool serves;     /* so that a token can be asked about */
+	bool accessible; /* the answer is Vault's */
+	bool serves;     /* the server answers requests with a token */
 	const char *text;
 };
-/* health: NULL when the body was none. */
-void vault_judge(int code, const struct vault_health *health, struct vault_verdict *verdict);
+/* Maps the HTTP code of /v1/sys/health to a status. health is NULL if the body could not be parsed. */
+void vault_evaluate(int code, const struct vault_health *health, struct vault_verdict *verdict);
 
-/* How much the server's clock is ahead of ours: s; 0 as long as the server's fraction of a second may explain
- * the difference. */
+/* Returns how far the server's clock is ahead of ours, in s; 0 while the difference may come from the whole
+ * seconds in which the server reports its time. */
 double vault_skew(double server_time, double our_time);
 
-struct vault_token {              /* lookup-self */
+struct vault_token {              /* the answer to lookup-self */
 	double ttl, creation_ttl; /* s */
 	bool forever, renewable;
 };
 bool vault_parse_token(const json_t *answer, struct vault_token *token);
-/* Is it time to renew, by what is left of its life? */
+/* Returns whether the token's remaining life is short enough for a renewal. */
 bool vault_is_due(const struct vault_token *token);
 
-/* "errors" of an answer whose code is not 2xx. what: of whom, as in "the path grafana/api_key". */
+/* Explains an answer whose code is not 2xx, by "errors" in its body. what names the requested object, as in
+ * "the path grafana/api_key". */
 void vault_explain(int code, const char *body, const char *place, const char *what,
 		   struct vault_fault *fault);
 
-/* A path of the config ("grafana/api_key", "secret/grafana/api_key", "/database/creds/x") from Vault's root
- * ("secret/grafana/api_key"). *guess: how long the mount's name in it is, if the server does not tell. */
+/* Writes the full path ("secret/grafana/api_key") of a path in the config ("grafana/api_key",
+ * "secret/grafana/api_key", "/database/creds/x"). *guess is the length of the mount's name, for servers that
+ * do not report it. */
 bool vault_full_path(const char *mount, const char *path, char *full, size_t size, size_t *guess);
 /* Percent-encodes all but unreserved characters and slashes. */
 bool vault_encode(const char *path, char *encoded, size_t size);
 
 enum vault_found { VAULT_FOUND, VAULT_NO_FIELD, VAULT_NO_TEXT };
-/* A field as bytes: a string's, or the text of a number or a boolean. *bytes is valid as long as data, or is
- * in `room` of 64 bytes. */
+/* Returns a field as bytes: a string, or the text of a number or a boolean. *bytes points into data or to
+ * `room`, which has 64 bytes. */
 enum vault_found vault_field(struct skymon *sm, const json_t *data, const char *field, char *room,
 			     const char **bytes, size_t *size);
 
-/* Why it was not found, without its value. */
+/* Explains why vault_field() found no value, without quoting it. */
 void vault_explain_field(const json_t *data, const char *field, const char *place,
 			 struct skymon_fault *fault);
 
 /* ---- Requests (vault_api.c) ---- */
 
 struct vault_lease {
-	char id[256];    /* "": none; it is a hint when to read again */
-	int64_t life_ms; /* 0: none */
+	char id[256];    /* "" without a lease; the lease is only a hint when to read again */
+	int64_t life_ms; /* 0 if unlimited */
 };
 
-bool vault_has_token(const struct vault *vault); /* or a login */
-int64_t vault_now_ms(void);                      /* of a clock that goes on while the machine sleeps */
+bool vault_has_token(const struct vault *vault); /* or a role to log in with */
+int64_t vault_now_ms(void);                      /* CLOCK_BOOTTIME: advances during suspend */
 
-/* One request to /v1/PATH with the component's token; *answer: the body, NULL when it has none. */
+/* Sends one request to /v1/PATH with the component's token. *answer is the body, NULL if empty. */
 bool vault_ask(struct skymon *sm, struct vault *vault, struct fetch *fetch, const char *method,
 	       const char *path, const char *what, json_t **answer, struct vault_fault *fault);
-/* The fields at a path of the config: *data is the caller's. */
+/* Reads the fields at a path of the config. The caller frees *data. */
 bool vault_read(struct skymon *sm, struct vault *vault, struct fetch *fetch, const char *path, json_t **data,
 		struct vault_lease *lease, struct vault_fault *fault);
 bool vault_lookup(struct skymon *sm, struct vault *vault, struct fetch *fetch, struct vault_token *token,
 		  struct vault_fault *fault);
-/* false: it could not be renewed; *token is as it was. */
+/* Returns false with *token unchanged if it could not be renewed. */
 bool vault_renew(struct skymon *sm, struct vault *vault, struct fetch *fetch, struct vault_token *token,
 		 struct vault_fault *fault);
-/* In `stop`: ends the token that a login gave, and the leases that it brought. Waits for at most a second. */
+/* Revokes the token of a login, and with it the leases obtained through it. Waits for at most 1 s. Called in
+ * `stop`. */
 void vault_revoke(struct skymon *sm, struct vault *vault);
-/* A login gave the token: the next request logs in anew. */
+/* Drops the token of a login, so that the next request logs in again. */
 void vault_forget_token(struct skymon *sm, struct vault *vault);
 
 /* ---- Secrets for others (vault_secret.c) ---- */
@@ -125,28 +128,30 @@ struct vault_counts {
 };
 
 struct vault_own {
-	char base[512], place[300]; /* the address without a slash at its end; its host:port */
-	struct fetch *check_fetch, *ask_fetch;
-	bool has_turns;
-	/* what a login gave */
-	struct timed_lock login_turn;
-	char *token; /* NULL: none */
+	char base[512], place[300]; /* the address without trailing slashes; its host:port, for messages */
+	struct fetch *check_fetch, *secret_fetch;
+	bool has_locks;
+	/* the login */
+	struct timed_lock login_lock;
+	char *token; /* NULL if not logged in */
 	int64_t token_until_ms, login_ms;
 	uint64_t token_number;
-	struct vault_fault refused; /* the login, and is not tried until then */
+	struct vault_fault refused; /* why the login was refused; not tried again before refused_until_ms */
 	int64_t refused_pause_ms, refused_until_ms;
-	/* asks, one after another */
-	struct timed_lock ask_turn;
+	/* secret requests, one after another */
+	struct timed_lock secret_lock;
 	struct vault_kept *kept;
-	struct vault_fault last_fault; /* while backing off */
+	struct vault_fault last_fault; /* repeated during a back-off */
 	int64_t pause_ms;
 	_Atomic int64_t pause_until_ms;
 	struct vault_counts counts;
-	/* the check's own */
+	/* used by the check only */
 	int64_t renew_after_ms;
 };
 
+/* The plugin's `secret` callback: answers or refuses the request of another component. */
 void vault_secret(struct skymon *sm, void *state, struct skymon_ask *ask);
+/* Frees all values kept in memory. */
 void vault_forget_all(struct vault *vault);
 
 #endif

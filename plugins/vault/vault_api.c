@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vault_api: requests with the component's token, which is configured or comes from an AppRole login. A login
- * is made when there is no token, when its life has ended, and once more when it was refused. */
+/* vault_api: requests with the component's token, which is configured or comes from an AppRole login: login,
+ * renewal, revocation, reading a path. Logs in at the first request, when the token has expired, and once more
+ * when it was refused. Called by the check and by vault_secret(), on a thread each; the login's token has a
+ * lock, and each thread uses its own copy of it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,12 +10,12 @@
 
 #include "vault.h"
 
-#define LOGIN_AGAIN_MS 60000 /* for rights that a new token might have */
-/* After a refused login. Vault locks a role after 5 of them with less than 15 minutes between each: so the
- * pauses double until they are longer than that, before it is the fifth. */
+#define LOGIN_AGAIN_MS 60000 /* age from which a token is replaced on 403: a new one may have more rights */
+/* Pauses after a refused login. Vault locks a role after 5 refusals with less than 15 minutes between them:
+ * the pauses double, and exceed 15 minutes before the fifth. */
 #define REFUSED_FIRST_MS (2 * 60000)
 #define REFUSED_LAST_MS (16 * 60000)
-#define REVOKE_MS 1000 /* a stop waits no longer */
+#define REVOKE_MS 1000 /* the longest that a stop waits */
 
 int64_t vault_now_ms(void)
 {
@@ -28,8 +30,8 @@ bool vault_has_token(const struct vault *vault)
 	return vault->token.bytes != NULL || vault->role_id != NULL;
 }
 
-static void fail(struct vault_fault *fault, enum skymon_status status, enum skymon_reason reason,
-		 const char *place, const char *text)
+static void set_fault(struct vault_fault *fault, enum skymon_status status, enum skymon_reason reason,
+		      const char *place, const char *text)
 {
 	*fault = (struct vault_fault){0};
 	skymon_fault_set(&fault->is, status, reason, "%.120s %s", place, text);
@@ -39,12 +41,12 @@ static void fail(struct vault_fault *fault, enum skymon_status status, enum skym
 
 struct request {
 	const char *method, *path, *body, *token;
-	int64_t timeout_ms; /* 0: the deadline alone counts */
+	int64_t timeout_ms; /* 0 for the deadline alone */
 };
 
-/* what: that was asked for, as in "the path grafana/api_key". */
-static bool parse(const struct fetch_answer *answer, const char *place, const char *what, json_t **json,
-		  struct vault_fault *fault)
+/* what names the requested object, as in "the path grafana/api_key". */
+static bool parse_body(const struct fetch_answer *answer, const char *place, const char *what, json_t **json,
+		       struct vault_fault *fault)
 {
 	char why[JSON_LOOSE_WHY] = "is JSON, and not an object";
 
@@ -58,21 +60,21 @@ static bool parse(const struct fetch_answer *answer, const char *place, const ch
 	*json = NULL;
 	*fault = (struct vault_fault){0};
 	skymon_fault_set(&fault->is, SKYMON_UNHEALTHY, SKYMON_PROTOCOL,
-			 "%.120s: its answer (HTTP %d), asked for %.100s, %s", place, answer->code, what,
-			 why);
+			 "%.120s: its answer to the request for %.100s (HTTP %d) %s", place, what,
+			 answer->code, why);
 	return false;
 }
 
-static bool send_one(struct skymon *sm, struct vault *vault, struct fetch *fetch,
-		     const struct request *request, const char *what, json_t **json,
-		     struct vault_fault *fault)
+static bool send_request(struct skymon *sm, struct vault *vault, struct fetch *fetch,
+			 const struct request *request, const char *what, json_t **json,
+			 struct vault_fault *fault)
 {
 	struct vault_own *own = vault->own;
 	const struct skymon_label headers[] = {
 		{"X-Vault-Token", request->token},
 		{"X-Vault-Namespace",
 		 vault->name_space != NULL && vault->name_space[0] != '\0' ? vault->name_space : NULL},
-		{"X-Vault-Request", "true"}, /* an agent in between may insist on it */
+		{"X-Vault-Request", "true"}, /* Vault Agent may require it */
 		{"Content-Type", request->body != NULL ? "application/json" : NULL}};
 	char url[VAULT_PATH_MAX * 4];
 	struct fetch_request ask = {.method = request->method,
@@ -93,7 +95,7 @@ static bool send_one(struct skymon *sm, struct vault *vault, struct fetch *fetch
 	if (!fetch_do(sm, fetch, &ask, &answer, &fault->is))
 		return false;
 	if (answer.code >= 200 && answer.code < 300) {
-		good = parse(&answer, own->place, what, json, fault);
+		good = parse_body(&answer, own->place, what, json, fault);
 	} else {
 		vault_explain(answer.code, answer.body, own->place, what, fault);
 		good = false;
@@ -117,10 +119,10 @@ void vault_forget_token(struct skymon *sm, struct vault *vault)
 {
 	struct vault_own *own = vault->own;
 
-	if (!timed_lock_take(sm, &own->login_turn))
-		return; /* somebody is logging in anew at this moment */
+	if (!timed_lock_take(sm, &own->login_lock))
+		return; /* another thread is logging in again right now */
 	drop_token(own);
-	timed_lock_give(&own->login_turn);
+	timed_lock_give(&own->login_lock);
 }
 
 void vault_revoke(struct skymon *sm, struct vault *vault)
@@ -133,14 +135,14 @@ void vault_revoke(struct skymon *sm, struct vault *vault)
 	if (own->token == NULL)
 		return;
 	skymon_step(sm, "revoking the login's token");
-	if (!send_one(sm, vault, own->check_fetch, &revoke, "the token's revocation", &answer, &fault))
-		skymon_info(sm, "the login's token could not be revoked, and holds until its life ends: %s",
+	if (!send_request(sm, vault, own->check_fetch, &revoke, "the token's revocation", &answer, &fault))
+		skymon_info(sm, "the login's token could not be revoked and stays valid until it expires: %s",
 			    fault.is.reported ? "the name of the server does not resolve" : fault.is.text);
 	json_decref(answer);
 	drop_token(own);
 }
 
-static bool take_login(struct vault_own *own, const json_t *answer)
+static bool store_login(struct vault_own *own, const json_t *answer)
 {
 	const json_t *auth = json_object_get(answer, "auth");
 	const char *token = json_loose_text(auth, "client_token");
@@ -157,27 +159,29 @@ static bool take_login(struct vault_own *own, const json_t *answer)
 	return own->token != NULL;
 }
 
-/* The login was refused: not again for a while. What comes with a changed configuration starts anew. */
-static void refuse_login(struct skymon *sm, struct vault_own *own, struct vault_fault *fault)
+/* Starts or doubles the pause before the next login. A changed configuration re-creates the component, which
+ * resets the pause. */
+static void back_off_login(struct skymon *sm, struct vault_own *own, struct vault_fault *fault)
 {
 	int code = fault->code;
 	int64_t pause = own->refused_pause_ms == 0 ? REFUSED_FIRST_MS : own->refused_pause_ms * 2;
-	char text[160];
+	char text[200];
 
 	own->refused_pause_ms = pause > REFUSED_LAST_MS ? REFUSED_LAST_MS : pause;
 	own->refused_until_ms = vault_now_ms() + own->refused_pause_ms;
 	skymon_secret_refused(sm); /* secret_id may have been replaced */
-	snprintf(text, sizeof(text), "%s (HTTP %d); so that the role is not locked, again after %d min",
+	snprintf(text, sizeof(text),
+		 "%s (HTTP %d); tried again after %d min, so that Vault does not lock the role",
 		 code == 404 ? "has no such login or namespace"
-			     : "refuses the login: role_id, secret_id or the name of `login` is wrong",
+			     : "refuses the login: role_id, secret_id or `login` is wrong",
 		 code, (int)(own->refused_pause_ms / 60000));
-	fail(fault, SKYMON_UNHEALTHY, SKYMON_AUTH_FAILED, own->place, text);
+	set_fault(fault, SKYMON_UNHEALTHY, SKYMON_AUTH_FAILED, own->place, text);
 	fault->code = code;
 	fault->login = true;
 	own->refused = *fault;
 }
 
-/* Under the lock. */
+/* The caller holds login_lock. */
 static bool log_in(struct skymon *sm, struct vault *vault, struct fetch *fetch, struct vault_fault *fault)
 {
 	struct vault_own *own = vault->own;
@@ -194,25 +198,25 @@ static bool log_in(struct skymon *sm, struct vault *vault, struct fetch *fetch, 
 		*fault = own->refused;
 		skymon_secret_refused(sm);
 	} else if (text == NULL || !vault_encode(vault->login, mount, sizeof(mount))) {
-		fail(fault, SKYMON_UNKNOWN, SKYMON_OTHER, own->place,
-		     "cannot be logged in to: role_id, secret_id or login hold what is no UTF-8 text");
+		set_fault(fault, SKYMON_UNKNOWN, SKYMON_OTHER, own->place,
+			  "cannot be logged in to: role_id, secret_id or login is not valid UTF-8");
 	} else {
 		struct request login = {"POST", path, text, NULL, 0};
 
 		snprintf(path, sizeof(path), "auth/%s/login", mount);
 		skymon_step(sm, "logging in to Vault");
 		asked = true;
-		good = send_one(sm, vault, fetch, &login, "a login", &answer, fault);
-		if (good && !take_login(own, answer)) {
+		good = send_request(sm, vault, fetch, &login, "a login", &answer, fault);
+		if (good && !store_login(own, answer)) {
 			good = false;
-			fail(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL, own->place,
-			     "answers the login without a token");
+			set_fault(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL, own->place,
+				  "answered the login without a token");
 		}
 	}
 	if (good)
 		own->refused_pause_ms = 0;
 	else if (asked && fault->code >= 400 && fault->code < 500 && !fault->outage)
-		refuse_login(sm, own, fault);
+		back_off_login(sm, own, fault);
 	if (text != NULL)
 		explicit_bzero(text, strlen(text));
 	free(text);
@@ -220,75 +224,77 @@ static bool log_in(struct skymon *sm, struct vault *vault, struct fetch *fetch, 
 	return good;
 }
 
-struct ticket { /* the token as it is now */
+struct token_copy { /* of the token at the time of a request, so that no lock is held during it */
 	char *token;
 	uint64_t number;
 	int64_t login_ms;
 };
 
-static void free_ticket(struct ticket *ticket)
+static void free_copy(struct token_copy *copy)
 {
-	if (ticket->token != NULL)
-		explicit_bzero(ticket->token, strlen(ticket->token));
-	free(ticket->token);
-	ticket->token = NULL;
+	if (copy->token != NULL)
+		explicit_bzero(copy->token, strlen(copy->token));
+	free(copy->token);
+	copy->token = NULL;
 }
 
-/* stale: the number of the token that was refused; 0: none. */
-static bool get_ticket(struct skymon *sm, struct vault *vault, struct fetch *fetch, uint64_t stale,
-		       struct ticket *ticket, struct vault_fault *fault)
+/* Copies the token, after a login if one is needed. stale is the number of a token that was refused, 0 for
+ * none. */
+static bool copy_token(struct skymon *sm, struct vault *vault, struct fetch *fetch, uint64_t stale,
+		       struct token_copy *copy, struct vault_fault *fault)
 {
 	struct vault_own *own = vault->own;
 	bool good = true;
 
-	*ticket = (struct ticket){0};
+	*copy = (struct token_copy){0};
 	if (vault->token.bytes != NULL) {
-		ticket->token = strdup(vault->token.bytes);
-		return ticket->token != NULL;
+		copy->token = strdup(vault->token.bytes);
+		return copy->token != NULL;
 	}
-	if (!timed_lock_take(sm, &own->login_turn)) {
-		fail(fault, SKYMON_UNHEALTHY, SKYMON_TIMEOUT, own->place, "did not answer the login in time");
+	if (!timed_lock_take(sm, &own->login_lock)) {
+		set_fault(fault, SKYMON_UNHEALTHY, SKYMON_TIMEOUT, own->place,
+			  "did not answer the login in time");
 		fault->outage = true;
 		return false;
 	}
 	if (own->token == NULL || own->token_number == stale || vault_now_ms() >= own->token_until_ms)
 		good = log_in(sm, vault, fetch, fault);
 	if (good) {
-		ticket->token = strdup(own->token);
-		ticket->number = own->token_number;
-		ticket->login_ms = own->login_ms;
+		copy->token = strdup(own->token);
+		copy->number = own->token_number;
+		copy->login_ms = own->login_ms;
 	}
-	timed_lock_give(&own->login_turn);
-	return good && ticket->token != NULL;
+	timed_lock_give(&own->login_lock);
+	return good && copy->token != NULL;
 }
 
 bool vault_ask(struct skymon *sm, struct vault *vault, struct fetch *fetch, const char *method,
 	       const char *path, const char *what, json_t **answer, struct vault_fault *fault)
 {
 	struct request request = {method, path, strcmp(method, "POST") == 0 ? "{}" : NULL, NULL, 0};
-	struct ticket ticket;
+	struct token_copy copy;
 	bool good, again;
 
 	*answer = NULL;
-	if (!get_ticket(sm, vault, fetch, 0, &ticket, fault))
+	if (!copy_token(sm, vault, fetch, 0, &copy, fault))
 		return false;
-	request.token = ticket.token;
-	good = send_one(sm, vault, fetch, &request, what, answer, fault);
-	/* A token of a login may have been revoked, or its role has new rights. */
-	again = !good && fault->code == 403 && ticket.number != 0 &&
-		(fault->invalid || vault_now_ms() - ticket.login_ms > LOGIN_AGAIN_MS);
+	request.token = copy.token;
+	good = send_request(sm, vault, fetch, &request, what, answer, fault);
+	/* A login's token may have been revoked, or its role may have new rights. */
+	again = !good && fault->code == 403 && copy.number != 0 &&
+		(fault->invalid || vault_now_ms() - copy.login_ms > LOGIN_AGAIN_MS);
 	if (again) {
-		uint64_t stale = ticket.number;
+		uint64_t stale = copy.number;
 
-		free_ticket(&ticket);
-		if (!get_ticket(sm, vault, fetch, stale, &ticket, fault))
+		free_copy(&copy);
+		if (!copy_token(sm, vault, fetch, stale, &copy, fault))
 			return false;
-		request.token = ticket.token;
-		good = send_one(sm, vault, fetch, &request, what, answer, fault);
+		request.token = copy.token;
+		good = send_request(sm, vault, fetch, &request, what, answer, fault);
 	}
 	if (!good && fault->invalid)
-		skymon_secret_refused(sm); /* the file it came from may hold a new one */
-	free_ticket(&ticket);
+		skymon_secret_refused(sm); /* its source may have a new one */
+	free_copy(&copy);
 	return good;
 }
 
@@ -298,13 +304,13 @@ bool vault_lookup(struct skymon *sm, struct vault *vault, struct fetch *fetch, s
 	json_t *answer;
 	bool good;
 
-	skymon_step(sm, "asking about the token");
+	skymon_step(sm, "looking up the token");
 	good = vault_ask(sm, vault, fetch, "GET", "auth/token/lookup-self", "the token's life", &answer,
 			 fault);
 	if (good && !vault_parse_token(answer, token)) {
 		good = false;
-		fail(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL, vault->own->place,
-		     "tells nothing about the token that can be understood");
+		set_fault(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL, vault->own->place,
+			  "returned an invalid description of the token");
 	}
 	json_decref(answer);
 	return good;
@@ -323,33 +329,33 @@ bool vault_renew(struct skymon *sm, struct vault *vault, struct fetch *fetch, st
 	life = json_object_get(json_object_get(answer, "auth"), "lease_duration");
 	if (good && json_is_number(life) && json_number_value(life) > token->ttl) {
 		token->ttl = json_number_value(life);
-		if (timed_lock_take(sm, &vault->own->login_turn)) {
+		if (timed_lock_take(sm, &vault->own->login_lock)) {
 			if (vault->own->token != NULL && token->ttl < 1e9)
 				vault->own->token_until_ms = vault_now_ms() + (int64_t)(token->ttl * 1000);
-			timed_lock_give(&vault->own->login_turn);
+			timed_lock_give(&vault->own->login_lock);
 		}
 	}
 	json_decref(answer);
 	return good;
 }
 
-/* ---- A path ---- */
+/* ---- Reading a path ---- */
 
-struct place { /* where a path of the config is, from Vault's root */
+struct location { /* of a secret, for a path of the config */
 	char full[VAULT_PATH_MAX];
-	size_t mount;       /* how much of it is the mount's name */
-	bool known, second; /* known: the server told the next two; second: it is KV version 2 */
+	size_t mount;       /* length of the mount's name */
+	bool known, is_kv2; /* known: the server reported mount and is_kv2 */
 };
 
-static bool ask_path(struct skymon *sm, struct vault *vault, struct fetch *fetch, const char *before,
+static bool get_path(struct skymon *sm, struct vault *vault, struct fetch *fetch, const char *before,
 		     const char *path, json_t **answer, struct vault_fault *fault)
 {
 	char encoded[VAULT_PATH_MAX * 3], whole[VAULT_PATH_MAX * 3 + 40], what[160];
 
 	*answer = NULL;
 	if (!vault_encode(path, encoded, sizeof(encoded))) {
-		fail(fault, SKYMON_UNKNOWN, SKYMON_OTHER, vault->own->place,
-		     "is not asked: the path is too long");
+		set_fault(fault, SKYMON_UNKNOWN, SKYMON_OTHER, vault->own->place,
+			  "was not queried: the path is too long");
 		return false;
 	}
 	snprintf(whole, sizeof(whole), "%s%s", before, encoded);
@@ -357,8 +363,9 @@ static bool ask_path(struct skymon *sm, struct vault *vault, struct fetch *fetch
 	return vault_ask(sm, vault, fetch, "GET", whole, what, answer, fault);
 }
 
-/* Asks which mount the path is in. false: it is no use to go on. A token without rights there is not told. */
-static bool find_mount(struct skymon *sm, struct vault *vault, struct fetch *fetch, struct place *place,
+/* Queries which mount the path is in. Returns false if further requests are useless. The server refuses to
+ * answer a token without rights on the mount. */
+static bool find_mount(struct skymon *sm, struct vault *vault, struct fetch *fetch, struct location *place,
 		       struct vault_fault *fault)
 {
 	json_t *answer = NULL;
@@ -366,7 +373,7 @@ static bool find_mount(struct skymon *sm, struct vault *vault, struct fetch *fet
 	const char *mount, *type, *version;
 	size_t length;
 
-	if (!ask_path(sm, vault, fetch, "sys/internal/ui/mounts/", place->full, &answer, fault))
+	if (!get_path(sm, vault, fetch, "sys/internal/ui/mounts/", place->full, &answer, fault))
 		return fault->code == 403 && !fault->invalid;
 	data = json_object_get(answer, "data");
 	mount = json_loose_text(data, "path");
@@ -376,14 +383,14 @@ static bool find_mount(struct skymon *sm, struct vault *vault, struct fetch *fet
 	if (length > 1 && mount[length - 1] == '/' && strncmp(place->full, mount, length) == 0) {
 		place->known = true;
 		place->mount = length - 1;
-		place->second = type != NULL && strcmp(type, "kv") == 0 && version != NULL &&
+		place->is_kv2 = type != NULL && strcmp(type, "kv") == 0 && version != NULL &&
 				strcmp(version, "2") == 0;
 	}
 	json_decref(answer);
 	return true;
 }
 
-static void take_lease(const json_t *answer, struct vault_lease *lease)
+static void read_lease(const json_t *answer, struct vault_lease *lease)
 {
 	const json_t *life = json_object_get(answer, "lease_duration");
 	const char *id = json_loose_text(answer, "lease_id");
@@ -393,16 +400,16 @@ static void take_lease(const json_t *answer, struct vault_lease *lease)
 	lease->life_ms = seconds > 0 && seconds < 1e9 ? (int64_t)(seconds * 1000) : 0;
 }
 
-/* KV version 2: the data and its metadata are one level down. */
-static bool read_second(struct skymon *sm, struct vault *vault, struct fetch *fetch,
-			const struct place *place, json_t **data, struct vault_fault *fault)
+/* KV version 2 nests the data and its metadata one level deeper. */
+static bool read_kv2(struct skymon *sm, struct vault *vault, struct fetch *fetch,
+		     const struct location *place, json_t **data, struct vault_fault *fault)
 {
 	char path[VAULT_PATH_MAX + 8];
 	json_t *answer = NULL, *found;
 
 	snprintf(path, sizeof(path), "%.*s/data/%s", (int)place->mount, place->full,
 		 place->full + place->mount + 1);
-	if (!ask_path(sm, vault, fetch, "", path, &answer, fault))
+	if (!get_path(sm, vault, fetch, "", path, &answer, fault))
 		return false;
 	found = json_object_get(answer, "data");
 	if (json_is_object(json_object_get(found, "metadata")))
@@ -416,15 +423,16 @@ static bool read_second(struct skymon *sm, struct vault *vault, struct fetch *fe
 	return false;
 }
 
-static bool read_first(struct skymon *sm, struct vault *vault, struct fetch *fetch, const struct place *place,
-		       json_t **data, struct vault_lease *lease, struct vault_fault *fault)
+static bool read_plain(struct skymon *sm, struct vault *vault, struct fetch *fetch,
+		       const struct location *place, json_t **data, struct vault_lease *lease,
+		       struct vault_fault *fault)
 {
 	json_t *answer = NULL;
 
-	if (!ask_path(sm, vault, fetch, "", place->full, &answer, fault))
+	if (!get_path(sm, vault, fetch, "", place->full, &answer, fault))
 		return false;
 	*data = json_incref(json_object_get(answer, "data"));
-	take_lease(answer, lease);
+	read_lease(answer, lease);
 	json_decref(answer);
 	if (json_is_object(*data))
 		return true;
@@ -437,29 +445,29 @@ static bool read_first(struct skymon *sm, struct vault *vault, struct fetch *fet
 bool vault_read(struct skymon *sm, struct vault *vault, struct fetch *fetch, const char *path, json_t **data,
 		struct vault_lease *lease, struct vault_fault *fault)
 {
-	struct place place = {.known = false};
+	struct location place = {.known = false};
 	struct vault_fault first;
 
 	*data = NULL;
 	*lease = (struct vault_lease){.life_ms = 0};
 	if (!vault_full_path(vault->mount, path, place.full, sizeof(place.full), &place.mount) ||
 	    place.full[place.mount] != '/') {
-		fail(fault, SKYMON_UNKNOWN, SKYMON_OTHER, vault->own->place,
-		     "is not asked: the path or `mount` is empty, too long or has an empty part");
+		set_fault(fault, SKYMON_UNKNOWN, SKYMON_OTHER, vault->own->place,
+			  "was not queried: the path or `mount` is empty, too long or has an empty segment");
 		return false;
 	}
 	skymon_step(sm, "reading a path");
 	if (!find_mount(sm, vault, fetch, &place, fault))
 		return false;
 	if (place.known)
-		return place.second ? read_second(sm, vault, fetch, &place, data, fault)
-				    : read_first(sm, vault, fetch, &place, data, lease, fault);
-	if (read_second(sm, vault, fetch, &place, data, fault))
+		return place.is_kv2 ? read_kv2(sm, vault, fetch, &place, data, fault)
+				    : read_plain(sm, vault, fetch, &place, data, lease, fault);
+	if (read_kv2(sm, vault, fetch, &place, data, fault))
 		return true;
 	first = *fault;
 	if (first.code != 403 && first.code != 404 && first.code != 405)
 		return false;
-	if (read_first(sm, vault, fetch, &place, data, lease, fault))
+	if (read_plain(sm, vault, fetch, &place, data, lease, fault))
 		return true;
 	if (fault->code == 404 && first.code == 403)
 		*fault = first;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vault_parse: what Vault's answers mean, and where a secret's path leads. Pure. */
+/* vault_parse: interprets Vault's answers and builds the paths of secrets. Called by the other files of
+ * vault, on any thread: pure functions. */
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
@@ -10,7 +11,7 @@
 
 /* ---- Health ---- */
 
-/* A stranger's text, for people: printable ASCII. */
+/* Copies the printable ASCII of untrusted text. */
 static void copy_plain(char *to, size_t room, const char *from)
 {
 	size_t used = 0;
@@ -21,7 +22,7 @@ static void copy_plain(char *to, size_t room, const char *from)
 	to[used] = '\0';
 }
 
-/* false: the member is missing, or not a boolean. */
+/* Returns false if the member is missing or not a boolean. */
 static bool read_boolean(const json_t *answer, const char *key, bool *to, char why[VAULT_WHY])
 {
 	const json_t *value = json_object_get(answer, key);
@@ -75,25 +76,25 @@ static const struct {
 	{503, {SKYMON_UNHEALTHY, SKYMON_SEALED, true, false, "sealed"}},
 };
 
-void vault_judge(int code, const struct vault_health *health, struct vault_verdict *verdict)
+void vault_evaluate(int code, const struct vault_health *health, struct vault_verdict *verdict)
 {
 	*verdict = (struct vault_verdict){SKYMON_UNHEALTHY, SKYMON_HTTP_STATUS, false, false,
-					  "answers with an HTTP code that Vault's health does not have"};
+					  "answered /v1/sys/health with a code that Vault does not use"};
 	if (code == 530) {
 		verdict->accessible = health != NULL;
 		verdict->text = "was removed from its cluster";
 	}
 	if (health == NULL && code == 200) {
 		verdict->reason = SKYMON_PROTOCOL;
-		verdict->text = "does not answer as Vault does";
-	} else if (health == NULL && code == 429) { /* a standby's answer has a body */
+		verdict->text = "is not Vault";
+	} else if (health == NULL && code == 429) { /* a rate limit: a standby sends a body */
 		verdict->status = SKYMON_UNKNOWN;
 		verdict->reason = SKYMON_RESOURCE;
-		verdict->text = "limits our requests, so its health was not measured";
+		verdict->text = "limits our requests, so its health was not checked";
 	}
 	if (health == NULL)
 		return;
-	if (code == 200 && health->sealed) /* a proxy may have changed the code; the body knows */
+	if (code == 200 && health->sealed) /* a proxy may have changed the code, but not the body */
 		code = health->initialized ? 503 : 501;
 	for (size_t i = 0; i < sizeof(verdicts) / sizeof(verdicts[0]); i++)
 		if (verdicts[i].code == code)
@@ -122,7 +123,7 @@ bool vault_parse_token(const json_t *answer, struct vault_token *token)
 		return false;
 	token->ttl = json_number_value(ttl);
 	token->creation_ttl = json_is_number(born) ? json_number_value(born) : 0;
-	if (json_is_number(period) && json_number_value(period) > 0) /* what a renewal gives */
+	if (json_is_number(period) && json_number_value(period) > 0) /* the life after a renewal */
 		token->creation_ttl = json_number_value(period);
 	token->forever = token->ttl == 0 && json_is_null(json_object_get(data, "expire_time"));
 	return true;
@@ -135,7 +136,7 @@ bool vault_is_due(const struct vault_token *token)
 
 /* ---- Errors ---- */
 
-static bool says(const char *body, const char *words)
+static bool contains(const char *body, const char *words)
 {
 	return body != NULL && strstr(body, words) != NULL;
 }
@@ -143,46 +144,46 @@ static bool says(const char *body, const char *words)
 void vault_explain(int code, const char *body, const char *place, const char *what, struct vault_fault *fault)
 {
 	enum skymon_reason reason = SKYMON_HTTP_STATUS;
-	const char *text = "answers with an error";
+	const char *text = "answered with an error";
 
 	*fault = (struct vault_fault){.code = code};
 	if (code == 403) {
-		/* Who has a token without the right to something is told "1 error occurred: permission
-		 * denied"; the bare words, or "invalid token", are for what is no token. */
+		/* A valid token without the right gets "1 error occurred: permission denied"; the bare words,
+		 * or "invalid token", mean that the token is invalid. */
 		reason = SKYMON_AUTH_FAILED;
-		fault->invalid = says(body, "[\"permission denied\"]") || says(body, "invalid token") ||
-				 says(body, "bad token");
-		text = fault->invalid ? "refuses the token" : "forbids it to the token";
+		fault->invalid = contains(body, "[\"permission denied\"]") ||
+				 contains(body, "invalid token") || contains(body, "bad token");
+		text = fault->invalid ? "refuses the token" : "denies the token access";
 	} else if (code == 404) {
 		reason = SKYMON_BODY_MISMATCH;
-		text = says(body, "namespace not found") ? "has no such namespace" : "has no such thing";
-	} else if (code == 429) { /* ours, and no fault of the server's */
+		text = contains(body, "namespace not found") ? "has no such namespace" : "has no such path";
+	} else if (code == 429) { /* a limit on our requests, not a failure of the server */
 		fault->outage = true;
 		reason = SKYMON_RESOURCE;
 		text = "limits our requests";
-	} else if (code == 503 && says(body, "sealed")) {
+	} else if (code == 503 && contains(body, "sealed")) {
 		fault->outage = true;
 		reason = SKYMON_SEALED;
 		text = "is sealed";
 	} else if (code >= 500) {
 		fault->outage = true;
 	} else if (code >= 300 && code < 400) {
-		text = "sends us elsewhere: `address` must be the active server or forward to it";
+		text = "redirects: `address` must be the active server or forward to it";
 	} else if (code == 400) {
-		text = "does not understand it";
+		text = "rejects the request";
 	}
 	fault->login = fault->invalid;
-	if (fault->outage) /* whatever is asked for */
+	if (fault->outage) /* independent of the requested object */
 		skymon_fault_set(&fault->is, SKYMON_UNHEALTHY, reason, "%.120s %s (HTTP %d)", place, text,
 				 code);
 	else
 		skymon_fault_set(&fault->is, SKYMON_UNHEALTHY, reason,
-				 "%.120s %s (HTTP %d), asked for %.120s", place, text, code, what);
+				 "%.120s %s (HTTP %d) when asked for %.120s", place, text, code, what);
 }
 
 /* ---- Paths ---- */
 
-static bool is_good_path(const char *path)
+static bool is_valid_path(const char *path)
 {
 	for (const char *at = path;; at++) {
 		size_t length = strcspn(at, "/");
@@ -196,7 +197,7 @@ static bool is_good_path(const char *path)
 	}
 }
 
-/* Copies without slashes at both ends. */
+/* Copies without leading and trailing slashes. Returns the length; 0 if it does not fit. */
 static size_t trim(char *to, size_t room, const char *from)
 {
 	size_t length;
@@ -219,7 +220,7 @@ bool vault_full_path(const char *mount, const char *path, char *full, size_t siz
 	bool whole = path[0] == '/' ||
 		     (rest_size > own_size && strncmp(rest, own, own_size) == 0 && rest[own_size] == '/');
 
-	if (rest_size == 0 || !is_good_path(rest) || (!whole && (own_size == 0 || !is_good_path(own))))
+	if (rest_size == 0 || !is_valid_path(rest) || (!whole && (own_size == 0 || !is_valid_path(own))))
 		return false;
 	*guess = path[0] == '/' ? strcspn(rest, "/") : own_size;
 	return (size_t)snprintf(full, size, "%s%s%s", whole ? "" : own, whole ? "" : "/", rest) < size;
@@ -275,8 +276,8 @@ void vault_explain_field(const json_t *data, const char *field, const char *plac
 
 	if (value == NULL)
 		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_BODY_MISMATCH,
-				 "%.120s: there is no field %.80s at that path", place, field);
+				 "%.120s: no field %.80s at that path", place, field);
 	else
 		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_BODY_MISMATCH, "%.120s: field %.80s %s",
-				 place, field, why != NULL ? why : "is not a text, a number or a boolean");
+				 place, field, why != NULL ? why : "is not a string, number or boolean");
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vault_secret: answers for the secrets of other components. Asks are done one after another, so that several
- * fields of one lease come from one read. What was read last is kept in memory: it is the answer while Vault
- * is down. After a failure nobody is asked for 1 s, doubling to 30 s; a check that finds Vault in order ends
- * that. */
+/* vault_secret: serves secrets to other components. Called by the worker for each request, on a thread that
+ * runs concurrently with the check. Requests are served one after another under secret_lock, so that several
+ * fields of one lease come from one read. The newest values are kept in memory, and served while Vault is
+ * down. After a failure Vault is not queried for 1 s, doubling to 30 s; a healthy check ends the back-off. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +12,8 @@
 #define KEPT_MAX 256
 #define PAUSE_FIRST_MS 1000
 #define PAUSE_LAST_MS 30000
-#define SAME_READ_MS 2000        /* askers of one lease come within that */
-#define LEASE_IN_OUTAGE_MS 30000 /* when a value whose lease has ended is given for want of a better */
+#define SAME_READ_MS 2000        /* requests for the fields of one lease arrive within this */
+#define LEASE_IN_OUTAGE_MS 30000 /* reported for a value from memory whose lease has expired */
 
 struct vault_kept {
 	struct vault_kept *next;
@@ -27,7 +27,7 @@ struct vault_kept {
 
 static void free_kept(struct vault_kept *kept)
 {
-	json_decref(kept->data); /* wiped: see load */
+	json_decref(kept->data); /* wiped by the free function that load() sets */
 	free(kept->path);
 	free(kept);
 }
@@ -62,7 +62,7 @@ static void forget(struct vault_own *own, const char *path)
 	free_kept(kept);
 }
 
-/* The newest stand first; takes data over. */
+/* Stores the fields, newest first, and drops the oldest beyond KEPT_MAX. Takes ownership of data. */
 static struct vault_kept *keep(struct vault_own *own, const char *path, json_t *data,
 			       const struct vault_lease *lease)
 {
@@ -90,18 +90,18 @@ static struct vault_kept *keep(struct vault_own *own, const char *path, json_t *
 	return kept;
 }
 
-/* ---- Answers ---- */
+/* ---- Replies ---- */
 
-static void refuse(struct skymon *sm, struct vault *vault, struct skymon_ask *ask,
-		   const struct skymon_fault *why)
+static void refuse_request(struct skymon *sm, struct vault *vault, struct skymon_ask *ask,
+			   const struct skymon_fault *why)
 {
 	vault->own->counts.refused++;
 	skymon_refuse(sm, ask, why->reason, "%s", why->text);
 }
 
-/* in_outage: it is not as fresh as it was asked for. */
-static void answer(struct skymon *sm, struct vault *vault, struct skymon_ask *ask,
-		   const struct vault_kept *kept, bool in_outage)
+/* in_outage: the value may be older than requested. */
+static void reply_field(struct skymon *sm, struct vault *vault, struct skymon_ask *ask,
+			const struct vault_kept *kept, bool in_outage)
 {
 	char room[64];
 	const char *bytes = room, *field = skymon_ask_field(sm, ask);
@@ -112,11 +112,11 @@ static void answer(struct skymon *sm, struct vault *vault, struct skymon_ask *as
 
 	if (found != VAULT_FOUND) {
 		vault_explain_field(kept->data, field, vault->own->place, &why);
-		refuse(sm, vault, ask, &why);
+		refuse_request(sm, vault, ask, &why);
 		return;
 	}
 	if (kept->lease.life_ms > 0) {
-		/* asked again when a third of it is still left */
+		/* renewed while a third of the lease is left */
 		left = kept->read_ms + kept->lease.life_ms / 3 * 2 - vault_now_ms();
 		if (left < 1)
 			left = in_outage ? LEASE_IN_OUTAGE_MS : 1;
@@ -138,7 +138,7 @@ static bool is_pausing(struct vault_own *own)
 
 static void begin_pause(struct vault_own *own, const struct vault_fault *fault)
 {
-	bool first = own->pause_until_ms == 0; /* a read or a check was good since */
+	bool first = own->pause_until_ms == 0; /* set to 0 by a good read or check */
 
 	own->pause_ms = first ? PAUSE_FIRST_MS : own->pause_ms * 2;
 	if (own->pause_ms > PAUSE_LAST_MS)
@@ -147,10 +147,10 @@ static void begin_pause(struct vault_own *own, const struct vault_fault *fault)
 	own->pause_until_ms = vault_now_ms() + own->pause_ms;
 }
 
-/* ---- Asking ---- */
+/* ---- Requests ---- */
 
-/* A value under a lease is the same for all who ask at its time. One that was refused is read anew, but once
- * for all its fields. */
+/* Requests during a lease share its value. A refused value (fresh) is read again, but once for all its
+ * fields. */
 static bool is_current(const struct vault_kept *kept, bool fresh)
 {
 	int64_t age;
@@ -161,18 +161,18 @@ static bool is_current(const struct vault_kept *kept, bool fresh)
 	return age < (fresh ? SAME_READ_MS : kept->lease.life_ms / 2);
 }
 
-static void answer_without_server(struct skymon *sm, struct vault *vault, struct skymon_ask *ask,
-				  const struct vault_fault *fault)
+static void reply_without_server(struct skymon *sm, struct vault *vault, struct skymon_ask *ask,
+				 const struct vault_fault *fault)
 {
 	const struct vault_kept *kept = *find_kept(vault->own, skymon_ask_path(sm, ask));
 
 	if (fault->outage && kept != NULL && !skymon_ask_fresh(sm, ask))
-		answer(sm, vault, ask, kept, true);
+		reply_field(sm, vault, ask, kept, true);
 	else
-		refuse(sm, vault, ask, &fault->is);
+		refuse_request(sm, vault, ask, &fault->is);
 }
 
-static void ask_server(struct skymon *sm, struct vault *vault, struct skymon_ask *ask)
+static void query_server(struct skymon *sm, struct vault *vault, struct skymon_ask *ask)
 {
 	struct vault_own *own = vault->own;
 	const char *path = skymon_ask_path(sm, ask);
@@ -182,9 +182,9 @@ static void ask_server(struct skymon *sm, struct vault *vault, struct skymon_ask
 	json_t *data;
 	bool good;
 
-	fetch_begin(own->ask_fetch, vault->reconnect.ms);
-	good = vault_read(sm, vault, own->ask_fetch, path, &data, &lease, &fault);
-	fetch_end(own->ask_fetch);
+	fetch_begin(own->secret_fetch, vault->reconnect.ms);
+	good = vault_read(sm, vault, own->secret_fetch, path, &data, &lease, &fault);
+	fetch_end(own->secret_fetch);
 	if (!good) {
 		if (fault.outage || fault.login)
 			begin_pause(own, &fault);
@@ -192,17 +192,17 @@ static void ask_server(struct skymon *sm, struct vault *vault, struct skymon_ask
 			own->pause_until_ms = 0;
 		if (fault.code == 404)
 			forget(own, path);
-		answer_without_server(sm, vault, ask, &fault);
+		reply_without_server(sm, vault, ask, &fault);
 		return;
 	}
 	own->pause_until_ms = 0;
 	kept = keep(own, path, data, &lease);
 	if (kept != NULL) {
-		answer(sm, vault, ask, kept, false);
+		reply_field(sm, vault, ask, kept, false);
 		return;
 	}
 	skymon_fault_set(&fault.is, SKYMON_UNKNOWN, SKYMON_RESOURCE, "out of memory for the secret");
-	refuse(sm, vault, ask, &fault.is);
+	refuse_request(sm, vault, ask, &fault.is);
 }
 
 void vault_secret(struct skymon *sm, void *state, struct skymon_ask *ask)
@@ -215,28 +215,29 @@ void vault_secret(struct skymon *sm, void *state, struct skymon_ask *ask)
 	if (!vault_has_token(vault)) {
 		skymon_fault_set(
 			&why, SKYMON_UNKNOWN, SKYMON_AUTH_FAILED,
-			"%.120s: neither `token` nor `role_id` is configured, so nothing can be read",
+			"%.120s: neither `token` nor `role_id` is configured, so no secret can be read",
 			own->place);
-		refuse(sm, vault, ask, &why);
+		refuse_request(sm, vault, ask, &why);
 		return;
 	}
 	if (skymon_ask_field(sm, ask)[0] == '\0') {
-		skymon_fault_set(&why, SKYMON_UNKNOWN, SKYMON_OTHER, "it must be written as path#field");
-		refuse(sm, vault, ask, &why);
+		skymon_fault_set(&why, SKYMON_UNKNOWN, SKYMON_OTHER,
+				 "the reference must be written as path#field");
+		refuse_request(sm, vault, ask, &why);
 		return;
 	}
-	if (!timed_lock_take(sm, &own->ask_turn)) {
+	if (!timed_lock_take(sm, &own->secret_lock)) {
 		skymon_fault_set(&why, SKYMON_UNHEALTHY, SKYMON_TIMEOUT,
-				 "%.120s: earlier questions were not answered in time", own->place);
-		refuse(sm, vault, ask, &why);
+				 "%.120s: earlier requests were not answered in time", own->place);
+		refuse_request(sm, vault, ask, &why);
 		return;
 	}
 	kept = *find_kept(own, skymon_ask_path(sm, ask));
 	if (is_current(kept, skymon_ask_fresh(sm, ask)))
-		answer(sm, vault, ask, kept, false);
+		reply_field(sm, vault, ask, kept, false);
 	else if (is_pausing(own))
-		answer_without_server(sm, vault, ask, &own->last_fault);
+		reply_without_server(sm, vault, ask, &own->last_fault);
 	else
-		ask_server(sm, vault, ask);
-	timed_lock_give(&own->ask_turn);
+		query_server(sm, vault, ask);
+	timed_lock_give(&own->secret_lock);
 }

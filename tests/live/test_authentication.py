@@ -52,7 +52,7 @@ def test_healthy(skymond, provider):
     op = provider()
     sm = skymond(watching(op, audience="skymon-test", scope="read"))
     found = sm.wait_component("sso", status="healthy", reason="ok")
-    assert found["message"] == f"127.0.0.1:{op.port}: 2 signing keys; token given and verified (RS256)"
+    assert found["message"] == f"127.0.0.1:{op.port}: 2 signing keys; token issued and verified (RS256)"
     details = found["details"]
     assert details["issuer"] == op.issuer and "realm" not in details
     assert (details["keys"], details["usable_keys"], details["token_type"], details["expires_in"]) == (2, 2, "Bearer", 600)
@@ -102,8 +102,8 @@ def test_ways_to_ask(skymond, provider):
     assert "verify_token is off" in sm.wait_component("off", status="healthy")["message"]
     found = sm.wait_component("public", status="healthy")
     assert "no client is configured" in found["message"] and "token_type" not in found["details"]
-    assert "not give all scopes" in sm.wait_component("scope", status="unhealthy", reason="body_mismatch")["message"]
-    assert "not for somebody-else (aud)" in sm.wait_component("for", status="unhealthy", reason="body_mismatch")["message"]
+    assert "not grant all requested scopes" in sm.wait_component("scope", status="unhealthy", reason="body_mismatch")["message"]
+    assert "not for the audience somebody-else (aud)" in sm.wait_component("for", status="unhealthy", reason="body_mismatch")["message"]
 
 
 # ---- The truth table ----
@@ -384,12 +384,12 @@ class Faults:
 
 def fill_documents(f):
     bad = lambda *row, **more: f.add(row[0], "unhealthy", *row[1:], **more)  # noqa: E731
-    bad("issuer mismatch", "body_mismatch", "another issuer's: https://else.test/", discovery={"issuer": "https://else.test/"}, table=True)
-    bad("issuer hides a password", "body_mismatch", "another issuer's", discovery={"issuer": "https://u:geheim-fake@else.test/"})
-    bad("issuer with a slash", "body_mismatch", "differ in the slash", discovery={"issuer": f.fake.issuer(f"f{len(f.rows)}") + "/"})
+    bad("issuer mismatch", "body_mismatch", "another issuer: https://else.test/", discovery={"issuer": "https://else.test/"}, table=True)
+    bad("issuer hides a password", "body_mismatch", "another issuer", discovery={"issuer": "https://u:geheim-fake@else.test/"})
+    bad("issuer with a slash", "body_mismatch", "trailing slash", discovery={"issuer": f.fake.issuer(f"f{len(f.rows)}") + "/"})
     bad("no issuer", "protocol", "names no issuer", discovery={"issuer": None})
     bad("no jwks_uri", "protocol", "no jwks_uri", discovery={"jwks_uri": None})
-    bad("jwks_uri is a file", "body_mismatch", "jwks_uri is no URL", discovery={"jwks_uri": "file:///etc/passwd"})
+    bad("jwks_uri is a file", "body_mismatch", "jwks_uri is not a valid http", discovery={"jwks_uri": "file:///etc/passwd"})
     bad("no token endpoint", "protocol", "no token_endpoint", discovery={"token_endpoint": None})
     bad("a token endpoint without TLS", "tls_other", "http:// to another machine", discovery={"token_endpoint": "http://192.0.2.1/token"})
     bad("HTTP 404", "http_status", "HTTP 404", discovery=(404, {}, b"{}"), table=True)
@@ -435,14 +435,14 @@ def fill_tokens(f):
     now = int(time.time())
     f.add("a good fake", "healthy", "ok", "verified (RS256)", audience="skymon")
     bad("token signed by another key", "body_mismatch", "signed by a key that is not in the JWKS (alg RS256, kid k2)", key=f.other, table=True)
-    bad("token signed by a key of the same name", "body_mismatch", "not that of the published key", key=f.twin, table=True)
+    bad("token signed by a key of the same name", "body_mismatch", "does not match the published key", key=f.twin, table=True)
     bad("unsigned token", "body_mismatch", "not signed (alg none)", header={"alg": "none"}, table=True)
-    bad("strange algorithm", "body_mismatch", "not known here (alg RS1)", header={"alg": "RS1"})
+    bad("strange algorithm", "body_mismatch", "critical header (alg RS1)", header={"alg": "RS1"})
     bad("another issuer's token", "body_mismatch", "iss is https://else.test", claims={"iss": "https://else.test"}, table=True)
-    bad("expired token", "body_mismatch", "had ended", claims={"iat": now - 900, "exp": now - 600}, table=True)
+    bad("expired token", "body_mismatch", "that expired", claims={"iat": now - 900, "exp": now - 600}, table=True)
     bad("token of the future", "body_mismatch", "in the future", claims={"iat": now + 7200, "exp": now + 9000})
-    bad("token for another", "body_mismatch", "not for else (aud)", audience="else")
-    bad("token that ends at once", "body_mismatch", "ends at once", token={"access_token": "abc", "token_type": "Bearer", "expires_in": 0})
+    bad("token for another", "body_mismatch", "not for the audience else (aud)", audience="else")
+    bad("token that ends at once", "body_mismatch", "expires at once", token={"access_token": "abc", "token_type": "Bearer", "expires_in": 0})
     bad("no token", "protocol", "no access_token", token={"token_type": "Bearer"})
     bad("token is not JSON", "protocol", "is not JSON (line 1", token=(200, {}, b"eyJhbGciOiJSUzI1NiJ9"))
     bad("token's HTTP 500", "http_status", "HTTP 500", token=(500, {}, b"geheim-fake"))
@@ -514,12 +514,12 @@ def test_not_configured(skymond):
 
 BAD_OPTIONS = {
     "no scheme": (["issuer=id.example.com"], "http:// or https://"),
-    "user info": (["issuer=https://u:geheim-x@id.example.com"], "must not hold a user's name"),
+    "user info": (["issuer=https://u:geheim-x@id.example.com"], "must not contain a user name"),
     "query": (["issuer=https://id.example.com/?a=b"], "query"),
-    "whole path": (["issuer=https://id.example.com/.well-known/openid-configuration"], "what comes before"),
-    "id alone": (["issuer=https://id.example.com", "client_id=a"], "client_secret is not"),
-    "secret alone": (["issuer=https://id.example.com", "client_secret=geheim-x"], "client_id is not"),
-    "parameter": (["issuer=https://id.example.com", "parameters={grant_type: password}"], "must not hold grant_type"),
+    "whole path": (["issuer=https://id.example.com/.well-known/openid-configuration"], "must end before"),
+    "id alone": (["issuer=https://id.example.com", "client_id=a"], "needs client_secret"),
+    "secret alone": (["issuer=https://id.example.com", "client_secret=geheim-x"], "needs client_id"),
+    "parameter": (["issuer=https://id.example.com", "parameters={grant_type: password}"], "must not contain grant_type"),
     "proxy": (["issuer=https://id.example.com", "proxy=ftp://x"], "`proxy` must be"),
 }
 

@@ -235,7 +235,7 @@ def test_full(skymond, fresh_postgres):
     try:
         wait_until(filled, 20, "no connection to be left")
         sm = skymond(watching(pg.url()))
-        expect(sm, "unhealthy", "resource", "no connection left", "53300", fault="no connection left")
+        expect(sm, "unhealthy", "resource", "no free connection", "53300", fault="no connection left")
     finally:
         for session in sessions:
             end_process(session)
@@ -268,7 +268,7 @@ def test_no_password_and_no_such_things(skymond, postgres):
         "both": part(postgres.url(host="no-such-host.invalid,127.0.0.1").replace(f":{postgres.port}/",
                                                                                 f":{postgres.port},{postgres.port}/")),
     }))
-    expect(sm, "unhealthy", "auth_failed", "asks for a password", name="none", fault="no password")
+    expect(sm, "unhealthy", "auth_failed", "requires a password", name="none", fault="no password")
     assert "somebody" not in expect(sm, "unhealthy", "auth_failed", name="role")["message"]
     expect(sm, "unhealthy", "query_error", "no such database", name="base", fault="no such database")
     expect(sm, "unhealthy", "dns", name="name", fault="name does not resolve")
@@ -339,13 +339,13 @@ ERROR = b"SFATAL\0VFATAL\0C%s\0M%s\0\0"
 FAKES = {
     "closes at once": (None, False, b"", "protocol", "closed"),
     "takes and is silent": (None, True, b"", "timeout", "did not begin TLS"),
-    "speaks HTTP": (None, False, b"HTTP/1.1 400 Bad Request\r\n\r\n", "protocol", "not PostgreSQL"),
+    "speaks HTTP": (None, False, b"HTTP/1.1 400 Bad Request\r\n\r\n", "protocol", "does not speak the PostgreSQL protocol"),
     "half a login and silent": (LOGIN[:5], True, b"N", "timeout", "login"),
     "half a login and closed": (LOGIN[:5], False, b"N", "protocol", "closed"),
-    "noise for a login": (b"\xff" * 400, True, b"N", "protocol", "not PostgreSQL"),
+    "noise for a login": (b"\xff" * 400, True, b"N", "protocol", "does not speak the PostgreSQL protocol"),
     "silent after the login": (LOGIN, True, b"N", "timeout", "statistics"),
     "closed after the login": (LOGIN, False, b"N", "protocol", "closed"),
-    "noise after the login": (LOGIN + b"z" * 4000, True, b"N", "protocol", "no PostgreSQL protocol"),
+    "noise after the login": (LOGIN + b"z" * 4000, True, b"N", "protocol", "violates the PostgreSQL protocol"),
     "promises two gigabytes": (LOGIN + b"D\x7f\xff\xff\xff" + bytes(100), True, b"N", "protocol", ""),
     "starts up": (message(b"E", ERROR % (b"57P03", b"the database system is starting up")), False, b"N", "other", "starting up"),
     "repeats the password": (message(b"E", ERROR % (b"XX000", SECRET.encode() + b" of bob")), False, b"N", "other", "*** of ***"),
@@ -394,7 +394,7 @@ def test_environment_is_not_asked(postgres):
     env = {"PGPASSWORD": SECRET, "PGSSLMODE": "verify-full", "PGSERVICE": "nonsense", "PGHOSTADDR": "192.0.2.1"}
     done = run_tool("run", "database", f"url={url}", env=env)
     assert done.returncode == 2, done
-    assert "asks for a password" in done.stdout + done.stderr, done
+    assert "requires a password" in done.stdout + done.stderr, done
     done = run_tool("run", "database", f"url={postgres.url()}", env=env)
     assert done.returncode == 0, done
     assert SECRET not in done.stdout + done.stderr
@@ -413,7 +413,7 @@ def test_query(skymond, fresh_postgres):
         "two": ("select 1; drop table orders", "query_error", "42601"),
         "copy": ("copy orders to stdout", "query_error", "returns rows"),
         "data": ("select '4111 1111'::int", "query_error", "22P02"),
-        "slow": ("select pg_sleep(600)", "timeout", "configured query was still running"),
+        "slow": ("select pg_sleep(600)", "timeout", "configured query did not finish in time"),
         "flood": ("select repeat('x', 100000) from generate_series(1, 100000000)", "timeout", "configured query"),
     }
     sm = skymond(config({name: part(pg.url(), query=query, crit={"query_rows": "<2"} if name == "good" else {})

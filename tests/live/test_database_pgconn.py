@@ -224,4 +224,4 @@ def test_a_pool_that_is_full(skymond, fresh_postgres):
     pg = fresh_postgres()
     with pool(pg, max_client_conn=1) as bouncer, socket.create_connection(("127.0.0.1", bouncer.port)):
         sm = skymond(config({"db": part(bouncer.url(), reconnect="0s")}))
-        expect(sm, "unhealthy", "resource", "no connection left", fault="no connection left: a pool")
+        expect(sm, "unhealthy", "resource", "no free connection", fault="no connection left: a pool")

@@ -36,7 +36,7 @@ def test_postgres(skymond, fresh_postgres):
     # Those that fail are named, and cost no other; the one that never ends leaves the last one its time.
     found = expect(sm, "unhealthy", "query_error", "query `gone` failed", 'relation "nothing" does not exist', "3 of 8 queries failed",
                    name="bad", fault="queries: one fails")
-    assert "read-only" in found["details"]["query_error_w"] and "end of its time" in found["details"]["query_error_late"]
+    assert "read-only" in found["details"]["query_error_w"] and "did not finish in time" in found["details"]["query_error_late"]
     assert numbers(sm, "bad") == {"open_orders": 2, "oldest": 12.5, "last": 3}
     assert found["details"]["database_connections"] >= 1
     assert family_values(sm, "skymon_db_connects_total")['{component="bad"}'] == 1, "the connection survives"
@@ -58,7 +58,7 @@ def test_sqlite(skymond, tmp_path):
                                                                  *QUERIES])}))
     expect(sm, "degraded", "threshold_warn", "query_value_open_orders")
     assert numbers(sm) == {"open_orders": 2, "oldest": 12.5}
-    found = expect(sm, "unhealthy", "timeout", "query `endless` was still running", "2 of 7 queries failed", name="bad")
+    found = expect(sm, "unhealthy", "timeout", "query `endless` did not finish in time", "2 of 7 queries failed", name="bad")
     assert "reads and returns rows" in found["details"]["query_error_w"] and numbers(sm, "bad") == {"open_orders": 2, "oldest": 12.5}
     assert found["details"]["quick_check"] == "ok"
 
@@ -66,7 +66,7 @@ def test_sqlite(skymond, tmp_path):
 def test_what_is_wrong_is_said(skymond):
     def one(name, **more):
         return {"name": name, "sql": "select 1", **more}
-    wrong = [([one("a"), one("a")], {}, "queries[1].name", "`a`, which is there twice"), ([one("A-b")], {}, "queries[0].name", "a-z, 0-9 and _"),
+    wrong = [([one("a"), one("a")], {}, "queries[1].name", "`a`, which is used twice"), ([one("A-b")], {}, "queries[0].name", "a-z, 0-9 and _"),
              ([one(f"q{i}") for i in range(41)], {}, "queries", "40 are the most"), ([{"name": "a"}], {}, "sql", ""),
              ([one("a", limit=1)], {}, "limit", ""), ([], {"query_valu_a": 1}, "query_valu_a", "")]
     for queries, warn, *words in wrong:

@@ -35,7 +35,7 @@ def test_healthy(skymond, keycloak):
     sm = skymond(watching(keycloak, scope="email"))
     # The first answers of a new Java process are slow.
     sm.wait_component("sso", status="healthy", timeout=30)
-    found = cell("healthy", sm, "healthy", "ok", "token given and verified (RS256)")
+    found = cell("healthy", sm, "healthy", "ok", "token issued and verified (RS256)")
     details = found["details"]
     assert details["realm"] == "main" and details["issuer"] == keycloak.issuer("main")
     # Its keys: one for signatures, one for encryption.
@@ -51,7 +51,7 @@ def test_healthy(skymond, keycloak):
     wait_until(lambda: sm.component("master")["details"]["realm"] == "master", 15, "the new config")
     assert "no client is configured" in sm.wait_component("master", status="healthy")["message"]
     assert "HTTP 404" in sm.wait_component("none", status="unhealthy", reason="http_status")["message"]
-    assert "slash at the end" in sm.wait_component("slash", status="unhealthy", reason="body_mismatch")["message"]
+    assert "trailing slash" in sm.wait_component("slash", status="unhealthy", reason="body_mismatch")["message"]
     # In its development mode Keycloak takes the name that it is asked by for its own: then that is its issuer, truly.
     sm.wait_component("name", status="healthy")
 

@@ -182,7 +182,7 @@ def test_renewal(skymond, shared_bao):
 
 
 def test_token_without_the_right_to_look(skymond, shared_bao):
-    """It is a token, and its life cannot be told: that is said, and no number made up."""
+    """A valid token that may not look itself up: reported as unknown, without a number."""
     token = shared_bao.new_token(["none"], no_default_policy=True, ttl="1h")
     sm = skymond(watching(shared_bao.url, token=token, crit={"token_ttl": "<10s"}))
     found = sm.wait_component("vault", status="healthy")
@@ -201,7 +201,7 @@ def test_approle(skymond, shared_bao):
         "other": part(shared_bao.url, role_id=other_role, secret_id=other_word, login="machines"),
         "wrong": part(shared_bao.url, role_id=locked_role, secret_id="wrong-geheim", interval="200ms"),
         "mount": part(shared_bao.url, role_id=role, secret_id=word, login="nowhere")}))
-    found = cell(sm, "AppRole login", "healthy", "ok", "the token holds for", secrets=[word])
+    found = cell(sm, "AppRole login", "healthy", "ok", "the token is valid for", secrets=[word])
     assert found["details"]["authentication_valid"] is True and found["details"]["readable"] is True
     assert 0 < found["details"]["token_ttl_seconds"] <= 4
     sm.wait_component("other", status="healthy")
@@ -229,11 +229,11 @@ def test_paths(skymond, shared_bao):
         "second": ("grafana/api_key#key", "healthy", "ok", ""),
         "mount": ("secret/grafana/api_key#number", "healthy", "ok", ""),
         "first": ("/kv1/plain#key", "healthy", "ok", ""),
-        "nothing": ("grafana/none#key", "unhealthy", "body_mismatch", "no such thing"),
+        "nothing": ("grafana/none#key", "unhealthy", "body_mismatch", "no such path"),
         "field": ("grafana/api_key#other", "unhealthy", "body_mismatch", "field other"),
         "object": ("grafana/api_key#nested", "unhealthy", "body_mismatch", "field nested"),
-        "forbidden": ("database/orders#password", "unhealthy", "auth_failed", "forbids it"),
-        "foreign": ("/sys/auth#x", "unhealthy", "auth_failed", "forbids it"),
+        "forbidden": ("database/orders#password", "unhealthy", "auth_failed", "denies the token access"),
+        "foreign": ("/sys/auth#x", "unhealthy", "auth_failed", "denies the token access"),
         "dots": ("../sys/auth#x", "unknown", "other", "path"),
     }
     sm = skymond(config({name: part(shared_bao.url, token=token, read=row[0]) for name, row in rows.items()}))
@@ -407,7 +407,7 @@ def test_our_own_requests_are_limited(skymond, shared_bao):
         sm = skymond(watching(stand.url, token=token))
         sm.wait_component("vault", status="healthy")
         stand.limit = "/v1/auth/token/lookup-self"
-        found = cell(sm, "limits our look-up (HTTP 429)", "degraded", "resource", "limits our requests", "were not measured")
+        found = cell(sm, "limits our look-up (HTTP 429)", "degraded", "resource", "limits our requests", "were not checked")
         assert found["details"]["accessible"] is True and "authentication_valid" not in found["details"]
         stand.limit = None
         sm.wait_component("vault", status="healthy")

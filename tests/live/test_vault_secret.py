@@ -143,8 +143,8 @@ def test_kinds_of_values(skymond, bao, tmp_path):
         (tmp_path / name).write_bytes(text.encode())
     good = {"text": "app/one#text", "number": "secret/app/one#number", "real": "/secret/app/one#real", "flag": "app/one#flag",
             "lines": "app/one#lines", "old": "/kv1/app/old#text"}
-    bad = {"object": ("app/one#nested", "is not a text"), "field": ("app/one#nothing", "no field"), "path": ("app/none#x", "no such thing"),
-           "foreign": ("/sys/auth#x", "forbids it"), "dots": ("app/../../sys/auth#x", "path")}
+    bad = {"object": ("app/one#nested", "is not a string"), "field": ("app/one#nothing", "no field"), "path": ("app/none#x", "no such path"),
+           "foreign": ("/sys/auth#x", "denies the token access"), "dots": ("app/../../sys/auth#x", "path")}
     sm = skymond(config({
         "vault": part(bao.url, token=reader(bao)),
         **{f"good-{name}": lock(path, tmp_path, name) for name, path in good.items()},
@@ -222,7 +222,7 @@ def test_a_token_that_may_not(skymond, bao, tmp_path):
     sm = skymond(config({"vault": part(bao.url, token=token), "none": part(bao.url), "lock": lock("app/one#text", tmp_path),
                          "bare": {**lock("x", tmp_path), "secret": {"none": "app/one#text"}}}))
     found = sm.wait_component("lock", status="unknown", reason="auth_failed")
-    assert "forbids it to the token" in found["message"], found
+    assert "denies the token access" in found["message"], found
     found = sm.wait_component("bare", status="unknown", reason="auth_failed")
     assert "neither `token` nor `role_id`" in found["message"], found
     bao.policy("default", {"secret/data/app/one": ["read"], "auth/token/lookup-self": ["read"]})

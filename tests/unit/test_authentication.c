@@ -72,41 +72,41 @@ static const struct {
 	{RSA_KEY(",\"key_ops\":[\"verify\"]"), NULL},
 	{RSA_KEY(",\"use\":\"enc\""), "its use is not sig"},
 	{RSA_KEY(",\"use\":7"), "its use is not sig"},
-	{RSA_KEY(",\"key_ops\":[\"encrypt\"]"), "its key_ops have no verify"},
-	{RSA_KEY(",\"alg\":\"RSA-OAEP\""), "its alg is no signature that its kind of key can make"},
-	{RSA_KEY(",\"alg\":\"ES256\""), "its alg is no signature that its kind of key can make"},
-	{RSA_KEY(",\"alg\":[]"), "its alg is no signature that its kind of key can make"},
-	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\"}", "its n or e cannot be read"},
-	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQ==\"}", "its n or e is no RSA key's"},
-	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQ=\"}", "its n or e cannot be read"},
-	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"A+AB\"}", "its n or e cannot be read"},
-	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQ\"}", "its n or e is no RSA key's"},
-	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"Ag\"}", "its n or e is no RSA key's"},
+	{RSA_KEY(",\"key_ops\":[\"encrypt\"]"), "its key_ops lack verify"},
+	{RSA_KEY(",\"alg\":\"RSA-OAEP\""), "its alg does not fit its kind of key"},
+	{RSA_KEY(",\"alg\":\"ES256\""), "its alg does not fit its kind of key"},
+	{RSA_KEY(",\"alg\":[]"), "its alg does not fit its kind of key"},
+	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\"}", "its n or e is missing or invalid"},
+	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQ==\"}", "its n or e is not valid for RSA"},
+	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQ=\"}", "its n or e is missing or invalid"},
+	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"A+AB\"}", "its n or e is missing or invalid"},
+	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQ\"}", "its n or e is not valid for RSA"},
+	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"Ag\"}", "its n or e is not valid for RSA"},
 	/* an exponent of 72 bits, of 0; no modulus */
-	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQAAAAAAAAAB\"}", "its n or e is no RSA key's"},
-	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AA\"}", "its n or e is no RSA key's"},
-	{"{\"kty\":\"RSA\",\"n\":\"\",\"e\":\"AQAB\"}", "its n or e cannot be read"},
+	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQAAAAAAAAAB\"}", "its n or e is not valid for RSA"},
+	{"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AA\"}", "its n or e is not valid for RSA"},
+	{"{\"kty\":\"RSA\",\"n\":\"\",\"e\":\"AQAB\"}", "its n or e is missing or invalid"},
 	{"{\"kty\":\"RSA\",\"n\":\"" EC_SIGNATURE "\",\"e\":\"AQAB\"}", "508 bits are too few for RSA"},
 	{EC_KEY(""), NULL},
 	{EC_KEY(",\"alg\":\"ES256\",\"use\":\"sig\""), NULL},
-	{EC_KEY(",\"alg\":\"ES384\""), "its alg is no signature that its kind of key can make"},
+	{EC_KEY(",\"alg\":\"ES384\""), "its alg does not fit its kind of key"},
 	{"{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"" EC_Y "\",\"y\":\"" EC_X "\"}",
 	 "its point is not on P-256"},
 	{"{\"kty\":\"EC\",\"crv\":\"P-384\",\"x\":\"" EC_X "\",\"y\":\"" EC_Y "\"}",
-	 "its x or y has not the 48 bytes of P-384"},
-	{"{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"" EC_X "\"}", "its x or y has not the 32 bytes of P-256"},
+	 "its x or y does not have the 48 bytes of P-384"},
+	{"{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"" EC_X "\"}", "its x or y does not have the 32 bytes of P-256"},
 	{"{\"kty\":\"EC\",\"crv\":\"P-192\",\"x\":\"" EC_X "\",\"y\":\"" EC_Y "\"}",
-	 "its crv is no curve for signatures that is known here"},
+	 "its crv is not a supported signature curve"},
 	{ED_KEY(",\"alg\":\"EdDSA\""), NULL},
 	{ED_KEY(",\"alg\":\"Ed25519\""), NULL},
-	{ED_KEY(",\"alg\":\"Ed448\""), "its alg is no signature that its kind of key can make"},
+	{ED_KEY(",\"alg\":\"Ed448\""), "its alg does not fit its kind of key"},
 	{"{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":\"" ED_X "\"}",
-	 "its crv is no curve for signatures that is known here"},
-	{"{\"kty\":\"OKP\",\"crv\":\"Ed448\",\"x\":\"" ED_X "\"}", "its x has not the 57 bytes of Ed448"},
-	{"{\"kty\":\"oct\",\"k\":\"AAAA\"}", "its kty is none of RSA, EC and OKP"},
-	{"{\"kty\":3}", "its kty is none of RSA, EC and OKP"},
-	{"{}", "its kty is none of RSA, EC and OKP"},
-	{"7", "it is no object"},
+	 "its crv is not a supported signature curve"},
+	{"{\"kty\":\"OKP\",\"crv\":\"Ed448\",\"x\":\"" ED_X "\"}", "its x does not have the 57 bytes of Ed448"},
+	{"{\"kty\":\"oct\",\"k\":\"AAAA\"}", "its kty is not RSA, EC or OKP"},
+	{"{\"kty\":3}", "its kty is not RSA, EC or OKP"},
+	{"{}", "its kty is not RSA, EC or OKP"},
+	{"7", "not a JSON object"},
 };
 
 static void keys_are_judged(void)
@@ -135,12 +135,12 @@ static void sets_are_judged(void)
 	UNIT_TEXT(keys.why, "its use is not sig");
 	jose_keys_free(&keys);
 	CU_ASSERT(!jose_keys_read(other, &keys));
-	UNIT_TEXT(keys.why, "it has no list of keys");
+	UNIT_TEXT(keys.why, "the document has no list of keys");
 	json_decref(other);
 	for (int i = 0; i <= JOSE_KEYS_MAX; i++)
 		strcat(many, i == 0 ? "{}" : ",{}");
 	CU_ASSERT(!read_set(many, &keys) && keys.count == 0);
-	UNIT_TEXT(keys.why, "it has 129 keys, more than the 128 that are looked at");
+	UNIT_TEXT(keys.why, "the set has 129 keys, more than the 128 that are checked");
 }
 
 /* ---- Signatures ---- */
@@ -391,23 +391,23 @@ static void claims_are_judged(void)
 		{"{\"iss\":\"https://a\",\"exp\":1100.5,\"nbf\":1059,\"iat\":1060,\"aud\":[\"you\",\"me\"]}",
 		 NULL},
 		{"{\"iss\":\"https://a\",\"exp\":940,\"aud\":\"me\"}", NULL},
-		{"{\"exp\":1100,\"aud\":\"me\"}", "it does not say who issued it (iss)"},
+		{"{\"exp\":1100,\"aud\":\"me\"}", "no issuer (iss)"},
 		{"{\"iss\":\"https://a/\",\"exp\":1100,\"aud\":\"me\"}",
-		 "it is issued by another: iss is https://a/"},
-		{"{\"iss\":\"https://a\",\"aud\":\"me\"}", "it does not say when it ends (exp)"},
+		 "issued by another issuer: iss is https://a/"},
+		{"{\"iss\":\"https://a\",\"aud\":\"me\"}", "no expiry (exp)"},
 		{"{\"iss\":\"https://a\",\"exp\":\"1100\",\"aud\":\"me\"}",
-		 "it does not say when it ends (exp)"},
+		 "no expiry (exp)"},
 		{"{\"iss\":\"https://a\",\"exp\":900,\"aud\":\"me\"}",
-		 "it had ended 100 s ago (exp) when it came; do the clocks agree?"},
+		 "a new token that expired 100 s ago (exp); do the clocks agree?"},
 		{"{\"iss\":\"https://a\",\"exp\":1100,\"iat\":1061,\"aud\":\"me\"}",
-		 "it was issued in the future (iat); do the clocks agree?"},
+		 "issued in the future (iat); do the clocks agree?"},
 		{"{\"iss\":\"https://a\",\"exp\":1100,\"iat\":\"1\",\"aud\":\"me\"}",
-		 "it was issued in the future (iat); do the clocks agree?"},
+		 "issued in the future (iat); do the clocks agree?"},
 		{"{\"iss\":\"https://a\",\"exp\":1100,\"nbf\":1061,\"aud\":\"me\"}",
-		 "it does not hold yet (nbf); do the clocks agree?"},
-		{"{\"iss\":\"https://a\",\"exp\":1100,\"aud\":\"you\"}", "it is not for me (aud)"},
-		{"{\"iss\":\"https://a\",\"exp\":1100,\"aud\":[\"you\",7]}", "it is not for me (aud)"},
-		{"{\"iss\":\"https://a\",\"exp\":1100}", "it is not for me (aud)"},
+		 "not valid yet (nbf); do the clocks agree?"},
+		{"{\"iss\":\"https://a\",\"exp\":1100,\"aud\":\"you\"}", "not for the audience me (aud)"},
+		{"{\"iss\":\"https://a\",\"exp\":1100,\"aud\":[\"you\",7]}", "not for the audience me (aud)"},
+		{"{\"iss\":\"https://a\",\"exp\":1100}", "not for the audience me (aud)"},
 	};
 	char why[240];
 

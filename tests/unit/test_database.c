@@ -216,7 +216,7 @@ static void urls(void)
 		{"postgresql://u:1/geheim@db/x", "%2F"},
 		{"postgresql://u@db:geheim/x", "port"},
 		{"postgresql://u:geheim@db/x?nonsense=geheim", "`nonsense`"},
-		{"postgresql://u:geheim%@db/x", "not understood"},
+		{"postgresql://u:geheim%@db/x", "cannot be parsed"},
 		{"postgresql://u:geheim@db/x?service=geheim", "service"},
 		{"postgresql://u:geheim@db/x?replication=true", "replication"},
 		{"postgresql:u:geheim@db", "postgresql://user@host"},
@@ -283,43 +283,43 @@ static void sentences(void)
 		 SKYMON_QUERY_ERROR, "the server has no such database (SQLSTATE 3D000)"},
 		{AT "SCHWERWIEGEND:  53300: tut mir leid, schon zu viele Verbindungen\n", SKYMON_UNHEALTHY,
 		 SKYMON_RESOURCE,
-		 "the server has no connection left (SQLSTATE 53300: tut mir leid, schon zu viele "
+		 "the server has no free connection (SQLSTATE 53300: tut mir leid, schon zu viele "
 		 "Verbindungen)"},
 		{AT "FATAL:  57P03: the database system is starting up\n", SKYMON_UNHEALTHY, SKYMON_OTHER,
 		 "the database system is starting up (SQLSTATE 57P03)"},
 		{AT "FATAL:  XX000: for bob with se cret\x1b[1m\n", SKYMON_UNHEALTHY, SKYMON_OTHER,
 		 "for *** with ***?[1m (SQLSTATE XX000)"},
 		{AT "fe_sendauth: no password supplied\n", SKYMON_UNHEALTHY, SKYMON_AUTH_FAILED,
-		 "the server asks for a password, and none is configured"},
+		 "the server requires a password, but none is configured"},
 		{AT "SSL error: certificate verify failed\n", SKYMON_UNHEALTHY, SKYMON_TLS_UNTRUSTED,
 		 "the server's certificate is not trusted"},
 		{AT "server certificate for \"a\" does not match host name \"b\"\n", SKYMON_UNHEALTHY,
 		 SKYMON_TLS_UNTRUSTED, "server certificate for \"a\" does not match host name \"b\""},
 		{AT "server does not support SSL, but SSL was required\n", SKYMON_UNHEALTHY, SKYMON_TLS_OTHER,
-		 "the server has no TLS, and the configuration asks for it"},
+		 "the server has no TLS, but the configuration requires it"},
 		{"root certificate file \"/x\" does not exist\nEither provide", SKYMON_UNKNOWN,
 		 SKYMON_TLS_OTHER, "root certificate file \"/x\" does not exist"},
 		{AT "received invalid response to SSL negotiation: H\n", SKYMON_UNHEALTHY, SKYMON_PROTOCOL,
-		 "what answers there is not PostgreSQL"},
+		 "the peer does not speak the PostgreSQL protocol"},
 		{AT "server closed the connection unexpectedly\n\tThis\n", SKYMON_UNHEALTHY, SKYMON_PROTOCOL,
 		 "the server closed the connection before it answered"},
 		{AT "session is read-only\n", SKYMON_UNHEALTHY, SKYMON_STANDBY,
-		 "the session is read-only, and target_session_attrs asks for a writable one"},
+		 "the session is read-only, but target_session_attrs requires a writable one"},
 		{AT "could not create socket: Too many open files\n", SKYMON_UNKNOWN, SKYMON_RESOURCE,
-		 "this machine or process has no descriptor left"},
+		 "out of file descriptors on this machine or in this process"},
 		{"something new\nand more", SKYMON_UNHEALTHY, SKYMON_OTHER, "something new"},
 		{"a \xc3\xa4 \xff\xc3 b", SKYMON_UNHEALTHY, SKYMON_OTHER, "a \xc3\xa4 ?? b"},
-		{"", SKYMON_UNHEALTHY, SKYMON_OTHER, "libpq gives no reason"},
+		{"", SKYMON_UNHEALTHY, SKYMON_OTHER, "libpq reported no reason"},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct pg_fault fault;
 
 		pg_explain(rows[i].message, "bob", "se cret", &fault);
-		CU_ASSERT_EQUAL(fault.status, rows[i].status);
-		CU_ASSERT_EQUAL(fault.reason, rows[i].reason);
+		CU_ASSERT_EQUAL(fault.is.status, rows[i].status);
+		CU_ASSERT_EQUAL(fault.is.reason, rows[i].reason);
 		CU_ASSERT_EQUAL(fault.login, rows[i].reason == SKYMON_AUTH_FAILED);
-		UNIT_TEXT(fault.text, rows[i].text);
+		UNIT_TEXT(fault.is.text, rows[i].text);
 	}
 }
 
@@ -331,10 +331,10 @@ static void long_sentences(void)
 	memset(message, 'x', sizeof(message) - 1);
 	message[sizeof(message) - 1] = '\0';
 	pg_explain(message, "", NULL, &fault);
-	CU_ASSERT(strlen(fault.text) > 200 && strlen(fault.text) < sizeof(fault.text));
+	CU_ASSERT(strlen(fault.is.text) > 200 && strlen(fault.is.text) < sizeof(fault.is.text));
 	snprintf(words, sizeof(words), AT "FATAL:  XX000: %.600s", message);
 	pg_explain(words, "x", "xx", &fault);
-	CU_ASSERT_EQUAL(strcspn(fault.text, "x"), strlen(fault.text));
+	CU_ASSERT_EQUAL(strcspn(fault.is.text, "x"), strlen(fault.is.text));
 }
 
 static void statements(void)
@@ -348,11 +348,13 @@ static void statements(void)
 		{"42P01", "relation \"t\" does not exist", true, SKYMON_QUERY_ERROR,
 		 "the configured query failed: relation \"t\" does not exist (SQLSTATE 42P01)"},
 		{"22P02", "invalid input syntax for type integer: \"4111 1111\"", true, SKYMON_QUERY_ERROR,
-		 "the configured query failed (SQLSTATE 22P02; its sentence may hold data and is not shown)"},
+		 "the configured query failed (SQLSTATE 22P02; its message may contain data and is not "
+		 "shown)"},
 		{"P0001", "raised", true, SKYMON_QUERY_ERROR,
-		 "the configured query failed (SQLSTATE P0001; its sentence may hold data and is not shown)"},
+		 "the configured query failed (SQLSTATE P0001; its message may contain data and is not "
+		 "shown)"},
 		{"57014", "canceling statement due to statement timeout", true, SKYMON_TIMEOUT,
-		 "the configured query was still running at the end of its time"},
+		 "the configured query did not finish in time"},
 		{"57014", "canceling statement due to user request", true, SKYMON_QUERY_ERROR,
 		 "the configured query failed: canceling statement due to user request (SQLSTATE 57014)"},
 		{"42501", "permission denied", false, SKYMON_QUERY_ERROR,
@@ -366,9 +368,9 @@ static void statements(void)
 		pg_explain_statement(rows[i].sqlstate, rows[i].primary,
 				     rows[i].of_user ? "the configured query" : "the statistics query",
 				     rows[i].of_user, &fault);
-		CU_ASSERT_EQUAL(fault.status, SKYMON_UNHEALTHY);
-		CU_ASSERT_EQUAL(fault.reason, rows[i].reason);
-		UNIT_TEXT(fault.text, rows[i].text);
+		CU_ASSERT_EQUAL(fault.is.status, SKYMON_UNHEALTHY);
+		CU_ASSERT_EQUAL(fault.is.reason, rows[i].reason);
+		UNIT_TEXT(fault.is.text, rows[i].text);
 	}
 }
 

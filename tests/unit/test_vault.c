@@ -40,7 +40,7 @@ static void health(void)
 		{"{\"sealed\":false,\"sealed\":true,\"initialized\":true}",
 		 "cannot be used: `sealed` is there twice, with different values"},
 	};
-	/* what is not asked for does not count */
+	/* members that the check does not use are ignored */
 	static const char odd[] =
 		"{\"initialized\":true,\"sealed\":true,\"x\":1,\"x\":2,\"y\":\"\\u0000\",\"z\":NaN,"
 		"\"version\":\"1\\n\\u001b[31m\\u00e4\"}";
@@ -58,7 +58,7 @@ static void health(void)
 	}
 }
 
-static void judge(void)
+static void evaluate_health(void)
 {
 	static const struct {
 		int code;
@@ -82,26 +82,26 @@ static void judge(void)
 	struct vault_verdict verdict;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		vault_judge(rows[i].code, &is, &verdict);
+		vault_evaluate(rows[i].code, &is, &verdict);
 		if (verdict.status != rows[i].status || verdict.reason != rows[i].reason ||
 		    verdict.serves != rows[i].serves) {
 			fprintf(stderr, "\n%d: %s\n", rows[i].code, verdict.text);
 			CU_FAIL();
 		}
 		/* the same code from something that is not Vault: a balancer, a rate limiter, a web server */
-		vault_judge(rows[i].code, NULL, &verdict);
+		vault_evaluate(rows[i].code, NULL, &verdict);
 		CU_ASSERT(verdict.status == (rows[i].code == 429 ? SKYMON_UNKNOWN : SKYMON_UNHEALTHY) &&
 			  !verdict.serves && !verdict.accessible);
 		CU_ASSERT(verdict.reason == (rows[i].code == 200   ? SKYMON_PROTOCOL
 					     : rows[i].code == 429 ? SKYMON_RESOURCE
 								   : SKYMON_HTTP_STATUS));
 	}
-	/* a code that somebody changed on the way */
+	/* a code that a proxy has changed */
 	is.sealed = true;
-	vault_judge(200, &is, &verdict);
+	vault_evaluate(200, &is, &verdict);
 	CU_ASSERT(verdict.status == SKYMON_UNHEALTHY && verdict.reason == SKYMON_SEALED);
 	is.initialized = false;
-	vault_judge(200, &is, &verdict);
+	vault_evaluate(200, &is, &verdict);
 	CU_ASSERT(verdict.status == SKYMON_UNHEALTHY && verdict.reason == SKYMON_OTHER);
 }
 
@@ -165,16 +165,16 @@ static void errors(void)
 		 "{\"errors\":[\"2 errors occurred:\\n\\t* permission denied\\n\\t* invalid token\\n\\n\"]}",
 		 SKYMON_AUTH_FAILED, true, false, "refuses the token"},
 		{403, "{\"errors\":[\"1 error occurred:\\n\\t* permission denied\\n\\n\"]}",
-		 SKYMON_AUTH_FAILED, false, false, "forbids it"},
-		{404, "{\"errors\":[]}", SKYMON_BODY_MISMATCH, false, false, "no such thing"},
+		 SKYMON_AUTH_FAILED, false, false, "denies the token access"},
+		{404, "{\"errors\":[]}", SKYMON_BODY_MISMATCH, false, false, "no such path"},
 		{404, "{\"errors\":[\"namespace not found\"]}", SKYMON_BODY_MISMATCH, false, false,
 		 "no such namespace"},
 		{503, "{\"errors\":[\"Vault is sealed\"]}", SKYMON_SEALED, false, true, "is sealed"},
 		{503, "<html>", SKYMON_HTTP_STATUS, false, true, "error (HTTP 503)"},
 		{500, NULL, SKYMON_HTTP_STATUS, false, true, "error (HTTP 500)"},
 		{429, "", SKYMON_RESOURCE, false, true, "limits"},
-		{307, "", SKYMON_HTTP_STATUS, false, false, "elsewhere"},
-		{400, "{\"errors\":[\"geheim\"]}", SKYMON_HTTP_STATUS, false, false, "not understand"},
+		{307, "", SKYMON_HTTP_STATUS, false, false, "redirects"},
+		{400, "{\"errors\":[\"geheim\"]}", SKYMON_HTTP_STATUS, false, false, "rejects the request"},
 	};
 	struct vault_fault fault;
 
@@ -290,9 +290,9 @@ static void starts(void)
 		{{.address = "v:8200"}, "address must be a URL"},
 		{{.address = "https://v", .proxy = "v:1"}, "proxy"},
 		{{.address = "https://v", .role_id = "r", .token = secret("geheim")},
-		 "token is given beside role_id"},
+		 "token must not be given together with role_id"},
 		{{.address = "https://v", .token = secret("")}, "token is empty"},
-		{{.address = "https://v", .secret_id = secret("geheim")}, "without role_id"},
+		{{.address = "https://v", .secret_id = secret("geheim")}, "secret_id needs role_id"},
 		{{.address = "https://v", .token = secret("t"), .read = "a"}, "path#field"},
 		{{.address = "https://v", .token = secret("t"), .read = "#a"}, "path#field"},
 		{{.address = "https://v", .token = secret("t"), .read = "a#"}, "path#field"},
@@ -323,7 +323,7 @@ int main(void)
 	if (!load(sm, NULL))
 		return 2;
 	failed = unit_run("vault", (const struct unit_test[]){{"health", health},
-							      {"judge", judge},
+							      {"evaluate health", evaluate_health},
 							      {"skew", skew},
 							      {"tokens", tokens},
 							      {"errors", errors},

@@ -49,7 +49,7 @@ static void signatures(void)
 		CU_ASSERT(jose_keys_read(set, keys));
 		if (keys->count == 0)
 			fprintf(stderr, "\n%s: key refused: %s\n", vectors_text(group, "file"), keys->why);
-		bool fitting = keys->count == 1 && fits(alg, &keys->items[0]);
+		bool fitting = keys->count == 1 && key_fits(alg, &keys->items[0]);
 		keys_taken += fitting;
 		json_array_foreach(json_object_get(group, "tests"), n, row)
 		{
