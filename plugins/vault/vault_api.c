@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vault_api: requests with the component's token, which is configured or comes from an AppRole login: login,
- * renewal, revocation, reading a path. Logs in at the first request, when the token has expired, and once more
- * when it was refused. Called by the check and by vault_secret(), on a thread each; the login's token has a
- * lock, and each thread uses its own copy of it. */
+ * renewal, revocation, reading a path. Logs in at the first request, when the token has expired, and once
+ * more when it was refused. Called by the check and by vault_secret(), on a thread each; the login's token
+ * has a lock, and each thread uses its own copy of it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

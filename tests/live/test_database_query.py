@@ -67,7 +67,7 @@ def test_what_is_wrong_is_said(skymond):
     def one(name, **more):
         return {"name": name, "sql": "select 1", **more}
     wrong = [([one("a"), one("a")], {}, "queries[1].name", "`a`, which is used twice"), ([one("A-b")], {}, "queries[0].name", "a-z, 0-9 and _"),
-             ([one(f"q{i}") for i in range(41)], {}, "queries", "40 are the most"), ([{"name": "a"}], {}, "sql", ""),
+             ([one(f"q{i}") for i in range(41)], {}, "queries", "at most 40 are allowed"), ([{"name": "a"}], {}, "sql", ""),
              ([one("a", limit=1)], {}, "limit", ""), ([], {"query_valu_a": 1}, "query_valu_a", "")]
     for queries, warn, *words in wrong:
         done = run_skymond(config({"db": part("sqlite:a.db", queries=queries, warn=warn)}), "--check-config")

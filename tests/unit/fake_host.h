@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fake_host: the host of a plugin under test: it keeps what the plugin says, one line each, to be compared.
- * The core's own runner is not needed, so that a plugin's test is the plugin's alone. One at a time; for one
- * thread. */
+/* fake_host: the host of a plugin under test. It records the plugin's reports, one line each, for comparison.
+ * The core's runner is not needed, so that a test covers the plugin alone. One host at a time, on one thread.
+ */
 #ifndef FAKE_HOST_H
 #define FAKE_HOST_H
 
@@ -127,7 +127,7 @@ static struct skymon *fake_new_run(void)
 	return &sm;
 }
 
-/* As the runner does: validates, then starts. */
+/* Validates, then starts, as the runner does. */
 static __attribute__((unused)) bool fake_start(const struct skymon_plugin *plugin, struct skymon *sm,
 					       void *state)
 {
@@ -137,8 +137,8 @@ static __attribute__((unused)) bool fake_start(const struct skymon_plugin *plugi
 	return fake.mistakes == 0 && (plugin->start == NULL || plugin->start(sm, state));
 }
 
-/* What follows "KIND NAME " in the last such line, up to its end; NULL: there is none. Valid until the next
- * call. */
+/* Returns the rest of the last line that begins with "KIND NAME "; NULL if there is none. Valid until the
+ * next call. */
 static const char *fake_find(const char *kind, const char *name)
 {
 	static char found[2048];
@@ -155,15 +155,14 @@ static const char *fake_find(const char *kind, const char *name)
 	return found;
 }
 
-/* -1: it was not reported. */
+/* Returns -1 if the number was not reported. */
 static __attribute__((unused)) double fake_number(const char *name)
 {
 	const char *text = fake_find("number", name);
 	return text != NULL ? strtod(text, NULL) : -1;
 }
 
-/* Every number that was reported is declared, and every declared one is known to the caller by its presence
- * in `text`. */
+/* Asserts that every reported number is declared. */
 static __attribute__((unused)) bool fake_numbers_declared(const struct skymon_number *numbers)
 {
 	bool all = true;

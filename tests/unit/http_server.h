@@ -91,7 +91,7 @@ static inline void handle_twice(struct skymon *self, void *state, struct skymon_
 	skymon_reply(self, rq, 500, "text/plain", "two", 3);
 }
 
-/* ?size=N: that many bytes in three parts. */
+/* ?size=N: N bytes in three parts. */
 static inline void handle_parts(struct skymon *self, void *state, struct skymon_request *rq)
 {
 	(void)state;
@@ -247,13 +247,13 @@ static inline void stop(void)
 	route_table_unref(server.table);
 	loop_free(server.loop);
 	settings_free(server.settings);
-	CU_ASSERT_NOT_EQUAL(access(server.unix_path, F_OK), 0); /* the socket's file went with it */
+	CU_ASSERT_NOT_EQUAL(access(server.unix_path, F_OK), 0); /* the socket's file is removed */
 }
 
 /* ---- The client ---- */
 
 struct reply {
-	int code; /* 0: no reply, the connection ended */
+	int code; /* 0 if the connection ended without a reply */
 	char head[2048];
 	char *body;
 	size_t size;

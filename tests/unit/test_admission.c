@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who may run at once, in which order, and when a component's next check is. */
+/* admission: how many components may run at once, in which order, and when a component's next check is. */
 #include "supervisor/admission.h"
 
 #include <stdio.h>
@@ -40,7 +40,7 @@ static void addresses(void)
 	}
 }
 
-/* ---- A world of permits: each one's place in the table is its number ---- */
+/* ---- Permits, identified by their index in the table ---- */
 
 static struct permit permits[MANY];
 
@@ -82,7 +82,7 @@ static void sixteen_of_one_address(void)
 	admission_release(admission, &permits[7]);
 	CU_ASSERT_EQUAL(next(admission), 16);
 	CU_ASSERT_EQUAL(next(admission), -1);
-	admission_release(admission, &permits[17]); /* it waits no more */
+	admission_release(admission, &permits[17]); /* no longer waiting */
 	admission_release(admission, &permits[3]);
 	CU_ASSERT_EQUAL(next(admission), 18);
 	admission_leave(admission, &permits[0]); /* held */
@@ -90,7 +90,7 @@ static void sixteen_of_one_address(void)
 	close(admission);
 }
 
-/* Each that waits has its turn, also while those before it never give theirs back but by their deadline. */
+/* Every waiting permit gets its turn, even if the permits before it are only given back at their deadline. */
 static void one_address_does_not_hold_back_another(void)
 {
 	struct admission *admission = open(64, 16);
@@ -106,7 +106,7 @@ static void one_address_does_not_hold_back_another(void)
 		admission_release(admission, &permits[i]);
 	for (int i = 16; i < 32; i++)
 		CU_ASSERT_EQUAL(next(admission), i);
-	for (int i = 0; i < 16; i++) /* those that were first ask again: behind those that wait */
+	for (int i = 0; i < 16; i++) /* the first ones request again, and queue behind the waiting ones */
 		admission_request(admission, &permits[i]);
 	for (int i = 16; i < 32; i++)
 		admission_release(admission, &permits[i]);
@@ -138,7 +138,7 @@ static void sixty_four_of_one_plugin(void)
 
 /* ---- The schedule ---- */
 
-/* Of 500 components no second of the interval gets more than three times its share. */
+/* Of 500 components, no second of the interval gets more than three times the average. */
 static void checks_are_spread(void)
 {
 	static const char *const forms[] = {"c%d", "db-%03d", "%d",
@@ -168,7 +168,7 @@ static void the_offset_is_fixed(void)
 			CU_ASSERT_EQUAL(next, due + interval);
 			due = next;
 		}
-		/* asleep for long: one check, then in step again */
+		/* after a long suspend: one check, then on schedule again */
 		due = sched_next_due("vault", interval, first + 1000 * interval + interval / 2);
 		CU_ASSERT_EQUAL((due - first) % interval, 0);
 	}

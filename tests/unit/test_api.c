@@ -26,7 +26,7 @@ static struct {
 	struct skymon_config config;
 	struct skymon_snapshot snapshot;
 	const char *rendered;
-	int snapshots; /* taken and not given back */
+	int snapshots; /* snapshots taken and not released */
 } world;
 
 static const char *fake_method(struct skymon_request *rq)
@@ -170,7 +170,7 @@ static const struct skymon_host host = {
 	.render = fake_render,
 };
 
-/* ---- The world ---- */
+/* ---- The snapshot ---- */
 
 static const struct skymon_result good = {
 	.size = sizeof(struct skymon_result),
@@ -343,7 +343,7 @@ static void refuses_codes(void)
 		UNIT_TEXT(rq->body, expected);
 		rq = RUN("component", .component = "database", .query = cases[i].query);
 		CU_ASSERT_EQUAL(rq->code, 400);
-		rq = RUN("ready", .query = cases[i].query); /* takes none */
+		rq = RUN("ready", .query = cases[i].query); /* ignores the query */
 		CU_ASSERT_EQUAL(rq->code, 200);
 		rq = RUN("alive", .query = cases[i].query);
 		CU_ASSERT_EQUAL(rq->code, 200);
@@ -374,7 +374,7 @@ static void component(void)
 	CU_ASSERT_EQUAL(rq->code, 200);
 	UNIT_TEXT(rq->headers, "X-Health-Status: healthy\n");
 	UNIT_TEXT(rq->body, DATABASE_HEAD "null,\"numbers\":{},\"limits\":[]}");
-	/* the newest run says something else, but fall is not reached */
+	/* the newest run differs, but `fall` is not reached */
 	database.latest = &bad;
 	rq = RUN("component", .component = "database");
 	UNIT_TEXT(rq->body,
@@ -392,7 +392,7 @@ static void component(void)
 	CU_ASSERT_PTR_NOT_NULL(strstr(rq->body, "\"details\":{},"));
 	rq = RUN("component", .component = "vault");
 	CU_ASSERT_EQUAL(rq->code, 503);
-	UNIT_TEXT(rq->headers, "X-Health-Status: unknown\n"); /* no Retry-After: waiting helps nobody */
+	UNIT_TEXT(rq->headers, "X-Health-Status: unknown\n"); /* no Retry-After: waiting does not help */
 	UNIT_TEXT(rq->body, VAULT);
 	rq = RUN("component", .component = "fresh");
 	CU_ASSERT_EQUAL(rq->code, 503);

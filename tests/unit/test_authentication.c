@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* authentication: which keys are keys, which signatures hold (the RFCs' own examples), and what issuers,
- * headers and claims mean: tables. The check itself: tests/live/test_authentication.py. */
+/* authentication: tables of valid and invalid keys, signatures (the RFCs' own examples), issuers, headers and
+ * claims. The check itself: tests/live/test_authentication.py. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,7 +65,7 @@ static bool read_set(const char *list, struct jose_keys *keys)
 
 static const struct {
 	const char *jwk;
-	const char *why; /* NULL: it can verify */
+	const char *why; /* NULL if it can verify */
 } keys_table[] = {
 	{RSA_KEY(""), NULL},
 	{RSA_KEY(",\"use\":\"sig\",\"alg\":\"PS512\",\"kid\":\"a\""), NULL},
@@ -94,7 +94,8 @@ static const struct {
 	 "its point is not on P-256"},
 	{"{\"kty\":\"EC\",\"crv\":\"P-384\",\"x\":\"" EC_X "\",\"y\":\"" EC_Y "\"}",
 	 "its x or y does not have the 48 bytes of P-384"},
-	{"{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"" EC_X "\"}", "its x or y does not have the 32 bytes of P-256"},
+	{"{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"" EC_X "\"}",
+	 "its x or y does not have the 32 bytes of P-256"},
 	{"{\"kty\":\"EC\",\"crv\":\"P-192\",\"x\":\"" EC_X "\",\"y\":\"" EC_Y "\"}",
 	 "its crv is not a supported signature curve"},
 	{ED_KEY(",\"alg\":\"EdDSA\""), NULL},
@@ -102,14 +103,15 @@ static const struct {
 	{ED_KEY(",\"alg\":\"Ed448\""), "its alg does not fit its kind of key"},
 	{"{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":\"" ED_X "\"}",
 	 "its crv is not a supported signature curve"},
-	{"{\"kty\":\"OKP\",\"crv\":\"Ed448\",\"x\":\"" ED_X "\"}", "its x does not have the 57 bytes of Ed448"},
+	{"{\"kty\":\"OKP\",\"crv\":\"Ed448\",\"x\":\"" ED_X "\"}",
+	 "its x does not have the 57 bytes of Ed448"},
 	{"{\"kty\":\"oct\",\"k\":\"AAAA\"}", "its kty is not RSA, EC or OKP"},
 	{"{\"kty\":3}", "its kty is not RSA, EC or OKP"},
 	{"{}", "its kty is not RSA, EC or OKP"},
 	{"7", "not a JSON object"},
 };
 
-static void keys_are_judged(void)
+static void keys_are_validated(void)
 {
 	struct jose_keys keys;
 
@@ -123,7 +125,7 @@ static void keys_are_judged(void)
 	}
 }
 
-static void sets_are_judged(void)
+static void sets_are_validated(void)
 {
 	char many[(JOSE_KEYS_MAX + 1) * 3 + 1] = "";
 	struct jose_keys keys;
@@ -155,7 +157,7 @@ static const struct {
 } tokens[] = {
 	{RSA_KEY(""), RS256, "verified"},
 	{EC_KEY(""), ES256, "verified"},
-	{ED_KEY(""), EDDSA, "broken"}, /* the signature holds; what it signs is no JSON */
+	{ED_KEY(""), EDDSA, "broken"}, /* a valid signature over a text that is not JSON */
 	{ED_KEY(",\"alg\":\"Ed25519\""), EDDSA, "broken"},
 	{RSA_KEY("") "," EC_KEY(",\"kid\":\"x\"") "," ED_KEY(""), ES256, "verified"},
 	{RSA_KEY(",\"alg\":\"RS256\""), RS256, "verified"},
@@ -203,7 +205,7 @@ static const struct {
 	{EC_KEY(""), "eyJhbGciOiJFUzI1NiJ9." CLAIMS "." EC_SIGNATURE " ", "opaque"},
 };
 
-static void signatures_are_judged(void)
+static void signatures_are_validated(void)
 {
 	struct jose_keys keys;
 	struct jose_token token;
@@ -222,7 +224,7 @@ static void signatures_are_judged(void)
 	}
 }
 
-/* Each bit of a signed text counts. */
+/* A change of any bit of a signed text is noticed. */
 static void every_character_counts(void)
 {
 	char text[sizeof(ES256)];
@@ -275,7 +277,7 @@ static void deep_json_is_not_read(void)
 	json = json_read(text, 128);
 	CU_ASSERT_PTR_NOT_NULL(json);
 	json_decref(json);
-	/* Brackets of a text are none. */
+	/* Brackets within a string do not count. */
 	memset(text, '[', 4000);
 	memcpy(text, "[\"\\\"", 4);
 	memcpy(text + 3998, "\"]", 2);
@@ -287,7 +289,7 @@ static void deep_json_is_not_read(void)
 
 /* ---- Issuers, URLs, headers ---- */
 
-static void issuers_are_judged(void)
+static void issuers_are_validated(void)
 {
 	static const struct {
 		const char *issuer, *realm;
@@ -319,7 +321,7 @@ static void issuers_are_judged(void)
 	UNIT_TEXT(realm, "https://x/??");
 }
 
-static void urls_are_judged(void)
+static void urls_are_validated(void)
 {
 	static const struct {
 		const char *issuer, *url;
@@ -377,15 +379,15 @@ static void skew_is_what_seconds_cannot_explain(void)
 	CU_ASSERT_EQUAL(auth_skew(1000, 60, 1060, 1061), 0);
 	CU_ASSERT_EQUAL(auth_skew(1000, 60, 1062.5, 1063), -0.5);
 	CU_ASSERT_EQUAL(auth_skew(1000, 60, 1000, 1010), 50);
-	CU_ASSERT_EQUAL(auth_skew(1000, -1, 900, 1100), 0); /* a slow answer tells little */
+	CU_ASSERT_EQUAL(auth_skew(1000, -1, 900, 1100), 0); /* a slow answer leaves a wide range */
 }
 
 /* ---- Claims ---- */
 
-static void claims_are_judged(void)
+static void claims_are_validated(void)
 {
 	static const struct {
-		const char *claims, *why; /* NULL: right */
+		const char *claims, *why; /* NULL if valid */
 	} table[] = {
 		{"{\"iss\":\"https://a\",\"exp\":1100,\"iat\":1000,\"aud\":\"me\"}", NULL},
 		{"{\"iss\":\"https://a\",\"exp\":1100.5,\"nbf\":1059,\"iat\":1060,\"aud\":[\"you\",\"me\"]}",
@@ -395,8 +397,7 @@ static void claims_are_judged(void)
 		{"{\"iss\":\"https://a/\",\"exp\":1100,\"aud\":\"me\"}",
 		 "issued by another issuer: iss is https://a/"},
 		{"{\"iss\":\"https://a\",\"aud\":\"me\"}", "no expiry (exp)"},
-		{"{\"iss\":\"https://a\",\"exp\":\"1100\",\"aud\":\"me\"}",
-		 "no expiry (exp)"},
+		{"{\"iss\":\"https://a\",\"exp\":\"1100\",\"aud\":\"me\"}", "no expiry (exp)"},
 		{"{\"iss\":\"https://a\",\"exp\":900,\"aud\":\"me\"}",
 		 "a new token that expired 100 s ago (exp); do the clocks agree?"},
 		{"{\"iss\":\"https://a\",\"exp\":1100,\"iat\":1061,\"aud\":\"me\"}",
@@ -489,17 +490,17 @@ static void secrets_in_clear(void)
 int main(void)
 {
 	return unit_run("authentication",
-			(const struct unit_test[]){{"keys are judged", keys_are_judged},
-						   {"sets of keys are judged", sets_are_judged},
-						   {"signatures are judged", signatures_are_judged},
+			(const struct unit_test[]){{"keys are validated", keys_are_validated},
+						   {"sets of keys are validated", sets_are_validated},
+						   {"signatures are validated", signatures_are_validated},
 						   {"every character counts", every_character_counts},
 						   {"base64url is strict", base64_is_strict},
 						   {"deep JSON is not read", deep_json_is_not_read},
-						   {"issuers are judged", issuers_are_judged},
-						   {"URLs are judged", urls_are_judged},
+						   {"issuers are validated", issuers_are_validated},
+						   {"URLs are validated", urls_are_validated},
 						   {"headers are read", headers_are_read},
 						   {"skew", skew_is_what_seconds_cannot_explain},
-						   {"claims are judged", claims_are_judged},
+						   {"claims are validated", claims_are_validated},
 						   {"scopes are compared", scopes_are_compared},
 						   {"forms are encoded", forms_are_encoded},
 						   {"secrets in clear", secrets_in_clear},

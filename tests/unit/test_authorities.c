@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* trust: one store for all who name a file, another as soon as the file is another, whichever way it was
- * changed; many threads at once. What a replaced file means for a check: tests/live/test_tls_store.py. */
+/* authorities: one store for all users of a file, a new one once the file has changed in any way; many
+ * threads at once. The effect of a replaced file on a check: tests/live/test_tls_store.py. */
 #include <fcntl.h>
 #include <openssl/pem.h>
 #include <stdatomic.h>
@@ -14,7 +14,7 @@
 static char folder[] = "/tmp/skymon-trust-XXXXXX";
 static char path_of[8][80];
 
-/* A certificate of its own key, with this name. */
+/* Makes a self-signed certificate with this name. */
 static X509 *certificate(const char *name)
 {
 	EVP_PKEY *key = EVP_EC_gen("P-256");
@@ -62,7 +62,7 @@ static bool verifies(X509_STORE *store, X509 *one)
 	return good;
 }
 
-/* Is `one` trusted by what the file holds now? */
+/* Returns whether the file's present content trusts `one`. */
 static bool file_verifies(const char *file, X509 *one)
 {
 	const char *why;
@@ -85,7 +85,7 @@ static void one_store_for_all(void)
 	CU_ASSERT(first != NULL && first == second && verifies(first, good));
 	X509_STORE_free(second);
 	authorities_end();
-	CU_ASSERT(verifies(first, good)); /* a connection may outlive it */
+	CU_ASSERT(verifies(first, good)); /* a connection may outlive the cache */
 	X509_STORE_free(first);
 	X509_free(good);
 }
@@ -115,7 +115,7 @@ static void in_place_with_old_times(const char *file, X509 *now)
 	CU_ASSERT_FATAL(utimensat(AT_FDCWD, file, times, 0) == 0);
 }
 
-/* As Kubernetes does: the file is a link, and what it leads to becomes another. */
+/* As Kubernetes does: the file is a link whose target changes. */
 static void by_link(const char *file, X509 *now)
 {
 	const char *target = path("target.pem"), *link = path("link.pem");
@@ -155,11 +155,11 @@ static void unreadable(void)
 	usleep(20000);
 	write_to(file, good, NULL);
 	CU_ASSERT(file_verifies(file, good));
-	CU_ASSERT(ERR_peek_error() == 0); /* the next TLS session of this thread would stumble over it */
+	CU_ASSERT(ERR_peek_error() == 0); /* the next TLS session of this thread would read it */
 	X509_free(good);
 }
 
-/* SSL_CERT_FILE and SSL_CERT_DIR stand for the system's; a hashed directory that gets another file counts. */
+/* SSL_CERT_FILE and SSL_CERT_DIR replace the system's; a new file in a hashed directory is noticed. */
 static void system_places(void)
 {
 	X509 *of_file = certificate("in the file"), *of_directory = certificate("in the directory");
@@ -220,7 +220,7 @@ static void bounded(void)
 	X509_free(good);
 }
 
-/* ---- Many threads, and files that change under them ---- */
+/* ---- Many threads, while the files change ---- */
 
 static X509 *always;
 static char shared_file[80];

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The board's life of a component: first result, rise and fall, stale, reload; snapshots that do not change.
- */
+/* board: the states of a component (first result, rise and fall, stale, reload), and immutable snapshots. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,7 +124,7 @@ static void counts(void)
 		uint64_t checks_total, failures_total;
 		int64_t last_success_ms;
 	} rows[] = {
-		{SKYMON_UNKNOWN, false, 0, 0, 0, 0}, /* a start that failed is no run */
+		{SKYMON_UNKNOWN, false, 0, 0, 0, 0}, /* a failed start does not count as a run */
 		{SKYMON_UNHEALTHY, true, 1, 1, 1, 0},  {SKYMON_UNKNOWN, true, 2, 2, 2, 0},
 		{SKYMON_DEGRADED, true, 0, 3, 2, 13},  {SKYMON_HEALTHY, true, 0, 4, 2, 14},
 		{SKYMON_UNHEALTHY, true, 1, 5, 3, 14},
@@ -157,14 +156,14 @@ static void waits_for_fall_and_rise(void)
 	UNIT_TEXT(v->shown->message, "one");
 	UNIT_TEXT(v->latest->message, "two");
 	CU_ASSERT(v->consecutive_failures == 1 && v->since_ms == 1);
-	publish(&f, 0, SKYMON_HEALTHY, 3, "three"); /* agrees: shown again, since stays */
+	publish(&f, 0, SKYMON_HEALTHY, 3, "three"); /* the same status: shown again, `since` unchanged */
 	v = board_item_view(f.items[0]);
 	EXPECT_STATUS(v, "healthy", "ok", "three");
 	CU_ASSERT(v->shown == v->latest && v->since_ms == 1);
 	publish(&f, 0, SKYMON_UNHEALTHY, 4, "four");
 	publish(&f, 0, SKYMON_DEGRADED, 5, "five");
 	publish(&f, 0, SKYMON_UNHEALTHY, 6, "six");
-	v = board_item_view(f.items[0]); /* to the best of them; it turned now */
+	v = board_item_view(f.items[0]); /* the best of them; the status changes now */
 	EXPECT_STATUS(v, "degraded", "other", "five");
 	UNIT_TEXT(v->latest->message, "six");
 	CU_ASSERT_EQUAL(v->since_ms, 6);
@@ -185,7 +184,7 @@ static void grows_stale(void)
 	struct board_traits slow = traits("a");
 	slow.rise = slow.fall = 3;
 	set_up(&f, &slow);
-	board_set_stale(f.board, f.items[0], 500); /* nothing to grow old */
+	board_set_stale(f.board, f.items[0], 500); /* no result to become stale */
 	EXPECT_STATUS(board_item_view(f.items[0]), "unknown", "starting", "not checked yet");
 	publish(&f, 0, SKYMON_HEALTHY, 1000, "fine");
 	publish(&f, 0, SKYMON_DEGRADED, 2000, "slow");
@@ -203,7 +202,7 @@ static void grows_stale(void)
 	board_set_stale(f.board, f.items[0], 200000); /* once */
 	v = board_item_view(f.items[0]);
 	CU_ASSERT(v->latest->id == id && v->since_ms == 98500);
-	publish(&f, 0, SKYMON_HEALTHY, 100000, "fine"); /* at once, whatever rise says */
+	publish(&f, 0, SKYMON_HEALTHY, 100000, "fine"); /* at once, independent of `rise` */
 	v = board_item_view(f.items[0]);
 	EXPECT_STATUS(v, "healthy", "ok", "fine");
 	CU_ASSERT(!v->stale && v->since_ms == 100000);
@@ -223,7 +222,7 @@ static void reload(void)
 	publish(&f, 0, SKYMON_HEALTHY, 1000, "fine");
 	now.labels = "team=\"x\"";
 	now.interval_ms = 1000;
-	board_item_configure(f.board, f.items[0], &now, false, 2000); /* the plugin's options are the same */
+	board_item_configure(f.board, f.items[0], &now, false, 2000); /* the plugin's options are unchanged */
 	const struct skymon_component *v = board_item_view(f.items[0]);
 	EXPECT_STATUS(v, "healthy", "ok", "fine");
 	CU_ASSERT(v->checks_total == 1 && v->since_ms == 1000 && v->interval_ms == 1000);
@@ -303,7 +302,8 @@ static void snapshots_do_not_change(void)
 	EXPECT_STATUS(before->components[0], "healthy", "ok", "fine");
 	UNIT_TEXT(before->components[0]->shown->message, "fine");
 	EXPECT_STATUS(after->components[0], "unhealthy", "other", "refused");
-	CU_ASSERT_PTR_EQUAL(before->components[1], after->components[1]); /* only what changed is made anew */
+	CU_ASSERT_PTR_EQUAL(before->components[1],
+			    after->components[1]); /* only changed components are re-created */
 	CU_ASSERT(before->status == SKYMON_UNKNOWN && after->status == SKYMON_UNHEALTHY);
 	CU_ASSERT(before->ready_reason == SKYMON_STARTING && after->ready_reason == SKYMON_OTHER);
 	board_set_next_check(f.board, f.items[0], 77);
@@ -327,7 +327,7 @@ static void snapshots_do_not_change(void)
 	board_release(NULL, rest);
 }
 
-/* While it is not healthy, a reason or a kind of message that is new is reported, once. */
+/* While a component is not healthy, a new reason or kind of message is reported once. */
 static void kinds_of_failure_are_reported(void)
 {
 	static const struct {
@@ -338,17 +338,18 @@ static void kinds_of_failure_are_reported(void)
 	} rows[] = {
 		{SKYMON_HEALTHY, SKYMON_OK, "fine in 3 ms", false},
 		{SKYMON_HEALTHY, SKYMON_OK, "fine, and a replica", false},
-		{SKYMON_UNHEALTHY, SKYMON_REFUSED, "connection refused", true}, /* it turns */
+		{SKYMON_UNHEALTHY, SKYMON_REFUSED, "connection refused", true}, /* the status changes */
 		{SKYMON_UNHEALTHY, SKYMON_REFUSED, "connection refused", false},
 		{SKYMON_UNHEALTHY, SKYMON_TIMEOUT, "no answer within 5000 ms", true},
 		{SKYMON_UNHEALTHY, SKYMON_TIMEOUT, "no answer within 30011 ms", false},
 		{SKYMON_UNHEALTHY, SKYMON_TIMEOUT, "no answer within 5000 ms while reading", true},
-		{SKYMON_UNHEALTHY, SKYMON_REFUSED, "connection refused", false}, /* it was that before */
+		{SKYMON_UNHEALTHY, SKYMON_REFUSED, "connection refused", false}, /* reported before */
 		{SKYMON_UNHEALTHY, SKYMON_OTHER, "connection refused", true},
-		{SKYMON_DEGRADED, SKYMON_STANDBY, "a standby, 3 s behind", true}, /* it turns */
+		{SKYMON_DEGRADED, SKYMON_STANDBY, "a standby, 3 s behind", true}, /* the status changes */
 		{SKYMON_DEGRADED, SKYMON_STANDBY, "a standby, 17 s behind", false},
 		{SKYMON_DEGRADED, SKYMON_STANDBY, "a standby, and its primary is gone", true},
-		{SKYMON_UNHEALTHY, SKYMON_REFUSED, "connection refused", true}, /* it turns: all is new */
+		{SKYMON_UNHEALTHY, SKYMON_REFUSED, "connection refused",
+		 true}, /* the status changes, so all is new */
 		{SKYMON_UNHEALTHY, SKYMON_TIMEOUT, "no answer within 5000 ms", true},
 		{SKYMON_HEALTHY, SKYMON_OK, "fine", true},
 	};
@@ -364,7 +365,7 @@ static void kinds_of_failure_are_reported(void)
 			fprintf(stderr, "\nrow %zu: %s\n", i, f.told.text);
 		CU_ASSERT_EQUAL(f.told.text[0] != '\0', rows[i].told);
 	}
-	/* a message that is never the same twice is not a line for each check */
+	/* a message that always differs does not log a line for each check */
 	unsigned lines = 0;
 	for (int i = 0; i < 100; i++) {
 		f.told.text[0] = '\0';

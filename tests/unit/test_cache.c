@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cache: what INFO's lines become, the hit rate of an interval, what the server's errors mean and that no
- * piece of a secret is shown, and which URLs are refused. Redis itself: tests/live/test_cache.py. */
+/* cache: parsing of INFO, the hit rate of an interval, the server's errors without any piece of a secret, and
+ * refused URLs. Redis itself: tests/live/test_cache.py. */
 #include "fake_host.h"
 #include "unit.h"
 
@@ -53,7 +53,7 @@ static void info_of_others(void)
 	UNIT_TEXT(info.version, "8.0.1");
 	UNIT_TEXT(info.primary, "10.0.0.1:6379");
 	CU_ASSERT(info.role == CACHE_REPLICA && info.links == 1 && info.links_down == 1 && !info.has_lag);
-	CU_ASSERT(!info.has[CACHE_LAST_IO] && info.of[CACHE_DOWN_SINCE] == 7); /* -1: not known */
+	CU_ASSERT(!info.has[CACHE_LAST_IO] && info.of[CACHE_DOWN_SINCE] == 7); /* -1 if unknown */
 	/* no numbers, no words: absent or cleaned */
 	CU_ASSERT(cache_info_parse(
 		"redis_version:1\x1b[31m\xff.2\r\nused_memory:abc\r\nmaxmemory:1e999\r\nuptime_in_seconds:"
@@ -68,7 +68,7 @@ static void info_of_others(void)
 	CU_ASSERT_FALSE(cache_info_parse("", &info));
 	CU_ASSERT_FALSE(cache_info_parse("hello", &info));
 	CU_ASSERT_FALSE(cache_info_parse("redis_version:\r\n", &info));
-	/* longer than anything that it keeps */
+	/* longer than any field */
 	memset(flood, 'a', sizeof(flood));
 	memcpy(flood, "redis_version:1\r\nmaster_host:", 29);
 	flood[sizeof(flood) - 1] = '\0';
@@ -82,9 +82,9 @@ static void hits(void)
 	static const struct {
 		const char *run_id;
 		double hits, misses, evicted;
-		double rate, in_all; /* negative: none */
+		double rate, in_all; /* negative if missing */
 		bool of_interval;
-		double evictions; /* since; negative: not known */
+		double evictions; /* since the last check; negative if unknown */
 	} rows[] = {
 		{"a", 0, 0, 5, -1, -1, false, -1},
 		{"a", 0, 0, 5, -1, -1, false, 0},
@@ -127,7 +127,7 @@ static void hits(void)
 		cache_hits_since(&few, 400 + i, &before, &of_few);
 		CU_ASSERT(of_few.has_rate && of_few.rate == (i == 0 ? 0.75 : 1) && !of_few.has_evicted);
 	}
-	/* A server that does not count: nothing is said, and the next one begins anew. */
+	/* A server without counters reports nothing, and the next one starts from the beginning. */
 	struct cache_info info = {.product = "Redis"};
 	struct cache_hits got;
 	cache_hits_since(&info, 500, &before, &got);
@@ -198,7 +198,7 @@ static void errors(void)
 static void urls(void)
 {
 	static const struct {
-		const char *url, *why; /* NULL: it is fine */
+		const char *url, *why; /* NULL if valid */
 		const char *host, *user, *password, *database;
 		uint16_t port;
 		bool secure;
@@ -257,7 +257,7 @@ static void options_stand_above_the_url(void)
 	CU_ASSERT(cache.link->password_size == 4 && memcmp(cache.link->password, "ne\0w", 4) == 0);
 	CU_ASSERT(cache.link->to.secure);
 	skymon_plugin.stop(sm, &cache);
-	/* A socket has neither. */
+	/* A socket has neither TLS nor proxy. */
 	cache.url = "unix:/x";
 	CU_ASSERT_FALSE(fake_start(&skymon_plugin, sm, &cache));
 	cache.tls.server_name = NULL;
@@ -270,9 +270,9 @@ static void options_stand_above_the_url(void)
 		  strstr(fake.message, "geheim") == NULL);
 }
 
-/* ---- What is reported ---- */
+/* ---- Reports ---- */
 
-/* What the servers of this family answer to INFO when something is wrong, and what is said of it. */
+/* Answers to INFO of faulty servers of this family, and the reported status. */
 static void verdicts(void)
 {
 #define REDIS "redis_version:7.0.0\r\n"
@@ -280,7 +280,7 @@ static void verdicts(void)
 #define BLOCK(host, link) "master_host:" host "\r\nmaster_port:6379\r\nmaster_link_status:" link "\r\n"
 	static const struct {
 		const char *info, *cluster;
-		int wanted, min_replicas; /* min_replicas: -1: not told */
+		int wanted, min_replicas; /* min_replicas is -1 if unknown */
 		enum skymon_status status;
 		enum skymon_reason reason;
 		const char *words;
@@ -301,7 +301,7 @@ static void verdicts(void)
 		 SKYMON_STANDBY, "a:6379 is down"},
 		{REDIS "role:active-replica\r\n" BLOCK("a", "down"), NULL, CACHE_ANY, -1, SKYMON_DEGRADED,
 		 SKYMON_STANDBY, "a:6379 is down"},
-		/* KeyDB with several primaries: neither the first nor the last speaks for all. */
+		/* KeyDB with several primaries: the status covers all of them. */
 		{REDIS "role:active-replica\r\nMaster 0: \r\n" BLOCK("a", "up") "Master 1: \r\n" BLOCK(
 			 "b", "down") "Master 2: \r\n" BLOCK("c", "up"),
 		 NULL, CACHE_ANY, -1, SKYMON_DEGRADED, SKYMON_STANDBY,
@@ -402,9 +402,9 @@ static void report(void)
 	CU_ASSERT(fake_number("cache_hit_rate_percent") == 75 && fake_number("hit_rate") == 0.75);
 	CU_ASSERT(fake_number("memory_used") == 0.25 && fake_number("clients_used") == 0.0003);
 	CU_ASSERT(fake_number("ping_time") == 0.25 && fake_number("replication_lag_bytes") == 60);
-	CU_ASSERT(fake_number("evicted_keys") == -1); /* of the first check: not known */
+	CU_ASSERT(fake_number("evicted_keys") == -1); /* unknown in the first check */
 	CU_ASSERT(strstr(fake_find("detail", "cache_hit_rate_over"), "all time") != NULL);
-	/* No limit: no share. No answer: no number. */
+	/* No ratio without a limit, no number without an answer. */
 	sm = fake_new_run();
 	answers.info.of[CACHE_MAX_MEMORY] = 0;
 	cache_report(sm, &link, &answers, &got);

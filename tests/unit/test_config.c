@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* YAML trees: what is accepted and what is said about everything else; variables; includes. */
+/* config: accepted YAML, the errors for all other input, variables and includes. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,7 @@ static const char *lookup(const char *variable)
 	return NULL;
 }
 
-/* All errors, one a line. */
+/* Returns all errors, one per line. */
 static char *joined(struct err_list *errs)
 {
 	struct buf all = {0};
@@ -41,7 +41,7 @@ static char *errors_of(const char *text, size_t size)
 	return joined(&errs);
 }
 
-/* A tree as compact text: maps {}, lists [], texts, quoted ones in '', nothing as ~. */
+/* Prints a tree as compact text: maps {}, lists [], texts, quoted ones in '', null as ~. */
 static void show(const struct config_node *node, struct buf *out)
 {
 	if (node->kind == CONFIG_EMPTY)
@@ -211,12 +211,12 @@ static void bounds(void)
 	buf_text(&text, "a: ");
 	nested(&text, 64);
 	expect_error(&text, "f:1:67: nested deeper than 64 levels");
-	/* through aliases: each list holds the one before */
+	/* through aliases: each list contains the previous one */
 	buf_text(&text, "a0: &a0 []\n");
 	for (int i = 1; i < 70; i++)
 		buf_printf(&text, "a%d: &a%d [*a%d]\n", i, i, i - 1);
 	expect_error(&text, "f:65:12: nested deeper than 64 levels");
-	/* the bomb: ten times ten times ten … */
+	/* the alias bomb: ten times ten times ten … */
 	buf_text(&text, "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
 	for (int i = 1; i < 12; i++) {
 		buf_printf(&text, "a%d: &a%d [", i, i);
@@ -238,7 +238,7 @@ static void bounds(void)
 	for (int i = 0; i < 110000; i++)
 		buf_text(&text, "# padding\n");
 	expect_error(&text, "f: larger than 1 MiB: that is no config file");
-	/* more errors than anybody reads */
+	/* more errors than are reported */
 	for (int i = 0; i < 1000; i++)
 		buf_printf(&text, "k%d: ${N%d}\n", i, i);
 	errors = errors_of(text.data, text.size);
@@ -316,7 +316,7 @@ static char *load(struct buf *tree)
 		show(config.root, tree);
 	config_free(&config);
 	char *errors = joined(&errs);
-	/* the folder's name is not known beforehand */
+	/* the folder's name differs in each run */
 	for (char *at; (at = strstr(errors, folder)) != NULL;)
 		memmove(at, at + strlen(folder), strlen(at + strlen(folder)) + 1);
 	return errors;

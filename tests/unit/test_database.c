@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* database: what libpq's sentences mean (a table), which URLs are refused and that no piece of them is shown,
- * and the SQLite backend on real files, through a host of a few lines. PostgreSQL itself:
- * tests/live/test_database.py. */
+/* database: a table of libpq's messages and their meaning, refused URLs of which no piece is shown, and the
+ * SQLite backend on real files with a minimal host. PostgreSQL itself: tests/live/test_database.py. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +17,7 @@
 
 extern const struct skymon_plugin skymon_plugin;
 
-/* ---- A host that remembers ---- */
+/* ---- A host that records ---- */
 
 static struct {
 	char message[600], text[4000]; /* text: details and numbers, "key=value\n" */
@@ -26,7 +25,7 @@ static struct {
 	double quick_check_age;
 	int64_t end;
 	char folder[64];
-} told;
+} reported;
 
 static int64_t now_ms(void)
 {
@@ -38,9 +37,9 @@ static int64_t now_ms(void)
 
 static void note(const char *key, const char *value)
 {
-	size_t used = strlen(told.text);
+	size_t used = strlen(reported.text);
 
-	snprintf(told.text + used, sizeof(told.text) - used, "%s=%s\n", key, value);
+	snprintf(reported.text + used, sizeof(reported.text) - used, "%s=%s\n", key, value);
 }
 
 static void note_number(struct skymon *sm, const char *key, double value)
@@ -49,7 +48,7 @@ static void note_number(struct skymon *sm, const char *key, double value)
 
 	(void)sm;
 	if (strcmp(key, "quick_check_age_seconds") == 0)
-		told.quick_check_age = value;
+		reported.quick_check_age = value;
 	snprintf(text, sizeof(text), "%.17g", value);
 	note(key, text);
 }
@@ -62,13 +61,13 @@ static void on_log(struct skymon *sm, int level, const char *format, va_list lis
 static void on_say(struct skymon *sm, const char *format, va_list list)
 {
 	(void)sm;
-	vsnprintf(told.message, sizeof(told.message), format, list);
+	vsnprintf(reported.message, sizeof(reported.message), format, list);
 }
 
 static void on_reason(struct skymon *sm, int reason)
 {
 	(void)sm;
-	told.reason = reason;
+	reported.reason = reason;
 }
 
 static void on_text(struct skymon *sm, const char *key, const char *format, va_list list)
@@ -95,7 +94,7 @@ static void on_metric(struct skymon *sm, int type, const char *name, const char 
 
 static int64_t on_left(struct skymon *sm)
 {
-	int64_t left = told.end - now_ms();
+	int64_t left = reported.end - now_ms();
 
 	(void)sm;
 	return left > 0 ? left : 0;
@@ -122,7 +121,7 @@ static bool on_resolve_within(struct skymon *sm, const char *host, int64_t ms, c
 static void on_refused(struct skymon *sm)
 {
 	(void)sm;
-	told.refused++;
+	reported.refused++;
 }
 
 static const char *on_name(struct skymon *sm)
@@ -134,7 +133,7 @@ static const char *on_name(struct skymon *sm)
 static const char *on_folder(struct skymon *sm)
 {
 	(void)sm;
-	return told.folder;
+	return reported.folder;
 }
 
 static void on_invalid(struct skymon *sm, const char *option, const char *format, va_list list)
@@ -142,8 +141,8 @@ static void on_invalid(struct skymon *sm, const char *option, const char *format
 	char text[400];
 	(void)sm;
 	vsnprintf(text, sizeof(text), format, list);
-	snprintf(told.message, sizeof(told.message), "%s %s", option, text);
-	told.mistakes++;
+	snprintf(reported.message, sizeof(reported.message), "%s %s", option, text);
+	reported.mistakes++;
 }
 
 static const struct skymon_host host = {.size = sizeof(host),
@@ -168,17 +167,17 @@ static struct skymon sm = {&host};
 static bool start(struct database *db, const char *url)
 {
 	db->url = url;
-	told.message[0] = '\0';
-	told.mistakes = 0;
+	reported.message[0] = '\0';
+	reported.mistakes = 0;
 	skymon_plugin.validate(&sm, db);
-	return told.mistakes == 0 && skymon_plugin.start(&sm, db);
+	return reported.mistakes == 0 && skymon_plugin.start(&sm, db);
 }
 
 static enum skymon_status check(struct database *db, int64_t timeout_ms)
 {
-	told.end = now_ms() + timeout_ms;
-	told.message[0] = told.text[0] = '\0';
-	told.reason = SKYMON_NONE;
+	reported.end = now_ms() + timeout_ms;
+	reported.message[0] = reported.text[0] = '\0';
+	reported.reason = SKYMON_NONE;
 	return skymon_plugin.check(&sm, db);
 }
 
@@ -189,9 +188,9 @@ static const char *fact(const char *key)
 	const char *found;
 
 	snprintf(at, sizeof(at), "\n%s=", key);
-	found = strstr(told.text, at);
-	if (strncmp(told.text, at + 1, strlen(at + 1)) == 0)
-		found = told.text - 1;
+	found = strstr(reported.text, at);
+	if (strncmp(reported.text, at + 1, strlen(at + 1)) == 0)
+		found = reported.text - 1;
 	if (found == NULL)
 		return NULL;
 	found += strlen(at);
@@ -204,7 +203,7 @@ static const char *fact(const char *key)
 static void urls(void)
 {
 	static const struct {
-		const char *url, *says; /* NULL: taken */
+		const char *url, *says; /* NULL if accepted */
 	} rows[] = {
 		{"mysql://root:geheim@db/x", "postgresql:, postgres: or sqlite:"},
 #ifdef HAVE_LIBPQ
@@ -236,21 +235,23 @@ static void urls(void)
 #endif
 	};
 
-	snprintf(told.folder, sizeof(told.folder), "/nowhere");
+	snprintf(reported.folder, sizeof(reported.folder), "/nowhere");
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct database db = {.url = NULL};
 		bool taken = start(&db, rows[i].url);
 
-		if (taken != (rows[i].says == NULL) || (!taken && strstr(told.message, rows[i].says) == NULL))
-			fprintf(stderr, "\n%s: %s\n", rows[i].url, told.message);
+		if (taken != (rows[i].says == NULL) ||
+		    (!taken && strstr(reported.message, rows[i].says) == NULL))
+			fprintf(stderr, "\n%s: %s\n", rows[i].url, reported.message);
 		CU_ASSERT_EQUAL(taken, rows[i].says == NULL);
-		CU_ASSERT(taken || strstr(told.message, rows[i].says) != NULL);
-		CU_ASSERT(strstr(told.message, "geheim") == NULL && strstr(told.message, "heim@") == NULL);
+		CU_ASSERT(taken || strstr(reported.message, rows[i].says) != NULL);
+		CU_ASSERT(strstr(reported.message, "geheim") == NULL &&
+			  strstr(reported.message, "heim@") == NULL);
 		skymon_plugin.stop(&sm, &db);
 	}
 }
 
-/* ---- Sentences ---- */
+/* ---- Messages ---- */
 
 #ifdef HAVE_LIBPQ
 #define AT "connection to server at \"10.0.0.1\", port 5432 failed: "
@@ -394,15 +395,15 @@ static char path[128];
 
 static void fresh_folder(void)
 {
-	snprintf(told.folder, sizeof(told.folder), "/tmp/skymon-test-database-XXXXXX");
-	CU_ASSERT_FATAL(mkdtemp(told.folder) != NULL);
-	snprintf(path, sizeof(path), "%s/a.db", told.folder);
+	snprintf(reported.folder, sizeof(reported.folder), "/tmp/skymon-test-database-XXXXXX");
+	CU_ASSERT_FATAL(mkdtemp(reported.folder) != NULL);
+	snprintf(path, sizeof(path), "%s/a.db", reported.folder);
 }
 
 static void remove_folder(void)
 {
 	unlink(path);
-	CU_ASSERT_EQUAL(rmdir(told.folder), 0);
+	CU_ASSERT_EQUAL(rmdir(reported.folder), 0);
 }
 
 static void sql(const char *text)
@@ -439,10 +440,10 @@ static void writes(void)
 	struct stat is;
 	CU_ASSERT_FATAL(stat(path, &is) == 0);
 	CU_ASSERT_EQUAL((double)is.st_size, atof(fact("size")));
-	/* The next one does not read the file through again; a new file in its place is. */
+	/* The next check does not repeat quick_check, unless the file was replaced. */
 	usleep(20000);
 	CU_ASSERT_EQUAL(check(&db, 5000), SKYMON_HEALTHY);
-	CU_ASSERT(told.quick_check_age >= 0.02);
+	CU_ASSERT(reported.quick_check_age >= 0.02);
 	sql("VACUUM");
 	char other[160];
 	snprintf(other, sizeof(other), "%s.new", path);
@@ -450,7 +451,7 @@ static void writes(void)
 	fclose(file);
 	rename(other, path);
 	CU_ASSERT_EQUAL(check(&db, 5000), SKYMON_HEALTHY);
-	CU_ASSERT(told.quick_check_age < 0.02);
+	CU_ASSERT(reported.quick_check_age < 0.02);
 	skymon_plugin.stop(&sm, &db);
 	remove_folder();
 }
@@ -464,7 +465,7 @@ static void reads_only(void)
 	snprintf(url, sizeof(url), "sqlite:%s", path);
 	CU_ASSERT_FATAL(start(&db, url));
 	CU_ASSERT_EQUAL(check(&db, 5000), SKYMON_UNHEALTHY);
-	CU_ASSERT(strstr(told.message, "No such file") != NULL);
+	CU_ASSERT(strstr(reported.message, "No such file") != NULL);
 	CU_ASSERT(access(path, F_OK) != 0);
 	sql("CREATE TABLE t(x)");
 	CU_ASSERT_EQUAL(check(&db, 5000), SKYMON_HEALTHY);
@@ -485,7 +486,7 @@ static void reads_only(void)
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		db.query = bad[i];
 		CU_ASSERT_EQUAL(check(&db, 5000), SKYMON_UNHEALTHY);
-		CU_ASSERT_EQUAL(told.reason, SKYMON_QUERY_ERROR);
+		CU_ASSERT_EQUAL(reported.reason, SKYMON_QUERY_ERROR);
 	}
 	skymon_plugin.stop(&sm, &db);
 	remove_folder();
@@ -502,17 +503,17 @@ static void locked(void)
 	CU_ASSERT_EQUAL_FATAL(sqlite3_open(path, &other), SQLITE_OK);
 	sqlite3_exec(other, "BEGIN EXCLUSIVE", NULL, NULL, NULL);
 	CU_ASSERT_EQUAL(check(&db, 300), SKYMON_UNHEALTHY);
-	CU_ASSERT(now_ms() <= told.end + 2000); /* it does not wait on */
-	CU_ASSERT_EQUAL(told.reason, SKYMON_TIMEOUT);
-	CU_ASSERT(strstr(told.message, "locked") != NULL);
+	CU_ASSERT(now_ms() <= reported.end + 2000); /* does not wait any longer */
+	CU_ASSERT_EQUAL(reported.reason, SKYMON_TIMEOUT);
+	CU_ASSERT(strstr(reported.message, "locked") != NULL);
 	sqlite3_exec(other, "COMMIT", NULL, NULL, NULL);
 	sqlite3_close(other);
 	CU_ASSERT_EQUAL(check(&db, 5000), SKYMON_HEALTHY);
 	/* A query that never ends. */
 	db.query = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT max(n) FROM c";
 	CU_ASSERT_EQUAL(check(&db, 300), SKYMON_UNHEALTHY);
-	CU_ASSERT(now_ms() <= told.end + 2000);
-	CU_ASSERT_EQUAL(told.reason, SKYMON_TIMEOUT);
+	CU_ASSERT(now_ms() <= reported.end + 2000);
+	CU_ASSERT_EQUAL(reported.reason, SKYMON_TIMEOUT);
 	skymon_plugin.stop(&sm, &db);
 	remove_folder();
 }
@@ -529,21 +530,21 @@ static void damaged(void)
 	CU_ASSERT_FATAL(start(&db, "sqlite:a.db"));
 	CU_ASSERT_EQUAL(check(&db, 5000), SKYMON_HEALTHY);
 	skymon_plugin.stop(&sm, &db);
-	/* A page in the middle: only quick_check sees it, and the checks after it remember. */
+	/* A damaged page in the middle: only quick_check notices it, and later checks still report it. */
 	memset(page, 0x5a, sizeof(page));
 	overwrite(10 * 4096, page, sizeof(page));
 	CU_ASSERT_FATAL(start(&db, "sqlite:a.db"));
 	for (int i = 0; i < 2; i++) {
 		CU_ASSERT_EQUAL(check(&db, 5000), SKYMON_UNHEALTHY);
-		CU_ASSERT_EQUAL(told.reason, SKYMON_QUERY_ERROR);
-		CU_ASSERT(strstr(told.message, "quick_check found damage") != NULL);
+		CU_ASSERT_EQUAL(reported.reason, SKYMON_QUERY_ERROR);
+		CU_ASSERT(strstr(reported.message, "quick_check found damage") != NULL);
 	}
-	/* The head: not a database any more. */
+	/* A damaged header: no longer a database. */
 	overwrite(0, page, 100);
 	CU_ASSERT_EQUAL(check(&db, 5000), SKYMON_UNHEALTHY);
-	CU_ASSERT_EQUAL(told.reason, SKYMON_QUERY_ERROR);
-	CU_ASSERT(strstr(told.message, "file is not a database") != NULL);
-	/* Repaired: seen at the next check. */
+	CU_ASSERT_EQUAL(reported.reason, SKYMON_QUERY_ERROR);
+	CU_ASSERT(strstr(reported.message, "file is not a database") != NULL);
+	/* A repair is noticed by the next check. */
 	unlink(path);
 	CU_ASSERT_EQUAL(check(&db, 5000), SKYMON_HEALTHY);
 	skymon_plugin.stop(&sm, &db);
@@ -554,21 +555,21 @@ static void no_place(void)
 {
 	struct database db = {.quick_check_interval = {3600000}};
 
-	told.folder[0] = '\0';
+	reported.folder[0] = '\0';
 	CU_ASSERT(!start(&db, "sqlite:a.db"));
-	CU_ASSERT(strstr(told.message, "state_dir") != NULL);
+	CU_ASSERT(strstr(reported.message, "state_dir") != NULL);
 	fresh_folder();
 	CU_ASSERT_FATAL(start(&db, "sqlite:none/a.db"));
 	CU_ASSERT_EQUAL(check(&db, 5000), SKYMON_UNHEALTHY);
-	CU_ASSERT(strstr(told.message, "No such file or directory") != NULL);
+	CU_ASSERT(strstr(reported.message, "No such file or directory") != NULL);
 	skymon_plugin.stop(&sm, &db);
 	CU_ASSERT_EQUAL_FATAL(mkfifo(path, 0600), 0);
 	CU_ASSERT_FATAL(start(&db, "sqlite:a.db"));
 	CU_ASSERT_EQUAL(check(&db, 1000), SKYMON_UNHEALTHY);
-	CU_ASSERT(strstr(told.message, "not a regular file") != NULL);
+	CU_ASSERT(strstr(reported.message, "not a regular file") != NULL);
 	skymon_plugin.stop(&sm, &db);
 	remove_folder();
-	/* The kernel's own device that is always full. */
+	/* The kernel's device that is always full. */
 	snprintf(path, sizeof(path), "/dev/full");
 	CU_ASSERT_FATAL(start(&db, "sqlite:/dev/full"));
 	CU_ASSERT_EQUAL(check(&db, 1000), SKYMON_UNHEALTHY);

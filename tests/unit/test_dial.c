@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dial: URLs taken apart without being shown; sockets, proxies and deadlines against a server of a few lines.
- * TLS and real servers: tests/live/test_cache.py. */
+/* dial: URLs are parsed without being quoted; sockets, proxies and deadlines with a minimal server. TLS and
+ * real servers: tests/live/test_cache.py. */
 #include <fcntl.h>
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -93,12 +93,12 @@ static void urls(void)
 	UNIT_TEXT(place, "/run/x");
 }
 
-/* ---- A server: for each connection it waits for `expect` bytes' end, then sends its answer ---- */
+/* ---- A server: for each connection it waits for bytes that end with `expect`, then sends its answer ---- */
 
 static struct server {
 	int listener;
 	uint16_t port;
-	const char *expect, *answer; /* NULL: nothing is waited for, or sent */
+	const char *expect, *answer; /* NULL to wait for nothing, or to send nothing */
 	bool hang;
 	char got[4096];
 	size_t size;
@@ -174,7 +174,7 @@ static void stop_server(void)
 	close(server.listener);
 }
 
-/* ---- The host: a clock that runs, and two names ---- */
+/* ---- The host: a running clock and two names ---- */
 
 static double ends;
 static const char *here_is; /* addresses of the name "here.test" */
@@ -241,10 +241,10 @@ static void read_and_write(void)
 	CU_ASSERT(strncmp(dial->place, "here.test:", 10) == 0 && dial_alive(dial));
 	CU_ASSERT(dial_write(sm, dial, "ping", 4, &fault));
 	CU_ASSERT(dial_read(sm, dial, text, sizeof(text), &fault) == 4 && memcmp(text, "pong", 4) == 0);
-	/* The server closes: seen by a read, and without one. */
+	/* The server closes the connection: noticed by a read, and without one. */
 	CU_ASSERT(dial_read(sm, dial, text, sizeof(text), &fault) == 0);
 	CU_ASSERT(fault.lost && fault.reason == SKYMON_PROTOCOL && !dial_alive(dial));
-	/* A write into what is closed raises no signal (the default one would end this test). */
+	/* A write to a closed connection raises no signal (SIGPIPE would end this test). */
 	signal(SIGPIPE, SIG_DFL);
 	for (int i = 0; i < 3; i++)
 		dial_write(sm, dial, "ping", 4, &fault);
@@ -258,14 +258,14 @@ static void addresses(void)
 	struct skymon *sm = host(2000);
 	struct dial *dial;
 
-	/* the second address counts */
+	/* the second address is used */
 	start_server(NULL, NULL, true);
 	here_is = "::1,127.0.0.1";
 	dial = open_at(sm, "here.test", server.port, NULL);
 	CU_ASSERT_FATAL(dial != NULL);
 	dial_close(dial);
 	stop_server();
-	/* of several, the most telling fault */
+	/* the most specific fault of several */
 	here_is = "127.0.0.1,255.255.255.255";
 	CU_ASSERT(open_at(sm, "here.test", closed_port(), NULL) == NULL);
 	CU_ASSERT(fault.reason == SKYMON_REFUSED && fault.status == SKYMON_UNHEALTHY);
@@ -277,7 +277,7 @@ static void addresses(void)
 	CU_ASSERT(open_at(sm, "/no/such/socket", 0, NULL) == NULL && fault.reason == SKYMON_REFUSED);
 }
 
-/* A listener whose queue is full drops what comes. port: 0: any */
+/* Opens a listener whose queue is full, which drops new connections. Port 0 is any. */
 struct hole {
 	int listener, fill[8];
 	uint16_t port;
@@ -359,8 +359,8 @@ static int open_descriptors(void)
 	return count;
 }
 
-/* Addresses that swallow the attempt come first: the good one is tried after a quarter of a second for each,
- * and no attempt is left open. */
+/* Silent addresses come first: each delays the next attempt by a quarter of a second, and no attempt stays
+ * open. */
 static void race(void)
 {
 	static const struct {
@@ -370,8 +370,8 @@ static void race(void)
 		{"127.0.0.1", 0},
 		{"127.0.0.2,127.0.0.1", 0.24},
 		{"127.0.0.2,127.0.0.3,127.0.0.1", 0.48},
-		{"::1,127.0.0.2,127.0.0.1", 0.24},              /* refused: the next at once */
-		{"100::1,127.0.0.1", 0},                        /* no way there, or silent */
+		{"::1,127.0.0.2,127.0.0.1", 0.24},              /* refused: the next one at once */
+		{"100::1,127.0.0.1", 0},                        /* unreachable, or silent */
 		{"127.0.0.4,127.0.0.5,127.0.0.6,127.0.0.1", 0}, /* all refused, then good */
 	};
 
@@ -388,14 +388,14 @@ static void race(void)
 		CU_ASSERT(dial_clock() - began >= rows[i].at_least_s);
 		dial_close(dial);
 	}
-	/* all silent: till the deadline, and said so */
+	/* all silent: until the deadline, which the message names */
 	struct skymon *sm = host(700);
 	here_is = "127.0.0.2,127.0.0.3";
 	CU_ASSERT(open_at(sm, "here.test", server.port, NULL) == NULL);
 	CU_ASSERT(fault.reason == SKYMON_TIMEOUT);
 	close_hole(&one);
 	close_hole(&two);
-	stop_server(); /* its thread has closed its ends too */
+	stop_server(); /* its thread has closed its sockets too */
 	CU_ASSERT(open_descriptors() == before);
 }
 
@@ -420,7 +420,7 @@ static void silence(void)
 static const struct {
 	const char *answer;
 	bool hang;
-	enum skymon_reason reason; /* NONE: it connects */
+	enum skymon_reason reason; /* SKYMON_NONE if it connects */
 	const char *word;
 } proxies[] = {
 	{"HTTP/1.1 200 Connection established\r\n\r\n+PONG\r\n", true, SKYMON_NONE, ""},
@@ -445,10 +445,10 @@ static void proxy(void)
 
 		start_server("\r\n\r\n", proxies[i].answer, proxies[i].hang);
 		snprintf(url, sizeof(url), "http://us%%40er:wo%%3Ard@127.0.0.1:%u", server.port);
-		dial = open_at(sm, "cache.test", 6379, url); /* a name that only the proxy knows */
+		dial = open_at(sm, "cache.test", 6379, url); /* a name that only the proxy resolves */
 		if (proxies[i].reason == SKYMON_NONE) {
 			CU_ASSERT_FATAL(dial != NULL);
-			/* What follows the head is the server's. */
+			/* Bytes after the proxy's header are from the server. */
 			CU_ASSERT(dial_read(sm, dial, text, sizeof(text) - 1, &fault) == 7);
 			UNIT_TEXT(text, "+PONG\r\n");
 			UNIT_TEXT(dial->place, "cache.test:6379");
@@ -493,7 +493,7 @@ static void accepted_proxies(void)
 	CU_ASSERT(!dial_accepts_proxy("SECRET", &fault) && strstr(fault.text, "SECRET") == NULL);
 }
 
-/* ---- What answers a TLS handshake without being TLS ---- */
+/* ---- Servers without TLS that answer a TLS handshake ---- */
 
 static void no_tls(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The HTTP client of the plugins, against a server of a few lines that answers whatever a row of a table
- * says. TLS and real servers: tests/live. */
+/* fetch: the plugins' HTTP client, with a minimal server that sends the answer of a table's row. TLS and real
+ * servers: tests/live. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -30,7 +30,7 @@ static struct server {
 	size_t size;
 	enum then then;
 	atomic_int connections, requests, stop;
-	char last[8192]; /* the last request; under last_lock, for its thread and the test's */
+	char last[8192]; /* the last request; under last_lock, for the server's thread and the test's */
 	pthread_t thread, servers[CONNECTIONS_MAX];
 } server;
 static pthread_mutex_t last_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -55,7 +55,7 @@ static bool wait_for(int fd)
 	return false;
 }
 
-/* A request without a body, or with one that comes in the same piece. */
+/* Reads a request without a body, or with one that arrives in the same piece. */
 static bool read_request(int fd)
 {
 	char request[sizeof(server.last)];
@@ -223,12 +223,12 @@ static void answers(void)
 	CU_ASSERT(answer.reused && answer.connect_seconds == 0 && server.connections == 1);
 	CU_ASSERT(strncmp(last_request(), "PUT / HTTP/1.1\r\n", 16) == 0);
 	CU_ASSERT_PTR_NOT_NULL(strstr(last_request(), "\r\nContent-Length: 2\r\n"));
-	CU_ASSERT_PTR_NULL(strstr(last_request(), "geheim")); /* nothing stays from the last request */
+	CU_ASSERT_PTR_NULL(strstr(last_request(), "geheim")); /* nothing remains of the last request */
 	CU_ASSERT(get(fetch, (struct fetch_request){.method = "POST", .url = url_of("127.0.0.1", "/")}));
 	CU_ASSERT_PTR_NOT_NULL(strstr(last_request(), "\r\nContent-Length: 0\r\n"));
 	CU_ASSERT(get(fetch, (struct fetch_request){.method = "DELETE", .url = url_of("127.0.0.1", "/")}));
 	CU_ASSERT(strncmp(last_request(), "DELETE / HTTP/1.1\r\n", 19) == 0 && server.connections == 1);
-	/* a header that would become two */
+	/* a header with a line break */
 	headers[0].value = "a\r\nHost: b";
 	CU_ASSERT_FALSE(get(fetch, (struct fetch_request){.url = url_of("127.0.0.1", "/"),
 							  .headers = headers,
@@ -239,7 +239,7 @@ static void answers(void)
 	fetch_answer_free(&answer);
 }
 
-/* Names: looked up once while the connection is kept; the second address counts when the first refuses. */
+/* A name is resolved once while the connection is kept; the second address is used if the first refuses. */
 static void names(void)
 {
 	struct fetch *fetch = fetch_new();
@@ -251,7 +251,7 @@ static void names(void)
 	for (int i = 0; i < 3; i++)
 		CU_ASSERT(get(fetch, (struct fetch_request){.url = url_of("here.test", "/")}));
 	CU_ASSERT(lookups == 1 && server.connections == 1);
-	/* restarted: no fault, a new connection, a new look-up */
+	/* restarted server: no fault, a new connection, the name resolved again */
 	stop_server();
 	start_server(port, OK, strlen(OK), KEEP);
 	CU_ASSERT(get(fetch, (struct fetch_request){.url = url_of("here.test", "/")}));
@@ -270,7 +270,7 @@ static const struct row {
 	const char *name, *answer;
 	size_t size;
 	enum then then;
-	enum skymon_reason reason; /* SKYMON_OK: it is an answer */
+	enum skymon_reason reason; /* SKYMON_OK for an answer */
 	const char *words;
 } row_list[] = {
 	{"closed before the request", TEXT(""), REFUSE_TO_READ, SKYMON_PROTOCOL, "before it answered"},
@@ -336,7 +336,7 @@ static void faults(void)
 	}
 }
 
-/* An answer is lost on a kept connection. libcurl asks again by itself, which is right unless it must not. */
+/* The answer is lost on a kept connection. libcurl repeats the request, unless `once` forbids it. */
 static void once(void)
 {
 	struct fetch *fetch = fetch_new();
@@ -356,7 +356,7 @@ static void once(void)
 	CU_ASSERT(fault.reason == SKYMON_PROTOCOL && fault.sent && fault.lost);
 	CU_ASSERT(server.requests == 2 && server.connections == 2);
 	request.once = false;
-	CU_ASSERT(get(fetch, request)); /* and the first connection is of use still */
+	CU_ASSERT(get(fetch, request)); /* and the first connection is still usable */
 	CU_ASSERT(server.requests == 3);
 	stop_server();
 	CU_ASSERT_FALSE(get(fetch, request));
@@ -365,12 +365,12 @@ static void once(void)
 	fetch_answer_free(&answer);
 }
 
-/* A time of its own, within the deadline. */
+/* A timeout of the request, shorter than the deadline. */
 static void timeouts(void)
 {
 	struct fetch *fetch = fetch_new();
 	struct fetch_request request = {.timeout_ms = 50};
-	struct skymon *sm = new_run(600000); /* were that the time, the test would not end */
+	struct skymon *sm = new_run(600000); /* with this timeout the test would not end */
 
 	start_server(0, "", 0, HANG);
 	request.url = url_of("127.0.0.1", "/");
@@ -381,7 +381,7 @@ static void timeouts(void)
 	fetch_answer_free(&answer);
 }
 
-/* Whoever asked has left when the server is being waited for. */
+/* The client disconnects while the request waits for the server. */
 static int64_t ms_left_then_none(struct skymon *sm)
 {
 	(void)sm;
@@ -412,15 +412,15 @@ static bool grows(void *arg)
 	int *asked = arg;
 
 	++*asked;
-	if (*asked == 1) /* longer than the request may take */
+	if (*asked == 1) /* longer than the request's timeout */
 		poll(NULL, 0, 500);
 	return *asked == 1;
 }
 
-/* Is there memory for a large answer? What that waits is not the server's time. */
+/* Waiting for memory for a large answer does not count as the server's time. */
 static void large(void)
 {
-	static char text[4000000]; /* of which the rest is to be read when the wait is over */
+	static char text[4000000]; /* the rest is read after the wait */
 	struct fetch *fetch = fetch_new();
 	int asked = 0, head = snprintf(text, 100, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", 3000000);
 	struct fetch_request request = {
@@ -434,14 +434,14 @@ static void large(void)
 	fetch_answer_free(&answer);
 	CU_ASSERT_FALSE(fetch_do(new_run(60000), fetch, &request, &answer, &fault));
 	CU_ASSERT(asked == 2 && fault.reason == SKYMON_RESOURCE);
-	request.small = 3000000; /* it is not larger */
+	request.small = 3000000; /* not larger */
 	CU_ASSERT(fetch_do(new_run(60000), fetch, &request, &answer, &fault) && asked == 2);
 	fetch_answer_free(&answer);
 	stop_server();
 	fetch_free(fetch);
 }
 
-/* A server that takes the connection and says nothing of TLS. */
+/* A server that accepts the connection and never starts TLS. */
 static void connect_timeout(void)
 {
 	struct fetch *fetch = fetch_new();
@@ -466,7 +466,7 @@ static void proxies(void)
 
 	start_server(0, OK, strlen(OK), KEEP);
 	snprintf(proxy, sizeof(proxy), "http://puser:geheim@127.0.0.1:%d", server.port);
-	setenv("http_proxy", "http://127.0.0.1:1", 1); /* is not asked */
+	setenv("http_proxy", "http://127.0.0.1:1", 1); /* is not queried */
 	setenv("https_proxy", "http://127.0.0.1:1", 1);
 	setenv("NO_PROXY", "*", 1);
 	lookups = 0;

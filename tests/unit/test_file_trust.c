@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who may write a file, and the folders above it: one table for every door that asks. */
+/* file_trust: which users may write a file and the folders above it; one table for all callers. */
 #include "base/file_trust.h"
 
 #include <errno.h>
@@ -15,7 +15,7 @@
 static char top[] = "/tmp/skymon-trust-XXXXXX";
 static char folder[64], path[96];
 
-#define OTHERS 54321 /* a user and a group that are not ours */
+#define OTHERS 54321 /* a foreign user and group */
 
 static enum trust ask(const char *name, bool apart, struct err *err)
 {
@@ -31,7 +31,7 @@ static void one(mode_t file, int owner, int group, mode_t above, bool apart, enu
 {
 	struct err err = {""};
 	if ((owner != 0 || group != 0) && geteuid() != 0)
-		return; /* only root gives files away */
+		return; /* only root can change the owner */
 	CU_ASSERT_EQUAL(chown(path, (uid_t)(owner != 0 ? owner : -1), (gid_t)(group != 0 ? group : -1)), 0);
 	CU_ASSERT_EQUAL(chmod(path, file), 0);
 	CU_ASSERT_EQUAL(chmod(folder, above), 0);
@@ -73,7 +73,7 @@ static void folders_of_others(void)
 	CU_ASSERT_EQUAL(chmod(folder, 0755), 0);
 }
 
-/* A link in a good folder to a file in a bad one, and a bad folder further up. */
+/* A link in a trusted folder to a file in an untrusted one, and an untrusted folder further up. */
 static void links_and_ancestors(void)
 {
 	struct err err = {""};
@@ -99,7 +99,8 @@ static void links_and_ancestors(void)
 	unlink(link);
 }
 
-/* A link in a good folder, by way of a link (to a file, or to a folder) in a bad one, to a good file. */
+/* A link in a trusted folder, through a link (to a file or a folder) in an untrusted one, to a trusted file.
+ */
 static void links_on_the_way(void)
 {
 	static const char *const ways[] = {"bad/file", "bad/dir/file", "bad/../bad/file", "./bad//dir/file"};

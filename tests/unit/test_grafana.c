@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pure parts of grafana but its rules (test_grafana_rule.c): who may ask, what answers mean, texts; and
- * what its `start` accepts. Its exchanges with a Grafana: tests/live/test_grafana.py. */
+/* grafana: the pure parts except the rules (test_grafana_rule.c): access, the meaning of answers, texts, and
+ * what `start` accepts. Requests to a Grafana: tests/live/test_grafana.py. */
 #include "fake_host.h"
 #include "unit.h"
 
@@ -119,7 +119,7 @@ static void access_is_evaluated(void)
 		    {"bearer  s3cret", GRAFANA_ALLOWED}};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		for (int local = 0; local < 2; local++) /* who is local needs the token too */
+		for (int local = 0; local < 2; local++) /* a local caller needs the token too */
 			CU_ASSERT_EQUAL(grafana_evaluate_access(GRAFANA_TOKEN, local, rows[i].header, &token),
 					rows[i].verdict);
 		CU_ASSERT_NOT_EQUAL(grafana_evaluate_access(GRAFANA_TOKEN, true, rows[i].header, &none),
@@ -130,7 +130,7 @@ static void access_is_evaluated(void)
 				GRAFANA_ALLOWED);
 		CU_ASSERT_EQUAL(grafana_evaluate_access(GRAFANA_LOOPBACK, true, rows[i].header, &token),
 				GRAFANA_ALLOWED);
-		/* a token opens nothing where none is asked for */
+		/* a token has no effect where none is required */
 		CU_ASSERT_EQUAL(grafana_evaluate_access(GRAFANA_LOOPBACK, false, rows[i].header, &token),
 				GRAFANA_NOT_LOCAL);
 	}
@@ -169,7 +169,7 @@ static void enter(void)
 	UNIT_TEXT(asked.audit, "dashboard not saved: Grafana is away, allowed as the access token");
 }
 
-/* ---- What Grafana answers ---- */
+/* ---- Grafana's answers ---- */
 
 static void answers_are_explained(void)
 {
@@ -316,7 +316,7 @@ static void problems_are_reported(void)
 	grafana_reply_fault(&ctx);
 	UNIT_TEXT(asked.detail, "/a/0 is wrong: 7 %");
 	UNIT_TEXT(asked.members, "pointer=\"/a/0\"\n");
-	/* a key that Grafana refuses: first it is read anew, then it is told */
+	/* a key that Grafana refuses is read again first, then reported */
 	ctx = new_ctx();
 	asked.again = true;
 	grafana_explain(401, "no", NULL, NULL, "g", &ctx.fault);
@@ -338,7 +338,7 @@ static void bodies(void)
 {
 	static const struct {
 		const char *text;
-		int code; /* 0: good */
+		int code; /* 0 if valid */
 		const char *words;
 	} rows[] = {
 		{NULL, 400, "no body"},
@@ -390,7 +390,7 @@ static void texts(void)
 	CU_ASSERT_FALSE(grafana_path(out, sizeof(out), "/x/", "////////////", ""));
 	CU_ASSERT_FALSE(grafana_path(out, 8, "/x/", "a", "bcdef"));
 	CU_ASSERT(grafana_path(out, 8, "/x/", "", "bcde"));
-	/* a cut is between characters */
+	/* texts are cut between characters */
 	grafana_clean("aéé", out, 5);
 	UNIT_TEXT(out, "aé");
 	grafana_clean("a\xc3", out, sizeof(out));
@@ -408,7 +408,7 @@ static void texts(void)
 	grafana_free_text(printed);
 	json_decref(numbers);
 	json_decref(back);
-	/* the same for the same, another for another; each is one that Grafana takes */
+	/* equal for equal titles, different for others; each is a valid uid */
 	grafana_make_uid("dashboard", "", "a", uid);
 	grafana_make_uid("dashboard", "", "a", other);
 	UNIT_TEXT(uid, other);
@@ -427,7 +427,7 @@ static void starts(void)
 {
 	static const struct {
 		struct grafana options;
-		const char *words; /* NULL: it starts */
+		const char *words; /* NULL if it starts */
 	} rows[] = {
 		{{.url = "http://g:3000/"}, NULL},
 		{{.url = "https://u:geheim@g/grafana///", .api_key = {"key", 3}}, NULL},
@@ -435,7 +435,7 @@ static void starts(void)
 		{{.url = "http://g/?a=b"}, "url must end with its path"},
 		{{.url = "http://g", .proxy = "nonsense"}, "proxy "},
 		{{.url = "https://g", .api_key = {"geheim\nHost: x", 14}}, "api_key has"},
-		{{.url = "https://g", .api_key = {"", 0}}, NULL}, /* told where it is needed */
+		{{.url = "https://g", .api_key = {"", 0}}, NULL}, /* reported where it is needed */
 		{{.url = "http://g:3000", .api_key = {"key", 3}},
 		 "url must begin with https://: without TLS"},
 		{{.url = "http://g:3000", .api_key = {"key", 3}, .tls = {.insecure = true}}, NULL},
@@ -475,7 +475,7 @@ static void starts(void)
 	}
 }
 
-/* No request leaves before there is a key: this one would be refused at once, with another sentence. */
+/* No request is sent before there is a key: it would be refused at once, with another message. */
 static void no_key(void)
 {
 	struct grafana_answer answer;
@@ -493,12 +493,12 @@ static void no_key(void)
 int main(void)
 {
 	return unit_run("grafana",
-			(const struct unit_test[]){{"access is judged", access_is_evaluated},
+			(const struct unit_test[]){{"access is evaluated", access_is_evaluated},
 						   {"enter", enter},
 						   {"answers are explained", answers_are_explained},
 						   {"strangers are explained", strangers_are_explained},
 						   {"faults are explained", faults_are_explained},
-						   {"problems are told", problems_are_reported},
+						   {"problems are reported", problems_are_reported},
 						   {"bodies", bodies},
 						   {"texts", texts},
 						   {"starts", starts},

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What apply would write over what is there, where the two differ, and which titles Grafana takes for the
- * same. */
+/* grafana_apply: what an apply would overwrite, where the two differ, and which titles Grafana treats as
+ * equal. */
 #include "unit.h"
 
 #include "../../plugins/grafana/grafana_apply.h"
@@ -30,7 +30,7 @@ static void ours_are_merged(void)
 		{"{\"a\":[1,2]}", "{\"a\":[1]}", false, "{\"a\":[1,2]}", "[\"/a\"]"},
 		{"{\"a/b\":{\"~\":1}}", "{\"a/b\":{\"~\":2}}", false, "{\"a/b\":{\"~\":1}}",
 		 "[\"/a~1b/~0\"]"},
-		/* items of arrays: by id, name or refId, else by their place */
+		/* items of arrays: by id, name or refId, else by their index */
 		{"[{\"id\":2,\"t\":\"x\"}]", "[{\"id\":1,\"m\":1},{\"id\":2,\"m\":2}]", false,
 		 "[{\"id\":2,\"m\":2,\"t\":\"x\"}]", "[\"\"]"},
 		{"[{\"name\":\"a\"},{\"name\":\"b\"}]", "[{\"name\":\"b\",\"m\":2},{\"name\":\"a\",\"m\":1}]",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON as text: told from what is none, taken apart, its tree estimated; names that are given twice; and the
- * room that large trees wait for. */
+/* grafana_json: validates and scans JSON as text, estimates its tree, finds repeated names; and the memory
+ * budget that large trees wait for. */
 #include "fake_host.h"
 #include "unit.h"
 
@@ -15,7 +15,7 @@ static struct grafana_span span(const char *text)
 	return (struct grafana_span){text, strlen(text)};
 }
 
-static void json_is_reported(void)
+static void json_is_recognized(void)
 {
 	static const struct {
 		const char *text;
@@ -77,7 +77,7 @@ static void json_is_reported(void)
 	size_t cost;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		char *exact = malloc(strlen(rows[i].text) + 1); /* a byte behind it is an error to ASan */
+		char *exact = malloc(strlen(rows[i].text) + 1); /* ASan reports a read of one byte beyond */
 
 		memcpy(exact, rows[i].text, strlen(rows[i].text));
 		if (grafana_scan((struct grafana_span){exact, strlen(rows[i].text)}, &cost) != rows[i].good) {
@@ -112,7 +112,7 @@ static void parts_are_found(void)
 	json_decref(loaded);
 	value = grafana_find(span(text), "big");
 	CU_ASSERT(value.size == 20 && memcmp(value.text, "99999999999999999999", 20) == 0);
-	CU_ASSERT_PTR_NULL(grafana_pick(span(text), "big")); /* it is not read, but it can be passed on */
+	CU_ASSERT_PTR_NULL(grafana_pick(span(text), "big")); /* not parsed, but can be passed on */
 	CU_ASSERT_PTR_NULL(grafana_find(span(text), "x").text);
 	CU_ASSERT_PTR_NULL(grafana_find(span("[1]"), "x").text);
 	CU_ASSERT_PTR_NULL(grafana_find((struct grafana_span){NULL, 0}, "x").text);
@@ -127,7 +127,7 @@ static void parts_are_found(void)
 	CU_ASSERT_FALSE(grafana_walk(&rest, NULL, &value));
 }
 
-/* A text of `count` times the part. */
+/* Returns `count` copies of the part. */
 __attribute__((format(printf, 1, 0))) static char *many(const char *part, size_t count)
 {
 	char *text = malloc(count * (strlen(part) + 12) + 3), *at = text;
@@ -141,7 +141,7 @@ __attribute__((format(printf, 1, 0))) static char *many(const char *part, size_t
 	return text;
 }
 
-static size_t taken; /* of the heap, by jansson */
+static size_t taken; /* heap bytes that jansson used */
 static void *counting_malloc(size_t size)
 {
 	void *memory = malloc(size);
@@ -156,7 +156,7 @@ static void counting_free(void *memory)
 	free(memory);
 }
 
-/* What is counted is never less than what is taken, nor much more. */
+/* The estimate is never less than the memory used, nor much more. */
 static void trees_are_estimated(void)
 {
 	static const char *const parts[] = {
@@ -200,7 +200,7 @@ static void names_are_given_twice(void)
 	static const struct grafana_name two[] = {{"a_b", "aB"}, {"is_c", "isC"}, {NULL, NULL}};
 	static const char *const skip[] = {"x", NULL};
 	static const struct {
-		const char *sent, *renamed /* NULL: refused */, *copied;
+		const char *sent, *renamed /* NULL if refused */, *copied;
 	} rows[] = {
 		{"{\"a_b\":1,\"z\": [ 1.50 ],\"x\":2}", "{\"aB\":1,\"z\":[1.5],\"x\":2}",
 		 ",\"aB\":1,\"z\":[ 1.50 ]"},
@@ -235,7 +235,7 @@ static void names_are_given_twice(void)
 	}
 }
 
-/* What is cut is cut between characters. */
+/* Texts are cut between characters. */
 static void cuts_are_whole(void)
 {
 	struct grafana_fault fault = {0};
@@ -259,7 +259,7 @@ static void cuts_are_whole(void)
 	UNIT_TEXT(good, "aé");
 }
 
-/* ---- Room ---- */
+/* ---- The memory budget ---- */
 
 static struct grafana_budget budget;
 

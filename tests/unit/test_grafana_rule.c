@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Alert rules as callers post them: translated, judged, and brought together with the data sources that there
- * are. */
+/* grafana_rule: alert rules as callers post them: translated, validated, and matched with the existing data
+ * sources. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +33,7 @@
 #define RULE(more, data) "{\"title\":\"High\",\"condition\":\"C\"," more "\"data\":[" data "]}"
 #define DATA QUERY("A", "prometheus") "," REDUCE("B", "A") "," THRESHOLD("C", "B")
 
-/* Reads a rule, and shows the fault as "POINTER: the detail". */
+/* Reads a rule, and prints the fault as "POINTER: the detail". */
 static json_t *read_rule(const char *text, char *why, size_t size)
 {
 	struct grafana_fault fault = {0};
@@ -70,7 +70,7 @@ static void takes(const char *text, const char *expected)
 
 static void rules_are_translated(void)
 {
-	/* the seed's names, and what it leaves out */
+	/* the seed's names, and the fields that it leaves out */
 	takes(RULE("\"no_data_state\":\"NoData\",\"exec_err_state\":\"Error\",\"for_duration\":\"5m\",",
 		   DATA),
 	      "{\"condition\":\"C\",\"execErrState\":\"Error\",\"folderUID\":\"sky-genesis\",\"for\":\"5m\","
@@ -78,7 +78,7 @@ static void rules_are_translated(void)
 	takes(RULE("\"no_data_state\":null,\"folder_uid\":\"\",", DATA),
 	      "{\"condition\":\"C\",\"execErrState\":\"Error\",\"folderUID\":\"sky-genesis\",\"for\":\"5m\","
 	      "\"noDataState\":\"NoData\",\"ruleGroup\":\"sky-genesis\",\"title\":\"High\"}");
-	/* Grafana's names, and what we do not know */
+	/* Grafana's names, and unknown fields */
 	takes(RULE("\"noDataState\":\"OK\",\"execErrState\":\"KeepLast\",\"for\":\"1h30m\",\"folderUID\":"
 		   "\"ops\","
 		   "\"ruleGroup\":\"a "
@@ -100,7 +100,7 @@ static void rules_are_translated(void)
 static void rules_are_validated(void)
 {
 	static const struct {
-		const char *text, *begins; /* of the detail; "": it is good */
+		const char *text, *begins; /* of the detail; "" if valid */
 	} rows[] = {
 		{"{}", "/title is missing"},
 		{"{\"title\":\" \"}", "/title must not be empty"},
@@ -174,8 +174,7 @@ static void rules_are_validated(void)
 static void expressions_are_validated(void)
 {
 	static const struct {
-		const char *data,
-			*begins; /* of the detail; "": it is good. `A` is a query, `C` the condition */
+		const char *data, *begins; /* of the detail; "" if valid. `A` is a query, `C` the condition */
 	} rows[] = {
 		{REDUCE("C", "A"), ""},
 		{REDUCE("C", "$A"), ""},
@@ -277,11 +276,11 @@ static void expressions_are_validated(void)
 	}
 }
 
-/* What Grafana's parser takes, and nothing else. */
+/* Accepts exactly what Grafana's parser accepts. */
 static void math_is_read(void)
 {
 	static const struct {
-		const char *text, *why; /* "": it is good; else in the detail, after what all say */
+		const char *text, *why; /* "" if valid; else in the detail, after the common part */
 	} rows[] = {
 		{"1", ""},
 		{"  1 > 0\\t", ""},
@@ -390,18 +389,18 @@ static void durations(void)
 
 #define SOURCE(uid, type, name) "{\"uid\":\"" uid "\",\"type\":\"" type "\",\"name\":\"" name "\"}"
 
-/* What becomes of the seed's "prometheus". */
+/* The seed's "prometheus" is resolved to a data source. */
 static void sources_are_matched(void)
 {
 	static const struct {
-		const char *wanted, *sources, *uid, *why; /* uid NULL: 422, whose detail holds `why` */
+		const char *wanted, *sources, *uid, *why; /* uid NULL means 422, with `why` in its detail */
 	} rows[] = {
 		{"prometheus", "[" SOURCE("prometheus", "prometheus", "P") "]", "prometheus", NULL},
 		{"prometheus", "[" SOURCE("x1", "prometheus", "P") "]", "x1", NULL},
 		{"P", "[" SOURCE("x1", "prometheus", "P") "," SOURCE("x2", "prometheus", "Q") "]", "x1",
 		 NULL},
 		{"prometheus", "[" SOURCE("x1", "loki", "prometheus") "]", "x1", NULL},
-		/* the uid itself wins, wherever it stands */
+		/* the uid itself wins, in any position */
 		{"b", "[" SOURCE("x1", "b", "b") "," SOURCE("b", "loki", "L") "]", "b", NULL},
 		{"prometheus", "[" SOURCE("x1", "prometheus", "P") "," SOURCE("x2", "prometheus", "Q") "]",
 		 NULL, "fits 2 data sources (prometheus): use the uid of one of them: x1, x2"},
@@ -445,7 +444,7 @@ static void sources_are_matched(void)
 			if (rows[i].why == NULL || strstr(fault.detail, rows[i].why) == NULL)
 				fprintf(stderr, "\n%s\n", fault.detail);
 		}
-		/* what the caller sent is as it was */
+		/* the caller's text is unchanged */
 		UNIT_TEXT(json_string_value(json_object_get(json_array_get(json_object_get(sent, "data"), 1),
 							    "datasource_uid")),
 			  rows[i].wanted);
@@ -461,17 +460,17 @@ static void sources_are_matched(void)
 #define EXPR "\"expr\":\"up\""
 #define INSTANT EXPR ",\"instant\":true,\"range\":false"
 
-/* What each query asks its data source, and whether the condition `C` is a value: for `p` is a Prometheus,
- * `l` a Loki, `m` another one, and `n` is not there. */
+/* The kind of each query, and whether the condition `C` is a value: `p` is a Prometheus, `l` a Loki, `m`
+ * another data source, and `n` does not exist. */
 static void queries_are_validated(void)
 {
 	static const struct {
-		const char *data, *why; /* begins the detail; "": it is good */
+		const char *data, *why; /* begins the detail; "" if valid */
 	} rows[] = {
 		{ASKS("A", "p", EXPR) "," REDUCE("B", "A") "," THRESHOLD("C", "B"), ""},
 		{ASKS("A", "p", INSTANT) "," THRESHOLD("C", "A"), ""},
 		{ASKS("C", "p", INSTANT), ""},
-		{ASKS("C", "p", EXPR ",\"instant\":true,\"range\":true"), ""}, /* both: who knows */
+		{ASKS("C", "p", EXPR ",\"instant\":true,\"range\":true"), ""}, /* both kinds: unknown */
 		{ASKS("C", "l", EXPR ",\"queryType\":\"instant\""), ""},
 		{ASKS("C", "l", EXPR ",\"instant\":true"), ""},
 		{ASKS("C", "m", "\"rawSql\":\"select 1\""), ""},
@@ -525,7 +524,7 @@ static void queries_are_validated(void)
 	json_decref(sources);
 }
 
-/* Grafana's own arithmetic is never looked up, under its new name and its old one. */
+/* Grafana's own expressions are never looked up, under their new and old name. */
 static void expressions_have_no_source(void)
 {
 	char why[700];
@@ -548,11 +547,11 @@ int main(void)
 {
 	return unit_run("grafana_rule",
 			(const struct unit_test[]){{"rules are translated", rules_are_translated},
-						   {"rules are judged", rules_are_validated},
-						   {"expressions are judged", expressions_are_validated},
+						   {"rules are validated", rules_are_validated},
+						   {"expressions are validated", expressions_are_validated},
 						   {"math is read", math_is_read},
 						   {"durations", durations},
-						   {"queries are judged", queries_are_validated},
+						   {"queries are validated", queries_are_validated},
 						   {"sources are matched", sources_are_matched},
 						   {"expressions have no source", expressions_have_no_source},
 						   {0}});

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The check `host`: recorded texts of /proc, and one real run on this machine. */
+/* host: recorded texts of /proc, and one real run on this machine. */
 #include "fake_host.h"
 #include "unit.h"
 
@@ -17,7 +17,7 @@ static void meminfo(void)
 	CU_ASSERT(memory.size == 16384000LL * 1024);
 	CU_ASSERT(memory.available == 4096000LL * 1024);
 	CU_ASSERT(memory.swap_size == 2000000LL * 1024 && memory.swap_free == 1500000LL * 1024);
-	/* An old kernel tells no MemAvailable: it is unknown, not 0 and not MemFree. */
+	/* An old kernel has no MemAvailable: the value is unknown, not 0 and not MemFree. */
 	CU_ASSERT(host_parse_meminfo("MemTotal: 1000 kB\nMemFree: 500 kB\n", &memory));
 	CU_ASSERT(memory.available == -1 && memory.swap_size == -1);
 	CU_ASSERT_FALSE(host_parse_meminfo("", &memory));
@@ -26,12 +26,12 @@ static void meminfo(void)
 	CU_ASSERT_FALSE(host_parse_meminfo("MemTotal: 99999999999999999999999 kB\n", &memory));
 }
 
-/* One odd pair costs itself, and neither the other pair nor the sentence. */
+/* One invalid pair affects neither the other pair nor the message. */
 static void odd_meminfo(void)
 {
 	static const struct {
 		const char *text;
-		int64_t size, available, swap_size, swap_free; /* kB; -1: not told */
+		int64_t size, available, swap_size, swap_free; /* kB; -1 if missing */
 	} rows[] = {
 		{"MemTotal: 1000 kB\nMemAvailable: 2000 kB\nSwapTotal: 10 kB\nSwapFree: 4 kB\n", -1, -1, 10,
 		 4},
@@ -108,7 +108,7 @@ static void cpu(void)
 				  &before));
 	CU_ASSERT(before.cpus == 2 && before.ticks[HOST_USER] == 100 && before.ticks[HOST_IOWAIT] == 40);
 	now = before;
-	CU_ASSERT_FALSE(host_cpu_used(&before, &now, &used)); /* no time went by */
+	CU_ASSERT_FALSE(host_cpu_used(&before, &now, &used)); /* no time has passed */
 	now.ticks[HOST_USER] += 30;
 	now.ticks[HOST_SYSTEM] += 20;
 	now.ticks[HOST_IDLE] += 140;
@@ -116,7 +116,7 @@ static void cpu(void)
 	CU_ASSERT(host_cpu_used(&before, &now, &used));
 	CU_ASSERT_DOUBLE_EQUAL(used, 50.0 / 200, 1e-12);
 	now = before;
-	now.ticks[HOST_IOWAIT] -= 5; /* steps back on some kernels */
+	now.ticks[HOST_IOWAIT] -= 5; /* decreases on some kernels */
 	now.ticks[HOST_USER] += 100;
 	CU_ASSERT(host_cpu_used(&before, &now, &used));
 	CU_ASSERT_DOUBLE_EQUAL(used, 1, 1e-12);
@@ -190,7 +190,7 @@ static void json(void)
 	UNIT_TEXT(out, "\"??x???\"");
 }
 
-/* The machine that runs the test: its numbers agree with what statvfs says at the same time. */
+/* The machine that runs the test: the numbers agree with statvfs() at the same time. */
 static void real_run(void)
 {
 	static struct host host;
@@ -234,7 +234,7 @@ static void missing_disk(void)
 	host.disks = (struct skymon_texts){paths, 3};
 	CU_ASSERT_EQUAL(check(fake_new_run(), &host), SKYMON_UNHEALTHY);
 	UNIT_TEXT(fake.message, "disk /no/such/folder cannot be read: No such file or directory");
-	CU_ASSERT(fake_number("disk_free") > 0); /* the other disk, and all else, is still told */
+	CU_ASSERT(fake_number("disk_free") > 0); /* the other disk, and everything else, is still reported */
 	CU_ASSERT(fake_number("memory_available") > 0);
 	const char *disks = fake_find("detail", "disks");
 	CU_ASSERT(disks != NULL &&

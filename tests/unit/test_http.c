@@ -7,7 +7,7 @@ static void answers(void)
 	static const struct {
 		const char *request;
 		int code;
-		const char *body; /* NULL: any */
+		const char *body; /* NULL for any */
 	} cases[] = {
 		{"GET /echo HTTP/1.1\r\n" HOST, 200, "GET name=- q=- x=- trusted=1 body="},
 		{"GET /echo/ HTTP/1.1\r\n" HOST, 200, "GET name=- q=- x=- trusted=1 body="},
@@ -212,7 +212,7 @@ static void answers_options(void)
 /* ---- Forwarded requests ---- */
 
 static struct {
-	struct skymon_request *rq; /* that waits */
+	struct skymon_request *rq; /* a request that waits */
 	unsigned sent, cancelled;
 	const char *does;
 	char seen[256];
@@ -324,7 +324,7 @@ static void forwards(void)
 						  memcmp(reply.body, big, BIG_SIZE) == 0);
 				forget(&reply);
 			}
-	/* The client is this process, and none that the daemon is or has started counts as local. */
+	/* The client is this process, and the daemon's own processes never count as local. */
 	UNIT_TEXT(elsewhere.seen, "GET /away ?x=none local=0 127.0.0.1 t body=");
 	CU_ASSERT_EQUAL(elsewhere.cancelled, 0);
 	close(fd);

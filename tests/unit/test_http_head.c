@@ -20,7 +20,7 @@ static const struct {
 	const char *bytes;
 	size_t size;
 	int code;
-	const char *detail; /* how it begins */
+	const char *detail; /* beginning of the reply */
 } refused[] = {
 	/* the request line [3] */
 	{BYTES("GET /echo\r\n\r\n"), 400, NO_LINE "has no version"},
@@ -72,7 +72,7 @@ static const struct {
 	{BYTES(GET "Host: http://a\r\n\r\n"), 400, "the Host header is not"},
 	{BYTES(GET "Host: a/b\r\n\r\n"), 400, "the Host header is not"},
 	{BYTES(GET "Host: u@a\r\n\r\n"), 400, "the Host header is not"},
-	/* one who may do what the other may not [5.3] */
+	/* one header where the other is not allowed [5.3] */
 	{BYTES(GET "Host: x\r\nAuthorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n"), 400,
 	 "there are two Auth"},
 	{BYTES(GET "Authorization: Basic a\r\nHost: x\r\nauthorization:\r\n\r\n"), 400, "there are two Auth"},
@@ -170,7 +170,7 @@ static const struct {
 	{GET "Host:\r\n\r\n", "GET name=- q=- x=- trusted=1 body="},
 	{GET "Host: a_b.example:8080\r\n\r\n", "GET name=- q=- x=- trusted=1 body="},
 	{GET "Host: [fe80::1]:80\r\n\r\n", "GET name=- q=- x=- trusted=1 body="},
-	{GET "Host: ::1\r\n\r\n", "GET name=- q=- x=- trusted=1 body="}, /* odd, and not ambiguous */
+	{GET "Host: ::1\r\n\r\n", "GET name=- q=- x=- trusted=1 body="}, /* unusual, but not ambiguous */
 	{GET "HOST:x\r\n\r\n", "GET name=- q=- x=- trusted=1 body="},
 	{GET "Host: x\r\nX-Test: a  \t\r\n\r\n", "GET name=- q=- x=a trusted=1 body="},
 	{GET "Host: x\r\nX-Test:\ta b \r\n\r\n", "GET name=- q=- x=a b trusted=1 body="},
@@ -193,7 +193,7 @@ static const struct {
 	{CHUNKED "A\r\n0123456789\r\n0\r\n\r\n", "POST name=- q=- x=- trusted=1 body=0123456789"},
 };
 
-/* All that comes until the server ends the connection. */
+/* Reads until the server ends the connection. */
 static char *hear_all(int fd)
 {
 	struct buf all = {0};
@@ -232,7 +232,7 @@ static void refuses_one(size_t i, size_t step)
 	memcpy(bytes, refused[i].bytes, refused[i].size);
 	strcpy(bytes + refused[i].size, BEHIND);
 	send_all(fd, bytes, refused[i].size + strlen(BEHIND), step);
-	shutdown(fd, SHUT_WR); /* so that one that is served all the same ends too */
+	shutdown(fd, SHUT_WR); /* so that a request that is served also ends */
 	char *got = hear_all(fd);
 	snprintf(wanted, sizeof(wanted), "HTTP/1.1 %d ", refused[i].code);
 	bool ok = strncmp(got, wanted, strlen(wanted)) == 0 && count_of(got, "\r\nContent-Length: ") == 1;
@@ -342,11 +342,11 @@ static void has_limits(void)
 	stop();
 }
 
-/* ---- The gate alone: what passes does not depend on how the bytes come ---- */
+/* ---- The validator alone: the result does not depend on how the bytes arrive ---- */
 
 struct trickle {
 	const char *bytes;
-	size_t size, at, batch; /* batch: how many more may be read before it has to wait */
+	size_t size, at, batch; /* batch: how many more bytes may be read before waiting */
 };
 
 static ssize_t trickle_read(void *arg, char *out, size_t room)
@@ -361,7 +361,7 @@ static ssize_t trickle_read(void *arg, char *out, size_t room)
 	return n > 0 ? (ssize_t)n : -1;
 }
 
-/* Reads as libmicrohttpd does: again as long as reads are full, then only when new bytes have come. */
+/* Reads as libmicrohttpd does: repeatedly while reads are full, then only when new bytes have arrived. */
 static char *passed(const char *bytes, size_t size, size_t step, size_t room, bool records, struct gate *gate)
 {
 	struct buf all = {0};
@@ -394,13 +394,13 @@ static void passes_the_same(void)
 		strcpy(bytes + size, BEHIND);
 		size += strlen(BEHIND);
 		char *wanted = passed(bytes, size, size, 8192, false, &whole);
-		/* an odd Host passes: routes that look at it answer 403 */
+		/* an unusual Host passes: routes that check it answer 403 */
 		bool shuts = i < count && strncmp(refused[i].detail, "the Host header is not", 22) != 0;
 		CU_ASSERT_EQUAL(whole.fault, shuts ? refused[i].code : 0);
 		for (size_t s = 0; s < sizeof(steps) / sizeof(steps[0]); s++)
 			for (size_t r = 0; r < 2 * sizeof(rooms) / sizeof(rooms[0]); r++) {
 				char *got = passed(bytes, size, steps[s], rooms[r / 2], r % 2, &gate);
-				/* a fault in what follows an answered head is known earlier or later */
+				/* a fault after an answered head may be noticed sooner or later */
 				CU_ASSERT_EQUAL(gate.fault, whole.fault);
 				UNIT_TEXT(got, wanted);
 				CU_ASSERT(gate.fault != 0 || gate.held == NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http: many clients, large bodies, counting, access, and the end. */
+/* http: many clients, large bodies, counters, access and shutdown. */
 #include "http_server.h"
 
 #include <zlib.h>
@@ -143,7 +143,7 @@ static void shares_compressed(void)
 	forget(&beside);
 	for (int i = 0; i < ASKERS; i += 4) {
 		struct linger now = {.l_onoff = 1};
-		setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &now, sizeof(now)); /* leaves with a reset */
+		setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &now, sizeof(now)); /* disconnects with a reset */
 		close(fds[i]);
 	}
 	for (int i = 0; i < ASKERS; i++) {
@@ -159,7 +159,7 @@ static void shares_compressed(void)
 	CU_ASSERT_EQUAL(released, ASKERS);
 }
 
-/* The end comes while bodies are being compressed. */
+/* Shutdown while bodies are being compressed. */
 static void stops_in_the_middle(void)
 {
 	int fds[8];

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exchange: requests and replies as they cross the wire, what a hostile worker may send in their place, and
- * problems. */
+/* http_message: requests and replies on the wire, hostile messages of a worker, and problems. */
 #include "wire/http_message.h"
 
 #include <stdio.h>
@@ -54,7 +53,7 @@ static void requests_read_back(void)
 	buf_free(&body);
 }
 
-/* Each prefix of a message is broken, and so is one with a byte too many. */
+/* Each prefix of a message is invalid, and so is a message with an extra byte. */
 static void cut_requests_are_broken(void)
 {
 	struct http_message_request asked = {.method = "GET",
@@ -66,7 +65,7 @@ static void cut_requests_are_broken(void)
 	struct http_message_request got;
 	http_message_put_request(&body, &asked);
 	for (size_t size = 0; size < body.size; size++) {
-		char *copy = malloc(size + 1); /* ASan sees one byte too many */
+		char *copy = malloc(size + 1); /* ASan reports a read of one byte beyond */
 		memcpy(copy, body.data, size);
 		struct wire_reader in = wire_reader(copy, size);
 		CU_ASSERT(!http_message_get_request(&in, &got));
@@ -237,7 +236,7 @@ static void a_reply_has_a_largest_size(void)
 							.body_size = HTTP_MESSAGE_BODY_MAX + more};
 		struct buf body = {0};
 		CU_ASSERT_EQUAL(crosses(&reply, &got, &body), more == 0);
-		CU_ASSERT(body.size < WIRE_REPLY_MAX); /* what is allowed fits the wire */
+		CU_ASSERT(body.size < WIRE_REPLY_MAX); /* the largest allowed one fits the wire */
 		http_message_free_reply(&got);
 		buf_free(&body);
 	}

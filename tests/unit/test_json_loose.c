@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* json_loose: what is read beside what cannot be, what is odd and why, and what is not JSON: tables; and
- * bytes that were changed at random, for the sanitizers. */
+/* json_loose: tables of values that are read next to invalid ones, of odd values and why, and of invalid
+ * JSON; and randomly changed bytes, for the sanitizers. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,10 +19,10 @@ static void reads(void)
 		{"{\"a\":[1,-2,0.5,1e3,true,false,null,\"x\"]}",
 		 "{\"a\":[1,-2,0.5,1000.0,true,false,null,\"x\"]}"},
 		{"\"\\u00e4\\ud83d\\ude00\\n\\/\"", "\"\xC3\xA4\xF0\x9F\x98\x80\\n/\""},
-		/* numbers that no machine number holds: their digits */
+		/* numbers beyond a double or int64: their digits */
 		{"[123456789012345678901234567890,1e999,-1e999]",
 		 "[\"123456789012345678901234567890\",\"1e999\",\"-1e999\"]"},
-		/* odd ones, and their siblings */
+		/* odd values, and their siblings */
 		{"{\"a\":1,\"a\":2,\"b\":3}",
 		 "{\"a\":{\"\\u0001\":\"is there twice, with different values\"},\"b\":3}"},
 		{"{\"a\":1,\"a\":1}", "{\"a\":1}"},
@@ -47,7 +47,7 @@ static void reads(void)
 		 "JSON has\"},"
 		 "\"c\":{\"\\u0001\":\"is nothing that JSON has\"},\"d\":{\"\\u0001\":\"is nothing that JSON "
 		 "has\"},\"e\":3}"},
-		/* a key that no question has */
+		/* a key that is never read */
 		{"{\"a\\u0000\":1,\"\\u0001\":\"x\",\"\\ud800\":2,\"\xFF\":4,\"b\":3}", "{\"b\":3}"},
 	};
 
@@ -111,7 +111,7 @@ static void asked(void)
 	json_decref(value);
 }
 
-/* Deep nesting costs itself, and neither the stack nor its siblings. */
+/* Deep nesting affects neither the stack nor siblings. */
 static void deep(void)
 {
 	enum { DEEP = 200000 };

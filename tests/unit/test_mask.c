@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mask: the spellings in which secrets come back. */
+/* mask: the spellings in which secrets are masked. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +44,7 @@ static struct mask secrets(void)
 	mask_add(&mask, "p@ss w/ör+d\"\\", strlen("p@ss w/ör+d\"\\"));
 	mask_add(&mask, "Bearer tok-12345", strlen("Bearer tok-12345"));
 	mask_add(&mask, "hunter2hunter\r\n", strlen("hunter2hunter\r\n"));
-	mask_add(&mask, "abc", 3); /* too short to be one */
+	mask_add(&mask, "abc", 3); /* too short to be masked */
 	mask_add(&mask, NULL, 0);
 	return mask;
 }
@@ -56,14 +56,14 @@ static void masks_each_spelling(void)
 		struct buf room = {0};
 		const char *got = mask_text(&mask, rows[i].text, &room);
 		UNIT_TEXT(got, rows[i].masked);
-		/* the same text, and no copy, when there is nothing to mask */
+		/* the same text, not a copy, if nothing is masked */
 		CU_ASSERT_EQUAL(got == rows[i].text, strcmp(rows[i].text, rows[i].masked) == 0);
 		buf_free(&room);
 	}
 	mask_free(&mask);
 }
 
-/* A reply need not be a text, and a match never reads beyond its end. */
+/* A reply may be binary, and matching never reads beyond its end. */
 static void reads_no_further(void)
 {
 	struct mask mask = secrets();

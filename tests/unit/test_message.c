@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* message: what one end puts the other gets, for each message; a body that was cut anywhere is refused. */
+/* message: each message survives put and get; a body cut at any point is refused. */
 #include "wire/message.h"
 
 #include <stdlib.h>
@@ -225,8 +225,8 @@ static void each_reads_back(void)
 		struct buf body = {0};
 		rows[i].put(&body);
 		for (size_t size = 0; size <= body.size; size++) {
-			char *cut = malloc(size > 0 ? size
-						    : 1); /* so that a sanitizer sees each read beyond it */
+			char *cut = malloc(
+				size > 0 ? size : 1); /* so that a sanitizer reports each read beyond it */
 			memcpy(cut, body.data, size);
 			struct wire_reader in = wire_reader(cut, size);
 			bool whole = size == body.size, got = rows[i].get(&in) && !in.bad;
@@ -267,7 +267,7 @@ static void claims_out_of_range_are_refused(void)
 	buf_free(&body);
 }
 
-/* A body that goes on behind its fields is of another version, or a lie. */
+/* A body with bytes after its fields is from another version, or hostile. */
 static void what_follows_is_refused(void)
 {
 	struct buf body = {0};

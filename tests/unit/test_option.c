@@ -201,7 +201,7 @@ static struct option_values *over_the_wire(const struct option_values *values)
 	struct wire_reader in = wire_reader(body.data, body.size);
 	struct option_values *copy = option_values_decode(&in, &err);
 	CU_ASSERT(wire_end(&in));
-	/* cut anywhere it is refused, and nothing is read beyond */
+	/* refused if cut at any point, and never read beyond */
 	for (size_t size = 0; size < body.size; size++) {
 		char *part = x_alloc(size);
 		memcpy(part, body.data, size);
@@ -292,7 +292,7 @@ static void empty_values(void)
 		UNIT_TEXT(option_not_configured(bound.values), cases[i].not_configured);
 		drop(&bound);
 	}
-	/* left empty by a variable: as if left out */
+	/* empty through a variable: as if missing */
 	struct bound bound = bind("count: \"${N:-}\"\nwait: ${N:-}\npassword: ${N:-}\nmode:\n", NULL);
 	UNIT_TEXT(bound.errors, "");
 	struct state state = {0};
@@ -513,7 +513,7 @@ static void quantities(void)
 {
 	static const struct {
 		const char *text;
-		int64_t ms; /* -1: refused */
+		int64_t ms; /* -1 if refused */
 	} durations[] = {{"0", 0},           {"0s", 0},        {"250ms", 250},    {"0.5s", 500},
 			 {"1h30m", 5400000}, {"1d", 86400000}, {"1m0.5s", 60500}, {"5", -1},
 			 {"", -1},           {"-5s", -1},      {"1s1s", -1},      {"1s1h", -1},

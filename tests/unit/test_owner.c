@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which of the kernel's answers name the socket at the other end: the exact one, held by a process, and no
- * listening, closed or unfinished one, which the kernel gives for it, or gives to root. And which processes
- * count as our own: what descends from us, and what cannot be seen. */
+/* owner: which of the kernel's answers name the socket at the other end: the exact one, held by a process,
+ * and not a listening, closed or unfinished one, which the kernel may return instead or attribute to root.
+ * And which processes count as the daemon's own: its descendants, and hidden ones. */
 #include <arpa/inet.h>
 #include <linux/inet_diag.h>
 #include <netinet/tcp.h>
@@ -113,7 +113,7 @@ static void accounts(void)
 	CU_ASSERT(account_is_named(0) && account_is_named(1000));
 }
 
-static int held[2]; /* every process of a test lives until its writing end is closed */
+static int held[2]; /* every process of a test runs until its writing end is closed */
 
 static void wait_for_the_end(void)
 {
@@ -122,8 +122,8 @@ static void wait_for_the_end(void)
 	_exit(0);
 }
 
-/* Forks so many times, each process from the last, and returns the last one's number. If they are to leave,
- * the others are gone by then. */
+/* Forks a chain of processes and returns the last one's pid. If the others are to exit, they have exited by
+ * then. */
 static pid_t descend(int generations, bool leave)
 {
 	int report[2];
@@ -164,7 +164,7 @@ static void descent(void)
 		if (cases[i].generations == 1) {
 			kill(last, SIGKILL);
 			waitpid(last, NULL, 0);
-			CU_ASSERT(holder_descends(last)); /* gone */
+			CU_ASSERT(holder_descends(last)); /* exited */
 			CU_ASSERT_EQUAL(holder_of_process(last, loop_clock_ms()), HOLDER_UNSEEN);
 		}
 	}
@@ -190,7 +190,7 @@ static void sockets(void)
 		wait_for_the_end();
 	}
 	close(fd);
-	CU_ASSERT_EQUAL(holder_of_socket(inode, geteuid()), HOLDER_OURS); /* in a child alone */
+	CU_ASSERT_EQUAL(holder_of_socket(inode, geteuid()), HOLDER_OURS); /* in a child process only */
 	close(held[1]);
 	waitpid(child, NULL, 0);
 	close(held[0]);
@@ -201,7 +201,7 @@ static void sockets(void)
 	int64_t begun_ms = loop_clock_ms();
 	while (holder == HOLDER_UNSEEN && loop_clock_ms() < begun_ms + 20000)
 		holder = holder_of_socket(inode, geteuid());
-	CU_ASSERT_EQUAL(holder, HOLDER_BUSY); /* it does not search all the time */
+	CU_ASSERT_EQUAL(holder, HOLDER_BUSY); /* the search pauses */
 	while (holder == HOLDER_BUSY && loop_clock_ms() < begun_ms + 40000)
 		holder = holder_of_socket(inode, geteuid());
 	CU_ASSERT_EQUAL(holder, HOLDER_UNSEEN);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* PostgreSQL URLs as people have them from other programs: taken, or refused with what to do, and never
- * shown. */
+/* database_pgurl: PostgreSQL URLs as used by other programs: accepted, or refused with what to do, and never
+ * quoted. */
 #include "database_postgres.h"
 
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "unit.h"
 
 static const struct {
-	const char *url, *says; /* NULL: taken */
+	const char *url, *says; /* NULL if accepted */
 } rows[] = {
 	{"postgresql://u:geheim@db/x", NULL},
 	{"postgresql://u:geheim@db?application_name=a@b", NULL},
@@ -51,12 +51,12 @@ static const struct {
 	 "`nonsense`, which is not one of libpq's: leave it out"},
 	{"postgresql://u:geheim@db/x?ge%20heim=1", "name libpq does not know"},
 	{"postgresql://u:geheim@db/x?sslmode", "without a value"},
-	/* values that libpq looks at only when it connects */
+	/* values that libpq validates only when it connects */
 	{"postgresql://u:geheim@db/x?sslmode=no-verify", "write sslmode=require"},
 	{"postgresql://u:geheim@db/x?sslmode=verify", "verify-full"},
 	{"postgresql://u:geheim@db/x?target_session_attrs=master", "read-write"},
 	{"postgresql://u:geheim@db/x?channel_binding=yes", "prefer"},
-	/* borders */
+	/* delimiters */
 	{"postgresql://u:ge@heim@db/x", "%40"},
 	{"postgresql://u:ge/heim@db/x", "%2F"},
 	{"postgresql://db?application_name=geheim@b", "write ? in a user"},

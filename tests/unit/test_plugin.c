@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* plugin: loading, validation and description of plugins, and the functions of their host. */
 #include "plugin/plugin.h"
 
 #include <stdio.h>
@@ -9,7 +10,7 @@
 
 #include "unit.h"
 
-/* Where the tests' plugins were built. */
+/* The folder of the tests' plugins. */
 static const char *folder(void)
 {
 	const char *given = getenv("SKYMON_TEST_PLUGINS");
@@ -30,7 +31,7 @@ static void good_ones_are_opened(void)
 	CU_ASSERT_FATAL(open_plugin("t_ok", &plugin, &err));
 	UNIT_TEXT(plugin.name, "t_ok");
 	CU_ASSERT(plugin.check != NULL && plugin.size == sizeof(plugin));
-	CU_ASSERT(plugin.options != NULL && plugin.options[0].name == NULL); /* never NULL for the callers */
+	CU_ASSERT(plugin.options != NULL && plugin.options[0].name == NULL); /* never NULL for callers */
 	CU_ASSERT(plugin.numbers != NULL && plugin.numbers[0].name == NULL);
 	CU_ASSERT(plugin.routes != NULL && plugin.routes[0] == NULL);
 	plugin_close(&plugin);
@@ -51,7 +52,7 @@ static void good_ones_are_opened(void)
 	CU_ASSERT(plugin.routes[1]->handle != NULL && plugin.routes[1]->flags == SKYMON_ROUTE_GUARDED);
 	plugin_close(&plugin);
 	CU_ASSERT_FATAL(open_plugin("t_writes", &plugin, &err));
-	for (size_t i = 0; i < 5; i++) { /* those that write, unless they are open */
+	for (size_t i = 0; i < 5; i++) { /* routes that write, unless open */
 		bool guarded = (plugin.routes[i]->flags & SKYMON_ROUTE_GUARDED) != 0;
 		CU_ASSERT_EQUAL(guarded, i >= 1 && i <= 3);
 	}
@@ -112,7 +113,7 @@ static void infos_cross(void)
 		for (size_t r = 0; r < info->route_count; r++) {
 			UNIT_TEXT(info->routes[r].path, plugin.routes[r]->path);
 			CU_ASSERT(info->routes[r].flags == plugin.routes[r]->flags);
-			CU_ASSERT_PTR_NULL(info->routes[r].handle); /* it is in the worker */
+			CU_ASSERT_PTR_NULL(info->routes[r].handle); /* runs in the worker */
 		}
 		plugin_info_free(info);
 		plugin_close(&plugin);
@@ -120,7 +121,7 @@ static void infos_cross(void)
 	}
 }
 
-/* Whatever byte a worker changes and wherever it ends: refused, or harmless (ASan looks on). */
+/* A description with any byte changed, or cut at any point, is refused or harmless (under ASan). */
 static void hostile_infos_do_no_harm(void)
 {
 	struct skymon_plugin plugin;
@@ -173,7 +174,7 @@ static bool file_ok(const char *path, struct err *err)
 	return true;
 }
 
-static void files_are_found_and_judged(void)
+static void files_are_found_and_validated(void)
 {
 	char first[] = "/tmp/skymon-plugin-XXXXXX", second[] = "/tmp/skymon-plugin-XXXXXX", path[4096];
 	struct err err = {""};
@@ -197,7 +198,7 @@ static void files_are_found_and_judged(void)
 	UNIT_TEXT(found, path);
 	CU_ASSERT(file_ok(found, &err));
 	struct skymon_plugin plugin;
-	CU_ASSERT(!plugin_open(found, -1, &plugin, &err)); /* no ELF file */
+	CU_ASSERT(!plugin_open(found, -1, &plugin, &err)); /* not an ELF file */
 	free(found);
 	CU_ASSERT_PTR_NULL(plugin_find("c", folders, 2, &err));
 	CU_ASSERT(strstr(err.text, first) != NULL && strstr(err.text, second) != NULL);
@@ -215,7 +216,7 @@ static void files_are_found_and_judged(void)
 	CU_ASSERT_EQUAL(system(command), 0);
 }
 
-/* A check's functions in the daemon, and the daemon's in a worker: the host's table leaves them out. */
+/* The host's table lacks a check's functions in the daemon, and the daemon's in a worker. */
 static void what_the_host_lacks_does_nothing(void)
 {
 	static const struct skymon_host table = {.size = sizeof(table)};
@@ -251,7 +252,7 @@ int main(void)
 				{"wrong ones are refused", wrong_ones_are_refused},
 				{"infos cross", infos_cross},
 				{"hostile infos do no harm", hostile_infos_do_no_harm},
-				{"files are found and judged", files_are_found_and_judged},
+				{"files are found and validated", files_are_found_and_validated},
 				{"what the host lacks does nothing", what_the_host_lacks_does_nothing},
 				{0}});
 }

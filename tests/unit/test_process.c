@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The check `process`: recorded texts of /proc, and real runs against children of this test. */
+/* process: recorded texts of /proc, and real runs on children of this test. */
 #include "fake_host.h"
 #include "unit.h"
 
@@ -26,7 +26,7 @@ static void stat_text(void)
 	UNIT_TEXT(stat.name, "a) b (c");
 	CU_ASSERT(stat.state == 'S' && stat.parent == 7 && stat.ticks == 110 && stat.threads == 5);
 	CU_ASSERT(stat.start_ticks == 98765 && stat.pages == 250);
-	/* The children's time is signed, and was negative on some kernels: it costs itself only. */
+	/* The children's time is signed and was negative on some kernels: only this value is dropped. */
 	CU_ASSERT(process_parse_stat(
 		"42 (a) S 7 42 42 0 -1 4194560 100 200 0 0 11 22 -33 44 20 0 5 0 98765 1000000 250 1\n",
 		&stat));
@@ -35,7 +35,7 @@ static void stat_text(void)
 		"42 (a) S 7 42 42 0 -1 4194560 100 200 0 0 11 22 0 -1 20 -20 5 0 98765 1000000 250 1\n",
 		&stat));
 	CU_ASSERT(stat.ticks == 33);
-	/* A name is any 15 bytes. */
+	/* A process name is any 15 bytes. */
 	static const char *const names[] = {"", " ", ")", "(", "a\nb", ") S 1", "\xff\t", "0 (x) R 1 2 3"};
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		char text[200];
@@ -46,7 +46,7 @@ static void stat_text(void)
 		UNIT_TEXT(stat.name, names[i]);
 		CU_ASSERT(stat.state == 'Z' && stat.parent == 7 && stat.ticks == 10);
 	}
-	/* Counters as large as the kernel's types; what is beyond them, or below 0, is no stat. */
+	/* Counters as large as the kernel's types; larger or negative ones are invalid. */
 	CU_ASSERT(process_parse_stat(
 		"42 (a) S 2147483647 4 4 0 -1 1 1 2 0 0 9223372036854775807 1 0 0 20 0 "
 		"2147483647 0 9223372036854775807 18446744073709551615 4503599627370495 1\n",
@@ -199,7 +199,7 @@ static pid_t start_service(uint16_t *port, pid_t *grandchild)
 	return child;
 }
 
-/* This test adopts orphans (main), so that both are gone when it returns. */
+/* This test adopts orphans (main), so that both have exited when it returns. */
 static void end_service(pid_t child, pid_t grandchild)
 {
 	kill(child, SIGKILL);
@@ -208,7 +208,7 @@ static void end_service(pid_t child, pid_t grandchild)
 	waitpid(grandchild, NULL, 0);
 }
 
-/* One each, but a sanitizer adds its own. */
+/* One thread each, but a sanitizer adds its own. */
 static unsigned tasks_of(pid_t pid)
 {
 	char path[64];
@@ -250,7 +250,7 @@ static void by_port(void)
 	CU_ASSERT(fake_numbers_declared(numbers));
 
 	int first = connect_to(port), second = connect_to(port);
-	usleep(150000); /* CPU needs two readings that are apart */
+	usleep(150000); /* CPU needs two readings with time between them */
 	CU_ASSERT_EQUAL(check(fake_new_run(), &process), SKYMON_HEALTHY);
 	CU_ASSERT_EQUAL(fake_number("active_connections"), 2);
 	UNIT_TEXT(fake_find("metric", "skymon_process_connections{state=\"established\"}"), "2");
@@ -282,7 +282,7 @@ static void by_pid_file(void)
 	CU_ASSERT_EQUAL(process.main_pid, (uint64_t)child);
 	CU_ASSERT_EQUAL(fake_number("processes"), 2);
 	CU_ASSERT_EQUAL(fake_number("active_connections"), 1);
-	CU_ASSERT_EQUAL(fake_number("connections"), 0); /* not accepted yet: nobody has its socket */
+	CU_ASSERT_EQUAL(fake_number("connections"), 0); /* not accepted yet: no process has its socket */
 	CU_ASSERT(fake_number("open_files") >= 8);
 	close(connection);
 	process.children = false;
@@ -320,7 +320,7 @@ static void a_restart_is_seen(void)
 	CU_ASSERT_EQUAL(check(fake_new_run(), &process), SKYMON_HEALTHY);
 	UNIT_TEXT(fake_find("metric", "skymon_process_restarts_total"), "1");
 	CU_ASSERT_EQUAL(fake_number("cpu_usage_percent"),
-			-1); /* the old one's time is not to be compared with */
+			-1); /* the old process's time must not be compared with */
 	CU_ASSERT_NOT_EQUAL(process.main_pid, (uint64_t)old);
 	end_service(child, grandchild);
 	unlink(path);
@@ -334,7 +334,8 @@ static void by_unit(void)
 	struct process process = {.unit = "web", .cgroup_root = root};
 
 	snprintf(root, sizeof(root), "%s/cgroup", folder);
-	CU_ASSERT_EQUAL(check(fake_new_run(), &process), SKYMON_UNKNOWN); /* no such folder: it cannot look */
+	CU_ASSERT_EQUAL(check(fake_new_run(), &process),
+			SKYMON_UNKNOWN); /* no such folder: the check cannot examine it */
 	static const char *const folders[] = {"", "/unified", "/unified/system.slice",
 					      "/unified/system.slice/web.service",
 					      "/unified/system.slice/web.service/payload"};
@@ -372,7 +373,8 @@ static void exactly_one(void)
 	CU_ASSERT(fake_start(&skymon_plugin, fake_new_run(), &one));
 }
 
-/* As nobody, with a process of root: its files are absent, not 0, and the details say so. */
+/* As an unprivileged user, with a process of root: its files are absent, not 0, and the details report that.
+ */
 static void unprivileged(void)
 {
 	uint16_t port;
@@ -400,7 +402,7 @@ static void unprivileged(void)
 	CU_ASSERT_EQUAL(check(fake_new_run(), &by_number), SKYMON_HEALTHY);
 	CU_ASSERT_EQUAL(fake_number("memory"), -1);
 	CU_ASSERT_EQUAL(fake_number("active_connections"),
-			1); /* to count a port's connections takes no privilege */
+			1); /* counting a port's connections needs no privilege */
 	CU_ASSERT(fake_find("detail", "limited") != NULL);
 	CU_ASSERT_EQUAL(seteuid(0), 0);
 	close(connection);
@@ -408,8 +410,8 @@ static void unprivileged(void)
 	unlink(path);
 }
 
-/* A service whose parent is root's and whose child is nobody's, like nginx: as nobody the child alone is
- * seen, which is not the whole. */
+/* A service with a parent of root and an unprivileged child, like nginx: the unprivileged user sees only the
+ * child, so the numbers are incomplete. */
 static void half_of_a_service(void)
 {
 	uint16_t port;
@@ -438,7 +440,8 @@ static void half_of_a_service(void)
 	close(ready[0]);
 	close(ready[1]);
 	struct process process = {.port = port};
-	/* This test is the parent; it may always look at itself, so a process between asks as nobody. */
+	/* This test is the parent and may always read its own files, so an unprivileged process between the
+	 * two runs the check. */
 	pid_t asker = fork();
 	if (asker == 0) {
 		close(listener);

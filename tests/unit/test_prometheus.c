@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The encoder against a host that is a table of facts: every byte of both formats is frozen in prometheus.txt
- * and prometheus.openmetrics beside this file (SKYMON_FREEZE=1 writes them anew; then read the difference).
- */
+/* prometheus: the encoder with a host that is a table of facts. Every byte of both formats is recorded in
+ * prometheus.txt and prometheus.openmetrics (SKYMON_FREEZE=1 rewrites them; read the difference then). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,7 +123,7 @@ static const struct skymon_source sources[] = {
 	{"memory_usage_mb", true, false, 5.767168},
 	{"cpu_usage_percent", true, false, 0},
 	{"database_connections", true, false, 42},
-	{"cache_hit_rate_percent", false, false, 0}, /* nobody measures it */
+	{"cache_hit_rate_percent", false, false, 0}, /* never measured */
 };
 
 static void set_up(struct host *host)
@@ -159,7 +158,7 @@ static void set_up(struct host *host)
 		.size = sizeof(host->snapshot), .status = SKYMON_DEGRADED, .generation = 1};
 }
 
-/* A family whose series are given as "labels|value" texts. */
+/* Makes a family from series given as "labels|value" texts. */
 struct family {
 	struct skymon_family view;
 	unsigned char bytes[512];
@@ -224,7 +223,7 @@ static struct skymon_component component_of(const char *name, const struct skymo
 					 .latest = result};
 }
 
-/* ---- Asking ---- */
+/* ---- Requests ---- */
 
 static const char openmetrics[] = "application/openmetrics-text;version=1.0.0";
 
@@ -256,7 +255,7 @@ static void stop(struct host *host, void *state)
 	free(state);
 }
 
-/* Own time of the encoder: the only line that is not the same in each run. */
+/* Masks the encoder's own time: the only line that differs in each run. */
 static void mask_scrape(struct skymon_request *rq)
 {
 	char *line = rq->body != NULL ? strstr(rq->body, "\nskymon_scrape_duration_seconds ") : NULL;
@@ -313,7 +312,7 @@ static void frozen(void)
 	void *state = start(&host);
 	struct skymon_request rq;
 	ask(&host, state, &rq, NULL);
-	CU_ASSERT_PTR_NULL(strstr(rq.body, "skymon_scrape_duration_seconds")); /* there was none yet */
+	CU_ASSERT_PTR_NULL(strstr(rq.body, "skymon_scrape_duration_seconds")); /* no result yet */
 	answered(&rq);
 	ask(&host, state, &rq, "*/*");
 	mask_scrape(&rq);
@@ -365,7 +364,7 @@ static void formats(void)
 		{"application/openmetrics-text, */*", FORMAT_OPENMETRICS},
 		{"application/openmetrics-text;q=0.1, */*;q=0.5", FORMAT_TEXT},
 		{"text/*;q=0.2, application/*;q=0.3", FORMAT_OPENMETRICS},
-		{"text/plain;q=0, */*", FORMAT_OPENMETRICS}, /* the more exact range counts */
+		{"text/plain;q=0, */*", FORMAT_OPENMETRICS}, /* the more specific range wins */
 		{"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", FORMAT_TEXT},
 		{";;;=,,\"", FORMAT_TEXT},
 		{"application/openmetrics-text;version=\"1.0.0", FORMAT_OPENMETRICS},
@@ -458,7 +457,7 @@ static size_t times_of(const char *text, const char *part)
 	return count;
 }
 
-static void conflicts_are_told_once(void)
+static void conflicts_are_reported_once(void)
 {
 	struct host host;
 	static struct family families[2];
@@ -495,7 +494,7 @@ static void conflicts_are_told_once(void)
 		CU_ASSERT_EQUAL(times_of(host.log, "left out"), steps[i].logged);
 		answered(&rq);
 	}
-	/* The first one goes: b's turn. It comes again: a new occurrence. */
+	/* The first component disappears: b's is used. It returns: a new occurrence. */
 	host.snapshot.components = &list[1];
 	host.snapshot.count = 1;
 	host.snapshot.generation++;
@@ -512,7 +511,7 @@ static void conflicts_are_told_once(void)
 	stop(&host, state);
 }
 
-/* What was sent for stays as it was while results, labels and components come and go. */
+/* A body being sent stays unchanged while results, labels and components change. */
 static void replies_outlive_changes(void)
 {
 	struct host host;
@@ -540,8 +539,8 @@ static void replies_outlive_changes(void)
 	CU_ASSERT_PTR_NOT_NULL(
 		strstr(early.body, "\nx{component=\"a\",n=\"1\"} 1\nx{component=\"a\",n=\"2\"} 2\n"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(later.body, "\nx{component=\"a\",team=\"t\",n=\"3\"} 3\n"));
-	CU_ASSERT_PTR_NULL(strstr(later.body, "n=\"1\"")); /* no ghost */
-	component.labels = "team=\"u\""; /* a reload with other labels; the result is the same */
+	CU_ASSERT_PTR_NULL(strstr(later.body, "n=\"1\"")); /* no stale series */
+	component.labels = "team=\"u\""; /* a reload with other labels and the same result */
 	component.status = SKYMON_UNHEALTHY;
 	host.snapshot.generation++;
 	answered(&early);
@@ -565,7 +564,7 @@ int main(void)
 					      {"frozen", frozen},
 					      {"formats", formats},
 					      {"conflicts", conflicts},
-					      {"conflicts are told once", conflicts_are_told_once},
+					      {"conflicts are reported once", conflicts_are_reported_once},
 					      {"replies outlive changes", replies_outlive_changes},
 					      {NULL, NULL},
 				      });

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* resolve: what is waited for, and what is not, with a name service of the test's own: its getaddrinfo stands
- * in front of the system's. Real name servers that are silent: tests/live/test_dns.py. */
+/* resolve: waits and timeouts, with a getaddrinfo() of the test that replaces the system's. Real silent name
+ * servers: tests/live/test_dns.py. */
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <pthread.h>
@@ -15,7 +15,7 @@
 
 #define NEVER 3000 /* ms; longer than any deadline here */
 
-/* One name: how long each lookup takes, and what it ends with. */
+/* A name: the duration and result of each lookup. */
 struct answer {
 	int ms, failed;
 	const char *addresses; /* with commas */
@@ -36,7 +36,8 @@ static const struct name {
 	{"silent.test", {NEVER, EAI_AGAIN, ""}, {NEVER, EAI_AGAIN, ""}, {NEVER, EAI_AGAIN, ""}},
 };
 static atomic_uint lookups;
-static atomic_int recovered; /* what recovers.test is answered with; before, it hangs for a while and fails */
+static atomic_int
+	recovered; /* the answer for recovers.test; before it is set, lookups hang for a while and fail */
 
 static void sleep_ms(int ms)
 {
@@ -113,7 +114,7 @@ static int64_t clock_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* The addresses, or the reason's number in brackets. */
+/* Returns the addresses, or the reason's number in brackets. */
 static const char *ask(const char *host, int64_t timeout_ms)
 {
 	static _Thread_local char addresses[200];
@@ -167,7 +168,7 @@ static void *ask_hanging(void *host)
 	return (void *)(intptr_t)(strcmp(ask(host, 500), "timeout") == 0);
 }
 
-/* More askers of a few names that hang than there are threads: one name more is answered at once. */
+/* More lookups of a few hanging names than threads: a further name is answered at once. */
 static void hanging_names_share(void)
 {
 	static char hosts[4][32];
@@ -179,7 +180,7 @@ static void hanging_names_share(void)
 	before = lookups;
 	for (size_t i = 0; i < 40; i++)
 		CU_ASSERT_FATAL(pthread_create(&askers[i], NULL, ask_hanging, hosts[i % 4]) == 0);
-	sleep_ms(300); /* each family is asked for by now */
+	sleep_ms(300); /* both families have been requested by now */
 	UNIT_TEXT(ask("good.test", 2000), "192.0.2.7");
 	for (size_t i = 0; i < 40; i++) {
 		void *good;
@@ -196,14 +197,14 @@ static void *ask_first(void *arg)
 	return arg;
 }
 
-/* Whoever joins a lookup does not get a failure from before his time. */
+/* A caller that joins a running lookup does not get a failure from before its call. */
 static void a_late_comer_asks_again(void)
 {
 	pthread_t first;
 
 	CU_ASSERT_FATAL(pthread_create(&first, NULL, ask_first, NULL) == 0);
 	sleep_ms(100);
-	recovered = 1; /* the lookup that is under way still fails */
+	recovered = 1; /* the running lookup still fails */
 	UNIT_TEXT(ask("recovers.test", 2000), "192.0.2.9");
 	pthread_join(first, NULL);
 }

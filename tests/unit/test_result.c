@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* result: results as a worker encodes them and the daemon decodes them, also hostile ones. */
 #include "wire/result.h"
 
 #include <math.h>
@@ -17,7 +18,7 @@ static void say(struct result_builder *b, const char *format, ...)
 	va_end(list);
 }
 
-/* Encodes and decodes, as the wire does: the body in memory of its own size. */
+/* Encodes and decodes, as the wire does, with the body in memory of exactly its size. */
 static struct result *cross(struct result_builder *b, int status, struct err *err)
 {
 	struct buf body = {0};
@@ -46,11 +47,11 @@ static void fill(struct result_builder *b)
 	CU_ASSERT(result_metric(b, SKYMON_COUNTER, "pg_commits_total", NULL, 1e15, NULL, 0, &err));
 }
 
-/* A name that did not resolve, and what the plugin makes of it: the reason `dns` is a failure's. */
+/* A name that did not resolve, and the plugin's result: the reason `dns` is kept for failures only. */
 static void names_that_do_not_resolve(void)
 {
 	static const struct {
-		const char *says; /* afterwards; NULL: nothing */
+		const char *says; /* afterwards; NULL for nothing */
 		int reason, status, expected;
 		const char *message;
 	} rows[] = {
@@ -167,7 +168,7 @@ static void messages_are_one_line(void)
 	result_builder_free(b);
 }
 
-static void details_are_judged(void)
+static void details_are_validated(void)
 {
 	static const char *const wrong[] = {"",         "{",   "1,2",   "1],[2",  "{\"a\":1,\"a\":2}", "nan",
 					    "\"\xFF\"", "'x'", "1e999", "\"\n\"", "\"\\u0000\""};
@@ -180,7 +181,7 @@ static void details_are_judged(void)
 	struct err err = {0};
 	CU_ASSERT(!result_detail(b, "", "1", &err));
 	CU_ASSERT(!result_detail(b, "\xFF", "1", &err));
-	/* as deep as the reader goes: what the builder takes, the daemon takes too */
+	/* as deep as the reader allows: the daemon accepts what the builder accepts */
 	char deep[5000];
 	bool taken = false;
 	for (size_t depth = 2040; depth < 2056; depth++) {
@@ -219,11 +220,11 @@ static void wrong_metrics_are_refused(void)
 		double value;
 		const struct skymon_label *labels;
 		size_t count;
-		const char *why; /* NULL: it is taken */
+		const char *why; /* NULL if accepted */
 	} rows[] = {
 		{SKYMON_GAUGE, "ok", 1, NULL, 0, NULL},
 		{SKYMON_GAUGE, "ok", 1, NULL, 0, "twice"},
-		{SKYMON_GAUGE, "ok", 1, empty, 1, "twice"}, /* an empty label is no label */
+		{SKYMON_GAUGE, "ok", 1, empty, 1, "twice"}, /* an empty label is dropped */
 		{SKYMON_GAUGE, "ok", 1, ab, 2, NULL},
 		{SKYMON_GAUGE, "ok", 1, ba, 2, "twice"}, /* the same labels in another order */
 		{SKYMON_COUNTER, "ok", 1, ab, 1, "at once"},
@@ -291,8 +292,8 @@ static void many_series_cross(void)
 	result_builder_free(b);
 }
 
-/* By the worker's limit and by the daemon's: the first are kept, the rest counted, the first of them named.
- */
+/* Limits of the worker and of the daemon: the first series are kept, the rest counted, and the first dropped
+ * one named. */
 static void series_are_limited(void)
 {
 	static const struct {
@@ -308,7 +309,7 @@ static void series_are_limited(void)
 		struct result_builder *b = result_builder_new();
 		struct err err = {0};
 		result_builder_limit(b, rows[row].worker);
-		for (int twice = 0; twice < 2; twice++) { /* the limit stays over a reset */
+		for (int twice = 0; twice < 2; twice++) { /* the limit survives a reset */
 			result_builder_reset(b);
 			for (int i = 0; i < 50; i++) {
 				char text[16];
@@ -338,8 +339,8 @@ static void series_are_limited(void)
 	}
 }
 
-/* Whatever byte is changed and wherever it is cut: refused or a right result, never a wrong read (ASan looks
- * on). */
+/* A result with any byte changed, or cut at any point, is refused or valid, without a wrong read (under
+ * ASan). */
 static void hostile_results_do_no_harm(void)
 {
 	struct result_builder *b = result_builder_new();
@@ -399,7 +400,7 @@ static bool series_taken(int type, const char *labels, const char *value)
 	return taken;
 }
 
-static void series_are_judged(void)
+static void series_are_validated(void)
 {
 	static const struct {
 		const char *labels, *value;
@@ -478,7 +479,7 @@ static void worsens_and_counts(void)
 		CU_ASSERT_PTR_NOT_NULL(skymon_reason_word(i));
 }
 
-/* A plugin says why, but not in the core's own words; in a start that fails likewise (test_runner). */
+/* A plugin may report a reason, except those of the core; the same in a failed start (test_runner). */
 static void claims_of_the_core_s_reasons(void)
 {
 	static const int own[] = {
@@ -521,12 +522,12 @@ int main(void)
 					  {"names that do not resolve", names_that_do_not_resolve},
 					  {"claims of the core's reasons", claims_of_the_core_s_reasons},
 					  {"messages are one line", messages_are_one_line},
-					  {"details are judged", details_are_judged},
+					  {"details are validated", details_are_validated},
 					  {"wrong metrics are refused", wrong_metrics_are_refused},
 					  {"many series cross", many_series_cross},
 					  {"series are limited", series_are_limited},
 					  {"hostile results do no harm", hostile_results_do_no_harm},
-					  {"series are judged", series_are_judged},
+					  {"series are validated", series_are_validated},
 					  {"worsens and counts", worsens_and_counts},
 					  {0}});
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* route: matching of methods and paths, decoding of URLs and queries, invalid routes. */
 #include "unit.h"
 
 #include <stdio.h>
@@ -177,7 +178,7 @@ static void decodes(void)
 	static const struct {
 		const char *text;
 		bool plus;
-		const char *out; /* NULL: refused */
+		const char *out; /* NULL if refused */
 	} cases[] = {
 		{"", false, ""},
 		{"abc", false, "abc"},
@@ -200,7 +201,7 @@ static void decodes(void)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		size_t length = strlen(cases[i].text);
 		char *exact =
-			malloc(length + 1); /* not ended: reading past the length is seen by the sanitizer */
+			malloc(length + 1); /* without '\0': the sanitizer reports reading past the length */
 		char out[8] = "";
 		memcpy(exact, cases[i].text, length);
 		exact = realloc(exact, length > 0 ? length : 1);
@@ -217,7 +218,7 @@ static void decodes(void)
 static void queries(void)
 {
 	static const struct {
-		const char *query, *name, *value; /* NULL: it is not there */
+		const char *query, *name, *value; /* NULL if missing */
 	} cases[] = {
 		{"", "a", NULL},         {"a", "a", ""},          {"a=", "a", ""},
 		{"a=1", "a", "1"},       {"ab=1", "a", NULL},     {"a=1", "ab", NULL},

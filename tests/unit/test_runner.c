@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* runner: components, checks on threads, deadlines, steps and logs, with a plugin in this program. */
 #include "worker/runner_private.h"
 
 #include <dirent.h>
@@ -14,7 +15,7 @@
 #include "worker/resolve.h"
 #include "unit.h"
 
-/* ---- A plugin in this program: its option `does` says what its check does ---- */
+/* ---- A plugin in this program: its option `does` selects what its check does ---- */
 
 struct state {
 	const char *does;
@@ -24,10 +25,10 @@ struct state {
 
 struct shared {
 	atomic_int loaded, started, stopped, checks;
-	atomic_bool gate;  /* checks that wait, wait for it */
-	atomic_bool reads; /* they have come to another step */
+	atomic_bool gate;  /* waiting checks wait for it */
+	atomic_bool reads; /* the checks have reached another step */
 };
-static struct shared *shared; /* of the runner at hand */
+static struct shared *shared; /* of the current runner */
 
 static const struct skymon_option options[] = {SKYMON_OPT(struct state, does, "ok", "what the check does"),
 					       SKYMON_OPT(struct state, password, NULL, "a secret"),
@@ -109,7 +110,7 @@ static enum skymon_status check(struct skymon *sm, void *memory)
 			read = true;
 			skymon_step(sm, "reading");
 		}
-	if (strcmp(state->does, "obey") == 0) { /* every wait takes skymon_ms_left */
+	if (strcmp(state->does, "obey") == 0) { /* every wait is limited by skymon_ms_left */
 		skymon_step(sm, "obeying");
 		while (skymon_ms_left(sm) > 0)
 			usleep(1000);
@@ -134,7 +135,7 @@ static const struct skymon_plugin plugin = {.size = sizeof(plugin),
 					    .check = check,
 					    .routes = no_routes};
 
-/* ---- What the runner tells ---- */
+/* ---- Reports of the runner ---- */
 
 struct seen {
 	pthread_mutex_t lock;
@@ -185,7 +186,7 @@ static void excess(void *arg, uint32_t id, bool files, const char *text)
 	(void)id;
 	(void)files;
 	(void)text;
-	CU_FAIL("there is no limit here");
+	CU_FAIL("no limit expected");
 }
 
 static void note_step(void *arg, uint32_t id, uint64_t run, const char *text)
@@ -260,7 +261,7 @@ static const char *no_variable(const char *name)
 	return NULL;
 }
 
-/* Options from YAML, as they come over the wire. */
+/* Encodes options from YAML, as they arrive over the wire. */
 static struct option_values *values_of(const char *yaml)
 {
 	struct config config;
@@ -320,7 +321,7 @@ static void a_run_reports(void)
 	struct runner *runner = open_runner(&seen);
 	CU_ASSERT(shared->loaded == 1 && !runner_run(runner, 1, 7, 1000));
 	CU_ASSERT_FATAL(add(runner, 1, "{does: ok}", &err));
-	CU_ASSERT(!add(runner, 1, "{does: ok}", &err)); /* the number is taken */
+	CU_ASSERT(!add(runner, 1, "{does: ok}", &err)); /* the id is in use */
 	CU_ASSERT(runner_run(runner, 1, 7, 60000));
 	wait_count(&seen, &seen.ended, 1);
 	struct result *result = result_of(&seen, 1);
@@ -333,7 +334,7 @@ static void a_run_reports(void)
 	struct shared *before = shared;
 	CU_ASSERT(before->started == 1 && before->stopped == 0);
 	runner_stop(runner, 1);
-	for (int i = 0; i < 10000 && seen.stopped == 0; i++) { /* its thread may still be on its way out */
+	for (int i = 0; i < 10000 && seen.stopped == 0; i++) { /* its thread may still be exiting */
 		usleep(1000);
 		runner_tend(runner);
 	}
@@ -400,7 +401,7 @@ static void a_start_that_fails_says_why(void)
 	close_runner(runner, &seen);
 }
 
-/* One that waits holds up nobody, is not run twice, and is stopped when it has ended. */
+/* A waiting check delays no other, is not run twice, and its component is stopped once it has ended. */
 static void runs_stand_side_by_side(void)
 {
 	struct seen seen;
@@ -411,7 +412,7 @@ static void runs_stand_side_by_side(void)
 	CU_ASSERT(runner_run(runner, 1, 1, 1000));
 	CU_ASSERT(!runner_run(runner, 1, 2, 1000));
 	for (unsigned i = 1; i <= 50; i++) {
-		CU_ASSERT(runner_run(runner, 2, i, 1000)); /* at once after the last one was told */
+		CU_ASSERT(runner_run(runner, 2, i, 1000)); /* at once after the last result */
 		wait_count(&seen, &seen.ended, i);
 	}
 	CU_ASSERT(seen.runs[2] == 50 && seen.runs[1] == 0);
@@ -421,7 +422,7 @@ static void runs_stand_side_by_side(void)
 	wait_count(&seen, &seen.woken, 1);
 	runner_tend(runner);
 	CU_ASSERT(now->stopped == 1 && seen.stopped == 1);
-	CU_ASSERT(add(runner, 1, "{does: ok}", &err)); /* the number is free again */
+	CU_ASSERT(add(runner, 1, "{does: ok}", &err)); /* the id is free again */
 	close_runner(runner, &seen);
 }
 
@@ -461,7 +462,7 @@ static void names_are_resolved(void)
 	CU_ASSERT(resolve_host("localhost", soon, addresses, sizeof(addresses), &reason, &err));
 	CU_ASSERT(strstr(addresses, "127.0.0.1") != NULL || strstr(addresses, "::1") != NULL);
 	CU_ASSERT(!resolve_host("", soon, addresses, sizeof(addresses), &reason, &err));
-	/* the deadline has passed: no answer can be in time */
+	/* the deadline has passed: no result can be in time */
 	CU_ASSERT(!resolve_host("late.invalid", now_us() - 1, addresses, sizeof(addresses), &reason, &err));
 	CU_ASSERT(reason == SKYMON_TIMEOUT && strstr(err.text, "late.invalid") != NULL);
 	struct seen seen;
@@ -478,7 +479,7 @@ static void names_are_resolved(void)
 	close_runner(runner, &seen);
 }
 
-/* A check that keeps to skymon_ms_left ends before the daemon's deadline, with time for its sentence. */
+/* A check that obeys skymon_ms_left ends before the daemon's deadline, in time for its own message. */
 static void the_margin(void)
 {
 	static const int64_t timeouts[] = {20, 300, 1000, 3000};
@@ -508,7 +509,7 @@ static void wait_step(struct runner *runner, const struct seen *seen, const char
 	CU_ASSERT(waited < 20000);
 }
 
-/* A run without time left has its step reported, once, and again when it has changed. */
+/* The step of a late run is reported once, and again when it has changed. */
 static void a_late_step_is_reported(void)
 {
 	struct seen seen;
@@ -521,7 +522,7 @@ static void a_late_step_is_reported(void)
 	CU_ASSERT(runner_watch(runner) > 0 && seen.steps == 0);
 	CU_ASSERT(runner_run(runner, 2, 2, 50));
 	wait_step(runner, &seen, "at hunter2");
-	CU_ASSERT_EQUAL(seen.steps, 1); /* of the second alone */
+	CU_ASSERT_EQUAL(seen.steps, 1); /* of the second only */
 	atomic_store(&shared->reads, true);
 	wait_step(runner, &seen, "reading");
 	CU_ASSERT_EQUAL(seen.steps, 2);
@@ -540,7 +541,7 @@ static int count_threads(void)
 	return count;
 }
 
-/* A burst's threads end when they have had nothing to do for a while, also while one check goes on. */
+/* The threads of a burst end after being idle for a while, even while one check runs. */
 static void threads_are_given_back(void)
 {
 	struct seen seen;
@@ -564,11 +565,10 @@ static void threads_are_given_back(void)
 	close_runner(runner, &seen);
 }
 
-/* What is out when the time is over is left alone: the caller leaves its process. Last, as its thread stays.
- */
+/* Late runs are abandoned: the caller exits. This test comes last, since its thread remains. */
 static void what_never_ends_is_left(void)
 {
-	static struct seen seen; /* its thread may still look */
+	static struct seen seen; /* its thread may still use it */
 	struct err err = {""};
 	struct runner *runner = open_runner(&seen);
 	struct shared *now = shared;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* runner: calls on threads of their own: requests for routes of a plugin, and asks of a secret store: what
- * the plugin says and what becomes of it, how many at once, how they end. */
+/* runner: calls on threads of their own: requests for a plugin's routes and requests to a secret store: their
+ * answers, how many run at once, and how they end. */
 #include "worker/runner.h"
 
 #include <pthread.h>
@@ -14,7 +14,7 @@
 
 #include "unit.h"
 
-/* ---- A plugin in this program: the query says what its handler does ---- */
+/* ---- A plugin in this program: the query selects what its handler does ---- */
 
 struct state {
 	struct skymon_secret password;
@@ -107,12 +107,12 @@ static const struct skymon_plugin plugin = {.size = sizeof(plugin),
 					    .secret = secret,
 					    .routes = routes};
 
-/* ---- What the runner tells ---- */
+/* ---- Reports of the runner ---- */
 
 static struct {
 	pthread_mutex_t lock;
 	unsigned replies, stopped;
-	struct buf replied, log; /* replied: a line for each */
+	struct buf replied, log; /* one line per reply */
 } seen = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void replied(void *arg, uint32_t id, uint64_t number, const struct http_message_reply *reply)
@@ -172,7 +172,7 @@ static void wait_replies(unsigned least)
 	CU_ASSERT_EQUAL(count, least);
 }
 
-/* A runner with component 1, whose password JSON would escape. */
+/* Makes a runner with component 1, whose password JSON would escape. */
 static struct runner *open_runner(void)
 {
 	static const char yaml[] = "{password: x}";
@@ -265,8 +265,8 @@ static void what_a_handler_says(void)
 	buf_free(&seen.log);
 }
 
-/* Each is answered exactly once: too many, unknown components, broken messages; a cancelled one has no time
- * left; a component is stopped when its handlers have returned. */
+/* Each request is answered exactly once: too many, unknown components, invalid messages; a cancelled one has
+ * no time left; a component is stopped when its handlers have returned. */
 static void how_they_end(void)
 {
 	struct runner *runner = open_runner();
@@ -283,7 +283,7 @@ static void how_they_end(void)
 	runner_stop(runner, 1);
 	request(runner, 1, 1002, false, "does=ok");
 	wait_replies(4);
-	runner_cancel(runner, 99999); /* nobody's */
+	runner_cancel(runner, 99999); /* an unknown request */
 	CU_ASSERT(atomic_load(&stops) == 0);
 	for (unsigned i = 0; i < most; i++)
 		runner_cancel(runner, i);
@@ -324,7 +324,7 @@ static void what_a_store_says(void)
 	close_runner(runner);
 }
 
-/* As requests do, but a cancel is not for them, whatever their number. */
+/* Like requests, but a cancel does not affect them, even with the same number. */
 static void how_asks_end(void)
 {
 	struct runner *runner = open_runner();
@@ -339,7 +339,7 @@ static void how_asks_end(void)
 		runner_cancel(runner, i);
 	runner_stop(runner, 1);
 	CU_ASSERT(atomic_load(&stops) == 0 && seen.replies == 2);
-	close_runner(runner); /* takes the time away from all */
+	close_runner(runner); /* ends the time of all */
 	CU_ASSERT(atomic_load(&stops) == 1 && seen.replies == 18);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The top level of the config: what it means, and what is said about every mistake in it. */
+/* settings: the top level of the config: its meaning, and the message for every mistake. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -250,7 +250,7 @@ static void reads(void)
 	settings_free(s);
 }
 
-/* A plugin that is served has what a component has; of what `defaults` says for all, only the interval. */
+/* A plugin with routes has the settings of a component; of `defaults` only the interval applies. */
 static void serves(void)
 {
 	struct settings *s =
@@ -272,7 +272,7 @@ static void serves(void)
 	settings_free(s);
 }
 
-/* What is printed is a config itself, and prints as itself. */
+/* The printed settings are a valid config, and print to the same text. */
 static void prints(void)
 {
 	struct settings *s = good(full);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pure parts of vault, and what its `start` accepts. The server's side: tests/live/test_vault.py. */
+/* vault: the pure parts, and what `start` accepts. With a server: tests/live/test_vault.py. */
 #include "fake_host.h"
 #include "unit.h"
 
@@ -139,7 +139,7 @@ static void tokens(void)
 	CU_ASSERT(token_of(
 		"{\"data\":{\"ttl\":9,\"creation_ttl\":20,\"expire_time\":\"x\",\"renewable\":false}}", &is));
 	CU_ASSERT_FALSE(vault_is_due(&is));
-	/* a periodic one: a renewal gives the period, however long the first life was */
+	/* a periodic token: a renewal gives the period, independent of the first life */
 	CU_ASSERT(token_of("{\"data\":{\"ttl\":30,\"creation_ttl\":40,\"period\":100,\"expire_time\":\"x\","
 			   "\"renewable\":true}}",
 			   &is));
@@ -194,7 +194,7 @@ static void errors(void)
 static void paths(void)
 {
 	static const struct {
-		const char *mount, *path, *full; /* NULL: refused */
+		const char *mount, *path, *full; /* NULL if refused */
 		size_t guess;
 	} rows[] = {
 		{"secret", "grafana/api_key", "secret/grafana/api_key", 6},
@@ -281,7 +281,7 @@ static void starts(void)
 {
 	struct {
 		struct vault with;
-		const char *words; /* NULL: it starts */
+		const char *words; /* NULL if it starts */
 	} rows[] = {
 		{{.address = "http://v:8200/"}, NULL},
 		{{.address = "https://v/base/", .token = secret("t"), .read = "a#b"}, NULL},

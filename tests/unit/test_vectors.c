@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Other projects' test suites, JSONTestSuite and yaml-test-suite: JSON as workers report it and as people
- * write it into configs, and YAML as a config. Nothing crashes; what is refused has a place; what is accepted
- * is what the suite says. */
+/* vectors: JSONTestSuite and yaml-test-suite: JSON in workers' reports and in configs, and YAML as a config.
+ * Nothing crashes; a refused text has a location; an accepted one has the value that the suite expects. */
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -21,8 +20,7 @@ static const char *no_variable(const char *name)
 
 /* ---- JSON ---- */
 
-/* A detail of a result is any JSON value, except these: keys that are there twice, and numbers beyond a
- * double. */
+/* A detail of a result is any JSON value, except objects with repeated keys and numbers beyond a double. */
 static bool is_refused_here(const char *name)
 {
 	static const char *const names[] = {"y_object_duplicated_key", "y_object_duplicated_key_and_value",
@@ -138,7 +136,7 @@ static bool same(const struct config_node *node, const json_t *value)
 	return true;
 }
 
-/* What libyaml reads otherwise: a ? or a colon that belongs to a word, a line of blanks in a literal. */
+/* Cases that libyaml parses differently: a ? or a colon within a word, a blank line in a literal. */
 static bool is_read_otherwise(const char *name)
 {
 	return strcmp(name, "652Z") == 0 || strcmp(name, "Y2GN") == 0 || strcmp(name, "L24T/1") == 0;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Wycheproof's keys and signatures: those of the algorithms that a JWS may name, read as JWKs and verified as
- * the signature of a token. Every case runs; tests/live/vectors/cases.mjs says under which algorithm. */
+/* vectors_jws: Wycheproof's keys and signatures of the algorithms that a JWS may name, read as JWKs and
+ * verified as a token's signature. Every case runs; tests/live/vectors/cases.mjs selects the algorithm. */
 #include "vectors.h"
 
 #include "../../plugins/authentication/authentication_jwk.c"
 #include "../../plugins/authentication/authentication_jws.c"
 #include "../../sdk/lib/json_loose.c"
 
-/* Wycheproof leaves it open whether these are taken. Only one of its reasons is among the files that are
- * read: a DigestInfo without its NULL, which OpenSSL does not take. */
+/* Wycheproof allows either result for these. Only one of its reasons is in the files that are read: a
+ * DigestInfo without its NULL, which OpenSSL refuses. */
 static size_t left_open;
 
 static void verify_case(const char *file, const struct jose_alg *alg, const struct jose_key *key,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* libpq's own cases of URIs (src/interfaces/libpq/t/001_uri.pl): what libpq takes is taken with the same
- * parts, and what it refuses is refused. */
+/* vectors_pgurl: libpq's own cases of URIs (src/interfaces/libpq/t/001_uri.pl): URIs that libpq accepts are
+ * accepted with the same parts, and those that it refuses are refused. */
 #include "vectors.h"
 
 #include "database_postgres.h"
@@ -14,7 +14,7 @@ static const char *value_of(const PQconninfoOption *parsed, const char *name)
 }
 
 /* Writes the parts as libpq's test program does: user='x' host='y' …, in the order of its options, without
- * those that have their default. */
+ * defaults. */
 static void show(const PQconninfoOption *parsed, char *out, size_t size)
 {
 	PQconninfoOption *defaults = PQconndefaults();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The fixtures of Prometheus' procfs: those that `host` and `process` read give the right numbers, and every
- * other one is refused by every parser, so that a text of another kind does not become numbers. */
+/* vectors_procfs: the fixtures of Prometheus' procfs: those that `host` and `process` read give the right
+ * numbers, and every parser refuses all others, so that an unrelated text never becomes numbers. */
 #include "vectors.h"
 
 #include "../../plugins/host/host_parse.c"
@@ -25,7 +25,7 @@ static void load(void)
 	fixtures = vectors_load("procfs");
 }
 
-/* A name with blanks and parentheses; children's times that are nonsense; more lines behind. */
+/* A name with blanks and parentheses, invalid children's times, further lines. */
 static void stats(void)
 {
 	static const struct {
@@ -150,7 +150,7 @@ static bool is_pressure(const char *text)
 	return host_parse_pressure(text, &pressure);
 }
 
-/* Number lists, paths and mounts may look alike: they must only not crash. */
+/* Number lists, paths and mounts may look alike: these must only not crash. */
 static void read_as_the_rest(const char *text)
 {
 	struct host_mounts mounts = {0};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Each sentence of "Meaning of a status" that is a rule on values, as rows of tables. */
+/* verdict: each rule on values in "Meaning of a status", as rows of tables. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
-enum { U = SKYMON_UNKNOWN, H = SKYMON_HEALTHY, D = SKYMON_DEGRADED, B = SKYMON_UNHEALTHY }; /* B: bad */
+enum { U = SKYMON_UNKNOWN, H = SKYMON_HEALTHY, D = SKYMON_DEGRADED, B = SKYMON_UNHEALTHY }; /* B for bad */
 
 /* ---- Thresholds ---- */
 
@@ -38,7 +38,7 @@ static void limits_parse(void)
 		{"1..", "", false, 0, 0, 0},
 		{"1..2..3", "", false, 0, 0, 0},
 		{"much", "s", false, 0, 0, 0},
-		/* what no value of the number can pass, or every value does */
+		/* limits that no value of the number, or every value, exceeds */
 		{"<10", "ratio", false, 0, 0, 0},
 		{"80", "ratio", false, 0, 0, 0},
 		{"120%", "ratio", false, 0, 0, 0},
@@ -68,7 +68,7 @@ static void limits_parse(void)
 	}
 }
 
-/* A result with numbers can only be had over the wire's form: build one, as a worker does. */
+/* Builds a result with numbers as a worker does: results exist only in the wire's form. */
 static struct result *result_with(int status, int64_t duration_us, const char *name, double value)
 {
 	struct result_builder *builder = result_builder_new();
@@ -114,16 +114,16 @@ static void limits_apply(void)
 		int before;
 		double value;
 		int after, reason;
-		const char *message; /* NULL: the result's own stays */
+		const char *message; /* NULL if the result's own stays */
 	} rows[] = {
 		{warn, crit, H, 0.5, H, SKYMON_OK, NULL},
-		{warn, crit, H, 0.8, H, SKYMON_OK, NULL}, /* above means above */
+		{warn, crit, H, 0.8, H, SKYMON_OK, NULL}, /* a limit itself does not exceed it */
 		{warn, crit, H, 0.85, D, SKYMON_THRESHOLD_WARN, warned},
 		{crit, warn, H, 0.85, D, SKYMON_THRESHOLD_WARN, warned},
 		{warn, crit, H, 0.97, B, SKYMON_THRESHOLD_CRIT, "used is 97 %, above the limit of 95%"},
 		{crit, warn, H, 0.97, B, SKYMON_THRESHOLD_CRIT, "used is 97 %, above the limit of 95%"},
 		{warn, crit, D, 0.97, B, SKYMON_THRESHOLD_CRIT, "used is 97 %, above the limit of 95%"},
-		/* Never better, and what is as bad keeps its own words. */
+		/* A threshold never improves a status, and an equally bad result keeps its message. */
 		{warn, crit, D, 0.85, D, SKYMON_OTHER, NULL},
 		{warn, crit, B, 0.97, B, SKYMON_OTHER, NULL},
 		{warn, crit, B, 0.5, B, SKYMON_OTHER, NULL},
@@ -170,7 +170,7 @@ static void limits_of_the_response_time(void)
 		int64_t duration_us;
 		int after;
 	} cases[] = {
-		{H, 200000, H}, {H, 200001, B}, {D, 300000, B}, {U, 300000, U}, /* nothing responded */
+		{H, 200000, H}, {H, 200001, B}, {D, 300000, B}, {U, 300000, U}, /* no response */
 	};
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		struct result *result = result_with(cases[i].before, cases[i].duration_us, NULL, 0);
@@ -186,7 +186,7 @@ static void limits_of_the_response_time(void)
 
 /* ---- Rise and fall ---- */
 
-/* Results by letter (h d u b); after each, the letter of the present status. */
+/* Results by letter (h d u b), and after each the letter of the current status. */
 static void check_row(uint32_t rise, uint32_t fall, const char *results, const char *expected)
 {
 	static const char letters[] = "uhdb"; /* by enum skymon_status */
@@ -213,15 +213,14 @@ static void rise_and_fall(void)
 	check_row(3, 3, "b", "b");           /* the first at once */
 	check_row(2, 2, "hbb", "hhb");
 	check_row(2, 3, "hbbb", "hhhb");
-	check_row(2, 3, "hbbhbbb", "hhhhhhb"); /* in a row: one that agrees ends it */
-	check_row(1, 3, "hbdb", "hhhd");       /* to the best of them */
+	check_row(2, 3, "hbbhbbb", "hhhhhhb"); /* in a row: an agreeing result ends it */
+	check_row(1, 3, "hbdb", "hhhd");       /* the best of them */
 	check_row(1, 3, "hbubu", "hhhuu");
 	check_row(1, 2, "hdbbb", "hhddb");
 	check_row(3, 1, "bhhh", "bbbh");
-	check_row(3, 1, "bhdh", "bbbd"); /* to the worst of them */
+	check_row(3, 1, "bhdh", "bbbd"); /* the worst of them */
 	check_row(2, 1, "bhuhh", "bbuuh");
-	check_row(2, 2, "dbhbh",
-		  "ddddd"); /* a better one ends a row of worse ones, and the other way round */
+	check_row(2, 2, "dbhbh", "ddddd"); /* a better result ends a row of worse ones, and vice versa */
 	check_row(2, 2, "dbhbb", "ddddb");
 	check_row(2, 2, "ubb", "uub");
 	check_row(2, 2, "udd", "uud");
@@ -283,7 +282,7 @@ static void contributions(void)
 					NONE = SKYMON_IMPACT_NONE;
 	const struct {
 		struct verdict_part part; /* status, impact, configured, starting, unknown_is_unhealthy */
-		int expected;             /* -1: nothing */
+		int expected;             /* -1 for nothing */
 	} rows[] = {
 		{{H, PASS, true, false, false}, H},
 		{{D, PASS, true, false, false}, D},
@@ -296,7 +295,7 @@ static void contributions(void)
 		{{D, SOFT, true, false, false}, D},
 		{{B, SOFT, true, false, false}, D},
 		{{U, SOFT, true, false, false}, D},
-		{{U, SOFT, true, false, true}, D}, /* the impact is the ceiling */
+		{{U, SOFT, true, false, true}, D}, /* the impact limits the status */
 		{{U, SOFT, true, true, false}, -1},
 		{{B, NONE, true, false, false}, -1},
 		{{U, NONE, true, true, true}, -1},

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pure parts of websocket: frames, also hostile ones, the handshake, and what its `start` accepts.
- * Servers: tests/live/test_websocket.py. */
+/* websocket: frames, also hostile ones, the handshake, and what `start` accepts. With servers:
+ * tests/live/test_websocket.py. */
 #include "fake_host.h"
 #include "unit.h"
 
@@ -8,7 +8,7 @@
 
 extern const struct skymon_plugin skymon_plugin;
 
-/* ---- Frames that are sent ---- */
+/* ---- Sent frames ---- */
 
 static void sends(void)
 {
@@ -40,11 +40,11 @@ static void sends(void)
 	}
 }
 
-/* ---- Frames that come ---- */
+/* ---- Received frames ---- */
 
 static char heard[4096]; /* "pong:ab message:hello bad:sent …" */
 
-/* What the bytes amount to, fed in pieces of `step`. */
+/* Returns the events of the bytes, fed in pieces of `step`. */
 static const char *hear(const void *bytes, size_t size, size_t step, size_t max)
 {
 	struct websocket_reader reader = {.message_max = max};
@@ -72,7 +72,7 @@ static const char *hear(const void *bytes, size_t size, size_t step, size_t max)
 		else if (event == WEBSOCKET_BAD)
 			length += (size_t)snprintf(to, room, "bad:%u %s", reader.close_code, reader.bad);
 	}
-	if (event == WEBSOCKET_BAD) { /* it stays so */
+	if (event == WEBSOCKET_BAD) { /* the state is final */
 		size_t used;
 		CU_ASSERT_EQUAL(websocket_read(&reader, "\x89\0", 2, &used), WEBSOCKET_BAD);
 	} else if (websocket_is_halfway(&reader)) {
@@ -87,7 +87,7 @@ static const char *hear(const void *bytes, size_t size, size_t step, size_t max)
 static const struct {
 	const char *bytes;
 	size_t size;
-	const char *expected; /* its beginning */
+	const char *expected; /* beginning of the message */
 } frames[] = {
 	/* RFC 6455, 5.7 */
 	{BYTES("\x81\x05Hello"), "message:Hello "},
@@ -140,11 +140,11 @@ static const struct {
 	{BYTES("\x81\x7f\x00\x00\x00\x00\x00\x00\xff\xff"), "bad:1002 sent a frame whose length"},
 	{BYTES("\x81\x7f\x80\x00\x00\x00\x00\x00\x00\x00"), "bad:1002 sent a frame whose length"},
 	{BYTES("\x81\x7f\xff\xff\xff\xff\xff\xff\xff\xff"), "bad:1002 sent a frame whose length"},
-	/* larger than the 64 bytes that are kept: said before any of it is read */
+	/* larger than the 64 bytes that are kept: reported before any of it is read */
 	{BYTES("\x81\x41"), "bad:1009 sent a message that is larger"},
 	{BYTES("\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xff"), "bad:1009 sent a message that is larger"},
 	{BYTES("\x01\x03xyz\x80\x3e"), "bad:1009 sent a message that is larger"},
-	/* no UTF-8: a lone byte, an overlong slash, a surrogate, too high, cut off */
+	/* invalid UTF-8: a lone byte, an overlong slash, a surrogate, too high, cut off */
 	{BYTES("\x81\x01\x80"), "bad:1007 sent a text that is not UTF-8"},
 	{BYTES("\x81\x02\xc0\xaf"), "bad:1007 sent a text that is not UTF-8"},
 	{BYTES("\x81\x03\xe0\x80\xaf"), "bad:1007 sent a text that is not UTF-8"},
@@ -168,7 +168,7 @@ static void hears(void)
 		}
 }
 
-/* What is not kept takes no memory, however long it is. */
+/* A message that is not kept uses no memory, at any length. */
 static void reads_past(void)
 {
 	static const unsigned char head[] = {0x82, 0x7f, 0, 0, 0, 0, 1, 0, 0, 0}; /* 16 MiB */
@@ -187,7 +187,7 @@ static void reads_past(void)
 	websocket_reader_free(&reader);
 }
 
-/* A promise of much memory costs none before it is kept. */
+/* A large announced length allocates nothing before the bytes arrive. */
 static void promises(void)
 {
 	static const unsigned char head[] = {0x82, 0x7f, 0, 0, 0, 0, 0x3f, 0xff, 0xff, 0xff, 'x'};
@@ -199,7 +199,7 @@ static void promises(void)
 	websocket_reader_free(&reader);
 }
 
-/* Bytes by chance: bounds hold (the sanitizers watch), and pieces make no difference. */
+/* Random bytes: bounds hold (under sanitizers), and the pieces make no difference. */
 static void noise(void)
 {
 	uint64_t seed = 88172645463325252u;
@@ -211,7 +211,7 @@ static void noise(void)
 			seed ^= seed << 13;
 			seed ^= seed >> 7;
 			seed ^= seed << 17;
-			/* Heads that are nearly right get further than chance does. */
+			/* Nearly valid headers get further than random bytes. */
 			bytes[i] = (seed >> 20 & 3) != 0
 					   ? (unsigned char)"\x81\x01\x80\x89\x8a\x02\x00\x05"[seed >> 30 & 7]
 					   : (unsigned char)(seed >> 40);
@@ -283,7 +283,7 @@ static const struct {
 	int asked; /* sub-protocols */
 	enum websocket_answered answered;
 	unsigned code;
-	const char *says; /* in `why`; or the sub-protocol */
+	const char *says; /* text in `why`, or the sub-protocol */
 } answers[] = {
 	{AGREED "Sec-WebSocket-Accept: " ACCEPT "\r\n\r\n", 0, WEBSOCKET_AGREED, 101, NULL},
 	{AGREED "Sec-WebSocket-Accept: " ACCEPT "\r\n\r\n\x81\x00", 0, WEBSOCKET_AGREED, 101, NULL},
@@ -296,7 +296,7 @@ static const struct {
 	{"HTTP/1.1 101\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " ACCEPT
 	 "\r\n\r\n",
 	 0, WEBSOCKET_AGREED, 101, NULL},
-	/* half */
+	/* incomplete */
 	{"H", 0, WEBSOCKET_HALF, 0, NULL},
 	{"HTTP/1.1 101", 0, WEBSOCKET_HALF, 0, NULL},
 	{AGREED, 0, WEBSOCKET_HALF, 101, NULL},
@@ -305,7 +305,7 @@ static const struct {
 	/* refused */
 	{"HTTP/1.1 403 No\r\n\r\n", 0, WEBSOCKET_REFUSED, 403, NULL},
 	{"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", 0, WEBSOCKET_REFUSED, 200, NULL},
-	/* wrong */
+	/* invalid */
 	{"SSH-2.0-x\r\n", 0, WEBSOCKET_WRONG, 0, "not HTTP"},
 	{"X", 0, WEBSOCKET_WRONG, 0, "not HTTP"},
 	{"HTTP/2 101\r\n\r\n", 0, WEBSOCKET_WRONG, 0, "not HTTP"},
@@ -337,7 +337,7 @@ static const struct {
 	 "none of the sub-protocols"},
 };
 
-static void judges(void)
+static void validates_answers(void)
 {
 	static const char *const words[] = {"chat", "v2.chat"};
 
@@ -345,7 +345,7 @@ static void judges(void)
 		struct skymon_texts asked = {words, (size_t)answers[i].asked};
 		struct websocket_answer answer;
 		size_t size = strlen(answers[i].text) + (strstr(answers[i].text, "\x81") != NULL);
-		char *exact = malloc(size); /* so that a byte too far is seen */
+		char *exact = malloc(size); /* so that the sanitizer reports a read beyond */
 		memcpy(exact, answers[i].text, size);
 		enum websocket_answered found = websocket_answered(exact, size, KEY, &asked, &answer);
 		if (found != answers[i].answered || answer.code != answers[i].code)
@@ -379,7 +379,7 @@ static void heads_are_bounded(void)
 /* ---- Start ---- */
 
 static const struct {
-	const char *url, *says; /* NULL: it is accepted */
+	const char *url, *says; /* NULL if accepted */
 } urls[] = {
 	{"ws://h", NULL},
 	{"wss://h:8443/a?b=c", NULL},
@@ -447,7 +447,7 @@ static void refuses_options(void)
 	struct websocket secret = {.url = "wss://h", .authorization = {"geheim\r\nX: y", 12}};
 	CU_ASSERT(!fake_start(&skymon_plugin, sm, &secret) &&
 		  strstr(fake.message, "authorization has a line break") != NULL);
-	/* a login goes to another machine over TLS alone, or where that is allowed */
+	/* a login is sent to another machine only over TLS, or where that is allowed */
 	static const struct {
 		struct websocket options;
 		bool good;
@@ -491,7 +491,7 @@ int main(void)
 								{"noise", noise},
 								{"keys", keys},
 								{"asks", asks},
-								{"judges", judges},
+								{"validates answers", validates_answers},
 								{"heads are bounded", heads_are_bounded},
 								{"starts", starts},
 								{"refuses options", refuses_options},

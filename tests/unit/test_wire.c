@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* wire: reading and writing of fields and packets, also hostile ones, and the outbox. */
 #include "wire/wire.h"
 
 #include <errno.h>
@@ -61,7 +62,7 @@ static void texts_are_made_good(void)
 	}
 }
 
-/* What a hostile worker may write where a text or a list is expected. */
+/* Bytes that a hostile worker may write where a text or a list is expected. */
 static void hostile_bodies_are_bad(void)
 {
 	static const struct {
@@ -78,8 +79,8 @@ static void hostile_bodies_are_bad(void)
 		{"largest size", "\xFF\xFF\xFF\xFF\0", 5},
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		char *copy =
-			malloc(rows[i].size + 1); /* exactly as large, so that ASan sees one byte too many */
+		char *copy = malloc(rows[i].size +
+				    1); /* of exactly this size, so that ASan reports a read beyond */
 		memcpy(copy, rows[i].bytes, rows[i].size);
 		struct wire_reader in = wire_reader(copy, rows[i].size);
 		CU_ASSERT_PTR_NULL(wire_get_text(&in));
@@ -157,7 +158,7 @@ static char *make_body(size_t size)
 	return body;
 }
 
-/* Longer than the socket holds: the outbox keeps the rest; the last words of a crash come through in the
+/* More bytes than the socket holds: the outbox keeps the rest, and the report of a crash is delivered in the
  * middle of it. */
 static void long_messages_arrive_in_parts(void)
 {
@@ -212,7 +213,7 @@ static void outbox_is_bounded(void)
 	close_ends(&e);
 }
 
-static void a_gone_reader_is_told(void)
+static void a_closed_reader_is_reported(void)
 {
 	struct ends e;
 	open_ends(&e);
@@ -231,7 +232,7 @@ static void put_packet(struct ends *e, struct wire_head head, size_t payload)
 	CU_ASSERT(send(e->fds[0], packet, sizeof(head) + payload, 0) > 0);
 }
 
-/* Each row is one or two packets that a right worker never sends. */
+/* Each row is one or two packets that a correct worker never sends. */
 static void hostile_packets_are_bad(void)
 {
 	const uint32_t magic = 0x316D6B73;

@@ -29,7 +29,7 @@ static inline int unit_run(const char *module, const struct unit_test *tests)
 	return failed > 0;
 }
 
-/* Compares two texts and shows both when they differ. */
+/* Compares two texts and prints both if they differ. */
 #define UNIT_TEXT(actual, expected) unit_text(actual, expected, __FILE__, __LINE__)
 static inline void unit_text(const char *actual, const char *expected, const char *file, int line)
 {

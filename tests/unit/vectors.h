@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vectors: other projects' test suites, which ./dev brings into the folder SKYMON_TEST_VECTORS
+/* vectors: other projects' test suites, which ./dev fetches into the folder SKYMON_TEST_VECTORS
  * (tests/live/vectors). A program whose suite is missing returns VECTORS_SKIPPED. */
 #ifndef VECTORS_H
 #define VECTORS_H
@@ -14,7 +14,7 @@
 
 #include "unit.h"
 
-#define VECTORS_SKIPPED 77 /* automake's word for it */
+#define VECTORS_SKIPPED 77 /* automake's exit status for a skipped test */
 
 static inline void vectors_path(const char *suite, char *path, size_t size)
 {
@@ -53,7 +53,7 @@ static inline const char *vectors_text(const json_t *row, const char *member)
 	return text;
 }
 
-/* Returns the bytes that a text of hexadecimal digits stands for, with a NUL behind them; for free(). */
+/* Decodes a text of hexadecimal digits to bytes and a NUL, for free(). */
 static inline char *vectors_bytes(const char *hex, size_t *size)
 {
 	*size = strlen(hex) / 2;
