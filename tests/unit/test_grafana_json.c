@@ -333,7 +333,7 @@ static void budget_is_shared(void)
 int main(void)
 {
 	return unit_run("grafana_json", (const struct unit_test[]){
-						{"JSON is distinguished from other text", json_is_reported},
+						{"JSON is distinguished from other text", json_is_recognized},
 						{"nesting is bounded", nesting_is_bounded},
 						{"parts of a text are found", parts_are_found},
 						{"trees are estimated", trees_are_estimated},

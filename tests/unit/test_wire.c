@@ -308,7 +308,7 @@ int main(void)
 					{"short messages arrive", short_messages_arrive},
 					{"long messages arrive in parts", long_messages_arrive_in_parts},
 					{"the outbox is bounded", outbox_is_bounded},
-					{"a missing reader is reported", a_gone_reader_is_told},
+					{"a missing reader is reported", a_closed_reader_is_reported},
 					{"hostile packets are bad", hostile_packets_are_bad},
 					{0}});
 }
