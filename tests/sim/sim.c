@@ -207,6 +207,8 @@ static void shut_down(void)
 	sched_free(sim.sched);
 	if (workers_count() > 0)
 		sim_fail("%zu workers are left", workers_count());
+	if (sim_files_open() != 0)
+		sim_fail("%d plugins' files are left open", sim_files_open());
 	if (sim_timers() > 0)
 		sim_fail("%zu timers are left", sim_timers());
 	board_free(sim.board);

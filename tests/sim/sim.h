@@ -127,6 +127,7 @@ struct file { /* of a plugin */
 	bool broken; /* each hello says so */
 };
 extern struct file sim_files[PLUGINS];
+int sim_files_open(void); /* descriptors that the pool has not closed */
 /* The instance of a component that was started and not stopped; 0 when there is none. `number`: of its
  * worker. */
 uint32_t worker_instance(int name, unsigned *number);

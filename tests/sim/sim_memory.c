@@ -152,13 +152,3 @@ size_t sim_blocks(void)
 		secrets_out = false;
 	return block_count;
 }
-
-/* ---- Descriptors ---- */
-
-int __real_close(int fd);
-int __wrap_close(int fd);
-
-int __wrap_close(int fd)
-{
-	return fd >= SIM_FD_FIRST ? 0 : __real_close(fd);
-}

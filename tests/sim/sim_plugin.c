@@ -77,6 +77,21 @@ static int plugin_of(const char *name)
 	return plugin;
 }
 
+static int files_open;
+
+int sim_files_open(void)
+{
+	return files_open;
+}
+
+int __real_close(int fd);
+int __wrap_close(int fd);
+int __wrap_close(int fd)
+{
+	files_open -= fd >= SIM_FD_FIRST;
+	return fd >= SIM_FD_FIRST ? 0 : __real_close(fd);
+}
+
 char *__wrap_plugin_find(const char *name, const char *const *folders, size_t count, struct err *err);
 char *__wrap_plugin_find(const char *name, const char *const *folders, size_t count, struct err *err)
 {
@@ -90,6 +105,7 @@ int __wrap_plugin_file_open(const char *path, struct plugin_mark *mark, struct e
 int __wrap_plugin_file_open(const char *path, struct plugin_mark *mark, struct err *err)
 {
 	int plugin = plugin_of(path);
+	files_open++;
 	(void)err;
 	*mark = (struct plugin_mark){.inode = sim_files[plugin].generation};
 	return SIM_FD_FIRST + plugin + PLUGINS * (int)sim_files[plugin].generation;

@@ -16,7 +16,7 @@ enum { WORKERS_MAX = 64, SLOTS_MAX = 64 };
 struct slot_life { /* deaths of the workers of one slot, which the pool gives as `arg` */
 	const void *slot;
 	bool dead, crashed, was_up;
-	int64_t died_ms, up_ms, back_off_ms;
+	int64_t died_ms, died_useful_ms, up_ms, back_off_ms;
 	unsigned at_once;
 };
 
@@ -142,6 +142,8 @@ static void check_back_off(struct slot_life *life)
 	if (waited_ms < least_ms)
 		sim_fail("a worker was started again after %lld ms, before the back-off of %lld ms",
 			 (long long)waited_ms, (long long)least_ms);
+	if (sim_useful_ms() - life->died_useful_ms > 30000)
+		sim_fail("a worker was started again after %lld ms", (long long)waited_ms);
 	life->back_off_ms = least_ms;
 }
 
@@ -154,6 +156,7 @@ static void note_death(const void *slot, bool crashed, bool was_up)
 	life->crashed = crashed;
 	life->was_up = was_up;
 	life->died_ms = sim.now_ms;
+	life->died_useful_ms = sim_useful_ms();
 }
 
 void worker_up(const struct process *worker)
