@@ -110,8 +110,9 @@ static bool keeps(void *arg, const char *component)
 	return strcmp(component, sim_names[STORE]) == 0;
 }
 
-static struct component_spec *bind(int name, const struct want *want, const struct plugin_info *info,
-				   const char *why, struct component_errs *errs)
+static struct component_spec *bind_component(int name, const struct want *want,
+					     const struct plugin_info *info, const char *why,
+					     struct component_errs *errs)
 {
 	char url[40], path[8], variable[8];
 	snprintf(url, sizeof(url), want->configured ? "http://host%d:80/v%u" : "", want->host, want->version);
@@ -170,8 +171,9 @@ static void end_plan(bool taken)
 
 static void take_plan(void)
 {
-	struct settings settings = {
-		.checks_at_once = next.per_plugin, .checks_per_address = next.per_address, .series = 1000};
+	struct settings settings = {.limits = {.checks_at_once = next.per_plugin,
+					       .checks_per_address = next.per_address,
+					       .series = 1000}};
 	sim_trace("the config is applied, at most %u checks of a plugin and %u of an address at once",
 		  next.per_plugin, next.per_address);
 	model_apply(&next);
@@ -221,7 +223,7 @@ static void prepared(void *arg)
 				 sim_plugins[next.wants[i].plugin]);
 		if (info == NULL)
 			err_add(&next.errs.around, "%s", why);
-		struct component_spec *spec = bind(i, &next.wants[i], info, why, &next.errs);
+		struct component_spec *spec = bind_component(i, &next.wants[i], info, why, &next.errs);
 		if (spec != NULL)
 			next.specs[next.count++] = spec;
 	}
