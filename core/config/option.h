@@ -81,8 +81,8 @@ size_t option_tls_files(const struct option_values *values, struct option_tls_fi
 const struct option_secret *option_secrets(const struct option_values *values, size_t *count);
 
 /* The bytes of a secret that is a literal, env or file. File: a trailing newline is cut, symlinks are
- * followed, refused when it cannot be trusted (trust.h), is not a regular file or above 64 KiB. The caller
- * frees *bytes (after wiping). */
+ * followed, refused when it cannot be trusted (file_trust.h), is not a regular file or above 64 KiB. The
+ * caller frees *bytes (after wiping). */
 bool option_secret_read(const struct option_secret *secret, config_lookup *lookup, char **bytes, size_t *size,
 			struct err *err) MUST_CHECK;
 

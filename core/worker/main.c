@@ -311,7 +311,7 @@ static void take(struct wire_message *message)
 	case WIRE_VALIDATE:
 		take_validate(message);
 		break;
-	default: /* of a newer daemon: the build ids tell */
+	default: /* of a newer daemon; the build ids reveal it */
 		break;
 	}
 }

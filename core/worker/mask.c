@@ -96,7 +96,7 @@ static size_t find_spelt(const struct mask_secret *secret, const char *text, siz
 	return at;
 }
 
-/* Six bits of the secret, as base64 has them when it stands behind other bytes. */
+/* Six bits of the secret, as base64 encodes it behind other bytes. */
 static unsigned sextet_of(const struct mask_secret *secret, size_t bit)
 {
 	size_t at = bit / 8;

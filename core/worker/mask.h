@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mask: takes secrets out of what a plugin says, in every spelling in which servers and libraries echo them:
- * as they are, percent-encoded, escaped as in JSON, and anywhere in a base64 text (HTTP's Basic). */
+/* mask: removes secrets from the texts of a plugin, in every spelling in which servers and libraries echo
+ * them: as they are, percent-encoded, escaped as in JSON, and anywhere in a base64 text (HTTP's Basic). */
 #ifndef MASK_H
 #define MASK_H
 

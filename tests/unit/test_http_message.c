@@ -278,7 +278,7 @@ static void problems_are_printed(void)
 
 int main(void)
 {
-	return unit_run("exchange",
+	return unit_run("http_message",
 			(const struct unit_test[]){{"requests read back", requests_read_back},
 						   {"cut requests are broken", cut_requests_are_broken},
 						   {"too many pairs are broken", too_many_pairs_are_broken},
