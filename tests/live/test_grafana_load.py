@@ -2,6 +2,7 @@
 """The broker under a load that is legal: many large dashboards and lists at once, clients that leave, many requests one after another. The
 worker stays the same process, and what it answers is whole, or an honest 503."""
 import concurrent.futures
+import gc
 import json
 import pathlib
 import re
@@ -25,8 +26,12 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture
 def grafana():
+    """Python's collector would look through millions of values again and again: it rests while a test makes them."""
+    gc.disable()
     with GrafanaDouble() as double:
         yield double
+    gc.enable()
+    gc.collect()
 
 
 @pytest.fixture
@@ -41,6 +46,18 @@ def put(grafana, uid, model):
                                    "folder": "", "created": WHEN, "updated": WHEN, "versions": []}
 
 
+def prepare_answers(grafana):
+    """Each GET is computed once: the load is the broker's, not that of a Grafana in Python."""
+    answer, known = grafana.org.answer, {}
+
+    def prepared(call):
+        place = (call.method, call.path, str(call.query))
+        if place not in known:
+            known[place] = answer(call)
+        return known[place]
+    grafana.org.answer = prepared
+
+
 def good_of(answers):
     return sum(answer.status_code == 200 for answer in answers)
 
@@ -52,7 +69,7 @@ def refused_of(answers):
         if answer.status_code == 504:
             assert "did not answer in time" in problem(answer, 504)["detail"]
         elif answer.status_code != 200:
-            assert re.search("too many large requests|too much waits", problem(answer, 503)["detail"])
+            assert re.search("too many large requests|bytes wait for the plugin's worker", problem(answer, 503)["detail"])
     return sum(answer.status_code == 503 for answer in answers)
 
 
@@ -122,6 +139,7 @@ def test_64_lists_of_6000(broker, grafana):
     for number in range(6000):
         put(grafana, f"d{number}", {"tags": ["a", "b"]})
     wanted = set(grafana.dashboards)
+    prepare_answers(grafana)
     good = 0
     for count in (64, 16, 4):  # fewer at once where this Grafana is too slow for all of them
         for answer in at_once(one, [("GET", "/dashboards", None)] * count):
@@ -140,7 +158,7 @@ def test_a_list_that_is_too_long(broker, grafana):
     one = broker()
     for number in range(3000):
         put(grafana, f"d{number}", {"tags": ["x" * 4000]})
-    assert "larger than the 8 MiB" in problem(one.ask("GET", "/dashboards")[0], 502)["detail"]
+    assert "larger than the limit of 8 MiB" in problem(one.ask("GET", "/dashboards")[0], 502)["detail"]
     with grafana.org.lock:
         for number in range(1500, 3000):
             del grafana.dashboards[f"d{number}"]
