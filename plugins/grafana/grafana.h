@@ -194,7 +194,7 @@ void grafana_put_back(struct grafana_fault *fault, const struct grafana_fault *w
 bool grafana_is_open(const struct grafana_fault *fault);
 /* Appends the known outcome of a failed write to the sentence. verb: "saved". */
 void grafana_add_outcome(struct grafana_fault *fault, enum grafana_done done, const char *verb);
-/* Returns the same for an audit line: "saved", "not saved", "perhaps saved", "saved all the same". */
+/* Returns the same for an audit line: "saved", "not saved", "perhaps saved", "saved nevertheless". */
 const char *grafana_result(const struct grafana_fault *fault, bool done, const char *verb, char out[60]);
 /* Replies with ctx->fault, or has the request repeated with a new key. Clears the fault. */
 void grafana_reply_fault(struct grafana_ctx *ctx);

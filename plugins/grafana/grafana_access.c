@@ -9,7 +9,7 @@
 #include "grafana.h"
 
 /* Constant time: a wrong byte at the start takes as long as one at the end. */
-static bool is_same(const char *given, const struct skymon_secret *token)
+static bool is_same_token(const char *given, const struct skymon_secret *token)
 {
 	size_t size = strlen(given);
 	volatile unsigned char differs = size != token->size;
@@ -30,8 +30,9 @@ enum grafana_verdict grafana_evaluate_access(enum grafana_access access, bool lo
 	if (authorization == NULL || strncasecmp(authorization, "Bearer ", 7) != 0)
 		return GRAFANA_NO_TOKEN;
 	authorization += 7 + strspn(authorization + 7, " ");
-	return token->bytes != NULL && token->size > 0 && is_same(authorization, token) ? GRAFANA_ALLOWED
-											: GRAFANA_WRONG_TOKEN;
+	return token->bytes != NULL && token->size > 0 && is_same_token(authorization, token)
+		       ? GRAFANA_ALLOWED
+		       : GRAFANA_WRONG_TOKEN;
 }
 
 static enum grafana_access access_of(const struct grafana *grafana, bool write)

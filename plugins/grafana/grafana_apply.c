@@ -101,8 +101,8 @@ static void reply_failure(struct grafana_ctx *ctx, const struct apply_list *list
 	grafana_reply_fault(ctx);
 }
 
-static void answer(struct grafana_ctx *ctx, const struct apply_list *list, bool writes,
-		   struct outcome *outcome)
+static void reply_outcome(struct grafana_ctx *ctx, const struct apply_list *list, bool writes,
+			  struct outcome *outcome)
 {
 	size_t changed = writes ? count_results(list, "created") + count_results(list, "updated")
 				: count_results(list, "missing") + count_results(list, "different");
@@ -123,7 +123,7 @@ static void answer(struct grafana_ctx *ctx, const struct apply_list *list, bool 
 	json_decref(body);
 }
 
-static void run(struct grafana_ctx *ctx, bool writes, bool force)
+static void run_apply(struct grafana_ctx *ctx, bool writes, bool force)
 {
 	struct apply_run run = {.ctx = ctx, .writes = writes, .force = force};
 	struct apply_list list;
@@ -132,7 +132,7 @@ static void run(struct grafana_ctx *ctx, bool writes, bool force)
 	snprintf(run.folder, sizeof(run.folder), "%s", GRAFANA_FOLDER);
 	if (apply_read(ctx->grafana->content, ctx->grafana->prometheus_url, &list, why, sizeof(why))) {
 		try_all(&run, &list, &outcome);
-		answer(ctx, &list, writes, &outcome);
+		reply_outcome(ctx, &list, writes, &outcome);
 	} else {
 		grafana_fail(ctx, 500, "%s", why);
 		grafana_reply_fault(ctx);
@@ -172,7 +172,7 @@ void grafana_post_apply(struct skymon *sm, void *state, struct skymon_request *r
 		grafana_reply_fault(&ctx);
 		return;
 	}
-	run(&ctx, true, force);
+	run_apply(&ctx, true, force);
 	grafana_release_lock(&ctx);
 }
 
@@ -184,7 +184,7 @@ void grafana_get_diff(struct skymon *sm, void *state, struct skymon_request *rq)
 	if (!grafana_authorize(&ctx, false))
 		return;
 	if (read_force(&ctx, &force))
-		run(&ctx, false, force);
+		run_apply(&ctx, false, force);
 	else
 		grafana_reply_fault(&ctx);
 }

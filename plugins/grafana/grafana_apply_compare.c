@@ -55,8 +55,11 @@ static json_t *find_partner(const json_t *our, const json_t *theirs, size_t at, 
 
 		if (is_missing(key))
 			continue;
-		json_array_foreach(theirs, i,
-				   item) if (json_equal(json_object_get(item, keys[k]), key)) return item;
+		json_array_foreach(theirs, i, item)
+		{
+			if (json_equal(json_object_get(item, keys[k]), key))
+				return item;
+		}
 	}
 	return same_size ? json_array_get(theirs, at) : NULL;
 }
@@ -92,8 +95,11 @@ json_t *apply_merge(const json_t *ours, json_t *theirs, bool choices)
 	}
 	if (json_is_array(ours) && json_is_array(theirs)) {
 		out = json_array();
-		json_array_foreach(ours, i, value) json_array_append_new(
-			out, apply_merge(value, find_partner(value, theirs, i, same_size), choices));
+		json_array_foreach(ours, i, value)
+		{
+			json_array_append_new(
+				out, apply_merge(value, find_partner(value, theirs, i, same_size), choices));
+		}
 		return out;
 	}
 	return json_incref(!is_missing(theirs) && is_same_scalar(ours, theirs) ? theirs
@@ -142,7 +148,8 @@ static void add_place(json_t *pointers, const struct place *place)
 	free(text);
 }
 
-static void compare(const json_t *wanted, const json_t *there, json_t *pointers, const struct place *place)
+static void add_differences(const json_t *wanted, const json_t *there, json_t *pointers,
+			    const struct place *place)
 {
 	const char *key;
 	json_t *value;
@@ -153,14 +160,22 @@ static void compare(const json_t *wanted, const json_t *there, json_t *pointers,
 			add_place(pointers, place);
 	} else if (json_is_object(wanted) && json_is_object(there)) {
 		json_object_foreach((json_t *)(uintptr_t)wanted, key, value)
-			compare(value, json_object_get(there, key), pointers, &(struct place){place, key, 0});
-		json_object_foreach((json_t *)(uintptr_t)there, key,
-				    value) if (json_object_get(wanted, key) == NULL)
-			compare(NULL, value, pointers, &(struct place){place, key, 0});
+		{
+			add_differences(value, json_object_get(there, key), pointers,
+					&(struct place){place, key, 0});
+		}
+		json_object_foreach((json_t *)(uintptr_t)there, key, value)
+		{
+			if (json_object_get(wanted, key) == NULL)
+				add_differences(NULL, value, pointers, &(struct place){place, key, 0});
+		}
 	} else if (json_is_array(wanted) && json_is_array(there) &&
 		   json_array_size(wanted) == json_array_size(there)) {
 		json_array_foreach(wanted, i, value)
-			compare(value, json_array_get(there, i), pointers, &(struct place){place, NULL, i});
+		{
+			add_differences(value, json_array_get(there, i), pointers,
+					&(struct place){place, NULL, i});
+		}
 	} else if (!is_same_scalar(wanted, there)) {
 		add_place(pointers, place);
 	}
@@ -168,5 +183,5 @@ static void compare(const json_t *wanted, const json_t *there, json_t *pointers,
 
 void apply_compare(const json_t *wanted, const json_t *there, json_t *pointers)
 {
-	compare(wanted, there, pointers, &(struct place){0});
+	add_differences(wanted, there, pointers, &(struct place){0});
 }

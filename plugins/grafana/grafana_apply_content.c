@@ -135,7 +135,7 @@ static bool validate_item(struct apply_item *item, char *why, size_t size)
 	return require_text(item, "title", why, size);
 }
 
-static bool is_free(const struct apply_list *list, const struct apply_item *item, char *why, size_t size)
+static bool is_unique(const struct apply_list *list, const struct apply_item *item, char *why, size_t size)
 {
 	for (size_t i = 0; i < list->count; i++) {
 		const struct apply_item *other = &list->items[i];
@@ -158,7 +158,7 @@ static void add_file(struct apply_list *list, enum apply_kind kind, const char *
 	if (good) {
 		item->uid = json_read_text(item->shipped, "uid");
 		item->title = json_read_text(item->shipped, kind == APPLY_IS_SOURCE ? "name" : "title");
-		good = is_free(list, item, why, sizeof(why));
+		good = is_unique(list, item, why, sizeof(why));
 	}
 	if (!good) {
 		json_decref(item->shipped);

@@ -75,7 +75,7 @@ static void compare_item(struct apply_item *item, const json_t *wanted, const js
 	apply_compare(wanted, theirs, item->differences);
 }
 
-static bool is_same(const struct apply_item *item)
+static bool has_no_differences(const struct apply_item *item)
 {
 	return json_array_size(item->differences) == 0;
 }
@@ -123,7 +123,7 @@ static bool check_other_sources(struct apply_run *run, const struct apply_item *
 		       item->title, holder);
 }
 
-static bool create_source(struct apply_run *run, const struct apply_item *item)
+static bool create_shipped_source(struct apply_run *run, const struct apply_item *item)
 {
 	bool has_default;
 	if (!check_other_sources(run, item, &has_default))
@@ -166,7 +166,7 @@ static bool source_item(struct apply_run *run, struct apply_item *item)
 		return false;
 	if (found == MISSING) {
 		item->result = run->writes ? "created" : "missing";
-		return create_source(run, item);
+		return create_shipped_source(run, item);
 	}
 	const char *type = json_read_text(there.json, "type"),
 		   *wanted_type = json_read_text(item->shipped, "type");
@@ -174,8 +174,9 @@ static bool source_item(struct apply_run *run, struct apply_item *item)
 	if (good) {
 		json_t *ours = without(item->shipped, drop), *wanted = apply_merge(ours, there.json, false);
 		compare_item(item, wanted, there.json);
-		item->result = is_same(item) ? "unchanged" : run->writes ? "updated" : "different";
-		good = is_same(item) || !run->writes || update_source(run, item, there.json, wanted);
+		item->result = has_no_differences(item) ? "unchanged" : run->writes ? "updated" : "different";
+		good = has_no_differences(item) || !run->writes ||
+		       update_source(run, item, there.json, wanted);
 		json_decref(wanted);
 		json_decref(ours);
 	} else {
@@ -255,11 +256,11 @@ static bool dashboard_item(struct apply_run *run, struct apply_item *item)
 		to = folder;
 	if (folder == NULL || strcmp(folder, to) != 0)
 		json_array_append_new(item->differences, json_string("/folderUid"));
-	item->result = is_same(item) ? "unchanged" : run->writes ? "updated" : "different";
+	item->result = has_no_differences(item) ? "unchanged" : run->writes ? "updated" : "different";
 	if (!good)
 		grafana_fail(run->ctx, 409, "the uid %s is that of a folder; delete or rename the folder",
 			     item->uid);
-	good = good && (is_same(item) || !run->writes ||
+	good = good && (has_no_differences(item) || !run->writes ||
 			write_dashboard(run, item, wanted, json_object_get(theirs, "version"), to, false));
 	json_decref(wanted);
 	grafana_answer_free(&there);
@@ -383,8 +384,8 @@ static bool change_rule(struct apply_run *run, struct apply_item *item, json_t *
 	if (good) {
 		json_t *wanted = want_rule(run, ours, theirs);
 		compare_item(item, wanted, theirs);
-		item->result = is_same(item) ? "unchanged" : run->writes ? "updated" : "different";
-		good = is_same(item) || !run->writes || write_rule(run, item, wanted, false);
+		item->result = has_no_differences(item) ? "unchanged" : run->writes ? "updated" : "different";
+		good = has_no_differences(item) || !run->writes || write_rule(run, item, wanted, false);
 		json_decref(wanted);
 	}
 	json_decref(theirs);

@@ -129,7 +129,7 @@ static bool refuse_title(struct grafana_request *request)
 	const char *title;
 	json_t *found;
 
-	search_alike(ctx, &request->place, request->title, &found);
+	search_alike(ctx, &request->location, request->title, &found);
 	grafana_put_back(&ctx->fault, &was);
 	title = json_read_text(found, "title");
 	if (title == NULL)
@@ -206,7 +206,7 @@ static void keep_folder(struct grafana_request *request, const json_t *meta)
 	if (request->keeps_folder)
 		snprintf(request->folder_uid, sizeof(request->folder_uid), "%s", uid);
 	else
-		request->place.folder_id = json_integer_value(json_object_get(meta, "folderId"));
+		request->location.folder_id = json_integer_value(json_object_get(meta, "folderId"));
 }
 
 /* A POST that replaces a dashboard must also give its title. */
@@ -311,7 +311,7 @@ static bool save_beside(struct grafana_request *request, struct grafana_text *an
 	struct search_found there;
 	bool known = search_uid(ctx, request->uid, &there),
 	     same = known && strcmp(search_title(&there), request->title) == 0 &&
-		    search_is_in(there.meta, &request->place);
+		    search_is_in(there.meta, &request->location);
 
 	if (!known && ctx->fault.code != 404) {
 		json_decref(was.members);
@@ -335,11 +335,11 @@ static bool create_dashboard(struct grafana_request *request, struct grafana_tex
 	const char *its;
 	json_t *found;
 
-	snprintf(folder, sizeof(folder), "%s", request->place.folder_uid);
-	if (folder[0] == '\0' && request->place.folder_id != 0)
-		snprintf(folder, sizeof(folder), "%lld", (long long)request->place.folder_id);
+	snprintf(folder, sizeof(folder), "%s", request->location.folder_uid);
+	if (folder[0] == '\0' && request->location.folder_id != 0)
+		snprintf(folder, sizeof(folder), "%lld", (long long)request->location.folder_id);
 	if (!grafana_take_lock(ctx, "dashboard", folder, request->title) ||
-	    !search_named(ctx, &request->place, request->title, &found))
+	    !search_named(ctx, &request->location, request->title, &found))
 		return false;
 	its = json_read_text(found, "uid");
 	if (found != NULL && (!request->overwrite || its == NULL || grafana_uid_fault(its) != NULL)) {

@@ -185,7 +185,11 @@ static bool choose_inputs(struct fill *fill)
 
 	if (inputs != NULL && !json_is_null(inputs) && !json_is_array(inputs))
 		return grafana_invalid(&fill->ctx->fault, "/dashboard/__inputs", "must be a list");
-	json_array_foreach(inputs, i, input) if (!choose_input(fill, input, i)) return false;
+	json_array_foreach(inputs, i, input)
+	{
+		if (!choose_input(fill, input, i))
+			return false;
+	}
 	return true;
 }
 
@@ -207,9 +211,11 @@ static json_t *fill_text(const json_t *values, const char *text)
 		json_t *value = NULL;
 		const char *key;
 
-		json_object_foreach((json_t *)(uintptr_t)values, key,
-				    value) if (strlen(key) == length &&
-					       strncmp(key, text + 2, length) == 0) break;
+		json_object_foreach((json_t *)(uintptr_t)values, key, value)
+		{
+			if (strlen(key) == length && strncmp(key, text + 2, length) == 0)
+				break;
+		}
 		if (length > 0 && key != NULL && text[2 + length] == '}') {
 			fputs(json_string_value(value), stream);
 			text += length + 3;

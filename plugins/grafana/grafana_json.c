@@ -401,7 +401,7 @@ json_t *grafana_field(const struct grafana_fields *fields, const char *own)
 	return json_is_null(value) ? NULL : value;
 }
 
-static bool is_empty(const json_t *value)
+static bool is_blank(const json_t *value)
 {
 	const char *text = json_string_value(value);
 
@@ -417,7 +417,7 @@ json_t *grafana_dropped(const struct grafana_fields *fields, const json_t *kept,
 
 	json_object_foreach((json_t *)(uintptr_t)fields->sent, key, value)
 	{
-		if (json_is_null(value) || json_is_false(value) || is_empty(value) ||
+		if (json_is_null(value) || json_is_false(value) || is_blank(value) ||
 		    is_among(skip, own_name(fields, key)) ||
 		    json_object_get(kept, own_name(fields, key)) != NULL)
 			continue;
@@ -488,7 +488,7 @@ bool grafana_needs(const struct grafana_fields *fields, const char *own, enum gr
 	if (value == NULL)
 		return grafana_invalid_field(fields, own, "is missing");
 	return grafana_is(fields, own, kind) &&
-	       (!is_empty(value) || grafana_invalid_field(fields, own, "must not be empty"));
+	       (!is_blank(value) || grafana_invalid_field(fields, own, "must not be empty"));
 }
 
 const char *grafana_uid_fault(const char *uid)

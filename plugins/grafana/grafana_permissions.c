@@ -148,9 +148,8 @@ static void check_source(struct checks *checks)
 		grafana_answer_free(&answer);
 	} else if (checks->ctx->fault.code == 404) {
 		add_line(checks, "datasource", false,
-			 "there is none with the uid " SOURCE_UID
-			 ", which rules and panels ask for: `skymon grafana apply` "
-			 "creates it");
+			 "Grafana has no data source with the uid " SOURCE_UID
+			 ", which rules and panels use: `skymon grafana apply` creates it");
 	} else {
 		add_fault(checks, "datasource");
 	}

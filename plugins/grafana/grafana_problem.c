@@ -100,9 +100,9 @@ void grafana_add_outcome(struct grafana_fault *fault, enum grafana_done done, co
 {
 	fault->done = done;
 	if (done == GRAFANA_DONE)
-		append(fault, "%st was %s all the same", verb);
+		append(fault, "%st was %s nevertheless", verb);
 	else if (done == GRAFANA_MAYBE_DONE)
-		append(fault, "%st may have been %s: the same request once more is safe", "done");
+		append(fault, "%st may have been %s: repeating the request is safe", "done");
 }
 
 bool grafana_is_open(const struct grafana_fault *fault)
@@ -118,7 +118,7 @@ const char *grafana_result(const struct grafana_fault *fault, bool done, const c
 		 done || fault->done == GRAFANA_DONE ? ""
 		 : fault->done == GRAFANA_MAYBE_DONE ? "perhaps "
 						     : "not ",
-		 verb, !done && fault->done == GRAFANA_DONE ? " all the same" : "");
+		 verb, !done && fault->done == GRAFANA_DONE ? " nevertheless" : "");
 	return out;
 }
 

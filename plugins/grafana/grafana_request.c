@@ -84,7 +84,7 @@ static void take_folder(struct grafana_request *request, const struct grafana_fi
 	 * folder */
 	snprintf(request->folder_uid, sizeof(request->folder_uid), "%s",
 		 uid != NULL && strcmp(uid, "general") != 0 ? uid : "");
-	request->place = (struct search_location){request->folder_uid, json_integer_value(id)};
+	request->location = (struct search_location){request->folder_uid, json_integer_value(id)};
 }
 
 /* Copies the rest as received; model is the text of the dashboard. Its memory was reserved with the caller's
@@ -175,8 +175,8 @@ struct grafana_span grafana_print_request(struct grafana_request *request)
 
 	if (request->has_folder || request->keeps_folder)
 		used = add_to_head(head, used, ",\"folderUid\":\"%s\"", request->folder_uid);
-	if (request->place.folder_id != 0)
-		used = add_to_head(head, used, ",\"folderId\":%lld", (long long)request->place.folder_id);
+	if (request->location.folder_id != 0)
+		used = add_to_head(head, used, ",\"folderId\":%lld", (long long)request->location.folder_id);
 	used = add_to_head(head, used, ",\"dashboard\":{");
 	if (request->uid[0] != '\0')
 		used = add_to_head(head, used, "\"uid\":\"%s\",", request->uid);

@@ -11,8 +11,8 @@ struct grafana_request {
 	struct grafana_ctx *ctx;
 	char *title, *text; /* text: space for the head, then the rest; owned */
 	size_t text_size;
-	const char *folder_pointer;   /* to the folder, as it was sent, or "" */
-	struct search_location place; /* its folder_uid is the next member */
+	const char *folder_pointer;      /* to the folder, as it was sent, or "" */
+	struct search_location location; /* its folder_uid is the next member */
 	char folder_uid[GRAFANA_UID_MAX + 1], uid[GRAFANA_UID_MAX + 1]; /* or "" */
 	json_int_t id, version;
 	bool has_folder, keeps_folder, has_version, overwrite, replaces;

@@ -61,7 +61,7 @@ int64_t grafana_rule_duration(const char *text)
 
 /* ---- Fields ---- */
 
-static bool is_word(const struct grafana_fields *fields, const char *own, const char *const *words)
+static bool is_state(const struct grafana_fields *fields, const char *own, const char *const *words)
 {
 	const char *text = json_string_value(grafana_field(fields, own));
 
@@ -94,9 +94,11 @@ static bool is_map(const struct grafana_fields *fields, const char *own)
 	if (!grafana_is(fields, own, GRAFANA_OBJECT))
 		return false;
 	snprintf(pointer, sizeof(pointer), "/%s", own);
-	json_object_foreach((json_t *)(uintptr_t)map, key,
-			    value) if (!json_is_string(value)) return grafana_invalid_field(&inner, key,
-											    "must be a text");
+	json_object_foreach((json_t *)(uintptr_t)map, key, value)
+	{
+		if (!json_is_string(value))
+			return grafana_invalid_field(&inner, key, "must be a text");
+	}
 	return true;
 }
 
@@ -141,7 +143,7 @@ static bool validate_states(const struct grafana_fields *fields)
 	static const char *const error[] = {"Error", "Alerting", "OK", "KeepLast"};
 	const char *duration = json_string_value(grafana_field(fields, "for"));
 
-	return is_word(fields, "noDataState", no_data) && is_word(fields, "execErrState", error) &&
+	return is_state(fields, "noDataState", no_data) && is_state(fields, "execErrState", error) &&
 	       grafana_is(fields, "for", GRAFANA_TEXT) &&
 	       (duration == NULL || grafana_rule_duration(duration) >= 0 ||
 		grafana_invalid_field(fields, "for", "is not a duration such as 5m, 1h30m or 0s"));
@@ -186,8 +188,11 @@ static bool all_done(const json_t *refs, const json_t *done)
 	json_t *ref;
 	size_t i;
 
-	json_array_foreach(refs, i,
-			   ref) if (json_object_get(done, json_string_value(ref)) == NULL) return false;
+	json_array_foreach(refs, i, ref)
+	{
+		if (json_object_get(done, json_string_value(ref)) == NULL)
+			return false;
+	}
 	return true;
 }
 
@@ -238,19 +243,22 @@ static bool validate_inputs(const json_t *data, const json_t *refs, struct grafa
 	size_t i, j;
 	char pointer[60];
 
-	json_array_foreach(data, i, query) json_array_foreach(json_array_get(refs, i), j, ref)
+	json_array_foreach(data, i, query)
 	{
-		const json_t *input = grafana_rule_find(data, json_string_value(ref));
+		json_array_foreach(json_array_get(refs, i), j, ref)
+		{
+			const json_t *input = grafana_rule_find(data, json_string_value(ref));
 
-		snprintf(pointer, sizeof(pointer), "/data/%zu/model", i);
-		if (is_classic(query) && grafana_rule_is_expression(input))
-			return grafana_invalid(
-				fault, pointer,
-				"has classic conditions, whose inputs must be queries and not expressions");
-		if (is_classic(input))
-			return grafana_invalid(
-				fault, pointer,
-				"refers to classic conditions, whose result expressions cannot use");
+			snprintf(pointer, sizeof(pointer), "/data/%zu/model", i);
+			if (is_classic(query) && grafana_rule_is_expression(input))
+				return grafana_invalid(fault, pointer,
+						       "has classic conditions, whose inputs must be queries "
+						       "and not expressions");
+			if (is_classic(input))
+				return grafana_invalid(
+					fault, pointer,
+					"refers to classic conditions, whose result expressions cannot use");
+		}
 	}
 	return true;
 }
@@ -310,8 +318,11 @@ bool grafana_rule_has_query(const json_t *rule)
 	json_t *query;
 	size_t i;
 
-	json_array_foreach(json_object_get(rule, "data"), i,
-			   query) if (!grafana_rule_is_expression(query)) return true;
+	json_array_foreach(json_object_get(rule, "data"), i, query)
+	{
+		if (!grafana_rule_is_expression(query))
+			return true;
+	}
 	return false;
 }
 
@@ -459,15 +470,22 @@ static const char *find_series(const struct search *search, const char *ref)
 	if (json_object_get(search->seen, ref) != NULL)
 		return NULL;
 	json_object_set_new(search->seen, ref, json_true());
-	json_array_foreach(search->data, i, query) if (query == grafana_rule_find(search->data, ref)) break;
+	json_array_foreach(search->data, i, query)
+	{
+		if (query == grafana_rule_find(search->data, ref))
+			break;
+	}
 	if (is_series(query, type_of(query, search->sources)))
 		return ref;
 	kind = json_read_text(json_object_get(query, "model"), "type");
 	if (!grafana_rule_is_expression(query) ||
 	    (strcmp(kind, "math") != 0 && strcmp(kind, "threshold") != 0))
 		return NULL;
-	json_array_foreach(json_array_get(search->refs, i), j, input) if (found == NULL) found =
-		find_series(search, json_string_value(input));
+	json_array_foreach(json_array_get(search->refs, i), j, input)
+	{
+		if (found == NULL)
+			found = find_series(search, json_string_value(input));
+	}
 	return found;
 }
 
@@ -488,9 +506,12 @@ bool grafana_rule_validate_queries(const json_t *rule, const json_t *sources, st
 	json_t *refs, *query;
 	size_t i;
 
-	json_array_foreach(data, i,
-			   query) if (!grafana_rule_is_expression(query) &&
-				      !validate_query(query, type_of(query, sources), i, fault)) return false;
+	json_array_foreach(data, i, query)
+	{
+		if (!grafana_rule_is_expression(query) &&
+		    !validate_query(query, type_of(query, sources), i, fault))
+			return false;
+	}
 	search.refs = refs = grafana_rule_refs(data, fault);
 	search.seen = json_object();
 	series = refs != NULL ? find_series(&search, grafana_rule_output(rule, &pointer)) : NULL;

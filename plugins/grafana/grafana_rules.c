@@ -35,7 +35,7 @@ static const json_t *find_titled(const json_t *rules, const char *folder, const 
 }
 
 /* 409 with the existing rule, if it is known. what: the field that is the same. */
-static bool refuse_duplicate(struct grafana_ctx *ctx, const json_t *there, const char *what)
+static bool refuse_duplicate_rule(struct grafana_ctx *ctx, const json_t *there, const char *what)
 {
 	const char *uid = json_read_text(there, "uid"), *title = json_read_text(there, "title");
 	char text[260], shown[240];
@@ -73,7 +73,7 @@ static bool is_new(struct grafana_ctx *ctx, const json_t *rule)
 		return ctx->fault.upstream_status == 404 && ctx->fault.code == 404;
 	there = find_titled(json_object_get(group.json, "rules"), folder, title);
 	if (there != NULL)
-		refuse_duplicate(ctx, there, "title in this folder");
+		refuse_duplicate_rule(ctx, there, "title in this folder");
 	grafana_answer_free(&group);
 	return there == NULL;
 }
@@ -123,7 +123,7 @@ static bool explain_conflict(struct grafana_ctx *ctx, const json_t *sent, const 
 			what = "title in this folder";
 	}
 	grafana_put_back(&ctx->fault, &was);
-	refuse_duplicate(ctx, there, what);
+	refuse_duplicate_rule(ctx, there, what);
 	grafana_answer_free(&answer);
 	return false;
 }
@@ -153,7 +153,7 @@ static void verify_rule(struct grafana_ctx *ctx, const json_t *rule)
 		done = GRAFANA_MAYBE_DONE;
 	grafana_answer_free(&there);
 	grafana_put_back(&ctx->fault, &was);
-	grafana_add_outcome(&ctx->fault, done, "made");
+	grafana_add_outcome(&ctx->fault, done, "created");
 	if (done == GRAFANA_DONE)
 		grafana_member(&ctx->fault, "uid", json_string(uid));
 }
@@ -290,7 +290,7 @@ static void undo_rule(struct grafana_ctx *ctx, struct grafana_answer *answer)
 	grafana_answer_free(&gone);
 	grafana_put_back(&ctx->fault, &was);
 	if (!done)
-		grafana_add_outcome(&ctx->fault, GRAFANA_DONE, "made");
+		grafana_add_outcome(&ctx->fault, GRAFANA_DONE, "created");
 	grafana_answer_free(answer);
 }
 
@@ -421,7 +421,7 @@ void grafana_post_rule(struct skymon *sm, void *state, struct skymon_request *rq
 		grafana_release_lock(&ctx);
 		grafana_audit(&ctx, "alert rule", json_read_text(done ? answer.json : rule, "uid"),
 			      json_read_text(rule, "title"),
-			      grafana_result(&ctx.fault, done, "made", result));
+			      grafana_result(&ctx.fault, done, "created", result));
 	}
 	if (done) {
 		warnings = grafana_dropped(&(struct grafana_fields){sent, grafana_rule_names, "", &ctx.fault},

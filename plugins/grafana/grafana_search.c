@@ -13,15 +13,15 @@
 
 #define PAGES_MAX 30 /* of a search */
 
-bool search_is_in(const json_t *found, const struct search_location *place)
+bool search_is_in(const json_t *found, const struct search_location *location)
 {
 	const char *uid = json_read_text(found, "folderUid");
 	json_int_t id = json_integer_value(json_object_get(found, "folderId"));
 
-	if (place->folder_uid[0] != '\0')
-		return uid != NULL && strcmp(uid, place->folder_uid) == 0;
-	if (place->folder_id != 0)
-		return id == place->folder_id;
+	if (location->folder_uid[0] != '\0')
+		return uid != NULL && strcmp(uid, location->folder_uid) == 0;
+	if (location->folder_id != 0)
+		return id == location->folder_id;
 	return id == 0 && (uid == NULL || uid[0] == '\0' || strcmp(uid, "general") == 0);
 }
 
@@ -71,10 +71,10 @@ static bool get_text(struct grafana_ctx *ctx, const char *path, struct grafana_t
 
 /* The searched item; the best match of a search is taken. */
 struct wanted {
-	const struct search_location *place; /* NULL: any */
-	const char *uid, *title;             /* NULL: any */
-	const char *slug;                    /* NULL: only the exact title matches */
-	json_int_t id;                       /* 0: any */
+	const struct search_location *location; /* NULL: any */
+	const char *uid, *title;                /* NULL: any */
+	const char *slug;                       /* NULL: only the exact title matches */
+	json_int_t id;                          /* 0: any */
 };
 enum fit { NO_FIT, ALIKE, EXACT };
 
@@ -83,7 +83,8 @@ static enum fit fit_of(const json_t *item, const struct wanted *wanted)
 	const char *title = json_read_text(item, "title"), *uid = json_read_text(item, "uid");
 	char slug[400];
 
-	if (title == NULL || uid == NULL || (wanted->place != NULL && !search_is_in(item, wanted->place)) ||
+	if (title == NULL || uid == NULL ||
+	    (wanted->location != NULL && !search_is_in(item, wanted->location)) ||
 	    (wanted->uid != NULL && strcmp(uid, wanted->uid) != 0) ||
 	    (wanted->id != 0 && json_integer_value(json_object_get(item, "id")) != wanted->id))
 		return NO_FIT;
@@ -140,10 +141,10 @@ static bool search_pages(struct grafana_ctx *ctx, const char *query, const struc
 	return true;
 }
 
-bool search_named(struct grafana_ctx *ctx, const struct search_location *place, const char *title,
+bool search_named(struct grafana_ctx *ctx, const struct search_location *location, const char *title,
 		  json_t **found)
 {
-	const struct wanted wanted = {.place = place, .title = title};
+	const struct wanted wanted = {.location = location, .title = title};
 	char query[GRAFANA_PATH_MAX - 100];
 
 	*found = NULL;
@@ -152,13 +153,14 @@ bool search_named(struct grafana_ctx *ctx, const struct search_location *place, 
 	return search_pages(ctx, query, &wanted, found);
 }
 
-bool search_alike(struct grafana_ctx *ctx, const struct search_location *place, const char *title,
+bool search_alike(struct grafana_ctx *ctx, const struct search_location *location, const char *title,
 		  json_t **found)
 {
 	char slug[400];
 
 	search_slug(title, slug, sizeof(slug));
-	return search_pages(ctx, "", &(struct wanted){.place = place, .title = title, .slug = slug}, found);
+	return search_pages(ctx, "", &(struct wanted){.location = location, .title = title, .slug = slug},
+			    found);
 }
 
 bool search_number(struct grafana_ctx *ctx, json_int_t id, json_t **found)

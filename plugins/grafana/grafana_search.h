@@ -8,8 +8,8 @@
 
 #define SEARCH_PAGE_SIZE 1000 /* Grafana's limit */
 
-struct search_location { /* a dashboard's folder, current or wanted; uid "" and id 0: outside of all folders
-			  */
+/* A dashboard's folder, current or wanted; uid "" and id 0: outside of all folders. */
+struct search_location {
 	const char *folder_uid;
 	json_int_t folder_id;
 };
@@ -28,17 +28,17 @@ const char *search_title(const struct search_found *there); /* or "" */
 
 /* Finds the first dashboard in the folder with exactly this title, as a search lists it. *found: for
  * json_decref, or NULL. */
-bool search_named(struct grafana_ctx *ctx, const struct search_location *place, const char *title,
+bool search_named(struct grafana_ctx *ctx, const struct search_location *location, const char *title,
 		  json_t **found);
 /* Finds one that Grafana 9 takes for the same: of this title, or else of a title with the same slug. */
-bool search_alike(struct grafana_ctx *ctx, const struct search_location *place, const char *title,
+bool search_alike(struct grafana_ctx *ctx, const struct search_location *location, const char *title,
 		  json_t **found);
 bool search_number(struct grafana_ctx *ctx, json_int_t id, json_t **found);
 /* Writes a slug, about as Grafana does: letters without their marks, digits, and hyphens for other
  * characters. Pure. */
 void search_slug(const char *title, char *out, size_t size);
 /* Returns true if a dashboard, as listed by a search or in `meta`, is in this folder. Pure. */
-bool search_is_in(const json_t *found, const struct search_location *place);
+bool search_is_in(const json_t *found, const struct search_location *location);
 
 /* 409, with uid, title (as dashboard_title), url and folder of the existing dashboard; Grafana's own words
  * are kept. found: from a search. */

@@ -29,8 +29,11 @@ static bool validate_secrets(const struct grafana_fields *fields)
 
 	snprintf(pointer, sizeof(pointer), "/%s", grafana_sent_name(fields, "secureJsonData"));
 	inner.pointer = pointer;
-	json_object_foreach((json_t *)(uintptr_t)inner.sent, key,
-			    value) if (!grafana_is(&inner, key, GRAFANA_TEXT)) return false;
+	json_object_foreach((json_t *)(uintptr_t)inner.sent, key, value)
+	{
+		if (!grafana_is(&inner, key, GRAFANA_TEXT))
+			return false;
+	}
 	return true;
 }
 
@@ -76,7 +79,11 @@ static bool has_default(const json_t *list)
 	json_t *item;
 	size_t i;
 
-	json_array_foreach(list, i, item) if (json_is_true(json_object_get(item, "isDefault"))) return true;
+	json_array_foreach(list, i, item)
+	{
+		if (json_is_true(json_object_get(item, "isDefault")))
+			return true;
+	}
 	return false;
 }
 
@@ -99,7 +106,7 @@ static void fill_defaults(json_t *source, const json_t *list)
 }
 
 /* 409 with the existing one. Its url is left out: it may contain a password. */
-static bool refuse_duplicate(struct grafana_ctx *ctx, const json_t *there, const char *what)
+static bool refuse_duplicate_source(struct grafana_ctx *ctx, const json_t *there, const char *what)
 {
 	grafana_reword(ctx, 409, "", "a data source with this %s exists already", what);
 	grafana_copy_member(&ctx->fault, there, "uid");
@@ -107,15 +114,15 @@ static bool refuse_duplicate(struct grafana_ctx *ctx, const json_t *there, const
 	return false;
 }
 
-static bool is_free(struct grafana_ctx *ctx, const json_t *source, const json_t *list)
+static bool is_unused(struct grafana_ctx *ctx, const json_t *source, const json_t *list)
 {
 	const char *uid = json_read_text(source, "uid");
 	const json_t *there = find_source_by(list, "name", json_read_text(source, "name"));
 
 	if (there != NULL)
-		return refuse_duplicate(ctx, there, "name");
+		return refuse_duplicate_source(ctx, there, "name");
 	there = uid != NULL && uid[0] != '\0' ? find_source_by(list, "uid", uid) : NULL;
-	return there == NULL || refuse_duplicate(ctx, there, "uid");
+	return there == NULL || refuse_duplicate_source(ctx, there, "uid");
 }
 
 static bool get_list(struct grafana_ctx *ctx, struct grafana_answer *list)
@@ -146,13 +153,13 @@ static bool explain_source_refusal(struct grafana_ctx *ctx, const json_t *source
 	grafana_put_back(&ctx->fault, &was);
 	there = seen ? find_source_by(list.json, "name", json_read_text(source, "name")) : NULL;
 	if (was.code == 409 && seen)
-		is_free(ctx, source, list.json);
+		is_unused(ctx, source, list.json);
 	else if (was.code != 409) /* the name was unused before, so this is the new one */
 		grafana_add_outcome(&ctx->fault,
 				    there != NULL                        ? GRAFANA_DONE
 				    : seen && was.upstream_status != 504 ? GRAFANA_NOT_DONE
 									 : GRAFANA_MAYBE_DONE,
-				    "made");
+				    "created");
 	if (was.code != 409)
 		grafana_copy_member(&ctx->fault, there, "uid");
 	grafana_answer_free(&list);
@@ -200,7 +207,7 @@ static bool create_source(struct grafana_ctx *ctx, json_t *source, struct grafan
 			"long");
 	if (!get_list(ctx, &list))
 		return false;
-	done = is_free(ctx, source, list.json);
+	done = is_unused(ctx, source, list.json);
 	if (done) {
 		fill_defaults(source, list.json);
 		done = send_source(ctx, source, answer);
@@ -228,7 +235,7 @@ void grafana_post_source(struct skymon *sm, void *state, struct skymon_request *
 		grafana_release_lock(&ctx);
 	}
 	grafana_audit(&ctx, "data source", json_read_text(source, "uid"), json_read_text(source, "name"),
-		      grafana_result(&ctx.fault, done, "made", result));
+		      grafana_result(&ctx.fault, done, "created", result));
 	if (done)
 		reply_with_warnings(&ctx, &fields, &answer);
 	else

@@ -263,7 +263,7 @@ def test_an_empty_success_is_none(broker, grafana):
             grafana.fail("POST", "^/api/da", "status", times=1, code=code, body=body)
             assert f"sent an empty answer (HTTP {code})" in one.ask("POST", path, sent, 502).json()["detail"]
     wait_until(lambda: one.sm.log_text().count("area=audit") == 6, 5, "the audit lines")
-    assert one.sm.log_text().count(" not saved: ") == one.sm.log_text().count(" not made: ") == 3
+    assert one.sm.log_text().count(" not saved: ") == one.sm.log_text().count(" not created: ") == 3
 
 
 def test_refusals_say_what_is_wrong(broker, grafana):

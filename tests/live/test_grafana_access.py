@@ -110,7 +110,7 @@ def test_what_was_not_written_leaves_a_line_that_says_why(broker, grafana):
     cases = [("DELETE", "/dashboards/no-such", None, 404, "dashboard no-such not deleted: Grafana has no dashboard with the uid no-such"),
              ("PUT", "/dashboards/no-such", put, 404, 'dashboard no-such "T" not replaced: Grafana has no dashboard with the uid no-such'),
              ("POST", "/dashboards", {"dashboard": {"a": 1}}, 422, "dashboard not saved: /dashboard/title is missing"),
-             ("POST", "/datasources", {"name": "n"}, 422, "data source not made: /type is missing"),
+             ("POST", "/datasources", {"name": "n"}, 422, "data source not created: /type is missing"),
              ("POST", "/alerts", {"title": "R"}, 422, "/data is missing")]
     for number, (method, path, body, code, words) in enumerate(cases, 1):
         one.ask(method, path, body, code)

@@ -98,7 +98,7 @@ def judge(case, name, answer, took, write):
     assert all(word in found["detail"] for word in case.words), (name, found)
     assert found.get("upstream_message", "") == case.message, found
     assert (answer.headers.get("Retry-After") == "1") == (case.upstream == 429), answer.headers
-    assert ("it may have been done: the same request once more is safe" in found["detail"]) == (write and case.done), found
+    assert ("it may have been done: repeating the request is safe" in found["detail"]) == (write and case.done), found
     if name in ("apply", "diff"):
         assert found["failed"] >= 1 and any(item["result"] == "failed" for item in found["items"])
 
@@ -222,7 +222,7 @@ def test_a_lost_answer_leaves_no_duplicate(broker, grafana, kind):
         before, path = set(place), {"post": "/api/dashboards/db", "source": "/api/datasources", "rule": "alert-rules"}[name]
         fault = grafana.fail("POST", path, kind, **done)
         found = problem(one.ask(*ALL[name])[0], 502)
-        assert "the same request once more is safe" in found["detail"]
+        assert "repeating the request is safe" in found["detail"]
         assert fault.hits == 1, f"{name} was sent {fault.hits} times"
         grafana.heal()
         new = set(place) - before

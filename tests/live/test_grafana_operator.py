@@ -340,10 +340,10 @@ def test_apply_looks_after_a_500(broker, grafana):
     grafana.org.routes[at] = (*grafana.org.routes[at][:2], saved)
     answer = one.apply()
     item = next(item for item in answer.json()["items"] if item["uid"] == "d1")
-    assert answer.status_code == 200 and item["result"] == "created" and "it was done all the same" in item["message"]
+    assert answer.status_code == 200 and item["result"] == "created" and "it was done nevertheless" in item["message"]
     grafana.fail("POST", "/alert-rules$", "status", code=500, body={"message": "database is locked"})
     grafana.rules.clear()
-    assert "database is locked" in failed(one.apply(), "r1") and "all the same" not in failed(one.apply(), "r1")
+    assert "database is locked" in failed(one.apply(), "r1") and "nevertheless" not in failed(one.apply(), "r1")
 
 
 def test_a_stopped_grafana_is_not_an_error_of_the_service(grafana, skymond, tmp_path):

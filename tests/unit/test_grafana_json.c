@@ -240,18 +240,18 @@ static void cuts_are_whole(void)
 {
 	struct grafana_fault fault = {0};
 	char pointer[400] = "/labels/", text[] = "aé\xc3", good[] = "aé";
-	json_t *told;
+	json_t *cut;
 
 	for (size_t i = 8; i + 2 < sizeof(pointer); i += 2)
 		memcpy(pointer + i, "é", 3);
 	for (size_t i = 0; i < 2; i++) {
 		grafana_invalid(&fault, pointer + i, "is wrong");
-		told = json_string(fault.pointer);
-		CU_ASSERT(told != NULL && strlen(fault.pointer) > 100);
-		json_decref(told);
-		told = json_string(fault.detail);
-		CU_ASSERT_PTR_NOT_NULL(told);
-		json_decref(told);
+		cut = json_string(fault.pointer);
+		CU_ASSERT(cut != NULL && strlen(fault.pointer) > 100);
+		json_decref(cut);
+		cut = json_string(fault.detail);
+		CU_ASSERT_PTR_NOT_NULL(cut);
+		json_decref(cut);
 	}
 	grafana_trim_cut(text);
 	UNIT_TEXT(text, "aé");

@@ -52,7 +52,8 @@ static const struct command *find(const char *word)
 	return NULL;
 }
 
-static int run(const struct command *command, const struct tool_place *place, const char *uid, bool force)
+static int run_command(const struct command *command, const struct tool_place *place, const char *uid,
+		       bool force)
 {
 	struct tool_answer answer = {0};
 	int code = command->trouble;
@@ -126,7 +127,7 @@ int main(int argc, char **argv)
 		return TOOL_TROUBLE;
 	}
 	curl_global_init(CURL_GLOBAL_DEFAULT);
-	int code = run(command, &place, uid, force);
+	int code = run_command(command, &place, uid, force);
 	curl_global_cleanup();
 	return code;
 }

@@ -34,7 +34,7 @@ void tool_fail(const char *format, ...)
 	fprintf(stderr, "skymon grafana: %s\n", text);
 }
 
-static size_t take(char *bytes, size_t size, size_t count, void *argument)
+static size_t append_bytes(char *bytes, size_t size, size_t count, void *argument)
 {
 	struct bytes *taken = argument;
 	size_t more = size * count;
@@ -71,7 +71,7 @@ static struct curl_slist *add_token(struct curl_slist *headers, const char *path
 
 /* Options of every request. The connection goes straight to skymond: through a proxy of the environment it
  * would not be local. */
-static void set_up(CURL *curl, const char *method, char *why, struct bytes *taken)
+static void set_options(CURL *curl, const char *method, char *why, struct bytes *taken)
 {
 	curl_easy_setopt(curl, CURLOPT_PROXY, "");
 	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -79,7 +79,7 @@ static void set_up(CURL *curl, const char *method, char *why, struct bytes *take
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, ANSWER_MS);
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
+	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, append_bytes);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, taken);
 	if (strcmp(method, "POST") == 0)
 		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, "{}");
@@ -87,7 +87,7 @@ static void set_up(CURL *curl, const char *method, char *why, struct bytes *take
 
 /* Returns the URL without trailing slash, and the path; a Unix socket becomes an option. NULL if memory runs
  * out. */
-static char *address(CURL *curl, const char *base, const char *path)
+static char *build_url(CURL *curl, const char *base, const char *path)
 {
 	char *url = NULL;
 	if (strncmp(base, "unix:", 5) == 0) {
@@ -100,13 +100,13 @@ static char *address(CURL *curl, const char *base, const char *path)
 	return asprintf(&url, "%.*s%s", (int)size, base, path) < 0 ? NULL : url;
 }
 
-static bool exchange(CURL *curl, const struct tool_place *place, const char *method, const char *path,
-		     struct bytes *taken, long *code)
+static bool send_request(CURL *curl, const struct tool_place *place, const char *method, const char *path,
+			 struct bytes *taken, long *code)
 {
 	char why[CURL_ERROR_SIZE] = "";
 	CURLcode failed = CURLE_OUT_OF_MEMORY;
-	set_up(curl, method, why, taken);
-	char *url = address(curl, place->url, path);
+	set_options(curl, method, why, taken);
+	char *url = build_url(curl, place->url, path);
 	struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
 	if (headers != NULL && place->token_file != NULL) {
 		struct curl_slist *longer = add_token(headers, place->token_file);
@@ -139,7 +139,7 @@ bool tool_ask(const struct tool_place *place, const char *method, const char *pa
 	*out = (struct tool_answer){0};
 	if (curl == NULL)
 		tool_fail("cannot start libcurl");
-	bool ok = curl != NULL && exchange(curl, place, method, path, &taken, &out->code);
+	bool ok = curl != NULL && send_request(curl, place, method, path, &taken, &out->code);
 	curl_easy_cleanup(curl);
 	if (ok) {
 		out->body = taken.data != NULL ? json_read(taken.data, taken.size) : NULL;

@@ -98,7 +98,10 @@ static int count(const json_t *items, const char *result)
 	size_t i;
 	json_t *item;
 	int found = 0;
-	json_array_foreach(items, i, item) found += strcmp(text_at(item, "result"), result) == 0;
+	json_array_foreach(items, i, item)
+	{
+		found += strcmp(text_at(item, "result"), result) == 0;
+	}
 	return found;
 }
 
@@ -112,7 +115,10 @@ static const json_t *print_items(const struct tool_place *place, const struct to
 		tool_show_problem(place, answer);
 		return NULL;
 	}
-	json_array_foreach(items, i, item) print_item(item);
+	json_array_foreach(items, i, item)
+	{
+		print_item(item);
+	}
 	return items;
 }
 
