@@ -85,6 +85,7 @@ struct http *http_new(struct loop *loop, struct settings *settings, uint32_t con
 	http->connections = connections_new(http);
 	http->access = access_new(http);
 	link_init(&http->forwarded);
+	link_init(&http->lingering);
 	http->connections_max = connections_max;
 	http->connections_per_address = (uint32_t)settings->limits.connections_per_address;
 	http->idle_timeout_ms = settings->limits.idle_timeout.ms;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http: libmicrohttpd on the daemon's loop: listeners, requests, replies, limits, access, compression,
- * counters. Only this room calls it. MHD_USE_EPOLL without an internal thread, whose epoll stalls when 128
- * connections are ready at once; a reply is queued on the second call of the handler, as the first one would
- * close the connection. */
+ * counters. Only this room calls libmicrohttpd. MHD_USE_EPOLL without an internal thread, whose epoll stalls
+ * when 128 connections are ready at once; a reply is queued on the second call of the handler, as the first
+ * one would close the connection. */
 #ifndef HTTP_H
 #define HTTP_H
 

@@ -49,28 +49,6 @@ struct origin { /* an IPv4 address, or the /64 of an IPv6 one, all of which one 
 	struct link waiting; /* peers that wait for their client; longest first */
 };
 
-/* ---- Lists ---- */
-
-void link_init(struct link *head)
-{
-	head->previous = head->next = head;
-}
-
-void link_append(struct link *head, struct link *item)
-{
-	item->previous = head->previous;
-	item->next = head;
-	head->previous->next = item;
-	head->previous = item;
-}
-
-void link_remove(struct link *item)
-{
-	item->previous->next = item->next;
-	item->next->previous = item->previous;
-	link_init(item);
-}
-
 /* ---- Addresses ---- */
 
 static bool key_of(const struct sockaddr_storage *address, uint64_t *key, bool *six)

@@ -142,7 +142,7 @@ static size_t take_chunk(struct gate *gate, char *bytes, size_t size, size_t *ke
 static size_t take_chunk_end(struct gate *gate, const char *bytes, size_t size, size_t *kept)
 {
 	if (bytes[0] != '\r' || (size > 1 && bytes[1] != '\n'))
-		shut(gate, 400, "a chunk does not end where its size says");
+		shut(gate, 400, "a chunk does not end after the bytes that its size announced");
 	if (size == 1 || gate->phase == GATE_SHUT)
 		return 0;
 	gate->phase = GATE_CHUNK;
@@ -301,7 +301,7 @@ bool gate_expire(struct gate *gate)
 {
 	if (gate->phase == GATE_SHUT || gate->phase == GATE_BODY || gate->phase == GATE_CHUNK_DATA)
 		return false;
-	shut(gate, 408, "the request did not come whole within limits.header_timeout");
+	shut(gate, 408, "the request was not complete within limits.header_timeout");
 	gate->held_size = gate->ready;
 	return true;
 }

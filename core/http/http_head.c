@@ -186,7 +186,7 @@ static bool take_coding(struct head *head, const char *value, size_t size)
 		      "the only Transfer-Encoding that is understood is chunked");
 }
 
-/* Of two, one program would take the first and another the last. */
+/* Of two such headers, one program would use the first and another the last. */
 static bool take_once(struct head *head, bool *has, const char *twice)
 {
 	if (*has)

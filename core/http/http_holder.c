@@ -147,7 +147,7 @@ static int64_t read_us(clockid_t clock)
 enum holder holder_of_socket(uint32_t inode, uid_t uid)
 {
 	static int64_t second, spent_us;
-	static pid_t last; /* a client asks more than once */
+	static pid_t last; /* a client sends more than one request */
 	char link[32];
 	size_t left = 0;
 	if (second != read_us(CLOCK_MONOTONIC) / 1000000) {

@@ -18,7 +18,7 @@
 #define LINGER_COUNT 64 /* at once; further connections are closed without lingering */
 
 struct lingering {
-	struct lingering *next, **place;
+	struct link link; /* in http->lingering */
 	struct http *http;
 	struct watch watch;
 	struct timer timer;
@@ -29,9 +29,7 @@ static void end(struct lingering *linger)
 {
 	struct http *http = linger->http;
 	int fd = linger->watch.fd;
-	*linger->place = linger->next;
-	if (linger->next != NULL)
-		linger->next->place = linger->place;
+	link_remove(&linger->link);
 	loop_clear_timer(http->loop, &linger->timer);
 	loop_remove(http->loop, &linger->watch);
 	close(fd);
@@ -68,10 +66,8 @@ void linger_start(struct http *http, int fd)
 	if (copy < 0)
 		return;
 	struct lingering *linger = x_alloc(sizeof(*linger));
-	*linger = (struct lingering){.next = http->lingering, .place = &http->lingering, .http = http};
-	if (linger->next != NULL)
-		linger->next->place = &linger->next;
-	http->lingering = linger;
+	linger->http = http;
+	link_append(&http->lingering, &linger->link);
 	http->lingering_count++;
 	shutdown(copy, SHUT_WR);
 	linger->watch.ready = discard_bytes;
@@ -82,6 +78,6 @@ void linger_start(struct http *http, int fd)
 
 void linger_end_all(struct http *http)
 {
-	while (http->lingering != NULL)
-		end(http->lingering);
+	while (http->lingering.next != &http->lingering)
+		end(container_of(http->lingering.next, struct lingering, link));
 }

@@ -18,6 +18,26 @@ struct link { /* of a circular list; its head is a link too */
 	struct link *previous, *next;
 };
 
+static inline void link_init(struct link *head)
+{
+	head->previous = head->next = head;
+}
+
+static inline void link_append(struct link *head, struct link *item)
+{
+	item->previous = head->previous;
+	item->next = head;
+	head->previous->next = item;
+	head->previous = item;
+}
+
+static inline void link_remove(struct link *item)
+{
+	item->previous->next = item->next;
+	item->next->previous = item->previous;
+	link_init(item);
+}
+
 struct http {
 	struct loop *loop;
 	const struct http_forward *forward;
@@ -29,7 +49,7 @@ struct http {
 	int64_t idle_timeout_ms;
 	struct listener *listeners;
 	struct connections *connections;
-	struct lingering *lingering;
+	struct link lingering; /* sockets whose clients were refused */
 	unsigned lingering_count;
 	struct route_table *table;
 	struct count_route **by_index, *no_route; /* counters of the table's routes, and of everything else */
@@ -91,10 +111,6 @@ void client_rules_free(struct client_rules *rules);
 const char *client_rules_refuse(const struct client_rules *rules, void *session);
 
 /* ---- Connections (http_connection.c) ---- */
-
-void link_init(struct link *head);
-void link_append(struct link *head, struct link *item);
-void link_remove(struct link *item);
 
 enum holder { /* the process at the other end */
 	      HOLDER_UNASKED,

@@ -39,7 +39,7 @@ struct route_table *route_table_new(void);
 bool route_add(struct route_table *table, const struct route_entry *entry, struct err *err) MUST_CHECK;
 void route_table_ref(struct route_table *table);
 void route_table_unref(struct route_table *table);
-/* Does a request in flight hold the table, beside the caller? */
+/* Does a request in flight hold the table, in addition to the caller? */
 bool route_table_is_shared(const struct route_table *table);
 size_t route_count(const struct route_table *table);
 const struct route_entry *route_at(const struct route_table *table, size_t index); /* in the order added */
