@@ -6,23 +6,16 @@
 #include <errno.h>
 #include <netdb.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "base/buf.h"
+#include "runner_private.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define STACK_SIZE (2u << 20)
-#else
-#define STACK_SIZE (256u << 10)
-#endif
-
-#define PATIENCE_US 250000 /* after which each family is looked up by itself, in addition to both */
-#define FAMILY_US 50000    /* for the other family when one has answered: RFC 8305, 3 */
-#define IDLE_S 30          /* a thread without work ends after it */
+#define BOTH_US 250000  /* after which each family is looked up by itself, in addition to both */
+#define FAMILY_US 50000 /* for the other family when one has answered: RFC 8305, 3 */
+#define IDLE_S 30       /* a thread without work ends after it */
 
 /* One lookup, for all that wait for the same name at the same time. */
 struct ask {
@@ -54,13 +47,6 @@ static void prepare(void)
 	pthread_cond_init(&pool.done, &monotonic);
 	pthread_cond_init(&pool.work, &monotonic);
 	pthread_condattr_destroy(&monotonic);
-}
-
-static int64_t now_us(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
 /* Under the lock; false at that time. */
@@ -120,12 +106,13 @@ static void free_ask(struct ask *ask)
 static void *resolver(void *arg)
 {
 	(void)arg;
+	pthread_setname_np(pthread_self(), "resolver");
 	pthread_mutex_lock(&pool.lock);
 	for (;;) {
 		struct ask *ask = pool.first;
 		if (ask == NULL) {
 			pool.idle++;
-			bool woken = wait_until(&pool.work, now_us() + IDLE_S * 1000000);
+			bool woken = wait_until(&pool.work, runner_clock_us() + IDLE_S * 1000000);
 			pool.idle--;
 			if (!woken && pool.first == NULL)
 				break;
@@ -140,7 +127,7 @@ static void *resolver(void *arg)
 		look_up(ask);
 		pthread_mutex_lock(&pool.lock);
 		ask->done = true;
-		ask->done_us = now_us();
+		ask->done_us = runner_clock_us();
 		if (ask->users == 0)
 			free_ask(ask);
 		else
@@ -149,25 +136,6 @@ static void *resolver(void *arg)
 	pool.threads--;
 	pthread_mutex_unlock(&pool.lock);
 	return NULL;
-}
-
-/* Under the lock. */
-static void add_thread(void)
-{
-	pthread_attr_t attributes;
-	pthread_t thread;
-	sigset_t all, old;
-	sigfillset(&all);
-	pthread_attr_init(&attributes);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attributes, STACK_SIZE);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
-	if (pthread_create(&thread, &attributes, resolver, NULL) == 0) {
-		pthread_setname_np(thread, "resolver");
-		pool.threads++;
-	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attributes);
 }
 
 /* Under the lock. Joins a lookup of this name that is running (*joined), or begins one. */
@@ -191,7 +159,7 @@ static struct ask *join(const char *host, int family, bool *joined)
 	pool.last = ask;
 	pool.waiting++;
 	if (pool.waiting > pool.idle && pool.threads < RESOLVE_THREADS)
-		add_thread();
+		pool.threads += runner_spawn_thread(resolver, NULL);
 	pthread_cond_signal(&pool.work);
 	return ask;
 }
@@ -242,7 +210,7 @@ static int64_t next_us(const struct lookup *lookup, int64_t began_us, int64_t de
 	if (has(lookup->both) || (lookup->both->done && is_final(lookup->both->failed)))
 		return 0;
 	if (v6 == NULL)
-		return lookup->both->done ? began_us : began_us + PATIENCE_US;
+		return lookup->both->done ? began_us : began_us + BOTH_US;
 	if (v6->done && v4->done && (has(v6) || has(v4) || lookup->both->done))
 		return 0;
 	if (has(v6) || has(v4))
@@ -253,9 +221,9 @@ static int64_t next_us(const struct lookup *lookup, int64_t began_us, int64_t de
 /* Under the lock; false: the deadline passed first. */
 static bool wait_for(struct lookup *lookup, const char *host, int64_t deadline_us)
 {
-	int64_t began_us = now_us(), at_us;
+	int64_t began_us = runner_clock_us(), at_us;
 	while ((at_us = next_us(lookup, began_us, deadline_us)) != 0) {
-		int64_t now = now_us();
+		int64_t now = runner_clock_us();
 		if (now >= at_us && (has(lookup->v6) || has(lookup->v4)))
 			return true;
 		if (now >= deadline_us)
