@@ -294,8 +294,8 @@ void pool_requests_on_replied(void *arg, uint32_t id, uint64_t number, const str
 		return;
 	}
 	if (request->answered == NULL && reply->audit != NULL && reply->audit[0] != '\0')
-		log_audit((const char *[]){"plugin", request->name, NULL}, "%d %s (its client had left)",
-			  reply->code, reply->audit);
+		log_audit((const char *[]){"plugin", request->name, NULL},
+			  "%d %s (no client waited for the answer)", reply->code, reply->audit);
 	request->slot = NULL;
 	if (reply->again)
 		answer(request, NULL, 502, "the plugin asked for another secret twice");

@@ -541,12 +541,12 @@ static bool open_process(struct process *process, const struct process_spec *spe
 		return err_set(err, "cannot make a pipe: %s", strerror(errno));
 	}
 	fcntl(print[1], F_SETFL, 0); /* programs expect that their output blocks */
-	struct process_words words = {.program = spec->program,
-				      .name = spec->name,
-				      .plugin_path = spec->plugin_path,
-				      .copy = spec->copy,
-				      .memory_limit = spec->memory_limit};
-	bool done = process_spawn(&words, wire[1], print[1], &process->pid, err);
+	struct process_arguments arguments = {.program = spec->program,
+					      .name = spec->name,
+					      .plugin_path = spec->plugin_path,
+					      .copy = spec->copy,
+					      .memory_limit = spec->memory_limit};
+	bool done = process_spawn(&arguments, wire[1], print[1], &process->pid, err);
 	close(wire[1]);
 	close(print[1]);
 	int pidfd = done ? (int)syscall(SYS_pidfd_open, process->pid, 0) : -1;

@@ -49,7 +49,8 @@ static char **make_environment(void)
 	return environment;
 }
 
-bool process_spawn(const struct process_words *words, int wire, int print, pid_t *pid, struct err *err)
+bool process_spawn(const struct process_arguments *arguments, int wire, int print, pid_t *pid,
+		   struct err *err)
 {
 	/* opened here, so that its error is not taken for one of the program's */
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -65,7 +66,7 @@ bool process_spawn(const struct process_words *words, int wire, int print, pid_t
 	posix_spawn_file_actions_adddup2(&actions, print, 1);
 	posix_spawn_file_actions_adddup2(&actions, print, 2);
 	posix_spawn_file_actions_adddup2(&actions, wire, 3);
-	posix_spawn_file_actions_adddup2(&actions, words->copy, 4);
+	posix_spawn_file_actions_adddup2(&actions, arguments->copy, 4);
 	posix_spawn_file_actions_addclosefrom_np(&actions, 5); /* what the daemon itself inherited */
 	posix_spawnattr_init(&attributes);
 	posix_spawnattr_setflags(&attributes,
@@ -74,11 +75,11 @@ bool process_spawn(const struct process_words *words, int wire, int print, pid_t
 	posix_spawnattr_setsigmask(&attributes, &none);
 	posix_spawnattr_setsigdefault(&attributes, &all);
 	char limit[32];
-	snprintf(limit, sizeof(limit), "%lld", (long long)words->memory_limit);
-	char *path = x_strdup(words->plugin_path), *name = x_strdup(words->name);
-	char *arguments[] = {"skymon-worker", path, limit, name, NULL};
+	snprintf(limit, sizeof(limit), "%lld", (long long)arguments->memory_limit);
+	char *path = x_strdup(arguments->plugin_path), *name = x_strdup(arguments->name);
+	char *argv[] = {"skymon-worker", path, limit, name, NULL};
 	char **environment = make_environment();
-	int failed = posix_spawn(pid, words->program, &actions, &attributes, arguments, environment);
+	int failed = posix_spawn(pid, arguments->program, &actions, &attributes, argv, environment);
 	close(null);
 	for (char **entry = environment; *entry != NULL; entry++)
 		free(*entry);
@@ -87,5 +88,5 @@ bool process_spawn(const struct process_words *words, int wire, int print, pid_t
 	free(name);
 	posix_spawn_file_actions_destroy(&actions);
 	posix_spawnattr_destroy(&attributes);
-	return failed == 0 || err_set(err, "cannot start %s: %s", words->program, strerror(failed));
+	return failed == 0 || err_set(err, "cannot start %s: %s", arguments->program, strerror(failed));
 }

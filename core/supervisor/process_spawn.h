@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-struct process_words {
+struct process_arguments {
 	const char *program, *name,
 		*plugin_path; /* skymon-worker; the plugin's name and file, for messages */
 	int copy;             /* of the plugin's file (plugin_file_open) */
@@ -16,7 +16,7 @@ struct process_words {
 };
 
 /* wire, print: the worker's ends; print is its output and its errors. */
-bool process_spawn(const struct process_words *words, int wire, int print, pid_t *pid,
+bool process_spawn(const struct process_arguments *arguments, int wire, int print, pid_t *pid,
 		   struct err *err) MUST_CHECK;
 
 #endif

@@ -95,20 +95,20 @@ struct plugin_info *tool_ask_plugin(const char *path, const char *name, struct e
 	int wire[2];
 	pid_t pid;
 	struct plugin_mark mark;
-	struct process_words words = {.program = SKYMON_LIBEXECDIR "/skymon-worker",
-				      .name = name,
-				      .plugin_path = path,
-				      .copy = plugin_file_open(path, &mark, err)};
-	if (words.copy < 0)
+	struct process_arguments arguments = {.program = SKYMON_LIBEXECDIR "/skymon-worker",
+					      .name = name,
+					      .plugin_path = path,
+					      .copy = plugin_file_open(path, &mark, err)};
+	if (arguments.copy < 0)
 		return NULL;
 	if (!wire_pair(wire, err)) {
-		close(words.copy);
+		close(arguments.copy);
 		return NULL;
 	}
 	int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	bool started = process_spawn(&words, wire[1], nowhere, &pid, err);
+	bool started = process_spawn(&arguments, wire[1], nowhere, &pid, err);
 	close(nowhere);
-	close(words.copy);
+	close(arguments.copy);
 	close(wire[1]);
 	struct sandbox sandbox = {0};
 	struct buf body = {0};

@@ -127,7 +127,10 @@ def test_a_hung_check_costs_itself_only(skymond, tmp_path):
         ran = after[f"c{i}"] - before[f"c{i}"]
         assert ran >= seconds * 0.8 - 2, (i, ran, seconds)
         assert daemon.component(f"c{i}")["status"] == "healthy"
-    assert len([line for line in daemon.log_lines() if "component=c0" in line and "level=error" in line]) == 2  # timeout, first end
+    errors = [line for line in daemon.log_lines() if "component=c0" in line and "level=error" in line]
+    ends = [line for line in errors if "did not return within" in line]
+    # The step may come later than the deadline on a busy machine: the message without it is one more kind.
+    assert len(ends) == 1 and len(errors) <= 3, errors
     assert "did not return within" in daemon.log_text() and "ms while hanging" in daemon.log_text()
     stuck.unlink()
     daemon.wait_component("c0", timeout=75, status="healthy")
