@@ -23,6 +23,7 @@
 /* Secrets */
 #define SECRET_TIMEOUT_MS 10000 /* of a store, which gets to know it */
 #define SECRET_WIRE_MS 1000     /* on top of that, for the way there and back */
+#define LEASE_MIN_MS 500        /* a shorter lease is renewed only then */
 #define LEASE_MAX_MS 2592000000 /* 30 days: a longer lease is renewed then all the same */
 #define LEASE_RETRY_MS 30000    /* after a renewal that failed */
 #define STORE_LOOK_MS 200       /* between two looks whether a store that is starting is up, … */

@@ -28,13 +28,6 @@ struct pool_request {
 	void *arg;
 };
 
-static void wipe(struct pool_request *request)
-{
-	if (request->body.data != NULL)
-		explicit_bzero(request->body.data, request->body.size); /* it may hold passwords */
-	buf_free(&request->body);
-}
-
 static void free_request(struct pool_request *request)
 {
 	struct pool_request **link = &request->pool->requests;
@@ -42,7 +35,7 @@ static void free_request(struct pool_request *request)
 		link = &(*link)->next;
 	*link = request->next;
 	loop_clear_timer(request->pool->loop, &request->timeout);
-	wipe(request);
+	component_wipe(&request->body); /* it may hold passwords */
 	free(request->name);
 	free(request);
 }
@@ -54,7 +47,7 @@ static void answer(struct pool_request *request, const struct http_message_reply
 	pool_answered *answered = request->answered;
 	void *arg = request->arg;
 	request->answered = NULL;
-	wipe(request);
+	component_wipe(&request->body);
 	if (request->slot == NULL)
 		free_request(request);
 	if (answered != NULL)

@@ -298,8 +298,10 @@ void pool_secrets_on_answered(void *arg, uint32_t id, const struct message_answe
 	if (answer->size > 0)
 		memcpy(bytes, answer->bytes, answer->size);
 	secrets->bytes[index] = (struct option_bytes){bytes, answer->size};
-	int64_t lease_ms = answer->lease_ms < LEASE_MAX_MS ? answer->lease_ms : LEASE_MAX_MS;
-	if (lease_ms > 0 && (secrets->lease_ms == 0 || lease_ms < secrets->lease_ms))
+	int64_t lease_ms = answer->lease_ms < LEASE_MIN_MS ? LEASE_MIN_MS : answer->lease_ms;
+	if (lease_ms > LEASE_MAX_MS)
+		lease_ms = LEASE_MAX_MS;
+	if (answer->lease_ms > 0 && (secrets->lease_ms == 0 || lease_ms < secrets->lease_ms))
 		secrets->lease_ms = lease_ms;
 	if (--secrets->out == 0)
 		finish(secrets);

@@ -49,6 +49,16 @@ def test_the_end_of_a_lease(skymond, tmp_path):
     wait_until(lambda: daemon.component("lock")["details"]["secret_size"] == len(SECOND + "longer"), 10, "the new value")
 
 
+def test_a_lease_of_a_moment(skymond, tmp_path):
+    """It does not make skymond ask without end."""
+    daemon = skymond(store_config(tmp_path, lease="1"))
+    daemon.wait_component("lock", status="healthy")
+    asked = tmp_path / "keep" / "word.asked"
+    wait_until(lambda: len(asked.read_text().splitlines()) >= 5, 20, "five questions")
+    times = [int(line.split()[1]) for line in asked.read_text().splitlines()]
+    assert all(later - earlier >= 450 for earlier, later in zip(times, times[1:])), times
+
+
 def test_a_lease_that_ends_while_the_store_refuses(skymond, tmp_path):
     """The consumer goes on with what it has, and the store is asked until it answers."""
     daemon = skymond(store_config(tmp_path, lease="700"))
