@@ -8,7 +8,8 @@
 
 #include "option_private.h"
 
-const struct skymon_option option_tls_table[] = {
+/* The tls block is a table like any other. */
+static const struct skymon_option tls_block[] = {
 	SKYMON_OPT(struct skymon_tls, ca_file, NULL, "certificates to trust (PEM), instead of the system's",
 		   .flags = SKYMON_PATH_READ),
 	SKYMON_OPT(struct skymon_tls, cert_file, NULL, "our certificate (PEM)", .flags = SKYMON_PATH_READ),
@@ -47,7 +48,7 @@ const char *option_type_word(int32_t type)
 	return known_type(type) ? types[type].word : "unknown type";
 }
 
-size_t option_type_size(int32_t type)
+static size_t type_size(int32_t type)
 {
 	return known_type(type) ? types[type].size : 0;
 }
@@ -63,7 +64,7 @@ const struct skymon_option *option_items(const struct skymon_option *option, siz
 {
 	bool tls = option->type == SKYMON_TLS;
 	*size = tls ? sizeof(struct skymon_tls) : option->item_size;
-	return tls ? option_tls_table : option->item;
+	return tls ? tls_block : option->item;
 }
 
 size_t option_table_size(const struct skymon_option *table, size_t stride)
@@ -82,7 +83,8 @@ static bool name_ok(const char *name)
 	return name[0] >= 'a' && name[0] <= 'z' && name[length] == '\0' && length <= 63;
 }
 
-static bool check_table(const struct skymon_option *table, size_t stride, size_t state_size, unsigned depth,
+/* items: of a list. */
+static bool check_table(const struct skymon_option *table, size_t stride, size_t state_size, bool items,
 			struct err *err);
 
 static bool check_words(const struct skymon_option *option, struct err *err)
@@ -93,14 +95,14 @@ static bool check_words(const struct skymon_option *option, struct err *err)
 	return count > 0 || err_set(err, "a choice needs .words");
 }
 
-static bool check_option(const struct skymon_option *option, size_t stride, size_t state_size, unsigned depth,
+static bool check_option(const struct skymon_option *option, size_t stride, size_t state_size, bool items,
 			 struct err *err)
 {
 	if (!name_ok(option->name))
 		return err_set(err, "the name must be [a-z][a-z0-9_]*, at most 63 characters");
 	if (!known_type(option->type))
 		return err_set(err, "type %d is not known", (int)option->type);
-	size_t size = option_type_size(option->type);
+	size_t size = type_size(option->type);
 	if (size > state_size || option->offset > state_size - size)
 		return err_set(err, "offset %u with its %zu bytes is outside of the %zu bytes of the state",
 			       option->offset, size, state_size);
@@ -109,31 +111,31 @@ static bool check_option(const struct skymon_option *option, size_t stride, size
 	if (option->type == SKYMON_CHOICE && !check_words(option, err))
 		return false;
 	if (option->type == SKYMON_LIST) {
+		if (items)
+			return err_set(err, "an item of a list cannot have a list");
 		if (option->item == NULL || option->item_size == 0)
 			return err_set(err, "a list needs .item and .item_size");
-		if (!check_table(option->item, stride, option->item_size, depth + 1, err))
+		if (!check_table(option->item, stride, option->item_size, true, err))
 			return err_prefix(err, "its items: ");
 	}
 	return true;
 }
 
-static bool check_table(const struct skymon_option *table, size_t stride, size_t state_size, unsigned depth,
+static bool check_table(const struct skymon_option *table, size_t stride, size_t state_size, bool items,
 			struct err *err)
 {
 	size_t count = option_table_size(table, stride), targets = 0;
 	if (count > OPTION_TABLE_MAX)
 		return err_set(err, "more than %u options: does the table end with {0}?", OPTION_TABLE_MAX);
-	if (depth >= OPTION_DEPTH_MAX)
-		return err_set(err, "lists are nested deeper than %u levels", OPTION_DEPTH_MAX);
 	for (size_t i = 0; i < count; i++) {
 		struct skymon_option option = option_entry(table, stride, i);
-		if (!check_option(&option, stride, state_size, depth, err))
+		if (!check_option(&option, stride, state_size, items, err))
 			return err_prefix(err, "option `%.63s`: ", option.name);
 		if ((option.flags &
 		     ~(SKYMON_TARGET | SKYMON_REQUIRED | SKYMON_PATH_READ | SKYMON_PATH_WRITE)) != 0)
 			return err_set(err, "option `%s` has flags that this skymon does not know: %#x",
 				       option.name, option.flags);
-		if ((option.flags & SKYMON_TARGET) != 0 && (++targets > 1 || depth > 0))
+		if ((option.flags & SKYMON_TARGET) != 0 && (++targets > 1 || items))
 			return err_set(
 				err,
 				"option `%s`: a table has one SKYMON_TARGET, and items of a list have none",
@@ -147,7 +149,7 @@ static bool check_table(const struct skymon_option *table, size_t stride, size_t
 
 bool option_table_check(const struct skymon_option *table, size_t stride, size_t state_size, struct err *err)
 {
-	return check_table(table, stride, state_size, 0, err);
+	return check_table(table, stride, state_size, false, err);
 }
 
 /* ---- Over the wire ---- */
@@ -200,10 +202,10 @@ static const char *const *decode_words(struct wire_reader *in, struct arena *are
 	return words;
 }
 
-static void decode_table(struct wire_reader *in, struct arena *arena, unsigned depth,
-			 struct skymon_option *table, uint32_t count);
+static void decode_table(struct wire_reader *in, struct arena *arena, bool items, struct skymon_option *table,
+			 uint32_t count);
 
-static void decode_option(struct wire_reader *in, struct arena *arena, unsigned depth,
+static void decode_option(struct wire_reader *in, struct arena *arena, bool items,
 			  struct skymon_option *option)
 {
 	option->name = arena_text(arena, wire_get_text_or_empty(in));
@@ -217,20 +219,20 @@ static void decode_option(struct wire_reader *in, struct arena *arena, unsigned 
 	option->words = decode_words(in, arena);
 	option->item_size = wire_get_u32(in);
 	uint32_t count = wire_get_count(in, 8);
-	if (count > OPTION_TABLE_MAX || (count > 0 && depth + 1 >= OPTION_DEPTH_MAX))
+	if (count > OPTION_TABLE_MAX || (count > 0 && items))
 		in->bad = true;
 	if (option->type != SKYMON_LIST || in->bad)
 		return;
-	struct skymon_option *items = arena_alloc(arena, (count + 1) * sizeof(*items));
-	decode_table(in, arena, depth + 1, items, count);
-	option->item = items;
+	struct skymon_option *table = arena_alloc(arena, (count + 1) * sizeof(*table));
+	decode_table(in, arena, true, table, count);
+	option->item = table;
 }
 
-static void decode_table(struct wire_reader *in, struct arena *arena, unsigned depth,
-			 struct skymon_option *table, uint32_t count)
+static void decode_table(struct wire_reader *in, struct arena *arena, bool items, struct skymon_option *table,
+			 uint32_t count)
 {
 	for (uint32_t i = 0; i < count && !in->bad; i++)
-		decode_option(in, arena, depth, &table[i]);
+		decode_option(in, arena, items, &table[i]);
 }
 
 struct skymon_option *option_table_decode(struct wire_reader *in, struct err *err)
@@ -242,7 +244,7 @@ struct skymon_option *option_table_decode(struct wire_reader *in, struct err *er
 		count = 0;
 	struct table_head *head = x_alloc(sizeof(*head) + (count + 1) * sizeof(struct skymon_option));
 	struct skymon_option *table = (struct skymon_option *)(head + 1);
-	decode_table(in, &head->arena, 0, table, count);
+	decode_table(in, &head->arena, false, table, count);
 	bool ok = in->bad ? err_set(err, "the table of options is malformed")
 			  : option_table_check(table, sizeof(*table), UINT32_MAX, err);
 	if (ok)

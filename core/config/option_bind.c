@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/names.h"
 #include "base/nearest.h"
 #include "option_private.h"
 
@@ -20,7 +21,6 @@ struct spot { /* where in the tables we are, for messages */
 	const char *what;   /* "component orders" */
 	const char *dotted; /* "tls.ca_file" */
 	const struct config_node *place;
-	unsigned depth;
 };
 
 static bool bind_row(struct binder *b, const struct option_binding *binding, const struct spot *outer,
@@ -186,13 +186,6 @@ static bool bind_choice(struct binder *b, const struct spot *spot, const char *t
 
 /* ---- Secrets ---- */
 
-static bool store_name_ok(const char *name)
-{
-	size_t size = strlen(name), good = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-");
-	return size > 0 && size <= 63 && good == size && strchr("-_", name[0]) == NULL &&
-	       strchr("-_", name[size - 1]) == NULL;
-}
-
 static bool bind_reference(struct binder *b, const struct spot *spot, const struct config_node *node,
 			   struct option_secret *secret)
 {
@@ -212,7 +205,7 @@ static bool bind_reference(struct binder *b, const struct spot *spot, const stru
 	secret->kind = OPTION_SECRET_FILE;
 	if (strcmp(pair->key, "file") == 0)
 		return true;
-	if (!store_name_ok(pair->key))
+	if (!name_is_component(pair->key))
 		return wrong(b, spot,
 			     "has the key `%.63s`: it must be env, file, or the name of a component that "
 			     "keeps secrets",
@@ -327,8 +320,8 @@ static bool bind_list(struct binder *b, const struct spot *spot, const struct co
 	if (node->kind != (tls ? CONFIG_MAP : CONFIG_LIST))
 		return wrong_kind(b, spot, node);
 	size_t count = tls ? 1 : node->count;
-	if (count > OPTION_ITEMS_MAX || spot->depth >= OPTION_DEPTH_MAX)
-		return wrong(b, spot, "has more than %u entries, or is nested too deep", OPTION_ITEMS_MAX);
+	if (count > OPTION_ITEMS_MAX)
+		return wrong(b, spot, "has more than %u entries", OPTION_ITEMS_MAX);
 	value->list.rows = arena_alloc(&b->values->arena, count * sizeof(struct row));
 	value->list.count = count;
 	for (size_t i = 0; i < count; i++) {
@@ -524,7 +517,6 @@ static bool bind_row(struct binder *b, const struct option_binding *binding, con
 		spot.place = section != NULL && section->file != NULL ? section : NULL;
 		if (outer != NULL) {
 			spot.what = outer->what;
-			spot.depth = outer->depth + 1;
 			spot.place = outer->place;
 		}
 		ok &= bind_option(b, binding, &spot, &value, &given);

@@ -6,7 +6,7 @@
 #include "base/arena.h"
 #include "option.h"
 
-#define OPTION_DEPTH_MAX 4u     /* lists in lists */
+#define OPTION_DEPTH_MAX 2u     /* the rows of a list, and the tls blocks in them */
 #define OPTION_TABLE_MAX 256u   /* options of a table */
 #define OPTION_ITEMS_MAX 10000u /* entries of a list, a map, the words of a choice */
 #define OPTION_MASK "********"
@@ -50,19 +50,12 @@ struct option_values {
 	const char *not_configured, *empty_target;
 };
 
-/* The tls block is a table like any other. */
-extern const struct skymon_option option_tls_table[];
-
 /* Entry i, at today's size (what an older plugin's does not have is zero). */
 struct skymon_option option_entry(const struct skymon_option *table, size_t stride, size_t i);
 /* Its item table, for a list or tls; *size: of one item. */
 const struct skymon_option *option_items(const struct skymon_option *option, size_t *size);
-size_t option_type_size(int32_t type); /* of the member; 0: no such type */
 
 /* A plain decimal number and nothing else. */
 bool option_number(const char *text, double *value);
-void option_duration_text(int64_t ms, char text[64]);
-void option_bytes_text(int64_t count, char text[64]);
-void option_ratio_text(double of_one, char text[64]);
 
 #endif

@@ -205,7 +205,7 @@ void option_print_quantity(double value, const char *unit, char *text, size_t si
 
 /* ---- As in the config file ---- */
 
-void option_duration_text(int64_t ms, char text[64])
+static void duration_text(int64_t ms, char text[64])
 {
 	size_t length = 0;
 	if (ms <= 0)
@@ -219,7 +219,7 @@ void option_duration_text(int64_t ms, char text[64])
 	}
 }
 
-void option_bytes_text(int64_t count, char text[64])
+static void bytes_text(int64_t count, char text[64])
 {
 	for (const struct unit *unit = sizes; count > 0 && unit->factor >= 1024; unit++) {
 		int64_t factor = (int64_t)unit->factor;
@@ -231,7 +231,7 @@ void option_bytes_text(int64_t count, char text[64])
 	snprintf(text, 64, "%lld", (long long)count);
 }
 
-void option_ratio_text(double of_one, char text[64])
+static void ratio_text(double of_one, char text[64])
 {
 	double back = 0;
 	snprintf(text, 64, "%.15g%%", of_one * 100);
@@ -242,11 +242,11 @@ void option_ratio_text(double of_one, char text[64])
 void option_number_text(int32_t type, double value, char text[64])
 {
 	if (type == SKYMON_DURATION)
-		option_duration_text((int64_t)value, text);
+		duration_text((int64_t)value, text);
 	else if (type == SKYMON_BYTES)
-		option_bytes_text((int64_t)value, text);
+		bytes_text((int64_t)value, text);
 	else if (type == SKYMON_RATIO)
-		option_ratio_text(value, text);
+		ratio_text(value, text);
 	else
 		number_print(value, text, 64);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/names.h"
 #include "base/nearest.h"
 #include "settings_private.h"
 #include "wire/result.h"
@@ -42,20 +43,6 @@ static const char *const common_keys[] = {"plugin", "interval", "timeout",   "im
 					  "rise",   "fall",     "isolation", "labels", NULL};
 /* what may stand under defaults: all but `plugin` */
 static const char *const *const default_keys = common_keys + 1;
-
-/* ---- Names ---- */
-
-static bool plugin_name_ok(const char *name)
-{
-	size_t size = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-");
-	return size > 0 && size <= 63 && name[size] == '\0';
-}
-
-static bool component_name_ok(const char *name)
-{
-	return plugin_name_ok(name) && strchr("-_", name[0]) == NULL &&
-	       strchr("-_", name[strlen(name) - 1]) == NULL;
-}
 
 /* ---- Defaults ---- */
 
@@ -175,7 +162,7 @@ static void apply_common(struct binding *b, struct settings_section *section, co
 	section->rise = (uint32_t)common->rise;
 	section->fall = (uint32_t)common->fall;
 	section->labels = labels_text(&common->labels);
-	if (!plugin_name_ok(section->plugin))
+	if (!name_is_plugin(section->plugin))
 		config_error(b->errs, config_value(section->node, "plugin"),
 			     "`%.63s` is no name of a plugin: a-z, 0-9, _ and -", section->plugin);
 }
@@ -201,7 +188,7 @@ static void read_component(struct binding *b, const struct config_pair *pair, bo
 	struct settings_section *section = &s->components[s->component_count++];
 	struct common common = {0};
 	*section = (struct settings_section){.name = pair->key, .place = pair, .node = pair->value};
-	if (!component_name_ok(pair->key))
+	if (!name_is_component(pair->key))
 		config_error_key(b->errs, pair,
 				 "`%.80s` is no name for a component: a-z and 0-9, with _ and - between, at "
 				 "most 63",
@@ -226,7 +213,7 @@ static void read_component(struct binding *b, const struct config_pair *pair, bo
 	section->crit = read_limits(b, section, plugin, "crit");
 	if (values == NULL) {
 		/* named all the same, so that its plugin's options are judged in the same go */
-		if (plugin != NULL && plugin->kind == CONFIG_SCALAR && plugin_name_ok(plugin->text))
+		if (plugin != NULL && plugin->kind == CONFIG_SCALAR && name_is_plugin(plugin->text))
 			section->plugin = plugin->text;
 		return;
 	}
@@ -268,13 +255,13 @@ static void read_plugin(struct binding *b, const struct config_pair *pair, bool 
 	struct settings_section *section = &s->plugins[s->plugin_count++];
 	*section = (struct settings_section){
 		.name = pair->key, .plugin = pair->key, .place = pair, .node = pair->value, .serves = true};
-	if (!plugin_name_ok(pair->key))
+	if (!name_is_plugin(pair->key))
 		config_error_key(b->errs, pair, "`%.80s` is no name of a plugin: a-z, 0-9, _ and -",
 				 pair->key);
 	if (pair->value->kind != CONFIG_MAP && pair->value->kind != CONFIG_EMPTY)
 		config_error(b->errs, pair->value,
 			     "plugin %.63s must be a map of options; {} when it has none", pair->key);
-	else if (plugin_name_ok(pair->key))
+	else if (name_is_plugin(pair->key))
 		read_served(b, section, defaults_ok);
 }
 

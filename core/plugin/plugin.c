@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Plugins as files: finds them by name, loads one, and validates the tables that it declares, copied to
+ * today's sizes. Called by skymon-worker and by the tool, in the process that runs the plugin; finding is
+ * called by the pool, in the daemon. The caller owns what is returned. */
 #include "plugin.h"
+#include "base/names.h"
 #include "base/nearest.h"
 
 #include <dirent.h>
@@ -12,13 +16,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#ifndef SKYMON_VERSION
-#define SKYMON_VERSION "0"
-#endif
-#ifndef SKYMON_BUILD_ID
-#define SKYMON_BUILD_ID SKYMON_VERSION
-#endif
 
 /* What these structs had in the first minor: later ones only grow. */
 #define PLUGIN_SIZE_MIN (offsetof(struct skymon_plugin, secret) + sizeof(void *))
@@ -35,12 +32,6 @@
 const char skymon_build_id[] = SKYMON_BUILD_ID;
 
 /* ---- Files ---- */
-
-bool plugin_name_ok(const char *name)
-{
-	size_t size = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-");
-	return size > 0 && size <= 64 && name[size] == '\0';
-}
 
 static int by_name(const void *a, const void *b)
 {
@@ -60,7 +51,7 @@ char **plugin_list(const char *const *folders, size_t count, size_t *found)
 				continue;
 			names = x_grow(names, &room, used + 1, sizeof(*names));
 			names[used] = x_strndup(entry->d_name, size - 3);
-			if (plugin_name_ok(names[used]))
+			if (name_is_plugin(names[used]))
 				used++;
 			else
 				free(names[used]);
@@ -106,7 +97,7 @@ static void list_plugins(const char *name, const char *const *folders, size_t co
 char *plugin_find(const char *name, const char *const *folders, size_t count, struct err *err)
 {
 	struct buf tried = {0};
-	if (!plugin_name_ok(name)) {
+	if (!name_is_plugin(name)) {
 		err_set(err, "\"%.80s\" is no plugin's name: use a-z, 0-9, _ and -", name);
 		return NULL;
 	}
@@ -273,7 +264,7 @@ static bool take_route(const struct skymon_route *from, struct skymon_route *to,
 			       to->path);
 	if (writes && !open)
 		to->flags |= SKYMON_ROUTE_GUARDED;
-	if (to->name == NULL || !plugin_name_ok(to->name) || to->summary == NULL ||
+	if (to->name == NULL || !name_is_plugin(to->name) || to->summary == NULL ||
 	    (to->handle == NULL) != health)
 		return err_set(err, "route %.100s lacks a name (a-z, 0-9, _ and -), a summary or handle",
 			       to->path);
@@ -344,7 +335,7 @@ bool plugin_open(const char *path, int copy, struct skymon_plugin *out, struct e
 	struct skymon_plugin own = {0};
 	memcpy(&own, found, found->size < sizeof(own) ? found->size : sizeof(own));
 	own.size = sizeof(own);
-	if (own.name == NULL || !plugin_name_ok(own.name) || !name_matches(path, own.name))
+	if (own.name == NULL || !name_is_plugin(own.name) || !name_matches(path, own.name))
 		return err_set(
 			err, "plugin %s names itself \"%.80s\": file and descriptor must have the same name",
 			path, own.name != NULL ? own.name : "");

@@ -15,8 +15,6 @@
 extern const char
 	skymon_build_id[]; /* tells an upgrade in place: the daemon's and the worker's must be the same */
 
-bool plugin_name_ok(const char *name); /* [a-z0-9_-]+, at most 64 */
-
 /* The file of a plugin name in the folders, first found; NULL with err naming the folders that were searched.
  * Names: [a-z0-9_-]+. */
 char *plugin_find(const char *name, const char *const *folders, size_t count, struct err *err) MUST_CHECK;

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/names.h"
+
 bool plugin_declares(const struct skymon_number *declared, const char *name)
 {
 	size_t size = strlen(declared->name);
@@ -86,7 +88,7 @@ static void get_routes(struct wire_reader *in, struct plugin_info *info)
 		route->name = get_copy(in, 64);
 		route->summary = get_copy(in, 2000);
 		route->flags = wire_get_u32(in);
-		in->bad = in->bad || route->path[0] != '/' || !plugin_name_ok(route->name);
+		in->bad = in->bad || route->path[0] != '/' || !name_is_plugin(route->name);
 	}
 }
 
@@ -105,7 +107,7 @@ static bool get_head(struct wire_reader *in, struct plugin_info *info)
 	info->has_check = wire_get_u8(in) != 0;
 	info->has_secret = wire_get_u8(in) != 0;
 	info->has_validate = wire_get_u8(in) != 0;
-	return !in->bad && plugin_name_ok(info->name) && major <= UINT16_MAX && minor <= UINT16_MAX;
+	return !in->bad && name_is_plugin(info->name) && major <= UINT16_MAX && minor <= UINT16_MAX;
 }
 
 struct plugin_info *plugin_info_decode(struct wire_reader *in, struct err *err)

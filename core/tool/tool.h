@@ -6,16 +6,6 @@
 
 #include "plugin/plugin.h"
 
-#ifndef SKYMON_VERSION
-#define SKYMON_VERSION "0"
-#endif
-#ifndef SKYMON_PLUGINDIR
-#define SKYMON_PLUGINDIR "/usr/lib/skymon/plugins"
-#endif
-#ifndef SKYMON_LIBEXECDIR
-#define SKYMON_LIBEXECDIR "/usr/libexec/skymon"
-#endif
-
 enum tool_exit { TOOL_HEALTHY, TOOL_DEGRADED, TOOL_UNHEALTHY, TOOL_UNKNOWN };
 
 /* Folders to look for plugins in: those given, then the installed one. */
@@ -43,9 +33,5 @@ void tool_words_print(void); /* for --help: the words that there are programs fo
 
 /* `skymon run`: one YAML document from words of the form a.b=VALUE. NULL with err. */
 char *tool_yaml(char *const *words, size_t count, struct err *err) MUST_CHECK;
-
-/* What the plugin declares, asked in a process of its own. NULL with err when it is none, dies or does not
- * answer within 5 s. */
-struct plugin_info *tool_ask_plugin(const char *path, const char *name, struct err *err) MUST_CHECK;
 
 #endif

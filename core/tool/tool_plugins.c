@@ -90,7 +90,9 @@ static struct plugin_info *wait_for_hello(int wire, struct err *err)
 	return NULL;
 }
 
-struct plugin_info *tool_ask_plugin(const char *path, const char *name, struct err *err)
+/* Reads what the plugin declares, in a process of its own. Returns NULL with the error if it cannot be
+ * opened, dies or does not answer within 5 s. */
+static struct plugin_info *ask_plugin(const char *path, const char *name, struct err *err)
 {
 	int wire[2];
 	pid_t pid;
@@ -179,7 +181,7 @@ static int list_all(const struct tool_folders *folders)
 	for (size_t i = 0; i < count; i++) {
 		struct err err = {""};
 		char *path = plugin_find(names[i], folders->items, folders->count, &err);
-		struct plugin_info *info = path != NULL ? tool_ask_plugin(path, names[i], &err) : NULL;
+		struct plugin_info *info = path != NULL ? ask_plugin(path, names[i], &err) : NULL;
 		if (info != NULL) {
 			printf("%-20s %-10s %u.%-4u ", info->name, info->version, info->abi_major,
 			       info->abi_minor);
@@ -218,7 +220,7 @@ int tool_plugins(int argc, char **argv)
 		code = list_all(&folders);
 	} else {
 		char *path = tool_find_plugin(&folders, argv[optind], &err);
-		struct plugin_info *info = path != NULL ? tool_ask_plugin(path, argv[optind], &err) : NULL;
+		struct plugin_info *info = path != NULL ? ask_plugin(path, argv[optind], &err) : NULL;
 		if (info != NULL) {
 			print_one(info);
 			code = 0;

@@ -279,8 +279,8 @@ def test_a_reload_changes_local_users(broker):
 
 @pytest.mark.parametrize("text, says", [
     ("[no-such-user]", "no such user in /etc/passwd: `no-such-user`"), ("['4294967295']", "not a valid user number"),
-    ("['99999999999']", "not a valid user number"), ("['-1']", "no user"),
-    ("['']", "no user"), ("{a: b}", "local_users")])
+    ("['99999999999']", "not a valid user number"), ("['-1']", "no such user"),
+    ("['']", "no such user"), ("{a: b}", "local_users")])
 def test_wrong_local_users(text, says):
     done = run_skymond(f"local_users: {text}\n", "--check-config", name="c.yaml")
     assert done.returncode == 2 and says in done.stderr and "c.yaml:1" in done.stderr, done.stderr

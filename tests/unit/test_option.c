@@ -429,9 +429,7 @@ static void bad_tables(void)
 		 "not find expected ',' or ']', "
 		 "while parsing a flow sequence"},
 		{{.name = "a", .type = SKYMON_LIST, .item = nested, .item_size = 64},
-		 "option `a`: its items: option `l`: its items: option `l`: its items: option `l`: its "
-		 "items: lists are nested deeper than "
-		 "4 levels"},
+		 "option `a`: its items: option `l`: an item of a list cannot have a list"},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct skymon_option alone[2] = {cases[i].option, {0}};

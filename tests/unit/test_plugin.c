@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/names.h"
 #include "unit.h"
 
 /* The folder of the tests' plugins. */
@@ -244,6 +245,27 @@ static void what_the_host_lacks_does_nothing(void)
 	CU_ASSERT(skymon_render(&sm, rq, "metrics", &size) == NULL && size == 0 && !skymon_again(&sm, rq));
 }
 
+/* One rule for plugins, routes and components, and for the components that secrets name. */
+static void names_are_checked(void)
+{
+	char most[65] = {0};
+	memset(most, 'a', 63);
+	static const struct {
+		const char *name;
+		bool plugin, component;
+	} cases[] = {
+		{"a", true, true},  {"0-b_c", true, true}, {"-a", true, false},   {"a_", true, false},
+		{"", false, false}, {"A", false, false},   {"a.b", false, false}, {"../b", false, false},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		CU_ASSERT_EQUAL(name_is_plugin(cases[i].name), cases[i].plugin);
+		CU_ASSERT_EQUAL(name_is_component(cases[i].name), cases[i].component);
+	}
+	CU_ASSERT(name_is_plugin(most) && name_is_component(most));
+	most[63] = 'a';
+	CU_ASSERT(!name_is_plugin(most) && !name_is_component(most));
+}
+
 int main(void)
 {
 	return unit_run("plugin",
@@ -254,5 +276,6 @@ int main(void)
 				{"hostile infos do no harm", hostile_infos_do_no_harm},
 				{"files are found and validated", files_are_found_and_validated},
 				{"what the host lacks does nothing", what_the_host_lacks_does_nothing},
+				{"names are checked", names_are_checked},
 				{0}});
 }

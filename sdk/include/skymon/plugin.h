@@ -122,7 +122,7 @@ struct skymon_option {
 	uint32_t flags;
 	double min, max;           /* range of a number (ms, bytes, 1 = 100 %) when max > min */
 	const char *const *words;  /* SKYMON_CHOICE: the words; ends with NULL */
-	const struct skymon_option *item; /* SKYMON_LIST: the table of one item; ends with {0} */
+	const struct skymon_option *item; /* SKYMON_LIST: the table of one item, without lists; ends with {0} */
 	uint32_t item_size;
 };
 
