@@ -22,6 +22,10 @@ static const struct skymon_route routes[] = {
 	{sizeof(struct skymon_route), "GET", "/m/prometheus", "prometheus", "", NULL, 0},
 	{sizeof(struct skymon_route), "POST", "/m/prometheus/api/{query...}", "query", "", NULL, 0},
 	{sizeof(struct skymon_route), "GET", "/m/prometheus/api/{query}/{part}", "part", "", NULL, 0},
+	{sizeof(struct skymon_route), "GET", "/s/{one}", "one", "", NULL, 0},
+	{sizeof(struct skymon_route), "GET", "/s/literal", "literal", "", NULL, 0},
+	{sizeof(struct skymon_route), "GET", "/s/{all...}", "all", "", NULL, 0},
+	{sizeof(struct skymon_route), "GET", "/s/{one}/end", "end", "", NULL, 0},
 };
 #define COUNT (sizeof(routes) / sizeof(routes[0]))
 
@@ -80,6 +84,13 @@ static void finds(void)
 		{"POST", "/m/prometheus/api/query", "query query=query"},
 		{"GET", "/m/prometheus/api/label/job", "part query=label part=job"},
 		{"GET", "/m/prometheus/api/label", "405 POST, OPTIONS"},
+		/* several templates match: the most specific one wins, whether added before or after */
+		{"GET", "/s/literal", "literal"},
+		{"GET", "/s/x", "one one=x"},
+		{"GET", "/s/x/end", "end one=x"},
+		{"GET", "/s/literal/end", "end one=literal"},
+		{"GET", "/s/x/y", "all all=x/y"},
+		{"GET", "/s/x/end/y", "all all=x/end/y"},
 		{"GET", "", "404"},
 	};
 	struct route_table *table = table_of();
