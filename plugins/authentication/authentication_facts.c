@@ -186,8 +186,8 @@ void auth_text_add(struct auth_text *text, const char *bytes, size_t size)
 {
 	if (!text->failed && text->room - text->size <= size) {
 		size_t room = (text->size + size + 1) * 2;
-		char *larger = malloc(
-			room); /* not realloc(), which would leave a copy of the secret in freed memory */
+		/* Not realloc(), which would leave a copy of the secret in freed memory. */
+		char *larger = malloc(room);
 		if (larger == NULL) {
 			text->failed = true;
 			return;

@@ -91,7 +91,7 @@ static void accounts(void)
 		uid_t uid;
 	} cases[] = {{"root", true, 0},
 		     {"0", true, 0},
-		     {"nobody", true, 65534},
+		     {"daemon", true, 1},
 		     {"12345", true, 12345},
 		     {"4294967294", true, 4294967294u},
 		     {"4294967295", false, 0},
