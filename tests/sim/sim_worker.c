@@ -132,7 +132,7 @@ static void check_back_off(struct slot_life *life)
 	if (!life->dead || !life->crashed)
 		return;
 	int64_t waited_ms = sim.now_ms - life->died_ms;
-	if (life->was_up && waited_ms < 1000) {
+	if (life->was_up && sim_useful_ms() - life->died_useful_ms < 1000) { /* perhaps late, after a sleep */
 		if (++life->at_once > 4 * NAMES)
 			sim_fail("a worker was started at once for the %uth time", life->at_once);
 		return;
