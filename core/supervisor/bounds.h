@@ -13,7 +13,7 @@
 #define BACK_OFF_MIN_MS 1000     /* before the first retry of a worker's or a component's start, … */
 #define BACK_OFF_MAX_MS 30000    /* … doubling up to this */
 #define STABLE_MS 30000          /* a worker that was up for longer starts its back-off from zero */
-#define STALE_MIN_MS 500         /* a worker that asks for its restart sooner after its hello is broken */
+#define STALE_MIN_MS 500         /* from its hello, before which a worker may not ask to be restarted */
 #define VALIDATE_TIMEOUT_MS 5000 /* for all options of a plan */
 
 /* Components */
@@ -21,7 +21,7 @@
 #define STOP_TIMEOUT_MS 10000  /* the same for a stop, once its runs and requests have returned */
 
 /* Secrets */
-#define SECRET_TIMEOUT_MS 10000 /* of a store, which gets to know it */
+#define SECRET_TIMEOUT_MS 10000 /* for the reply of a store; sent with the question */
 #define SECRET_WIRE_MS 1000     /* on top of that, for the way there and back */
 #define LEASE_MIN_MS 500        /* a shorter lease is renewed only then */
 #define LEASE_MAX_MS 2592000000 /* 30 days: a longer lease is renewed then all the same */
