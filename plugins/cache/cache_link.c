@@ -118,7 +118,7 @@ static void explain_silence(const struct cache_link *link, size_t taken, const c
 				 "%s: began its answer to %s and did not end it in time", place, what);
 	else if (fault->reason == SKYMON_TIMEOUT)
 		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TIMEOUT,
-				 "%s: took the connection and did not answer %s in time", place, what);
+				 "%s: accepted the connection and did not answer %s in time", place, what);
 	else if (fault->lost && taken > 0) {
 		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL,
 				 "%s: the server broke off in the middle of its answer", place);
@@ -491,7 +491,7 @@ struct cache_link *cache_link_new(struct skymon *sm, const struct cache *cache)
 	const char *why;
 
 	if (link == NULL) {
-		skymon_unknown(sm, "no memory is left");
+		skymon_unknown(sm, "out of memory");
 		return NULL;
 	}
 	strcpy(link->database, "0");

@@ -461,7 +461,7 @@ static uint64_t find_relative(const struct process_set *owners, const struct pro
 	return relative;
 }
 
-static void judge_owners(const struct process_set *denied, struct process_finding *out)
+static void report_owners(const struct process_set *denied, struct process_finding *out)
 {
 	if (out->pids.count > 0) {
 		uint64_t relative = find_relative(&out->pids, denied);
@@ -505,7 +505,7 @@ void process_find_port(struct skymon *sm, uint16_t port, bool children, struct p
 	find_owners(sm, &listeners.inodes, &out->pids, &denied);
 	process_set_free(&listeners.inodes);
 	found(out, SKYMON_HEALTHY, SKYMON_NONE, "port %u is listening; its process cannot be seen", port);
-	judge_owners(&denied, out);
+	report_owners(&denied, out);
 	process_set_free(&denied);
 	if (children && out->pids.count > 0)
 		add_children(sm, &out->pids);

@@ -125,7 +125,7 @@ static void drop(struct skymon *sm, struct member *member, const char *why, uint
 	family->dropped = family->reported = true;
 }
 
-static void judge_group(struct skymon *sm, struct plan *plan, struct group *group, uint64_t *dropped_total)
+static void resolve_group(struct skymon *sm, struct plan *plan, struct group *group, uint64_t *dropped_total)
 {
 	const char *why = why_not(plan, group);
 	int type = plan->members[group->first].family->type;
@@ -147,14 +147,14 @@ static int compare_orders(const void *a, const void *b)
 	return one->order < other->order ? -1 : one->order > other->order;
 }
 
-static void judge_groups(struct skymon *sm, struct plan *plan, uint64_t *dropped_total)
+static void resolve_groups(struct skymon *sm, struct plan *plan, uint64_t *dropped_total)
 {
 	struct group **by_order = make(plan->group_count * sizeof(*by_order));
 	for (size_t i = 0; i < plan->group_count; i++)
 		by_order[i] = &plan->groups[i];
 	qsort(by_order, plan->group_count, sizeof(*by_order), compare_orders);
 	for (size_t i = 0; i < plan->group_count; i++)
-		judge_group(sm, plan, by_order[i], dropped_total);
+		resolve_group(sm, plan, by_order[i], dropped_total);
 	free(by_order);
 }
 
@@ -181,7 +181,7 @@ struct plan *plan_new(struct skymon *sm, struct records *records, const struct s
 	for (size_t i = 0; i < records->count; i++)
 		add_members(plan, records->list[i]);
 	make_groups(plan);
-	judge_groups(sm, plan, dropped_total);
+	resolve_groups(sm, plan, dropped_total);
 	return plan;
 }
 

@@ -185,7 +185,7 @@ static bool start(struct skymon *sm, void *state)
 	}
 	if (!make_basic(ws)) {
 		dial_url_free(&ws->address);
-		skymon_unknown(sm, "no memory is left");
+		skymon_unknown(sm, "out of memory");
 		return false;
 	}
 	return true;

@@ -258,8 +258,8 @@ static bool see(struct seen *seen, struct piece line)
 	return true;
 }
 
-static const char *judge(const struct seen *seen, const char *key, const struct skymon_texts *words,
-			 struct websocket_answer *answer)
+static const char *check_answer(const struct seen *seen, const char *key, const struct skymon_texts *words,
+				struct websocket_answer *answer)
 {
 	char accept[WEBSOCKET_ACCEPT_SIZE];
 
@@ -332,7 +332,7 @@ static enum websocket_answered read_head(const char *bytes, size_t size, const c
 	if (bytes[7] == '0')
 		return wrong(answer, "agrees in HTTP/1.0, which has no WebSockets");
 	answer->size = size;
-	answer->why = judge(&seen, key, words, answer);
+	answer->why = check_answer(&seen, key, words, answer);
 	return answer->why == NULL ? WEBSOCKET_AGREED : WEBSOCKET_WRONG;
 }
 

@@ -312,7 +312,7 @@ static bool shake_hands(struct skymon *sm, struct websocket *ws, struct skymon_f
 	half = ws->link.in_size > 0;
 	explain(ws,
 		half ? "began its answer to the handshake and did not end it in time"
-		     : "took the connection and did not answer the handshake in time",
+		     : "accepted the connection and did not answer the handshake in time",
 		half ? "the server broke off in the middle of its answer to the handshake"
 		     : "the server closed the connection before it answered the handshake",
 		fault);

@@ -125,7 +125,7 @@ static struct trust_set *new_set(const char *file, const char *directory, const 
 {
 	struct trust_set *set = calloc(1, sizeof(*set));
 
-	*why = "no memory is left for the certificates";
+	*why = "out of memory for the certificates";
 	if (set == NULL)
 		return NULL;
 	set->file = file != NULL ? strdup(file) : NULL;

@@ -105,7 +105,7 @@ static bool read_head(struct skymon *sm, int fd, char head[HEAD_MAX + 1])
 	return false;
 }
 
-static bool judge(const char *head, const char *place, struct skymon_fault *fault)
+static bool check_answer(const char *head, const char *place, struct skymon_fault *fault)
 {
 	const char *at = strchr(head, ' ');
 	long code = at != NULL ? strtol(at, NULL, 10) : 0;
@@ -146,10 +146,10 @@ bool dial_through(struct skymon *sm, int fd, const struct dial_to *to, const str
 	explicit_bzero(ask, sizeof(ask));
 	explicit_bzero(word, sizeof(word));
 	if (done)
-		return judge(head, place, fault);
+		return check_answer(head, place, fault);
 	if (errno == ETIMEDOUT)
 		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TIMEOUT,
-				 "proxy %s: took the connection and did not connect it further in time",
+				 "proxy %s: accepted the connection and did not connect it further in time",
 				 place);
 	else if (errno == EBADMSG)
 		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL,

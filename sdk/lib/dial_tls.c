@@ -259,7 +259,7 @@ static bool prepare(struct dial *dial, const struct dial_to *to, struct skymon_f
 	}
 	SSL_CTX_free(context); /* the session holds a reference */
 	if (!done && fault->text[0] == '\0')
-		blind(fault, SKYMON_RESOURCE, "no memory is left for TLS, or its name cannot be one");
+		blind(fault, SKYMON_RESOURCE, "out of memory for TLS, or its name cannot be one");
 	return done;
 }
 
@@ -276,8 +276,9 @@ bool dial_secure(struct skymon *sm, struct dial *dial, const struct dial_to *to,
 		ERR_clear_error();
 		errno = 0;
 		result = SSL_connect(dial->tls);
-	} while (result != 1 && again(sm, dial, result, "took the connection and did not begin TLS in time",
-				      name_of(to), fault));
+	} while (result != 1 &&
+		 again(sm, dial, result, "accepted the connection and did not begin TLS in time", name_of(to),
+		       fault));
 	dial->tls_seconds = dial_clock() - began;
 	return result == 1;
 }

@@ -158,7 +158,7 @@ bool dial_url_parse(const char *text, struct dial_url *url, const char **why)
 
 	*url = (struct dial_url){.memory = calloc(1, size), .size = size};
 	if (url->memory == NULL) {
-		*why = "cannot be read: no memory is left";
+		*why = "cannot be read: out of memory";
 		return false;
 	}
 	memcpy(url->memory, text, size - 2);

@@ -161,7 +161,7 @@ static bool read_url(struct call *call, struct skymon_fault *fault)
 	call->peer_port = call->port;
 	if (call->scheme == NULL || call->host == NULL || call->port == NULL ||
 	    (call->proxy != NULL && !read_proxy(call))) {
-		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "no memory is left for the request");
+		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "out of memory for the request");
 		return false;
 	}
 	call->tls = strcmp(call->scheme, "https") == 0;
@@ -270,7 +270,7 @@ static bool fill_headers(struct call *call, struct skymon_fault *fault)
 		ok = add_header(call, header->name, header->value);
 	}
 	if (!ok)
-		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "no memory is left for the request");
+		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "out of memory for the request");
 	return ok;
 }
 
@@ -490,7 +490,7 @@ static bool prepare(struct call *call, struct skymon_fault *fault)
 		fetch->easy = curl_easy_init();
 	if (fetch->easy != NULL && set_resolve(call))
 		return true;
-	skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "no memory is left for the request");
+	skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "out of memory for the request");
 	return false;
 }
 

@@ -58,18 +58,18 @@ static void explain_connect(const struct fetch_failure *failure, struct skymon_f
 
 static void explain_late(const struct fetch_failure *failure, struct skymon_fault *fault)
 {
-	const char *words = "took the connection and did not begin its answer in time";
+	const char *words = "accepted the connection and did not begin its answer in time";
 
 	if (failure->answered)
 		words = "began its answer and did not end it in time";
 	else if (failure->reused || failure->asked)
-		words = "took the request and did not answer in time";
+		words = "accepted the request and did not answer in time";
 	else if (!failure->connected)
 		words = "no answer to the connection attempt in time";
 	else if (failure->by_proxy)
-		words = "took the connection and did not connect it further in time";
+		words = "accepted the connection and did not connect it further in time";
 	else if (failure->tls && !failure->secured)
-		words = "took the connection and did not begin TLS in time";
+		words = "accepted the connection and did not begin TLS in time";
 	bad(fault, failure, SKYMON_TIMEOUT, words);
 }
 

@@ -81,7 +81,7 @@ CASES = {
     "half": Case("half an answer and closed", "protocol", 502, ["broke off in the middle of its answer"], "half", done=True),
     "reset": Case("connection reset", "protocol", 502, ["closed the connection before it answered"], "reset", done=True),
     "close": Case("closes without an answer", "protocol", 502, ["closed the connection before it answered"], "close", done=True),
-    "slow": Case("takes and is silent", "timeout", 504, ["took the request and did not answer in time"], "slow", {"seconds": 60},
+    "slow": Case("takes and is silent", "timeout", 504, ["accepted the request and did not answer in time"], "slow", {"seconds": 60},
                  done=True),
     "big": Case("huge answer", "protocol", 502, ["larger than the", "bytes that are read"], "big", done=True),
 }

@@ -150,7 +150,7 @@ def test_frozen(skymond, websocket):
     server.pause()
     cell(sm, "frozen, under a kept connection", "unhealthy", "timeout", "does not answer a ping in time")
     wait_until(lambda: "did not answer the handshake" in sm.component("ws")["message"], 10, "a new connection")
-    cell(sm, "frozen", "unhealthy", "timeout", "took the connection and did not answer the handshake in time")
+    cell(sm, "frozen", "unhealthy", "timeout", "accepted the connection and did not answer the handshake in time")
     wait_until(lambda: (found := sm.component("ws"))["response_time_ms"] <= 1000 and "the handshake in time" in found["message"], 10,
                "the check's own sentence, before the daemon's deadline")
     server.resume()

@@ -275,7 +275,7 @@ static const struct row {
 } row_list[] = {
 	{"closed before the request", TEXT(""), REFUSE_TO_READ, SKYMON_PROTOCOL, "before it answered"},
 	{"closed after it", TEXT(""), CLOSE, SKYMON_PROTOCOL, "before it answered"},
-	{"silent", TEXT(""), HANG, SKYMON_TIMEOUT, "took the request and did not answer in time"},
+	{"silent", TEXT(""), HANG, SKYMON_TIMEOUT, "accepted the request and did not answer in time"},
 	{"half a status line", TEXT("HTTP/1.1 20"), CLOSE, SKYMON_PROTOCOL, ""},
 	{"half a status line, silent", TEXT("HTTP/1.1 20"), HANG, SKYMON_TIMEOUT, ""},
 	{"half a header", TEXT("HTTP/1.1 200 OK\r\nContent-Le"), CLOSE, SKYMON_PROTOCOL, "in the middle"},
