@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What everybody does with a tree: find, complain, expand. */
+/* Helpers on a parsed config tree: look up keys, report errors at a place, expand ${VAR}. Called by all of
+ * core/config, by plan and by component, on the daemon's thread; owns nothing. */
 #include "config.h"
 
 #include <stdio.h>
@@ -32,7 +33,7 @@ const struct config_node *config_value(const struct config_node *map, const char
 
 /* ---- Errors ---- */
 
-/* The same mistake, met again through an alias or a default, is said once. */
+/* An error that is met again through an alias or a default is reported once. */
 static void add_once(struct err_list *errs, const struct err *err)
 {
 	if (errs->count >= CONFIG_ERRORS_MAX)
@@ -165,7 +166,7 @@ static bool expand_default(const char *text, size_t size, config_lookup *lookup,
 	return ok;
 }
 
-/* What stands between ${ and }. */
+/* Expands the text between ${ and }. */
 static bool expand_one(const char *inside, size_t size, config_lookup *lookup, unsigned depth,
 		       struct buf *out, char **variable, struct err *err)
 {
@@ -200,7 +201,7 @@ static bool expand_one(const char *inside, size_t size, config_lookup *lookup, u
 	return ok;
 }
 
-/* The } that ends the ${ at text; those of variables within are passed over. NULL: there is none. */
+/* Returns the } that ends the ${ at text, past those of variables within it; NULL if it is missing. */
 static const char *find_end(const char *text)
 {
 	unsigned open = 0;

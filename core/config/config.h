@@ -3,8 +3,8 @@
  *
  * Reads files and, for ${VAR}, the environment (the only module that does); knows no key but `include` and
  * `x-…`. Pure for tests: config_parse takes text and a lookup function. Libyaml gives events; duplicate keys,
- * depth, size, aliases and merge keys (<<) are judged here. Bounds: a file of 1 MiB, 64 levels, 100,000 nodes
- * as expanded (an alias counts as often as it is used: the alias bomb). */
+ * depth, size, aliases and merge keys (<<) are validated here. Bounds: a file of 1 MiB, 64 levels, 100,000
+ * nodes as expanded (an alias counts as often as it is used: the alias bomb). */
 #ifndef CONFIG_H
 #define CONFIG_H
 
@@ -38,7 +38,7 @@ struct config {
 	void *memory;
 };
 
-typedef const char *config_lookup(const char *variable); /* NULL: not set */
+typedef const char *config_lookup(const char *variable); /* NULL if it is not set */
 const char *config_environment(const char *variable);    /* the process's environment */
 
 /* Reads a file and what it includes (the key `include`, a list of file patterns, relative to the file that
@@ -47,7 +47,8 @@ const char *config_environment(const char *variable);    /* the process's enviro
  * there was one. `out` is to be freed in either case. */
 bool config_load(const char *path, config_lookup *lookup, struct config *out,
 		 struct err_list *errs) MUST_CHECK;
-/* The same from text, for tests and `skymon run`; includes are an error. name NULL: errors have no place. */
+/* The same from text, for tests and `skymon run`; includes are an error. name is NULL for errors without a
+ * place. */
 bool config_parse(const char *name, const char *text, size_t size, config_lookup *lookup, struct config *out,
 		  struct err_list *errs) MUST_CHECK;
 void config_free(struct config *config);
@@ -58,7 +59,7 @@ bool config_expand(const char *text, config_lookup *lookup, char **out, char **v
 		   struct err *err) MUST_CHECK;
 
 const struct config_pair *config_find(const struct config_node *map,
-				      const char *key); /* NULL: not there, or no map */
+				      const char *key); /* NULL if it is missing, or not a map */
 const struct config_node *config_value(const struct config_node *map, const char *key); /* NULL likewise */
 
 /* Adds "file:line:column: sentence". node may be NULL (then without place). */
@@ -66,10 +67,10 @@ void config_error(struct err_list *errs, const struct config_node *node, const c
 void config_error_key(struct err_list *errs, const struct config_pair *pair, const char *format, ...)
 	PRINTF(3);
 
-/* A key that no one knows: kind "option", what " of component a" or "". With the nearest known one, or with
+/* Reports an unknown key: kind "option", what " of component a" or "". With the nearest known one, or with
  * what to write in place of another monitoring program's. */
 void config_unknown_key(struct err_list *errs, const struct config_pair *pair, const char *kind,
 			const char *what, const char *const *known, size_t count);
-const char *config_foreign(const char *key); /* NULL: no other program's that we know */
+const char *config_foreign(const char *key); /* NULL if no known program has this key */
 
 #endif

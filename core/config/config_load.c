@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files: reading them, and what they include. */
+/* Reads the config file and the files that it includes into one tree. Called by plan on the daemon's thread;
+ * the config owns the tree. */
 #include "config.h"
 
 #include <errno.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* YAML events -> nodes. Judged here: duplicate keys, depth, size, aliases, merge keys, what a key may be. */
+/* Builds nodes from libyaml's events, and validates duplicate keys, depth, size, aliases, merge keys and the
+ * kinds of keys. Called by config_load and by option_bind for defaults, on the daemon's thread; the caller's
+ * arena owns the nodes. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,8 +59,8 @@ static void fail(struct builder *b, yaml_mark_t mark, const char *sentence)
 	b->failed = true;
 }
 
-/* What people do wrong most, where libyaml's sentence does not say so. It counts characters, the text has
- * bytes: walk. */
+/* Returns a hint at the most common mistakes, where libyaml's message does not name them. libyaml counts
+ * characters, so the text is walked to the column. */
 static const char *hint(const struct builder *b, const struct config_node *at)
 {
 	size_t line = (size_t)at->line - 1, column = (size_t)at->column - 1, i = 0;
@@ -154,7 +156,7 @@ static struct built *alias(struct builder *b, const yaml_event_t *event)
 		if (!b->anchors[i].node->open)
 			return b->anchors[i].node;
 		if (!b->failed)
-			config_error(b->errs, &at, "the alias *%.100s stands inside of what it repeats",
+			config_error(b->errs, &at, "the alias *%.100s is within the value that it repeats",
 				     name);
 		b->failed = true;
 		return NULL;
@@ -165,8 +167,8 @@ static struct built *alias(struct builder *b, const yaml_event_t *event)
 	return NULL;
 }
 
-/* Only the tags that say what we know anyway. *text: !!str or !. */
-static void judge_tag(struct builder *b, const yaml_char_t *tag, yaml_mark_t mark, bool *text)
+/* Accepts only tags that change nothing. Sets *text for !!str and !. */
+static void check_tag(struct builder *b, const yaml_char_t *tag, yaml_mark_t mark, bool *text)
 {
 	static const char *const known[] = {"int", "float", "bool", "null", "map", "seq"};
 	static const char prefix[] = "tag:yaml.org,2002:";
@@ -195,7 +197,7 @@ static struct built *scalar(struct builder *b, const yaml_event_t *event)
 	const char *text = (const char *)event->data.scalar.value;
 	size_t size = event->data.scalar.length;
 	bool tagged = false;
-	judge_tag(b, event->data.scalar.tag, event->start_mark, &tagged);
+	check_tag(b, event->data.scalar.tag, event->start_mark, &tagged);
 	bool quoted = tagged || event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
 	struct built *built = new_node(b, CONFIG_SCALAR, event);
 	if (memchr(text, '\0', size) != NULL)
@@ -219,7 +221,7 @@ static struct built *list(struct builder *b, const yaml_event_t *start, unsigned
 	size_t room = 0;
 	bool text = false, end = false;
 	yaml_event_t event;
-	judge_tag(b, start->data.sequence_start.tag, start->start_mark, &text);
+	check_tag(b, start->data.sequence_start.tag, start->start_mark, &text);
 	set_anchor(b, start->data.sequence_start.anchor, built, start->start_mark);
 	built->open = true;
 	while (!end && next(b, &event)) {
@@ -296,7 +298,7 @@ static int by_key(const void *a, const void *b)
 	return order != 0 ? order : (*left > *right) - (*left < *right);
 }
 
-/* Removes every pair whose key an earlier pair has. errs NULL: in silence. */
+/* Removes every pair whose key an earlier pair has. Reports none if errs is NULL. */
 static size_t drop_repeated(struct config_pair *pairs, size_t count, struct err_list *errs)
 {
 	const struct config_pair **sorted = x_alloc((count + 1) * sizeof(*sorted));
@@ -388,7 +390,7 @@ static struct built *map(struct builder *b, const yaml_event_t *start, unsigned 
 	const struct config_node *merge_place = NULL;
 	bool text = false, end = false;
 	yaml_event_t event;
-	judge_tag(b, start->data.mapping_start.tag, start->start_mark, &text);
+	check_tag(b, start->data.mapping_start.tag, start->start_mark, &text);
 	set_anchor(b, start->data.mapping_start.anchor, built, start->start_mark);
 	built->open = true;
 	while (!end && next(b, &event)) {
@@ -489,7 +491,7 @@ struct config_node *config_build(struct arena *arena, const char *file, const ch
 	}
 	*b = (struct builder){.arena = arena, .file = file, .text = text, .size = size, .errs = errs};
 	if (size > CONFIG_FILE_MAX) {
-		err_add(errs, "%s: larger than 1 MiB: that is no config file",
+		err_add(errs, "%s: larger than 1 MiB, the limit of a config file",
 			file != NULL ? file : "the default");
 	} else if (text_ok(b)) {
 		if (!yaml_parser_initialize(&b->parser))
@@ -519,7 +521,7 @@ static void expand_scalar(const struct expansion *e, struct config_node *node)
 		return;
 	if (!config_expand(node->text, e->lookup, &text, &variable, &err)) {
 		config_error(e->errs, node, "%s", err.text);
-		/* as if left out, so that nobody complains about its text too */
+		/* as if left out, so that its text is not reported too */
 		node->kind = CONFIG_EMPTY;
 		node->text = NULL;
 		return;
@@ -528,7 +530,7 @@ static void expand_scalar(const struct expansion *e, struct config_node *node)
 	for (size_t i = 0, length = 0; i < size; i += length) {
 		length = utf8_length((const unsigned char *)text + i, size - i);
 		if (length == 0) {
-			config_error(e->errs, node, "the variable %s holds bytes that are no UTF-8 text",
+			config_error(e->errs, node, "the variable %s holds invalid UTF-8",
 				     variable != NULL ? variable : "here");
 			break;
 		}
@@ -539,8 +541,8 @@ static void expand_scalar(const struct expansion *e, struct config_node *node)
 	free(variable);
 }
 
-/* Nodes that aliases share are visited once. The tree is ours until config_load returns: const is cast away
- * here only. */
+/* Nodes that aliases share are visited once. The tree is not shared until config_load returns, so const is
+ * cast away here only. */
 static void expand_node(const struct expansion *e, const struct config_node *shared, bool top)
 {
 	struct built *built = (struct built *)(uintptr_t)shared;

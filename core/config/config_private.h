@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* config's own: what its files share. Nobody else includes this. */
+/* Shared by the files of config; included by no others. */
 #ifndef CONFIG_PRIVATE_H
 #define CONFIG_PRIVATE_H
 
@@ -10,7 +10,7 @@
 #define CONFIG_DEPTH_MAX 64u
 #define CONFIG_NODES_MAX 100000u
 #define CONFIG_ANCHORS_MAX 1000u
-#define CONFIG_ERRORS_MAX 200u /* more than anybody reads */
+#define CONFIG_ERRORS_MAX 200u /* more than a person reads */
 
 /* One text's tree, before its values are expanded. file: lives as long as the arena. */
 struct config_node *config_build(struct arena *arena, const char *file, const char *text, size_t size,

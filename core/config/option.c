@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tables of options: what they are, whether they are right, how they cross the wire. */
+/* Tables of options: their types, validation, and their form on the wire. Called by the daemon, which decodes
+ * plugins' tables, and by skymon-worker, which validates and encodes them; a decoded table owns its texts. */
 #include "option.h"
 
 #include <math.h>
@@ -75,7 +76,7 @@ size_t option_table_size(const struct skymon_option *table, size_t stride)
 	return count;
 }
 
-/* ---- Is a table right? ---- */
+/* ---- Validation ---- */
 
 static bool name_ok(const char *name)
 {
@@ -184,7 +185,7 @@ void option_table_encode(const struct skymon_option *table, size_t stride, struc
 	}
 }
 
-/* The arena of a decoded table stands before its first entry, so that a table is one pointer. */
+/* The arena of a decoded table is before its first entry, so that a table is one pointer. */
 struct table_head {
 	_Alignas(max_align_t) struct arena arena;
 };

@@ -58,7 +58,7 @@ struct option_binding {
 struct option_values *option_bind(const struct option_binding *binding, struct err_list *errs) MUST_CHECK;
 void option_values_free(struct option_values *values);
 bool option_values_equal(const struct option_values *a, const struct option_values *b);
-/* Do both have the same value of one option, or none? NULL: values without any. */
+/* Have both the same value of one option, or none? Either may be NULL, which has none. */
 bool option_values_same(const struct option_values *a, const struct option_values *b, const char *name);
 
 /* NULL when configured; else one sentence naming the variable or the option to set: "set VAULT_ADDR, or
@@ -75,7 +75,7 @@ const struct config_node *option_place(const struct config_node *section, const 
  * Returns how many there are; out holds at most room of them. */
 struct option_tls_files {
 	const char *option;                         /* "tls" */
-	const char *ca_file, *cert_file, *key_file; /* NULL: not given */
+	const char *ca_file, *cert_file, *key_file; /* NULL if not given */
 };
 size_t option_tls_files(const struct option_values *values, struct option_tls_files *out, size_t room);
 const struct option_secret *option_secrets(const struct option_values *values, size_t *count);
@@ -86,10 +86,10 @@ const struct option_secret *option_secrets(const struct option_values *values, s
 bool option_secret_read(const struct option_secret *secret, config_lookup *lookup, char **bytes, size_t *size,
 			struct err *err) MUST_CHECK;
 
-/* May others read the file of a secret? err says so, for a warning. */
+/* May others read the file of a secret? Then err has the text of a warning. */
 bool option_secret_is_open(const struct option_secret *secret, struct err *err);
 
-/* Over the wire: bytes[i] belongs to secret i of option_secrets (NULL: left out). */
+/* Over the wire: bytes[i] belongs to secret i of option_secrets (NULL if left out). */
 struct option_bytes {
 	const char *bytes;
 	size_t size;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A section of the config against its table: every mistake is reported, with its place. */
+/* Binds a section of the config to its table, and reports every mistake at its place. Called by settings,
+ * plan and component on the daemon's thread; the values that it returns own their texts. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@ struct binder {
 	size_t tree_count, tree_room;
 };
 
-struct spot { /* where in the tables we are, for messages */
+struct spot { /* the option that is being bound, for messages */
 	const struct skymon_option *option;
 	const char *what;   /* "component orders" */
 	const char *dotted; /* "tls.ca_file" */
@@ -37,7 +38,7 @@ static const char *expected(int32_t type)
 		[SKYMON_REAL] = "a number",
 		[SKYMON_DURATION] = "a duration such as 30s",
 		[SKYMON_BYTES] = "a size such as 64KiB",
-		[SKYMON_RATIO] = "a share such as 80%",
+		[SKYMON_RATIO] = "a ratio such as 80%",
 		[SKYMON_CHOICE] = "one word",
 		[SKYMON_SECRET] =
 			"a secret: a text, {env: NAME}, {file: PATH} or {COMPONENT: \"path#field\"}",
@@ -81,7 +82,7 @@ static bool wrong_kind(struct binder *b, const struct spot *spot, const struct c
 	return wrong(b, spot, "must be %s, not %s", expected(spot->option->type), kind_word(node));
 }
 
-/* A scalar's text, unless it is none: then that was reported. */
+/* Returns a scalar's text, or NULL after reporting that the node has another kind. */
 static const char *scalar(struct binder *b, const struct spot *spot, const struct config_node *node)
 {
 	if (node->kind == CONFIG_SCALAR)
@@ -127,7 +128,7 @@ static bool bind_quantity(struct binder *b, const struct spot *spot, const char 
 	else if (value->type == SKYMON_RATIO)
 		ok = option_parse_ratio(text, &value->real, &err);
 	else if (!option_number(text, &value->real))
-		ok = err_set(&err, "`%.60s` is no number", text);
+		ok = err_set(&err, "`%.60s` is not a number", text);
 	if (!ok)
 		return wrong(b, spot, "is wrong: %s", err.text);
 	number = value->type == SKYMON_DURATION || value->type == SKYMON_BYTES ? (double)value->integer
@@ -371,7 +372,8 @@ static bool bind_node(struct binder *b, const struct spot *spot, const struct co
 	return wrong(b, spot, "has no type");
 }
 
-/* The declared default as a node, as if it stood in the file. NULL: it is wrong, and that was reported. */
+/* Returns the declared default as a node, as if it were in the file. NULL if it is wrong, which was reported.
+ */
 static const struct config_node *fallback_node(struct binder *b, const struct spot *spot,
 					       struct config_node *plain)
 {
@@ -408,7 +410,7 @@ static bool empty_text(const struct config_node *node)
 	return node->kind == CONFIG_SCALAR && node->text[0] == '\0';
 }
 
-/* What the file says of it: the section's value, else the default section's; NULL: nothing. */
+/* Returns the section's value, else the default section's; NULL if both leave the option out. */
 static const struct config_node *given_node(const struct option_binding *binding, const char *name)
 {
 	const struct config_node *node = config_value(binding->section, name);
@@ -427,7 +429,7 @@ static void not_configured(struct binder *b, const struct spot *spot, const stru
 				 : arena_printf(arena, "set the option `%s`", spot->dotted);
 }
 
-/* *given: there is a value. */
+/* Sets *given if the option has a value. */
 static bool bind_option(struct binder *b, const struct option_binding *binding, struct spot *spot,
 			struct value *value, bool *given)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The files that bound options name: those of options flagged SKYMON_PATH_READ or _WRITE, and of tls blocks.
- * Asked by crew, for the sandbox of the component's worker. */
+ * Called by the pool for the sandbox of a worker. */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>

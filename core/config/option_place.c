@@ -7,7 +7,7 @@
 
 #include "option_private.h"
 
-/* One step of a dotted name: into a map by a key, or into a list by [N]. NULL: it does not go on. */
+/* Takes one step of a dotted name: into a map by a key, or into a list by [N]. NULL if it leads nowhere. */
 static const struct config_node *step_into(const struct config_node *node, const char **dotted)
 {
 	char key[64];

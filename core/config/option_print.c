@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Values and tables for people: --print-config (which reads back as the same config, but for secrets) and
- * `skymon plugins NAME`. */
+/* Prints values and tables: for --print-config, whose output reads back as the same config but for secrets,
+ * and for `skymon plugins NAME`. Called on the daemon's thread and by the tool; owns nothing. */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "option_private.h"
 
-/* ---- What must not be shown ---- */
+/* ---- Masking ---- */
 
-/* Where the user info of a URL ends (at its @), or NULL. A password may hold a raw slash: then what stands
- * before it is no port. */
+/* Where the user info of a URL ends (at its @), or NULL. A password may hold a raw slash: the text before it
+ * is not a port then. */
 static const char *user_info_end(const char *authority)
 {
 	const char *end = authority + strcspn(authority, "/?# \t\n\"'"), *at = NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* option's own: what its files share. Nobody else includes this. */
+/* Shared by the files of option; included by no others. */
 #ifndef OPTION_PRIVATE_H
 #define OPTION_PRIVATE_H
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Quantities: numbers with units, as people write them, and back. */
+/* Quantities: numbers with units, as people write them, and back. Called by the options, and by the board for
+ * thresholds, on the daemon's thread; pure. */
 #include "option.h"
 
 #include <ctype.h>
@@ -104,7 +105,7 @@ bool option_parse_duration(const char *text, int64_t *ms, struct err *err)
 			return true;
 		}
 	}
-	return err_set(err, "`%.40s` is no duration such as 30s, 5m, 1h30m or 250ms", text);
+	return err_set(err, "`%.40s` is not a duration such as 30s, 5m, 1h30m or 250ms", text);
 }
 
 bool option_parse_bytes(const char *text, int64_t *count, struct err *err)
@@ -119,12 +120,12 @@ bool option_parse_bytes(const char *text, int64_t *count, struct err *err)
 			if (bytes >= 9e15)
 				return err_set(err, "`%.40s` is too large a size", text);
 			if (unit->factor == 1 && bytes != floor(bytes))
-				return err_set(err, "`%.40s`: there is no part of a byte", text);
+				return err_set(err, "`%.40s`: a size is a whole number of bytes", text);
 			*count = (int64_t)llround(bytes);
 			return true;
 		}
 	}
-	return err_set(err, "`%.40s` is no size such as 64KiB, 10MB or 512", text);
+	return err_set(err, "`%.40s` is not a size such as 64KiB, 10MB or 512", text);
 }
 
 bool option_parse_ratio(const char *text, double *of_one, struct err *err)
@@ -141,7 +142,7 @@ bool option_parse_ratio(const char *text, double *of_one, struct err *err)
 			return true;
 		}
 	}
-	return err_set(err, "`%.40s` is no share such as 80%% or 0.8", text);
+	return err_set(err, "`%.40s` is not a ratio such as 80%% or 0.8", text);
 }
 
 bool option_parse_quantity(const char *text, const char *unit, double *value, struct err *err)
@@ -162,7 +163,7 @@ bool option_parse_quantity(const char *text, const char *unit, double *value, st
 	}
 	if (unit != NULL && strcmp(unit, "ratio") == 0)
 		return option_parse_ratio(text, value, err);
-	return err_set(err, "`%.40s` is no number", text);
+	return err_set(err, "`%.40s` is not a number", text);
 }
 
 /* Three digits are enough for people. */

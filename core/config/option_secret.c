@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The bytes of secrets that the daemon reads itself: literals, variables, files. */
+/* Reads the secrets that the daemon reads itself: literals, variables, files. Called by plan, pool and http
+ * on the daemon's thread; the caller owns the bytes, and wipes them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,7 +61,7 @@ bool option_secret_read(const struct option_secret *secret, config_lookup *looku
 	case OPTION_SECRET_NONE:
 		break;
 	}
-	return err_set(err, "there is no secret");
+	return err_set(err, "the secret is not given");
 }
 
 void option_bytes_free(struct option_bytes *bytes, size_t count)

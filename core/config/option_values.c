@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bound values: over the wire, into a plugin's struct, compared. */
+/* Bound values: encodes, decodes and compares them, and stores them into the struct of their table. Called by
+ * the daemon and by skymon-worker; values own their texts. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,7 +94,7 @@ static void encode_map(const struct skymon_map *map, struct buf *body)
 	}
 }
 
-/* bytes NULL: the reference instead of what it stands for. */
+/* Encodes the reference instead of the secret if bytes is NULL. */
 static void encode_secret(const struct option_secret *secret, const struct option_bytes *bytes,
 			  struct buf *body)
 {
@@ -359,7 +360,7 @@ static bool store_choice(const struct value *value, const struct skymon_option *
 	while (option->words != NULL && option->words[count] != NULL)
 		count++;
 	if (value->choice.index < 0 || value->choice.index >= count)
-		return err_set(err, "option `%s`: there is no choice %d", option->name,
+		return err_set(err, "option `%s`: no such choice: %d", option->name,
 			       (int)value->choice.index);
 	memcpy(member, &value->choice.index, sizeof(value->choice.index));
 	return true;

@@ -301,7 +301,7 @@ const struct option_secret *settings_token(const struct settings *settings)
 	return count == 1 ? secrets : NULL;
 }
 
-/* One that cannot be read now is no mistake of the config's: http tries again. */
+/* A token that cannot be read now is not an error of the config: http tries again. */
 static void check_token(struct binding *b, const struct option_secret *secret)
 {
 	char *bytes;

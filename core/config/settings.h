@@ -12,8 +12,8 @@
 #include "base/log.h"
 #include "option.h"
 
-/* What a reload does with a key of the daemon's own tables. Each option of these tables has one of them among
- * its flags (bits that plugins' flags do not use). */
+/* The effect of a reload on a key of the daemon's own tables. Each option of these tables has one of them
+ * among its flags (bits that plugins' flags do not use). */
 enum settings_reload {
 	SETTINGS_NOW = 1 << 28,         /* the new value applies at once */
 	SETTINGS_NEW_WORKERS = 1 << 29, /* … to workers that start from now on */
@@ -25,7 +25,7 @@ enum settings_reload {
 enum settings_isolation { SETTINGS_ISOLATION_AVAILABLE, SETTINGS_ISOLATION_STRICT };
 struct settings_places {
 	const char *state_dir;          /* "": it is not writable and was not given, so nothing is written */
-	const char *user;               /* NULL: left out */
+	const char *user;               /* NULL if left out */
 	struct skymon_choice isolation; /* enum settings_isolation */
 	struct skymon_texts plugin_path, server_names, local_users;
 };
@@ -58,7 +58,7 @@ struct settings_entry {      /* of listen */
 		routes; /* routes or plugins served here (health ready alive prometheus …); none: all */
 };
 struct settings_tls {
-	const char *cert_file, *key_file; /* NULL: plain HTTP */
+	const char *cert_file, *key_file; /* NULL for plain HTTP */
 	const char *client_ca_file, *client_crl_file;
 	struct skymon_texts client_names; /* of which a client's certificate needs one; none: any */
 };
@@ -68,7 +68,8 @@ struct settings_listen {
 	unsigned references;
 	struct settings_entry entry;
 	struct settings_tls tls;
-	struct option_values *entry_values, *tls_values; /* hold the texts; tls_values NULL: no `tls` */
+	struct option_values *entry_values,
+		*tls_values;         /* hold the texts; tls_values is NULL without `tls` */
 	char host[INET6_ADDRSTRLEN]; /* "0.0.0.0", "::", "*" (both); "" for a Unix socket */
 	uint16_t port;
 	const char *unix_path;           /* NULL for TCP */
@@ -76,7 +77,7 @@ struct settings_listen {
 };
 
 struct settings_source {
-	const char *key, *component; /* component: "self" too; NULL: none */
+	const char *key, *component; /* component: "self" too; NULL if none */
 	const struct config_node *place;
 };
 
@@ -91,8 +92,9 @@ struct settings_section {          /* one entry of `plugins` or `components` */
 	bool unknown_is_unhealthy, isolation_own;
 	bool serves; /* an entry of `plugins` */
 	uint32_t rise, fall;
-	char *labels;                          /* as labels_print */
-	const struct config_node *warn, *crit; /* MAPs or NULL; judged against the plugin's numbers later */
+	char *labels; /* as labels_print */
+	const struct config_node *warn,
+		*crit; /* MAPs or NULL; validated against the plugin's numbers later */
 };
 
 /* The parts of the top level that have a table. */
@@ -118,8 +120,8 @@ struct settings {
 	struct settings_ready ready;
 	struct settings_shutdown shutdown;
 	struct settings_access access;
-	struct option_values
-		*values[SETTINGS_PARTS]; /* hold the texts of these; of access NULL: all is public */
+	struct option_values *
+		values[SETTINGS_PARTS]; /* hold the texts of these; that of access is NULL if all is public */
 	struct settings_listen **listens;
 	size_t listen_count;
 	struct settings_source sources[SETTINGS_SOURCES]; /* the seed's eight metrics, in its order */
@@ -141,8 +143,8 @@ const struct option_secret *settings_token(const struct settings *settings);
 /* Keys of a component's section that settings bind; for option_binding.also. Ends with NULL. */
 extern const char *const settings_component_keys[];
 
-/* Binds a tree (taken over), and gives what it could bind even when errs has got errors: fit only to be
- * judged further, so that all errors come at once. A section's plugin is NULL when it could not be told. */
+/* Binds a tree (taken over), and returns what it could bind even when it added errors: for further validation
+ * alone, so that all errors are reported at once. A section's plugin is NULL if it is not known. */
 struct settings *settings_read(struct config *config, config_lookup *lookup,
 			       struct err_list *errs) MUST_CHECK;
 /* Binds a tree (taken over, also on failure). Every error goes to errs; NULL when there was one. */
@@ -150,16 +152,16 @@ struct settings *settings_new(struct config *config, config_lookup *lookup, stru
 /* A listen text: "0.0.0.0:8080", "[::]:8443", ":8080", "unix:/path". For --listen. NULL and the error. */
 struct settings_listen *settings_listen_new(const char *text, struct err *err) MUST_CHECK;
 struct settings_listen *settings_listen_ref(struct settings_listen *listen);
-void settings_listen_free(struct settings_listen *listen); /* when nobody else holds it */
+void settings_listen_free(struct settings_listen *listen); /* drops one reference */
 /* Calls found for each key whose value differs and that does not apply at once: "limits.idle_timeout",
  * "listen[2].tls.key_file"; "listen" when their number differs. */
 typedef void settings_change(void *arg, const char *key, enum settings_reload reload);
 void settings_compare(const struct settings *old, const struct settings *new, settings_change *found,
 		      void *arg);
 struct settings *settings_ref(struct settings *settings);
-void settings_free(struct settings *settings); /* when nobody else holds it */
-/* The effective top level as YAML, masked; components and plugins are printed by who knows their options
- * (before/after hooks in main). */
+void settings_free(struct settings *settings); /* drops one reference */
+/* Prints the effective top level as YAML, secrets masked. plan_print adds components and plugins, whose
+ * options are not known here. */
 void settings_print(const struct settings *settings, struct buf *out);
 
 #endif

@@ -103,7 +103,7 @@ static void read_tls(struct binding *b, const struct config_node *node, struct s
 			"for a certificate");
 }
 
-/* An address alone is bound as {address: …}. NULL: there were errors. */
+/* Binds an entry; an address alone is bound as {address: …}. Returns NULL after errors. */
 static struct settings_listen *read_entry(struct binding *b, const struct config_node *node)
 {
 	static const char *const also[] = {"tls", NULL};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* settings' own: what its files share. Nobody else includes this. */
+/* Shared by the files of settings; included by no others. */
 #ifndef SETTINGS_PRIVATE_H
 #define SETTINGS_PRIVATE_H
 
@@ -15,7 +15,7 @@ struct binding { /* one settings_new */
 };
 
 struct settings_part_table {
-	const char *key; /* NULL: the options are keys of the top level itself */
+	const char *key; /* NULL if the options are keys of the top level itself */
 	const struct skymon_option *table;
 	size_t offset; /* of its struct in struct settings */
 };
@@ -27,14 +27,14 @@ struct config_node *settings_pick(struct arena *arena, const struct config_node 
 /* Adds those keys of `from` that map does not have yet. */
 void settings_pick_more(struct arena *arena, struct config_node *map, const struct config_node *from,
 			const char *const *keys);
-/* Binds a section and stores it. The values hold what was stored; NULL: errors were added. */
+/* Binds a section and stores it. The values hold what was stored; Returns NULL after errors. */
 struct option_values *settings_bind(struct binding *b, const struct skymon_option *table,
 				    const struct config_node *section, const char *const *also,
 				    const char *what, void *state) MUST_CHECK;
 /* The pairs of a top-level map; 0 when it is empty or none (which is reported). */
 size_t settings_map(struct binding *b, const char *key, const struct config_pair **pairs);
 
-/* The part of settings_compare that belongs to one table; old or new may be NULL: no values. */
+/* The part of settings_compare that belongs to one table; old or new is NULL if the table was not bound. */
 void settings_compare_values(const char *prefix, const struct skymon_option *table,
 			     const struct option_values *old, const struct option_values *new,
 			     settings_change *found, void *arg);

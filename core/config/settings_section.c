@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* plugins, components and defaults: names, and the options that all components have. */
+/* plugins, components and defaults: names, and the options that all components have. Called by settings.c on
+ * the daemon's thread; sections point into the config tree, which the settings own. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,7 +42,7 @@ const char *const settings_component_keys[] = {"plugin",     "interval", "timeou
 					       "isolation",  "warn",     "crit",    NULL};
 static const char *const common_keys[] = {"plugin", "interval", "timeout",   "impact", "unknown_is",
 					  "rise",   "fall",     "isolation", "labels", NULL};
-/* what may stand under defaults: all but `plugin` */
+/* keys of defaults: all but `plugin` */
 static const char *const *const default_keys = common_keys + 1;
 
 /* ---- Defaults ---- */
@@ -54,8 +55,8 @@ static bool contains(const char *const *words, const char *word)
 	return false;
 }
 
-/* The common options of a map of defaults: judged once, and not again for every component that takes them. */
-static bool judge_common(struct binding *b, const struct config_node *map, const char *what)
+/* Validates the common options of a map of defaults once, not again for every component that takes them. */
+static bool check_common(struct binding *b, const struct config_node *map, const char *what)
 {
 	struct common common = {0};
 	struct config_node *picked = settings_pick(&b->temporary, map, default_keys);
@@ -64,7 +65,7 @@ static bool judge_common(struct binding *b, const struct config_node *map, const
 	return values != NULL;
 }
 
-static bool judge_default(struct binding *b, const struct config_pair *pair)
+static bool check_default(struct binding *b, const struct config_pair *pair)
 {
 	if (contains(default_keys, pair->key) || pair->value->kind == CONFIG_EMPTY)
 		return true;
@@ -77,7 +78,7 @@ static bool judge_default(struct binding *b, const struct config_pair *pair)
 	}
 	if (pair->value->kind == CONFIG_MAP) {
 		char *what = x_printf("defaults.%s", pair->key);
-		bool ok = judge_common(b, pair->value, what);
+		bool ok = check_common(b, pair->value, what);
 		free(what);
 		return ok;
 	}
@@ -102,15 +103,15 @@ static bool read_defaults(struct binding *b)
 		return false;
 	}
 	b->settings->defaults = defaults;
-	bool ok = judge_common(b, defaults, "defaults");
+	bool ok = check_common(b, defaults, "defaults");
 	for (size_t i = 0; i < defaults->count; i++)
-		ok &= judge_default(b, &defaults->pairs[i]);
+		ok &= check_default(b, &defaults->pairs[i]);
 	return ok;
 }
 
 /* ---- Components ---- */
 
-static void judge_labels(struct binding *b, const struct config_node *labels)
+static void check_labels(struct binding *b, const struct config_node *labels)
 {
 	for (size_t i = 0; labels != NULL && labels->kind == CONFIG_MAP && i < labels->count; i++) {
 		const struct config_pair *pair = &labels->pairs[i];
@@ -121,7 +122,7 @@ static void judge_labels(struct binding *b, const struct config_node *labels)
 					 pair->key);
 		else if (!label_name_ok(pair->key))
 			config_error_key(b->errs, pair,
-					 "`%.63s` is no name for a label: letters, digits and _, no digit "
+					 "`%.63s` is not a valid label name: letters, digits and _, no digit "
 					 "and no __ first",
 					 pair->key);
 	}
@@ -164,7 +165,7 @@ static void apply_common(struct binding *b, struct settings_section *section, co
 	section->labels = labels_text(&common->labels);
 	if (!name_is_plugin(section->plugin))
 		config_error(b->errs, config_value(section->node, "plugin"),
-			     "`%.63s` is no name of a plugin: a-z, 0-9, _ and -", section->plugin);
+			     "`%.63s` is not a valid plugin name: a-z, 0-9, _ and -", section->plugin);
 }
 
 /* The common options of a section: its own, then those of defaults.PLUGIN, then of defaults. general: which
@@ -189,13 +190,14 @@ static void read_component(struct binding *b, const struct config_pair *pair, bo
 	struct common common = {0};
 	*section = (struct settings_section){.name = pair->key, .place = pair, .node = pair->value};
 	if (!name_is_component(pair->key))
-		config_error_key(b->errs, pair,
-				 "`%.80s` is no name for a component: a-z and 0-9, with _ and - between, at "
-				 "most 63",
-				 pair->key);
+		config_error_key(
+			b->errs, pair,
+			"`%.80s` is not a valid component name: a-z and 0-9, with _ and - between, at "
+			"most 63",
+			pair->key);
 	else if (strcmp(pair->key, "self") == 0)
 		config_error_key(b->errs, pair,
-				 "`self` is no name for a component: it means the daemon itself");
+				 "`self` is not a valid component name: it means the daemon itself");
 	if (pair->value->kind != CONFIG_MAP && pair->value->kind != CONFIG_EMPTY) {
 		config_error(b->errs, pair->value, "component %.63s must be a map of options", pair->key);
 		return;
@@ -208,11 +210,11 @@ static void read_component(struct binding *b, const struct config_pair *pair, bo
 	char *what = x_printf("component %s", pair->key);
 	struct option_values *values = settings_bind(b, common_table, picked, NULL, what, &common);
 	free(what);
-	judge_labels(b, config_value(picked, "labels"));
+	check_labels(b, config_value(picked, "labels"));
 	section->warn = read_limits(b, section, plugin, "warn");
 	section->crit = read_limits(b, section, plugin, "crit");
 	if (values == NULL) {
-		/* named all the same, so that its plugin's options are judged in the same go */
+		/* named all the same, so that its plugin's options are validated too */
 		if (plugin != NULL && plugin->kind == CONFIG_SCALAR && name_is_plugin(plugin->text))
 			section->plugin = plugin->text;
 		return;
@@ -222,10 +224,10 @@ static void read_component(struct binding *b, const struct config_pair *pair, bo
 	option_values_free(values);
 }
 
-/* What `defaults` says for all is meant for components: of that, only the interval is for plugins too. */
+/* Defaults for all are meant for components; only the interval is for plugins too. */
 static const char *const served_keys[] = {"interval", NULL};
 
-/* As for a component, but that it has no say in the whole unless it is given one. */
+/* Reads the same as of a component, but with the impact none as its default. */
 static void read_served(struct binding *b, struct settings_section *section, bool defaults_ok)
 {
 	struct skymon_option table[sizeof(common_table) / sizeof(common_table[0]) - 1];
@@ -240,7 +242,7 @@ static void read_served(struct binding *b, struct settings_section *section, boo
 	char *what = x_printf("plugin %s", section->name);
 	struct option_values *values = settings_bind(b, table, picked, NULL, what, &common);
 	free(what);
-	judge_labels(b, config_value(picked, "labels"));
+	check_labels(b, config_value(picked, "labels"));
 	section->warn = read_limits(b, section, NULL, "warn");
 	section->crit = read_limits(b, section, NULL, "crit");
 	if (values == NULL)
@@ -256,7 +258,7 @@ static void read_plugin(struct binding *b, const struct config_pair *pair, bool 
 	*section = (struct settings_section){
 		.name = pair->key, .plugin = pair->key, .place = pair, .node = pair->value, .serves = true};
 	if (!name_is_plugin(pair->key))
-		config_error_key(b->errs, pair, "`%.80s` is no name of a plugin: a-z, 0-9, _ and -",
+		config_error_key(b->errs, pair, "`%.80s` is not a valid plugin name: a-z, 0-9, _ and -",
 				 pair->key);
 	if (pair->value->kind != CONFIG_MAP && pair->value->kind != CONFIG_EMPTY)
 		config_error(b->errs, pair->value,
@@ -306,7 +308,7 @@ static void check_source(struct binding *b, const struct config_node *node, size
 			names[count++] = s->components[i].name;
 	}
 	const char *near = nearest_word(node->text, names, count);
-	config_error(b->errs, node, "`%.63s` is no component%s%s%s", node->text,
+	config_error(b->errs, node, "no such component: `%.63s`%s%s%s", node->text,
 		     near != NULL ? " (did you mean `" : "", near != NULL ? near : "",
 		     near != NULL ? "`?)" : "");
 }

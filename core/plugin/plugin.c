@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What these structs had in the first minor: later ones only grow. */
+/* The structs' sizes in the first minor; later ones only grow. */
 #define PLUGIN_SIZE_MIN (offsetof(struct skymon_plugin, secret) + sizeof(void *))
 #define OPTION_SIZE_MIN (offsetof(struct skymon_option, item_size) + sizeof(uint32_t))
 #define NUMBER_SIZE_MIN (offsetof(struct skymon_number, help) + sizeof(void *))
@@ -98,7 +98,7 @@ char *plugin_find(const char *name, const char *const *folders, size_t count, st
 {
 	struct buf tried = {0};
 	if (!name_is_plugin(name)) {
-		err_set(err, "\"%.80s\" is no plugin's name: use a-z, 0-9, _ and -", name);
+		err_set(err, "\"%.80s\" is not a valid plugin name: use a-z, 0-9, _ and -", name);
 		return NULL;
 	}
 	for (size_t i = 0; i < count; i++) {
@@ -112,7 +112,7 @@ char *plugin_find(const char *name, const char *const *folders, size_t count, st
 		buf_printf(&tried, "%s%s", i > 0 ? ", " : "", folders[i]);
 	}
 	list_plugins(name, folders, count, &tried);
-	err_set(err, "there is no plugin %s (no %s.so in %s)", name, name,
+	err_set(err, "no such plugin: %s (no %s.so in %s)", name, name,
 		tried.size > 0 ? tried.data : "any folder");
 	buf_free(&tried);
 	return NULL;
@@ -138,7 +138,8 @@ static const void *find_symbol(const char *path, int copy, size_t *size, struct 
 	void *entry = NULL;
 	if (symbol == NULL || dladdr1(symbol, &info, &entry, RTLD_DL_SYMENT) == 0 || entry == NULL) {
 		err_set(err,
-			"%s is no skymon plugin: it exports no symbol skymon_plugin (SKYMON_PLUGIN defines "
+			"%s is not a skymon plugin: it exports no symbol skymon_plugin (SKYMON_PLUGIN "
+			"defines "
 			"it)",
 			path);
 		return NULL;
@@ -151,7 +152,7 @@ static const void *find_symbol(const char *path, int copy, size_t *size, struct 
 static bool abi_ok(const char *path, const struct skymon_plugin *plugin, size_t symbol_size, struct err *err)
 {
 	if (symbol_size < offsetof(struct skymon_plugin, name))
-		return err_set(err, "%s is no skymon plugin: its descriptor has %zu bytes", path,
+		return err_set(err, "%s is not a skymon plugin: its descriptor has %zu bytes", path,
 			       symbol_size);
 	if (plugin->abi_major != SKYMON_ABI_MAJOR || plugin->abi_minor > SKYMON_ABI_MINOR)
 		return err_set(err, "plugin %s speaks ABI %u.%u and this skymon %u.%u: %s", path,
@@ -174,7 +175,7 @@ static bool name_matches(const char *path, const char *name)
 	return strncmp(file, name, size) == 0 && strcmp(file + size, ".so") == 0;
 }
 
-/* A table at today's stride, with the tables within. Its depth was judged before. */
+/* A table at today's stride, with the tables of its lists. Validated before. */
 static struct skymon_option *copy_options(const struct skymon_option *from, size_t stride)
 {
 	size_t count = option_table_size(from, stride);
@@ -309,12 +310,11 @@ static bool roles_ok(const struct skymon_plugin *plugin, struct err *err)
 	}
 	if (plugin->check != NULL)
 		return true;
-	return err_set(err,
-		       routes ? "it has routes in a worker and no check: nobody could tell whether they work"
-			      : "it has neither a check nor routes");
+	return err_set(err, routes ? "it has routes in a worker and no check: such a plugin needs a check"
+				   : "it has neither a check nor routes");
 }
 
-/* from: the plugin's own words, at today's size; to: the same with tables that are ours. */
+/* Copies the plugin's declaration, at today's size, with tables that the caller owns. */
 static bool take_all(const struct skymon_plugin *from, struct skymon_plugin *to, struct err *err)
 {
 	if (from->version == NULL || from->summary == NULL)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* plugin: opens shared objects and judges them: file owner and mode, the symbol, the ABI, the descriptor. The
- * only place with dlopen. Also what a plugin declares, as data that crosses the wire (struct plugin_info), so
- * that the daemon needs not open it. */
+/* plugin: opens shared objects and validates them: file owner and mode, the symbol, the ABI, the descriptor.
+ * The only place with dlopen. Also what a plugin declares, as data that crosses the wire (struct
+ * plugin_info), so that the daemon needs not open it. */
 #ifndef PLUGIN_H
 #define PLUGIN_H
 
@@ -13,7 +13,7 @@
 #define PLUGIN_ROUTES_MAX 256u
 
 extern const char
-	skymon_build_id[]; /* tells an upgrade in place: the daemon's and the worker's must be the same */
+	skymon_build_id[]; /* finds an upgrade in place: the daemon's and the worker's must be the same */
 
 /* The file of a plugin name in the folders, first found; NULL with err naming the folders that were searched.
  * Names: [a-z0-9_-]+. */
@@ -32,9 +32,9 @@ int plugin_file_open(const char *path, struct plugin_mark *mark, struct err *err
 bool plugin_file_same(const char *path, const struct plugin_mark *mark);
 
 /* dlopen(RTLD_NOW | RTLD_LOCAL) of that copy (-1: of the file; path is for messages), never closed. Two
- * copies of one process must have different descriptors. Reads the first 8 bytes, then judges: majors equal,
- * plugin's minor not above ours, size plausible, then copies min(size) into *out (zero for fields that it
- * does not know) with options and numbers at today's stride. The file name must be the descriptor's name.
+ * copies of one process must have different descriptors. Reads the first 8 bytes, then validates: majors
+ * equal, plugin's minor not above ours, size plausible, then copies min(size) into *out (zero for fields that
+ * it does not know) with options and numbers at today's stride. The file name must be the descriptor's name.
  * Checks routes, option table, roles (a check plugin has `check`; SKYMON_IN_DAEMON has routes and no check).
  */
 bool plugin_open(const char *path, int copy, struct skymon_plugin *out, struct err *err) MUST_CHECK;
@@ -44,7 +44,7 @@ bool plugin_declares(const struct skymon_number *declared, const char *name);
 /* Frees the tables; the shared object stays mapped. */
 void plugin_close(struct skymon_plugin *plugin);
 
-/* What the hello holds. Owns everything. */
+/* The content of the hello. Owns everything. */
 struct plugin_info {
 	char *name, *version, *summary, *build_id; /* build_id: of the worker, to be compared with ours */
 	uint16_t abi_major, abi_minor;

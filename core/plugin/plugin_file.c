@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A plugin's file: opened once, judged by its descriptor, and copied into sealed memory, from which the
- * daemon and all workers load it. So what was judged is what runs, a worker that is started again runs the
- * code whose table the daemon has bound, and a file that is overwritten in place ends no worker with SIGBUS.
- * Called by the daemon (crew) and the tool. */
+/* A plugin's file: opened once, checked by its descriptor, and copied into sealed memory, from which the
+ * daemon and all workers load it. So the file that was checked is what runs, a worker that is started again
+ * runs the code whose table the daemon has bound, and a file that is overwritten in place ends no worker with
+ * SIGBUS. Called by the pool and by the tool. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

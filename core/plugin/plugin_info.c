@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* A plugin's declaration on the wire: encoded by skymon-worker for its hello, decoded and validated by the
+ * daemon and the tool. Decoded texts belong to the struct. */
 #include "plugin.h"
 
 #include <stdlib.h>

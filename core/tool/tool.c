@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* skymon: the tool. Runs one check, asks a daemon, tells what plugins declare. */
+/* skymon: the command-line tool. Runs one check, queries a daemon, prints the declarations of plugins. */
 #include "tool.h"
 
 #include <errno.h>
@@ -100,6 +100,6 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (word[0] == '-')
-		return tool_fail("there is no option %s; try skymon --help", word);
+		return tool_fail("no such option: %s; try skymon --help", word);
 	return tool_word(argv + 1);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tool: what the files of `skymon` share. Exit codes as Nagios has them: 0 healthy, 1 degraded, 2 unhealthy,
- * 3 unknown (also: it could not be asked, bad usage). Nobody else includes this. */
+ * 3 unknown (also if skymond could not be reached, and for bad usage). Included by no others. */
 #ifndef TOOL_H
 #define TOOL_H
 
@@ -18,7 +18,7 @@ void tool_folders_add(struct tool_folders *folders, const char *folder);
 char *tool_find_plugin(const struct tool_folders *folders, const char *word, struct err *err) MUST_CHECK;
 
 int tool_exit_of(const char *status_word);
-int tool_fail(const char *format, ...) PRINTF(1); /* tells on stderr; returns TOOL_UNKNOWN */
+int tool_fail(const char *format, ...) PRINTF(1); /* prints on stderr; returns TOOL_UNKNOWN */
 /* Bytes that could steer a terminal become spaces. */
 void tool_print(const char *text);
 
@@ -26,8 +26,8 @@ int tool_run(int argc, char **argv);
 int tool_status(int argc, char **argv);
 int tool_plugins(int argc, char **argv);
 
-/* A word that is none of those: becomes its program, or says that there is none. argv begins with the word.
- */
+/* Runs the program of a word that is not the tool's own, or prints that there is none. argv begins with the
+ * word. */
 int tool_word(char **argv);
 void tool_words_print(void); /* for --help: the words that there are programs for */
 

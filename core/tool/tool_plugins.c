@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* skymon plugins: what plugins declare. Each is opened in a worker process, so that a bad one harms nothing
- * here. */
+/* skymon plugins: prints the declarations of plugins. Each is opened in a worker process, so that a bad one
+ * does no harm here. */
 #include "tool.h"
 
 #include <errno.h>
@@ -198,7 +198,7 @@ static int list_all(const struct tool_folders *folders)
 	}
 	free(names);
 	if (count == 0)
-		return tool_fail("there is no plugin in %s", folders->items[0]);
+		return tool_fail("no plugins in %s", folders->items[0]);
 	return broken > 0 ? TOOL_DEGRADED : TOOL_HEALTHY;
 }
 

@@ -17,7 +17,7 @@
 #include "worker/runner.h"
 
 #define ID 1u
-#define GRACE_MS 200 /* so that a check that keeps its deadline can say what it waited for */
+#define GRACE_MS 200 /* so that a check that keeps its deadline can report its last step */
 
 struct run {
 	const char *word; /* the plugin as it was given */
@@ -120,7 +120,7 @@ static void print_result(const struct skymon_result *result)
 	json_decref(out);
 }
 
-/* A finding of ours, in place of a result. */
+/* A finding of the tool itself, in place of a result. */
 static int print_own(enum skymon_status status, enum skymon_reason reason, int64_t duration_us,
 		     const char *message)
 {
@@ -232,7 +232,7 @@ static struct option_values *send_values(const struct option_values *bound)
 	return values;
 }
 
-/* Binds the words to the plugin's options. NULL: *code is the exit code, and all is told. */
+/* Binds the words to the plugin's options. NULL with *code, the exit code, after the errors were printed. */
 static struct option_values *bind_words(struct run *run, char *const *words, size_t count, int *code)
 {
 	struct err err;
@@ -266,7 +266,7 @@ static struct option_values *bind_words(struct run *run, char *const *words, siz
 
 /* ---- The runs ---- */
 
-/* NULL: it did not end in time. */
+/* Returns NULL if it did not end in time. */
 static struct result *wait_for_result(struct run *run)
 {
 	struct timespec until;
@@ -367,15 +367,15 @@ static bool take_option(struct run *run, int option, const char *value)
 		if (option_parse_duration(value, &run->timeout_ms, NULL) && run->timeout_ms > 0 &&
 		    run->timeout_ms <= 86400000)
 			return true;
-		tool_fail("--timeout %s is no time between 1ms and 24h", value);
+		tool_fail("--timeout %s is not a time between 1ms and 24h", value);
 		return false;
 	case 'n':
 		run->count = strtol(value, &end, 10);
 		if (end != value && *end == '\0' && run->count >= 1 && run->count <= 1000000)
 			return true;
-		tool_fail("--count %s is no number between 1 and 1000000", value);
+		tool_fail("--count %s is not a number between 1 and 1000000", value);
 		return false;
-	default: /* getopt has told */
+	default: /* getopt has printed the error */
 		return false;
 	}
 }

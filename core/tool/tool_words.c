@@ -78,21 +78,21 @@ void tool_words_print(void)
 {
 	struct words words = find_words();
 	if (words.count > 0)
-		printf("\nPrograms of plugins; each tells its own with --help:\n");
+		printf("\nPrograms of plugins; each has its own --help:\n");
 	for (size_t i = 0; i < words.count; i++)
 		printf("       skymon %s\n", words.items[i]);
 	words_free(&words);
 }
 
-static int tell_unknown(const char *word)
+static int report_unknown(const char *word)
 {
 	struct words words = find_words();
 	add(&words, "plugins");
 	add(&words, "run");
 	add(&words, "status");
 	const char *nearest = nearest_word(word, (const char *const *)words.items, words.count);
-	int code = nearest != NULL ? tool_fail("there is no command %s; did you mean %s?", word, nearest)
-				   : tool_fail("there is no command %s; try skymon --help", word);
+	int code = nearest != NULL ? tool_fail("no such command: %s; did you mean %s?", word, nearest)
+				   : tool_fail("no such command: %s; try skymon --help", word);
 	words_free(&words);
 	return code;
 }
@@ -100,10 +100,10 @@ static int tell_unknown(const char *word)
 int tool_word(char **argv)
 {
 	if (!word_ok(argv[0]))
-		return tell_unknown(argv[0]);
+		return report_unknown(argv[0]);
 	char *path = program_of(argv[0]);
 	execv(path, argv);
-	int code = errno == ENOENT ? tell_unknown(argv[0])
+	int code = errno == ENOENT ? report_unknown(argv[0])
 				   : tool_fail("cannot start %s: %s", path, strerror(errno));
 	free(path);
 	return code;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* skymon run: makes one YAML document of arguments of the form a.b=VALUE. The caller owns the text. */
 #include "tool.h"
 
 #include <stdlib.h>
@@ -9,7 +10,7 @@
 static const char *no_variable(const char *name)
 {
 	(void)name;
-	return ""; /* only the form is judged here */
+	return ""; /* only the form is checked here */
 }
 
 /* Is the value YAML by itself, of one line? `a: b`, `*` and `[x` are not. What YAML takes for a comment is

@@ -76,7 +76,7 @@ def test_a_program_is_looked_for_in_one_folder(program, tmp_path):
     program("t-elsewhere", "#!/bin/sh\necho wrong\n", tmp_path)
     for word in ("t-elsewhere", f"../../../../../../{tmp_path}/skymon-t-elsewhere", "t_elsewhere", "", "worker"):
         done = run_tool(word, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, cwd=tmp_path)
-        assert done.returncode == 3 and done.stdout == "" and f"there is no command {word}" in done.stderr, (word, done)
+        assert done.returncode == 3 and done.stdout == "" and f"no such command: {word}" in done.stderr, (word, done)
 
 
 def test_a_program_that_cannot_be_started_is_said(program):

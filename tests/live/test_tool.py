@@ -56,7 +56,7 @@ def test_exit_codes(tmp_path, word, code):
     (["t_ok", "nope=1"], "nope"),
     (["t_slow", "ms=many"], "ms"),
     (["t_slow", "ms"], "OPTION=VALUE"),
-    (["t_nowhere"], "no plugin t_nowhere"),
+    (["t_nowhere"], "no such plugin: t_nowhere"),
     (["t_exits"], "exit(3)"),
     (["t_duplicate_route"], "no check"),
     (["t_other_major"], "ABI 7.0"),

@@ -120,9 +120,9 @@ static void refuses(void)
 		 "f:1:17: `<<` is here a second time; the first is at f:1:5"},
 		{"a: {<<: 1}\n", "f:1:9: << needs a map, or a list of maps"},
 		{"a: {<<: [{}, x]}\n", "f:1:14: << needs a map, or a list of maps"},
-		{"a: &x [1, *x]\n", "f:1:11: the alias *x stands inside of what it repeats"},
-		{"a: &x {b: *x}\n", "f:1:11: the alias *x stands inside of what it repeats"},
-		{"a: &x {<<: *x}\n", "f:1:12: the alias *x stands inside of what it repeats"},
+		{"a: &x [1, *x]\n", "f:1:11: the alias *x is within the value that it repeats"},
+		{"a: &x {b: *x}\n", "f:1:11: the alias *x is within the value that it repeats"},
+		{"a: &x {<<: *x}\n", "f:1:12: the alias *x is within the value that it repeats"},
 		{"a: *x\n", "f:1:4: the alias *x has no anchor &x before it"},
 		{"? [a]\n: 1\n", "f:1:3: a key must be a plain word"},
 		{"? {a: b}\n: 1\n", "f:1:3: a key must be a plain word"},
@@ -166,7 +166,7 @@ static void refuses(void)
 		{"a: ${A0:-${A:-${A:-${A:-${A:-${A:-${A:-${A:-${A:-${A:-x}}}}}}}}}}\n",
 		 "f:1:4: more than 8 defaults within each other"},
 		{"a: ${X\n", "f:1:4: `${X` has no }: write ${NAME}, and $$ for a dollar sign"},
-		{"a: ${LATIN}\n", "f:1:4: the variable LATIN holds bytes that are no UTF-8 text"},
+		{"a: ${LATIN}\n", "f:1:4: the variable LATIN holds invalid UTF-8"},
 		{"x-a: &v ${NOPE}\nb: *v\n",
 		 "f:1:6: the variable NOPE is not set: set it, or write ${NOPE:-default}"},
 		{"a: ${N1}\nb: [\"${N2}\"]\n",
@@ -237,7 +237,7 @@ static void bounds(void)
 	expect_error(&text, "f:1001:8: more than 1,000 anchors: that is too many");
 	for (int i = 0; i < 110000; i++)
 		buf_text(&text, "# padding\n");
-	expect_error(&text, "f: larger than 1 MiB: that is no config file");
+	expect_error(&text, "f: larger than 1 MiB, the limit of a config file");
 	/* more errors than are reported */
 	for (int i = 0; i < 1000; i++)
 		buf_printf(&text, "k%d: ${N%d}\n", i, i);

@@ -123,21 +123,22 @@ static void refuses(void)
 		{"count: 99999999999999999999",
 		 "f:1:8: option `count` of component c is too large: `99999999999999999999`"},
 		{"count: []", "f:1:8: option `count` of component c must be a whole number, not a list"},
-		{"factor: abc", "f:1:9: option `factor` of component c is wrong: `abc` is no number"},
-		{"factor: nan", "f:1:9: option `factor` of component c is wrong: `nan` is no number"},
-		{"factor: 1e999", "f:1:9: option `factor` of component c is wrong: `1e999` is no number"},
+		{"factor: abc", "f:1:9: option `factor` of component c is wrong: `abc` is not a number"},
+		{"factor: nan", "f:1:9: option `factor` of component c is wrong: `nan` is not a number"},
+		{"factor: 1e999", "f:1:9: option `factor` of component c is wrong: `1e999` is not a number"},
 		{"wait: 30",
 		 "f:1:7: option `wait` of component c is wrong: `30` has no unit: write 30s, 30m or 30ms"},
-		{"wait: 5x", "f:1:7: option `wait` of component c is wrong: `5x` is no duration such as 30s, "
-			     "5m, 1h30m or 250ms"},
+		{"wait: 5x",
+		 "f:1:7: option `wait` of component c is wrong: `5x` is not a duration such as 30s, "
+		 "5m, 1h30m or 250ms"},
 		{"wait: 2h", "f:1:7: option `wait` of component c must be 1s to 1h, not 2h"},
 		{"room: 0", "f:1:7: option `room` of component c must be 1 to 1GiB, not 0"},
-		{"room: 1XB",
-		 "f:1:7: option `room` of component c is wrong: `1XB` is no size such as 64KiB, 10MB or 512"},
+		{"room: 1XB", "f:1:7: option `room` of component c is wrong: `1XB` is not a size such as "
+			      "64KiB, 10MB or 512"},
 		{"share: 120%", "f:1:8: option `share` of component c must be 0% to 100%, not 120%"},
 		{"share: 1.5", "f:1:8: option `share` of component c must be 0% to 100%, not 1.5"},
 		{"share: half",
-		 "f:1:8: option `share` of component c is wrong: `half` is no share such as 80% or 0.8"},
+		 "f:1:8: option `share` of component c is wrong: `half` is not a ratio such as 80% or 0.8"},
 		{"mode: exakt", "f:1:7: option `mode` of component c must be fast, slow or exact, not "
 				"`exakt` (did you mean `exact`?)"},
 		{"password: [a]", "f:1:11: option `password` of component c must be a secret: a text, {env: "

@@ -69,7 +69,7 @@ static void refuses(void)
 		{"listen: {address: ':80', tls: {cert_file: /c}}",
 		 "f:1:31: `tls` of listen needs the option `key_file`"},
 		{"plugins: []", "f:1:10: `plugins` must be a map of names"},
-		{"plugins: {Bad: {}}", "f:1:11: `Bad` is no name of a plugin: a-z, 0-9, _ and -"},
+		{"plugins: {Bad: {}}", "f:1:11: `Bad` is not a valid plugin name: a-z, 0-9, _ and -"},
 		{"plugins: {p: 1}", "f:1:14: plugin p must be a map of options; {} when it has none"},
 		{"plugins: {p: {interval: 5, impact: bad, labels: {service: x}, warn: 5}}",
 		 "f:1:25: option `interval` of plugin p is wrong: `5` has no unit: write 5s, 5m or 5ms\n"
@@ -78,13 +78,14 @@ static void refuses(void)
 		 "f:1:69: `warn` of plugin p must be a map of limits: {response_time: 200ms}"},
 		{"components: a", "f:1:13: `components` must be a map of names"},
 		{"components: {-a: {plugin: p}}",
-		 "f:1:14: `-a` is no name for a component: a-z and 0-9, with _ and - between, at most 63"},
+		 "f:1:14: `-a` is not a valid component name: a-z and 0-9, with _ and - between, at most 63"},
 		{"components: {self: {plugin: p}}",
-		 "f:1:14: `self` is no name for a component: it means the daemon itself"},
+		 "f:1:14: `self` is not a valid component name: it means the daemon itself"},
 		{"components: {a: 1}", "f:1:17: component a must be a map of options"},
 		{"components: {a: {}}", "f:1:17: component a needs the option `plugin`"},
 		{"components: {a: }", "f:1:17: component a needs the option `plugin`"},
-		{"components: {a: {plugin: A/b}}", "f:1:26: `A/b` is no name of a plugin: a-z, 0-9, _ and -"},
+		{"components: {a: {plugin: A/b}}",
+		 "f:1:26: `A/b` is not a valid plugin name: a-z, 0-9, _ and -"},
 		{"components: {a: {plugin: p, interval: 99ms}}",
 		 "f:1:39: option `interval` of component a must be 100ms to 7d, not 99ms"},
 		{"components: {a: {plugin: p, timeout: 2h}}",
@@ -99,8 +100,8 @@ static void refuses(void)
 		{"components: {a: {plugin: p, labels: {component: x, 9: y, __a: z, le: 1}, warn: 5, crit: "
 		 "[a]}}",
 		 "f:1:38: the label `component` is set by skymon itself\n"
-		 "f:1:52: `9` is no name for a label: letters, digits and _, no digit and no __ first\n"
-		 "f:1:58: `__a` is no name for a label: letters, digits and _, no digit and no __ first\n"
+		 "f:1:52: `9` is not a valid label name: letters, digits and _, no digit and no __ first\n"
+		 "f:1:58: `__a` is not a valid label name: letters, digits and _, no digit and no __ first\n"
 		 "f:1:66: the label `le` is reserved: scrapers set it\n"
 		 "f:1:80: `warn` of component a must be a map of limits: {response_time: 200ms}\n"
 		 "f:1:89: `crit` of component a must be a map of limits: {response_time: 200ms}"},
@@ -120,7 +121,7 @@ static void refuses(void)
 		 "f:1:21: unknown metric `total_request` of service.metrics (did you mean "
 		 "`total_requests`?)"},
 		{"service: {metrics: {total_requests: ngin}}\ncomponents: {nginx: {plugin: p}}",
-		 "f:1:37: `ngin` is no component (did you mean `nginx`?)"},
+		 "f:1:37: no such component: `ngin` (did you mean `nginx`?)"},
 		{"service: {metrics: {cache_hit_rate_percent: self}}",
 		 "f:1:45: the daemon does not measure cache_hit_rate_percent itself: name a component that "
 		 "reports it"},
