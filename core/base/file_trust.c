@@ -13,14 +13,14 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "account.h"
+#include "passwd.h"
 
 #define LINKS_MAX 40 /* as the kernel */
 
 /* A user's name, or the number if there is none. */
 static void print_user(uid_t user, char text[ACCOUNT_NAME_MAX])
 {
-	account_name(user, text);
+	passwd_name(user, text);
 	if (text[0] == '\0')
 		snprintf(text, ACCOUNT_NAME_MAX, "%lu", (unsigned long)user);
 }

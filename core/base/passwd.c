@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* account: reads /etc/passwd at each call: for local_users when the config is read, and for the audit line
+/* passwd: reads /etc/passwd at each call: for local_users when the config is read, and for the audit line
  * once in a connection. Called on the loop's thread; a local file does not block. */
-#include "account.h"
+#include "passwd.h"
 
 #include <grp.h>
 #include <pwd.h>
@@ -13,7 +13,7 @@
 #define OVERFLOW_UID 65534
 #define ALL_UIDS 4294967295u
 
-bool account_uid(const char *text, uid_t *uid, struct err *err)
+bool passwd_uid(const char *text, uid_t *uid, struct err *err)
 {
 	size_t digits = strspn(text, "0123456789");
 	if (digits > 0 && text[digits] == '\0') {
@@ -32,7 +32,7 @@ bool account_uid(const char *text, uid_t *uid, struct err *err)
 	return found || err_set(err, "no such user in " PASSWD ": `%.40s` (a number will do)", text);
 }
 
-void account_of(uid_t uid, struct account *account)
+void passwd_of(uid_t uid, struct account *account)
 {
 	FILE *file = fopen(PASSWD, "re");
 	*account = (struct account){.uid = uid, .gid = (gid_t)uid};
@@ -46,7 +46,7 @@ void account_of(uid_t uid, struct account *account)
 		fclose(file);
 }
 
-size_t account_groups(const struct account *account, gid_t *groups, size_t room)
+size_t passwd_groups(const struct account *account, gid_t *groups, size_t room)
 {
 	FILE *file = fopen("/etc/group", "re");
 	size_t count = 0;
@@ -59,7 +59,7 @@ size_t account_groups(const struct account *account, gid_t *groups, size_t room)
 	return count;
 }
 
-bool account_is_named(uid_t uid)
+bool passwd_is_named(uid_t uid)
 {
 	unsigned inside, outside, count = 0;
 	if (uid != OVERFLOW_UID)
@@ -71,9 +71,9 @@ bool account_is_named(uid_t uid)
 	return read && count == ALL_UIDS;
 }
 
-void account_name(uid_t uid, char name[ACCOUNT_NAME_MAX])
+void passwd_name(uid_t uid, char name[ACCOUNT_NAME_MAX])
 {
 	struct account account;
-	account_of(uid, &account);
+	passwd_of(uid, &account);
 	memcpy(name, account.name, sizeof(account.name));
 }

@@ -181,7 +181,7 @@ static void warn_of_timeout(const struct settings *settings, const struct settin
 			    const struct component_spec *spec, struct err_list *warnings)
 {
 	const struct config_node *own = config_value(settings->defaults, section->plugin);
-	const struct config_node *place = option_place(section->node, own, "timeout");
+	const struct config_node *place = option_location(section->node, own, "timeout");
 	char timeout[64], interval[64];
 	option_number_text(SKYMON_DURATION, (double)spec->timeout_ms, timeout);
 	option_number_text(SKYMON_DURATION, (double)spec->interval_ms, interval);

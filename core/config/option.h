@@ -69,8 +69,8 @@ const char *option_values_text(const struct option_values *values, const char *n
 const char *option_empty_target(const struct option_values *values); /* its name; NULL when configured */
 /* Where the value of an option is written ("url", "tls.ca_file", "queries[1].sql"): in the section, else in
  * the defaults; the innermost place that is there when the option itself is not. NULL: in neither. */
-const struct config_node *option_place(const struct config_node *section, const struct config_node *defaults,
-				       const char *dotted);
+const struct config_node *option_location(const struct config_node *section,
+					  const struct config_node *defaults, const char *dotted);
 /* The files that `tls` options name, in their order; `option` is the dotted name. The texts are of values.
  * Returns how many there are; out holds at most room of them. */
 struct option_tls_files {

@@ -26,8 +26,8 @@ static const struct config_node *step_into(const struct config_node *node, const
 	return value != NULL && value->kind != CONFIG_EMPTY ? value : NULL;
 }
 
-const struct config_node *option_place(const struct config_node *section, const struct config_node *defaults,
-				       const char *dotted)
+const struct config_node *option_location(const struct config_node *section,
+					  const struct config_node *defaults, const char *dotted)
 {
 	const struct config_node *const roots[] = {section, defaults};
 	for (size_t i = 0; i < 2; i++) {

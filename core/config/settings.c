@@ -237,7 +237,7 @@ static uid_t read_user(struct binding *b, const char *key, const char *user)
 {
 	struct err err;
 	uid_t uid = 0;
-	if (!account_uid(user, &uid, &err))
+	if (!passwd_uid(user, &uid, &err))
 		config_error(b->errs, config_value(b->root, key), "%s: %s", key, err.text);
 	return uid;
 }

@@ -8,7 +8,7 @@
 #include <netinet/in.h>
 #include <skymon/routes.h>
 
-#include "base/account.h"
+#include "base/passwd.h"
 #include "base/log.h"
 #include "option.h"
 

@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/account.h"
+#include "base/passwd.h"
 #include "base/log.h"
 
 #define GROUPS_MAX 256
@@ -42,13 +42,13 @@ static bool choose(const struct settings *settings, struct account *account)
 {
 	struct stat folder;
 	if (settings->places.user != NULL) {
-		account_of(settings->uid, account);
+		passwd_of(settings->uid, account);
 		return account->uid != 0;
 	}
 	if (settings->places.state_dir[0] == '\0' || stat(settings->places.state_dir, &folder) != 0 ||
 	    folder.st_uid == 0)
 		return false;
-	account_of(folder.st_uid, account);
+	passwd_of(folder.st_uid, account);
 	if (account->name[0] == '\0')
 		account->gid = folder.st_gid;
 	return true;
@@ -57,7 +57,7 @@ static bool choose(const struct settings *settings, struct account *account)
 static bool change_groups(const struct account *account)
 {
 	gid_t groups[GROUPS_MAX];
-	return setgroups(account_groups(account, groups, GROUPS_MAX), groups) == 0;
+	return setgroups(passwd_groups(account, groups, GROUPS_MAX), groups) == 0;
 }
 
 static bool change(const struct account *account, bool listens, struct err *err)

@@ -159,7 +159,7 @@ void plan_mistake(const struct plan *plan, const struct component_spec *spec, co
 		return;
 	}
 	const struct config_node *place =
-		option_place(section->node, config_value(plan->settings->defaults, spec->plugin), option);
+		option_location(section->node, config_value(plan->settings->defaults, spec->plugin), option);
 	if (place != NULL)
 		config_error(&errs->mistakes, place, "option `%s` of %s %s %s", option, what, spec->name,
 			     text);

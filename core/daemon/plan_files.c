@@ -23,7 +23,7 @@ static void report(const struct tls_block *tls, const char *name, const char *te
 {
 	char option[128];
 	snprintf(option, sizeof(option), "%s.%s", tls->dotted, name);
-	const struct config_node *place = option_place(tls->node, tls->defaults, option);
+	const struct config_node *place = option_location(tls->node, tls->defaults, option);
 	if (place == NULL && tls->place != NULL)
 		config_error_key(errs, tls->place, "option `%s` of %s: %s", option, tls->what, text);
 	else

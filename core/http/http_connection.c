@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http_connection: the open connections. Counts them in total and by client address, ends those that are too
  * slow, and makes room for new ones when all places are taken. http_listener.c asks before it accepts a
- * connection, http_request.c reports what each one does, and http_hook.c reads through it. Owns the peers and
+ * connection, http_request.c reports what each one does, and http_recv.c reads through it. Owns the peers and
  * the counters of addresses; libmicrohttpd owns the sockets, which are ended here by shutdown(). Runs on the
  * loop's thread.
  *

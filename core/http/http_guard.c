@@ -5,9 +5,9 @@
  *
  * A GUARDED route uses a privileged key on its caller's behalf. An address proves nothing there: a reverse
  * proxy on this machine connects from 127.0.0.1, and so does any user. So a caller is local only if the
- * kernel names its user (http_owner.c), that user is root, the daemon's own or one of local_users, and it is
- * not one of the daemon's own workers (http_holder.c). A browser may be made to send requests by any page
- * (DNS rebinding, forms): Host must be a name of this machine, and an Origin must be the Host's. */
+ * kernel names its user (http_peer_user.c), that user is root, the daemon's own or one of local_users, and it
+ * is not one of the daemon's own workers (http_peer_process.c). A browser may be made to send requests by any
+ * page (DNS rebinding, forms): Host must be a name of this machine, and an Origin must be the Host's. */
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <netinet/in.h>

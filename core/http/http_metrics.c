@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_count: counts of answered requests: rows by route, method and code, a histogram by route, and sums
+/* http_metrics: counts of answered requests: rows by route, method and code, a histogram by route, and sums
  * over the last 60 seconds. http_request.c adds each request; the API reads them through http.h; all on the
  * loop's thread. Owns the rows. Adding a request is a few additions, and allocates only a new row. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "http_count.h"
+#include "http_metrics.h"
 
 #define WINDOW_S 60
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Counts of answered requests. */
-#ifndef HTTP_COUNT_H
-#define HTTP_COUNT_H
+#ifndef HTTP_METRICS_H
+#define HTTP_METRICS_H
 
 #include "http.h"
 

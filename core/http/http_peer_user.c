@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_owner: asks the kernel for the user at the other end of a connection: SO_PEERCRED on a Unix socket,
- * and for TCP from this machine the owner of the peer's socket, by sock_diag(7). http_guard.c calls it once
- * for each connection that needs it, on the loop's thread; owns nothing. The kernel answers such a lookup
- * within the send, so that nothing here waits. Without an answer (no netlink, a peer in another network
- * namespace, a closed socket) the owner stays unknown. */
+/* http_peer_user: asks the kernel for the user at the other end of a connection: SO_PEERCRED on a Unix
+ * socket, and for TCP from this machine the owner of the peer's socket, by sock_diag(7). http_guard.c calls
+ * it once for each connection that needs it, on the loop's thread; owns nothing. The kernel answers such a
+ * lookup within the send, so that nothing here waits. Without an answer (no netlink, a peer in another
+ * network namespace, a closed socket) the owner stays unknown. */
 #include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
@@ -121,7 +121,7 @@ void owner_find(struct owner *owner, int fd, const struct sockaddr_storage *peer
 	} else {
 		owner->known = find_tcp(peer, own, owner);
 	}
-	owner->known = owner->known && account_is_named(owner->uid);
+	owner->known = owner->known && passwd_is_named(owner->uid);
 	if (owner->known)
-		account_name(owner->uid, owner->name);
+		passwd_name(owner->uid, owner->name);
 }

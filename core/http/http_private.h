@@ -6,11 +6,11 @@
 
 #include <microhttpd.h>
 
-#include "base/account.h"
+#include "base/passwd.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "http.h"
-#include "http_count.h"
+#include "http_metrics.h"
 #include "http_gate.h"
 #include "http_gzip.h"
 
@@ -154,7 +154,7 @@ bool connections_admit(struct http *http, const struct sockaddr_storage *address
 /* Ends the connection that has waited longest for its client. Returns false if none waits. */
 bool connections_make_room(struct http *http);
 void peer_set_state(struct peer *peer, enum peer_state state);
-/* Fills libmicrohttpd's buffer, through the gate (called by http_hook.c). */
+/* Fills libmicrohttpd's buffer, through the gate (called by http_recv.c). */
 ssize_t peer_read(struct peer *peer, const struct gate_source *source, char *out, size_t size);
 struct peer *peer_of_socket(int fd);
 /* libmicrohttpd's MHD_OPTION_NOTIFY_CONNECTION. */
@@ -286,11 +286,11 @@ struct inet_diag_msg;
 struct inet_diag_req_v2;
 /* Is the socket that the kernel found the wanted one, and held by a process? Pure. */
 bool owner_is_peer(const struct inet_diag_msg *found, const struct inet_diag_req_v2 *wanted);
-/* Fills owner (http_owner.c). Addresses of IPv4 mapped into IPv6 must be unmapped before. */
+/* Fills owner (http_peer_user.c). Addresses of IPv4 mapped into IPv6 must be unmapped before. */
 void owner_find(struct owner *owner, int fd, const struct sockaddr_storage *peer,
 		const struct sockaddr_storage *own);
-/* Look for the process at the other end (http_holder.c): by its number at connected_ms (CLOCK_BOOTTIME), or
- * by the inode of its socket, which that user made. */
+/* Look for the process at the other end (http_peer_process.c): by its number at connected_ms
+ * (CLOCK_BOOTTIME), or by the inode of its socket, which that user made. */
 enum holder holder_of_process(pid_t pid, int64_t connected_ms);
 enum holder holder_of_socket(uint32_t inode, uid_t uid);
 /* Is a process this one or a descendant, or can that not be ruled out? */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_hook: puts the gate between libmicrohttpd and its sockets. The library has no hook between its sockets
+/* http_recv: puts the gate between libmicrohttpd and its sockets. The library has no hook between its sockets
  * and its parser, so this file replaces the two functions by which it reads: the dynamic linker finds a
  * program's own symbols first. It is linked with the programs that serve HTTP, not with the worker. Sockets
  * without a peer, and the bytes below TLS, are read unchanged. If a libmicrohttpd ever reads by another name,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The inside of the pool, shared by its files: pool.c (plugins), slot.c (places to run in), pool_start.c
+/* The inside of the pool, shared by its files: pool.c (plugins), pool_slot.c (places to run in), pool_start.c
  * (components and their states), pool_events.c (what workers report), pool_secrets.c, pool_requests.c,
  * pool_sandbox.c, pool_validate.c. */
 #ifndef POOL_PRIVATE_H
@@ -131,7 +131,7 @@ void pool_report_done(struct pool *pool);
 uint64_t pool_number(void);                 /* one that no worker can guess; never 0 */
 int64_t pool_back_off(int64_t back_off_ms); /* the next one */
 
-/* ---- slot.c ---- */
+/* ---- pool_slot.c ---- */
 
 struct slot *slot_new(struct pool *pool, struct pool_plugin *plugin, bool own);
 struct slot *slot_shared(struct pool *pool, struct pool_plugin *plugin, const struct component_spec *spec);

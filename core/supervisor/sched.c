@@ -4,7 +4,7 @@
  * admission to its result, or past its deadline and then its grace. Free permits are given out by a timer and
  * never from within a callback: a worker's death ends many runs, and all must have ended before one begins.
  */
-#include "admission.h"
+#include "sched_admission.h"
 #include "bounds.h"
 #include "sched.h"
 #include "base/hash.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* admission: keys are shared, one for each plugin and one for each address, found by hash on entering. The
- * queue is one list; a key that is full is passed over, so that a server that hangs holds back its own
+/* sched_admission: keys are shared, one for each plugin and one for each address, found by hash on entering.
+ * The queue is one list; a key that is full is passed over, so that a server that hangs holds back its own
  * components only. Called by sched, on the loop's thread; owns the keys and the queue. */
-#include "admission.h"
+#include "sched_admission.h"
 
 #include <ctype.h>
 #include <stdlib.h>

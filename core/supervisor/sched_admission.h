@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* admission: limits how many checks run at once, for each plugin and for each address. Checks that a limit
- * holds back wait in a queue. Knows no clock; permits are the caller's. */
-#ifndef ADMISSION_H
-#define ADMISSION_H
+/* sched_admission: limits how many checks run at once, for each plugin and for each address. Checks that a
+ * limit holds back wait in a queue. Knows no clock; permits are the caller's. */
+#ifndef SCHED_ADMISSION_H
+#define SCHED_ADMISSION_H
 
 #include <stdbool.h>
 #include <stddef.h>

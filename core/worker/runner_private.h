@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "mask.h"
+#include "secret_mask.h"
 #include "runner.h"
 
 #define RUNNER_STEP_MAX 80

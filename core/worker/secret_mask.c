@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mask: finds secrets in the texts that cross from a plugin to the daemon. Called by the runner on the
+/* secret_mask: finds secrets in the texts that cross from a plugin to the daemon. Called by the runner on the
  * plugin's threads; owns a list of pointers into the component's options and copies no secret, so that there
  * is nothing more to lock and to wipe: each spelling is decoded while it is compared. */
-#include "mask.h"
+#include "secret_mask.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mask: removes secrets from the texts of a plugin, in every spelling in which servers and libraries echo
- * them: as they are, percent-encoded, escaped as in JSON, and anywhere in a base64 text (HTTP's Basic). */
-#ifndef MASK_H
-#define MASK_H
+/* secret_mask: removes secrets from the texts of a plugin, in every spelling in which servers and libraries
+ * echo them: as they are, percent-encoded, escaped as in JSON, and anywhere in a base64 text (HTTP's Basic).
+ */
+#ifndef SECRET_MASK_H
+#define SECRET_MASK_H
 
 #include "base/buf.h"
 

@@ -103,14 +103,14 @@ static void accounts(void)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct err err;
 		uid_t uid = 1;
-		bool ok = account_uid(cases[i].text, &uid, &err);
+		bool ok = passwd_uid(cases[i].text, &uid, &err);
 		CU_ASSERT(ok == cases[i].ok && (!ok || uid == cases[i].uid));
 	}
-	account_name(0, name);
+	passwd_name(0, name);
 	UNIT_TEXT(name, "root");
-	account_name(4000000000u, name);
+	passwd_name(4000000000u, name);
 	UNIT_TEXT(name, "");
-	CU_ASSERT(account_is_named(0) && account_is_named(1000));
+	CU_ASSERT(passwd_is_named(0) && passwd_is_named(1000));
 }
 
 static int held[2]; /* every process of a test runs until its writing end is closed */

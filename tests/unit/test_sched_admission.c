@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* admission: how many components may run at once, in which order, and when a component's next check is. */
-#include "supervisor/admission.h"
+/* sched_admission: how many components may run at once, in which order, and when a component's next check is.
+ */
+#include "supervisor/sched_admission.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mask: the spellings in which secrets are masked. */
+/* secret_mask: the spellings in which secrets are masked. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "unit.h"
-#include "worker/mask.h"
+#include "worker/secret_mask.h"
 
 static const struct {
 	const char *text, *masked;
