@@ -329,7 +329,7 @@ def test_a_title_that_another_rule_has(broker, grafana, code, words):
     one = broker()
     grafana.fail("POST", "^/api/v1/provisioning/alert-rules", "status", code=code, body={"message": words})
     answer = one.apply()
-    assert answer.status_code == 409 and failed(answer, "r1").startswith("another rule of the folder has the title One rule")
+    assert answer.status_code == 409 and failed(answer, "r1").startswith("another rule in the folder has the title One rule")
 
 
 @pytest.mark.parametrize("wanted, there", [("60m", "1h"), ("7d", "1w"), ("0", "0s"), ("5m", "5m")])
