@@ -57,7 +57,7 @@ def test_sixty_four_at_once(skymond, tmp_path):
     held = Held(daemon, tmp_path, 64)
     began = time.monotonic()
     refused = ask(daemon, "/t/open/x")
-    assert (refused.code, refused.headers["Retry-After"]) == (503, "5") and "64 requests" in refused.json()["detail"]
+    assert (refused.code, refused.headers["Retry-After"]) == (503, "5") and "64 unanswered requests" in refused.json()["detail"]
     assert time.monotonic() - began < 2 * SLOW
     assert ask(daemon, "/t/health").code == 200
     probes, scrapes = p99(latencies_ms(daemon, "/api/v1/health", 3000)), p99(scrapes_ms(daemon, 500))
@@ -475,7 +475,7 @@ def test_forged_answers(skymond, tmp_path):
     for number in [1, 3, 2**64 - 1]:
         answer = ask(daemon, f"/w/reply?number={number}")
         assert answer.code == 502 and b"forged" not in answer.body, answer
-        daemon.wait_log('plugin=t_reply_wire msg="worker sent a reply to a request that it was not given')
+        daemon.wait_log('plugin=t_reply_wire msg="worker sent a reply to a request that it did not get')
         daemon.wait_component("t_reply_wire", timeout=20, status="healthy")
     held.release()
     assert [answer.body for answer in held.answers()] == [b"done\n"] * 2
