@@ -231,10 +231,11 @@ static void print_table(const struct skymon_option *table, int indent, struct bu
 		if ((option->flags & SKYMON_REQUIRED) != 0)
 			buf_text(out, ", required");
 		if ((option->flags & (SKYMON_PATH_READ | SKYMON_PATH_WRITE)) != 0)
-			buf_text(out, (option->flags & SKYMON_PATH_WRITE) != 0 ? ", files that are written"
-									       : ", files that are read");
+			buf_text(out, (option->flags & SKYMON_PATH_WRITE) != 0
+					      ? ", names a file to be written"
+					      : ", names a file to be read");
 		if ((option->flags & SKYMON_TARGET) != 0)
-			buf_text(out, ", left empty: not configured");
+			buf_text(out, ", not configured while empty");
 		if (option->fallback != NULL)
 			buf_printf(out, ", default %s",
 				   option->fallback[0] != '\0' ? option->fallback : "\"\"");

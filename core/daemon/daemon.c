@@ -212,8 +212,10 @@ static void warn_of_isolation(void)
 static void log_start(const struct daemon *daemon)
 {
 	const struct settings *settings = daemon->plan->settings;
-	log_info("skymond %s started: config %s, %zu components, %zu plugins served", SKYMON_VERSION,
-		 daemon->options->config_path, settings->component_count, settings->plugin_count);
+	log_info("skymond %s started: config %s, %zu component%s, %zu plugin%s served", SKYMON_VERSION,
+		 daemon->options->config_path, settings->component_count,
+		 settings->component_count == 1 ? "" : "s", settings->plugin_count,
+		 settings->plugin_count == 1 ? "" : "s");
 }
 
 static void begin(struct daemon *daemon)

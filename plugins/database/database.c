@@ -57,7 +57,7 @@ static const struct skymon_number numbers[] = {
 	{"replication_lag_bytes", "bytes",
 	 "on a standby: WAL not yet replayed; on a primary: by its slowest standby"},
 	{"cache_hit_rate", "ratio",
-	 "blocks found in the buffer cache since the last check; in the first check of all time"},
+	 "blocks found in the buffer cache since the last check, or of all time in the first check"},
 	{"query_value", "", "first column of the first row of `query`, if that is a number"},
 	{"query_rows", "", "rows that `query` returned"},
 	{"query_time", "s", "duration of `query`"},
