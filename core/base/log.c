@@ -103,6 +103,12 @@ static void print_line(const char *area, enum log_level level, const char *const
 	time_print((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, stamp);
 	static const char *const priorities[] = {"<3>", "<4>", "<6>", "<7>"}; /* of syslog, as above */
 	struct buf line = {0};
+	if (format_now == LOG_FORMAT_PLAIN) {
+		buf_printf(&line, "%s: %s\n", log_level_words[level], text);
+		put(&line);
+		buf_free(&line);
+		return;
+	}
 	if (format_now == LOG_FORMAT_JSON)
 		buf_text(&line, "{");
 	add_pair(&line, "area", area);

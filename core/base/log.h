@@ -6,7 +6,7 @@
 #include "err.h"
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
-enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
+enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON, LOG_FORMAT_PLAIN /* level and text: skymon run */ };
 
 /* In the order of enum log_level; ends with NULL. */
 extern const char *const log_level_words[];

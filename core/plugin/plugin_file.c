@@ -2,7 +2,7 @@
 /* A plugin's file: opened once, checked by its descriptor, and copied into sealed memory, from which the
  * daemon and all workers load it. So the file that was checked is what runs, a worker that is started again
  * runs the code whose table the daemon has bound, and a file that is overwritten in place ends no worker with
- * SIGBUS. Called by the pool and by the tool. */
+ * SIGBUS. Called by the pool. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -35,7 +35,7 @@ struct pool_callbacks {
 };
 
 struct pool *pool_new(struct loop *loop, const char *program, const struct pool_callbacks *callbacks);
-void pool_free(struct pool *pool); /* after pool_end */
+void pool_free(struct pool *pool); /* after pool_end; workers that still run are killed */
 /* state_dir: NULL keeps the present one. */
 void pool_configure(struct pool *pool, const char *state_dir, int64_t worker_memory, uint32_t series_max,
 		    config_lookup *lookup);

@@ -277,7 +277,7 @@ static void process_on_crash(struct process *process, const struct wire_message 
 		return;
 	}
 	if (crash.cause == WIRE_CRASH_EXIT)
-		snprintf(text, sizeof(text), "ended its process by exit()");
+		snprintf(text, sizeof(text), "ended its process by exit(%d)", crash.number);
 	else
 		snprintf(text, sizeof(text), "crashed with SIG%s", name != NULL ? name : "?");
 	if (crash.step[0] != '\0')

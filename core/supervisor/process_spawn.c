@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* process_spawn: starts skymon-worker processes, with their descriptors, environment and arguments. Called by
- * process.c and by `skymon plugins`. Owns nothing. */
+ * process.c. Owns nothing. */
 #include "process_spawn.h"
 
 #include <errno.h>

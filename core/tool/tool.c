@@ -2,19 +2,17 @@
 /* skymon: the command-line tool. Runs one check, queries a daemon, prints the declarations of plugins. */
 #include "tool.h"
 
-#include <errno.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 static const char help[] =
 	"Usage: skymon run PLUGIN [OPTION=VALUE…] [--plugin-path DIR] [--timeout 5s] [--count N] "
 	"[--state-dir DIR]\n"
-	"         Runs a plugin's check here, once or N times a second apart, and prints what it found as "
-	"JSON.\n"
+	"         Runs a plugin's check in a worker, once or N times a second apart, and prints the result "
+	"as JSON.\n"
 	"         PLUGIN is a name or a file. VALUE is as in the config file, in one line: a text, a "
 	"number,\n"
 	"         30s, [a, b], {file: /path}; a dot goes into a map: tls.ca_file=/path\n"
@@ -39,14 +37,20 @@ void tool_folders_add(struct tool_folders *folders, const char *folder)
 	folders->items[folders->count++] = folder;
 }
 
-char *tool_find_plugin(const struct tool_folders *folders, const char *word, struct err *err)
+char *tool_folders_end(struct tool_folders *folders, char *word)
 {
-	if (strchr(word, '/') == NULL)
-		return plugin_find(word, folders->items, folders->count, err);
-	if (access(word, F_OK) == 0)
-		return x_strdup(word);
-	err_set(err, "cannot open plugin %s: %s", word, strerror(errno));
-	return NULL;
+	char *slash = word != NULL ? strrchr(word, '/') : NULL;
+	if (slash == NULL) {
+		tool_folders_add(folders, SKYMON_PLUGINDIR);
+		return word;
+	}
+	size_t size = strlen(slash);
+	if (size > 4 && strcmp(slash + size - 3, ".so") == 0)
+		slash[size - 3] = '\0';
+	*slash = '\0'; /* a path below / has the folder "", to which the pool adds the slash again */
+	folders->count = 0;
+	tool_folders_add(folders, word);
+	return slash + 1;
 }
 
 int tool_exit_of(const char *status)

@@ -6,6 +6,8 @@
 
 #include "plugin/plugin.h"
 
+#define TOOL_WORKER SKYMON_LIBEXECDIR "/skymon-worker"
+
 enum tool_exit { TOOL_HEALTHY, TOOL_DEGRADED, TOOL_UNHEALTHY, TOOL_UNKNOWN };
 
 /* Folders to look for plugins in: those given, then the installed one. */
@@ -14,8 +16,9 @@ struct tool_folders {
 	size_t count, room;
 };
 void tool_folders_add(struct tool_folders *folders, const char *folder);
-/* The file of a plugin given by name or by path; NULL with err. */
-char *tool_find_plugin(const struct tool_folders *folders, const char *word, struct err *err) MUST_CHECK;
+/* Ends the list for a plugin given by name or by path, or for none (NULL). Returns its name. A path is split
+ * in place, and its folder is the only one then. */
+char *tool_folders_end(struct tool_folders *folders, char *word) MUST_CHECK;
 
 int tool_exit_of(const char *status_word);
 int tool_fail(const char *format, ...) PRINTF(1); /* prints on stderr; returns TOOL_UNKNOWN */

@@ -1,37 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* skymon run: one check through the runner that the workers use. */
+/* skymon run: tries one component of a plugin, in a worker as skymond would run it, and prints what its check
+ * found. Called by main; owns the pool with that worker. On the loop's thread. */
 #include "tool.h"
 
 #include <getopt.h>
 #include <jansson.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "base/log.h"
 #include "config/config.h"
-#include "worker/runner.h"
+#include "supervisor/pool.h"
 
-#define ID 1u
-#define GRACE_MS 200 /* so that a check that keeps its deadline can report its last step */
+#define GRACE_MS 200              /* so that a check that keeps its deadline can report its last step */
+#define PAUSE_MS 1000             /* between two runs */
+#define EXIT_TIMEOUT_MS 2000      /* of the worker */
+#define WORKER_MEMORY (256 << 20) /* the default of limits.worker_memory */
 
-struct run {
-	const char *word; /* the plugin as it was given */
+/* The component and its runs. The pool reports to it. */
+struct check {
+	const char *name; /* of the plugin, and of the component */
 	struct tool_folders folders;
 	int64_t timeout_ms;
-	char step[100]; /* what a run that does not end was doing */
-	long count;
 	const char *state_dir;
-	bool verbose;
-	struct skymon_plugin plugin;
-	struct runner *runner;
-	pthread_mutex_t lock;
-	pthread_cond_t ended;
-	struct result *result; /* under the lock */
+	char *const *words; /* OPTION=VALUE… */
+	size_t word_count;
+	long left;      /* runs; 0 ends the pool */
+	char step[100]; /* of a run that has no time left */
+	int code;       /* the exit code */
+	struct loop *loop;
+	struct pool *pool;
+	struct component *component;
+	struct component_spec spec;
+	struct timer next, overdue;
 };
 
 /* ---- What was found, as JSON ---- */
@@ -131,247 +133,217 @@ static int print_own(enum skymon_status status, enum skymon_reason reason, int64
 	return code;
 }
 
-/* ---- The runner's events ---- */
+/* ---- The end ---- */
 
-static void ended(void *arg, uint32_t id, const struct buf *body)
+static void on_gone(void *arg)
 {
-	struct run *run = arg;
-	struct err err = {""};
-	char *copy = x_alloc(body->size);
-	memcpy(copy, body->data, body->size);
-	struct wire_reader in = wire_reader(copy, body->size);
-	uint64_t number;
-	(void)id;
-	message_get_result(&in, &number);
-	pthread_mutex_lock(&run->lock);
-	run->result = result_decode(copy, in, 0, &err);
-	if (run->result == NULL)
-		run->result =
-			result_new(SKYMON_UNKNOWN, SKYMON_PROTOCOL, 0, -1, "the plugin made %s", err.text);
-	pthread_cond_signal(&run->ended);
-	pthread_mutex_unlock(&run->lock);
+	const struct check *check = arg;
+	loop_stop(check->loop);
 }
 
-static void logged(void *arg, uint32_t id, enum log_level level, const char *text)
+/* Leaves the end of the pool to the timer, because the pool may be reporting just now. */
+static void finish(struct check *check, int code)
 {
-	const struct run *run = arg;
-	(void)id;
-	if (level != LOG_LEVEL_DEBUG || run->verbose)
-		fprintf(stderr, "%s: %s\n", log_level_words[level], text);
+	check->code = code;
+	check->left = 0;
+	loop_clear_timer(check->loop, &check->overdue);
+	loop_set_timer(check->loop, &check->next, loop_now_ms(check->loop));
 }
 
-static void refused(void *arg, uint32_t id)
+/* ---- Runs ---- */
+
+static void on_next(struct timer *timer, int64_t now_ms)
 {
-	(void)arg;
-	(void)id;
-	fputs("warn: the plugin says that its secret was refused; a daemon would read it again\n", stderr);
+	struct check *check = container_of(timer, struct check, next);
+	if (check->left == 0) {
+		pool_end(check->pool, EXIT_TIMEOUT_MS, on_gone, check);
+	} else if (pool_is_up(check->component)) { /* else `able` comes */
+		check->step[0] = '\0';
+		pool_run(check->component, check->timeout_ms);
+		loop_set_timer(check->loop, &check->overdue, now_ms + check->timeout_ms + GRACE_MS);
+	}
 }
 
-static void note_step(void *arg, uint32_t id, uint64_t number, const char *text)
+static void on_overdue(struct timer *timer, int64_t now_ms)
 {
-	struct run *run = arg;
-	(void)id;
-	(void)number;
-	snprintf(run->step, sizeof(run->step), " while %s", text);
+	struct check *check = container_of(timer, struct check, overdue);
+	char message[200];
+	(void)now_ms;
+	snprintf(message, sizeof(message), "no result within %lld ms%s", (long long)check->timeout_ms,
+		 check->step);
+	finish(check, print_own(SKYMON_UNHEALTHY, SKYMON_TIMEOUT, check->timeout_ms * 1000, message));
 }
 
-static const struct runner_events events = {
-	.ended = ended, .log = logged, .refused = refused, .step = note_step};
+static void on_able(struct check *check)
+{
+	if (check->next.slot == 0)
+		loop_set_timer(check->loop, &check->next, loop_now_ms(check->loop));
+}
+
+static void on_unable(struct check *check, const struct pool_failure *failure)
+{
+	if (check->left > 0)
+		finish(check, print_own(SKYMON_UNKNOWN, failure->reason, -1, failure->text));
+}
+
+/* `able` comes when the component is up again. */
+static void on_cut_off(struct check *check)
+{
+	loop_clear_timer(check->loop, &check->overdue);
+}
+
+static void on_result(struct check *check, struct result *result)
+{
+	if (check->left > 0) {
+		loop_clear_timer(check->loop, &check->overdue);
+		if (result->view.duration_us > check->timeout_ms * 1000)
+			result_worsen(result, SKYMON_UNHEALTHY, SKYMON_TIMEOUT, "took %lld ms of %lld: %s",
+				      (long long)(result->view.duration_us / 1000),
+				      (long long)check->timeout_ms, result->view.message);
+		print_result(&result->view);
+		check->code = tool_exit_of(skymon_status_word(result->view.status));
+		if (--check->left == 0)
+			finish(check, check->code);
+		else
+			loop_set_timer(check->loop, &check->next, loop_now_ms(check->loop) + PAUSE_MS);
+	}
+	result_unref(result);
+}
+
+static void on_step(struct check *check, const char *text)
+{
+	snprintf(check->step, sizeof(check->step), " while %s", text);
+}
+
+static const struct pool_callbacks callbacks = {
+	.able = on_able, .unable = on_unable, .cut_off = on_cut_off, .result = on_result, .step = on_step};
 
 /* ---- The component ---- */
 
-static bool read_secrets(const struct option_values *bound, struct option_bytes **out, size_t *count)
+/* Reads the secrets once before the pool does, for errors that belong to the command line. */
+static bool check_secrets(const struct option_values *bound)
 {
-	const struct option_secret *secrets = option_secrets(bound, count);
-	struct option_bytes *all = x_alloc((*count + 1) * sizeof(*all));
+	size_t count;
+	const struct option_secret *secrets = option_secrets(bound, &count);
 	bool ok = true;
-	for (size_t i = 0; i < *count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		struct err err;
+		struct option_bytes *secret = x_alloc(sizeof(*secret));
 		char *bytes = NULL;
-		if (secrets[i].kind == OPTION_SECRET_NONE)
-			continue;
 		if (secrets[i].kind == OPTION_SECRET_STORE) {
 			tool_fail("%s is kept by the component %s, which is not here: give it as {file: …} "
 				  "or {env: …}",
 				  secrets[i].option, secrets[i].store);
 			ok = false;
-		} else if (option_secret_read(&secrets[i], config_environment, &bytes, &all[i].size, &err)) {
-			all[i].bytes = bytes;
-		} else {
+		} else if (secrets[i].kind != OPTION_SECRET_NONE &&
+			   !option_secret_read(&secrets[i], config_environment, &bytes, &secret->size,
+					       &err)) {
 			tool_fail("%s", err.text);
 			ok = false;
 		}
+		secret->bytes = bytes;
+		option_bytes_free(secret, 1);
 	}
-	*out = all;
 	return ok;
 }
 
-/* As they would come over the wire. */
-static struct option_values *send_values(const struct option_values *bound)
-{
-	struct option_bytes *secrets;
-	struct option_values *values = NULL;
-	struct buf body = {0};
-	struct err err;
-	size_t count;
-	if (read_secrets(bound, &secrets, &count)) {
-		option_values_encode(bound, secrets, &body);
-		struct wire_reader in = wire_reader(body.data, body.size);
-		values = option_values_decode(&in, &err);
-		if (values == NULL)
-			tool_fail("%s", err.text);
-		explicit_bzero(body.data, body.size);
-		buf_free(&body);
-	}
-	for (size_t i = 0; i < count; i++) {
-		if (secrets[i].bytes != NULL)
-			explicit_bzero((void *)(uintptr_t)secrets[i].bytes, secrets[i].size);
-		free((void *)(uintptr_t)secrets[i].bytes);
-	}
-	free(secrets);
-	return values;
-}
-
-/* Binds the words to the plugin's options. NULL with *code, the exit code, after the errors were printed. */
-static struct option_values *bind_words(struct run *run, char *const *words, size_t count, int *code)
+/* Binds the words to the plugin's options. NULL after the errors were printed. */
+static struct option_values *bind_words(const struct check *check, const struct plugin_info *info)
 {
 	struct err err;
 	struct err_list errs = {0};
 	struct config config = {0};
-	struct option_values *bound = NULL, *values = NULL;
-	char *yaml = tool_yaml(words, count, &err);
-	*code = TOOL_UNKNOWN;
+	struct option_values *bound = NULL;
+	char *yaml = tool_yaml(check->words, check->word_count, &err);
 	if (yaml == NULL) {
 		tool_fail("%s", err.text);
 		return NULL;
 	}
 	struct option_binding binding = {
-		.table = run->plugin.options, .what = run->plugin.name, .lookup = config_environment};
+		.table = info->options, .what = info->name, .lookup = config_environment};
 	if (config_parse("options", yaml, strlen(yaml), config_environment, &config, &errs)) {
 		binding.section = config.root;
 		bound = option_bind(&binding, &errs);
 	}
 	for (size_t i = 0; i < errs.count; i++)
 		tool_fail("%s", errs.texts[i]);
-	if (bound != NULL && option_not_configured(bound) != NULL)
-		*code = print_own(SKYMON_UNKNOWN, SKYMON_NOT_CONFIGURED, -1, option_not_configured(bound));
-	else if (bound != NULL)
-		values = send_values(bound);
-	option_values_free(bound);
 	config_free(&config);
 	err_list_free(&errs);
 	free(yaml);
-	return values;
+	return bound;
 }
 
-/* ---- The runs ---- */
-
-/* Returns NULL if it did not end in time. */
-static struct result *wait_for_result(struct run *run)
+static void on_opened(void *arg)
 {
-	struct timespec until;
-	clock_gettime(CLOCK_REALTIME, &until);
-	int64_t ms = run->timeout_ms + GRACE_MS + until.tv_nsec / 1000000;
-	until.tv_sec += ms / 1000;
-	until.tv_nsec = ms % 1000 * 1000000;
-	pthread_mutex_lock(&run->lock);
-	while (run->result == NULL && pthread_cond_timedwait(&run->ended, &run->lock, &until) == 0)
-		;
-	struct result *result = run->result;
-	run->result = NULL;
-	pthread_mutex_unlock(&run->lock);
-	return result;
-}
-
-static int run_once(struct run *run, uint64_t number)
-{
-	char message[200];
-	(void)runner_run(run->runner, ID, number, run->timeout_ms);
-	struct result *result = wait_for_result(run);
-	if (result == NULL) { /* its thread is lost: so is this process */
-		(void)runner_watch(run->runner);
-		snprintf(message, sizeof(message), "no result within %lld ms%s", (long long)run->timeout_ms,
-			 run->step);
-		_exit(print_own(SKYMON_UNHEALTHY, SKYMON_TIMEOUT, run->timeout_ms * 1000, message));
-	}
-	if (result->view.duration_us > run->timeout_ms * 1000)
-		result_worsen(result, SKYMON_UNHEALTHY, SKYMON_TIMEOUT, "took %lld ms of %lld: %s",
-			      (long long)(result->view.duration_us / 1000), (long long)run->timeout_ms,
-			      result->view.message);
-	print_result(&result->view);
-	int code = tool_exit_of(skymon_status_word(result->view.status));
-	result_unref(result);
-	return code;
-}
-
-static int run_all(struct run *run, char *const *words, size_t count)
-{
-	int code;
-	struct err err;
-	enum skymon_reason reason = SKYMON_OTHER;
-	struct runner_spec spec = {
-		.id = ID, .start = {.name = run->plugin.name, .state_dir = run->state_dir, .labels = ""}};
-	spec.values = bind_words(run, words, count, &code);
-	if (spec.values == NULL)
-		return code;
-	signal(SIGPIPE, SIG_IGN); /* as in a worker: a server that goes must not end us */
-	if (run->state_dir[0] != '\0' &&
-	    !option_table_writes(run->plugin.options)) { /* as the daemon has it */
-		char *folder = x_printf("%s/%s", run->state_dir, run->plugin.name);
-		(void)mkdir(folder, 0750);
-		spec.start.state_dir = run->state_dir = folder;
-	}
-	run->runner = runner_new(&run->plugin, 0, &events, run, &err);
-	if (run->runner == NULL) {
-		option_values_free(spec.values);
-		return print_own(SKYMON_UNKNOWN, SKYMON_OTHER, -1, err.text);
-	}
-	if (!runner_start(run->runner, &spec, &reason, &err))
-		return print_own(SKYMON_UNKNOWN, reason, -1, err.text);
-	for (long i = 0; i < run->count; i++) {
-		if (i > 0)
-			sleep(1);
-		code = run_once(run, (uint64_t)i + 1);
-	}
-	if (!runner_free(run->runner, 2000))
-		_exit(code);
-	return code;
-}
-
-/* A plugin that calls exit() must not pass for a healthy one. */
-static bool finished;
-static void at_exit(int status, void *arg)
-{
-	(void)arg;
-	if (finished)
+	static char no_labels[1];
+	struct check *check = arg;
+	const char *why;
+	const struct plugin_info *info = pool_info(check->pool, check->name, &why);
+	if (info == NULL) {
+		finish(check, tool_fail("%s: %s", check->name, why));
 		return;
-	fprintf(stderr, "skymon: the plugin ended the process with exit(%d)\n", status);
-	fflush(NULL);
-	_exit(TOOL_UNKNOWN);
+	}
+	if (!info->has_check) {
+		finish(check,
+		       tool_fail("plugin %s has no check: it serves routes from the daemon", info->name));
+		return;
+	}
+	struct option_values *values = bind_words(check, info);
+	check->spec = (struct component_spec){
+		.name = info->name, .plugin = info->name, .labels = no_labels, .values = values};
+	if (values != NULL && option_not_configured(values) != NULL) {
+		finish(check,
+		       print_own(SKYMON_UNKNOWN, SKYMON_NOT_CONFIGURED, -1, option_not_configured(values)));
+	} else if (values == NULL || !check_secrets(values)) {
+		finish(check, TOOL_UNKNOWN);
+	} else {
+		if (check->timeout_ms == 0)
+			check->timeout_ms = info->timeout_ms > 0 ? info->timeout_ms : 5000;
+		check->component = pool_add(check->pool, &check->spec, false, check);
+	}
 }
 
-static bool take_option(struct run *run, int option, const char *value)
+static int run(struct check *check)
+{
+	check->loop = loop_new();
+	if (check->loop == NULL)
+		return tool_fail("cannot make an event loop");
+	check->pool = pool_new(check->loop, TOOL_WORKER, &callbacks);
+	pool_configure(check->pool, check->state_dir, WORKER_MEMORY, 0, config_environment);
+	pool_make_folders(check->pool);
+	pool_prepare(check->pool, (char *const *)&check->name, 1, check->folders.items, check->folders.count,
+		     on_opened, check);
+	loop_run(check->loop);
+	pool_free(check->pool);
+	loop_free(check->loop);
+	option_values_free(check->spec.values);
+	return check->code;
+}
+
+/* ---- The command line ---- */
+
+static bool take_option(struct check *check, int option, const char *value)
 {
 	char *end;
 	switch (option) {
 	case 'p':
-		tool_folders_add(&run->folders, value);
+		tool_folders_add(&check->folders, value);
 		return true;
 	case 's':
-		run->state_dir = value;
+		check->state_dir = value;
 		return true;
 	case 'v':
-		run->verbose = true;
+		log_configure(LOG_LEVEL_DEBUG, LOG_FORMAT_PLAIN);
 		return true;
 	case 't':
-		if (option_parse_duration(value, &run->timeout_ms, NULL) && run->timeout_ms > 0 &&
-		    run->timeout_ms <= 86400000)
+		if (option_parse_duration(value, &check->timeout_ms, NULL) && check->timeout_ms > 0 &&
+		    check->timeout_ms <= 86400000)
 			return true;
 		tool_fail("--timeout %s is not a time between 1ms and 24h", value);
 		return false;
 	case 'n':
-		run->count = strtol(value, &end, 10);
-		if (end != value && *end == '\0' && run->count >= 1 && run->count <= 1000000)
+		check->left = strtol(value, &end, 10);
+		if (end != value && *end == '\0' && check->left >= 1 && check->left <= 1000000)
 			return true;
 		tool_fail("--count %s is not a number between 1 and 1000000", value);
 		return false;
@@ -380,17 +352,19 @@ static bool take_option(struct run *run, int option, const char *value)
 	}
 }
 
-static bool parse_options(struct run *run, int argc, char **argv)
+static bool parse_options(struct check *check, int argc, char **argv)
 {
 	static const struct option longs[] = {
 		{"plugin-path", required_argument, NULL, 'p'}, {"timeout", required_argument, NULL, 't'},
 		{"count", required_argument, NULL, 'n'},       {"state-dir", required_argument, NULL, 's'},
 		{"verbose", no_argument, NULL, 'v'},           {0}};
 	for (int option; (option = getopt_long(argc, argv, "p:t:n:s:v", longs, NULL)) != -1;)
-		if (!take_option(run, option, optarg))
+		if (!take_option(check, option, optarg))
 			return false;
 	if (optind < argc) {
-		run->word = argv[optind++];
+		check->name = tool_folders_end(&check->folders, argv[optind++]);
+		check->words = argv + optind;
+		check->word_count = (size_t)(argc - optind);
 		return true;
 	}
 	tool_fail("run what? skymon run PLUGIN [OPTION=VALUE…]");
@@ -399,37 +373,9 @@ static bool parse_options(struct run *run, int argc, char **argv)
 
 int tool_run(int argc, char **argv)
 {
-	static struct run run = {.lock = PTHREAD_MUTEX_INITIALIZER,
-				 .ended = PTHREAD_COND_INITIALIZER,
-				 .count = 1,
-				 .state_dir = ""};
-	struct err err = {""};
-	if (!parse_options(&run, argc, argv))
-		return TOOL_UNKNOWN;
-	tool_folders_add(&run.folders, SKYMON_PLUGINDIR);
-	char *path = tool_find_plugin(&run.folders, run.word, &err);
-	if (path == NULL)
-		return tool_fail("%s", err.text);
-	on_exit(at_exit, NULL);
-	struct plugin_mark mark;
-	int copy = plugin_file_open(path, &mark, &err);
-	if (copy < 0)
-		fprintf(stderr, "warn: a daemon will not load it: %s\n", err.text);
-	bool ok = plugin_open(path, copy, &run.plugin, &err);
-	if (ok && run.plugin.check == NULL)
-		ok = err_set(&err, "plugin %s has no check: it serves routes from the daemon",
-			     run.plugin.name);
-	int code = TOOL_UNKNOWN;
-	if (!ok) {
-		tool_fail("%s", err.text);
-	} else {
-		if (run.timeout_ms == 0)
-			run.timeout_ms = run.plugin.timeout_ms > 0 ? run.plugin.timeout_ms : 5000;
-		code = run_all(&run, argv + optind, (size_t)(argc - optind));
-		plugin_close(&run.plugin);
-	}
-	free(run.folders.items);
-	free(path);
-	finished = true;
+	struct check check = {.left = 1, .state_dir = "", .next.fire = on_next, .overdue.fire = on_overdue};
+	log_configure(LOG_LEVEL_INFO, LOG_FORMAT_PLAIN);
+	int code = parse_options(&check, argc, argv) ? run(&check) : TOOL_UNKNOWN;
+	free(check.folders.items);
 	return code;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* runner: runs the checks of one plugin: state, options, threads, deadlines, names, results. The same code
- * serves skymon-worker, `skymon run` and the unit tests. The runner knows no process and no wire: it calls
+ * serves skymon-worker and the unit tests. The runner knows no process and no wire: it calls
  * back. It owns the components given to it.
  *
  * Threads: all functions are called on one thread (the main one), where load, start, stop and unload run. A

@@ -4,7 +4,6 @@ import contextlib
 import os
 import pathlib
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -138,10 +137,9 @@ def test_without_privilege(nginx):
     pid_file = server.folder.path / "pid"
     server.folder.path.chmod(0o755)
     nobody = [need("setpriv"), "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
-    # Copies, because the build may stand where nobody may look, as in root's home.
-    for part in ("bin/skymon", "lib/skymon/plugins/process.so"):
-        shutil.copy(ROOT / part, server.folder.path)
-    run = [*nobody, str(server.folder.path / "skymon"), "run", "process", "--plugin-path", str(server.folder.path)]
+    if subprocess.run([*nobody, "test", "-x", str(ROOT / "bin/skymon")], timeout=60).returncode != 0:
+        pytest.skip(f"nobody may not look into {ROOT}, where skymon and its worker are")
+    run = [*nobody, str(ROOT / "bin/skymon"), "run", "process"]
     with clients(server.port, 4):
         done = subprocess.run([*run, f"pid_file={pid_file}"], capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done

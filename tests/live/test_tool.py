@@ -22,6 +22,11 @@ def test_one_check_is_printed_as_json():
     assert isinstance(found["response_time_ms"], int)
 
 
+def test_a_plugin_is_given_by_its_path():
+    done = run_tool("run", f"{TEST_PLUGINS}/t_ok.so", "--count", "2")
+    assert done.returncode == 0 and done.stdout.count("t_ok is fine") == 2, done
+
+
 def test_options_are_yaml_and_nest(tmp_path):
     key = tmp_path / "key"
     key.write_text("hunter2\n")
@@ -45,6 +50,33 @@ def test_statuses(words, code, status, reason):
     assert (found["status"], found["reason"]) == (status, reason)
 
 
+@pytest.mark.parametrize("words, status, reason, says", [
+    (["t_crash_segv"], "unknown", "crashed", "crashed with SIGSEGV while reading address 0"),
+    (["t_crash_stack"], "unknown", "crashed", "crashed with SIGSEGV"),
+    (["t_exits"], "unknown", "crashed", "exit(3) while leaving"),
+    (["t_exits_raw"], "unknown", "crashed", "exit code 3"),
+    (["t_hang", "--timeout", "300ms"], "unhealthy", "timeout", "no result within 300 ms while hanging"),
+    (["t_spin", "--timeout", "300ms"], "unhealthy", "timeout", "no result within 300 ms"),
+    (["t_garbage_wire"], "unknown", "crashed", "sent an invalid message"),
+    (["t_leak", "in_one_run=true", "--timeout", "30s"], "unknown", "killed", "memory limit of 256 MiB"),
+])
+def test_a_bad_plugin_costs_its_worker(words, status, reason, says):
+    """It runs in a process of its own, so the tool stays to print what happened."""
+    found, _ = run_check(*words, code=2 if status == "unhealthy" else 3)
+    assert (found["status"], found["reason"]) == (status, reason) and says in found["message"]
+
+
+def test_a_plugin_is_in_its_sandbox(tmp_path):
+    """As in skymond: what it may write is the folder of its state."""
+    state, open_to_all = tmp_path / "state", tmp_path / "open"
+    for folder in (state, open_to_all):
+        folder.mkdir()
+    open_to_all.chmod(0o777)
+    found, _ = run_check("t_hostile", f"scratch=@{open_to_all}", "--state-dir", state, code=0)
+    assert found["details"]["write_tmp"] == "no: Permission denied" and not any(open_to_all.iterdir())
+    assert [entry.name for entry in state.iterdir()] == ["t_hostile"]
+
+
 @pytest.mark.parametrize("word, code", [("healthy", 0), ("degraded", 1), ("unhealthy", 2), ("unknown", 3)])
 def test_exit_codes(tmp_path, word, code):
     (tmp_path / "told").write_text(f"{word} so it is told")
@@ -57,7 +89,8 @@ def test_exit_codes(tmp_path, word, code):
     (["t_slow", "ms=many"], "ms"),
     (["t_slow", "ms"], "OPTION=VALUE"),
     (["t_nowhere"], "no such plugin: t_nowhere"),
-    (["t_exits"], "exit(3)"),
+    (["/nowhere/t_ok.so"], "no t_ok.so in /nowhere"),
+    (["t_constructor_crash"], "SIGSEGV while opening the plugin"),
     (["t_duplicate_route"], "no check"),
     (["t_other_major"], "ABI 7.0"),
     (["t_all_options", "secret={vault: path#field}"], "vault"),
@@ -72,7 +105,7 @@ def test_plugins_lists_the_good_and_names_the_bad():
     assert done.returncode == 1, done
     listed = {line.split()[0] for line in done.stdout.splitlines()[1:]}
     assert {"t_ok", "t_crash_segv", "t_duplicate_route"} <= listed
-    for name, why in {"t_constructor_crash": "SIGSEGV", "t_constructor_exit": "exit(0)", "t_constructor_hang": "5 s",
+    for name, why in {"t_constructor_crash": "SIGSEGV", "t_constructor_exit": "exit(0)", "t_constructor_hang": "5000 ms",
                       "t_no_symbol": "no symbol", "t_default_wrong": "`5` has no unit", "t_newer_minor": "newer skymon", "t_short_struct": "needs"}.items():
         assert name not in listed
         assert any(name in line and why in line for line in done.stderr.splitlines()), (name, done.stderr)
