@@ -189,7 +189,7 @@ SHARED = {
     "back to normal": ["started again", "back after stopped", "back"],
 }
 OWN = {
-    "vault": ["sealed", "not initialized", "answers 429", "answers 474", "token revoked", "token ends soon", "path: no such thing",
+    "vault": ["sealed", "not initialized", "answers 429", "answers 474", "token revoked", "token ends soon", "path: no such path",
               "answers 200, but is not Vault"],
     "authentication": ["issuer mismatch", "no usable key", "token signed by another key", "expired token", "private keys are published",
                        "clock of yesterday", "HTTP 404"],
