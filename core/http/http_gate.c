@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http_gate: validates what libmicrohttpd reads from a connection: heads (http_head.c) and the framing of
- * bodies. http_connection.c calls it for each read, on the loop's thread; each peer owns its gate.
+ * bodies. http_connection_limits.c calls it for each read, on the loop's thread; each peer owns its gate.
  * libmicrohttpd sees only unambiguous bytes, in their plainest form. At the first fault the gate shuts:
  * libmicrohttpd gets a substitute end (a request of our own, or the rest of the body), so that our handler
  * answers, and no byte of what follows. Thus the library's own error pages cannot occur, and versions 0.9

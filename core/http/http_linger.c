@@ -2,8 +2,8 @@
 /* http_linger: lingering close, for connections whose client was refused and may still be sending. Closing a
  * socket with unread bytes resets the connection, and the reset may destroy a reply that the client has not
  * read yet. Instead our side is shut, and bytes are discarded until the client is done or a limit is reached.
- * http_connection.c starts it when libmicrohttpd closes its descriptor. Owns the duplicates of these; runs on
- * the loop's thread. */
+ * http_connection_limits.c starts it when libmicrohttpd closes its descriptor. Owns the duplicates of these;
+ * runs on the loop's thread. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

@@ -110,7 +110,7 @@ void client_rules_free(struct client_rules *rules);
 /* Returns why the client of this TLS session is refused, or NULL. */
 const char *client_rules_refuse(const struct client_rules *rules, void *session);
 
-/* ---- Connections (http_connection.c) ---- */
+/* ---- Connections (http_connection_limits.c) ---- */
 
 enum holder { /* the process at the other end */
 	      HOLDER_UNASKED,

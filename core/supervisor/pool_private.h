@@ -5,7 +5,7 @@
 #ifndef POOL_PRIVATE_H
 #define POOL_PRIVATE_H
 
-#include "bounds.h"
+#include "timeouts.h"
 #include "pool.h"
 
 enum pool_plugin_phase {

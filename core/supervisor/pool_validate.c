@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bounds.h"
+#include "timeouts.h"
 #include "pool_private.h"
 
 struct pool_validation {

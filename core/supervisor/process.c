@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "bounds.h"
+#include "timeouts.h"
 #include "process_spawn.h"
 
 struct process {

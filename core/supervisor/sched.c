@@ -5,7 +5,7 @@
  * never from within a callback: a worker's death ends many runs, and all must have ended before one begins.
  */
 #include "sched_admission.h"
-#include "bounds.h"
+#include "timeouts.h"
 #include "sched.h"
 #include "base/hash.h"
 

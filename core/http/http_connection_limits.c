@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_connection: the open connections. Counts them in total and by client address, ends those that are too
- * slow, and makes room for new ones when all places are taken. http_listener.c asks before it accepts a
- * connection, http_request.c reports what each one does, and http_recv.c reads through it. Owns the peers and
- * the counters of addresses; libmicrohttpd owns the sockets, which are ended here by shutdown(). Runs on the
- * loop's thread.
+/* http_connection_limits: the open connections. Counts them in total and by client address, ends those that
+ * are too slow, and makes room for new ones when all places are taken. http_listener.c asks before it accepts
+ * a connection, http_request.c reports what each one does, and http_recv.c reads through it. Owns the peers
+ * and the counters of addresses; libmicrohttpd owns the sockets, which are ended here by shutdown(). Runs on
+ * the loop's thread.
  *
  * No client keeps others out by holding connections: a new one takes the place of the one that has waited
  * longest for its client (idle, or with half a request, however often a byte of it arrives). Where all are at

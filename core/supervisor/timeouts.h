@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bounds: how long the supervisor waits, how soon it tries again and how much it takes from a worker. Each
+/* timeouts: how long the supervisor waits, how soon it tries again and how much it takes from a worker. Each
  * constant limits one thing. */
-#ifndef BOUNDS_H
-#define BOUNDS_H
+#ifndef TIMEOUTS_H
+#define TIMEOUTS_H
 
 #include "wire/wire.h"
 
