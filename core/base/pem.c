@@ -5,16 +5,9 @@
 
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
-#include <string.h>
 
+#include "arena.h"
 #include "file.h"
-
-static void wipe(struct buf *file)
-{
-	if (file->data != NULL)
-		explicit_bzero(file->data, file->capacity);
-	buf_free(file);
-}
 
 /* Returns whether the file is wrong for certain, and not only beyond what this GnuTLS supports. */
 static bool is_certain(int code)
@@ -91,7 +84,7 @@ bool pem_check(enum pem_file what, const char *path, bool strict, struct err *er
 					       path)
 				     : err_set(err, "%.200s does not hold %s in PEM form", path, words[what]);
 	}
-	wipe(&file);
+	wipe_free(file.data, file.capacity);
 	return ok;
 }
 
@@ -111,7 +104,7 @@ bool pem_match(const char *cert, const char *key, bool strict, struct err *err)
 				     key != NULL ? key : cert, cert);
 		gnutls_certificate_free_credentials(both);
 	}
-	wipe(&cert_file);
-	wipe(&key_file);
+	wipe_free(cert_file.data, cert_file.capacity);
+	wipe_free(key_file.data, key_file.capacity);
 	return ok;
 }

@@ -84,11 +84,11 @@ static bool check_key(struct checks *checks)
 
 /* ---- Permissions ---- */
 
-static void check_listed(struct checks *checks, const json_t *told)
+static void check_listed(struct checks *checks, const json_t *listed)
 {
 	for (size_t i = 0; i < PERMISSION_COUNT; i++) {
 		char name[80];
-		bool ok = json_object_get(told, permissions[i].name) != NULL;
+		bool ok = json_object_get(listed, permissions[i].name) != NULL;
 		snprintf(name, sizeof(name), "permission %s", permissions[i].name);
 		add_line(
 			checks, name, ok, "%s",

@@ -324,17 +324,18 @@ static bool read_math(struct view *view, const char *text)
 /* ---- The other expressions ---- */
 
 static bool is_word(const struct grafana_fields *fields, const char *own, const char *const *words,
-		    const char *told)
+		    const char *choices)
 {
 	const char *word = json_string_value(grafana_field(fields, own));
 
 	return grafana_needs(fields, own, GRAFANA_TEXT) &&
 	       (is_one_of(word, strlen(word), words) ||
-		grafana_invalid_field(fields, own, "must be %s", told));
+		grafana_invalid_field(fields, own, "must be %s", choices));
 }
 
 /* The comparison in conditions[at].evaluator. */
-static bool validate_evaluator(const struct view *view, size_t at, const char *const *types, const char *told)
+static bool validate_evaluator(const struct view *view, size_t at, const char *const *types,
+			       const char *choices)
 {
 	const json_t *evaluator =
 		json_object_get(json_array_get(json_object_get(view->model, "conditions"), at), "evaluator");
@@ -344,7 +345,7 @@ static bool validate_evaluator(const struct view *view, size_t at, const char *c
 	size_t wanted;
 
 	snprintf(pointer, sizeof(pointer), "%s/conditions/%zu/evaluator", view->pointer, at);
-	if (!is_word(&fields, "type", types, told))
+	if (!is_word(&fields, "type", types, choices))
 		return false;
 	type = json_read_text(evaluator, "type");
 	if (strcmp(type, "no_value") == 0)

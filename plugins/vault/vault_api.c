@@ -107,12 +107,17 @@ static bool send_request(struct skymon *sm, struct vault *vault, struct fetch *f
 
 /* ---- The token ---- */
 
+static void free_secret(char **text)
+{
+	if (*text != NULL)
+		explicit_bzero(*text, strlen(*text));
+	free(*text);
+	*text = NULL;
+}
+
 static void drop_token(struct vault_own *own)
 {
-	if (own->token != NULL)
-		explicit_bzero(own->token, strlen(own->token));
-	free(own->token);
-	own->token = NULL;
+	free_secret(&own->token);
 }
 
 void vault_forget_token(struct skymon *sm, struct vault *vault)
@@ -217,9 +222,7 @@ static bool log_in(struct skymon *sm, struct vault *vault, struct fetch *fetch, 
 		own->refused_pause_ms = 0;
 	else if (asked && fault->code >= 400 && fault->code < 500 && !fault->outage)
 		back_off_login(sm, own, fault);
-	if (text != NULL)
-		explicit_bzero(text, strlen(text));
-	free(text);
+	free_secret(&text);
 	json_decref(answer);
 	return good;
 }
@@ -229,14 +232,6 @@ struct token_copy { /* of the token at the time of a request, so that no lock is
 	uint64_t number;
 	int64_t login_ms;
 };
-
-static void free_copy(struct token_copy *copy)
-{
-	if (copy->token != NULL)
-		explicit_bzero(copy->token, strlen(copy->token));
-	free(copy->token);
-	copy->token = NULL;
-}
 
 /* Copies the token, after a login if one is needed. stale is the number of a token that was refused, 0 for
  * none. */
@@ -286,7 +281,7 @@ bool vault_ask(struct skymon *sm, struct vault *vault, struct fetch *fetch, cons
 	if (again) {
 		uint64_t stale = copy.number;
 
-		free_copy(&copy);
+		free_secret(&copy.token);
 		if (!copy_token(sm, vault, fetch, stale, &copy, fault))
 			return false;
 		request.token = copy.token;
@@ -294,7 +289,7 @@ bool vault_ask(struct skymon *sm, struct vault *vault, struct fetch *fetch, cons
 	}
 	if (!good && fault->invalid)
 		skymon_secret_refused(sm); /* its source may have a new one */
-	free_copy(&copy);
+	free_secret(&copy.token);
 	return good;
 }
 
