@@ -136,7 +136,7 @@ def start_once(command, port, path, env):
 
 def skymond(components, plugins="prometheus: {}"):
     place, port = folder("skymond"), free_port()
-    (place / "skymon.yaml").write_text(f"plugin_path: [{TEST_PLUGINS}]\nplugins: {{{plugins}}}\ncomponents: {{{components}}}\n")
+    (place / "skymon.yaml").write_text(f"plugin_path: [{TEST_PLUGINS}]\nlimits: {{series: 200000}}\nplugins: {{{plugins}}}\ncomponents: {{{components}}}\n")
     return Server([ROOT / "sbin" / "skymond", "-c", place / "skymon.yaml", "--listen", f"127.0.0.1:{port}"], place, port,
                   env={"PATH": os.environ["PATH"], "STATE_DIRECTORY": str(place)})
 
