@@ -124,14 +124,12 @@ static int print_all(const json_t *body)
 	int width = 9;
 	size_t i;
 	json_t *component;
-	json_array_foreach(components, i, component)
-	{
+	json_array_foreach(components, i, component) {
 		int size = (int)strlen(text_at(component, "name"));
 		width = size > width ? size : width;
 	}
 	printf("%-*s %-9s %-14s %-24s %s\n", width, "NAME", "STATUS", "REASON", "SINCE", "MESSAGE");
-	json_array_foreach(components, i, component)
-	{
+	json_array_foreach(components, i, component) {
 		column(text_at(component, "name"), width);
 		column(text_at(component, "status"), 9);
 		column(text_at(component, "reason"), 14);
@@ -148,8 +146,7 @@ static int print_one(const json_t *body)
 {
 	const char *key;
 	json_t *value;
-	json_object_foreach((json_t *)(uintptr_t)body, key, value)
-	{
+	json_object_foreach((json_t *)(uintptr_t)body, key, value) {
 		printf("%-21s", key);
 		if (json_is_string(value)) {
 			tool_print(json_string_value(value));

@@ -60,8 +60,7 @@ static json_t *masked_json(const struct mask *mask, json_t *value)
 		const char *key;
 		json_t *member;
 		clean = json_object();
-		json_object_foreach(value, key, member)
-		{
+		json_object_foreach(value, key, member) {
 			room.size = 0;
 			json_object_set_new(clean, mask_text(mask, key, &room), masked_json(mask, member));
 		}

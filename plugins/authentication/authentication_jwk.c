@@ -224,8 +224,8 @@ static bool may_verify(const json_t *jwk, char why[static 120])
 
 	if (use != NULL && (!json_is_string(use) || strcmp(json_string_value(use), "sig") != 0))
 		return set_why(why, "its use is not sig");
-	json_array_foreach(ops, i, op) found =
-		found || (json_is_string(op) && strcmp(json_string_value(op), "verify") == 0);
+	json_array_foreach(ops, i, op)
+		found = found || (json_is_string(op) && strcmp(json_string_value(op), "verify") == 0);
 	return found || set_why(why, "its key_ops lack verify");
 }
 
@@ -287,7 +287,8 @@ bool jose_keys_read(const json_t *set, struct jose_keys *keys)
 	if (keys->published > JOSE_KEYS_MAX)
 		return set_why(keys->why, "the set has %zu keys, more than the %d that are checked",
 			       keys->published, JOSE_KEYS_MAX);
-	json_array_foreach(list, i, jwk) read_key(jwk, keys);
+	json_array_foreach(list, i, jwk)
+		read_key(jwk, keys);
 	ERR_clear_error(); /* libcurl's TLS on this thread would read what is left in the queue */
 	return true;
 }

@@ -46,8 +46,7 @@ static bool offers(const json_t *methods, const char *method)
 	const json_t *one;
 	size_t i;
 
-	json_array_foreach(methods, i, one)
-	{
+	json_array_foreach(methods, i, one) {
 		if (json_is_string(one) && strcmp(json_string_value(one), method) == 0)
 			return true;
 	}

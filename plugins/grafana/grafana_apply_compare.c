@@ -55,8 +55,7 @@ static json_t *find_partner(const json_t *our, const json_t *theirs, size_t at, 
 
 		if (is_missing(key))
 			continue;
-		json_array_foreach(theirs, i, item)
-		{
+		json_array_foreach(theirs, i, item) {
 			if (json_equal(json_object_get(item, keys[k]), key))
 				return item;
 		}
@@ -83,8 +82,7 @@ json_t *apply_merge(const json_t *ours, json_t *theirs, bool choices)
 
 	if (json_is_object(ours) && json_is_object(theirs)) {
 		out = json_copy(theirs);
-		json_object_foreach((json_t *)(uintptr_t)ours, key, value)
-		{
+		json_object_foreach((json_t *)(uintptr_t)ours, key, value) {
 			json_t *their = json_object_get(theirs, key);
 
 			if (is_missing(their) ? is_empty(value) : choices && is_choice(ours, key))
@@ -95,8 +93,7 @@ json_t *apply_merge(const json_t *ours, json_t *theirs, bool choices)
 	}
 	if (json_is_array(ours) && json_is_array(theirs)) {
 		out = json_array();
-		json_array_foreach(ours, i, value)
-		{
+		json_array_foreach(ours, i, value) {
 			json_array_append_new(
 				out, apply_merge(value, find_partner(value, theirs, i, same_size), choices));
 		}
@@ -159,20 +156,17 @@ static void add_differences(const json_t *wanted, const json_t *there, json_t *p
 		if (!(is_missing(wanted) || is_empty(wanted)) || !(is_missing(there) || is_empty(there)))
 			add_place(pointers, place);
 	} else if (json_is_object(wanted) && json_is_object(there)) {
-		json_object_foreach((json_t *)(uintptr_t)wanted, key, value)
-		{
+		json_object_foreach((json_t *)(uintptr_t)wanted, key, value) {
 			add_differences(value, json_object_get(there, key), pointers,
 					&(struct place){place, key, 0});
 		}
-		json_object_foreach((json_t *)(uintptr_t)there, key, value)
-		{
+		json_object_foreach((json_t *)(uintptr_t)there, key, value) {
 			if (json_object_get(wanted, key) == NULL)
 				add_differences(NULL, value, pointers, &(struct place){place, key, 0});
 		}
 	} else if (json_is_array(wanted) && json_is_array(there) &&
 		   json_array_size(wanted) == json_array_size(there)) {
-		json_array_foreach(wanted, i, value)
-		{
+		json_array_foreach(wanted, i, value) {
 			add_differences(value, json_array_get(there, i), pointers,
 					&(struct place){place, NULL, i});
 		}

@@ -107,8 +107,7 @@ static bool check_other_sources(struct apply_run *run, const struct apply_item *
 	*has_default = false;
 	if (!grafana_ask(run->ctx, "GET", "/api/datasources", NULL, &list))
 		return false;
-	json_array_foreach(list.json, i, other)
-	{
+	json_array_foreach(list.json, i, other) {
 		const char *name = json_read_text(other, "name"), *uid = json_read_text(other, "uid");
 		*has_default |= json_is_true(json_object_get(other, "isDefault"));
 		if (name != NULL && strcmp(name, item->title) == 0)

@@ -17,8 +17,7 @@ static void find_place(const json_t *data, const char *sentence, char *pointer, 
 	size_t i;
 
 	snprintf(pointer, size, "/data");
-	json_array_foreach(data, i, query)
-	{
+	json_array_foreach(data, i, query) {
 		const char *ref = json_read_text(query, "refId");
 		char quoted[80];
 
@@ -57,8 +56,7 @@ static const char *frame_fault(struct grafana_span frame)
 	size_t rows = count_rows(frame), i;
 	const char *fault = NULL;
 
-	json_array_foreach(fields, i, field)
-	{
+	json_array_foreach(fields, i, field) {
 		const char *type = json_read_text(field, "type");
 
 		if (rows > 0 && type != NULL && strcmp(type, "time") == 0)

@@ -112,8 +112,7 @@ static bool find_by_title(struct grafana_ctx *ctx, const char *title, bool alike
 	search_slug(title, slug, sizeof(slug));
 	if (!grafana_ask(ctx, "GET", "/api/folders?limit=1000", NULL, &answer))
 		return ctx->fault.code == 403;
-	json_array_foreach(answer.json, i, folder)
-	{
+	json_array_foreach(answer.json, i, folder) {
 		const char *its = json_read_text(folder, "title");
 
 		if (*found || its == NULL)

@@ -31,8 +31,7 @@ static const char *find_sent(const struct fill *fill, const char *name, char poi
 	size_t i;
 
 	snprintf(pointer, PLACE_MAX, "/inputs/%.60s", name);
-	json_array_foreach(fill->sent, i, item)
-	{
+	json_array_foreach(fill->sent, i, item) {
 		const char *its = json_read_text(item, "name");
 
 		if (its == NULL || strcmp(its, name) != 0)
@@ -55,16 +54,14 @@ static bool validate_sent(struct fill *fill)
 	if (fill->sent != NULL && !json_is_array(fill->sent) && !json_is_object(fill->sent))
 		return grafana_invalid(fault, "/inputs",
 				       "must be a list of objects with `name` and `value`, or an object");
-	json_array_foreach(fill->sent, i, item)
-	{
+	json_array_foreach(fill->sent, i, item) {
 		const char *name = json_read_text(item, "name");
 
 		snprintf(pointer, sizeof(pointer), "/inputs/%zu/name", i);
 		if (name == NULL || json_object_get(fill->values, name) == NULL)
 			return grafana_invalid(fault, pointer, "is not an input of the dashboard");
 	}
-	json_object_foreach((json_t *)(uintptr_t)fill->sent, key, item)
-	{
+	json_object_foreach((json_t *)(uintptr_t)fill->sent, key, item) {
 		snprintf(pointer, sizeof(pointer), "/inputs/%.60s", key);
 		if (json_object_get(fill->values, key) == NULL)
 			return grafana_invalid(fault, pointer, "is not an input of the dashboard");
@@ -103,8 +100,7 @@ static const char *find_source(const struct fill *fill, const char *wanted, cons
 
 	*count = 0;
 	all[0] = '\0';
-	json_array_foreach(fill->sources.json, i, source)
-	{
+	json_array_foreach(fill->sources.json, i, source) {
 		const char *uid = json_read_text(source, "uid"), *name = json_read_text(source, "name"),
 			   *its = json_read_text(source, "type");
 
@@ -185,8 +181,7 @@ static bool choose_inputs(struct fill *fill)
 
 	if (inputs != NULL && !json_is_null(inputs) && !json_is_array(inputs))
 		return grafana_invalid(&fill->ctx->fault, "/dashboard/__inputs", "must be a list");
-	json_array_foreach(inputs, i, input)
-	{
+	json_array_foreach(inputs, i, input) {
 		if (!choose_input(fill, input, i))
 			return false;
 	}
@@ -211,8 +206,7 @@ static json_t *fill_text(const json_t *values, const char *text)
 		json_t *value = NULL;
 		const char *key;
 
-		json_object_foreach((json_t *)(uintptr_t)values, key, value)
-		{
+		json_object_foreach((json_t *)(uintptr_t)values, key, value) {
 			if (strlen(key) == length && strncmp(key, text + 2, length) == 0)
 				break;
 		}
@@ -236,8 +230,7 @@ static bool is_variable(const struct fill *fill, const char *name, size_t length
 	json_t *variable;
 	size_t i;
 
-	json_array_foreach(json_object_get(json_object_get(fill->model, "templating"), "list"), i, variable)
-	{
+	json_array_foreach(json_object_get(json_object_get(fill->model, "templating"), "list"), i, variable) {
 		const char *its = json_read_text(variable, "name");
 
 		if (its != NULL && strlen(its) == length && strncmp(its, name, length) == 0)
@@ -282,16 +275,14 @@ static bool fill_value(struct fill *fill, json_t *value, const char *place)
 	const char *key;
 	size_t i;
 
-	json_array_foreach(value, i, item)
-	{
+	json_array_foreach(value, i, item) {
 		snprintf(inner, sizeof(inner), "%.120s/%zu", place, i);
 		if (!fill_member(fill, item, NULL, inner, &filled))
 			return false;
 		if (filled != NULL)
 			json_array_set_new(value, i, filled);
 	}
-	json_object_foreach(value, key, item)
-	{
+	json_object_foreach(value, key, item) {
 		snprintf(inner, sizeof(inner), "%.100s/%.40s", place, key);
 		if (!fill_member(fill, item, key, inner, &filled))
 			return false;
@@ -311,8 +302,7 @@ static const json_t *find_element(const json_t *elements, const char *uid)
 	json_t *item;
 	size_t i;
 
-	json_array_foreach(elements, i, item)
-	{
+	json_array_foreach(elements, i, item) {
 		const char *its = json_read_text(item, "uid");
 
 		if (its != NULL && strcmp(its, uid) == 0)
@@ -327,8 +317,7 @@ static void take_elements(json_t *panels, const json_t *elements)
 	json_t *panel;
 	size_t i;
 
-	json_array_foreach(panels, i, panel)
-	{
+	json_array_foreach(panels, i, panel) {
 		const char *uid = json_read_text(json_object_get(panel, "libraryPanel"), "uid");
 		const json_t *model = uid != NULL ? find_element(elements, uid) : NULL;
 

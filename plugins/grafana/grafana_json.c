@@ -347,8 +347,7 @@ json_t *grafana_rename(const struct grafana_fields *fields)
 	json_t *out = json_object(), *value;
 	const char *key;
 
-	json_object_foreach((json_t *)(uintptr_t)fields->sent, key, value)
-	{
+	json_object_foreach((json_t *)(uintptr_t)fields->sent, key, value) {
 		const char *own = own_name(fields, key);
 
 		if (json_is_null(value) && strcmp(grafana_sent_name(fields, own), key) != 0)
@@ -415,8 +414,7 @@ json_t *grafana_dropped(const struct grafana_fields *fields, const json_t *kept,
 	json_t *dropped = NULL, *value;
 	const char *key;
 
-	json_object_foreach((json_t *)(uintptr_t)fields->sent, key, value)
-	{
+	json_object_foreach((json_t *)(uintptr_t)fields->sent, key, value) {
 		if (json_is_null(value) || json_is_false(value) || is_blank(value) ||
 		    is_among(skip, own_name(fields, key)) ||
 		    json_object_get(kept, own_name(fields, key)) != NULL)

@@ -216,8 +216,7 @@ static void add_members(struct grafana_ctx *ctx)
 	}
 	if (fault->pointer[0] != '\0')
 		add_text(ctx, "pointer", fault->pointer);
-	json_object_foreach(fault->members, key, value)
-	{
+	json_object_foreach(fault->members, key, value) {
 		char *json = grafana_print(value);
 
 		if (json != NULL)

@@ -94,8 +94,7 @@ static bool is_map(const struct grafana_fields *fields, const char *own)
 	if (!grafana_is(fields, own, GRAFANA_OBJECT))
 		return false;
 	snprintf(pointer, sizeof(pointer), "/%s", own);
-	json_object_foreach((json_t *)(uintptr_t)map, key, value)
-	{
+	json_object_foreach((json_t *)(uintptr_t)map, key, value) {
 		if (!json_is_string(value))
 			return grafana_invalid_field(&inner, key, "must be a text");
 	}
@@ -188,8 +187,7 @@ static bool all_done(const json_t *refs, const json_t *done)
 	json_t *ref;
 	size_t i;
 
-	json_array_foreach(refs, i, ref)
-	{
+	json_array_foreach(refs, i, ref) {
 		if (json_object_get(done, json_string_value(ref)) == NULL)
 			return false;
 	}
@@ -209,8 +207,7 @@ static bool has_no_circle(const json_t *data, const json_t *refs, struct grafana
 	while (more) {
 		more = false;
 		left = json_array_size(data);
-		json_array_foreach(data, i, query)
-		{
+		json_array_foreach(data, i, query) {
 			const char *ref = json_read_text(query, "refId");
 
 			if (json_object_get(done, ref) == NULL && all_done(json_array_get(refs, i), done)) {
@@ -243,10 +240,8 @@ static bool validate_inputs(const json_t *data, const json_t *refs, struct grafa
 	size_t i, j;
 	char pointer[60];
 
-	json_array_foreach(data, i, query)
-	{
-		json_array_foreach(json_array_get(refs, i), j, ref)
-		{
+	json_array_foreach(data, i, query) {
+		json_array_foreach(json_array_get(refs, i), j, ref) {
 			const json_t *input = grafana_rule_find(data, json_string_value(ref));
 
 			snprintf(pointer, sizeof(pointer), "/data/%zu/model", i);
@@ -318,8 +313,7 @@ bool grafana_rule_has_query(const json_t *rule)
 	json_t *query;
 	size_t i;
 
-	json_array_foreach(json_object_get(rule, "data"), i, query)
-	{
+	json_array_foreach(json_object_get(rule, "data"), i, query) {
 		if (!grafana_rule_is_expression(query))
 			return true;
 	}
@@ -336,8 +330,7 @@ static const char *match_source(const json_t *sources, const char *wanted, size_
 
 	*count = 0;
 	all[0] = '\0';
-	json_array_foreach(sources, i, source)
-	{
+	json_array_foreach(sources, i, source) {
 		const char *uid = json_read_text(source, "uid"), *type = json_read_text(source, "type"),
 			   *name = json_read_text(source, "name");
 
@@ -380,8 +373,7 @@ bool grafana_rule_match(json_t *rule, const json_t *sent, const json_t *sources,
 	json_t *query;
 	size_t i, count;
 
-	json_array_foreach(json_object_get(rule, "data"), i, query)
-	{
+	json_array_foreach(json_object_get(rule, "data"), i, query) {
 		const char *wanted = json_read_text(query, "datasourceUid"), *uid;
 		char pointer[40], all[200], shown[80];
 		const struct grafana_fields fields = {json_array_get(list, i), grafana_rule_query_names,
@@ -417,8 +409,7 @@ static const char *type_of(const json_t *query, const json_t *sources)
 	json_t *source;
 	size_t i;
 
-	json_array_foreach(sources, i, source)
-	{
+	json_array_foreach(sources, i, source) {
 		const char *uid = json_read_text(source, "uid"), *type = json_read_text(source, "type");
 
 		if (uid != NULL && strcmp(uid, wanted) == 0)
@@ -470,8 +461,7 @@ static const char *find_series(const struct search *search, const char *ref)
 	if (json_object_get(search->seen, ref) != NULL)
 		return NULL;
 	json_object_set_new(search->seen, ref, json_true());
-	json_array_foreach(search->data, i, query)
-	{
+	json_array_foreach(search->data, i, query) {
 		if (query == grafana_rule_find(search->data, ref))
 			break;
 	}
@@ -481,8 +471,7 @@ static const char *find_series(const struct search *search, const char *ref)
 	if (!grafana_rule_is_expression(query) ||
 	    (strcmp(kind, "math") != 0 && strcmp(kind, "threshold") != 0))
 		return NULL;
-	json_array_foreach(json_array_get(search->refs, i), j, input)
-	{
+	json_array_foreach(json_array_get(search->refs, i), j, input) {
 		if (found == NULL)
 			found = find_series(search, json_string_value(input));
 	}
@@ -506,8 +495,7 @@ bool grafana_rule_validate_queries(const json_t *rule, const json_t *sources, st
 	json_t *refs, *query;
 	size_t i;
 
-	json_array_foreach(data, i, query)
-	{
+	json_array_foreach(data, i, query) {
 		if (!grafana_rule_is_expression(query) &&
 		    !validate_query(query, type_of(query, sources), i, fault))
 			return false;

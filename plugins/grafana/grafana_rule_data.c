@@ -30,8 +30,7 @@ json_t *grafana_rule_find(const json_t *data, const char *ref)
 	json_t *query;
 	size_t i;
 
-	json_array_foreach(data, i, query)
-	{
+	json_array_foreach(data, i, query) {
 		const char *its = json_read_text(query, "refId");
 
 		if (its != NULL && strcmp(its, ref) == 0)
@@ -555,8 +554,7 @@ json_t *grafana_rule_refs(const json_t *data, struct grafana_fault *fault)
 	bool good = true;
 	size_t i;
 
-	json_array_foreach(data, i, query)
-	{
+	json_array_foreach(data, i, query) {
 		struct view view = {data, query, json_object_get(query, MODEL), "", fault, json_array()};
 
 		snprintf(view.pointer, sizeof(view.pointer), "/data/%zu/" MODEL, i);
@@ -579,8 +577,7 @@ json_t *grafana_rule_data(const json_t *sent, struct grafana_fault *fault)
 	char pointer[40];
 	size_t i;
 
-	json_array_foreach(sent, i, item)
-	{
+	json_array_foreach(sent, i, item) {
 		json_t *query = NULL;
 
 		snprintf(pointer, sizeof(pointer), "/data/%zu", i);

@@ -22,8 +22,7 @@ static const json_t *find_titled(const json_t *rules, const char *folder, const 
 	json_t *rule;
 	size_t i;
 
-	json_array_foreach(rules, i, rule)
-	{
+	json_array_foreach(rules, i, rule) {
 		const char *its_title = json_read_text(rule, "title"),
 			   *its_folder = json_read_text(rule, "folderUID");
 

@@ -29,8 +29,7 @@ static bool validate_secrets(const struct grafana_fields *fields)
 
 	snprintf(pointer, sizeof(pointer), "/%s", grafana_sent_name(fields, "secureJsonData"));
 	inner.pointer = pointer;
-	json_object_foreach((json_t *)(uintptr_t)inner.sent, key, value)
-	{
+	json_object_foreach((json_t *)(uintptr_t)inner.sent, key, value) {
 		if (!grafana_is(&inner, key, GRAFANA_TEXT))
 			return false;
 	}
@@ -64,8 +63,7 @@ static const json_t *find_source_by(const json_t *list, const char *member, cons
 	json_t *item;
 	size_t i;
 
-	json_array_foreach(list, i, item)
-	{
+	json_array_foreach(list, i, item) {
 		const char *its = json_read_text(item, member);
 
 		if (its != NULL && strcmp(its, text) == 0)
@@ -79,8 +77,7 @@ static bool has_default(const json_t *list)
 	json_t *item;
 	size_t i;
 
-	json_array_foreach(list, i, item)
-	{
+	json_array_foreach(list, i, item) {
 		if (json_is_true(json_object_get(item, "isDefault")))
 			return true;
 	}

@@ -56,9 +56,12 @@ static inline bool json_read_is_short(const json_t *json)
 		snprintf(text, sizeof(text), "%.15g", json_real_value(json));
 		return strtod(text, NULL) == json_real_value(json);
 	}
-	json_object_foreach((json_t *)(uintptr_t)json, key,
-			    value) if (!json_read_is_short(value)) return false;
-	json_array_foreach(json, i, value) if (!json_read_is_short(value)) return false;
+	json_object_foreach((json_t *)(uintptr_t)json, key, value)
+		if (!json_read_is_short(value))
+			return false;
+	json_array_foreach(json, i, value)
+		if (!json_read_is_short(value))
+			return false;
 	return true;
 }
 

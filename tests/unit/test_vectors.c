@@ -57,8 +57,7 @@ static void json_details(void)
 	const char *name;
 	json_t *hex;
 	size_t accepted = 0, refused = 0;
-	json_object_foreach(cases, name, hex)
-	{
+	json_object_foreach(cases, name, hex) {
 		size_t size;
 		char *text = vectors_bytes(json_string_value(hex), &size);
 		struct result_builder *builder = result_builder_new();
@@ -146,8 +145,7 @@ static void yaml_cases(void)
 {
 	json_t *cases = vectors_load("yaml-test-suite"), *row;
 	size_t i, compared = 0, refused = 0;
-	json_array_foreach(cases, i, row)
-	{
+	json_array_foreach(cases, i, row) {
 		const char *name = json_string_value(json_object_get(row, "name"));
 		const json_t *yaml = json_object_get(row, "yaml"), *value = json_object_get(row, "json");
 		struct config config;

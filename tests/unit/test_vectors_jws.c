@@ -39,8 +39,7 @@ static void signatures(void)
 	json_t *groups = vectors_load("wycheproof"), *group, *row;
 	size_t i, n, keys_taken = 0, cases = 0;
 
-	json_array_foreach(groups, i, group)
-	{
+	json_array_foreach(groups, i, group) {
 		json_t *set = json_pack("{s: [O]}", "keys", json_object_get(group, "jwk"));
 		const struct jose_alg *alg = jose_alg_find(vectors_text(group, "alg"));
 		struct jose_keys *keys = calloc(1, sizeof(*keys));
@@ -51,8 +50,7 @@ static void signatures(void)
 			fprintf(stderr, "\n%s: key refused: %s\n", vectors_text(group, "file"), keys->why);
 		bool fitting = keys->count == 1 && key_fits(alg, &keys->items[0]);
 		keys_taken += fitting;
-		json_array_foreach(json_object_get(group, "tests"), n, row)
-		{
+		json_array_foreach(json_object_get(group, "tests"), n, row) {
 			verify_case(vectors_text(group, "file"), alg, fitting ? &keys->items[0] : NULL, row);
 			cases++;
 		}

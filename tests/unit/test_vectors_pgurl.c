@@ -39,8 +39,7 @@ static void uris(void)
 	json_t *cases = vectors_load("libpq"), *row;
 	size_t i, taken = 0, refused = 0;
 
-	json_array_foreach(cases, i, row)
-	{
+	json_array_foreach(cases, i, row) {
 		const char *uri = vectors_text(row, "uri"), *out = vectors_text(row, "out");
 		PQconninfoOption *parsed;
 		char room[300], shown[600];

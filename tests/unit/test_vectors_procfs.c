@@ -190,8 +190,7 @@ static void others(void)
 	const char *path;
 	json_t *value;
 
-	json_object_foreach(fixtures, path, value)
-	{
+	json_object_foreach(fixtures, path, value) {
 		const char *text = json_string_value(value);
 		for (size_t i = 0; i < sizeof(parsers) / sizeof(parsers[0]); i++) {
 			bool expected = false, taken = parsers[i].is(text);

@@ -52,8 +52,7 @@ int tool_show_checks(const struct tool_place *place, const struct tool_answer *a
 		tool_show_problem(place, answer);
 		return TOOL_BAD;
 	}
-	json_array_foreach(checks, i, check)
-	{
+	json_array_foreach(checks, i, check) {
 		printf("%-7s", json_is_true(json_object_get(check, "ok")) ? "ok" : "FAILED");
 		print(text_at(check, "name"));
 		if (text_at(check, "message")[0] != '\0') {
@@ -85,8 +84,7 @@ static void print_item(const json_t *item)
 		printf(": ");
 		print(message);
 	}
-	json_array_foreach(differences, i, pointer)
-	{
+	json_array_foreach(differences, i, pointer) {
 		printf(i == 0 ? ": " : " ");
 		print(json_string_value(pointer) != NULL ? json_string_value(pointer) : "");
 	}
@@ -98,8 +96,7 @@ static int count(const json_t *items, const char *result)
 	size_t i;
 	json_t *item;
 	int found = 0;
-	json_array_foreach(items, i, item)
-	{
+	json_array_foreach(items, i, item) {
 		found += strcmp(text_at(item, "result"), result) == 0;
 	}
 	return found;
@@ -115,8 +112,7 @@ static const json_t *print_items(const struct tool_place *place, const struct to
 		tool_show_problem(place, answer);
 		return NULL;
 	}
-	json_array_foreach(items, i, item)
-	{
+	json_array_foreach(items, i, item) {
 		print_item(item);
 	}
 	return items;
