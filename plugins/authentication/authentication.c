@@ -66,10 +66,9 @@ static const struct skymon_number numbers[] = {
 
 bool auth_fail(struct visit *visit, enum skymon_reason reason, const char *format, ...)
 {
-	char text[480];
 	va_list list;
-
 	va_start(list, format);
+	char text[480];
 	vsnprintf(text, sizeof(text), format, list);
 	va_end(list);
 	skymon_reason(visit->sm, reason);
@@ -86,7 +85,6 @@ static bool report_fault(struct visit *visit, const char *what, const struct sky
 static double wall_clock(void)
 {
 	struct timespec now;
-
 	clock_gettime(CLOCK_REALTIME, &now);
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
@@ -96,7 +94,6 @@ static void record_skew(struct visit *visit, const struct fetch_answer *answer, 
 {
 	const char *date = answer->wanted[AUTH_DATE];
 	time_t unix_time = date != NULL ? curl_getdate(date, NULL) : -1;
-
 	if (unix_time < 0)
 		return;
 	visit->skew = auth_skew((double)unix_time, auth_age(answer->wanted[AUTH_AGE]), sent, received);
@@ -107,7 +104,6 @@ static void record_skew(struct visit *visit, const struct fetch_answer *answer, 
 static void record_tls(struct visit *visit, const struct fetch_answer *answer)
 {
 	bool first = !visit->has_answer;
-
 	visit->has_answer = true;
 	if (first || answer->trust < visit->trust)
 		visit->trust = answer->trust;
@@ -121,13 +117,12 @@ bool auth_ask(struct visit *visit, const char *what, struct fetch_request *reque
 {
 	struct authentication *auth = visit->auth;
 	const struct skymon_label label = {"request", what};
-	struct skymon_fault fault;
 	double sent = wall_clock();
-
 	request->wanted = auth_wanted;
 	request->tls = &auth->tls;
 	request->proxy = auth->proxy;
 	skymon_step(visit->sm, what);
+	struct skymon_fault fault;
 	if (!fetch_do(visit->sm, auth->fetch, request, answer, &fault))
 		return report_fault(visit, what, &fault);
 	record_skew(visit, answer, sent, wall_clock());
@@ -142,7 +137,6 @@ bool auth_ask(struct visit *visit, const char *what, struct fetch_request *reque
 const char *auth_endpoint(struct visit *visit, const char *member)
 {
 	const char *url = json_loose_text(visit->document, member), *fault;
-
 	if (url == NULL) {
 		fault = json_loose_odd(json_object_get(visit->document, member));
 		auth_fail(visit, SKYMON_PROTOCOL, "discovery: the document%s %s%s%s",
@@ -165,7 +159,6 @@ static json_t *get_json(struct visit *visit, const char *what, const char *url, 
 	struct fetch_request request = {.url = url, .headers = &accept, .header_count = 1};
 	char place[300] = "", why[JSON_LOOSE_WHY] = "is JSON, and not an object";
 	json_t *json = NULL;
-
 	if (!auth_ask(visit, what, &request, answer))
 		return NULL;
 	fetch_place(url, place, sizeof(place));
@@ -188,8 +181,6 @@ static bool check_issuer(struct visit *visit)
 	const char *ours = visit->auth->issuer, *theirs = json_loose_text(visit->document, "issuer");
 	const char *odd = json_loose_odd(json_object_get(visit->document, "issuer"));
 	size_t length = strlen(ours);
-	char shown[160];
-
 	if (theirs == NULL && odd != NULL)
 		return auth_fail(visit, SKYMON_PROTOCOL, "discovery: the document's issuer %s", odd);
 	if (theirs == NULL)
@@ -201,6 +192,7 @@ static bool check_issuer(struct visit *visit)
 		return auth_fail(visit, SKYMON_BODY_MISMATCH,
 				 "discovery: the document's issuer and the configured one differ only in the "
 				 "trailing slash");
+	char shown[160];
 	auth_show_issuer(theirs, shown, sizeof(shown));
 	return auth_fail(visit, SKYMON_BODY_MISMATCH, "discovery: the document is of another issuer: %s",
 			 shown);
@@ -209,7 +201,6 @@ static bool check_issuer(struct visit *visit)
 static bool discover(struct visit *visit)
 {
 	struct fetch_answer answer = {0};
-
 	visit->document = get_json(visit, "discovery", visit->auth->discovery_url, &answer);
 	if (visit->document != NULL)
 		skymon_number(visit->sm, "discovery_time", answer.seconds);
@@ -224,7 +215,6 @@ static void report_keys(struct visit *visit, const struct fetch_answer *answer)
 	struct skymon *sm = visit->sm;
 	double age = auth_age(answer->wanted[AUTH_AGE]);
 	double max_age = auth_max_age(answer->wanted[AUTH_CACHE_CONTROL]);
-
 	skymon_detail_number(sm, "keys", (double)visit->keys.published);
 	skymon_detail_number(sm, "usable_keys", (double)visit->keys.count);
 	skymon_number(sm, "usable_keys", (double)visit->keys.count);
@@ -249,7 +239,6 @@ bool auth_fetch_keys(struct visit *visit)
 	struct fetch_answer answer = {0};
 	json_t *set = url != NULL ? get_json(visit, "jwks", url, &answer) : NULL;
 	bool good = set != NULL;
-
 	jose_keys_free(&visit->keys);
 	if (good && !jose_keys_read(set, &visit->keys))
 		good = auth_fail(visit, SKYMON_PROTOCOL, "jwks: %s", visit->keys.why);
@@ -270,7 +259,6 @@ bool auth_fetch_keys(struct visit *visit)
 static enum skymon_status report_result(struct visit *visit)
 {
 	const struct jose_keys *keys = &visit->keys;
-
 	if (keys->leaked > 0) {
 		skymon_reason(visit->sm, SKYMON_BODY_MISMATCH);
 		return skymon_degraded(
@@ -298,14 +286,13 @@ static enum skymon_status check(struct skymon *sm, void *state)
 {
 	struct authentication *auth = state;
 	struct visit visit = {.sm = sm, .auth = auth, .status = SKYMON_UNKNOWN};
-	bool has_client = auth->client_id != NULL && auth->client_id[0] != '\0', good;
-
+	bool has_client = auth->client_id != NULL && auth->client_id[0] != '\0';
 	skymon_detail(sm, "issuer", "%s", auth->issuer);
 	if (auth->realm[0] != '\0')
 		skymon_detail(sm, "realm", "%s", auth->realm);
 	snprintf(visit.token, sizeof(visit.token), "no client is configured, so no token was requested");
 	fetch_begin(auth->fetch, auth->reconnect.ms);
-	good = discover(&visit) && auth_fetch_keys(&visit) && (!has_client || auth_token_check(&visit));
+	bool good = discover(&visit) && auth_fetch_keys(&visit) && (!has_client || auth_token_check(&visit));
 	fetch_end(auth->fetch);
 	report_skew(&visit);
 	if (visit.has_answer) {
@@ -329,7 +316,6 @@ static void validate(struct skymon *sm, const void *state)
 	const struct authentication *auth = state;
 	bool has_id = auth->client_id != NULL && auth->client_id[0] != '\0';
 	const char *proxy = fetch_proxy_fault(auth->proxy), *issuer = fetch_url_fault(auth->issuer);
-
 	if (has_id && auth->client_secret.bytes == NULL)
 		skymon_invalid(sm, "client_id", "needs client_secret");
 	if (!has_id && auth->client_secret.bytes != NULL)
@@ -353,7 +339,6 @@ static bool start(struct skymon *sm, void *state)
 {
 	struct authentication *auth = state;
 	size_t length = strlen(auth->issuer);
-
 	if (auth->client_secret.bytes != NULL && auth->client_secret.size == 0) {
 		skymon_unknown(sm, "client_secret is empty");
 		return false;
@@ -375,7 +360,6 @@ static bool start(struct skymon *sm, void *state)
 static void stop(struct skymon *sm, void *state)
 {
 	struct authentication *auth = state;
-
 	(void)sm;
 	fetch_free(auth->fetch);
 	free(auth->discovery_url);

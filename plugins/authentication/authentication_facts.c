@@ -22,7 +22,6 @@ static bool is_https(const char *url)
 static bool has_user_info(const char *url)
 {
 	const char *host = strstr(url, "://");
-
 	return host != NULL && memchr(host + 3, '@', strcspn(host + 3, "/?#")) != NULL;
 }
 
@@ -45,9 +44,9 @@ void auth_show_issuer(const char *issuer, char *out, size_t size)
 
 void auth_realm(const char *issuer, char *realm, size_t size)
 {
-	const char *at = strstr(issuer, "/realms/"), *next;
-
+	const char *at = strstr(issuer, "/realms/");
 	realm[0] = '\0';
+	const char *next;
 	while (at != NULL && (next = strstr(at + 1, "/realms/")) != NULL)
 		at = next;
 	if (at == NULL)
@@ -60,7 +59,6 @@ void auth_realm(const char *issuer, char *realm, size_t size)
 const char *auth_url_fault(const char *issuer, const char *url)
 {
 	struct skymon_fault fault;
-
 	if (strpbrk(url, " \t\r\n") != NULL || strlen(url) > 2000 || has_user_info(url) ||
 	    !fetch_accepts("it", url, NULL, &fault))
 		return "is not a valid http:// or https:// URL";
@@ -73,19 +71,16 @@ const char *auth_url_fault(const char *issuer, const char *url)
 
 double auth_age(const char *age)
 {
-	char *end;
-	unsigned long long seconds;
-
 	if (age == NULL || age[0] < '0' || age[0] > '9')
 		return -1;
-	seconds = strtoull(age, &end, 10);
+	char *end;
+	unsigned long long seconds = strtoull(age, &end, 10);
 	return *end == '\0' && seconds < 1ull << 40 ? (double)seconds : -1;
 }
 
 double auth_max_age(const char *cache_control)
 {
 	const char *at = cache_control;
-
 	while (at != NULL && *at != '\0') {
 		at += strspn(at, " \t,");
 		if (strncasecmp(at, "max-age=", 8) == 0) {
@@ -104,7 +99,6 @@ double auth_skew(double date, double age, double sent, double received)
 {
 	/* Date is the beginning of a second, Age a count of whole ones. */
 	double earliest = date + (age > 0 ? age : 0), latest = earliest + (age > 0 ? 2 : 1);
-
 	return earliest > received ? earliest - received : latest < sent ? latest - sent : 0;
 }
 
@@ -114,7 +108,6 @@ static bool explain(char *why, size_t size, const char *format, ...) __attribute
 static bool explain(char *why, size_t size, const char *format, ...)
 {
 	va_list list;
-
 	va_start(list, format);
 	vsnprintf(why, size, format, list);
 	va_end(list);
@@ -123,11 +116,10 @@ static bool explain(char *why, size_t size, const char *format, ...)
 
 static bool has_audience(const json_t *aud, const char *audience)
 {
-	const json_t *one;
-	size_t i;
-
 	if (json_is_string(aud))
 		return strcmp(json_string_value(aud), audience) == 0;
+	const json_t *one;
+	size_t i;
 	json_array_foreach(aud, i, one) {
 		if (json_is_string(one) && strcmp(json_string_value(one), audience) == 0)
 			return true;
@@ -142,7 +134,6 @@ bool auth_claims(const json_t *claims, const char *issuer, const char *audience,
 	const json_t *exp = json_object_get(claims, "exp"), *iat = json_object_get(claims, "iat");
 	const json_t *nbf = json_object_get(claims, "nbf");
 	char shown[120];
-
 	auth_show_issuer(iss != NULL ? iss : "", shown, sizeof(shown));
 	if (iss == NULL)
 		return explain(why, size, "no issuer (iss)");
@@ -166,7 +157,6 @@ bool auth_claims(const json_t *claims, const char *issuer, const char *audience,
 bool auth_granted(const char *requested, const char *granted)
 {
 	size_t length;
-
 	for (; *(requested += strspn(requested, " ")) != '\0'; requested += length) {
 		const char *at = granted;
 		length = strcspn(requested, " ");
@@ -209,7 +199,6 @@ void auth_text_add(struct auth_text *text, const char *bytes, size_t size)
 void auth_form_add(struct auth_text *text, const char *name, const char *value, size_t size)
 {
 	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
-
 	if (name != NULL && text->size > 0)
 		auth_text_add(text, "&", 1);
 	if (name != NULL) {

@@ -52,7 +52,6 @@ const struct jose_alg *jose_alg_find(const char *name)
 void jose_show(const char *text, char *out, size_t size)
 {
 	size_t i = 0;
-
 	for (; text[i] != '\0' && i + 1 < size; i++)
 		out[i] = text[i] > ' ' && text[i] < 0x7f ? text[i] : '?';
 	out[i] = '\0';
@@ -73,7 +72,6 @@ ssize_t jose_decode(const char *text, size_t size, uint8_t *out)
 {
 	uint32_t bits = 0;
 	size_t used = 0;
-
 	if (size % 4 == 1)
 		return -1;
 	for (size_t i = 0; i < size; i++) {
@@ -94,7 +92,6 @@ ssize_t jose_decode(const char *text, size_t size, uint8_t *out)
 __attribute__((format(printf, 2, 3))) static bool set_why(char why[static 120], const char *format, ...)
 {
 	va_list list;
-
 	va_start(list, format);
 	vsnprintf(why, 120, format, list);
 	va_end(list);
@@ -107,15 +104,13 @@ static size_t read_bytes(const json_t *jwk, const char *member, uint8_t out[stat
 	const json_t *value = json_object_get(jwk, member);
 	const char *text = json_string_value(value);
 	size_t size = json_string_length(value);
-	ssize_t got;
-
 	/* RFC 7518 forbids padding, but some providers pad and clients accept it. */
 	if (size % 4 == 0)
 		for (int i = 0; i < 2 && size > 0 && text[size - 1] == '='; i++)
 			size--;
 	if (size == 0 || size > MATERIAL_MAX / 3 * 4)
 		return 0;
-	got = jose_decode(text, size, out);
+	ssize_t got = jose_decode(text, size, out);
 	return got > 0 ? (size_t)got : 0;
 }
 
@@ -124,7 +119,6 @@ static EVP_PKEY *from_data(const char *type, OSSL_PARAM_BLD *build)
 	EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
 	OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(build);
 	EVP_PKEY *key = NULL;
-
 	if (context == NULL || params == NULL || EVP_PKEY_fromdata_init(context) != 1 ||
 	    EVP_PKEY_fromdata(context, &key, EVP_PKEY_PUBLIC_KEY, params) != 1)
 		key = NULL;
@@ -141,7 +135,6 @@ static EVP_PKEY *read_rsa(const json_t *jwk, char why[static 120])
 	OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
 	int bits = modulus != NULL ? BN_num_bits(modulus) : 0;
 	EVP_PKEY *key = NULL;
-
 	if (n_size == 0 || e_size == 0)
 		set_why(why, "its n or e is missing or invalid");
 	else if (bits < JOSE_RSA_BITS_MIN || bits > 16384)
@@ -164,7 +157,6 @@ static EVP_PKEY *read_point(const json_t *jwk, const struct curve *curve, char w
 	uint8_t x[MATERIAL_MAX], y[MATERIAL_MAX], point[1 + 2 * 66] = {4};
 	OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
 	EVP_PKEY *key = NULL;
-
 	if (read_bytes(jwk, "x", x) != curve->size || read_bytes(jwk, "y", y) != curve->size) {
 		set_why(why, "its x or y does not have the %zu bytes of %s", curve->size, curve->name);
 	} else {
@@ -186,7 +178,6 @@ static EVP_PKEY *read_okp(const json_t *jwk, const struct curve *curve, char why
 	uint8_t x[MATERIAL_MAX];
 	size_t size = read_bytes(jwk, "x", x);
 	EVP_PKEY *key = size == curve->size ? EVP_PKEY_new_raw_public_key(curve->type, NULL, x, size) : NULL;
-
 	if (key == NULL)
 		set_why(why, "its x does not have the %zu bytes of %s", curve->size, curve->name);
 	return key;
@@ -195,7 +186,6 @@ static EVP_PKEY *read_okp(const json_t *jwk, const struct curve *curve, char why
 static bool read_public_key(const json_t *jwk, struct jose_key *key, char why[static 120])
 {
 	const char *kty = json_loose_text(jwk, "kty"), *crv = json_loose_text(jwk, "crv");
-
 	key->family = kty == NULL               ? 0
 		      : strcmp(kty, "RSA") == 0 ? JOSE_RSA
 		      : strcmp(kty, "EC") == 0  ? JOSE_EC
@@ -218,12 +208,12 @@ static bool read_public_key(const json_t *jwk, struct jose_key *key, char why[st
 /* A key without `use` and `key_ops` may be used for everything. */
 static bool may_verify(const json_t *jwk, char why[static 120])
 {
-	const json_t *ops = json_object_get(jwk, "key_ops"), *use = json_object_get(jwk, "use"), *op;
+	const json_t *ops = json_object_get(jwk, "key_ops"), *use = json_object_get(jwk, "use");
 	bool found = ops == NULL;
-	size_t i;
-
 	if (use != NULL && (!json_is_string(use) || strcmp(json_string_value(use), "sig") != 0))
 		return set_why(why, "its use is not sig");
+	const json_t *op;
+	size_t i;
 	json_array_foreach(ops, i, op)
 		found = found || (json_is_string(op) && strcmp(json_string_value(op), "verify") == 0);
 	return found || set_why(why, "its key_ops lack verify");
@@ -233,7 +223,6 @@ static bool may_verify(const json_t *jwk, char why[static 120])
 static bool read_alg(const json_t *jwk, struct jose_key *key, char why[static 120])
 {
 	const json_t *alg = json_object_get(jwk, "alg");
-
 	if (alg == NULL)
 		return true;
 	key->only = json_is_string(alg) ? jose_alg_find(json_string_value(alg)) : NULL;
@@ -247,7 +236,6 @@ static bool read_alg(const json_t *jwk, struct jose_key *key, char why[static 12
 static bool is_private(const json_t *jwk)
 {
 	const char *kty = json_loose_text(jwk, "kty");
-
 	return json_object_get(jwk, "d") != NULL ||
 	       (kty != NULL && strcmp(kty, "oct") == 0 && json_object_get(jwk, "k") != NULL);
 }
@@ -257,7 +245,6 @@ static void read_key(const json_t *jwk, struct jose_keys *keys)
 	struct jose_key *key = &keys->items[keys->count];
 	const char *kid = json_loose_text(jwk, "kid");
 	char why[120] = "";
-
 	*key = (struct jose_key){0};
 	if (!json_is_object(jwk))
 		set_why(why, "not a JSON object");
@@ -277,9 +264,7 @@ static void read_key(const json_t *jwk, struct jose_keys *keys)
 
 bool jose_keys_read(const json_t *set, struct jose_keys *keys)
 {
-	const json_t *list = json_object_get(set, "keys"), *jwk;
-	size_t i;
-
+	const json_t *list = json_object_get(set, "keys");
 	memset(keys, 0, sizeof(*keys));
 	if (!json_is_array(list))
 		return set_why(keys->why, "the document has no list of keys");
@@ -287,6 +272,8 @@ bool jose_keys_read(const json_t *set, struct jose_keys *keys)
 	if (keys->published > JOSE_KEYS_MAX)
 		return set_why(keys->why, "the set has %zu keys, more than the %d that are checked",
 			       keys->published, JOSE_KEYS_MAX);
+	const json_t *jwk;
+	size_t i;
 	json_array_foreach(list, i, jwk)
 		read_key(jwk, keys);
 	ERR_clear_error(); /* libcurl's TLS on this thread would read what is left in the queue */

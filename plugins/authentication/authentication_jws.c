@@ -25,7 +25,6 @@ static int split(const char *text, struct parts *parts)
 {
 	const char *first = strchr(text, '.'), *second = first != NULL ? strchr(first + 1, '.') : NULL;
 	int dots = 0;
-
 	if (strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.") != strlen(text))
 		return 0;
 	for (const char *at = text; (at = strchr(at, '.')) != NULL; at++)
@@ -50,7 +49,6 @@ static json_t *read_part(const char *text, size_t size, bool loose)
 	json_t *json = got <= 0 ? NULL
 		       : loose  ? json_loose_read((const char *)bytes, (size_t)got, why)
 				: json_read((const char *)bytes, (size_t)got);
-
 	if (bytes != NULL)
 		explicit_bzero(bytes, size);
 	free(bytes);
@@ -71,7 +69,6 @@ static unsigned char *to_der(const uint8_t *raw, size_t size, size_t *der_size)
 	BIGNUM *r = BN_bin2bn(raw, (int)size / 2, NULL), *s = BN_bin2bn(raw + size / 2, (int)size / 2, NULL);
 	unsigned char *der = NULL;
 	int length = -1;
-
 	if (pair == NULL || r == NULL || s == NULL || ECDSA_SIG_set0(pair, r, s) != 1) {
 		BN_free(r);
 		BN_free(s);
@@ -93,7 +90,6 @@ static bool verify_digest(const struct jose_alg *alg, EVP_PKEY *key, const void 
 		    (!alg->pss || (EVP_PKEY_CTX_set_rsa_padding(rsa, RSA_PKCS1_PSS_PADDING) == 1 &&
 				   EVP_PKEY_CTX_set_rsa_pss_saltlen(rsa, RSA_PSS_SALTLEN_DIGEST) == 1)) &&
 		    EVP_DigestVerify(context, signature, signature_size, text, size) == 1;
-
 	EVP_MD_CTX_free(context);
 	return good;
 }
@@ -108,16 +104,13 @@ static bool key_fits(const struct jose_alg *alg, const struct jose_key *key)
 static bool verify(const struct jose_alg *alg, const struct jose_key *key, const void *text, size_t text_size,
 		   const uint8_t *signature, size_t size)
 {
-	unsigned char *der;
-	size_t der_size;
-	bool good;
-
 	if (alg->family != JOSE_EC)
 		return verify_digest(alg, key->key, text, text_size, signature, size);
 	if (size != 2 * (((size_t)EVP_PKEY_get_bits(key->key) + 7) / 8))
 		return false;
-	der = to_der(signature, size, &der_size);
-	good = der != NULL && verify_digest(alg, key->key, text, text_size, der, der_size);
+	size_t der_size;
+	unsigned char *der = to_der(signature, size, &der_size);
+	bool good = der != NULL && verify_digest(alg, key->key, text, text_size, der, der_size);
 	OPENSSL_free(der);
 	return good;
 }
@@ -131,7 +124,6 @@ static enum jose_verdict find_signer(const struct jose_alg *alg, const char *kid
 			       ? -1
 			       : jose_decode(parts->signature, parts->signature_size, signature);
 	bool found = false;
-
 	for (size_t i = 0; i < keys->count; i++) {
 		const struct jose_key *key = &keys->items[i];
 		if ((kid != NULL && (key->kid == NULL || strcmp(key->kid, kid) != 0)) || !key_fits(alg, key))
@@ -150,8 +142,6 @@ static enum jose_verdict verify_parts(const json_t *header, const struct parts *
 {
 	const char *alg = json_read_text(header, "alg"), *kid = json_read_text(header, "kid");
 	const struct jose_alg *known = alg != NULL ? jose_alg_find(alg) : NULL;
-	enum jose_verdict verdict;
-
 	if (alg == NULL)
 		return JOSE_OPAQUE;
 	jose_show(alg, token->alg, sizeof(token->alg));
@@ -162,7 +152,7 @@ static enum jose_verdict verify_parts(const json_t *header, const struct parts *
 		return JOSE_SYMMETRIC;
 	if (known == NULL || json_object_get(header, "crit") != NULL)
 		return JOSE_UNKNOWN;
-	verdict = find_signer(known, kid, parts, keys);
+	enum jose_verdict verdict = find_signer(known, kid, parts, keys);
 	if (verdict == JOSE_VERIFIED) {
 		token->claims = read_part(parts->body, parts->body_size, true);
 		if (token->claims == NULL)
@@ -177,7 +167,6 @@ enum jose_verdict jose_verify(const char *text, const struct jose_keys *keys, st
 	int count = split(text, &parts);
 	json_t *header = count == 3 || count == 5 ? read_part(parts.head, parts.head_size, false) : NULL;
 	enum jose_verdict verdict = JOSE_OPAQUE;
-
 	*token = (struct jose_token){0};
 	if (header != NULL && count == 5)
 		verdict = JOSE_ENCRYPTED;

@@ -22,7 +22,6 @@ static bool basic_header(const struct authentication *auth, struct auth_text *he
 	struct auth_text login = {0};
 	char *code = NULL;
 	size_t size = 0;
-
 	auth_form_add(&login, NULL, auth->client_id, strlen(auth->client_id));
 	auth_text_add(&login, ":", 1);
 	auth_form_add(&login, NULL, auth->client_secret.bytes, auth->client_secret.size);
@@ -45,7 +44,6 @@ static bool offers(const json_t *methods, const char *method)
 {
 	const json_t *one;
 	size_t i;
-
 	json_array_foreach(methods, i, one) {
 		if (json_is_string(one) && strcmp(json_string_value(one), method) == 0)
 			return true;
@@ -56,7 +54,6 @@ static bool offers(const json_t *methods, const char *method)
 static enum auth_method method_for(const struct visit *visit)
 {
 	const json_t *methods = json_object_get(visit->document, "token_endpoint_auth_methods_supported");
-
 	if (visit->auth->client_auth.index != AUTH_AUTO)
 		return (enum auth_method)visit->auth->client_auth.index;
 	return !offers(methods, "client_secret_basic") && offers(methods, "client_secret_post") ? AUTH_POST
@@ -85,7 +82,6 @@ static bool request_token(struct visit *visit, const char *url, struct fetch_ans
 	struct auth_text form = {0}, header = {0};
 	bool good = fill_form(visit->auth, method, &form) &&
 		    (method == AUTH_POST || basic_header(visit->auth, &header));
-
 	if (good) {
 		const struct skymon_label headers[] = {{"Accept", "application/json"},
 						       {"Content-Type", "application/x-www-form-urlencoded"},
@@ -122,7 +118,6 @@ static bool explain_refusal(struct visit *visit, const char *place, const struct
 	const char *error = json_loose_text(json, "error");
 	bool has_error = is_error_code(error), of_secret = answer->code == 401;
 	char code[80];
-
 	snprintf(code, sizeof(code), "HTTP %d%s%s", answer->code, has_error ? ", " : "",
 		 has_error ? error : "");
 	if (answer->code == 400 && has_error && strcmp(error, "invalid_client") == 0)
@@ -147,7 +142,6 @@ static bool explain_refusal(struct visit *visit, const char *place, const struct
 static double now(void)
 {
 	struct timespec at;
-
 	clock_gettime(CLOCK_REALTIME, &at);
 	return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
 }
@@ -157,14 +151,12 @@ static double seconds_of(const json_t *value)
 {
 	double seconds =
 		json_is_number(value) ? json_number_value(value) : auth_age(json_string_value(value));
-
 	return json_is_number(value) || seconds >= 0 ? seconds : NAN;
 }
 
 static bool validate_claims(struct visit *visit, const struct jose_token *token)
 {
 	char why[240];
-
 	if (auth_claims(token->claims, visit->auth->issuer, visit->auth->audience, now(), why, sizeof(why)))
 		return true;
 	return auth_fail(visit, SKYMON_BODY_MISMATCH, "token: %s", why);
@@ -174,7 +166,6 @@ static bool validate_claims(struct visit *visit, const struct jose_token *token)
 static bool validate_signature(struct visit *visit, enum jose_verdict verdict, const struct jose_token *token)
 {
 	const char *why = NULL;
-
 	switch (verdict) {
 	case JOSE_VERIFIED:
 		snprintf(visit->token, sizeof(visit->token), "token issued and verified (%s)", token->alg);
@@ -211,24 +202,21 @@ static bool validate_signature(struct visit *visit, enum jose_verdict verdict, c
 
 static bool validate_token(struct visit *visit, const char *text)
 {
-	struct jose_token token;
-	enum jose_verdict verdict;
-	bool good;
-
 	if (!visit->auth->verify_token) {
 		snprintf(visit->token, sizeof(visit->token),
 			 "token issued, signature not checked: verify_token is off");
 		skymon_detail_boolean(visit->sm, "token_verified", false);
 		return true;
 	}
-	verdict = jose_verify(text, &visit->keys, &token);
+	struct jose_token token;
+	enum jose_verdict verdict = jose_verify(text, &visit->keys, &token);
 	if (verdict == JOSE_NO_KEY) {
 		/* The provider may have rotated its keys since: read them once more, as clients do. */
 		if (!auth_fetch_keys(visit))
 			return false;
 		verdict = jose_verify(text, &visit->keys, &token);
 	}
-	good = validate_signature(visit, verdict, &token);
+	bool good = validate_signature(visit, verdict, &token);
 	skymon_detail_boolean(visit->sm, "token_verified", good && verdict == JOSE_VERIFIED);
 	json_decref(token.claims);
 	return good;
@@ -240,13 +228,12 @@ static bool validate_answer(struct visit *visit, const char *place, const json_t
 		   *type = json_loose_text(json, "token_type");
 	const char *requested = visit->auth->scope, *granted = json_loose_text(json, "scope");
 	double ttl = seconds_of(json_object_get(json, "expires_in"));
-	char shown[24];
-
 	if (!json_is_object(json))
 		return auth_fail(visit, SKYMON_PROTOCOL, "token: the answer of %s %s", place, why);
 	if (token == NULL || token[0] == '\0' || type == NULL)
 		return auth_fail(visit, SKYMON_PROTOCOL,
 				 "token: the answer of %s has no access_token or no token_type", place);
+	char shown[24];
 	jose_show(type, shown, sizeof(shown));
 	skymon_detail(visit->sm, "token_type", "%s", shown);
 	if (!isnan(ttl)) {
@@ -274,9 +261,6 @@ bool auth_token_check(struct visit *visit)
 	const char *url = auth_endpoint(visit, "token_endpoint");
 	struct fetch_answer answer = {0};
 	char place[300] = "", why[JSON_LOOSE_WHY] = "is JSON, and not an object";
-	json_t *json;
-	bool good;
-
 	if (url == NULL)
 		return false;
 	if (fetch_secret_fault(url, &visit->auth->tls, true) != NULL)
@@ -288,10 +272,11 @@ bool auth_token_check(struct visit *visit)
 		return false;
 	fetch_place(url, place, sizeof(place));
 	skymon_number(visit->sm, "token_time", answer.seconds);
+	bool good;
 	if (answer.code != 200) {
 		good = explain_refusal(visit, place, &answer);
 	} else {
-		json = json_loose_read(answer.body, answer.size, why);
+		json_t *json = json_loose_read(answer.body, answer.size, why);
 		good = validate_answer(visit, place, json, why);
 		wipe(json_object_get(json, "access_token"));
 		json_decref(json);
