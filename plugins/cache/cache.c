@@ -47,7 +47,6 @@ static void validate(struct skymon *sm, const void *state)
 {
 	const struct cache *cache = state;
 	const char *url = cache_url_fault(cache), *proxy = dial_proxy_fault(cache->proxy);
-
 	if (url != NULL)
 		skymon_invalid(sm, "url", "%s", url);
 	if (proxy != NULL)
@@ -57,7 +56,6 @@ static void validate(struct skymon *sm, const void *state)
 static bool start(struct skymon *sm, void *state)
 {
 	struct cache *cache = state;
-
 	cache->link = cache_link_new(sm, cache);
 	return cache->link != NULL;
 }
@@ -71,7 +69,6 @@ static void unload(struct skymon *sm, void *shared)
 static void stop(struct skymon *sm, void *state)
 {
 	struct cache *cache = state;
-
 	(void)sm;
 	cache_link_free(cache->link);
 	cache->link = NULL;
@@ -82,7 +79,6 @@ static enum skymon_status check(struct skymon *sm, void *state)
 	struct cache *cache = state;
 	struct cache_answers answers;
 	struct cache_hits hits = {.has_rate = false};
-
 	cache_ask(sm, cache->link, &answers);
 	if (answers.has_info)
 		cache_hits_since(&answers.info, dial_clock(), &cache->before, &hits);

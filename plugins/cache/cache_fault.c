@@ -11,10 +11,8 @@
 static void copy_clean(char *to, size_t room, const char *from, const char *const hide[2])
 {
 	size_t used = 0;
-
 	while (*from != '\0' && used + 4 < room) {
 		size_t secret = 0;
-
 		for (int i = 0; i < 2; i++) {
 			size_t size = hide[i] != NULL ? strlen(hide[i]) : 0;
 			if (size > secret && strncmp(from, hide[i], size) == 0)
@@ -80,8 +78,6 @@ void cache_explain(const char *error, enum cache_question question, const char *
 	static const char *const questions[] = {"the login", "the choice of the database", "PING", "INFO",
 						"CLUSTER INFO"};
 	const char *const hide[2] = {user, password};
-	char line[200];
-
 	for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++)
 		if (begins(error, meanings[i].begins)) {
 			skymon_fault_set(fault, SKYMON_UNHEALTHY, meanings[i].reason, "%s: %s", place,
@@ -103,6 +99,7 @@ void cache_explain(const char *error, enum cache_question question, const char *
 			place);
 		return;
 	}
+	char line[200];
 	copy_clean(line, sizeof(line), error, hide);
 	skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_QUERY_ERROR, "%s: the server answered %s with: %s",
 			 place, questions[question], line);

@@ -42,10 +42,9 @@ static const char *const names[CACHE_FIELDS] = {
 /* Refuses negative numbers: the server's -1 means "not known". */
 static bool read_number(const char *text, double *value)
 {
-	char *end;
-
 	if (!isdigit((unsigned char)text[0]))
 		return false;
+	char *end;
 	*value = strtod(text, &end);
 	return *end == '\0' && isfinite(*value) && strpbrk(text, "xX") == NULL;
 }
@@ -54,7 +53,6 @@ static bool read_number(const char *text, double *value)
 static void read_word(const char *text, char *to, size_t room)
 {
 	size_t used = 0;
-
 	for (; *text != '\0' && used + 1 < room; text++)
 		if (isalnum((unsigned char)*text) || strchr("._-:+", *text) != NULL)
 			to[used++] = *text;
@@ -65,7 +63,6 @@ static void read_word(const char *text, char *to, size_t room)
 static bool read_part(const char *text, const char *name, char *to, size_t room)
 {
 	size_t size = strlen(name);
-
 	for (; text != NULL; text = strchr(text, ',')) {
 		text += *text == ',';
 		if (strncmp(text, name, size) == 0 && text[size] == '=') {
@@ -79,12 +76,12 @@ static bool read_part(const char *text, const char *name, char *to, size_t room)
 /* "slave0": "ip=…,port=…,state=online,offset=42,lag=0" */
 static void read_replica(const char *text, double primary_offset, struct cache_info *info)
 {
-	char state[24], offset[32], lag[32];
-	double at, seconds;
-
+	char state[24];
 	if (!read_part(text, "state", state, sizeof(state)) || strcmp(state, "online") != 0)
 		return;
 	info->replicas_online++;
+	char offset[32], lag[32];
+	double at, seconds;
 	if (!read_part(text, "offset", offset, sizeof(offset)) || !read_part(text, "lag", lag, sizeof(lag)) ||
 	    !read_number(offset, &at) || !read_number(lag, &seconds))
 		return;
@@ -98,7 +95,6 @@ static void read_replica(const char *text, double primary_offset, struct cache_i
 static bool is_numbered(const char *key, const char *stem)
 {
 	size_t size = strlen(stem);
-
 	return strncmp(key, stem, size) == 0 && key[size] != '\0' &&
 	       strspn(key + size, "0123456789") == strlen(key + size);
 }
@@ -106,12 +102,13 @@ static bool is_numbered(const char *key, const char *stem)
 /* "master0": "name=cache,status=ok,address=10.0.0.1:6379,slaves=2,sentinels=3" of a Sentinel */
 static void read_watched(const char *text, struct cache_info *info)
 {
-	char name[48], status[24], word[48];
-
 	info->watched++;
+	char word[48];
 	if (read_part(text, "status", word, sizeof(word)) && strcmp(word, "ok") == 0)
 		return;
+	char status[24];
 	read_word(word, status, sizeof(status));
+	char name[48];
 	if (read_part(text, "name", word, sizeof(word)))
 		read_word(word, name, sizeof(name));
 	else
@@ -124,7 +121,6 @@ static void read_watched(const char *text, struct cache_info *info)
 static enum cache_role role_of(const char *word)
 {
 	static const char *const replicas[] = {"slave", "replica", "active-replica", "active-slave"};
-
 	if (strcmp(word, "master") == 0 || strcmp(word, "primary") == 0)
 		return CACHE_PRIMARY;
 	for (size_t i = 0; i < sizeof(replicas) / sizeof(replicas[0]); i++)
@@ -142,7 +138,6 @@ struct block {
 static void end_link(const char *value, const struct block *block, struct cache_info *info)
 {
 	bool down = strcmp(value, "up") != 0;
-
 	if (info->links++ == 0 || (down && info->links_down == 0)) {
 		snprintf(info->primary, sizeof(info->primary), "%s:%s", block->host, block->port);
 		read_word(value, info->link_word, sizeof(info->link_word));
@@ -178,7 +173,6 @@ static void read_field(enum cache_field field, const char *value, struct cache_i
 {
 	bool of_links = field == CACHE_LAST_IO || field == CACHE_DOWN_SINCE || field == CACHE_SYNCING;
 	double number;
-
 	if (!read_number(value, &number))
 		return;
 	/* Keep the worst of several links. */
@@ -191,7 +185,6 @@ static void read_keyspace(const char *value, struct cache_info *info)
 {
 	char part[32];
 	double number;
-
 	if (read_part(value, "keys", part, sizeof(part)) && read_number(part, &number))
 		info->keys += number;
 	if (read_part(value, "expires", part, sizeof(part)) && read_number(part, &number))
@@ -231,7 +224,6 @@ static void read_line(const char *key, const char *value, struct block *block, s
 static bool next_line(const char **text, char key[64], char value[256])
 {
 	size_t size = strcspn(*text, "\r\n"), colon = strcspn(*text, ":\r\n");
-
 	if (**text == '\0')
 		return false;
 	key[0] = value[0] = '\0';
@@ -247,9 +239,8 @@ static bool next_line(const char **text, char key[64], char value[256])
 bool cache_info_parse(const char *text, struct cache_info *info)
 {
 	struct block block = {.host = ""};
-	char key[64], value[256];
-
 	*info = (struct cache_info){.product = "Redis"};
+	char key[64], value[256];
 	for (const char *at = text; next_line(&at, key, value);)
 		read_line(key, value, &block, info);
 	/* Replicas need a second pass: their lag is relative to the primary's offset. */
@@ -262,9 +253,8 @@ bool cache_info_parse(const char *text, struct cache_info *info)
 
 bool cache_cluster_parse(const char *text, struct cache_cluster *cluster)
 {
-	char key[64], value[256];
-
 	*cluster = (struct cache_cluster){.seen = false};
+	char key[64], value[256];
 	while (next_line(&text, key, value))
 		if (strcmp(key, "cluster_state") == 0)
 			read_word(value, cluster->state, sizeof(cluster->state));
@@ -290,12 +280,10 @@ void cache_hits_since(const struct cache_info *info, double now, struct cache_be
 	 * last check. */
 	bool same_process = strcmp(before->run_id, info->run_id) == 0;
 	bool same = same_process && hit >= before->hits && miss >= before->misses;
-
 	*hits = (struct cache_hits){.has_rate = false};
 	if (known && hit + miss > 0) {
 		double new_hit = same ? hit - before->hits : hit,
 		       new_miss = same ? miss - before->misses : miss;
-
 		hits->has_rate = true;
 		hits->rate = hits->in_all = hit / (hit + miss);
 		if (before->known && new_hit + new_miss > 0) {

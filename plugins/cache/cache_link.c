@@ -25,7 +25,6 @@ struct reply {
 static void free_reply(void *memory)
 {
 	struct reply *reply = memory;
-
 	if (reply == NULL)
 		return;
 	for (size_t i = 0; i < ITEMS_MAX; i++)
@@ -35,8 +34,7 @@ static void free_reply(void *memory)
 
 static void *make_text(const redisReadTask *task, char *bytes, size_t size)
 {
-	struct reply *reply = malloc(sizeof(*reply) + size + 1), *array;
-
+	struct reply *reply = malloc(sizeof(*reply) + size + 1);
 	if (reply == NULL)
 		return NULL;
 	*reply = (struct reply){.type = task->type, .size = size};
@@ -44,7 +42,7 @@ static void *make_text(const redisReadTask *task, char *bytes, size_t size)
 		memcpy(reply->text, bytes, size);
 	reply->text[size] = '\0';
 	if (task->parent != NULL) {
-		array = task->parent->obj;
+		struct reply *array = task->parent->obj;
 		array->items[task->idx] = reply;
 	}
 	return reply;
@@ -112,7 +110,6 @@ static void explain_silence(const struct cache_link *link, size_t taken, const c
 			    struct skymon_fault *fault)
 {
 	const char *place = link->place;
-
 	if (fault->reason == SKYMON_TIMEOUT && taken > 0)
 		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TIMEOUT,
 				 "%s: began its answer to %s and did not end it in time", place, what);
@@ -130,7 +127,6 @@ static void explain_noise(const struct cache_link *link, const char *bytes, size
 			  struct skymon_fault *fault)
 {
 	bool tls = size > 1 && bytes[0] == 0x15 && bytes[1] == 0x03 && link->line.dial->tls == NULL;
-
 	skymon_fault_set(fault, SKYMON_UNHEALTHY, tls ? SKYMON_TLS_OTHER : SKYMON_PROTOCOL, "%s: %s",
 			 link->place,
 			 tls ? "the server speaks TLS: the URL must begin with rediss://"
@@ -143,12 +139,9 @@ static struct reply *read_reply(struct skymon *sm, struct cache_link *link, cons
 {
 	char bytes[16384];
 	size_t taken = 0;
-
 	bytes[0] = bytes[1] = '\0';
 	for (;;) {
 		void *reply = NULL;
-		ssize_t got;
-
 		if (redisReaderGetReply(link->line.reader, &reply) != REDIS_OK) {
 			explain_noise(link, bytes, taken, fault);
 			return NULL;
@@ -161,7 +154,7 @@ static struct reply *read_reply(struct skymon *sm, struct cache_link *link, cons
 					 link->place, what);
 			return NULL;
 		}
-		got = dial_read(sm, link->line.dial, bytes, sizeof(bytes), fault);
+		ssize_t got = dial_read(sm, link->line.dial, bytes, sizeof(bytes), fault);
 		if (got <= 0) {
 			explain_silence(link, taken, what, fault);
 			return NULL;
@@ -180,17 +173,14 @@ static struct reply *read_reply(struct skymon *sm, struct cache_link *link, cons
 static struct reply *ask(struct skymon *sm, struct cache_link *link, const char *what, int count,
 			 const char **words, const size_t *sizes, struct skymon_fault *fault)
 {
-	struct skymon_fault unsent;
-	struct reply *reply;
 	char *command = NULL;
 	int size = redisFormatCommandArgv(&command, count, words, sizes);
-	bool sent;
-
 	if (size < 0) {
 		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "out of memory for the question");
 		return NULL;
 	}
-	sent = dial_write(sm, link->line.dial, command, (size_t)size, &unsent);
+	struct skymon_fault unsent;
+	bool sent = dial_write(sm, link->line.dial, command, (size_t)size, &unsent);
 	explicit_bzero(command, (size_t)size);
 	free(command);
 	/* A server that accepts no clients sends its error and closes, before any command. */
@@ -198,15 +188,13 @@ static struct reply *ask(struct skymon *sm, struct cache_link *link, const char 
 		*fault = unsent;
 		return NULL;
 	}
-	reply = read_reply(sm, link, what, fault);
-	return reply;
+	return read_reply(sm, link, what, fault);
 }
 
 static struct reply *ask_word(struct skymon *sm, struct cache_link *link, const char *word,
 			      struct skymon_fault *fault)
 {
 	size_t size = strlen(word);
-
 	return ask(sm, link, word, 1, &word, &size, fault);
 }
 
@@ -215,7 +203,6 @@ static bool expect_ok(struct reply *reply, struct cache_link *link, enum cache_q
 		      struct cache_answers *answers)
 {
 	bool ok = reply != NULL && reply->type == REDIS_REPLY_STATUS && strcmp(reply->text, "OK") == 0;
-
 	if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
 		cache_explain(reply->text, question, link->place, link->user, link->password,
 			      &answers->fault);
@@ -250,7 +237,6 @@ static bool log_in(struct skymon *sm, struct cache_link *link, struct cache_answ
 		bool user = link->user[0] != '\0';
 		const char *words[] = {"AUTH", user ? link->user : link->password, link->password};
 		size_t sizes[] = {4, user ? strlen(link->user) : link->password_size, link->password_size};
-
 		skymon_step(sm, "logging in");
 		if (!expect_ok(ask(sm, link, "the login", user ? 3 : 2, words, sizes, &answers->fault), link,
 			       CACHE_LOGIN, answers))
@@ -259,7 +245,6 @@ static bool log_in(struct skymon *sm, struct cache_link *link, struct cache_answ
 	if (strcmp(link->database, "0") != 0) {
 		const char *words[] = {"SELECT", link->database};
 		size_t sizes[] = {6, strlen(link->database)};
-
 		return expect_ok(ask(sm, link, "SELECT", 2, words, sizes, &answers->fault), link,
 				 CACHE_SELECT, answers);
 	}
@@ -269,7 +254,6 @@ static bool log_in(struct skymon *sm, struct cache_link *link, struct cache_answ
 static bool open_link(struct skymon *sm, struct cache_link *link, struct cache_answers *answers)
 {
 	struct cache_line *line = &link->line;
-
 	*line = (struct cache_line){.dial = dial_open(sm, &link->to, &answers->fault),
 				    .opened = dial_clock()};
 	answers->has_fault = line->dial == NULL;
@@ -294,7 +278,6 @@ static bool renew(struct skymon *sm, struct cache_link *link, struct cache_answe
 {
 	struct cache_line old = link->line;
 	bool opened = open_link(sm, link, answers);
-
 	if (!opened) {
 		drop_line(&link->line);
 		if (answers->fault.reason == SKYMON_RESOURCE) {
@@ -313,7 +296,6 @@ static bool take_ping(struct cache_link *link, struct reply *reply, double secon
 		      struct cache_answers *answers)
 {
 	bool good = reply != NULL;
-
 	answers->has_fault = true;
 	if (good && reply->type == REDIS_REPLY_ERROR) {
 		cache_explain(reply->text, CACHE_PING, link->place, link->user, link->password,
@@ -334,7 +316,6 @@ static bool take_info(struct cache_link *link, struct reply *reply, struct skymo
 		      struct cache_answers *answers)
 {
 	bool good = reply != NULL, bad = true;
-
 	if (good && reply->type == REDIS_REPLY_ERROR) {
 		cache_explain(reply->text, CACHE_INFO, link->place, link->user, link->password, fault);
 	} else if (good && reply->type == REDIS_REPLY_STRING &&
@@ -361,11 +342,9 @@ static struct reply *ask_optional(struct skymon *sm, struct cache_link *link, co
 				  const char **words, int type, bool *good, struct skymon_fault *fault)
 {
 	size_t sizes[3];
-	struct reply *reply;
-
 	for (int i = 0; i < count; i++)
 		sizes[i] = strlen(words[i]);
-	reply = ask(sm, link, what, count, words, sizes, fault);
+	struct reply *reply = ask(sm, link, what, count, words, sizes, fault);
 	*good = reply != NULL;
 	if (reply == NULL || reply->type == type)
 		return reply;
@@ -388,7 +367,6 @@ static bool ask_more(struct skymon *sm, struct cache_link *link, struct cache_an
 	const struct cache_info *info = &answers->info;
 	struct reply *reply;
 	bool good = true;
-
 	if (info->has[CACHE_CLUSTER_ENABLED] && info->of[CACHE_CLUSTER_ENABLED] > 0) {
 		skymon_step(sm, "waiting for the answer to CLUSTER INFO");
 		reply = ask_optional(sm, link, "CLUSTER INFO", 2, cluster, REDIS_REPLY_STRING, &good, fault);
@@ -411,15 +389,11 @@ static bool ask_more(struct skymon *sm, struct cache_link *link, struct cache_an
 /* Returns false if the connection can no longer be used. */
 static bool ask_all(struct skymon *sm, struct cache_link *link, struct cache_answers *answers)
 {
-	struct skymon_fault fault;
-	struct reply *reply;
-	double began;
-
 	answers->is_local = link->line.is_local;
 	answers->certificate_days = dial_certificate_days(link->line.dial);
 	skymon_step(sm, "waiting for the answer to PING");
-	began = dial_clock();
-	reply = ask_word(sm, link, "PING", &answers->fault);
+	double began = dial_clock();
+	struct reply *reply = ask_word(sm, link, "PING", &answers->fault);
 	if (!take_ping(link, reply, dial_clock() - began, answers))
 		return false;
 	/* After an error about the login or from a full server no further command is sent; after others INFO
@@ -428,6 +402,7 @@ static bool ask_all(struct skymon *sm, struct cache_link *link, struct cache_ans
 	    (answers->fault.reason == SKYMON_AUTH_FAILED || answers->fault.reason == SKYMON_RESOURCE))
 		return false;
 	skymon_step(sm, "waiting for the answer to INFO");
+	struct skymon_fault fault;
 	reply = ask_word(sm, link, "INFO", &fault);
 	if (!take_info(link, reply, &fault, answers))
 		return false;
@@ -488,8 +463,6 @@ void cache_ask(struct skymon *sm, struct cache_link *link, struct cache_answers 
 struct cache_link *cache_link_new(struct skymon *sm, const struct cache *cache)
 {
 	struct cache_link *link = calloc(1, sizeof(*link));
-	const char *why;
-
 	if (link == NULL) {
 		skymon_unknown(sm, "out of memory");
 		return NULL;
@@ -498,7 +471,7 @@ struct cache_link *cache_link_new(struct skymon *sm, const struct cache *cache)
 	link->user = link->password = "";
 	link->to.tls = &cache->tls;
 	link->to.proxy = cache->proxy;
-	why = cache_url_read(cache, link);
+	const char *why = cache_url_read(cache, link);
 	link->reconnect = (double)cache->reconnect.ms / 1000;
 	if (why != NULL) {
 		skymon_unknown(sm, "url %s", why);

@@ -144,7 +144,6 @@ static void report_replica(struct skymon *sm, const struct cache_info *info)
 	bool up = info->links > 0 && info->links_down == 0;
 	bool has_bytes = HAS(CACHE_READ_OFFSET) && HAS(CACHE_OFFSET) && up && info->links == 1;
 	double behind = OF(CACHE_READ_OFFSET) - OF(CACHE_OFFSET);
-
 	skymon_detail(sm, "primary", "%s", info->primary);
 	if (info->primaries > 1)
 		skymon_detail_number(sm, "primaries", info->primaries);
@@ -161,7 +160,6 @@ static void report_replica(struct skymon *sm, const struct cache_info *info)
 static void report_primary(struct skymon *sm, const struct cache_answers *answers)
 {
 	const struct cache_info *info = &answers->info;
-
 	skymon_detail_number(sm, "replicas_online", info->replicas_online);
 	if (info->has_lag)
 		report_lag(sm, info->lag_seconds, true, info->lag_bytes);
@@ -179,7 +177,6 @@ static void report_primary(struct skymon *sm, const struct cache_answers *answer
 static void report_replication(struct skymon *sm, const struct cache_answers *answers)
 {
 	const struct cache_info *info = &answers->info;
-
 	if (info->role == CACHE_NO_ROLE)
 		return;
 	if (info->role == CACHE_SENTINEL || info->role == CACHE_OTHER_ROLE) {
@@ -214,7 +211,6 @@ void cache_report(struct skymon *sm, const struct cache_link *link, const struct
 		  const struct cache_hits *hits)
 {
 	const struct cache_info *info = &answers->info;
-
 	skymon_counter(sm, "skymon_cache_connects_total", "Connections that this check has opened",
 		       (double)link->connects);
 	if (answers->ping_seconds >= 0) {

@@ -13,11 +13,10 @@ static bool is_database(const char *text)
 
 static const char *read_unix(const char *url, struct cache_link *link)
 {
-	const char *path = url + 5, *query;
-
+	const char *path = url + 5;
 	if (strncmp(path, "//", 2) == 0)
 		path += 2;
-	query = strchr(path, '?');
+	const char *query = strchr(path, '?');
 	if (path[0] != '/')
 		return "must have the whole path of the socket, as in unix:/run/redis/redis.sock; user "
 		       "and "
@@ -38,7 +37,6 @@ static const char *read_network(struct cache_link *link)
 	const struct dial_url *url = &link->parsed;
 	const char *path = url->path;
 	bool secure = strcmp(url->scheme, "rediss") == 0 || strcmp(url->scheme, "valkeys") == 0;
-
 	if (!secure && strcmp(url->scheme, "redis") != 0 && strcmp(url->scheme, "valkey") != 0)
 		return "must begin with redis://, rediss://, valkey://, valkeys:// or unix:";
 	if (url->query[0] != '\0')
@@ -65,13 +63,12 @@ static bool any_tls(const struct skymon_tls *tls)
 
 const char *cache_url_read(const struct cache *cache, struct cache_link *link)
 {
-	const char *why;
-
 	if (strncmp(cache->url, "unix:", 5) == 0) {
 		if (any_tls(&cache->tls) || !dial_no_proxy(cache->proxy))
 			return "names a Unix socket, which takes neither tls nor proxy";
 		return read_unix(cache->url, link);
 	}
+	const char *why;
 	if (!dial_url_parse(cache->url, &link->parsed, &why))
 		return why;
 	link->to.secure = false;
@@ -84,7 +81,6 @@ const char *cache_url_fault(const struct cache *cache)
 {
 	struct cache_link link = {0};
 	const char *why = cache_url_read(cache, &link);
-
 	dial_url_free(&link.parsed);
 	return why;
 }

@@ -27,7 +27,6 @@ static enum skymon_status of_wanted_role(const struct view *at, enum cache_wante
 					    [CACHE_OTHER_ROLE] = "in a role that is not known",
 					    [CACHE_NO_ROLE] = "silent about its role"};
 	enum cache_role role = at->info->role;
-
 	if (wanted == CACHE_ANY || role == (wanted == CACHE_WANTS_PRIMARY ? CACHE_PRIMARY : CACHE_REPLICA))
 		return HEALTHY_SO_FAR;
 	skymon_reason(at->sm, SKYMON_STANDBY);
@@ -38,7 +37,6 @@ static enum skymon_status of_wanted_role(const struct view *at, enum cache_wante
 static enum skymon_status of_sentinel(const struct view *at)
 {
 	const struct cache_info *info = at->info;
-
 	if (info->role != CACHE_SENTINEL)
 		return HEALTHY_SO_FAR;
 	if (info->watched == 0)
@@ -54,7 +52,6 @@ static enum skymon_status of_cluster(const struct view *at)
 {
 	const struct cache_cluster *cluster = &at->answers->cluster;
 	double served = cluster->assigned - cluster->failed;
-
 	if (!at->info->has[CACHE_CLUSTER_ENABLED] || at->info->of[CACHE_CLUSTER_ENABLED] == 0)
 		return HEALTHY_SO_FAR;
 	if (!cluster->seen) {
@@ -83,7 +80,6 @@ static enum skymon_status of_link(const struct view *at)
 {
 	const struct cache_info *info = at->info;
 	char since[40] = "";
-
 	if (info->role != CACHE_REPLICA || (info->links > 0 && info->links_down == 0))
 		return HEALTHY_SO_FAR;
 	skymon_reason(at->sm, SKYMON_STANDBY);
@@ -126,7 +122,6 @@ static enum skymon_status of_memory(const struct view *at)
 	/* The policies volatile-… evict only keys with a time to live. */
 	bool stuck = strcmp(info->policy, "noeviction") == 0 ||
 		     (strncmp(info->policy, "volatile-", 9) == 0 && info->expiring == 0);
-
 	if (!full || !stuck)
 		return HEALTHY_SO_FAR;
 	skymon_reason(at->sm, SKYMON_RESOURCE);
@@ -141,7 +136,6 @@ static enum skymon_status of_writes(const struct view *at)
 	double good = info->of[CACHE_GOOD_REPLICAS];
 	/* The server reports the count only while a minimum (1 or more) is set. */
 	double needed = at->answers->has_min_replicas ? at->answers->min_replicas : 1;
-
 	if (info->role == CACHE_PRIMARY && info->has[CACHE_GOOD_REPLICAS] && good < needed)
 		return skymon_degraded(at->sm,
 				       "%s: refuses writes (NOREPLICAS): %.0f replica%s in step, and "
@@ -165,7 +159,6 @@ static enum skymon_status of_well(const struct view *at, const struct cache_hits
 {
 	const struct cache_info *info = at->info;
 	char clients[60] = "", rate[40] = "";
-
 	if (info->has[CACHE_CLIENTS] && info->has[CACHE_MAX_CLIENTS])
 		snprintf(clients, sizeof(clients), ", %.0f of %.0f clients", info->of[CACHE_CLIENTS],
 			 info->of[CACHE_MAX_CLIENTS]);
@@ -187,7 +180,6 @@ enum skymon_status cache_verdict(struct skymon *sm, const char *place, enum cach
 		of_sentinel, of_cluster, of_role, of_link, of_memory, of_writes};
 	const struct view at = {sm, place, answers, &answers->info};
 	enum skymon_status status = of_wanted_role(&at, wanted);
-
 	for (size_t i = 0; status == HEALTHY_SO_FAR && i < sizeof(steps) / sizeof(steps[0]); i++)
 		status = steps[i](&at);
 	return status == HEALTHY_SO_FAR ? of_well(&at, hits) : status;
