@@ -106,7 +106,6 @@ static void validate(struct skymon *sm, const void *state)
 	const struct database *db = state;
 	const char *why = NULL;
 	const struct database_backend *backend = find_backend(db->url, &why);
-
 	database_queries_validate(sm, db);
 	if (backend != NULL)
 		backend->validate(sm, db);
@@ -118,7 +117,6 @@ static bool start(struct skymon *sm, void *state)
 {
 	struct database *db = state;
 	const char *why = NULL;
-
 	db->backend = find_backend(db->url, &why);
 	if (db->backend == NULL) {
 		skymon_unknown(sm, "url %s", why);
@@ -130,7 +128,6 @@ static bool start(struct skymon *sm, void *state)
 static void stop(struct skymon *sm, void *state)
 {
 	struct database *db = state;
-
 	(void)sm;
 	if (db->backend != NULL)
 		db->backend->stop(db);
@@ -140,7 +137,6 @@ static void stop(struct skymon *sm, void *state)
 static enum skymon_status check(struct skymon *sm, void *state)
 {
 	struct database *db = state;
-
 	return db->backend->check(sm, db);
 }
 

@@ -19,15 +19,13 @@ enum pg_asks pg_auth_scan(const unsigned char *bytes, size_t size)
 {
 	/* All messages are scanned: a malicious server may send more after a harmless request. */
 	for (size_t at = 0; at < size;) {
-		uint32_t length;
-
 		if (bytes[at] == 'R' && size - at < REQUEST_SIZE)
 			return PG_ASKS_MORE;
 		if (bytes[at] == 'R' && read_u32(bytes + at + 5) == CLEARTEXT)
 			return PG_ASKS_CLEARTEXT;
 		if (size - at < 5)
 			return PG_ASKS_NOTHING_CLEAR;
-		length = read_u32(bytes + at + 1);
+		uint32_t length = read_u32(bytes + at + 1);
 		if (length < 4 || length >= size - at)
 			return PG_ASKS_NOTHING_CLEAR;
 		at += 1 + length;

@@ -13,9 +13,8 @@
 
 void pg_fault_set(struct pg_fault *fault, enum skymon_reason reason, const char *format, ...)
 {
-	va_list list;
-
 	*fault = (struct pg_fault){.is = {.status = SKYMON_UNHEALTHY, .reason = reason}};
+	va_list list;
 	va_start(list, format);
 	vsnprintf(fault->is.text, sizeof(fault->is.text), format, list);
 	va_end(list);
@@ -38,7 +37,6 @@ static size_t utf8_size(const unsigned char *text)
 		      : text[0] < 0xf0 ? 3
 		      : text[0] < 0xf5 ? 4
 				       : 0;
-
 	for (size_t i = 1; i < size; i++)
 		if ((text[i] & 0xc0) != 0x80)
 			return 0;
@@ -50,10 +48,8 @@ static size_t utf8_size(const unsigned char *text)
 static void copy_clean(char *to, size_t room, const char *from, const char *const *hide, size_t hidden)
 {
 	size_t used = 0;
-
 	while (*from != '\0' && *from != '\n' && used + 5 < room) {
 		size_t size = utf8_size((const unsigned char *)from), secret = 0;
-
 		for (size_t i = 0; i < hidden; i++) {
 			size_t length = hide[i] != NULL ? strlen(hide[i]) : 0;
 			if (length > secret && strncmp(from, hide[i], length) == 0)
@@ -83,7 +79,6 @@ static const char *find_sqlstate(const char *message, char sqlstate[6])
 {
 	for (const char *at = strstr(message, ":  "); at != NULL; at = strstr(at + 1, ":  ")) {
 		size_t size = strspn(at + 3, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ");
-
 		if (size == 5 && at[8] == ':') {
 			memcpy(sqlstate, at + 3, 5);
 			sqlstate[5] = '\0';
@@ -98,7 +93,6 @@ static const char *find_sqlstate(const char *message, char sqlstate[6])
 static const char *skip_place(const char *message)
 {
 	const char *end = strstr(message, " failed: "), *line = strchr(message, '\n');
-
 	if (strncmp(message, "connection to server ", 21) == 0 && end != NULL && (line == NULL || end < line))
 		return end + 9;
 	return message;
@@ -167,17 +161,15 @@ static const struct meaning {
 
 static void explain_local(const char *message, const char *const *hide, struct pg_fault *fault)
 {
-	char line[240];
-
 	message = skip_place(message);
 	if (strstr(message, "requested a cleartext password") != NULL) { /* by require_auth */
 		pg_fault_cleartext(fault);
 		return;
 	}
+	char line[240];
 	copy_clean(line, sizeof(line), message, hide, 2);
 	for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++) {
 		const struct meaning *is = &meanings[i];
-
 		if (strstr(message, is->words) == NULL)
 			continue;
 		pg_fault_set(fault, is->reason, "%s", is->say != NULL ? is->say : line);
@@ -195,14 +187,13 @@ static void explain_local(const char *message, const char *const *hide, struct p
 void pg_explain(const char *message, const char *user, const char *password, struct pg_fault *fault)
 {
 	const char *const hide[] = {user, password};
-	char sqlstate[6], line[240];
-	const char *text;
-
-	text = find_sqlstate(message, sqlstate);
+	char sqlstate[6];
+	const char *text = find_sqlstate(message, sqlstate);
 	if (text == NULL) {
 		explain_local(message, hide, fault);
 		return;
 	}
+	char line[240];
 	copy_clean(line, sizeof(line), text, hide, 2);
 	if (strcmp(sqlstate, "28P01") == 0) {
 		pg_fault_set(fault, SKYMON_AUTH_FAILED, "the server refused the password (SQLSTATE 28P01)");
@@ -250,12 +241,11 @@ static bool is_harmless(const char *sqlstate)
 void pg_explain_statement(const char *sqlstate, const char *primary, const char *what, bool of_user,
 			  struct pg_fault *fault)
 {
-	char line[220];
-
 	if (sqlstate == NULL) {
 		pg_fault_set(fault, SKYMON_QUERY_ERROR, "%s failed without an SQLSTATE", what);
 		return;
 	}
+	char line[220];
 	copy_clean(line, sizeof(line), primary != NULL ? primary : "", NULL, 0);
 	if (strcmp(sqlstate, "57014") == 0 && strstr(line, "user request") == NULL)
 		pg_fault_set(fault, SKYMON_TIMEOUT, "%s did not finish in time", what);

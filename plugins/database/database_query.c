@@ -19,7 +19,6 @@ size_t database_query_count(const struct database *db)
 struct database_query database_query_at(const struct database *db, size_t nth)
 {
 	const struct database_query *items = db->queries.items;
-
 	if (has_text(db->query) && nth == 0)
 		return (struct database_query){.name = NULL, .sql = db->query};
 	return items[nth - has_text(db->query)];
@@ -38,20 +37,17 @@ void database_query_title(const struct database_query *query, char title[DATABAS
 static bool is_name(const char *name)
 {
 	size_t size = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_");
-
 	return size > 0 && size <= DATABASE_QUERY_NAME_MAX && name[size] == '\0';
 }
 
 void database_queries_validate(struct skymon *sm, const struct database *db)
 {
 	const struct database_query *items = db->queries.items;
-
 	if (db->queries.count > DATABASE_QUERIES_MAX)
 		skymon_invalid(sm, "queries", "has %zu items; at most %d are allowed", db->queries.count,
 			       DATABASE_QUERIES_MAX);
 	for (size_t i = 0; i < db->queries.count; i++) {
 		char option[40];
-
 		snprintf(option, sizeof(option), "queries[%zu].name", i);
 		if (!is_name(items[i].name))
 			skymon_invalid(sm, option, "must consist of at most %d of a-z, 0-9 and _",
@@ -66,7 +62,6 @@ static void report_named(struct skymon *sm, const char *name, const struct datab
 {
 	const struct skymon_label label = {"query", name};
 	char number[DATABASE_QUERY_NAME_MAX + 16];
-
 	if (answer->has_value) {
 		snprintf(number, sizeof(number), "query_value_%s", name);
 		skymon_number(sm, number, answer->value);
@@ -103,7 +98,6 @@ void database_query_fail(struct skymon *sm, struct database_tally *tally, const 
 			 enum skymon_reason reason, const char *text)
 {
 	char key[DATABASE_QUERY_NAME_MAX + 16];
-
 	if (query->name != NULL) {
 		snprintf(key, sizeof(key), "query_error_%s", query->name);
 		skymon_detail(sm, key, "%s", text);
