@@ -94,7 +94,6 @@ static void validate(struct skymon *sm, const void *state)
 	const char *url = fetch_url_fault(grafana->url), *proxy = fetch_proxy_fault(grafana->proxy);
 	const char *prometheus =
 		grafana->prometheus_url != NULL ? fetch_url_fault(grafana->prometheus_url) : NULL;
-
 	if (url != NULL)
 		skymon_invalid(sm, "url", "%s", url);
 	else if (strpbrk(grafana->url, "?#") != NULL)
@@ -116,7 +115,6 @@ static void validate(struct skymon *sm, const void *state)
 static bool secrets_agree(struct skymon *sm, const struct grafana *grafana)
 {
 	const char *wrong = NULL;
-
 	if (!is_clean(&grafana->api_key))
 		wrong = "api_key has a space, a line end or another byte that is not allowed in a key of "
 			"Grafana";
@@ -137,7 +135,6 @@ static void stop(struct skymon *sm, void *state)
 {
 	struct grafana *grafana = state;
 	struct grafana_own *own = grafana->own;
-
 	(void)sm;
 	if (own == NULL)
 		return;
@@ -154,7 +151,6 @@ static void stop(struct skymon *sm, void *state)
 static bool make_own(struct grafana *grafana)
 {
 	struct grafana_own *own = grafana->own = calloc(1, sizeof(*own));
-
 	if (own == NULL)
 		return false;
 	own->has_lock = pthread_mutex_init(&own->lock, NULL) == 0;
@@ -166,8 +162,6 @@ static bool make_own(struct grafana *grafana)
 static bool start(struct skymon *sm, void *state)
 {
 	struct grafana *grafana = state;
-	struct grafana_own *own;
-
 	if (!secrets_agree(sm, grafana))
 		return false;
 	if (!make_own(grafana)) {
@@ -175,7 +169,7 @@ static bool start(struct skymon *sm, void *state)
 		skymon_unknown(sm, "out of memory");
 		return false;
 	}
-	own = grafana->own;
+	struct grafana_own *own = grafana->own;
 	snprintf(own->base, sizeof(own->base), "%s", grafana->url);
 	for (size_t length = strlen(own->base); length > 0 && own->base[length - 1] == '/'; length--)
 		own->base[length - 1] = '\0';
@@ -192,7 +186,6 @@ static enum skymon_status report_fault(struct grafana_ctx *ctx)
 {
 	const struct grafana_fault fault = ctx->fault;
 	struct skymon *sm = ctx->sm;
-
 	if (fault.key_refused)
 		skymon_secret_refused(sm);
 	grafana_forget(&ctx->fault);
@@ -206,22 +199,20 @@ static enum skymon_status report_fault(struct grafana_ctx *ctx)
 /* Version and database, which Grafana reports without a key. */
 static bool ask_health(struct grafana_ctx *ctx, char *version, size_t size)
 {
-	struct grafana_answer answer;
-	const char *text, *database;
-	char shown[60];
 	bool good = true;
-
 	skymon_step(ctx->sm, "requesting Grafana's health");
+	struct grafana_answer answer;
 	if (!grafana_ask(ctx, "GET", "/api/health", NULL, &answer)) {
 		if (ctx->fault.upstream_status == 503)
 			grafana_reword(ctx, 503, "", "Grafana reports that its database fails (HTTP 503)");
 		return false;
 	}
-	text = json_read_text(answer.json, "version");
+	const char *text = json_read_text(answer.json, "version");
 	grafana_clean(text != NULL ? text : "", version, size);
 	if (version[0] != '\0')
 		skymon_detail(ctx->sm, "version", "%s", version);
-	database = json_read_text(answer.json, "database");
+	const char *database = json_read_text(answer.json, "database");
+	char shown[60];
 	if (database == NULL) {
 		good = grafana_fail(ctx, 502, "%.200s did not answer as Grafana does: is `url` right?",
 				    ctx->grafana->own->place);
@@ -242,12 +233,8 @@ static bool ask_health(struct grafana_ctx *ctx, char *version, size_t size)
 static enum skymon_status check_grafana(struct skymon *sm, void *state)
 {
 	struct grafana_ctx ctx = {.sm = sm, .grafana = state};
-	struct grafana_answer answer;
-	char version[60] = "", org[100];
-	const char *name;
-	bool healthy;
-
-	healthy = ask_health(&ctx, version, sizeof(version));
+	char version[60] = "";
+	bool healthy = ask_health(&ctx, version, sizeof(version));
 	if (ctx.connected) {
 		tls_report(sm, ctx.trust, ctx.local);
 		tls_report_days(sm, ctx.certificate_days);
@@ -255,9 +242,11 @@ static enum skymon_status check_grafana(struct skymon *sm, void *state)
 	if (!healthy)
 		return report_fault(&ctx);
 	skymon_step(sm, "checking whether Grafana accepts the key");
+	struct grafana_answer answer;
 	if (!grafana_ask(&ctx, "GET", "/api/org", NULL, &answer))
 		return report_fault(&ctx);
-	name = json_read_text(answer.json, "name");
+	const char *name = json_read_text(answer.json, "name");
+	char org[100];
 	grafana_clean(name != NULL ? name : "", org, sizeof(org));
 	skymon_detail(sm, "org", "%s", org);
 	grafana_answer_free(&answer);
@@ -267,7 +256,6 @@ static enum skymon_status check_grafana(struct skymon *sm, void *state)
 static enum skymon_status check(struct skymon *sm, void *state)
 {
 	enum skymon_status status = check_grafana(sm, state);
-
 	grafana_release_all();
 	return status;
 }

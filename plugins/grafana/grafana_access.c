@@ -13,7 +13,6 @@ static bool is_same_token(const char *given, const struct skymon_secret *token)
 {
 	size_t size = strlen(given);
 	volatile unsigned char differs = size != token->size;
-
 	for (size_t i = 0; i < size; i++)
 		differs |= (unsigned char)given[i] ^
 			   (unsigned char)token->bytes[token->size > 0 ? i % token->size : 0];
@@ -50,7 +49,6 @@ bool grafana_authorize(struct grafana_ctx *ctx, bool write)
 	enum grafana_verdict verdict = grafana_evaluate_access(
 		access_of(ctx->grafana, write), caller != NULL && caller->local,
 		skymon_header(ctx->sm, ctx->rq, "Authorization"), &ctx->grafana->access_token);
-
 	ctx->writes = write;
 	switch (verdict) {
 	case GRAFANA_ALLOWED:
@@ -90,7 +88,6 @@ void grafana_audit(struct grafana_ctx *ctx, const char *kind, const char *uid, c
 		   const char *result)
 {
 	char its_uid[GRAFANA_UID_MAX + 2] = "", its_title[70] = "", titled[75] = "", why[120] = "";
-
 	ctx->audited = true;
 	if (uid != NULL && uid[0] != '\0') {
 		its_uid[0] = ' ';

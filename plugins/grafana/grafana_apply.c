@@ -88,10 +88,10 @@ static void reply_failure(struct grafana_ctx *ctx, const struct apply_list *list
 {
 	const struct apply_item *first = outcome->first;
 	size_t failed = count_results(list, "failed");
-	char text[1200];
 	ctx->fault = outcome->fault;
 	outcome->fault = (struct grafana_fault){0};
 	ctx->fault.code = first->code;
+	char text[1200];
 	snprintf(text, sizeof(text), "%zu of %zu items failed; the first is the %s %s: %s", failed,
 		 list->count, kinds[first->kind], first->title, first->message);
 	grafana_clean(text, ctx->fault.detail, sizeof(ctx->fault.detail));
@@ -126,10 +126,10 @@ static void reply_outcome(struct grafana_ctx *ctx, const struct apply_list *list
 static void run_apply(struct grafana_ctx *ctx, bool writes, bool force)
 {
 	struct apply_run run = {.ctx = ctx, .writes = writes, .force = force};
-	struct apply_list list;
 	struct outcome outcome = {0};
-	char why[600];
 	snprintf(run.folder, sizeof(run.folder), "%s", GRAFANA_FOLDER);
+	struct apply_list list;
+	char why[600];
 	if (apply_read(ctx->grafana->content, ctx->grafana->prometheus_url, &list, why, sizeof(why))) {
 		try_all(&run, &list, &outcome);
 		reply_outcome(ctx, &list, writes, &outcome);
@@ -151,7 +151,6 @@ static bool read_force(struct grafana_ctx *ctx, bool *force)
 	static const char *const words[] = {"", "force", "force=true", "force=1", "force=false", "force=0"};
 	const char *query = skymon_query(ctx->sm, ctx->rq, NULL);
 	size_t i = 0;
-
 	while (query != NULL && i < sizeof(words) / sizeof(words[0]) && strcmp(words[i], query) != 0)
 		i++;
 	*force = query != NULL && i >= 1 && i <= 3;
@@ -164,10 +163,9 @@ static bool read_force(struct grafana_ctx *ctx, bool *force)
 void grafana_post_apply(struct skymon *sm, void *state, struct skymon_request *rq)
 {
 	struct grafana_ctx ctx = {.sm = sm, .grafana = state, .rq = rq};
-	bool force;
-
 	if (!grafana_authorize(&ctx, true))
 		return;
+	bool force;
 	if (!read_force(&ctx, &force) || !grafana_take_lock(&ctx, "apply", "", "")) {
 		grafana_reply_fault(&ctx);
 		return;
@@ -179,10 +177,9 @@ void grafana_post_apply(struct skymon *sm, void *state, struct skymon_request *r
 void grafana_get_diff(struct skymon *sm, void *state, struct skymon_request *rq)
 {
 	struct grafana_ctx ctx = {.sm = sm, .grafana = state, .rq = rq};
-	bool force;
-
 	if (!grafana_authorize(&ctx, false))
 		return;
+	bool force;
 	if (read_force(&ctx, &force))
 		run_apply(&ctx, false, force);
 	else

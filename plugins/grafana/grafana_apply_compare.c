@@ -49,10 +49,8 @@ static json_t *find_partner(const json_t *our, const json_t *theirs, size_t at, 
 	static const char *const keys[] = {"id", "name", "refId"};
 	json_t *item;
 	size_t i;
-
 	for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++) {
 		const json_t *key = json_object_get(our, keys[k]);
-
 		if (is_missing(key))
 			continue;
 		json_array_foreach(theirs, i, item) {
@@ -68,7 +66,6 @@ static json_t *find_partner(const json_t *our, const json_t *theirs, size_t at, 
 static bool is_choice(const json_t *object, const char *key)
 {
 	const char *type = json_read_text(object, "type");
-
 	return strcmp(key, "datasource") == 0 ||
 	       (strcmp(key, "current") == 0 && type != NULL && strcmp(type, "datasource") == 0);
 }
@@ -76,15 +73,12 @@ static bool is_choice(const json_t *object, const char *key)
 json_t *apply_merge(const json_t *ours, json_t *theirs, bool choices)
 {
 	bool same_size = json_array_size(ours) == json_array_size(theirs);
-	const char *key;
 	json_t *value, *out;
-	size_t i;
-
 	if (json_is_object(ours) && json_is_object(theirs)) {
 		out = json_copy(theirs);
+		const char *key;
 		json_object_foreach((json_t *)(uintptr_t)ours, key, value) {
 			json_t *their = json_object_get(theirs, key);
-
 			if (is_missing(their) ? is_empty(value) : choices && is_choice(ours, key))
 				continue;
 			json_object_set_new(out, key, apply_merge(value, their, choices));
@@ -93,6 +87,7 @@ json_t *apply_merge(const json_t *ours, json_t *theirs, bool choices)
 	}
 	if (json_is_array(ours) && json_is_array(theirs)) {
 		out = json_array();
+		size_t i;
 		json_array_foreach(ours, i, value) {
 			json_array_append_new(
 				out, apply_merge(value, find_partner(value, theirs, i, same_size), choices));
@@ -136,7 +131,6 @@ static void add_place(json_t *pointers, const struct place *place)
 	char *text = NULL;
 	size_t size = 0;
 	FILE *out = json_array_size(pointers) < APPLY_DIFFERENCES_MAX ? open_memstream(&text, &size) : NULL;
-
 	if (out == NULL)
 		return;
 	print_place(out, place);
@@ -151,7 +145,6 @@ static void add_differences(const json_t *wanted, const json_t *there, json_t *p
 	const char *key;
 	json_t *value;
 	size_t i;
-
 	if (is_missing(wanted) || is_missing(there)) {
 		if (!(is_missing(wanted) || is_empty(wanted)) || !(is_missing(there) || is_empty(there)))
 			add_place(pointers, place);

@@ -22,9 +22,9 @@
 
 void apply_failed(struct apply_item *item, int code, const char *format, ...)
 {
-	char text[2 * sizeof(item->message)];
 	va_list list;
 	va_start(list, format);
+	char text[2 * sizeof(item->message)];
 	vsnprintf(text, sizeof(text), format, list);
 	va_end(list);
 	grafana_clean(text, item->message, sizeof(item->message));
@@ -75,13 +75,13 @@ static char *read_file(const char *path, size_t *size, char *why, size_t why_siz
 
 static json_t *read_json(const char *path, size_t *total, char *why, size_t why_size)
 {
-	json_error_t error;
 	size_t size;
 	char *bytes = read_file(path, &size, why, why_size);
 	if (bytes == NULL)
 		return NULL;
 	json_t *value = NULL;
 	*total += size;
+	json_error_t error;
 	if (*total > CONTENT_MAX)
 		set_reason(why, why_size,
 			   "is too large: together with the files before it more than %u bytes", CONTENT_MAX);
@@ -149,10 +149,11 @@ static void add_file(struct apply_list *list, enum apply_kind kind, const char *
 		     const char *name)
 {
 	struct apply_item *item = &list->items[list->count];
-	char path[4096], why[400];
 	item->kind = kind;
 	snprintf(item->file, sizeof(item->file), "%s%s%s", inner, *inner != '\0' ? "/" : "", name);
+	char path[4096];
 	snprintf(path, sizeof(path), "%s/%s", folder, item->file);
+	char why[400];
 	item->shipped = read_json(path, &list->bytes, why, sizeof(why));
 	bool good = item->shipped != NULL && validate_item(item, why, sizeof(why));
 	if (good) {
@@ -211,7 +212,6 @@ static bool add_files(struct apply_list *list, enum apply_kind kind, const char 
 bool apply_read(const char *folder, const char *prometheus_url, struct apply_list *list, char *why,
 		size_t size)
 {
-	char path[4096];
 	*list = (struct apply_list){.items = calloc(APPLY_ITEMS_MAX + 2, sizeof(*list->items))};
 	if (list->items == NULL)
 		return set_reason(why, size, "out of memory for reading %s", folder);
@@ -220,6 +220,7 @@ bool apply_read(const char *folder, const char *prometheus_url, struct apply_lis
 	item->shipped = json_pack("{s:s, s:s}", "uid", GRAFANA_FOLDER, "title", GRAFANA_FOLDER_TITLE);
 	item->uid = GRAFANA_FOLDER;
 	item->title = GRAFANA_FOLDER_TITLE;
+	char path[4096];
 	snprintf(path, sizeof(path), "%s/datasource.json", folder);
 	if (access(path, F_OK) == 0) {
 		add_file(list, APPLY_IS_SOURCE, folder, "", "datasource.json");

@@ -62,7 +62,6 @@ static bool write_at(struct apply_run *run, const char *method, const char *befo
 static json_t *without(const json_t *from, const char *const *drop)
 {
 	json_t *out = json_copy((json_t *)(uintptr_t)from);
-
 	for (size_t i = 0; drop[i] != NULL; i++)
 		json_object_del(out, drop[i]);
 	return out;
@@ -100,13 +99,13 @@ static bool folder_item(struct apply_run *run, struct apply_item *item)
 /* Before a data source is created: is its name unused, and does the organization have a default? */
 static bool check_other_sources(struct apply_run *run, const struct apply_item *item, bool *has_default)
 {
-	struct grafana_answer list;
 	char holder[GRAFANA_UID_MAX + 1] = "";
-	size_t i;
-	json_t *other;
 	*has_default = false;
+	struct grafana_answer list;
 	if (!grafana_ask(run->ctx, "GET", "/api/datasources", NULL, &list))
 		return false;
+	size_t i;
+	json_t *other;
 	json_array_foreach(list.json, i, other) {
 		const char *name = json_read_text(other, "name"), *uid = json_read_text(other, "uid");
 		*has_default |= json_is_true(json_object_get(other, "isDefault"));
@@ -144,7 +143,6 @@ static bool update_source(struct apply_run *run, const struct apply_item *item, 
 {
 	static const char *const drop[] = {"id", "orgId", "typeLogoUrl", "secureJsonFields", "accessControl",
 					   NULL};
-
 	if (json_is_true(json_object_get(theirs, "readOnly")))
 		return grafana_fail(
 			run->ctx, 409,
@@ -332,11 +330,11 @@ static bool keep_place(struct apply_run *run, json_t *ours, const json_t *theirs
 {
 	const char *folder = json_read_text(theirs, "folderUID"),
 		   *group = json_read_text(theirs, "ruleGroup");
-	char uid[GRAFANA_UID_MAX + 1];
 	bool there = true;
 	if (run->force || folder == NULL || folder[0] == '\0' || group == NULL || group[0] == '\0' ||
 	    grafana_uid_fault(folder) != NULL)
 		return true;
+	char uid[GRAFANA_UID_MAX + 1];
 	if (strcmp(folder, run->folder) != 0 && !grafana_folder(run->ctx, folder, NULL, false, uid, &there))
 		return false;
 	if (there) {
@@ -442,13 +440,11 @@ static bool verify_item(struct apply_run *run, struct apply_item *item)
 {
 	struct grafana_fault *fault = &run->ctx->fault, was = grafana_set_aside(fault);
 	const char *result = item->result;
-	bool seen, same;
-
 	forget_rules(run);
 	run->writes = false;
-	seen = do_item(run, item);
+	bool seen = do_item(run, item);
 	run->writes = true;
-	same = seen && strcmp(item->result, "unchanged") == 0;
+	bool same = seen && strcmp(item->result, "unchanged") == 0;
 	grafana_put_back(fault, &was);
 	item->result = result;
 	grafana_add_outcome(fault,

@@ -24,11 +24,10 @@ bool grafana_budget_init(struct grafana_budget *budget)
 {
 	struct rlimit limit;
 	bool limited = getrlimit(RLIMIT_DATA, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
-	pthread_condattr_t monotonic;
-
 	/* the data limit is twice limits.worker_memory */
 	budget->all = (limited ? (size_t)limit.rlim_cur / 2 : BUDGET_DEFAULT) / 5 * 3;
 	budget->answer_max = budget->all / 4 < GRAFANA_REPLY_MAX ? budget->all / 4 : GRAFANA_REPLY_MAX;
+	pthread_condattr_t monotonic;
 	return pthread_condattr_init(&monotonic) == 0 &&
 	       pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0 &&
 	       pthread_cond_init(&budget->released, &monotonic) == 0 &&
@@ -51,7 +50,6 @@ static struct grafana_budget *budget_of(struct grafana_ctx *ctx)
 static bool fits(const struct grafana_budget *budget, size_t bytes)
 {
 	size_t all = usage.waited_for > 0 ? budget->all : budget->all / 6 * 5;
-
 	return budget->used == usage.reserved || (bytes <= all && budget->used <= all - bytes);
 }
 
@@ -59,7 +57,6 @@ static void wait_for_release(struct grafana_budget *budget, int64_t left_ms)
 {
 	int64_t ms = left_ms < SLICE_MS ? left_ms : SLICE_MS;
 	struct timespec until;
-
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_nsec += ms * 1000000;
 	until.tv_sec += until.tv_nsec / 1000000000;
@@ -75,14 +72,10 @@ static void add_reserved(struct grafana_budget *budget, size_t bytes)
 
 bool grafana_reserve(struct grafana_ctx *ctx, size_t bytes, int never, size_t *taken)
 {
-	struct grafana_budget *budget;
-	int64_t left_ms;
-	bool good;
-
 	*taken = 0;
 	if (bytes <= GRAFANA_SMALL)
 		return true;
-	budget = budget_of(ctx);
+	struct grafana_budget *budget = budget_of(ctx);
 	if (bytes > budget->all - (usage.reserved < budget->all ? usage.reserved : budget->all))
 		return grafana_fail(
 			ctx, never,
@@ -90,6 +83,8 @@ bool grafana_reserve(struct grafana_ctx *ctx, size_t bytes, int never, size_t *t
 			"values, or set a larger limits.worker_memory",
 			(bytes >> 20) + 1);
 	pthread_mutex_lock(&budget->lock);
+	int64_t left_ms;
+	bool good;
 	while (!(good = fits(budget, bytes)) && (left_ms = skymon_ms_left(ctx->sm) - SPARE_MS) > 0)
 		wait_for_release(budget, left_ms);
 	if (good)
@@ -109,7 +104,6 @@ bool grafana_reserve(struct grafana_ctx *ctx, size_t bytes, int never, size_t *t
 void grafana_count(struct grafana_ctx *ctx, size_t bytes)
 {
 	struct grafana_budget *budget = bytes > GRAFANA_SMALL ? budget_of(ctx) : NULL;
-
 	if (budget == NULL)
 		return;
 	pthread_mutex_lock(&budget->lock);
@@ -120,7 +114,6 @@ void grafana_count(struct grafana_ctx *ctx, size_t bytes)
 bool grafana_reserve_large(struct grafana_ctx *ctx)
 {
 	size_t taken;
-
 	ctx->large = ctx->large || grafana_reserve(ctx, 3 * budget_of(ctx)->answer_max, 502, &taken);
 	return ctx->large;
 }

@@ -18,7 +18,6 @@
 static struct fetch *take_connection(struct grafana_own *own)
 {
 	struct fetch *fetch = NULL;
-
 	pthread_mutex_lock(&own->lock);
 	if (own->idle_count > 0)
 		fetch = own->idle[--own->idle_count]; /* the last one that was returned has the youngest
@@ -43,7 +42,6 @@ static void return_connection(struct grafana_own *own, struct fetch *fetch)
 void *grafana_alloc(size_t size)
 {
 	void *memory = malloc(size);
-
 	if (memory == NULL && size > 0) {
 		fputs("out of memory\n", stderr);
 		abort();
@@ -55,7 +53,6 @@ bool grafana_path(char *path, size_t size, const char *before, const char *text,
 {
 	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~";
 	size_t used = (size_t)snprintf(path, size, "%s", before), rest = strlen(after);
-
 	for (; *text != '\0' && used + 4 + rest < size; text++)
 		used += (size_t)snprintf(path + used, size - used,
 					 strchr(plain, *text) != NULL ? "%c" : "%%%02X",
@@ -72,7 +69,6 @@ char *grafana_print(const json_t *json)
 	size_t size =
 		json_dumpb(json, NULL, 0, flags); /* json_dumps would need four times as much meanwhile */
 	char *text = grafana_alloc(size + 1);
-
 	json_dumpb(json, text, size, flags);
 	text[size] = '\0';
 	return text;
@@ -88,7 +84,6 @@ void grafana_free_text(char *text)
 void grafana_reply(struct grafana_ctx *ctx, int code, const json_t *json)
 {
 	char *text = grafana_print(json);
-
 	skymon_reply(ctx->sm, ctx->rq, code, "application/json", text, strlen(text));
 	grafana_free_text(text);
 }
@@ -134,7 +129,6 @@ static bool prepare(struct exchange *x, const char *path)
 {
 	struct grafana *grafana = x->ctx->grafana;
 	size_t size = grafana->api_key.size + 8;
-
 	if ((size_t)snprintf(x->url, sizeof(x->url), "%s%s", grafana->own->base, path) >= sizeof(x->url))
 		return grafana_fail(x->ctx, 422, "the path for Grafana is longer than %d bytes", URL_MAX);
 	x->authorization = grafana_alloc(size);
@@ -155,7 +149,6 @@ static void free_exchange(struct exchange *x)
 static bool grow(void *arg)
 {
 	struct exchange *x = arg;
-
 	if (x->reserved > 0 || x->ctx->large)
 		return true;
 	x->crowded = !grafana_reserve(x->ctx, 3 * answer_max(x->ctx), 502, &x->reserved);
@@ -169,7 +162,6 @@ static bool fetch_with_retry(struct exchange *x, struct fetch_answer *from, bool
 	struct fetch *fetch = take_connection(ctx->grafana->own);
 	struct skymon_fault fault = {.status = SKYMON_UNKNOWN};
 	bool good = false, again = fetch != NULL;
-
 	*repeated = false;
 	if (fetch != NULL)
 		fetch_begin(fetch, ctx->grafana->reconnect.ms);
@@ -204,7 +196,6 @@ static bool fetch_with_retry(struct exchange *x, struct fetch_answer *from, bool
 static void hide_key(const struct skymon_secret *key, char *text, size_t size)
 {
 	char *at = key->size >= KEY_MIN && text != NULL ? text : NULL;
-
 	while (at != NULL && (at = memmem(at, size - (size_t)(at - text), key->bytes, key->size)) != NULL) {
 		memset(at, '*', key->size);
 		at += key->size;
@@ -215,16 +206,14 @@ static bool explain_answer(struct grafana_ctx *ctx, const struct fetch_answer *f
 {
 	const char *place = ctx->grafana->own->place;
 	struct grafana_span body = {from->body, from->size};
-	json_t *message, *word;
 	size_t cost;
-
 	/* Grafana sends some errors without a body, as for a rule that does not exist */
 	if (from->code < 400 || (from->size > 0 && !grafana_scan(body, &cost)))
 		grafana_explain_alien(from->code, from->wanted[LOCATION], from->wanted[RETRY_AFTER],
 				      from->body, place, &ctx->fault);
 	else {
-		message = grafana_pick(body, "message");
-		word = grafana_pick(body, "status");
+		json_t *message = grafana_pick(body, "message");
+		json_t *word = grafana_pick(body, "status");
 		grafana_explain(from->code, json_string_value(message), json_string_value(word),
 				from->wanted[RETRY_AFTER], place, &ctx->fault);
 		json_decref(message);
@@ -239,10 +228,9 @@ static bool read_answer(struct exchange *x, struct fetch_answer *from, struct gr
 	const struct skymon_secret *key = &x->ctx->grafana->api_key;
 	char *location = from->wanted[LOCATION];
 	bool empty = from->size == 0 && strcmp(x->request.method, "DELETE") == 0;
-	size_t cost;
-
 	hide_key(key, from->body, from->size);
 	hide_key(key, location, location != NULL ? strlen(location) : 0);
+	size_t cost;
 	if (from->code < 200 || from->code >= 300 ||
 	    (!empty && !grafana_scan((struct grafana_span){from->body, from->size}, &cost))) {
 		return explain_answer(x->ctx, from);
@@ -257,11 +245,10 @@ static bool read_answer(struct exchange *x, struct fetch_answer *from, struct gr
 /* Releases the part of a reservation for an answer of unknown size that exceeds the answer and its reply. */
 static void shrink_reservation(struct grafana_text *answer)
 {
-	size_t keep = answer->size * 3, rest;
-
+	size_t keep = answer->size * 3;
 	if (answer->reserved <= keep)
 		return;
-	rest = answer->reserved - keep;
+	size_t rest = answer->reserved - keep;
 	answer->reserved = keep;
 	grafana_release(&rest);
 }
@@ -271,19 +258,19 @@ bool grafana_ask_text(struct grafana_ctx *ctx, const char *method, const char *p
 {
 	struct grafana *grafana = ctx->grafana;
 	bool writes = strcmp(method, "GET") != 0, creates = strcmp(method, "POST") == 0 && !ctx->repeatable;
-	bool provisions = writes && strncmp(path, "/api/v1/provisioning/", 21) == 0, good, repeated;
+	bool provisions = writes && strncmp(path, "/api/v1/provisioning/", 21) == 0;
 	struct exchange x = {.ctx = ctx, .repeatable = !creates};
 	struct fetch_answer from = {0};
 
 	int64_t limit_ms = ctx->limit_ms > 0 ? ctx->limit_ms : grafana->timeout.ms;
-
 	*answer = (struct grafana_text){0};
 	grafana_forget(&ctx->fault);
 	ctx->repeatable = false;
 	ctx->limit_ms = 0;
 	if (!has_key(ctx))
 		return false;
-	good = prepare(&x, path);
+	bool good = prepare(&x, path);
+	bool repeated;
 	if (good) {
 		/* so that rules can be edited in Grafana */
 		struct skymon_label headers[] = {
@@ -291,7 +278,6 @@ bool grafana_ask_text(struct grafana_ctx *ctx, const char *method, const char *p
 			{"Accept", "application/json"},
 			{"Content-Type", body.text != NULL ? "application/json" : NULL},
 			{"X-Disable-Provenance", provisions ? "true" : NULL}};
-
 		x.request = (struct fetch_request){.method = method,
 						   .url = x.url,
 						   .headers = headers,
@@ -331,7 +317,6 @@ void grafana_text_free(struct grafana_text *text)
 static bool read_tree(struct grafana_ctx *ctx, const struct grafana_text *text, struct grafana_answer *answer)
 {
 	size_t cost = 0;
-
 	answer->code = text->code;
 	if (text->size == 0)
 		return true;
@@ -354,15 +339,13 @@ bool grafana_ask(struct grafana_ctx *ctx, const char *method, const char *path, 
 		 struct grafana_answer *answer)
 {
 	char *printed = body != NULL ? grafana_print(body) : NULL;
-	struct grafana_text text;
-	bool good, repeated;
-
 	*answer = (struct grafana_answer){0};
-	good = grafana_ask_text(ctx, method, path,
-				(struct grafana_span){printed, printed != NULL ? strlen(printed) : 0}, 0,
-				&text);
+	struct grafana_text text;
+	bool good = grafana_ask_text(ctx, method, path,
+				     (struct grafana_span){printed, printed != NULL ? strlen(printed) : 0}, 0,
+				     &text);
 	grafana_free_text(printed);
-	repeated = ctx->fault.repeated;
+	bool repeated = ctx->fault.repeated;
 	good = good && read_tree(ctx, &text, answer);
 	ctx->fault.repeated = repeated;
 	grafana_text_free(&text);

@@ -29,10 +29,8 @@ static void verify_saved(struct grafana_request *request)
 	struct grafana_fault was = grafana_set_aside(&ctx->fault);
 	enum grafana_done done = GRAFANA_MAYBE_DONE;
 	struct search_found there = {0};
-
 	if (request->uid[0] != '\0' && search_uid(ctx, request->uid, &there)) {
 		bool newer = json_integer_value(there.version) > request->before;
-
 		done = newer && strcmp(search_title(&there), request->title) == 0 ? GRAFANA_DONE
 										  : GRAFANA_NOT_DONE;
 	} else if (request->uid[0] != '\0' && ctx->fault.code == 404) {
@@ -58,7 +56,6 @@ static bool is_ours(struct grafana_request *request, const struct grafana_text *
 	json_t *its = grafana_pick((struct grafana_span){answer->bytes, answer->size}, "uid");
 	const char *uid = json_string_value(its);
 	bool ours = request->uid[0] == '\0' || (uid != NULL && strcmp(uid, request->uid) == 0);
-
 	if (!ours) {
 		grafana_fail(request->ctx, 502,
 			     "Grafana was asked to save the dashboard %s, and reports that it saved %.40s "
@@ -126,12 +123,10 @@ static bool refuse_title(struct grafana_request *request)
 {
 	struct grafana_ctx *ctx = request->ctx;
 	struct grafana_fault was = grafana_set_aside(&ctx->fault);
-	const char *title;
 	json_t *found;
-
 	search_alike(ctx, &request->location, request->title, &found);
 	grafana_put_back(&ctx->fault, &was);
-	title = json_read_text(found, "title");
+	const char *title = json_read_text(found, "title");
 	if (title == NULL)
 		search_refuse(ctx, NULL,
 			      "Grafana reports that a dashboard of this title is in the folder already, but "
@@ -159,7 +154,6 @@ static bool refuse_version(struct grafana_request *request)
 	struct grafana_ctx *ctx = request->ctx;
 	struct grafana_fault was = grafana_set_aside(&ctx->fault);
 	struct search_found there;
-
 	search_uid(ctx, request->uid, &there);
 	grafana_put_back(&ctx->fault, &was);
 	search_refuse_found(ctx, &there, mismatch_sentence(request));
@@ -172,7 +166,6 @@ static bool explain_dashboard_refusal(struct grafana_request *request)
 {
 	struct grafana_fault *fault = &request->ctx->fault;
 	bool no_folder = strcasecmp(fault->upstream_message, "Folder not found") == 0;
-
 	if (no_folder && (fault->upstream_status == 404 || fault->upstream_status == 400))
 		return grafana_reword(request->ctx, request->has_folder ? 422 : 409, request->folder_pointer,
 				      request->has_folder ? "names a folder that does not exist"
@@ -199,7 +192,6 @@ static bool explain_dashboard_refusal(struct grafana_request *request)
 static void keep_folder(struct grafana_request *request, const json_t *meta)
 {
 	const char *uid = json_read_text(meta, "folderUid");
-
 	if (request->has_folder)
 		return;
 	request->keeps_folder = uid != NULL && grafana_uid_fault(uid) == NULL && strcmp(uid, "general") != 0;
@@ -234,7 +226,6 @@ static bool replace_dashboard(struct grafana_request *request, struct grafana_te
 	for (int attempt = 0; attempt < 2; attempt++) {
 		struct search_found there;
 		bool may = search_uid(request->ctx, request->uid, &there);
-
 		if (may && request->overwrite) {
 			request->has_version = true;
 			request->version = json_integer_value(there.version);
@@ -261,7 +252,6 @@ static bool post_uid(struct grafana_request *request, struct grafana_text *answe
 	struct grafana_ctx *ctx = request->ctx;
 	struct search_found there = {0};
 	bool known;
-
 	if (request->overwrite) {
 		if (replace_dashboard(request, answer))
 			return true;
@@ -285,13 +275,10 @@ static bool post_uid(struct grafana_request *request, struct grafana_text *answe
 static bool post_number(struct grafana_request *request, struct grafana_text *answer)
 {
 	json_t *found;
-	const char *uid;
-	bool known;
-
 	if (!search_number(request->ctx, request->id, &found))
 		return false;
-	uid = json_read_text(found, "uid");
-	known = uid != NULL && grafana_uid_fault(uid) == NULL;
+	const char *uid = json_read_text(found, "uid");
+	bool known = uid != NULL && grafana_uid_fault(uid) == NULL;
 	if (known)
 		snprintf(request->uid, sizeof(request->uid), "%s", uid);
 	json_decref(found);
@@ -312,7 +299,6 @@ static bool save_beside(struct grafana_request *request, struct grafana_text *an
 	bool known = search_uid(ctx, request->uid, &there),
 	     same = known && strcmp(search_title(&there), request->title) == 0 &&
 		    search_is_in(there.meta, &request->location);
-
 	if (!known && ctx->fault.code != 404) {
 		json_decref(was.members);
 		return false;
@@ -332,16 +318,14 @@ static bool create_dashboard(struct grafana_request *request, struct grafana_tex
 {
 	struct grafana_ctx *ctx = request->ctx;
 	char folder[GRAFANA_UID_MAX + 1];
-	const char *its;
-	json_t *found;
-
 	snprintf(folder, sizeof(folder), "%s", request->location.folder_uid);
 	if (folder[0] == '\0' && request->location.folder_id != 0)
 		snprintf(folder, sizeof(folder), "%lld", (long long)request->location.folder_id);
+	json_t *found;
 	if (!grafana_take_lock(ctx, "dashboard", folder, request->title) ||
 	    !search_named(ctx, &request->location, request->title, &found))
 		return false;
-	its = json_read_text(found, "uid");
+	const char *its = json_read_text(found, "uid");
 	if (found != NULL && (!request->overwrite || its == NULL || grafana_uid_fault(its) != NULL)) {
 		search_refuse(ctx, found, SAME_TITLE);
 		json_decref(found);
@@ -370,7 +354,6 @@ static void finish_request(struct grafana_request *request, bool done, const cha
 {
 	struct grafana_ctx *ctx = request->ctx;
 	char result[60];
-
 	grafana_audit(ctx, "dashboard", uid, request->title, grafana_result(&ctx->fault, done, verb, result));
 	if (done)
 		grafana_reply_text(ctx, answer);
@@ -384,11 +367,10 @@ void grafana_post_dashboard(struct skymon *sm, void *state, struct skymon_reques
 {
 	struct grafana_ctx ctx = {.sm = sm, .grafana = state, .rq = rq};
 	struct grafana_text answer = {0};
-	struct grafana_request request;
 	bool done = false;
-
 	if (!grafana_authorize(&ctx, true))
 		return;
+	struct grafana_request request;
 	if (grafana_read_request(&ctx, false, &request)) {
 		done = request.uid[0] != '\0' ? post_uid(&request, &answer)
 		       : request.id != 0      ? post_number(&request, &answer)
@@ -403,11 +385,10 @@ void grafana_put_dashboard(struct skymon *sm, void *state, struct skymon_request
 	struct grafana_ctx ctx = {.sm = sm, .grafana = state, .rq = rq};
 	struct grafana_text answer = {0};
 	const char *uid = skymon_param(sm, rq, "uid");
-	struct grafana_request request;
 	bool done = false;
-
 	if (!grafana_authorize(&ctx, true))
 		return;
+	struct grafana_request request;
 	if (grafana_read_request(&ctx, true, &request)) {
 		if (request.uid[0] != '\0' && strcmp(request.uid, uid) != 0)
 			grafana_invalid(&ctx.fault, "/dashboard/uid",

@@ -13,14 +13,12 @@
 /* Points to the query that the sentence names, as in "failed to parse expression 'B': …", or else to all. */
 static void find_place(const json_t *data, const char *sentence, char *pointer, size_t size)
 {
+	snprintf(pointer, size, "/data");
 	json_t *query;
 	size_t i;
-
-	snprintf(pointer, size, "/data");
 	json_array_foreach(data, i, query) {
 		const char *ref = json_read_text(query, "refId");
 		char quoted[80];
-
 		snprintf(quoted, sizeof(quoted), " '%.60s':", ref != NULL ? ref : "");
 		if (strstr(sentence, quoted) != NULL) {
 			snprintf(pointer, size, "/data/%zu", i);
@@ -35,7 +33,6 @@ static size_t count_items(struct grafana_span list)
 {
 	struct grafana_span value;
 	size_t count = 0;
-
 	while (list.text != NULL && grafana_walk(&list, NULL, &value))
 		count++;
 	return count;
@@ -44,7 +41,6 @@ static size_t count_items(struct grafana_span list)
 static size_t count_rows(struct grafana_span frame)
 {
 	struct grafana_span values = grafana_find(grafana_find(frame, "data"), "values"), column;
-
 	return values.text != NULL && grafana_walk(&values, NULL, &column) ? count_items(column) : 0;
 }
 
@@ -55,10 +51,8 @@ static const char *frame_fault(struct grafana_span frame)
 	json_t *fields = grafana_pick(grafana_find(frame, "schema"), "fields"), *field;
 	size_t rows = count_rows(frame), i;
 	const char *fault = NULL;
-
 	json_array_foreach(fields, i, field) {
 		const char *type = json_read_text(field, "type");
-
 		if (rows > 0 && type != NULL && strcmp(type, "time") == 0)
 			fault = "gives a time series, and Grafana can alert on reduced data only: add a "
 				"reduce "
@@ -69,7 +63,6 @@ static const char *frame_fault(struct grafana_span frame)
 			"each set of labels, or reduce it";
 	if (rows > 0 && fault == NULL && json_array_size(fields) == 1) {
 		const char *type = json_read_text(json_array_get(fields, 0), "type");
-
 		if (type != NULL && strcmp(type, "number") != 0)
 			fault = "gives a value that is not a number, and Grafana can alert on numbers only";
 	}
@@ -84,7 +77,6 @@ static bool check_results(struct grafana_ctx *ctx, const struct grafana_text *an
 			    frames = grafana_find(grafana_find(grafana_find(whole, "results"), condition),
 						  "frames");
 	const char *fault = NULL;
-
 	while (fault == NULL && frames.text != NULL && grafana_walk(&frames, NULL, &frame))
 		fault = frame_fault(frame);
 	return fault == NULL || grafana_invalid(&ctx->fault, output, "%s", fault);
@@ -97,18 +89,17 @@ bool grafana_rule_eval(struct grafana_ctx *ctx, const json_t *rule)
 	const json_t *data = json_object_get(rule, "data");
 	const char *output, *condition = grafana_rule_output(rule, &output);
 	json_t *body = json_pack("{s:O, s:s}", "data", data, "condition", condition);
-	char *printed = grafana_print(body), pointer[40];
+	char *printed = grafana_print(body);
 	struct grafana_fault *fault = &ctx->fault;
-	struct grafana_text answer;
-	bool good;
-
 	/* Grafana refuses a wrong rule at once. The queries of a right one may be slow, and their results
 	 * matter less. */
 	ctx->limit_ms = ctx->grafana->timeout.ms / 4;
 	ctx->repeatable = true;
-	good = grafana_ask_text(ctx, "POST", "/api/v1/eval", (struct grafana_span){printed, strlen(printed)},
-				ANSWER_MAX, &answer);
+	struct grafana_text answer;
+	bool good = grafana_ask_text(ctx, "POST", "/api/v1/eval",
+				     (struct grafana_span){printed, strlen(printed)}, ANSWER_MAX, &answer);
 
+	char pointer[40];
 	if (good) {
 		good = check_results(ctx, &answer, condition, output);
 	} else if (fault->upstream_status == 400 && fault->upstream_message[0] != '\0') {

@@ -13,7 +13,6 @@ static void set_detail(struct grafana_fault *fault, const char *format, ...)
 static void set_detail(struct grafana_fault *fault, const char *format, ...)
 {
 	va_list list;
-
 	va_start(list, format);
 	vsnprintf(fault->detail, sizeof(fault->detail), format, list);
 	va_end(list);
@@ -54,7 +53,6 @@ static bool is_key_gone(int code, const char *message)
 						"Revoked token",
 						"Service account is disabled",
 						"Unable to link API key to service account"};
-
 	if (code == 401)
 		return true;
 	if (code != 500 && code != 403)
@@ -69,7 +67,6 @@ static bool is_key_gone(int code, const char *message)
 static void explain_forbidden(struct grafana_fault *fault)
 {
 	const char *needed = strstr(fault->upstream_message, "Permissions needed: ");
-
 	fault->reason = SKYMON_AUTH_FAILED;
 	if (strcasestr(fault->upstream_message, "quota") != NULL) {
 		fault->reason = SKYMON_HTTP_STATUS;
@@ -106,7 +103,6 @@ static bool explain_provisioned(struct grafana_fault *fault)
 {
 	const char *message = fault->upstream_message;
 	bool other = strcasestr(message, "provenance") != NULL;
-
 	if (!other && strcasestr(message, "provisioned") == NULL && strcasestr(message, "read-only") == NULL)
 		return false;
 	fault->code = 409;
@@ -125,14 +121,12 @@ static bool explain_provisioned(struct grafana_fault *fault)
 static bool is_number(const char *text)
 {
 	size_t digits = strspn(text, "0123456789");
-
 	return digits > 0 && digits < 10 && text[digits] == '\0';
 }
 
 static void keep_retry_after(struct grafana_fault *fault, const char *retry_after)
 {
 	bool good = retry_after != NULL && is_number(retry_after);
-
 	if (good || fault->upstream_status == 429)
 		snprintf(fault->retry_after, sizeof(fault->retry_after), "%s", good ? retry_after : "1");
 }
@@ -181,7 +175,6 @@ void grafana_explain(int code, const char *message, const char *word, const char
 static void show_location(const char *location, char *out, size_t size)
 {
 	char text[120];
-
 	if (location == NULL)
 		snprintf(out, size, "nowhere");
 	else if (fetch_place(location, text, sizeof(text)))
@@ -196,10 +189,9 @@ static void show_location(const char *location, char *out, size_t size)
  * an HTTPS server."`. "" if there is neither. */
 static void quote_body(const char *start, char *out, size_t size)
 {
-	const char *from = start, *end;
-	char text[160], shown[140];
-
+	const char *from = start;
 	out[0] = '\0';
+	const char *end;
 	if (*start == '<') {
 		from = strcasestr(start, "<title>");
 		if (from == NULL)
@@ -211,8 +203,10 @@ static void quote_body(const char *start, char *out, size_t size)
 	} else {
 		end = from + strcspn(from, "\r\n");
 	}
+	char text[160];
 	snprintf(text, sizeof(text), "%.*s", end != NULL && end - from < 150 ? (int)(end - from) : 150, from);
 	grafana_trim_cut(text);
+	char shown[140];
 	grafana_clean(text, shown, sizeof(shown));
 	if (shown[0] != '\0')
 		snprintf(out, size, ", \"%s\"", shown);
@@ -221,16 +215,16 @@ static void quote_body(const char *start, char *out, size_t size)
 void grafana_explain_alien(int code, const char *location, const char *retry_after, const char *body,
 			   const char *place, struct grafana_fault *fault)
 {
-	char to[140], said[160];
 	const char *start = body != NULL ? body + strspn(body, " \t\r\n\xef\xbb\xbf") : "";
 	bool good = code >= 200 && code < 300;
-
 	init_fault(fault, code, retry_after);
 	if (code != 429 && code != 413)
 		fault->code = 502;
 	fault->key_refused = code == 401;
 	fault->reason = good ? SKYMON_PROTOCOL : code == 401 ? SKYMON_AUTH_FAILED : SKYMON_HTTP_STATUS;
+	char said[160];
 	quote_body(code >= 400 ? start : "", said, sizeof(said)); /* the body of a success may be anything */
+	char to[140];
 	if (code >= 300 && code < 400) {
 		show_location(location, to, sizeof(to));
 		set_detail(fault, "%.200s answered a redirect to %s, which is not followed: is `url` right?",

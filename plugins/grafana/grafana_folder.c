@@ -15,7 +15,6 @@ static uint64_t number_of(const char *kind, const char *folder, const char *titl
 {
 	const char *const texts[] = {kind, folder, title};
 	uint64_t state = 14695981039346656037u;
-
 	for (size_t i = 0; i < 3; i++)
 		for (const char *at = texts[i];; at++) {
 			state = (state ^ (unsigned char)*at) * 1099511628211u;
@@ -34,10 +33,8 @@ void grafana_make_uid(const char *kind, const char *folder, const char *title, c
 static struct grafana_named_lock *find_lock(struct grafana_own *own, uint64_t name)
 {
 	struct grafana_named_lock *free_one = NULL;
-
 	for (size_t i = 0; i < GRAFANA_LOCKS; i++) {
 		struct grafana_named_lock *lock = &own->locks[i];
-
 		if (lock->wanted > 0 && lock->name == name)
 			return lock;
 		if (lock->wanted == 0 && free_one == NULL)
@@ -57,10 +54,8 @@ bool grafana_take_lock(struct grafana_ctx *ctx, const char *kind, const char *fo
 {
 	struct grafana_own *own = ctx->grafana->own;
 	uint64_t name = number_of(kind, folder, title);
-	struct grafana_named_lock *lock;
-
 	pthread_mutex_lock(&own->lock);
-	lock = find_lock(own, name);
+	struct grafana_named_lock *lock = find_lock(own, name);
 	if (lock != NULL) {
 		lock->name = name;
 		lock->wanted++;
@@ -91,7 +86,6 @@ void grafana_release_lock(struct grafana_ctx *ctx)
 static bool copy_uid(const json_t *folder, char uid_out[GRAFANA_UID_MAX + 1])
 {
 	const char *uid = json_read_text(folder, "uid");
-
 	if (uid == NULL || strlen(uid) > GRAFANA_UID_MAX)
 		return false;
 	snprintf(uid_out, GRAFANA_UID_MAX + 1, "%s", uid);
@@ -103,18 +97,17 @@ static bool copy_uid(const json_t *folder, char uid_out[GRAFANA_UID_MAX + 1])
 static bool find_by_title(struct grafana_ctx *ctx, const char *title, bool alike,
 			  char uid_out[GRAFANA_UID_MAX + 1], bool *found)
 {
-	struct grafana_answer answer;
-	char slug[200], other[200];
-	json_t *folder;
-	size_t i;
-
 	*found = false;
+	char slug[200];
 	search_slug(title, slug, sizeof(slug));
+	struct grafana_answer answer;
 	if (!grafana_ask(ctx, "GET", "/api/folders?limit=1000", NULL, &answer))
 		return ctx->fault.code == 403;
+	char other[200];
+	json_t *folder;
+	size_t i;
 	json_array_foreach(answer.json, i, folder) {
 		const char *its = json_read_text(folder, "title");
-
 		if (*found || its == NULL)
 			continue;
 		search_slug(its, other, sizeof(other));
@@ -128,11 +121,10 @@ static bool find_by_title(struct grafana_ctx *ctx, const char *title, bool alike
 /* A 404 is left in ctx->fault. */
 static bool find_by_uid(struct grafana_ctx *ctx, const char *uid, char uid_out[GRAFANA_UID_MAX + 1])
 {
-	struct grafana_answer answer;
 	char path[GRAFANA_PATH_MAX];
-
 	if (!grafana_path(path, sizeof(path), "/api/folders/", uid, ""))
 		return grafana_fail(ctx, 422, "the folder's uid is too long");
+	struct grafana_answer answer;
 	if (!grafana_ask(ctx, "GET", path, NULL, &answer))
 		return false;
 	copy_uid(answer.json, uid_out);
@@ -145,13 +137,11 @@ static bool refuse_folder_title(struct grafana_ctx *ctx, const char *title)
 {
 	struct grafana_fault was = grafana_set_aside(&ctx->fault);
 	const struct search_location outside = {"", 0};
-	const char *uid, *its;
 	json_t *found;
-
 	search_alike(ctx, &outside, title, &found);
 	grafana_put_back(&ctx->fault, &was);
-	uid = json_read_text(found, "uid");
-	its = json_read_text(found, "title");
+	const char *uid = json_read_text(found, "uid");
+	const char *its = json_read_text(found, "title");
 	if (uid != NULL && its != NULL)
 		search_refuse(
 			ctx, found,
@@ -176,14 +166,13 @@ static bool create_folder(struct grafana_ctx *ctx, const char *uid, const char *
 	json_t *body = json_pack("{s:s, s:s}", "uid", uid, "title", title);
 	bool made = grafana_ask(ctx, "POST", "/api/folders", body, &answer);
 	int refused = made ? 0 : ctx->fault.upstream_status;
-	struct grafana_fault was;
-
 	json_decref(body);
 	if (made) {
 		copy_uid(answer.json, uid_out);
 		grafana_answer_free(&answer);
 		return true;
 	}
+	struct grafana_fault was;
 	if (refused != 412 && refused != 409) {
 		if (!grafana_is_open(&ctx->fault)) /* else it may have been created nevertheless */
 			return false;
@@ -215,13 +204,11 @@ static bool create_folder(struct grafana_ctx *ctx, const char *uid, const char *
 bool grafana_folder(struct grafana_ctx *ctx, const char *uid, const char *title, bool may_make,
 		    char uid_out[GRAFANA_UID_MAX + 1], bool *there)
 {
-	bool hidden;
-
 	snprintf(uid_out, GRAFANA_UID_MAX + 1, "%s", uid);
 	*there = find_by_uid(ctx, uid, uid_out);
 	if (*there)
 		return true;
-	hidden = ctx->fault.code == 403; /* Grafana's answer to a key without a right to all folders */
+	bool hidden = ctx->fault.code == 403; /* Grafana's answer to a key without a right to all folders */
 	if (hidden ? !may_make : ctx->fault.upstream_status != 404 || ctx->fault.code != 404)
 		return false;
 	/* first, because later versions of Grafana would create a second folder of this title */

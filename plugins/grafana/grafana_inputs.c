@@ -27,13 +27,11 @@ struct fill {
 static const char *find_sent(const struct fill *fill, const char *name, char pointer[PLACE_MAX])
 {
 	const json_t *value = json_object_get(fill->sent, name);
+	snprintf(pointer, PLACE_MAX, "/inputs/%.60s", name);
 	json_t *item;
 	size_t i;
-
-	snprintf(pointer, PLACE_MAX, "/inputs/%.60s", name);
 	json_array_foreach(fill->sent, i, item) {
 		const char *its = json_read_text(item, "name");
-
 		if (its == NULL || strcmp(its, name) != 0)
 			continue;
 		value = json_object_get(item, "value");
@@ -46,21 +44,19 @@ static const char *find_sent(const struct fill *fill, const char *name, char poi
 static bool validate_sent(struct fill *fill)
 {
 	struct grafana_fault *fault = &fill->ctx->fault;
-	char pointer[PLACE_MAX];
-	const char *key;
-	json_t *item;
-	size_t i;
-
 	if (fill->sent != NULL && !json_is_array(fill->sent) && !json_is_object(fill->sent))
 		return grafana_invalid(fault, "/inputs",
 				       "must be a list of objects with `name` and `value`, or an object");
+	char pointer[PLACE_MAX];
+	json_t *item;
+	size_t i;
 	json_array_foreach(fill->sent, i, item) {
 		const char *name = json_read_text(item, "name");
-
 		snprintf(pointer, sizeof(pointer), "/inputs/%zu/name", i);
 		if (name == NULL || json_object_get(fill->values, name) == NULL)
 			return grafana_invalid(fault, pointer, "is not an input of the dashboard");
 	}
+	const char *key;
 	json_object_foreach((json_t *)(uintptr_t)fill->sent, key, item) {
 		snprintf(pointer, sizeof(pointer), "/inputs/%.60s", key);
 		if (json_object_get(fill->values, key) == NULL)
@@ -76,7 +72,6 @@ static const char *built_in(const char *type)
 {
 	static const char *const known[][2] = {
 		{"grafana", "-- Grafana --"}, {"datasource", "grafana"}, {"__expr__", "__expr__"}};
-
 	for (size_t i = 0; type != NULL && i < sizeof(known) / sizeof(known[0]); i++)
 		if (strcmp(known[i][0], type) == 0)
 			return known[i][1];
@@ -95,15 +90,14 @@ static const char *find_source(const struct fill *fill, const char *wanted, cons
 			       char *all, size_t size)
 {
 	const char *found = NULL;
-	json_t *source;
-	size_t i, used = 0;
-
+	size_t used = 0;
 	*count = 0;
 	all[0] = '\0';
+	json_t *source;
+	size_t i;
 	json_array_foreach(fill->sources.json, i, source) {
 		const char *uid = json_read_text(source, "uid"), *name = json_read_text(source, "name"),
 			   *its = json_read_text(source, "type");
-
 		if (uid == NULL || (type != NULL && (its == NULL || strcmp(its, type) != 0)) ||
 		    (wanted != NULL && strcmp(uid, wanted) != 0 &&
 		     (name == NULL || strcmp(name, wanted) != 0)))
@@ -121,15 +115,15 @@ static const char *find_source(const struct fill *fill, const char *wanted, cons
 static bool choose_source(struct fill *fill, const char *name, const char *type, const char *place)
 {
 	struct grafana_fault *fault = &fill->ctx->fault;
-	char pointer[PLACE_MAX], all[200], shown[80];
+	char pointer[PLACE_MAX], all[200];
 	const char *given = find_sent(fill, name, pointer), *uid = given == NULL ? built_in(type) : NULL;
 	size_t count = 1;
-
 	if (uid == NULL) {
 		if (!get_sources(fill))
 			return false;
 		uid = find_source(fill, given, type, &count, all, sizeof(all));
 	}
+	char shown[80];
 	grafana_clean(given != NULL ? given : type != NULL ? type : "any", shown, sizeof(shown));
 	if (uid == NULL && given != NULL)
 		return grafana_invalid(fault, pointer, "is not the uid or name of a data source%s%.60s: %s",
@@ -154,15 +148,15 @@ static bool choose_input(struct fill *fill, const json_t *input, size_t at)
 {
 	struct grafana_fault *fault = &fill->ctx->fault;
 	const char *name = json_read_text(input, "name"), *type = json_read_text(input, "type"),
-		   *plugin = json_read_text(input, "pluginId"), *value;
-	char place[PLACE_MAX], pointer[PLACE_MAX];
-
+		   *plugin = json_read_text(input, "pluginId");
+	char place[PLACE_MAX];
 	snprintf(place, sizeof(place), "/dashboard/__inputs/%zu", at);
 	if (name == NULL || name[0] == '\0' || type == NULL)
 		return grafana_invalid(fault, place, "must have a name and a type");
 	if (strcmp(type, "datasource") == 0)
 		return choose_source(fill, name, plugin, place);
-	value = find_sent(fill, name, pointer);
+	char pointer[PLACE_MAX];
+	const char *value = find_sent(fill, name, pointer);
 	if (value == NULL)
 		value = json_read_text(input, "value");
 	if (value == NULL)
@@ -176,11 +170,10 @@ static bool choose_input(struct fill *fill, const json_t *input, size_t at)
 static bool choose_inputs(struct fill *fill)
 {
 	const json_t *inputs = json_object_get(fill->model, "__inputs");
-	json_t *input;
-	size_t i;
-
 	if (inputs != NULL && !json_is_null(inputs) && !json_is_array(inputs))
 		return grafana_invalid(&fill->ctx->fault, "/dashboard/__inputs", "must be a list");
+	json_t *input;
+	size_t i;
 	json_array_foreach(inputs, i, input) {
 		if (!choose_input(fill, input, i))
 			return false;
@@ -197,15 +190,12 @@ static json_t *fill_text(const json_t *values, const char *text)
 	size_t size = 0;
 	FILE *stream;
 	bool changed = false;
-	json_t *filled;
-
 	if (strstr(text, "${") == NULL || (stream = open_memstream(&out, &size)) == NULL)
 		return NULL;
 	while (*text != '\0') {
 		size_t length = strncmp(text, "${", 2) == 0 ? strcspn(text + 2, "}") : 0;
 		json_t *value = NULL;
 		const char *key;
-
 		json_object_foreach((json_t *)(uintptr_t)values, key, value) {
 			if (strlen(key) == length && strncmp(key, text + 2, length) == 0)
 				break;
@@ -219,7 +209,7 @@ static json_t *fill_text(const json_t *values, const char *text)
 		}
 	}
 	fclose(stream);
-	filled = changed ? json_string(out) : NULL;
+	json_t *filled = changed ? json_string(out) : NULL;
 	grafana_free_text(out);
 	return filled;
 }
@@ -229,10 +219,8 @@ static bool is_variable(const struct fill *fill, const char *name, size_t length
 {
 	json_t *variable;
 	size_t i;
-
 	json_array_foreach(json_object_get(json_object_get(fill->model, "templating"), "list"), i, variable) {
 		const char *its = json_read_text(variable, "name");
-
 		if (its != NULL && strlen(its) == length && strncmp(its, name, length) == 0)
 			return true;
 	}
@@ -246,7 +234,6 @@ static bool declare_source(struct fill *fill, const json_t *source, const char *
 	const char *text = json_is_string(source) ? json_string_value(source) : json_read_text(source, "uid"),
 		   *end;
 	char name[64];
-
 	if (text == NULL || strncmp(text, "${DS_", 5) != 0 || (end = strchr(text, '}')) == NULL ||
 	    end[1] != '\0' || (size_t)(end - text) > sizeof(name))
 		return true;
@@ -272,9 +259,7 @@ static bool fill_value(struct fill *fill, json_t *value, const char *place)
 {
 	char inner[PLACE_MAX];
 	json_t *item, *filled;
-	const char *key;
 	size_t i;
-
 	json_array_foreach(value, i, item) {
 		snprintf(inner, sizeof(inner), "%.120s/%zu", place, i);
 		if (!fill_member(fill, item, NULL, inner, &filled))
@@ -282,6 +267,7 @@ static bool fill_value(struct fill *fill, json_t *value, const char *place)
 		if (filled != NULL)
 			json_array_set_new(value, i, filled);
 	}
+	const char *key;
 	json_object_foreach(value, key, item) {
 		snprintf(inner, sizeof(inner), "%.100s/%.40s", place, key);
 		if (!fill_member(fill, item, key, inner, &filled))
@@ -301,10 +287,8 @@ static const json_t *find_element(const json_t *elements, const char *uid)
 	const json_t *found = json_object_get(elements, uid);
 	json_t *item;
 	size_t i;
-
 	json_array_foreach(elements, i, item) {
 		const char *its = json_read_text(item, "uid");
-
 		if (its != NULL && strcmp(its, uid) == 0)
 			found = item;
 	}
@@ -316,11 +300,9 @@ static void take_elements(json_t *panels, const json_t *elements)
 {
 	json_t *panel;
 	size_t i;
-
 	json_array_foreach(panels, i, panel) {
 		const char *uid = json_read_text(json_object_get(panel, "libraryPanel"), "uid");
 		const json_t *model = uid != NULL ? find_element(elements, uid) : NULL;
-
 		take_elements(json_object_get(panel, "panels"), elements);
 		if (!json_is_object(model))
 			continue;
@@ -337,16 +319,15 @@ bool grafana_fill_inputs(struct grafana_ctx *ctx, json_t *model, const json_t *i
 {
 	static const char *const own[] = {"__inputs", "__elements", "__requires"};
 	struct fill fill = {.ctx = ctx, .model = model, .sent = inputs};
-	bool shared = inputs != NULL, good;
+	bool shared = inputs != NULL;
 	size_t reserved = 0;
-
 	*filled = NULL;
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
 		shared |= json_object_get(model, own[i]) != NULL;
 	if (!shared && memmem(grafana_body_text(ctx).text, grafana_body_text(ctx).size, "${DS_", 5) == NULL)
 		return true;
 	fill.values = json_object();
-	good = choose_inputs(&fill);
+	bool good = choose_inputs(&fill);
 	if (good) {
 		take_elements(json_object_get(model, "panels"), json_object_get(model, "__elements"));
 		for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)

@@ -54,8 +54,6 @@ static bool skip_escape(struct scan *s)
 
 static bool skip_string(struct scan *s)
 {
-	size_t size;
-
 	if (s->at == s->end || *s->at != '"')
 		return false;
 	for (s->at++; s->at < s->end && *s->at != '"';) {
@@ -66,7 +64,7 @@ static bool skip_string(struct scan *s)
 				return false;
 			continue;
 		}
-		size = grafana_character(s->at, s->end);
+		size_t size = grafana_character(s->at, s->end);
 		if (size == 0)
 			return false;
 		s->at += size;
@@ -77,7 +75,6 @@ static bool skip_string(struct scan *s)
 static bool skip_digits(struct scan *s)
 {
 	const char *start = s->at;
-
 	while (s->at < s->end && *s->at >= '0' && *s->at <= '9')
 		s->at++;
 	return s->at > start;
@@ -85,11 +82,9 @@ static bool skip_digits(struct scan *s)
 
 static bool skip_number(struct scan *s)
 {
-	const char *start;
-
 	if (s->at < s->end && *s->at == '-')
 		s->at++;
-	start = s->at;
+	const char *start = s->at;
 	if (!skip_digits(s) || (*start == '0' && s->at > start + 1))
 		return false;
 	if (s->at < s->end && *s->at == '.') {
@@ -109,7 +104,6 @@ static bool skip_number(struct scan *s)
 static bool skip_scalar(struct scan *s)
 {
 	static const char *const words[] = {"true", "false", "null"};
-
 	if (*s->at == '"') {
 		s->cost += COST_TEXT;
 		return skip_string(s);
@@ -140,14 +134,12 @@ static bool skip_value(struct scan *s)
 	char closes[DEPTH_MAX];
 	size_t depth = 0;
 	const char *start = s->at;
-
 	for (;;) {
 		skip_space(s);
 		if (s->at == s->end)
 			return false;
 		if (*s->at == '{' || *s->at == '[') {
 			bool object = *s->at++ == '{';
-
 			if (depth == DEPTH_MAX)
 				return false;
 			s->cost += object ? COST_OBJECT : COST_ARRAY;
@@ -188,7 +180,6 @@ bool grafana_scan(struct grafana_span text, size_t *cost)
 {
 	struct scan s = {text.text, text.text + text.size, 0};
 	bool good = skip_value(&s);
-
 	skip_space(&s);
 	*cost = s.cost;
 	return good && s.at == s.end;
@@ -197,7 +188,6 @@ bool grafana_scan(struct grafana_span text, size_t *cost)
 bool grafana_walk(struct grafana_span *rest, struct grafana_span *key, struct grafana_span *value)
 {
 	struct scan s = {rest->text, rest->text + rest->size, 0};
-
 	skip_space(&s);
 	if (s.at == s.end || strchr(key != NULL ? "{," : "[,", *s.at) == NULL)
 		return false;
@@ -234,13 +224,10 @@ json_t *grafana_load(struct grafana_span value)
 static bool is_name(struct grafana_span key, const char *name)
 {
 	size_t size = strlen(name);
-	json_t *text;
-	bool same;
-
 	if (memchr(key.text, '\\', key.size) == NULL)
 		return key.size == size + 2 && memcmp(key.text + 1, name, size) == 0;
-	text = grafana_load(key);
-	same = text != NULL && strcmp(json_string_value(text), name) == 0;
+	json_t *text = grafana_load(key);
+	bool same = text != NULL && strcmp(json_string_value(text), name) == 0;
 	json_decref(text);
 	return same;
 }
@@ -248,7 +235,6 @@ static bool is_name(struct grafana_span key, const char *name)
 struct grafana_span grafana_find(struct grafana_span object, const char *name)
 {
 	struct grafana_span key, value;
-
 	while (object.text != NULL && grafana_walk(&object, &key, &value))
 		if (is_name(key, name))
 			return value;
@@ -265,7 +251,6 @@ json_t *grafana_pick(struct grafana_span object, const char *name)
 struct grafana_span grafana_body_text(struct grafana_ctx *ctx)
 {
 	struct grafana_span body = {NULL, 0};
-
 	body.text = skymon_body(ctx->sm, ctx->rq, &body.size);
 	return body;
 }
@@ -273,12 +258,6 @@ struct grafana_span grafana_body_text(struct grafana_ctx *ctx)
 json_t *grafana_body(struct grafana_ctx *ctx)
 {
 	struct grafana_span body = grafana_body_text(ctx);
-	json_error_t error;
-	char words[200];
-	json_t *json;
-	size_t cost;
-	bool good;
-
 	if (body.text == NULL || body.size == 0) {
 		grafana_fail(ctx, 400, "the request has no body: JSON is expected");
 		return NULL;
@@ -288,10 +267,13 @@ json_t *grafana_body(struct grafana_ctx *ctx)
 		grafana_fail(ctx, 422, "the body is nested deeper than %d levels", JSON_READ_DEPTH);
 		return NULL;
 	}
-	good = grafana_scan(body, &cost);
+	size_t cost;
+	bool good = grafana_scan(body, &cost);
 	if (!grafana_reserve(ctx, cost + body.size, 413, &ctx->body_reserved))
 		return NULL;
-	json = json_loadb(body.text, body.size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+	json_error_t error;
+	json_t *json = json_loadb(body.text, body.size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+	char words[200];
 	if (json == NULL) {
 		grafana_clean(error.text, words, sizeof(words));
 		grafana_fail(ctx, 400, "the body is %s: line %d, column %d: %s",
@@ -308,7 +290,6 @@ json_t *grafana_body(struct grafana_ctx *ctx)
 void grafana_drop_body(struct grafana_ctx *ctx, json_t *body)
 {
 	size_t text = grafana_body_text(ctx).size, rest = 0;
-
 	json_decref(body);
 	if (ctx->body_reserved > text) {
 		rest = ctx->body_reserved - text;
@@ -322,7 +303,6 @@ void grafana_drop_body(struct grafana_ctx *ctx, json_t *body)
 static bool is_given(const json_t *object, const char *name)
 {
 	const json_t *value = json_object_get(object, name);
-
 	return value != NULL && !json_is_null(value);
 }
 
@@ -346,10 +326,8 @@ json_t *grafana_rename(const struct grafana_fields *fields)
 {
 	json_t *out = json_object(), *value;
 	const char *key;
-
 	json_object_foreach((json_t *)(uintptr_t)fields->sent, key, value) {
 		const char *own = own_name(fields, key);
-
 		if (json_is_null(value) && strcmp(grafana_sent_name(fields, own), key) != 0)
 			continue;
 		if (is_given(out, own) && !json_equal(json_object_get(out, own), value)) {
@@ -374,12 +352,10 @@ size_t grafana_copy_members(const struct grafana_fields *fields, struct grafana_
 {
 	struct grafana_span key, value;
 	char *at = out;
-
 	while (grafana_walk(&object, &key, &value)) {
 		json_t *loaded = grafana_load(key);
 		const char *name = loaded != NULL ? json_string_value(loaded) : "";
 		const char *own = own_name(fields, name);
-
 		if (!is_among(skip, own) && strcmp(grafana_sent_name(fields, own), name) == 0) {
 			if (own != name) /* renamed; Grafana's name is shorter */
 				at += sprintf(at, ",\"%s\":", own);
@@ -396,14 +372,12 @@ size_t grafana_copy_members(const struct grafana_fields *fields, struct grafana_
 json_t *grafana_field(const struct grafana_fields *fields, const char *own)
 {
 	json_t *value = json_object_get(fields->sent, grafana_sent_name(fields, own));
-
 	return json_is_null(value) ? NULL : value;
 }
 
 static bool is_blank(const json_t *value)
 {
 	const char *text = json_string_value(value);
-
 	return (text != NULL && text[strspn(text, " \t\r\n")] == '\0') ||
 	       (json_is_array(value) && json_array_size(value) == 0) ||
 	       (json_is_object(value) && json_object_size(value) == 0);
@@ -413,7 +387,6 @@ json_t *grafana_dropped(const struct grafana_fields *fields, const json_t *kept,
 {
 	json_t *dropped = NULL, *value;
 	const char *key;
-
 	json_object_foreach((json_t *)(uintptr_t)fields->sent, key, value) {
 		if (json_is_null(value) || json_is_false(value) || is_blank(value) ||
 		    is_among(skip, own_name(fields, key)) ||
@@ -435,7 +408,6 @@ json_t *grafana_dropped(const struct grafana_fields *fields, const json_t *kept,
 static void add_step(char *out, size_t size, const char *name)
 {
 	size_t used = strlen(out);
-
 	for (; *name != '\0' && used + 3 < size; name++) {
 		if (*name == '~' || *name == '/') {
 			out[used++] = '~';
@@ -449,12 +421,12 @@ static void add_step(char *out, size_t size, const char *name)
 
 bool grafana_invalid_field(const struct grafana_fields *fields, const char *own, const char *format, ...)
 {
-	char pointer[160], text[400];
-	va_list list;
-
+	char pointer[160];
 	snprintf(pointer, sizeof(pointer), "%s/", fields->pointer);
 	add_step(pointer, sizeof(pointer), grafana_sent_name(fields, own));
+	va_list list;
 	va_start(list, format);
+	char text[400];
 	vsnprintf(text, sizeof(text), format, list);
 	va_end(list);
 	return grafana_invalid(fields->fault, pointer, "%s", text);
@@ -474,7 +446,6 @@ static const char *const kinds[] = {"a text", "true or false", "a whole number",
 bool grafana_is(const struct grafana_fields *fields, const char *own, enum grafana_kind kind)
 {
 	const json_t *value = grafana_field(fields, own);
-
 	return value == NULL || is_kind(value, kind) ||
 	       grafana_invalid_field(fields, own, "must be %s", kinds[kind]);
 }
@@ -482,7 +453,6 @@ bool grafana_is(const struct grafana_fields *fields, const char *own, enum grafa
 bool grafana_needs(const struct grafana_fields *fields, const char *own, enum grafana_kind kind)
 {
 	const json_t *value = grafana_field(fields, own);
-
 	if (value == NULL)
 		return grafana_invalid_field(fields, own, "is missing");
 	return grafana_is(fields, own, kind) &&
@@ -500,10 +470,9 @@ const char *grafana_uid_fault(const char *uid)
 
 bool grafana_is_uid(const struct grafana_fields *fields, const char *own)
 {
-	const char *uid = json_string_value(grafana_field(fields, own)), *fault;
-
+	const char *uid = json_string_value(grafana_field(fields, own));
 	if (!grafana_is(fields, own, GRAFANA_TEXT))
 		return false;
-	fault = uid != NULL && uid[0] != '\0' ? grafana_uid_fault(uid) : NULL;
+	const char *fault = uid != NULL && uid[0] != '\0' ? grafana_uid_fault(uid) : NULL;
 	return fault == NULL || grafana_invalid_field(fields, own, "%s", fault);
 }

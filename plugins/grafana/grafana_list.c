@@ -22,19 +22,18 @@ struct filter {
 
 static bool wrong_parameter(struct grafana_ctx *ctx, const char *name, size_t size, const char *sentence)
 {
-	char text[80], shown[60];
-
+	char text[80];
 	snprintf(text, sizeof(text), "%.*s", size < 60 ? (int)size : 60, name);
+	char shown[60];
 	grafana_clean(text, shown, sizeof(shown));
 	return grafana_fail(ctx, 400, "the parameter %s %s", shown, sentence);
 }
 
 static bool is_count(const char *text, size_t size)
 {
-	char number[8];
-
 	if (size == 0 || size > 5)
 		return false;
+	char number[8];
 	snprintf(number, sizeof(number), "%.*s", (int)size, text);
 	return strspn(number, "0123456789") == size && atoi(number) >= 1 && atoi(number) <= LIMIT_MAX;
 }
@@ -45,7 +44,6 @@ static bool read_parameter(struct grafana_ctx *ctx, const char *text, size_t siz
 	static const char *const names[] = {"limit", "page", "query", "tag"};
 	const char *equals = memchr(text, '=', size);
 	size_t length = equals != NULL ? (size_t)(equals - text) : size, known = 0;
-
 	while (known < 4 && (strlen(names[known]) != length || strncmp(names[known], text, length) != 0))
 		known++;
 	if (known == 4)
@@ -64,7 +62,6 @@ static bool read_parameter(struct grafana_ctx *ctx, const char *text, size_t siz
 static bool read_filter(struct grafana_ctx *ctx, struct filter *filter)
 {
 	const char *query = skymon_query(ctx->sm, ctx->rq, NULL);
-
 	for (size_t size; query != NULL && *query != '\0'; query += size + (query[size] == '&')) {
 		size = strcspn(query, "&");
 		if (size > 0 && !read_parameter(ctx, query, size, filter))
@@ -83,13 +80,11 @@ struct list {
 
 static void add_page(struct list *list, struct grafana_span items)
 {
-	char *larger;
-
 	if (list->size + items.size + 3 > list->capacity) {
 		list->capacity = (list->size + items.size + 3) * 3 / 2;
 		if (list->capacity > GRAFANA_REPLY_MAX + 3)
 			list->capacity = GRAFANA_REPLY_MAX + 3;
-		larger = grafana_alloc(list->capacity);
+		char *larger = grafana_alloc(list->capacity);
 		if (list->size > 0)
 			memcpy(larger, list->bytes, list->size);
 		free(list->bytes);
@@ -106,7 +101,6 @@ static bool read_page(const struct grafana_text *page, struct grafana_span *item
 {
 	struct grafana_span rest = {page->bytes, page->size}, value;
 	const char *start = NULL, *end = NULL;
-
 	for (*count = 0; grafana_walk(&rest, NULL, &value); ++*count) {
 		if (*value.text != '{')
 			return false;
@@ -132,7 +126,6 @@ static bool list_all(struct grafana_ctx *ctx, const struct filter *filter, struc
 	struct grafana_span items;
 	size_t count = SEARCH_PAGE_SIZE;
 	bool good = true, fits = true;
-
 	for (int number = 1; good && count == SEARCH_PAGE_SIZE && (number == 1 || !filter->one_page);
 	     number++) {
 		if (filter->one_page)
@@ -165,7 +158,6 @@ void grafana_list_dashboards(struct skymon *sm, void *state, struct skymon_reque
 	struct grafana_ctx ctx = {.sm = sm, .grafana = state, .rq = rq};
 	struct filter filter = {0};
 	struct list list = {0};
-
 	if (!grafana_authorize(&ctx, false))
 		return;
 	if (read_filter(&ctx, &filter) && list_all(&ctx, &filter, &list))
@@ -180,10 +172,9 @@ void grafana_list_dashboards(struct skymon *sm, void *state, struct skymon_reque
 void grafana_get_dashboard(struct skymon *sm, void *state, struct skymon_request *rq)
 {
 	struct grafana_ctx ctx = {.sm = sm, .grafana = state, .rq = rq};
-	struct grafana_text answer;
-
 	if (!grafana_authorize(&ctx, false))
 		return;
+	struct grafana_text answer;
 	if (search_get(&ctx, skymon_param(sm, rq, "uid"), &answer))
 		grafana_reply_text(&ctx, &answer);
 	else
@@ -194,11 +185,11 @@ void grafana_get_dashboard(struct skymon *sm, void *state, struct skymon_request
 static void add_time(json_t *object)
 {
 	struct timespec now;
-	struct tm tm;
-	char text[32], whole[40];
-
 	clock_gettime(CLOCK_REALTIME, &now);
+	struct tm tm;
+	char text[32];
 	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", gmtime_r(&now.tv_sec, &tm));
+	char whole[40];
 	snprintf(whole, sizeof(whole), "%s.%03dZ", text, (int)(now.tv_nsec / 1000000));
 	json_object_set_new(object, "timestamp", json_string(whole));
 }
@@ -209,7 +200,6 @@ static void verify_deleted(struct grafana_ctx *ctx, const char *uid)
 	struct grafana_fault was = grafana_set_aside(&ctx->fault);
 	enum grafana_done done = GRAFANA_MAYBE_DONE;
 	struct grafana_text found;
-
 	if (search_get(ctx, uid, &found))
 		done = GRAFANA_NOT_DONE;
 	else if (ctx->fault.code == 404)
@@ -222,11 +212,10 @@ static void verify_deleted(struct grafana_ctx *ctx, const char *uid)
 /* A 404 to the second attempt is a success: the first one, whose connection broke, has deleted it. */
 static bool delete_dashboard(struct grafana_ctx *ctx, const char *uid, const char *title, json_t **reply)
 {
-	struct grafana_answer answer;
 	char path[GRAFANA_PATH_MAX];
-
 	if (!grafana_path(path, sizeof(path), "/api/dashboards/uid/", uid, ""))
 		return grafana_fail(ctx, 404, "invalid uid of a dashboard: it is too long");
+	struct grafana_answer answer;
 	if (!grafana_ask(ctx, "DELETE", path, NULL, &answer) &&
 	    (ctx->fault.upstream_status != 404 || !ctx->fault.repeated)) {
 		if (grafana_is_open(&ctx->fault))
@@ -248,14 +237,13 @@ void grafana_delete_dashboard(struct skymon *sm, void *state, struct skymon_requ
 	struct grafana_ctx ctx = {.sm = sm, .grafana = state, .rq = rq};
 	const char *uid = skymon_param(sm, rq, "uid");
 	json_t *reply = NULL;
-	struct search_found there;
-	char result[60];
-
 	if (!grafana_authorize(&ctx, true))
 		return;
+	struct search_found there;
 	bool done =
 		search_uid(&ctx, uid, &there) && delete_dashboard(&ctx, uid, search_title(&there), &reply);
 
+	char result[60];
 	grafana_audit(&ctx, "dashboard", uid, json_string_value(there.title),
 		      grafana_result(&ctx.fault, done, "deleted", result));
 	if (done)

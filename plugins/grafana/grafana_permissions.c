@@ -39,11 +39,12 @@ struct checks {
 __attribute__((format(printf, 4, 5))) static bool add_line(struct checks *checks, const char *name, bool ok,
 							   const char *format, ...)
 {
-	char text[900], clean[900];
 	va_list list;
 	va_start(list, format);
+	char text[900];
 	vsnprintf(text, sizeof(text), format, list);
 	va_end(list);
+	char clean[900];
 	grafana_clean(text, clean, sizeof(clean));
 	json_array_append_new(checks->lines,
 			      json_pack("{s:s, s:b, s:s}", "name", name, "ok", ok, "message", clean));
@@ -105,11 +106,11 @@ static bool check_by_reading(struct checks *checks)
 		 "was tried; what it may write is not known");
 	for (size_t i = 0; i < PERMISSION_COUNT; i++) {
 		struct grafana_fault *fault = &checks->ctx->fault;
-		struct grafana_answer answer;
-		char name[80];
 		if (permissions[i].probe == NULL)
 			continue;
+		char name[80];
 		snprintf(name, sizeof(name), "permission %s", permissions[i].name);
+		struct grafana_answer answer;
 		if (grafana_ask(checks->ctx, "GET", permissions[i].probe, NULL, &answer))
 			grafana_answer_free(&answer);
 		else if (!grafana_rule_is_missing(fault)) /* a 404 shows that the key may read */

@@ -17,10 +17,9 @@ void grafana_forget(struct grafana_fault *fault)
 
 bool grafana_fail(struct grafana_ctx *ctx, int code, const char *format, ...)
 {
-	va_list list;
-
 	grafana_forget(&ctx->fault);
 	ctx->fault.code = code;
+	va_list list;
 	va_start(list, format);
 	vsnprintf(ctx->fault.detail, sizeof(ctx->fault.detail), format, list);
 	va_end(list);
@@ -36,12 +35,11 @@ static void set_pointer(struct grafana_fault *fault, const char *pointer)
 
 bool grafana_invalid(struct grafana_fault *fault, const char *pointer, const char *format, ...)
 {
-	char text[480];
-	va_list list;
-
 	grafana_forget(fault);
 	fault->code = 422;
+	va_list list;
 	va_start(list, format);
+	char text[480];
 	vsnprintf(text, sizeof(text), format, list);
 	va_end(list);
 	set_pointer(fault, pointer);
@@ -54,14 +52,13 @@ bool grafana_invalid(struct grafana_fault *fault, const char *pointer, const cha
 bool grafana_reword(struct grafana_ctx *ctx, int code, const char *pointer, const char *format, ...)
 {
 	struct grafana_fault *fault = &ctx->fault;
-	char text[480];
-	va_list list;
-
 	json_decref(fault->members);
 	fault->members = NULL;
 	fault->code = code;
 	fault->retry_after[0] = '\0';
+	va_list list;
 	va_start(list, format);
+	char text[480];
 	vsnprintf(text, sizeof(text), format, list);
 	va_end(list);
 	set_pointer(fault, pointer);
@@ -74,7 +71,6 @@ bool grafana_reword(struct grafana_ctx *ctx, int code, const char *pointer, cons
 struct grafana_fault grafana_set_aside(struct grafana_fault *fault)
 {
 	struct grafana_fault was = *fault;
-
 	fault->members = NULL; /* `was` owns them now */
 	return was;
 }
@@ -90,7 +86,6 @@ static void append(struct grafana_fault *fault, const char *format, const char *
 	size_t used = strlen(fault->detail);
 	bool asks = used > 0 && fault->detail[used - 1] == '?';
 	char text[200];
-
 	snprintf(text, sizeof(text), format, asks ? "I" : "i", verb);
 	snprintf(fault->detail + used, sizeof(fault->detail) - used, "%s%s", asks ? " " : "; ", text);
 	grafana_trim_cut(fault->detail);
@@ -108,7 +103,6 @@ void grafana_add_outcome(struct grafana_fault *fault, enum grafana_done done, co
 bool grafana_is_open(const struct grafana_fault *fault)
 {
 	int status = fault->upstream_status;
-
 	return !fault->key_refused && ((status >= 200 && status < 300) || status >= 500);
 }
 
@@ -143,7 +137,6 @@ size_t grafana_character(const char *at, const char *end)
 		      : text[0] >= 0xe0 ? 3
 		      : text[0] >= 0xc2 ? 2
 					: 0;
-
 	if (text[0] > 0xf4 || size > (size_t)(end - at))
 		return 0;
 	for (size_t i = 1; i < size; i++)
@@ -158,7 +151,6 @@ size_t grafana_character(const char *at, const char *end)
 void grafana_trim_cut(char *text)
 {
 	char *end = text + strlen(text), *at = end;
-
 	while (at > text && ((unsigned char)at[-1] & 0xc0) == 0x80)
 		at--;
 	if (at > text && grafana_character(at - 1, end) == 0)
@@ -169,7 +161,6 @@ void grafana_clean(const char *text, char *out, size_t size)
 {
 	const char *end = text + strlen(text);
 	size_t used = 0, bytes;
-
 	for (const unsigned char *at = (const unsigned char *)text; *at != '\0';
 	     at += bytes > 0 ? bytes : 1) {
 		bytes = grafana_character((const char *)at, end);
@@ -195,7 +186,6 @@ static void add_text(struct grafana_ctx *ctx, const char *key, const char *text)
 {
 	json_t *value = json_string(text);
 	char *json = value != NULL ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
-
 	if (json != NULL)
 		skymon_problem_json(ctx->sm, ctx->rq, key, json);
 	free(json);
@@ -206,9 +196,6 @@ static void add_members(struct grafana_ctx *ctx)
 {
 	const struct grafana_fault *fault = &ctx->fault;
 	char number[16];
-	const char *key;
-	json_t *value;
-
 	if (fault->upstream_status != 0) {
 		snprintf(number, sizeof(number), "%d", fault->upstream_status);
 		skymon_problem_json(ctx->sm, ctx->rq, "upstream_status", number);
@@ -216,9 +203,10 @@ static void add_members(struct grafana_ctx *ctx)
 	}
 	if (fault->pointer[0] != '\0')
 		add_text(ctx, "pointer", fault->pointer);
+	const char *key;
+	json_t *value;
 	json_object_foreach(fault->members, key, value) {
 		char *json = grafana_print(value);
-
 		if (json != NULL)
 			skymon_problem_json(ctx->sm, ctx->rq, key, json);
 		grafana_free_text(json);
@@ -228,7 +216,6 @@ static void add_members(struct grafana_ctx *ctx)
 void grafana_reply_fault(struct grafana_ctx *ctx)
 {
 	struct grafana_fault *fault = &ctx->fault;
-
 	if (!fault->key_refused || !skymon_again(ctx->sm, ctx->rq)) {
 		add_members(ctx);
 		if (fault->retry_after[0] != '\0')

@@ -18,11 +18,9 @@ static char *trim_title(const char *title)
 {
 	const char *start = title + strspn(title, " \t\r\n");
 	size_t size = strlen(start);
-	char *out;
-
 	while (size > 0 && strchr(" \t\r\n", start[size - 1]) != NULL)
 		size--;
-	out = grafana_alloc(size + 1);
+	char *out = grafana_alloc(size + 1);
 	memcpy(out, start, size);
 	out[size] = '\0';
 	return out;
@@ -31,7 +29,6 @@ static char *trim_title(const char *title)
 static bool validate_dashboard(const struct grafana_fields *fields)
 {
 	const json_t *id = grafana_field(fields, "id");
-
 	if (id != NULL && !json_is_integer(id))
 		return grafana_invalid_field(fields, "id", "must be a whole number, or null");
 	return grafana_needs(fields, "title", GRAFANA_TEXT) && grafana_is_uid(fields, "uid") &&
@@ -40,8 +37,6 @@ static bool validate_dashboard(const struct grafana_fields *fields)
 
 static bool validate_request(const struct grafana_fields *fields)
 {
-	const json_t *renamed;
-
 	if (!grafana_needs(fields, "dashboard", GRAFANA_OBJECT) ||
 	    !grafana_is(fields, "overwrite", GRAFANA_BOOLEAN) ||
 	    !grafana_is(fields, "message", GRAFANA_TEXT) || !grafana_is_uid(fields, "folderUid") ||
@@ -51,7 +46,8 @@ static bool validate_request(const struct grafana_fields *fields)
 	if (json_is_true(grafana_field(fields, "isFolder")))
 		return grafana_invalid_field(fields, "isFolder",
 					     "creates a folder, and this route creates dashboards: omit it");
-	renamed = grafana_rename(fields); /* only to refuse a field that is given under two names */
+	const json_t *renamed =
+		grafana_rename(fields); /* only to refuse a field that is given under two names */
 	json_decref((json_t *)(uintptr_t)renamed);
 	return renamed != NULL;
 }
@@ -60,7 +56,6 @@ static void take_dashboard(struct grafana_request *request, const struct grafana
 {
 	const json_t *id = grafana_field(fields, "id"), *version = grafana_field(fields, "version");
 	const char *uid = json_string_value(grafana_field(fields, "uid"));
-
 	snprintf(request->uid, sizeof(request->uid), "%s", uid != NULL ? uid : "");
 	/* the number may be that of another Grafana: a given uid takes precedence */
 	request->id = request->uid[0] == '\0' ? json_integer_value(id) : 0;
@@ -73,9 +68,9 @@ static void take_folder(struct grafana_request *request, const struct grafana_fi
 {
 	static const char *const pointers[] = {"/folder_uid", "/folderUid", "/folder_id", "/folderId", NULL};
 	const json_t *id = grafana_field(fields, "folderId"), *given = grafana_field(fields, "folderUid");
-	const char *uid = json_string_value(given), *name;
-
-	name = grafana_sent_name(fields, uid != NULL && uid[0] != '\0' ? "folderUid" : "folderId");
+	const char *uid = json_string_value(given);
+	const char *name =
+		grafana_sent_name(fields, uid != NULL && uid[0] != '\0' ? "folderUid" : "folderId");
 	for (size_t i = 0; pointers[i] != NULL && (given != NULL || id != NULL); i++)
 		if (strcmp(pointers[i] + 1, name) == 0)
 			request->folder_pointer = pointers[i];
@@ -97,9 +92,8 @@ static void take_text(struct grafana_request *request, const struct grafana_fiel
 				 *const skip_inner[] = {"title", "uid", "id", "version", NULL};
 	struct grafana_span body = grafana_body_text(request->ctx);
 	json_t *title = json_string(request->title);
-	char *printed = grafana_print(title), *at;
-
-	at = request->text = grafana_alloc(HEAD_MAX + body.size + model.size + strlen(printed) + 20);
+	char *printed = grafana_print(title);
+	char *at = request->text = grafana_alloc(HEAD_MAX + body.size + model.size + strlen(printed) + 20);
 	at += HEAD_MAX;
 	at += sprintf(at, "\"title\":%s", printed);
 	at += grafana_copy_members(inner, model, skip_inner, at);
@@ -117,24 +111,20 @@ bool grafana_read_request(struct grafana_ctx *ctx, bool replaces, struct grafana
 			      inner = {NULL, NULL, "/dashboard", &ctx->fault};
 	json_t *sent = grafana_body(ctx);
 	char *filled = NULL;
-	const json_t *given;
-	bool good;
-
 	*request = (struct grafana_request){
 		.ctx = ctx, .replaces = replaces, .overwrite = replaces, .folder_pointer = ""};
 	fields.sent = sent;
-	good = sent != NULL && validate_request(&fields);
+	bool good = sent != NULL && validate_request(&fields);
 	inner.sent = json_object_get(sent, "dashboard");
 	good = good && validate_dashboard(&inner) &&
 	       grafana_fill_inputs(ctx, json_object_get(sent, "dashboard"), grafana_field(&fields, "inputs"),
 				   &filled);
 	if (good) {
 		struct grafana_span model = grafana_find(grafana_body_text(ctx), "dashboard");
-
 		if (filled != NULL)
 			model = (struct grafana_span){filled, strlen(filled)};
 
-		given = grafana_field(&fields, "overwrite");
+		const json_t *given = grafana_field(&fields, "overwrite");
 		if (given != NULL)
 			request->overwrite = json_is_true(given);
 		take_dashboard(request, &inner);
@@ -160,7 +150,6 @@ __attribute__((format(printf, 3, 4))) static size_t add_to_head(char *head, size
 								...)
 {
 	va_list list;
-
 	va_start(list, format);
 	used += (size_t)vsnprintf(head + used, HEAD_MAX - used, format, list);
 	va_end(list);
@@ -172,7 +161,6 @@ struct grafana_span grafana_print_request(struct grafana_request *request)
 {
 	char head[HEAD_MAX];
 	size_t used = add_to_head(head, 0, "{\"overwrite\":false");
-
 	if (request->has_folder || request->keeps_folder)
 		used = add_to_head(head, used, ",\"folderUid\":\"%s\"", request->folder_uid);
 	if (request->location.folder_id != 0)

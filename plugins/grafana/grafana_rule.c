@@ -35,14 +35,12 @@ int64_t grafana_rule_duration(const char *text)
 		     {"m", 60000},       {"s", 1000},      {"ms", 1}};
 	int64_t ms = 0;
 	size_t next = 0;
-
 	if (strcmp(text, "0") == 0)
 		return 0;
 	for (const char *at = text; *at != '\0';) {
 		size_t digits = strspn(at, "0123456789"), letters = strspn(at + digits, "ywdhms"),
 		       unit = next;
 		int64_t count = 0;
-
 		while (unit < 7 && (strlen(units[unit].unit) != letters ||
 				    strncmp(at + digits, units[unit].unit, letters) != 0))
 			unit++;
@@ -64,7 +62,6 @@ int64_t grafana_rule_duration(const char *text)
 static bool is_state(const struct grafana_fields *fields, const char *own, const char *const *words)
 {
 	const char *text = json_string_value(grafana_field(fields, own));
-
 	if (!grafana_is(fields, own, GRAFANA_TEXT) || text == NULL)
 		return text == NULL && grafana_is(fields, own, GRAFANA_TEXT);
 	for (size_t i = 0; i < 4; i++)
@@ -77,7 +74,6 @@ static bool is_state(const struct grafana_fields *fields, const char *own, const
 static bool is_short(const struct grafana_fields *fields, const char *own)
 {
 	const char *text = json_string_value(grafana_field(fields, own));
-
 	return text == NULL || strlen(text) <= TITLE_MAX ||
 	       grafana_invalid_field(fields, own, "is longer than %d bytes", TITLE_MAX);
 }
@@ -88,12 +84,11 @@ static bool is_map(const struct grafana_fields *fields, const char *own)
 	const json_t *map = grafana_field(fields, own);
 	char pointer[40];
 	const struct grafana_fields inner = {map, NULL, pointer, fields->fault};
-	const char *key;
-	json_t *value;
-
 	if (!grafana_is(fields, own, GRAFANA_OBJECT))
 		return false;
 	snprintf(pointer, sizeof(pointer), "/%s", own);
+	const char *key;
+	json_t *value;
 	json_object_foreach((json_t *)(uintptr_t)map, key, value) {
 		if (!json_is_string(value))
 			return grafana_invalid_field(&inner, key, "must be a text");
@@ -108,7 +103,6 @@ static bool validate_link(const struct grafana_fields *fields)
 	const struct grafana_fields inner = {map, NULL, "/annotations", fields->fault};
 	const char *dashboard = json_read_text(map, "__dashboardUid__"),
 		   *panel = json_read_text(map, "__panelId__");
-
 	if (dashboard != NULL && panel == NULL)
 		return grafana_invalid_field(&inner, "__panelId__", "is missing: __dashboardUid__ needs it");
 	if (panel != NULL && dashboard == NULL)
@@ -121,7 +115,6 @@ static bool validate_names(const struct grafana_fields *fields)
 {
 	const char *folder = json_string_value(grafana_field(fields, "folderUID"));
 	const char *group = json_string_value(grafana_field(fields, "ruleGroup"));
-
 	return grafana_needs(fields, "title", GRAFANA_TEXT) && is_short(fields, "title") &&
 	       grafana_is_uid(fields, "uid") && grafana_is_uid(fields, "folderUID") &&
 	       grafana_is(fields, "ruleGroup", GRAFANA_TEXT) && is_short(fields, "ruleGroup") &&
@@ -141,7 +134,6 @@ static bool validate_states(const struct grafana_fields *fields)
 	static const char *const no_data[] = {"NoData", "Alerting", "OK", "KeepLast"};
 	static const char *const error[] = {"Error", "Alerting", "OK", "KeepLast"};
 	const char *duration = json_string_value(grafana_field(fields, "for"));
-
 	return is_state(fields, "noDataState", no_data) && is_state(fields, "execErrState", error) &&
 	       grafana_is(fields, "for", GRAFANA_TEXT) &&
 	       (duration == NULL || grafana_rule_duration(duration) >= 0 ||
@@ -152,12 +144,11 @@ static bool validate_states(const struct grafana_fields *fields)
 static bool validate_ref(const struct grafana_fields *fields, const char *field, const json_t *data)
 {
 	const char *ref = json_string_value(grafana_field(fields, field));
-	char shown[60];
-
 	if (!grafana_needs(fields, field, GRAFANA_TEXT))
 		return false;
 	if (grafana_rule_find(data, ref) != NULL)
 		return true;
+	char shown[60];
 	grafana_clean(ref, shown, sizeof(shown));
 	return grafana_invalid_field(fields, field, "is not a refId of `data`: %s", shown);
 }
@@ -167,12 +158,10 @@ static bool validate_record(const struct grafana_fields *fields, const json_t *d
 {
 	const struct grafana_fields record = {grafana_field(fields, "record"), NULL, "/record",
 					      fields->fault};
-	const char *metric;
-
 	if (!grafana_is(fields, "record", GRAFANA_OBJECT) || !validate_ref(&record, "from", data) ||
 	    !grafana_needs(&record, "metric", GRAFANA_TEXT))
 		return false;
-	metric = json_read_text(record.sent, "metric");
+	const char *metric = json_read_text(record.sent, "metric");
 	return (metric[strspn(metric, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:")] ==
 			'\0' &&
 		strchr("0123456789", metric[0]) == NULL) ||
@@ -186,7 +175,6 @@ static bool all_done(const json_t *refs, const json_t *done)
 {
 	json_t *ref;
 	size_t i;
-
 	json_array_foreach(refs, i, ref) {
 		if (json_object_get(done, json_string_value(ref)) == NULL)
 			return false;
@@ -202,14 +190,11 @@ static bool has_no_circle(const json_t *data, const json_t *refs, struct grafana
 	bool more = true;
 	json_t *query;
 	size_t i, left = 0;
-	char pointer[60];
-
 	while (more) {
 		more = false;
 		left = json_array_size(data);
 		json_array_foreach(data, i, query) {
 			const char *ref = json_read_text(query, "refId");
-
 			if (json_object_get(done, ref) == NULL && all_done(json_array_get(refs, i), done)) {
 				json_object_set_new(done, ref, json_true());
 				more = true;
@@ -221,6 +206,7 @@ static bool has_no_circle(const json_t *data, const json_t *refs, struct grafana
 	json_decref(done);
 	if (left == json_array_size(data))
 		return true;
+	char pointer[60];
 	snprintf(pointer, sizeof(pointer), "/data/%zu/model", left);
 	return grafana_invalid(fault, pointer, "refers to itself, perhaps through other expressions");
 }
@@ -228,7 +214,6 @@ static bool has_no_circle(const json_t *data, const json_t *refs, struct grafana
 static bool is_classic(const json_t *query)
 {
 	const char *type = json_read_text(json_object_get(query, "model"), "type");
-
 	return grafana_rule_is_expression(query) && type != NULL && strcmp(type, "classic_conditions") == 0;
 }
 
@@ -239,11 +224,9 @@ static bool validate_inputs(const json_t *data, const json_t *refs, struct grafa
 	json_t *query, *ref;
 	size_t i, j;
 	char pointer[60];
-
 	json_array_foreach(data, i, query) {
 		json_array_foreach(json_array_get(refs, i), j, ref) {
 			const json_t *input = grafana_rule_find(data, json_string_value(ref));
-
 			snprintf(pointer, sizeof(pointer), "/data/%zu/model", i);
 			if (is_classic(query) && grafana_rule_is_expression(input))
 				return grafana_invalid(fault, pointer,
@@ -262,7 +245,6 @@ static bool validate_together(const json_t *data, struct grafana_fault *fault)
 {
 	json_t *refs = grafana_rule_refs(data, fault);
 	bool good = refs != NULL && has_no_circle(data, refs, fault) && validate_inputs(data, refs, fault);
-
 	json_decref(refs);
 	return good;
 }
@@ -272,7 +254,6 @@ static bool validate_together(const json_t *data, struct grafana_fault *fault)
 static void set_default(json_t *rule, const char *name, const char *fallback)
 {
 	const char *text = json_read_text(rule, name);
-
 	if (text == NULL || text[0] == '\0')
 		json_object_set_new(rule, name, json_string(fallback));
 }
@@ -281,13 +262,12 @@ json_t *grafana_rule_read(const json_t *sent, struct grafana_fault *fault)
 {
 	const struct grafana_fields fields = {sent, grafana_rule_names, "", fault};
 	bool records = grafana_field(&fields, "record") != NULL;
-	json_t *data, *rule = grafana_rename(&fields);
-
+	json_t *rule = grafana_rename(&fields);
 	if (rule == NULL)
 		return NULL;
-	data = validate_names(&fields) && grafana_needs(&fields, "data", GRAFANA_ARRAY)
-		       ? grafana_rule_data(grafana_field(&fields, "data"), fault)
-		       : NULL;
+	json_t *data = validate_names(&fields) && grafana_needs(&fields, "data", GRAFANA_ARRAY)
+			       ? grafana_rule_data(grafana_field(&fields, "data"), fault)
+			       : NULL;
 	if (data == NULL || !validate_together(data, fault) ||
 	    !(records ? validate_record(&fields, data) : validate_ref(&fields, "condition", data)) ||
 	    !validate_states(&fields)) {
@@ -312,7 +292,6 @@ bool grafana_rule_has_query(const json_t *rule)
 {
 	json_t *query;
 	size_t i;
-
 	json_array_foreach(json_object_get(rule, "data"), i, query) {
 		if (!grafana_rule_is_expression(query))
 			return true;
@@ -325,15 +304,14 @@ static const char *match_source(const json_t *sources, const char *wanted, size_
 				size_t size)
 {
 	const char *first = NULL;
-	json_t *source;
-	size_t i, used = 0;
-
+	size_t used = 0;
 	*count = 0;
 	all[0] = '\0';
+	json_t *source;
+	size_t i;
 	json_array_foreach(sources, i, source) {
 		const char *uid = json_read_text(source, "uid"), *type = json_read_text(source, "type"),
 			   *name = json_read_text(source, "name");
-
 		if (uid == NULL)
 			continue;
 		if (strcmp(uid, wanted) == 0) {
@@ -357,7 +335,6 @@ static void rename_in_model(json_t *query, const char *was, const char *uid)
 {
 	json_t *model = json_object_get(query, "model"), *source = json_object_get(model, "datasource");
 	const char *its = json_read_text(source, "uid");
-
 	if (its == NULL || strcmp(its, was) != 0)
 		return;
 	model = json_copy(model);
@@ -372,17 +349,17 @@ bool grafana_rule_match(json_t *rule, const json_t *sent, const json_t *sources,
 	const json_t *list = json_object_get(sent, "data");
 	json_t *query;
 	size_t i, count;
-
 	json_array_foreach(json_object_get(rule, "data"), i, query) {
-		const char *wanted = json_read_text(query, "datasourceUid"), *uid;
-		char pointer[40], all[200], shown[80];
+		const char *wanted = json_read_text(query, "datasourceUid");
+		char pointer[40];
 		const struct grafana_fields fields = {json_array_get(list, i), grafana_rule_query_names,
 						      pointer, fault};
-
 		if (grafana_rule_is_expression(query) || strcmp(wanted, BUILT_IN) == 0)
 			continue;
-		uid = match_source(sources, wanted, &count, all, sizeof(all));
+		char all[200];
+		const char *uid = match_source(sources, wanted, &count, all, sizeof(all));
 		snprintf(pointer, sizeof(pointer), "/data/%zu", i);
+		char shown[80];
 		grafana_clean(wanted, shown, sizeof(shown));
 		if (count == 0)
 			return grafana_invalid_field(&fields, "datasourceUid",
@@ -408,10 +385,8 @@ static const char *type_of(const json_t *query, const json_t *sources)
 	const char *wanted = json_read_text(query, "datasourceUid");
 	json_t *source;
 	size_t i;
-
 	json_array_foreach(sources, i, source) {
 		const char *uid = json_read_text(source, "uid"), *type = json_read_text(source, "type");
-
 		if (uid != NULL && strcmp(uid, wanted) == 0)
 			return type != NULL ? type : "";
 	}
@@ -423,7 +398,6 @@ static bool validate_query(const json_t *query, const char *type, size_t at, str
 {
 	char pointer[60];
 	const struct grafana_fields model = {json_object_get(query, "model"), NULL, pointer, fault};
-
 	snprintf(pointer, sizeof(pointer), "/data/%zu/model", at);
 	return (strcmp(type, "prometheus") != 0 && strcmp(type, "loki") != 0) ||
 	       grafana_needs(&model, "expr", GRAFANA_TEXT);
@@ -435,7 +409,6 @@ static bool is_series(const json_t *query, const char *type)
 {
 	const json_t *model = json_object_get(query, "model");
 	const char *kind = json_read_text(model, "type"), *word = json_read_text(model, "queryType");
-
 	if (grafana_rule_is_expression(query))
 		return kind != NULL && strcmp(kind, "resample") == 0;
 	if (json_is_true(json_object_get(model, "instant")))
@@ -454,23 +427,24 @@ struct search {
 /* Follows math and thresholds from `ref` to a query that gives a time series. Returns its refId, or NULL. */
 static const char *find_series(const struct search *search, const char *ref)
 {
-	const char *found = NULL, *kind;
-	json_t *query = NULL, *input;
-	size_t i, j;
-
+	const char *found = NULL;
+	json_t *query = NULL;
 	if (json_object_get(search->seen, ref) != NULL)
 		return NULL;
 	json_object_set_new(search->seen, ref, json_true());
+	size_t i;
 	json_array_foreach(search->data, i, query) {
 		if (query == grafana_rule_find(search->data, ref))
 			break;
 	}
 	if (is_series(query, type_of(query, search->sources)))
 		return ref;
-	kind = json_read_text(json_object_get(query, "model"), "type");
+	const char *kind = json_read_text(json_object_get(query, "model"), "type");
 	if (!grafana_rule_is_expression(query) ||
 	    (strcmp(kind, "math") != 0 && strcmp(kind, "threshold") != 0))
 		return NULL;
+	json_t *input;
+	size_t j;
 	json_array_foreach(json_array_get(search->refs, i), j, input) {
 		if (found == NULL)
 			found = find_series(search, json_string_value(input));
@@ -481,7 +455,6 @@ static const char *find_series(const struct search *search, const char *ref)
 const char *grafana_rule_output(const json_t *rule, const char **pointer)
 {
 	const json_t *record = json_object_get(rule, "record");
-
 	*pointer = record != NULL ? "/record/from" : "/condition";
 	return record != NULL ? json_read_text(record, "from") : json_read_text(rule, "condition");
 }
@@ -490,19 +463,19 @@ bool grafana_rule_validate_queries(const json_t *rule, const json_t *sources, st
 {
 	const json_t *data = json_object_get(rule, "data");
 	struct search search = {data, NULL, sources, NULL};
-	const char *series, *pointer;
 	char shown[60] = "";
-	json_t *refs, *query;
+	json_t *query;
 	size_t i;
-
 	json_array_foreach(data, i, query) {
 		if (!grafana_rule_is_expression(query) &&
 		    !validate_query(query, type_of(query, sources), i, fault))
 			return false;
 	}
+	json_t *refs;
 	search.refs = refs = grafana_rule_refs(data, fault);
 	search.seen = json_object();
-	series = refs != NULL ? find_series(&search, grafana_rule_output(rule, &pointer)) : NULL;
+	const char *pointer;
+	const char *series = refs != NULL ? find_series(&search, grafana_rule_output(rule, &pointer)) : NULL;
 	if (series != NULL)
 		grafana_clean(series, shown, sizeof(shown));
 	json_decref(search.seen);

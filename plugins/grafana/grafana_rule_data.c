@@ -21,7 +21,6 @@ const struct grafana_name grafana_rule_query_names[] = {{"ref_id", "refId"},
 bool grafana_rule_is_expression(const json_t *query)
 {
 	const char *source = json_read_text(query, "datasourceUid");
-
 	return source != NULL && (strcmp(source, "__expr__") == 0 || strcmp(source, "-100") == 0);
 }
 
@@ -29,10 +28,8 @@ json_t *grafana_rule_find(const json_t *data, const char *ref)
 {
 	json_t *query;
 	size_t i;
-
 	json_array_foreach(data, i, query) {
 		const char *its = json_read_text(query, "refId");
-
 		if (its != NULL && strcmp(its, ref) == 0)
 			return query;
 	}
@@ -45,7 +42,6 @@ json_t *grafana_rule_find(const json_t *data, const char *ref)
 static bool needs_range(const json_t *query)
 {
 	const char *type = json_read_text(json_object_get(query, MODEL), "type");
-
 	return !grafana_rule_is_expression(query) || (type != NULL && strcmp(type, "resample") == 0);
 }
 
@@ -54,8 +50,6 @@ static bool validate_range(const struct grafana_fields *fields, bool needed)
 	const json_t *range = grafana_field(fields, "relativeTimeRange");
 	char pointer[80];
 	const struct grafana_fields inner = {range, NULL, pointer, fields->fault};
-	json_int_t from, to;
-
 	if (range == NULL)
 		return !needed || grafana_invalid_field(fields, "relativeTimeRange", "is missing");
 	snprintf(pointer, sizeof(pointer), "%s/%s", fields->pointer,
@@ -64,8 +58,8 @@ static bool validate_range(const struct grafana_fields *fields, bool needed)
 	if (!grafana_is(fields, "relativeTimeRange", GRAFANA_OBJECT) ||
 	    !grafana_is(&inner, "from", GRAFANA_INTEGER) || !grafana_is(&inner, "to", GRAFANA_INTEGER))
 		return false;
-	from = json_integer_value(json_object_get(range, "from"));
-	to = json_integer_value(json_object_get(range, "to"));
+	json_int_t from = json_integer_value(json_object_get(range, "from"));
+	json_int_t to = json_integer_value(json_object_get(range, "to"));
 	if (to < 0)
 		return grafana_invalid_field(&inner, "to", "must be 0 or more seconds before now");
 	return !needed || from > to ||
@@ -77,9 +71,6 @@ static json_t *read_query(const json_t *sent, const char *pointer, const json_t 
 			  struct grafana_fault *fault)
 {
 	const struct grafana_fields fields = {sent, grafana_rule_query_names, pointer, fault};
-	const json_t *model;
-	json_t *out;
-
 	if (!json_is_object(sent)) {
 		grafana_invalid(fault, pointer, "must be an object");
 		return NULL;
@@ -92,12 +83,12 @@ static json_t *read_query(const json_t *sent, const char *pointer, const json_t 
 		grafana_invalid_field(&fields, "refId", "is the same as that of another query");
 		return NULL;
 	}
-	model = grafana_field(&fields, MODEL);
+	const json_t *model = grafana_field(&fields, MODEL);
 	if (model == NULL) {
 		grafana_invalid_field(&fields, MODEL, "is missing");
 		return NULL;
 	}
-	out = grafana_rename(&fields);
+	json_t *out = grafana_rename(&fields);
 	if (out != NULL && !validate_range(&fields, needs_range(out))) {
 		json_decref(out);
 		out = NULL;
@@ -120,7 +111,6 @@ static bool add_ref(struct view *view, const char *ref, size_t size, const char 
 	const char *text = json_string_value(name);
 	char pointer[140], shown[60];
 	bool known = text != NULL && grafana_rule_find(view->data, text) != NULL;
-
 	if (!known) {
 		snprintf(pointer, sizeof(pointer), "%s/%s", view->pointer, where);
 		grafana_clean(text != NULL ? text : "", shown, sizeof(shown));
@@ -145,9 +135,9 @@ struct math {
 
 static bool wrong_math(const struct math *math, const char *what)
 {
-	char pointer[80], shown[24];
-
+	char pointer[80];
 	snprintf(pointer, sizeof(pointer), "%s/expression", math->view->pointer);
+	char shown[24];
 	grafana_clean(math->at, shown, sizeof(shown));
 	return grafana_invalid(math->view->fault, pointer, "is not math that Grafana can compute: %s %s%s",
 			       what, *math->at != '\0' ? "at: " : "at its end", shown);
@@ -158,7 +148,6 @@ static size_t space_size(const char *text)
 {
 	static const char *const wide[] = {"\xc2\x85",     "\xc2\xa0",     "\xe1\x9a\x80", "\xe2\x80\xa8",
 					   "\xe2\x80\xa9", "\xe2\x80\xaf", "\xe2\x81\x9f", "\xe3\x80\x80"};
-
 	if (*text != '\0' && strchr(" \t\n\v\f\r", *text) != NULL)
 		return 1;
 	for (size_t i = 0; i < sizeof(wide) / sizeof(wide[0]); i++)
@@ -176,7 +165,6 @@ static size_t word_size(const char *text, const char *more)
 {
 	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";
 	size_t size = 0;
-
 	while (text[size] != '\0' &&
 	       (strchr(letters, text[size]) != NULL || strchr(more, text[size]) != NULL ||
 		((unsigned char)text[size] >= 0x80 && space_size(text + size) == 0)))
@@ -189,7 +177,6 @@ static size_t number_size(const char *text)
 {
 	static const char digits[] = "0123456789";
 	size_t size = strspn(text, digits), count = size, more;
-
 	if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X')) {
 		more = strspn(text + 2, "0123456789abcdefABCDEF");
 		return more > 0 && text[2 + more] != '.' ? 2 + more : 0;
@@ -219,8 +206,7 @@ static bool is_one_of(const char *word, size_t size, const char *const *words)
 static bool read_variable(struct math *math)
 {
 	const char *name = math->at + 1;
-	size_t size = 0, more;
-
+	size_t size = 0;
 	if (*name != '{') {
 		size = word_size(name, "0123456789");
 		if (size == 0)
@@ -228,6 +214,7 @@ static bool read_variable(struct math *math)
 		math->at = name + size;
 		return add_ref(math->view, name, size, "expression");
 	}
+	size_t more;
 	for (name++; (more = word_size(name + size, "0123456789") + space_size(name + size)) > 0;)
 		size += more;
 	if (size == 0 || name[size] != '}')
@@ -244,7 +231,6 @@ static bool read_function(struct math *math)
 	size_t size = word_size(math->at, "");
 	bool constant = is_one_of(math->at, size, constants);
 	const char *open = math->at + size;
-
 	if (!constant && !is_one_of(math->at, size, functions))
 		return wrong_math(math, size > 0 ? "unknown function (a query is named with $ before it)"
 						 : "unknown character");
@@ -268,7 +254,6 @@ static bool read_operator(struct math *math, size_t size)
 	static const char *const between[] = {
 		"&&", "||", ">", "<", ">=", "<=", "==", "!=", "+", "-", "*", "**", "/", "%", NULL};
 	bool known = is_one_of(math->at, size, between);
-
 	if (math->wants && !is_one_of(math->at, size, before))
 		return wrong_math(math, known ? "a value is missing"
 					      : "unknown operator (put a space between two)");
@@ -282,7 +267,6 @@ static bool read_operator(struct math *math, size_t size)
 static bool read_value(struct math *math)
 {
 	size_t size = number_size(math->at);
-
 	if (!math->wants)
 		return wrong_math(math, "an operator is missing");
 	if (*math->at == '(') {
@@ -301,10 +285,8 @@ static bool read_math(struct view *view, const char *text)
 {
 	struct math math = {view, text, 0, true};
 	bool good = true;
-
 	while (good && *(math.at += space_size(math.at)) != '\0') {
 		size_t symbols = strspn(math.at, "!<>=&|+-*/%");
-
 		if (space_size(math.at) > 0)
 			continue;
 		if (*math.at == ')') {
@@ -326,7 +308,6 @@ static bool is_word(const struct grafana_fields *fields, const char *own, const 
 		    const char *choices)
 {
 	const char *word = json_string_value(grafana_field(fields, own));
-
 	return grafana_needs(fields, own, GRAFANA_TEXT) &&
 	       (is_one_of(word, strlen(word), words) ||
 		grafana_invalid_field(fields, own, "must be %s", choices));
@@ -340,18 +321,15 @@ static bool validate_evaluator(const struct view *view, size_t at, const char *c
 		json_object_get(json_array_get(json_object_get(view->model, "conditions"), at), "evaluator");
 	char pointer[120];
 	const struct grafana_fields fields = {evaluator, NULL, pointer, view->fault};
-	const char *type;
-	size_t wanted;
-
 	snprintf(pointer, sizeof(pointer), "%s/conditions/%zu/evaluator", view->pointer, at);
 	if (!is_word(&fields, "type", types, choices))
 		return false;
-	type = json_read_text(evaluator, "type");
+	const char *type = json_read_text(evaluator, "type");
 	if (strcmp(type, "no_value") == 0)
 		return true;
 	if (!grafana_needs(&fields, "params", GRAFANA_ARRAY))
 		return false;
-	wanted = strstr(type, "range") != NULL ? 2 : 1;
+	size_t wanted = strstr(type, "range") != NULL ? 2 : 1;
 	for (size_t i = 0; i < wanted; i++)
 		if (!json_is_number(json_array_get(json_object_get(evaluator, "params"), i)))
 			return grafana_invalid_field(&fields, "params", "must have %zu number%s", wanted,
@@ -398,7 +376,6 @@ static bool validate_classic(struct view *view, size_t at)
 					       view->fault};
 	const struct grafana_fields joins = {json_object_get(condition, "operator"), NULL, joined,
 					     view->fault};
-
 	snprintf(where, sizeof(where), "conditions/%zu/query/params/0", at);
 	snprintf(reducer, sizeof(reducer), "%s/conditions/%zu/reducer", view->pointer, at);
 	snprintf(joined, sizeof(joined), "%s/conditions/%zu/operator", view->pointer, at);
@@ -430,7 +407,6 @@ static bool read_reduce(const struct grafana_fields *fields)
 	const struct grafana_fields inner = {settings, NULL, pointer, fields->fault};
 	const char *mode = json_string_value(grafana_field(&inner, "mode"));
 	size_t i = 0;
-
 	if (!grafana_needs(fields, "reducer", GRAFANA_TEXT) ||
 	    !grafana_is(fields, "settings", GRAFANA_OBJECT))
 		return false;
@@ -464,7 +440,6 @@ static bool read_threshold(const struct view *view, const struct grafana_fields 
 					    "within_range_included",
 					    "outside_range_included",
 					    NULL};
-
 	return grafana_needs(fields, "conditions", GRAFANA_ARRAY) &&
 	       validate_evaluator(view, 0, types, "gt, lt, eq, ne, gte, lte or a range") &&
 	       (json_array_size(json_object_get(view->model, "conditions")) == 1 ||
@@ -482,13 +457,11 @@ static double window_ms(const char *text)
 		     {"ms", 1},    {"s", 1e3},    {"m", 6e4},          {"h", 36e5},
 		     {"d", 864e5}, {"w", 6048e5}, {"M", 28 * 864e5},   {"y", 365 * 864e5}};
 	double ms = 0;
-
 	while (*text != '\0') {
 		size_t digits = strspn(text, "0123456789."), letters = strcspn(text + digits, "0123456789."),
 		       unit = 0;
 		char *end = NULL;
 		double count = digits > 0 ? strtod(text, &end) : 0;
-
 		while (unit < sizeof(units) / sizeof(units[0]) &&
 		       (strlen(units[unit].unit) != letters ||
 			strncmp(units[unit].unit, text + digits, letters) != 0))
@@ -506,13 +479,11 @@ static bool read_resample(const struct view *view, const struct grafana_fields *
 	static const char *const down[] = {"sum", "mean", "min", "max", "last", NULL};
 	static const char *const up[] = {"pad", "backfilling", "fillna", NULL};
 	const json_t *range = json_object_get(view->query, "relativeTimeRange");
-	double ms;
-
 	if (!grafana_needs(fields, "window", GRAFANA_TEXT) ||
 	    !is_word(fields, "downsampler", down, "sum, mean, min, max or last") ||
 	    !is_word(fields, "upsampler", up, "pad, backfilling or fillna"))
 		return false;
-	ms = window_ms(json_read_text(view->model, "window"));
+	double ms = window_ms(json_read_text(view->model, "window"));
 	if (ms <= 0)
 		return grafana_invalid_field(fields, "window", "is not a duration such as 10s, 5m or 1d");
 	return ms <= 1e3 * (double)(json_integer_value(json_object_get(range, "from")) -
@@ -526,16 +497,14 @@ static bool read_expression(struct view *view)
 	static const char *const types[] = {"math", "reduce", "resample", "threshold", "classic_conditions",
 					    "sql",  NULL};
 	const struct grafana_fields fields = {view->model, NULL, view->pointer, view->fault};
-	const char *type, *text;
-
 	if (!is_word(&fields, "type", types, "math, reduce, resample, threshold, classic_conditions or sql"))
 		return false;
-	type = json_read_text(view->model, "type");
+	const char *type = json_read_text(view->model, "type");
 	if (strcmp(type, "classic_conditions") == 0)
 		return read_classic(view, &fields);
 	if (!grafana_needs(&fields, "expression", GRAFANA_TEXT))
 		return false;
-	text = json_read_text(view->model, "expression");
+	const char *text = json_read_text(view->model, "expression");
 	if (strcmp(type, "math") == 0)
 		return read_math(view, text);
 	if (strcmp(type, "sql") == 0) /* of later versions; its text is not parsed here */
@@ -553,10 +522,8 @@ json_t *grafana_rule_refs(const json_t *data, struct grafana_fault *fault)
 	json_t *all = json_array(), *query;
 	bool good = true;
 	size_t i;
-
 	json_array_foreach(data, i, query) {
 		struct view view = {data, query, json_object_get(query, MODEL), "", fault, json_array()};
-
 		snprintf(view.pointer, sizeof(view.pointer), "/data/%zu/" MODEL, i);
 		good = good && (!grafana_rule_is_expression(query) || read_expression(&view));
 		json_array_append_new(all, view.refs);
@@ -576,10 +543,8 @@ json_t *grafana_rule_data(const json_t *sent, struct grafana_fault *fault)
 		    grafana_invalid(fault, "/data", "has more than %d queries", QUERIES_MAX);
 	char pointer[40];
 	size_t i;
-
 	json_array_foreach(sent, i, item) {
 		json_t *query = NULL;
-
 		snprintf(pointer, sizeof(pointer), "/data/%zu", i);
 		if (good)
 			query = read_query(item, pointer, out, fault);

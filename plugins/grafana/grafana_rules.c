@@ -21,11 +21,9 @@ static const json_t *find_titled(const json_t *rules, const char *folder, const 
 {
 	json_t *rule;
 	size_t i;
-
 	json_array_foreach(rules, i, rule) {
 		const char *its_title = json_read_text(rule, "title"),
 			   *its_folder = json_read_text(rule, "folderUID");
-
 		if (its_title != NULL && strcmp(its_title, title) == 0 && its_folder != NULL &&
 		    strcmp(its_folder, folder) == 0)
 			return rule;
@@ -37,10 +35,10 @@ static const json_t *find_titled(const json_t *rules, const char *folder, const 
 static bool refuse_duplicate_rule(struct grafana_ctx *ctx, const json_t *there, const char *what)
 {
 	const char *uid = json_read_text(there, "uid"), *title = json_read_text(there, "title");
-	char text[260], shown[240];
-
+	char text[260];
 	snprintf(text, sizeof(text), "%.40s, \"%.190s\"", uid != NULL ? uid : "?",
 		 title != NULL ? title : "?");
+	char shown[240];
 	grafana_clean(text, shown, sizeof(shown));
 	grafana_reword(ctx, 409, "", "an alert rule with this %s exists already%s%s", what,
 		       there != NULL ? ": " : "", there != NULL ? shown : "");
@@ -55,14 +53,11 @@ static bool is_new(struct grafana_ctx *ctx, const json_t *rule)
 {
 	const char *folder = json_read_text(rule, "folderUID"), *title = json_read_text(rule, "title");
 	char path[GRAFANA_PATH_MAX], before[200];
-	struct grafana_answer group;
-	const json_t *there;
-	bool known;
-
 	if (!grafana_path(before, sizeof(before), "/api/v1/provisioning/folder/", folder, "/rule-groups/") ||
 	    !grafana_path(path, sizeof(path), before, json_read_text(rule, "ruleGroup"), ""))
 		return grafana_invalid(&ctx->fault, "/ruleGroup", "is too long for a request to Grafana");
-	known = grafana_ask(ctx, "GET", path, NULL, &group);
+	struct grafana_answer group;
+	bool known = grafana_ask(ctx, "GET", path, NULL, &group);
 	if (!known &&
 	    ctx->fault.upstream_status == 403) /* a key that may not read rules may not write them either */
 		return grafana_reword(ctx, 403, "",
@@ -70,7 +65,7 @@ static bool is_new(struct grafana_ctx *ctx, const json_t *rule)
 				      "alert.provisioning:read; alert rules need a key with the role Admin");
 	if (!known)
 		return ctx->fault.upstream_status == 404 && ctx->fault.code == 404;
-	there = find_titled(json_object_get(group.json, "rules"), folder, title);
+	const json_t *there = find_titled(json_object_get(group.json, "rules"), folder, title);
 	if (there != NULL)
 		refuse_duplicate_rule(ctx, there, "title in this folder");
 	grafana_answer_free(&group);
@@ -97,7 +92,6 @@ bool grafana_rule_is_missing(const struct grafana_fault *fault)
 static bool get_rule(struct grafana_ctx *ctx, const char *uid, struct grafana_answer *answer)
 {
 	char path[GRAFANA_PATH_MAX];
-
 	return grafana_path(path, sizeof(path), RULES "/", uid, "") &&
 	       grafana_ask(ctx, "GET", path, NULL, answer);
 }
@@ -111,7 +105,6 @@ static bool explain_conflict(struct grafana_ctx *ctx, const json_t *sent, const 
 	struct grafana_answer answer = {0};
 	const char *uid = json_read_text(sent, "uid"), *what = "uid";
 	const json_t *there;
-
 	if (uid != NULL && uid[0] != '\0' && get_rule(ctx, uid, &answer)) {
 		there = answer.json;
 	} else {
@@ -136,12 +129,11 @@ static const char *sent_name(const json_t *sent, const char *name, const char *o
 static void verify_rule(struct grafana_ctx *ctx, const json_t *rule)
 {
 	struct grafana_fault was = grafana_set_aside(&ctx->fault);
-	const char *uid = json_read_text(rule, "uid"), *title;
+	const char *uid = json_read_text(rule, "uid");
 	enum grafana_done done = GRAFANA_MAYBE_DONE;
 	struct grafana_answer there = {0};
-
 	if (uid != NULL && get_rule(ctx, uid, &there)) {
-		title = json_read_text(there.json, "title");
+		const char *title = json_read_text(there.json, "title");
 		done = title != NULL && strcmp(title, json_read_text(rule, "title")) == 0 ? GRAFANA_DONE
 											  : GRAFANA_NOT_DONE;
 	} else if (uid != NULL && grafana_rule_is_missing(&ctx->fault)) {
@@ -162,8 +154,6 @@ static bool explain_rule_refusal(struct grafana_ctx *ctx, const json_t *sent, co
 {
 	const char *message = ctx->fault.upstream_message;
 	bool no_data = strncasecmp(message, "unknown NoData state", 20) == 0;
-	char pointer[40];
-
 	if (grafana_rule_is_conflict(&ctx->fault))
 		return explain_conflict(ctx, sent, rule);
 	if (strcasestr(message, "annotations __dashboardUid__") != NULL)
@@ -175,6 +165,7 @@ static bool explain_rule_refusal(struct grafana_ctx *ctx, const json_t *sent, co
 	    json_object_get(rule, "record") != NULL)
 		return grafana_reword(ctx, 422, "/record",
 				      "is not known to this Grafana, which has no recording rules");
+	char pointer[40];
 	if (no_data || strncasecmp(message, "unknown Error state", 19) == 0) {
 		snprintf(pointer, sizeof(pointer), "/%s",
 			 no_data ? sent_name(sent, "noDataState", "no_data_state")
@@ -191,13 +182,10 @@ static bool explain_rule_refusal(struct grafana_ctx *ctx, const json_t *sent, co
 bool grafana_rule_org(struct grafana_ctx *ctx, json_int_t *id)
 {
 	struct grafana_answer org;
-	const json_t *its;
-	bool known;
-
 	if (!grafana_ask(ctx, "GET", "/api/org", NULL, &org))
 		return false;
-	its = json_object_get(org.json, "id");
-	known = json_is_integer(its);
+	const json_t *its = json_object_get(org.json, "id");
+	bool known = json_is_integer(its);
 	*id = json_integer_value(its);
 	grafana_answer_free(&org);
 	return known || grafana_fail(ctx, 502, "Grafana did not report the organization of its key");
@@ -207,7 +195,6 @@ static bool take_org(struct grafana_ctx *ctx, const json_t *sent, json_t *rule)
 {
 	const json_t *given = json_object_get(rule, "orgID");
 	json_int_t id;
-
 	if (!grafana_rule_org(ctx, &id))
 		return false;
 	if (json_is_integer(given) && json_integer_value(given) != id)
@@ -224,10 +211,9 @@ static bool take_org(struct grafana_ctx *ctx, const json_t *sent, json_t *rule)
 bool grafana_rule_sources(struct grafana_ctx *ctx, json_t *rule, const json_t *sent, json_t **sources,
 			  bool later)
 {
-	struct grafana_answer list;
-
 	if (!grafana_rule_has_query(rule))
 		return true;
+	struct grafana_answer list;
 	if (*sources == NULL) {
 		if (!grafana_ask(ctx, "GET", "/api/datasources", NULL, &list))
 			return false;
@@ -243,11 +229,9 @@ static bool is_taken_by_other(struct grafana_ctx *ctx, const char *uid, const js
 	struct grafana_fault was = grafana_set_aside(&ctx->fault);
 	struct grafana_answer there = {0};
 	bool other = false;
-
 	if (get_rule(ctx, uid, &there)) {
 		const char *title = json_read_text(there.json, "title"),
 			   *folder = json_read_text(there.json, "folderUID");
-
 		other = title == NULL || strcmp(title, json_read_text(rule, "title")) != 0 ||
 			folder == NULL || strcmp(folder, json_read_text(rule, "folderUID")) != 0;
 	}
@@ -262,7 +246,6 @@ static bool send_rule(struct grafana_ctx *ctx, json_t *rule, struct grafana_answ
 {
 	const char *given = json_read_text(rule, "uid");
 	char uid[GRAFANA_UID_MAX + 1] = "";
-
 	if (given == NULL || given[0] == '\0') {
 		grafana_make_uid("rule", json_read_text(rule, "folderUID"), json_read_text(rule, "title"),
 				 uid);
@@ -285,7 +268,6 @@ static void undo_rule(struct grafana_ctx *ctx, struct grafana_answer *answer)
 	char path[GRAFANA_PATH_MAX];
 	bool done = uid != NULL && grafana_path(path, sizeof(path), RULES "/", uid, "") &&
 		    grafana_ask(ctx, "DELETE", path, NULL, &gone);
-
 	grafana_answer_free(&gone);
 	grafana_put_back(&ctx->fault, &was);
 	if (!done)
@@ -315,14 +297,13 @@ static bool save_into(struct grafana_ctx *ctx, json_t *rule, const char *folder,
 static void make_missing_folder(struct grafana_ctx *ctx, const json_t *rule, const char *wanted)
 {
 	struct grafana_fault was = grafana_set_aside(&ctx->fault);
-	const char *its_uid = json_read_text(rule, "uid"), *folder, *title;
+	const char *its_uid = json_read_text(rule, "uid");
 	struct grafana_answer answer = {0};
 	char uid[GRAFANA_UID_MAX + 1];
 	bool there;
-
 	if (its_uid != NULL && get_rule(ctx, its_uid, &answer)) {
-		folder = json_read_text(answer.json, "folderUID");
-		title = json_read_text(answer.json, "title");
+		const char *folder = json_read_text(answer.json, "folderUID");
+		const char *title = json_read_text(answer.json, "title");
 		if (folder != NULL && strcmp(folder, wanted) == 0 && title != NULL &&
 		    strcmp(title, json_read_text(rule, "title")) == 0)
 			find_folder(ctx, wanted, true, uid, &there);
@@ -335,18 +316,19 @@ static void make_missing_folder(struct grafana_ctx *ctx, const json_t *rule, con
 static bool save_without_folder(struct grafana_ctx *ctx, json_t *rule, struct grafana_answer *answer)
 {
 	const char *given = json_read_text(rule, "uid");
-	bool own_uid = given == NULL || given[0] == '\0', there, done, later;
-	char wanted[GRAFANA_UID_MAX + 1], uid[GRAFANA_UID_MAX + 1];
-
+	bool own_uid = given == NULL || given[0] == '\0';
+	char wanted[GRAFANA_UID_MAX + 1];
 	snprintf(wanted, sizeof(wanted), "%s", json_read_text(rule, "folderUID"));
-	done = send_rule(ctx, rule, answer);
-	later = !done && ctx->fault.upstream_status >= 400 && !grafana_rule_is_conflict(&ctx->fault) &&
-		strcasestr(ctx->fault.upstream_message, "folder") != NULL;
+	bool done = send_rule(ctx, rule, answer);
+	bool later = !done && ctx->fault.upstream_status >= 400 && !grafana_rule_is_conflict(&ctx->fault) &&
+		     strcasestr(ctx->fault.upstream_message, "folder") != NULL;
 	if (!done && !later) {
 		if (ctx->fault.sent || grafana_is_open(&ctx->fault) || grafana_rule_is_conflict(&ctx->fault))
 			make_missing_folder(ctx, rule, wanted);
 		return false;
 	}
+	bool there;
+	char uid[GRAFANA_UID_MAX + 1];
 	if (!find_folder(ctx, wanted, true, uid, &there)) {
 		if (done)
 			undo_rule(ctx, answer);
@@ -376,15 +358,16 @@ static bool is_kept(struct grafana_ctx *ctx, const json_t *rule, struct grafana_
 static bool create_rule(struct grafana_ctx *ctx, const json_t *sent, json_t *rule,
 			struct grafana_answer *answer)
 {
-	char folder[GRAFANA_UID_MAX + 1], wanted[GRAFANA_UID_MAX + 1];
+	char wanted[GRAFANA_UID_MAX + 1];
 	json_t *sources = NULL;
-	bool there = false, good;
-
+	bool there = false;
 	snprintf(wanted, sizeof(wanted), "%s", json_read_text(rule, "folderUID"));
-	good = take_org(ctx, sent, rule) &&
-	       grafana_take_lock(ctx, "rule", wanted, json_read_text(rule, "title")) && is_new(ctx, rule) &&
-	       grafana_rule_sources(ctx, rule, sent, &sources, false) && grafana_rule_eval(ctx, rule);
+	bool good = take_org(ctx, sent, rule) &&
+		    grafana_take_lock(ctx, "rule", wanted, json_read_text(rule, "title")) &&
+		    is_new(ctx, rule) && grafana_rule_sources(ctx, rule, sent, &sources, false) &&
+		    grafana_rule_eval(ctx, rule);
 	json_decref(sources);
+	char folder[GRAFANA_UID_MAX + 1];
 	if (good && !find_folder(ctx, wanted, false, folder, &there)) {
 		good = ctx->fault.code == 403 &&
 		       find_folder(ctx, wanted, true, folder, &there); /* the key may not read it */
@@ -406,15 +389,14 @@ void grafana_post_rule(struct skymon *sm, void *state, struct skymon_request *rq
 	static const char *const skip[] = {"orgID", "id", "provenance", "updated", NULL};
 	struct grafana_ctx ctx = {.sm = sm, .grafana = state, .rq = rq};
 	struct grafana_answer answer = {0};
-	json_t *sent, *rule = NULL, *warnings;
+	json_t *rule = NULL;
 	bool done = false;
-	char result[60];
-
 	if (!grafana_authorize(&ctx, true))
 		return;
-	sent = grafana_body(&ctx);
+	json_t *sent = grafana_body(&ctx);
 	if (sent != NULL)
 		rule = grafana_rule_read(sent, &ctx.fault);
+	char result[60];
 	if (rule != NULL) {
 		done = create_rule(&ctx, sent, rule, &answer);
 		grafana_release_lock(&ctx);
@@ -423,8 +405,9 @@ void grafana_post_rule(struct skymon *sm, void *state, struct skymon_request *rq
 			      grafana_result(&ctx.fault, done, "created", result));
 	}
 	if (done) {
-		warnings = grafana_dropped(&(struct grafana_fields){sent, grafana_rule_names, "", &ctx.fault},
-					   answer.json, skip);
+		json_t *warnings =
+			grafana_dropped(&(struct grafana_fields){sent, grafana_rule_names, "", &ctx.fault},
+					answer.json, skip);
 		if (warnings != NULL)
 			json_object_set_new(answer.json, "warnings", warnings);
 		grafana_reply(&ctx, answer.code, answer.json);

@@ -17,7 +17,6 @@ bool search_is_in(const json_t *found, const struct search_location *location)
 {
 	const char *uid = json_read_text(found, "folderUid");
 	json_int_t id = json_integer_value(json_object_get(found, "folderId"));
-
 	if (location->folder_uid[0] != '\0')
 		return uid != NULL && strcmp(uid, location->folder_uid) == 0;
 	if (location->folder_id != 0)
@@ -35,15 +34,12 @@ static const char plain[] = "aaaaaaaceeeeiiii-nooooo-ouuuuy-saaaaaaaceeeeiiii-no
 void search_slug(const char *title, char *out, size_t size)
 {
 	size_t used = 0;
-
 	for (const unsigned char *at = (const unsigned char *)title; *at != '\0' && used + 2 < size; at++) {
 		char letter = '-', second = '\0';
-
 		if (isascii(*at) && isalnum(*at)) {
 			letter = (char)tolower(*at);
 		} else if (*at >= 0xc3 && *at <= 0xc5 && (at[1] & 0xc0) == 0x80) {
 			int code = (*at & 0x1f) << 6 | (at[1] & 0x3f);
-
 			letter = plain[code - 0xc0];
 			second = code == 0xdf                                    ? 's'
 				 : code == 0xc6 || code == 0xe6 || code == 0x153 ? 'e'
@@ -81,8 +77,6 @@ enum fit { NO_FIT, ALIKE, EXACT };
 static enum fit fit_of(const json_t *item, const struct wanted *wanted)
 {
 	const char *title = json_read_text(item, "title"), *uid = json_read_text(item, "uid");
-	char slug[400];
-
 	if (title == NULL || uid == NULL ||
 	    (wanted->location != NULL && !search_is_in(item, wanted->location)) ||
 	    (wanted->uid != NULL && strcmp(uid, wanted->uid) != 0) ||
@@ -92,6 +86,7 @@ static enum fit fit_of(const json_t *item, const struct wanted *wanted)
 		return EXACT;
 	if (wanted->slug == NULL)
 		return NO_FIT;
+	char slug[400];
 	search_slug(title, slug, sizeof(slug));
 	return strcmp(slug, wanted->slug) == 0 ? ALIKE : NO_FIT;
 }
@@ -101,11 +96,9 @@ static void search_page(const struct grafana_text *page, const struct wanted *wa
 			json_t **found, size_t *count)
 {
 	struct grafana_span rest = {page->bytes, page->size}, value;
-
 	for (*count = 0; grafana_walk(&rest, NULL, &value); ++*count) {
 		json_t *item = *best < EXACT ? grafana_load(value) : NULL;
 		enum fit fit = fit_of(item, wanted);
-
 		if (fit > *best) {
 			json_decref(*found);
 			*found = json_incref(item);
@@ -119,17 +112,15 @@ static void search_page(const struct grafana_text *page, const struct wanted *wa
 static bool search_pages(struct grafana_ctx *ctx, const char *query, const struct wanted *wanted,
 			 json_t **found)
 {
-	char path[GRAFANA_PATH_MAX];
 	enum fit best = NO_FIT;
 	size_t count = SEARCH_PAGE_SIZE;
-
 	*found = NULL;
+	char path[GRAFANA_PATH_MAX];
 	for (int page = 1; best < EXACT && count == SEARCH_PAGE_SIZE && page <= PAGES_MAX; page++) {
-		struct grafana_text answer;
-
 		if ((size_t)snprintf(path, sizeof(path), "/api/search?type=dash-db%s&limit=%d&page=%d", query,
 				     SEARCH_PAGE_SIZE, page) >= sizeof(path))
 			return grafana_invalid(&ctx->fault, "/dashboard/title", "is too long to search for");
+		struct grafana_text answer;
 		if (!get_text(ctx, path, &answer)) {
 			json_decref(*found);
 			*found = NULL;
@@ -145,9 +136,8 @@ bool search_named(struct grafana_ctx *ctx, const struct search_location *locatio
 		  json_t **found)
 {
 	const struct wanted wanted = {.location = location, .title = title};
-	char query[GRAFANA_PATH_MAX - 100];
-
 	*found = NULL;
+	char query[GRAFANA_PATH_MAX - 100];
 	if (!grafana_path(query, sizeof(query), "&query=", title, ""))
 		return grafana_invalid(&ctx->fault, "/dashboard/title", "is too long to search for");
 	return search_pages(ctx, query, &wanted, found);
@@ -157,7 +147,6 @@ bool search_alike(struct grafana_ctx *ctx, const struct search_location *locatio
 		  json_t **found)
 {
 	char slug[400];
-
 	search_slug(title, slug, sizeof(slug));
 	return search_pages(ctx, "", &(struct wanted){.location = location, .title = title, .slug = slug},
 			    found);
@@ -180,12 +169,11 @@ static bool is_listed(struct grafana_ctx *ctx, const char *uid)
 	struct grafana_text answer;
 	enum fit best = NO_FIT;
 	json_t *found = NULL;
-	size_t count;
-
 	if (!grafana_path(path, sizeof(path), "/api/search?type=dash-db&limit=1000&dashboardUIDs=", uid,
 			  "") ||
 	    !get_text(ctx, path, &answer))
 		return true;
+	size_t count;
 	search_page(&answer, &wanted, &best, &found, &count);
 	grafana_text_free(&answer);
 	json_decref(found);
@@ -197,16 +185,14 @@ static bool is_folder(const struct grafana_text *found)
 	struct grafana_span meta = grafana_find((struct grafana_span){found->bytes, found->size}, "meta");
 	json_t *folder = grafana_pick(meta, "isFolder");
 	bool is = json_is_true(folder);
-
 	json_decref(folder);
 	return is;
 }
 
 bool search_get(struct grafana_ctx *ctx, const char *uid, struct grafana_text *found)
 {
-	char path[GRAFANA_PATH_MAX];
-
 	*found = (struct grafana_text){0};
+	char path[GRAFANA_PATH_MAX];
 	if (grafana_uid_fault(uid) != NULL ||
 	    !grafana_path(path, sizeof(path), "/api/dashboards/uid/", uid, ""))
 		/* no dashboard can have it, so Grafana is not asked */
@@ -224,7 +210,6 @@ bool search_get(struct grafana_ctx *ctx, const char *uid, struct grafana_text *f
 	if (ctx->fault.upstream_status == 403) {
 		struct grafana_fault was = grafana_set_aside(&ctx->fault);
 		bool listed = is_listed(ctx, uid);
-
 		grafana_put_back(&ctx->fault, &was);
 		if (!listed)
 			grafana_reword(ctx, 404, "",
@@ -237,9 +222,8 @@ bool search_get(struct grafana_ctx *ctx, const char *uid, struct grafana_text *f
 
 bool search_uid(struct grafana_ctx *ctx, const char *uid, struct search_found *there)
 {
-	struct grafana_text found;
-
 	*there = (struct search_found){0};
+	struct grafana_text found;
 	if (!search_get(ctx, uid, &found))
 		return false;
 	struct grafana_span whole = {found.bytes, found.size}, dashboard = grafana_find(whole, "dashboard");
@@ -262,7 +246,6 @@ void search_free(struct search_found *there)
 const char *search_title(const struct search_found *there)
 {
 	const char *title = json_string_value(there->title);
-
 	return title != NULL ? title : "";
 }
 
@@ -272,7 +255,6 @@ const char *search_title(const struct search_found *there)
 static void add_there(struct grafana_fault *fault, const json_t *found, const char *title)
 {
 	static const char *const members[] = {"uid", "url", "folderUid"};
-
 	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
 		grafana_copy_member(fault, found, members[i]);
 	if (title != NULL)
@@ -281,12 +263,12 @@ static void add_there(struct grafana_fault *fault, const json_t *found, const ch
 
 bool search_refuse(struct grafana_ctx *ctx, const json_t *found, const char *format, ...)
 {
-	char text[480], clean[480];
 	va_list list;
-
 	va_start(list, format);
+	char text[480];
 	vsnprintf(text, sizeof(text), format, list);
 	va_end(list);
+	char clean[480];
 	grafana_clean(text, clean, sizeof(clean));
 	grafana_reword(ctx, 409, "", "%s", clean);
 	add_there(&ctx->fault, found, json_read_text(found, "title"));

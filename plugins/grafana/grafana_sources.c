@@ -24,11 +24,10 @@ static bool validate_secrets(const struct grafana_fields *fields)
 {
 	struct grafana_fields inner = {grafana_field(fields, "secureJsonData"), NULL, NULL, fields->fault};
 	char pointer[40];
-	const char *key;
-	json_t *value;
-
 	snprintf(pointer, sizeof(pointer), "/%s", grafana_sent_name(fields, "secureJsonData"));
 	inner.pointer = pointer;
+	const char *key;
+	json_t *value;
 	json_object_foreach((json_t *)(uintptr_t)inner.sent, key, value) {
 		if (!grafana_is(&inner, key, GRAFANA_TEXT))
 			return false;
@@ -38,8 +37,6 @@ static bool validate_secrets(const struct grafana_fields *fields)
 
 static bool validate_source(const struct grafana_fields *fields)
 {
-	const char *access;
-
 	if (!grafana_needs(fields, "name", GRAFANA_TEXT) || !grafana_needs(fields, "type", GRAFANA_TEXT) ||
 	    !grafana_is(fields, "url", GRAFANA_TEXT) || !grafana_is(fields, "access", GRAFANA_TEXT) ||
 	    !grafana_is_uid(fields, "uid") || !grafana_is(fields, "isDefault", GRAFANA_BOOLEAN) ||
@@ -51,7 +48,7 @@ static bool validate_source(const struct grafana_fields *fields)
 		return false;
 	if (!validate_secrets(fields))
 		return false;
-	access = json_string_value(grafana_field(fields, "access"));
+	const char *access = json_string_value(grafana_field(fields, "access"));
 	return access == NULL || access[0] == '\0' || strcmp(access, "proxy") == 0 ||
 	       strcmp(access, "direct") == 0 ||
 	       grafana_invalid_field(fields, "access", "must be proxy or direct");
@@ -62,10 +59,8 @@ static const json_t *find_source_by(const json_t *list, const char *member, cons
 {
 	json_t *item;
 	size_t i;
-
 	json_array_foreach(list, i, item) {
 		const char *its = json_read_text(item, member);
-
 		if (its != NULL && strcmp(its, text) == 0)
 			return item;
 	}
@@ -76,7 +71,6 @@ static bool has_default(const json_t *list)
 {
 	json_t *item;
 	size_t i;
-
 	json_array_foreach(list, i, item) {
 		if (json_is_true(json_object_get(item, "isDefault")))
 			return true;
@@ -89,7 +83,6 @@ static void fill_defaults(json_t *source, const json_t *list)
 {
 	const char *type = json_read_text(source, "type"), *uid = json_read_text(source, "uid"),
 		   *access = json_read_text(source, "access");
-
 	if (uid == NULL || uid[0] == '\0') {
 		if (grafana_uid_fault(type) == NULL && find_source_by(list, "uid", type) == NULL)
 			json_object_set_new(source, "uid", json_string(type));
@@ -115,7 +108,6 @@ static bool is_unused(struct grafana_ctx *ctx, const json_t *source, const json_
 {
 	const char *uid = json_read_text(source, "uid");
 	const json_t *there = find_source_by(list, "name", json_read_text(source, "name"));
-
 	if (there != NULL)
 		return refuse_duplicate_source(ctx, there, "name");
 	there = uid != NULL && uid[0] != '\0' ? find_source_by(list, "uid", uid) : NULL;
@@ -135,20 +127,16 @@ static bool get_list(struct grafana_ctx *ctx, struct grafana_answer *list)
 /* Grafana has refused it, or its answer does not show whether it acted: reads the list again. */
 static bool explain_source_refusal(struct grafana_ctx *ctx, const json_t *source)
 {
-	struct grafana_fault was;
-	struct grafana_answer list;
-	const json_t *there;
-	bool seen;
-
 	if (ctx->fault.upstream_status == 400 &&
 	    strcasestr(ctx->fault.upstream_message, "invalid URL") != NULL)
 		return grafana_reword(ctx, 422, "/url", "is not a URL that Grafana accepts for this type");
 	if (ctx->fault.code != 409 && !grafana_is_open(&ctx->fault))
 		return false;
-	was = grafana_set_aside(&ctx->fault);
-	seen = get_list(ctx, &list);
+	struct grafana_fault was = grafana_set_aside(&ctx->fault);
+	struct grafana_answer list;
+	bool seen = get_list(ctx, &list);
 	grafana_put_back(&ctx->fault, &was);
-	there = seen ? find_source_by(list.json, "name", json_read_text(source, "name")) : NULL;
+	const json_t *there = seen ? find_source_by(list.json, "name", json_read_text(source, "name")) : NULL;
 	if (was.code == 409 && seen)
 		is_unused(ctx, source, list.json);
 	else if (was.code != 409) /* the name was unused before, so this is the new one */
@@ -168,7 +156,6 @@ static bool send_source(struct grafana_ctx *ctx, const json_t *source, struct gr
 	char *body = grafana_print(source);
 	bool done = grafana_ask_text(ctx, "POST", "/api/datasources",
 				     (struct grafana_span){body, strlen(body)}, 0, answer);
-
 	grafana_free_text(body);
 	return done || explain_source_refusal(ctx, source);
 }
@@ -180,7 +167,6 @@ static void reply_with_warnings(struct grafana_ctx *ctx, const struct grafana_fi
 	static const char *const skip[] = {"secureJsonData", "orgId", "id", NULL};
 	json_t *body = json_read(answer->bytes, answer->size),
 	       *warnings = grafana_dropped(fields, json_object_get(body, "datasource"), skip);
-
 	if (warnings != NULL && json_is_object(json_object_get(body, "datasource"))) {
 		json_object_set(body, "warnings", warnings);
 		grafana_reply(ctx, answer->code, body);
@@ -193,18 +179,16 @@ static void reply_with_warnings(struct grafana_ctx *ctx, const struct grafana_fi
 
 static bool create_source(struct grafana_ctx *ctx, json_t *source, struct grafana_text *answer)
 {
-	struct grafana_answer list;
-	bool done;
-
 	/* one lock for all: the default, and the uid of the type, are chosen among all data sources */
 	if (!grafana_take_lock(ctx, "source", "", ""))
 		return grafana_fail(
 			ctx, 504,
 			"timeout: other requests that create data sources in Grafana at the moment take too "
 			"long");
+	struct grafana_answer list;
 	if (!get_list(ctx, &list))
 		return false;
-	done = is_unused(ctx, source, list.json);
+	bool done = is_unused(ctx, source, list.json);
 	if (done) {
 		fill_defaults(source, list.json);
 		done = send_source(ctx, source, answer);
@@ -218,12 +202,11 @@ void grafana_post_source(struct skymon *sm, void *state, struct skymon_request *
 	struct grafana_ctx ctx = {.sm = sm, .grafana = state, .rq = rq};
 	struct grafana_fields fields = {NULL, names, "", &ctx.fault};
 	struct grafana_text answer = {0};
-	json_t *source = NULL, *sent;
+	json_t *source = NULL;
 	bool done = false;
-	char result[60];
-
 	if (!grafana_authorize(&ctx, true))
 		return;
+	json_t *sent;
 	fields.sent = sent = grafana_body(&ctx);
 	if (sent != NULL && validate_source(&fields))
 		source = grafana_rename(&fields);
@@ -231,6 +214,7 @@ void grafana_post_source(struct skymon *sm, void *state, struct skymon_request *
 		done = create_source(&ctx, source, &answer);
 		grafana_release_lock(&ctx);
 	}
+	char result[60];
 	grafana_audit(&ctx, "data source", json_read_text(source, "uid"), json_read_text(source, "name"),
 		      grafana_result(&ctx.fault, done, "created", result));
 	if (done)

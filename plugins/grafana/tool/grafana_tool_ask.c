@@ -23,9 +23,9 @@ struct bytes {
 
 void tool_fail(const char *format, ...)
 {
-	char text[1024];
 	va_list list;
 	va_start(list, format);
+	char text[1024];
 	vsnprintf(text, sizeof(text), format, list);
 	va_end(list);
 	for (unsigned char *at = (unsigned char *)text; *at != '\0'; at++)
@@ -50,13 +50,14 @@ static size_t append_bytes(char *bytes, size_t size, size_t count, void *argumen
 /* Adds "Authorization: Bearer …" with the first line of the file. */
 static struct curl_slist *add_token(struct curl_slist *headers, const char *path)
 {
-	char token[4096] = "", line[sizeof(token) + 32];
+	char token[4096] = "";
 	FILE *file = fopen(path, "re");
 	if (file == NULL || fgets(token, sizeof(token), file) == NULL)
 		token[0] = '\0';
 	if (file != NULL)
 		fclose(file);
 	token[strcspn(token, "\r\n")] = '\0';
+	char line[sizeof(token) + 32];
 	snprintf(line, sizeof(line), "Authorization: Bearer %s", token);
 	bool there = token[0] != '\0';
 	explicit_bzero(token, sizeof(token));

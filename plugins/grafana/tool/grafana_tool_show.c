@@ -46,12 +46,12 @@ void tool_show_problem(const struct tool_place *place, const struct tool_answer 
 int tool_show_checks(const struct tool_place *place, const struct tool_answer *answer)
 {
 	const json_t *checks = json_object_get(answer->body, "checks");
-	size_t i;
-	json_t *check;
 	if (answer->code != 200 || !json_is_array(checks)) {
 		tool_show_problem(place, answer);
 		return TOOL_BAD;
 	}
+	size_t i;
+	json_t *check;
 	json_array_foreach(checks, i, check) {
 		printf("%-7s", json_is_true(json_object_get(check, "ok")) ? "ok" : "FAILED");
 		print(text_at(check, "name"));
@@ -70,8 +70,6 @@ static void print_item(const json_t *item)
 {
 	const json_t *differences = json_object_get(item, "differences");
 	const char *title = text_at(item, "title"), *message = text_at(item, "message");
-	size_t i;
-	json_t *pointer;
 	column(text_at(item, "result"), 9);
 	column(text_at(item, "kind"), 10);
 	print(text_at(item, "uid"));
@@ -84,6 +82,8 @@ static void print_item(const json_t *item)
 		printf(": ");
 		print(message);
 	}
+	size_t i;
+	json_t *pointer;
 	json_array_foreach(differences, i, pointer) {
 		printf(i == 0 ? ": " : " ");
 		print(json_string_value(pointer) != NULL ? json_string_value(pointer) : "");
@@ -106,12 +106,12 @@ static int count(const json_t *items, const char *result)
 static const json_t *print_items(const struct tool_place *place, const struct tool_answer *answer)
 {
 	const json_t *items = json_object_get(answer->body, "items");
-	size_t i;
-	json_t *item;
 	if (!json_is_array(items)) {
 		tool_show_problem(place, answer);
 		return NULL;
 	}
+	size_t i;
+	json_t *item;
 	json_array_foreach(items, i, item) {
 		print_item(item);
 	}
