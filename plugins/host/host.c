@@ -73,11 +73,10 @@ static const struct skymon_number numbers[] = {
 
 __attribute__((format(printf, 2, 3))) static void sum_up(struct summary *sum, const char *format, ...)
 {
-	va_list list;
-
 	sum->measured = true;
 	if (sum->used > 0 && sum->used + 2 < sizeof(sum->text))
 		sum->used += (size_t)sprintf(sum->text + sum->used, ", ");
+	va_list list;
 	va_start(list, format);
 	int length = vsnprintf(sum->text + sum->used, sizeof(sum->text) - sum->used, format, list);
 	va_end(list);
@@ -92,7 +91,6 @@ __attribute__((format(printf, 2, 3))) static void sum_up(struct summary *sum, co
 static void report_disk(struct skymon *sm, const struct disk *disk)
 {
 	const struct skymon_label path = {"path", disk->path};
-
 	skymon_metric(sm, SKYMON_GAUGE, "skymon_host_disk_size_bytes", "Size of the file system", disk->size,
 		      &path, 1);
 	skymon_metric(sm, SKYMON_GAUGE, "skymon_host_disk_free_bytes",
@@ -112,7 +110,6 @@ static void report_disk(struct skymon *sm, const struct disk *disk)
 static bool measure_disk(const char *path, struct disk *disk)
 {
 	struct statvfs fs;
-
 	if (statvfs(path, &fs) != 0)
 		return false;
 	if (fs.f_blocks == 0) { /* a pseudo file system such as /proc has no size */
@@ -134,7 +131,6 @@ static bool measure_disk(const char *path, struct disk *disk)
 static void write_disk(FILE *out, const char *path, const struct disk *disk, const char *error)
 {
 	char *name = malloc(6 * strlen(path) + 3);
-
 	if (name == NULL)
 		return;
 	host_json_text(path, name);
@@ -153,9 +149,8 @@ static void write_disk(FILE *out, const char *path, const struct disk *disk, con
 
 static void check_disk(struct skymon *sm, const char *path, FILE *details, struct summary *sum)
 {
-	struct disk disk;
-
 	skymon_step(sm, path);
+	struct disk disk;
 	if (!measure_disk(path, &disk)) {
 		char error[128];
 		snprintf(error, sizeof(error), "%s",
@@ -181,7 +176,6 @@ static bool find_disks(struct skymon *sm, struct host_mounts *mounts)
 {
 	char *line = NULL;
 	size_t size = 0;
-
 	skymon_step(sm, "reading /proc/self/mountinfo");
 	*mounts = (struct host_mounts){0};
 	FILE *file = fopen("/proc/self/mountinfo", "re");
@@ -202,7 +196,6 @@ static void check_disks(struct skymon *sm, struct host *host, struct summary *su
 {
 	char *json = NULL;
 	size_t size = 0, count = host->disks.count;
-
 	if (count == 0 && find_disks(sm, &host->mounts)) {
 		count = host->mounts.count;
 		if (host->mounts.cut)
@@ -245,7 +238,6 @@ static void check_memory(struct skymon *sm, struct summary *sum)
 {
 	char text[8192];
 	struct host_memory memory;
-
 	if (!read_proc(sm, "/proc/meminfo", text, sizeof(text)) || !host_parse_meminfo(text, &memory))
 		return;
 	double size = (double)memory.size, available = (double)memory.available;
@@ -275,14 +267,14 @@ static void report_cpu(struct skymon *sm, struct host *host, const struct host_c
 {
 	static const char *const modes[HOST_MODES] = {"user",   "nice", "system",  "idle",
 						      "iowait", "irq",  "softirq", "steal"};
-	double used, hertz = (double)sysconf(_SC_CLK_TCK);
-
+	double hertz = (double)sysconf(_SC_CLK_TCK);
 	for (int i = 0; i < HOST_MODES; i++)
 		skymon_metric(sm, SKYMON_COUNTER, "skymon_host_cpu_seconds_total",
 			      "Time that the CPUs together spent in each mode since boot",
 			      (double)now->ticks[i] / hertz, &(struct skymon_label){"mode", modes[i]}, 1);
 	skymon_gauge(sm, "skymon_host_cpus", "CPUs that are online", now->cpus);
 	skymon_detail_number(sm, "cpus", now->cpus);
+	double used;
 	if (!host->has_last) {
 		host->last = *now;
 		host->has_last = true;
@@ -303,15 +295,14 @@ static void check_load(struct skymon *sm, struct host *host, struct summary *sum
 					   "Load average of the last 15 minutes"};
 	char text[4096]; /* the cpu lines of about 60 CPUs; behind them the number of CPUs is queried below
 			  */
-	double load[3];
 	struct host_cpu cpu = {0};
-
 	if (read_proc(sm, "/proc/stat", text, sizeof(text)) && host_parse_stat(text, &cpu)) {
 		long online = sysconf(_SC_NPROCESSORS_ONLN);
 		if (online > 0)
 			cpu.cpus = (unsigned)online;
 		report_cpu(sm, host, &cpu);
 	}
+	double load[3];
 	if (!read_proc(sm, "/proc/loadavg", text, sizeof(text)) || !host_parse_loadavg(text, load))
 		return;
 	for (int i = 0; i < 3; i++) {
@@ -331,7 +322,6 @@ static void check_files(struct skymon *sm)
 {
 	char text[256];
 	int64_t open, limit;
-
 	if (!read_proc(sm, "/proc/sys/fs/file-nr", text, sizeof(text)) ||
 	    !host_parse_files(text, &open, &limit))
 		return;
@@ -352,7 +342,6 @@ static void check_pressure(struct skymon *sm)
 		       {"/proc/pressure/io", "io_pressure", "io"}};
 	char text[512];
 	struct host_pressure pressure;
-
 	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
 		if (!read_proc(sm, sources[i].path, text, sizeof(text)) ||
 		    !host_parse_pressure(text, &pressure))
@@ -368,7 +357,6 @@ static void check_pressure(struct skymon *sm)
 static void check_uptime(struct skymon *sm)
 {
 	struct timespec boot, now;
-
 	if (clock_gettime(CLOCK_BOOTTIME, &boot) != 0 || clock_gettime(CLOCK_REALTIME, &now) != 0)
 		return;
 	skymon_number(sm, "uptime", (double)boot.tv_sec);
@@ -380,7 +368,6 @@ static enum skymon_status check(struct skymon *sm, void *state)
 {
 	struct host *host = state;
 	struct summary sum = {0};
-
 	check_memory(sm, &sum);
 	check_load(sm, host, &sum);
 	check_files(sm);
@@ -397,10 +384,8 @@ static enum skymon_status check(struct skymon *sm, void *state)
 static void validate(struct skymon *sm, const void *state)
 {
 	const struct host *host = state;
-
 	for (size_t i = 0; i < host->disks.count; i++) {
 		char option[32];
-
 		snprintf(option, sizeof(option), "disks[%zu]", i + 1);
 		if (host->disks.items[i] == NULL || host->disks.items[i][0] != '/')
 			skymon_invalid(sm, option, "must be the absolute path of a folder");

@@ -12,7 +12,6 @@ bool host_parse_meminfo(const char *text, struct host_memory *out)
 {
 	static const char *const keys[] = {"MemTotal:", "MemAvailable:", "SwapTotal:", "SwapFree:"};
 	int64_t values[4] = {-1, -1, -1, -1};
-
 	for (const char *line = text; line != NULL && *line != '\0';) {
 		for (size_t i = 0; i < 4; i++) {
 			size_t length = strlen(keys[i]);
@@ -51,7 +50,6 @@ bool host_parse_loadavg(const char *text, double load[3])
 bool host_parse_files(const char *text, int64_t *open, int64_t *limit)
 {
 	uint64_t allocated, unused, max;
-
 	if (!procfs_number(&text, &allocated) || !procfs_number(&text, &unused) ||
 	    !procfs_number(&text, &max))
 		return false;
@@ -84,7 +82,6 @@ bool host_parse_stat(const char *text, struct host_cpu *out)
 bool host_parse_pressure(const char *text, struct host_pressure *out)
 {
 	unsigned long long total_us;
-
 	if (sscanf(text, "some avg10=%lf avg60=%*f avg300=%*f total=%llu", &out->some, &total_us) != 2)
 		return false;
 	out->some /= 100;
@@ -95,7 +92,6 @@ bool host_parse_pressure(const char *text, struct host_pressure *out)
 bool host_cpu_used(const struct host_cpu *before, const struct host_cpu *now, double *used)
 {
 	int64_t all = 0, idle = 0;
-
 	for (int i = 0; i < HOST_MODES; i++) {
 		int64_t ticks = (int64_t)(now->ticks[i] - before->ticks[i]);
 		if (ticks < 0) /* the kernel's iowait can decrease slightly */
@@ -115,7 +111,6 @@ bool host_cpu_used(const struct host_cpu *before, const struct host_cpu *now, do
 static bool unescape(const char *field, size_t length, char *out, size_t size)
 {
 	size_t used = 0;
-
 	for (size_t i = 0; i < length; i++) {
 		unsigned char byte = (unsigned char)field[i];
 		if (byte == '\\' && i + 3 < length) {
@@ -136,7 +131,6 @@ static bool is_disk(const char *type, const struct host_mount *mount)
 {
 	static const char *const never[] = {"squashfs", "iso9660", "erofs", "cramfs",
 					    "udf",      "romfs",   "autofs"};
-
 	if (strcmp(mount->path, "/") == 0)
 		return true;
 	for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++)
@@ -155,7 +149,6 @@ static bool parse_mount(const char *line, struct host_mount *mount, char *type, 
 {
 	const char *fields[9] = {0};
 	size_t lengths[9] = {0}, count = 0;
-
 	for (const char *at = line; count < 9 && *at != '\0' && *at != '\n';) {
 		size_t length = strcspn(at, " \n");
 		bool dash = length == 1 && *at == '-';
@@ -185,7 +178,6 @@ void host_mounts_add(struct host_mounts *mounts, const char *line)
 {
 	struct host_mount mount;
 	char type[64];
-
 	if (!parse_mount(line, &mount, type, sizeof(type)))
 		return;
 	/* A later mount on the same folder hides the earlier one, of any type. */
@@ -232,7 +224,6 @@ static size_t utf8_length(const unsigned char *p)
 void host_json_text(const char *text, char *out)
 {
 	const unsigned char *p = (const unsigned char *)text;
-
 	*out++ = '"';
 	while (*p != '\0') {
 		size_t length = utf8_length(p);
