@@ -90,13 +90,12 @@ static void validate(struct skymon *sm, const void *state)
 {
 	const struct process *process = state;
 	bool pid_file = is_set(process->pid_file), unit = is_set(process->unit), port = process->port != 0;
-	char name[256];
-
 	if (!pid_file && !unit && !port)
 		skymon_invalid(sm, "pid_file", "is missing: one of pid_file, unit and port must be given");
 	if (pid_file + unit + port > 1)
 		skymon_invalid(sm, port ? "port" : "unit", "excludes %s: give one of them",
 			       pid_file ? "pid_file" : "unit");
+	char name[256];
 	if (unit && !process_unit_name(process->unit, name, sizeof(name)))
 		skymon_invalid(sm, "unit", "must be the name of a systemd unit, such as nginx.service");
 }
@@ -105,9 +104,7 @@ static void validate(struct skymon *sm, const void *state)
 
 static void add_files(uint64_t pid, struct total *total)
 {
-	char path[64], text[4096];
-	uint64_t count = 0, limit;
-
+	uint64_t count = 0;
 	errno = 0;
 	if (!process_open_files(pid, &total->sockets, &count)) {
 		if (errno != ENOENT && errno != ESRCH && total->denied_pid == 0) {
@@ -117,7 +114,10 @@ static void add_files(uint64_t pid, struct total *total)
 		return;
 	}
 	total->open_files += count;
+	char path[64];
 	snprintf(path, sizeof(path), "/proc/%" PRIu64 "/limits", pid);
+	char text[4096];
+	uint64_t limit;
 	if (procfs_read(path, text, sizeof(text)) > 0 && process_parse_files_limit(text, &limit) &&
 	    (double)count / (double)limit > total->files_used)
 		total->files_used = (double)count / (double)limit;
@@ -126,10 +126,10 @@ static void add_files(uint64_t pid, struct total *total)
 /* main_pid is that of the pid file; 0 if the oldest is the main process. */
 static void add_process(uint64_t pid, uint64_t main_pid, struct total *total)
 {
-	char path[64], text[1024];
-	struct process_stat stat;
-
+	char path[64];
 	snprintf(path, sizeof(path), "/proc/%" PRIu64 "/stat", pid);
+	char text[1024];
+	struct process_stat stat;
 	if (procfs_read(path, text, sizeof(text)) < 0 || !process_parse_stat(text, &stat) ||
 	    stat.state == 'Z')
 		return; /* it has ended meanwhile */
@@ -154,7 +154,6 @@ static void report_cpu(struct skymon *sm, struct process *process, const struct 
 	double hertz = (double)sysconf(_SC_CLK_TCK), now = seconds(CLOCK_MONOTONIC);
 	bool same = process->main_pid == total->main_pid && process->main_start == total->main_start;
 	double passed = now - process->read_seconds;
-
 	if (!same && process->main_pid != 0) {
 		process->restarts++;
 		skymon_info(sm, "restarted: its main process was %" PRIu64 " and is %" PRIu64,
@@ -195,7 +194,6 @@ static void take_port(void *arg, const struct process_socket *socket)
 static void count_socket(void *arg, const struct process_socket *socket)
 {
 	struct connections *found = arg;
-
 	if (socket->state <= 0 || socket->state >= PROCESS_TCP_STATES || socket->state == PROCESS_LISTEN)
 		return;
 	if (process_set_has(&found->ports, socket->port))
@@ -212,7 +210,6 @@ static void report_connections(struct skymon *sm, const struct connections *foun
 		[PROCESS_FIN_WAIT1] = "fin_wait1",     [PROCESS_FIN_WAIT2] = "fin_wait2",
 		[PROCESS_TIME_WAIT] = "time_wait",     [PROCESS_CLOSE_WAIT] = "close_wait",
 		[PROCESS_LAST_ACK] = "last_ack",       [PROCESS_CLOSING] = "closing"};
-
 	skymon_number(sm, "active_connections", (double)found->states[PROCESS_ESTABLISHED]);
 	skymon_detail_number(sm, "active_connections", (double)found->states[PROCESS_ESTABLISHED]);
 	for (size_t i = 0; i < PROCESS_TCP_STATES; i++)
@@ -233,7 +230,6 @@ static void check_connections(struct skymon *sm, const struct process *process, 
 {
 	struct connections found = {.own = own};
 	char pid[24] = "self";
-
 	skymon_step(sm, "counting TCP connections");
 	if (process->port != 0)
 		process_set_add(&found.ports, (uint64_t)process->port);
@@ -281,7 +277,6 @@ static void report(struct skymon *sm, const struct total *total)
 	double hertz = (double)sysconf(_SC_CLK_TCK),
 	       memory = (double)total->pages * (double)sysconf(_SC_PAGESIZE);
 	double uptime = seconds(CLOCK_BOOTTIME) - (double)total->main_start / hertz;
-
 	skymon_detail_number(sm, "pid", (double)total->main_pid);
 	skymon_detail(sm, "name", "%s", total->name);
 	skymon_detail_number(sm, "processes", (double)total->processes);
@@ -308,7 +303,6 @@ static enum skymon_status measure(struct skymon *sm, struct process *process,
 				  const struct process_finding *finding)
 {
 	struct total total = {0};
-
 	skymon_step(sm, "reading the processes");
 	for (size_t i = 0; i < finding->pids.count && skymon_ms_left(sm) > 0; i++)
 		add_process(finding->pids.items[i], finding->main_pid, &total);
@@ -332,14 +326,13 @@ static enum skymon_status check(struct skymon *sm, void *state)
 {
 	struct process *process = state;
 	struct process_finding finding = {.status = SKYMON_UNKNOWN};
-	enum skymon_status status;
-
 	if (is_set(process->pid_file))
 		process_find_pid_file(sm, process->pid_file, process->children, &finding);
 	else if (is_set(process->unit))
 		process_find_unit(sm, process->cgroup_root, process->unit, &finding);
 	else
 		process_find_port(sm, (uint16_t)process->port, process->children, &finding);
+	enum skymon_status status;
 	if (finding.status == SKYMON_HEALTHY) {
 		status = measure(sm, process, &finding);
 	} else {

@@ -39,7 +39,6 @@ static int compare(const void *a, const void *b)
 void process_set_sort(struct process_set *set)
 {
 	size_t kept = 0;
-
 	if (set->count > 0)
 		qsort(set->items, set->count, sizeof(*set->items), compare);
 	for (size_t i = 0; i < set->count; i++)
@@ -63,9 +62,9 @@ void process_set_free(struct process_set *set)
 
 static bool read_stat(uint64_t pid, struct process_stat *stat)
 {
-	char path[64], text[1024];
-
+	char path[64];
 	snprintf(path, sizeof(path), "/proc/%" PRIu64 "/stat", pid);
+	char text[1024];
 	if (procfs_read(path, text, sizeof(text)) < 0)
 		return false;
 	errno = 0;
@@ -74,13 +73,13 @@ static bool read_stat(uint64_t pid, struct process_stat *stat)
 
 bool process_open_files(uint64_t pid, struct process_set *sockets, uint64_t *count)
 {
-	char path[64], link[64];
-	uint64_t inode;
-
+	char path[64];
 	snprintf(path, sizeof(path), "/proc/%" PRIu64 "/fd", pid);
 	DIR *folder = opendir(path);
 	if (folder == NULL)
 		return false;
+	char link[64];
+	uint64_t inode;
 	for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
 		if (entry->d_name[0] == '.')
 			continue;
@@ -105,7 +104,6 @@ bool process_sockets(const char *pid, process_each_socket *each, void *arg)
 	static const char *const names[] = {"tcp", "tcp6"};
 	char path[64], line[512];
 	struct process_socket socket;
-
 	for (int i = 0; i < 2; i++) {
 		snprintf(path, sizeof(path), "/proc/%s/net/%s", pid, names[i]);
 		FILE *file = fopen(path, "re");
@@ -124,7 +122,6 @@ bool process_sockets(const char *pid, process_each_socket *each, void *arg)
 static bool list_processes(struct process_set *pids)
 {
 	DIR *folder = opendir("/proc");
-
 	if (folder == NULL)
 		return false;
 	for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
@@ -142,13 +139,12 @@ static bool list_processes(struct process_set *pids)
 static void add_children(struct skymon *sm, struct process_set *pids)
 {
 	struct process_set all = {0};
-	struct process_stat stat;
-
 	skymon_step(sm, "looking for child processes");
 	list_processes(&all);
 	uint64_t *parents = calloc(all.count + 1, sizeof(*parents));
 	if (parents == NULL)
 		abort();
+	struct process_stat stat;
 	for (size_t i = 0; i < all.count && skymon_ms_left(sm) > 0; i++)
 		if (read_stat(all.items[i], &stat))
 			parents[i] = (uint64_t)stat.parent;
@@ -170,10 +166,9 @@ __attribute__((format(printf, 4, 5))) static void found(struct process_finding *
 							enum skymon_status status, enum skymon_reason reason,
 							const char *format, ...)
 {
-	va_list list;
-
 	out->status = status;
 	out->reason = reason;
+	va_list list;
 	va_start(list, format);
 	vsnprintf(out->message, sizeof(out->message), format, list);
 	va_end(list);
@@ -184,7 +179,6 @@ __attribute__((format(printf, 4, 5))) static void found(struct process_finding *
 static void find_pid(struct skymon *sm, const char *path, int pid, bool children, struct process_finding *out)
 {
 	struct process_stat stat;
-
 	if (!read_stat((uint64_t)pid, &stat)) {
 		if (kill(pid, 0) != 0 && errno == ESRCH) {
 			found(out, SKYMON_UNHEALTHY, SKYMON_NONE, "process %d of %.200s is not running", pid,
@@ -211,10 +205,8 @@ static void find_pid(struct skymon *sm, const char *path, int pid, bool children
 
 void process_find_pid_file(struct skymon *sm, const char *path, bool children, struct process_finding *out)
 {
-	char text[64];
-	int pid;
-
 	skymon_step(sm, "reading the pid file");
+	char text[64];
 	if (procfs_read(path, text, sizeof(text)) < 0) {
 		bool missing = errno == ENOENT || errno == ENOTDIR;
 		found(out, missing ? SKYMON_UNHEALTHY : SKYMON_UNKNOWN, SKYMON_NONE,
@@ -223,6 +215,7 @@ void process_find_pid_file(struct skymon *sm, const char *path, bool children, s
 		      path, strerror(errno));
 		return;
 	}
+	int pid;
 	if (!process_parse_pid(text, &pid)) {
 		found(out, SKYMON_UNKNOWN, SKYMON_NONE, "pid file %.200s does not begin with a process id",
 		      path);
@@ -244,7 +237,6 @@ static bool is_folder(const char *path)
 static bool holds_units(const char *name, int depth)
 {
 	const char *suffix = strrchr(name, '.');
-
 	if (name[0] == '.')
 		return false;
 	return depth == 0 ||
@@ -255,7 +247,6 @@ static bool holds_units(const char *name, int depth)
 static bool find_folder(struct skymon *sm, char *path, size_t size, const char *unit, int depth, int *looked)
 {
 	size_t length = strlen(path);
-
 	if ((size_t)snprintf(path + length, size - length, "/%s", unit) < size - length && is_folder(path))
 		return true;
 	path[length] = '\0';
@@ -281,12 +272,11 @@ static bool read_group(struct skymon *sm, char *path, size_t size, int depth, st
 		       bool *hidden)
 {
 	size_t length = strlen(path);
-	char line[64];
 	bool read_some = false;
-
 	snprintf(path + length, size - length, "/cgroup.procs");
 	FILE *file = fopen(path, "re");
 	path[length] = '\0';
+	char line[64];
 	while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
 		const char *at = line;
 		uint64_t pid;
@@ -321,7 +311,6 @@ static void drop_ended(struct process_set *pids, bool *hidden)
 {
 	struct process_stat stat;
 	size_t kept = 0;
-
 	for (size_t i = 0; i < pids->count; i++) {
 		if (!read_stat(pids->items[i], &stat))
 			*hidden |= kill((pid_t)pids->items[i], 0) == 0 || errno == EPERM;
@@ -334,11 +323,10 @@ static void drop_ended(struct process_set *pids, bool *hidden)
 void process_find_unit(struct skymon *sm, const char *cgroup_root, const char *unit,
 		       struct process_finding *out)
 {
-	char path[4096], name[256];
 	int looked = 0;
 	bool hidden = false;
-
 	skymon_step(sm, "looking for the unit's control group");
+	char name[256];
 	if (!process_unit_name(unit, name, sizeof(name))) {
 		found(out, SKYMON_UNKNOWN, SKYMON_NONE, "`%.200s` is not the name of a unit", unit);
 		return;
@@ -348,6 +336,7 @@ void process_find_unit(struct skymon *sm, const char *cgroup_root, const char *u
 		      cgroup_root);
 		return;
 	}
+	char path[4096];
 	snprintf(path, sizeof(path), "%s/system.slice/%s", cgroup_root, name);
 	if (!is_folder(path)) {
 		snprintf(path, sizeof(path), "%s", cgroup_root);
@@ -389,7 +378,6 @@ struct listeners {
 static void take_listener(void *arg, const struct process_socket *socket)
 {
 	struct listeners *listeners = arg;
-
 	if (socket->state == PROCESS_LISTEN && socket->port == listeners->port)
 		process_set_add(&listeners->inodes, socket->inode);
 }
@@ -417,7 +405,6 @@ static void find_owners(struct skymon *sm, const struct process_set *inodes, str
 			struct process_set *denied)
 {
 	struct process_set all = {0};
-
 	skymon_step(sm, "looking for the port's process");
 	list_processes(&all);
 	for (size_t i = 0; i < all.count && skymon_ms_left(sm) > 0; i++) {
@@ -445,13 +432,13 @@ static bool same_program(uint64_t pid, const char *name, struct process_stat *st
 static uint64_t find_relative(const struct process_set *owners, const struct process_set *denied)
 {
 	struct process_set parents = {0};
-	struct process_stat owner = {0}, stat;
+	struct process_stat owner = {0};
 	uint64_t relative = 0;
-
 	for (size_t i = 0; i < owners->count; i++)
 		if (read_stat(owners->items[i], &owner) && owner.parent > 1)
 			process_set_add(&parents, (uint64_t)owner.parent);
 	process_set_sort(&parents);
+	struct process_stat stat;
 	for (size_t i = 0; i < denied->count && relative == 0; i++)
 		if (same_program(denied->items[i], owner.name, &stat) &&
 		    (process_set_has(&parents, denied->items[i]) ||
@@ -491,7 +478,6 @@ void process_find_port(struct skymon *sm, uint16_t port, bool children, struct p
 {
 	struct listeners listeners = {.port = port};
 	struct process_set denied = {0};
-
 	skymon_step(sm, "looking for the listening port");
 	if (!process_sockets("self", take_listener, &listeners)) {
 		found(out, SKYMON_UNKNOWN, SKYMON_NONE, "/proc/net/tcp cannot be read: %s", strerror(errno));

@@ -15,14 +15,13 @@ bool process_parse_stat(const char *text, struct process_stat *out)
 	 * cstime priority nice threads 0 start vsize rss …: the name may hold blanks and parentheses, so its
 	 * end is the last one. */
 	const char *name = strchr(text, '('), *end = strrchr(text, ')');
-	long long parent, cutime, cstime;
-	unsigned long long utime, stime;
-	long long threads, start, pages;
-
 	*out = (struct process_stat){0};
 	if (name == NULL || end == NULL || end <= name || end[1] != ' ')
 		return false;
 	snprintf(out->name, sizeof(out->name), "%.*s", (int)(end - name - 1), name + 1);
+	long long parent, cutime, cstime;
+	unsigned long long utime, stime;
+	long long threads, start, pages;
 	if (sscanf(end + 2,
 		   "%c %lld %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %lld %lld %*d %*d %lld %*d %lld "
 		   "%*u %lld",
@@ -45,7 +44,6 @@ bool process_parse_files_limit(const char *text, uint64_t *limit)
 {
 	static const char key[] = "Max open files";
 	const char *line = strstr(text, key);
-
 	if (line == NULL)
 		return false;
 	line += sizeof(key) - 1;
@@ -55,7 +53,6 @@ bool process_parse_files_limit(const char *text, uint64_t *limit)
 bool process_parse_pid(const char *text, int *pid)
 {
 	uint64_t value;
-
 	if (!procfs_number(&text, &value) || value == 0 || value > INT_MAX)
 		return false;
 	text += strspn(text, " \t\r");
@@ -70,7 +67,6 @@ bool process_parse_socket(const char *line, struct process_socket *out)
 	/* 0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 1000 0 12345 1 … */
 	unsigned port, state;
 	unsigned long long inode;
-
 	if (sscanf(line, " %*u: %*[0-9A-Fa-f]:%4x %*[0-9A-Fa-f]:%*x %2x %*x:%*x %*x:%*x %*x %*u %*u %llu",
 		   &port, &state, &inode) != 3)
 		return false;
@@ -90,7 +86,6 @@ bool process_unit_name(const char *unit, char *out, size_t size)
 {
 	const char *suffix = strrchr(unit, '.');
 	static const char *const known[] = {".service", ".scope", ".slice", ".socket", ".mount"};
-
 	if (unit[0] == '.' || unit[0] == '\0' || strchr(unit, '/') != NULL)
 		return false;
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
