@@ -65,7 +65,7 @@ static double seconds_between(const struct timespec *from, const struct timespec
 static void handle(struct skymon *sm, void *argument, struct skymon_request *rq)
 {
 	struct state *state = argument;
-	struct timespec began, ended;
+	struct timespec began;
 	clock_gettime(CLOCK_MONOTONIC, &began);
 	enum format format = accept_format(skymon_header(sm, rq, "Accept"));
 	make_plan(sm, state);
@@ -84,6 +84,7 @@ static void handle(struct skymon *sm, void *argument, struct skymon_request *rq)
 	state->live_room = reply->live.size;
 	size_t count = layout_parts(layout, reply->live.data, ends);
 	free(ends);
+	struct timespec ended;
 	clock_gettime(CLOCK_MONOTONIC, &ended);
 	state->scrape_seconds = seconds_between(&began, &ended);
 	/* Concurrent scrapes may share the compressed body: only the daemon's own numbers are older by that

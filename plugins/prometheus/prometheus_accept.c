@@ -58,10 +58,12 @@ static void prefer(struct preference *preference, int exactness, int quality)
 /* Takes a type and its parameters; returns the start of the next range. */
 static const char *take_range(const char *at, struct preference *preferences)
 {
-	const char *type, *name, *value, *version = "";
-	size_t type_size, name_size, value_size, version_size = 0;
+	const char *type, *version = "";
+	size_t type_size, version_size = 0;
 	int quality = 1000;
 	at = take_word(skip_blanks(at), &type, &type_size);
+	const char *name, *value;
+	size_t name_size, value_size;
 	for (at = skip_blanks(at); *at == ';'; at = skip_blanks(at)) {
 		at = skip_blanks(take_word(skip_blanks(at + 1), &name, &name_size));
 		if (*at != '=')

@@ -95,9 +95,9 @@ static void put_series(struct text *out, const struct text *prefix, const struct
 static void compose_family(struct text *out, const struct record *record, const struct skymon_family *family)
 {
 	struct text prefix = {0}, special = {0};
-	struct skymon_series series;
 	size_t at = 0;
 	put_prefix(&prefix, family->name, record, record->labels);
+	struct skymon_series series;
 	while (skymon_series_next(family, &at, &series)) {
 		if (*record->labels == '\0') {
 			put_series(out, &prefix, &series);

@@ -92,11 +92,12 @@ static const char *why_not(const struct plan *plan, const struct group *group)
 	if (family->type == SKYMON_COUNTER) {
 		if (!ends_with(group->name, "_total"))
 			return "the name of a counter must end in _total";
-		char base[512], created[sizeof(base)];
+		char base[512];
 		if (size + strlen("_created") >= sizeof(base))
 			return "its name is too long";
 		memcpy(base, group->name, stem);
 		base[stem] = '\0';
+		char created[sizeof(base)];
 		strcpy(stpcpy(created, base), "_created");
 		if (own_claims(base) || own_claims(created))
 			return "the name clashes with one of skymon's own in OpenMetrics";
