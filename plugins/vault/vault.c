@@ -75,7 +75,6 @@ static void validate(struct skymon *sm, const void *state)
 	const char *hash = vault->read != NULL ? strrchr(vault->read, '#') : NULL;
 	bool role = is_given(vault->role_id), read = is_given(vault->read);
 	const char *address = fetch_url_fault(vault->address), *proxy = fetch_proxy_fault(vault->proxy);
-
 	if (address != NULL)
 		skymon_invalid(sm, "address", "%s", address);
 	else if (strlen(vault->address) >= sizeof(vault->own->base))
@@ -99,7 +98,6 @@ static void stop(struct skymon *sm, void *state)
 {
 	struct vault *vault = state;
 	struct vault_own *own = vault->own;
-
 	if (own == NULL)
 		return;
 	if (own->has_locks) {
@@ -117,9 +115,6 @@ static void stop(struct skymon *sm, void *state)
 static bool start(struct skymon *sm, void *state)
 {
 	struct vault *vault = state;
-	struct vault_own *own;
-	size_t length;
-
 	if (vault->token.bytes != NULL && vault->token.size == 0) {
 		skymon_unknown(sm, "token is empty");
 		return false;
@@ -128,6 +123,7 @@ static bool start(struct skymon *sm, void *state)
 		vault->role_id = NULL;
 	if (!is_given(vault->read))
 		vault->read = NULL;
+	struct vault_own *own;
 	own = vault->own = calloc(1, sizeof(*own));
 	if (own != NULL) {
 		own->check_fetch = fetch_new();
@@ -140,7 +136,7 @@ static bool start(struct skymon *sm, void *state)
 		return false;
 	}
 	snprintf(own->base, sizeof(own->base), "%s", vault->address);
-	for (length = strlen(own->base); length > 0 && own->base[length - 1] == '/'; length--)
+	for (size_t length = strlen(own->base); length > 0 && own->base[length - 1] == '/'; length--)
 		own->base[length - 1] = '\0';
 	if (!fetch_place(own->base, own->place, sizeof(own->place))) {
 		stop(sm, state);
@@ -155,7 +151,6 @@ static bool start(struct skymon *sm, void *state)
 static double wall_clock(void)
 {
 	struct timespec now;
-
 	clock_gettime(CLOCK_REALTIME, &now);
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
@@ -163,11 +158,9 @@ static double wall_clock(void)
 static void report_clock(struct skymon *sm, const struct vault_health *health,
 			 const struct fetch_answer *answer)
 {
-	double skew;
-
 	if (health->server_time < 0)
 		return;
-	skew = vault_skew(health->server_time, wall_clock() - answer->wait_seconds / 2);
+	double skew = vault_skew(health->server_time, wall_clock() - answer->wait_seconds / 2);
 	skymon_number(sm, "clock_skew", fabs(skew));
 	skymon_detail_number(sm, "clock_skew_seconds", skew);
 	skymon_gauge(sm, "skymon_vault_clock_skew_seconds",
@@ -177,7 +170,6 @@ static void report_clock(struct skymon *sm, const struct vault_health *health,
 static void report_health(struct skymon *sm, const struct vault_health *health, int code)
 {
 	bool standby = code == 429 || code == 473 || code == 474 || health->standby;
-
 	skymon_detail_boolean(sm, "initialized", health->initialized);
 	skymon_detail_boolean(sm, "sealed", health->sealed);
 	if (!health->sealed) /* a sealed server reports that it is a standby */
@@ -205,17 +197,15 @@ static bool request_health(struct skymon *sm, struct vault *vault, struct vault_
 					.body_max = HEALTH_MAX,
 					.tls = &vault->tls,
 					.proxy = vault->proxy};
-	struct fetch_answer answer;
-	char why[VAULT_WHY];
-	bool known;
-
 	skymon_step(sm, "requesting the server's health");
 	snprintf(url, sizeof(url), "%s/v1/sys/health", vault->own->base);
+	struct fetch_answer answer;
 	if (!fetch_do(sm, vault->own->check_fetch, &request, &answer, fault))
 		return false;
 	tls_report(sm, answer.trust, answer.local);
 	tls_report_days(sm, answer.certificate_days);
-	known = vault_parse_health(answer.body, answer.size, health, why);
+	char why[VAULT_WHY];
+	bool known = vault_parse_health(answer.body, answer.size, health, why);
 	vault_evaluate(answer.code, known ? health : NULL, verdict);
 	if (known) {
 		report_health(sm, health, answer.code);
@@ -243,7 +233,6 @@ static bool renew_or_replace(struct skymon *sm, struct vault *vault, struct vaul
 	struct vault_own *own = vault->own;
 	int64_t now = vault_now_ms(), pause = (int64_t)(token->creation_ttl * 100);
 	struct vault_fault renewal_fault;
-
 	if (vault->renew && vault_is_due(token) && now >= own->renew_after_ms) {
 		own->renew_after_ms = now + (pause < 1000 ? 1000 : pause);
 		if (!vault_renew(sm, vault, own->check_fetch, token, &renewal_fault))
@@ -285,17 +274,17 @@ static bool check_token(struct skymon *sm, struct vault *vault, struct vault_tok
 /* Reads the path of the option `read` and wipes the value. */
 static bool check_read(struct skymon *sm, struct vault *vault, struct vault_fault *fault)
 {
-	const char *hash = strrchr(vault->read, '#'), *bytes;
-	char path[VAULT_PATH_MAX], room[64];
-	struct vault_lease lease;
-	size_t size;
+	const char *hash = strrchr(vault->read, '#');
+	char path[VAULT_PATH_MAX];
 	json_t *data = NULL;
-	bool good;
-
 	if ((size_t)(hash - vault->read) >= sizeof(path))
 		hash = vault->read; /* vault_read() refuses an empty path */
 	snprintf(path, sizeof(path), "%.*s", (int)(hash - vault->read), vault->read);
-	good = vault_read(sm, vault, vault->own->check_fetch, path, &data, &lease, fault);
+	struct vault_lease lease;
+	bool good = vault_read(sm, vault, vault->own->check_fetch, path, &data, &lease, fault);
+	const char *bytes;
+	char room[64];
+	size_t size;
 	if (good && vault_field(sm, data, hash + 1, room, &bytes, &size) != VAULT_FOUND) {
 		good = false;
 		*fault = (struct vault_fault){.code = 200};
@@ -315,7 +304,6 @@ static void report_requests(struct skymon *sm, struct vault *vault)
 		const char *result;
 		uint64_t count;
 	} rows[] = {{"read", counts->read}, {"remembered", counts->remembered}, {"refused", counts->refused}};
-
 	for (size_t i = 0; vault_has_token(vault) && i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const struct skymon_label label = {"result", rows[i].result};
 		skymon_metric(sm, SKYMON_COUNTER, "skymon_vault_secrets_total",
@@ -330,7 +318,6 @@ static enum skymon_status report_verdict(struct skymon *sm, const struct skymon_
 {
 	char more[160] = "";
 	size_t used = 0;
-
 	if (health->version[0] != '\0')
 		used = (size_t)snprintf(more, sizeof(more), ", version %s", health->version);
 	if (token_known && !token->forever)
@@ -352,13 +339,11 @@ static enum skymon_status report_limited(struct skymon *sm, const struct skymon_
 static enum skymon_status run_check(struct skymon *sm, struct vault *vault)
 {
 	struct vault_health health = {0};
-	struct vault_verdict verdict;
 	struct vault_token token = {0};
-	struct vault_fault fault;
-	struct skymon_fault summary;
 	bool token_known = false;
-
 	report_requests(sm, vault);
+	struct vault_verdict verdict;
+	struct skymon_fault summary;
 	if (!request_health(sm, vault, &health, &verdict, &summary)) {
 		skymon_detail_boolean(sm, "accessible", false);
 		return skymon_report(sm, NULL, &summary);
@@ -366,6 +351,7 @@ static enum skymon_status run_check(struct skymon *sm, struct vault *vault)
 	skymon_detail_boolean(sm, "accessible", verdict.accessible);
 	if (verdict.status == SKYMON_UNKNOWN)
 		return skymon_report(sm, NULL, &summary);
+	struct vault_fault fault;
 	if (verdict.serves && vault_has_token(vault)) {
 		if (!check_token(sm, vault, &token, &token_known, &fault) ||
 		    (vault->read != NULL && !check_read(sm, vault, &fault)))
@@ -379,10 +365,8 @@ static enum skymon_status run_check(struct skymon *sm, struct vault *vault)
 static enum skymon_status check(struct skymon *sm, void *state)
 {
 	struct vault *vault = state;
-	enum skymon_status status;
-
 	fetch_begin(vault->own->check_fetch, vault->reconnect.ms);
-	status = run_check(sm, vault);
+	enum skymon_status status = run_check(sm, vault);
 	fetch_end(vault->own->check_fetch);
 	return status;
 }

@@ -20,7 +20,6 @@
 int64_t vault_now_ms(void)
 {
 	struct timespec now;
-
 	clock_gettime(CLOCK_BOOTTIME, &now);
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
@@ -49,7 +48,6 @@ static bool parse_body(const struct fetch_answer *answer, const char *place, con
 		       struct vault_fault *fault)
 {
 	char why[JSON_LOOSE_WHY] = "is JSON, and not an object";
-
 	*json = NULL;
 	if (answer->size == 0)
 		return true;
@@ -86,14 +84,13 @@ static bool send_request(struct skymon *sm, struct vault *vault, struct fetch *f
 				    .timeout_ms = request->timeout_ms,
 				    .tls = &vault->tls,
 				    .proxy = vault->proxy};
-	struct fetch_answer answer;
-	bool good;
-
 	*json = NULL;
 	*fault = (struct vault_fault){.outage = true};
 	snprintf(url, sizeof(url), "%s/v1/%s", own->base, request->path);
+	struct fetch_answer answer;
 	if (!fetch_do(sm, fetch, &ask, &answer, &fault->is))
 		return false;
+	bool good;
 	if (answer.code >= 200 && answer.code < 300) {
 		good = parse_body(&answer, own->place, what, json, fault);
 	} else {
@@ -123,7 +120,6 @@ static void drop_token(struct vault_own *own)
 void vault_forget_token(struct skymon *sm, struct vault *vault)
 {
 	struct vault_own *own = vault->own;
-
 	if (!timed_lock_take(sm, &own->login_lock))
 		return; /* another thread is logging in again right now */
 	drop_token(own);
@@ -134,12 +130,11 @@ void vault_revoke(struct skymon *sm, struct vault *vault)
 {
 	struct vault_own *own = vault->own;
 	struct request revoke = {"POST", "auth/token/revoke-self", "{}", own->token, REVOKE_MS};
-	struct vault_fault fault;
-	json_t *answer;
-
 	if (own->token == NULL)
 		return;
 	skymon_step(sm, "revoking the login's token");
+	struct vault_fault fault;
+	json_t *answer;
 	if (!send_request(sm, vault, own->check_fetch, &revoke, "the token's revocation", &answer, &fault))
 		skymon_info(sm, "the login's token could not be revoked and stays valid until it expires: %s",
 			    fault.is.reported ? "the name of the server does not resolve" : fault.is.text);
@@ -153,7 +148,6 @@ static bool store_login(struct vault_own *own, const json_t *answer)
 	const char *token = json_loose_text(auth, "client_token");
 	const json_t *life = json_object_get(auth, "lease_duration");
 	double seconds = json_is_number(life) ? json_number_value(life) : 0;
-
 	if (token == NULL || token[0] == '\0')
 		return false;
 	own->token = strdup(token);
@@ -170,11 +164,10 @@ static void back_off_login(struct skymon *sm, struct vault_own *own, struct vaul
 {
 	int code = fault->code;
 	int64_t pause = own->refused_pause_ms == 0 ? REFUSED_FIRST_MS : own->refused_pause_ms * 2;
-	char text[200];
-
 	own->refused_pause_ms = pause > REFUSED_LAST_MS ? REFUSED_LAST_MS : pause;
 	own->refused_until_ms = vault_now_ms() + own->refused_pause_ms;
 	skymon_secret_refused(sm); /* secret_id may have been replaced */
+	char text[200];
 	snprintf(text, sizeof(text),
 		 "%s (HTTP %d); tried again after %d min, so that Vault does not lock the role",
 		 code == 404 ? "has no such login or namespace"
@@ -194,11 +187,11 @@ static bool log_in(struct skymon *sm, struct vault *vault, struct fetch *fetch, 
 				 vault->secret_id.bytes != NULL ? vault->secret_id.bytes : "",
 				 (int)vault->secret_id.size),
 	       *answer = NULL;
-	char *text = json_dumps(body, JSON_COMPACT), mount[VAULT_PATH_MAX], path[VAULT_PATH_MAX + 20];
+	char *text = json_dumps(body, JSON_COMPACT);
 	bool good = false, asked = false;
-
 	json_decref(body);
 	drop_token(own);
+	char mount[VAULT_PATH_MAX], path[VAULT_PATH_MAX + 20];
 	if (own->refused_pause_ms > 0 && vault_now_ms() < own->refused_until_ms) {
 		*fault = own->refused;
 		skymon_secret_refused(sm);
@@ -207,7 +200,6 @@ static bool log_in(struct skymon *sm, struct vault *vault, struct fetch *fetch, 
 			  "cannot be logged in to: role_id, secret_id or login is not valid UTF-8");
 	} else {
 		struct request login = {"POST", path, text, NULL, 0};
-
 		snprintf(path, sizeof(path), "auth/%s/login", mount);
 		skymon_step(sm, "logging in to Vault");
 		asked = true;
@@ -240,7 +232,6 @@ static bool copy_token(struct skymon *sm, struct vault *vault, struct fetch *fet
 {
 	struct vault_own *own = vault->own;
 	bool good = true;
-
 	*copy = (struct token_copy){0};
 	if (vault->token.bytes != NULL) {
 		copy->token = strdup(vault->token.bytes);
@@ -267,20 +258,17 @@ bool vault_ask(struct skymon *sm, struct vault *vault, struct fetch *fetch, cons
 	       const char *path, const char *what, json_t **answer, struct vault_fault *fault)
 {
 	struct request request = {method, path, strcmp(method, "POST") == 0 ? "{}" : NULL, NULL, 0};
-	struct token_copy copy;
-	bool good, again;
-
 	*answer = NULL;
+	struct token_copy copy;
 	if (!copy_token(sm, vault, fetch, 0, &copy, fault))
 		return false;
 	request.token = copy.token;
-	good = send_request(sm, vault, fetch, &request, what, answer, fault);
+	bool good = send_request(sm, vault, fetch, &request, what, answer, fault);
 	/* A login's token may have been revoked, or its role may have new rights. */
-	again = !good && fault->code == 403 && copy.number != 0 &&
-		(fault->invalid || vault_now_ms() - copy.login_ms > LOGIN_AGAIN_MS);
+	bool again = !good && fault->code == 403 && copy.number != 0 &&
+		     (fault->invalid || vault_now_ms() - copy.login_ms > LOGIN_AGAIN_MS);
 	if (again) {
 		uint64_t stale = copy.number;
-
 		free_secret(&copy.token);
 		if (!copy_token(sm, vault, fetch, stale, &copy, fault))
 			return false;
@@ -296,12 +284,10 @@ bool vault_ask(struct skymon *sm, struct vault *vault, struct fetch *fetch, cons
 bool vault_lookup(struct skymon *sm, struct vault *vault, struct fetch *fetch, struct vault_token *token,
 		  struct vault_fault *fault)
 {
-	json_t *answer;
-	bool good;
-
 	skymon_step(sm, "looking up the token");
-	good = vault_ask(sm, vault, fetch, "GET", "auth/token/lookup-self", "the token's life", &answer,
-			 fault);
+	json_t *answer;
+	bool good = vault_ask(sm, vault, fetch, "GET", "auth/token/lookup-self", "the token's life", &answer,
+			      fault);
 	if (good && !vault_parse_token(answer, token)) {
 		good = false;
 		set_fault(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL, vault->own->place,
@@ -314,14 +300,11 @@ bool vault_lookup(struct skymon *sm, struct vault *vault, struct fetch *fetch, s
 bool vault_renew(struct skymon *sm, struct vault *vault, struct fetch *fetch, struct vault_token *token,
 		 struct vault_fault *fault)
 {
-	json_t *answer;
-	const json_t *life;
-	bool good;
-
 	skymon_step(sm, "renewing the token");
-	good = vault_ask(sm, vault, fetch, "POST", "auth/token/renew-self", "the token's renewal", &answer,
-			 fault);
-	life = json_object_get(json_object_get(answer, "auth"), "lease_duration");
+	json_t *answer;
+	bool good = vault_ask(sm, vault, fetch, "POST", "auth/token/renew-self", "the token's renewal",
+			      &answer, fault);
+	const json_t *life = json_object_get(json_object_get(answer, "auth"), "lease_duration");
 	if (good && json_is_number(life) && json_number_value(life) > token->ttl) {
 		token->ttl = json_number_value(life);
 		if (timed_lock_take(sm, &vault->own->login_lock)) {
@@ -345,15 +328,16 @@ struct location { /* of a secret, for a path of the config */
 static bool get_path(struct skymon *sm, struct vault *vault, struct fetch *fetch, const char *before,
 		     const char *path, json_t **answer, struct vault_fault *fault)
 {
-	char encoded[VAULT_PATH_MAX * 3], whole[VAULT_PATH_MAX * 3 + 40], what[160];
-
 	*answer = NULL;
+	char encoded[VAULT_PATH_MAX * 3];
 	if (!vault_encode(path, encoded, sizeof(encoded))) {
 		set_fault(fault, SKYMON_UNKNOWN, SKYMON_OTHER, vault->own->place,
 			  "was not queried: the path is too long");
 		return false;
 	}
+	char whole[VAULT_PATH_MAX * 3 + 40];
 	snprintf(whole, sizeof(whole), "%s%s", before, encoded);
+	char what[160];
 	snprintf(what, sizeof(what), "%s%.140s", before[0] != '\0' ? "the mount of " : "", path);
 	return vault_ask(sm, vault, fetch, "GET", whole, what, answer, fault);
 }
@@ -364,17 +348,13 @@ static bool find_mount(struct skymon *sm, struct vault *vault, struct fetch *fet
 		       struct vault_fault *fault)
 {
 	json_t *answer = NULL;
-	const json_t *data;
-	const char *mount, *type, *version;
-	size_t length;
-
 	if (!get_path(sm, vault, fetch, "sys/internal/ui/mounts/", place->full, &answer, fault))
 		return fault->code == 403 && !fault->invalid;
-	data = json_object_get(answer, "data");
-	mount = json_loose_text(data, "path");
-	type = json_loose_text(data, "type");
-	version = json_loose_text(json_object_get(data, "options"), "version");
-	length = mount != NULL ? strlen(mount) : 0;
+	const json_t *data = json_object_get(answer, "data");
+	const char *mount = json_loose_text(data, "path");
+	const char *type = json_loose_text(data, "type");
+	const char *version = json_loose_text(json_object_get(data, "options"), "version");
+	size_t length = mount != NULL ? strlen(mount) : 0;
 	if (length > 1 && mount[length - 1] == '/' && strncmp(place->full, mount, length) == 0) {
 		place->known = true;
 		place->mount = length - 1;
@@ -390,7 +370,6 @@ static void read_lease(const json_t *answer, struct vault_lease *lease)
 	const json_t *life = json_object_get(answer, "lease_duration");
 	const char *id = json_loose_text(answer, "lease_id");
 	double seconds = json_is_number(life) ? json_number_value(life) : 0;
-
 	snprintf(lease->id, sizeof(lease->id), "%s", id != NULL ? id : "");
 	lease->life_ms = seconds > 0 && seconds < 1e9 ? (int64_t)(seconds * 1000) : 0;
 }
@@ -400,13 +379,12 @@ static bool read_kv2(struct skymon *sm, struct vault *vault, struct fetch *fetch
 		     const struct location *place, json_t **data, struct vault_fault *fault)
 {
 	char path[VAULT_PATH_MAX + 8];
-	json_t *answer = NULL, *found;
-
+	json_t *answer = NULL;
 	snprintf(path, sizeof(path), "%.*s/data/%s", (int)place->mount, place->full,
 		 place->full + place->mount + 1);
 	if (!get_path(sm, vault, fetch, "", path, &answer, fault))
 		return false;
-	found = json_object_get(answer, "data");
+	json_t *found = json_object_get(answer, "data");
 	if (json_is_object(json_object_get(found, "metadata")))
 		*data = json_incref(json_object_get(found, "data"));
 	json_decref(answer);
@@ -423,7 +401,6 @@ static bool read_plain(struct skymon *sm, struct vault *vault, struct fetch *fet
 		       struct vault_fault *fault)
 {
 	json_t *answer = NULL;
-
 	if (!get_path(sm, vault, fetch, "", place->full, &answer, fault))
 		return false;
 	*data = json_incref(json_object_get(answer, "data"));
@@ -441,8 +418,6 @@ bool vault_read(struct skymon *sm, struct vault *vault, struct fetch *fetch, con
 		struct vault_lease *lease, struct vault_fault *fault)
 {
 	struct location place = {.known = false};
-	struct vault_fault first;
-
 	*data = NULL;
 	*lease = (struct vault_lease){.life_ms = 0};
 	if (!vault_full_path(vault->mount, path, place.full, sizeof(place.full), &place.mount) ||
@@ -459,7 +434,7 @@ bool vault_read(struct skymon *sm, struct vault *vault, struct fetch *fetch, con
 				    : read_plain(sm, vault, fetch, &place, data, lease, fault);
 	if (read_kv2(sm, vault, fetch, &place, data, fault))
 		return true;
-	first = *fault;
+	struct vault_fault first = *fault;
 	if (first.code != 403 && first.code != 404 && first.code != 405)
 		return false;
 	if (read_plain(sm, vault, fetch, &place, data, lease, fault))

@@ -15,7 +15,6 @@
 static void copy_plain(char *to, size_t room, const char *from)
 {
 	size_t used = 0;
-
 	for (; from != NULL && *from != '\0' && used + 1 < room; from++)
 		if (isprint((unsigned char)*from))
 			to[used++] = *from;
@@ -27,7 +26,6 @@ static bool read_boolean(const json_t *answer, const char *key, bool *to, char w
 {
 	const json_t *value = json_object_get(answer, key);
 	const char *odd = json_loose_odd(value);
-
 	*to = json_is_true(value);
 	if (value == NULL)
 		snprintf(why, VAULT_WHY, "has no `%s`", key);
@@ -43,7 +41,6 @@ bool vault_parse_health(const char *body, size_t size, struct vault_health *heal
 	json_t *answer = json_loose_read(body, size, why);
 	const json_t *server_time = json_object_get(answer, "server_time_utc");
 	bool good = answer != NULL;
-
 	*health = (struct vault_health){.standby = json_is_true(json_object_get(answer, "standby")),
 					.server_time = -1};
 	if (good && !json_is_object(answer)) {
@@ -117,7 +114,6 @@ bool vault_parse_token(const json_t *answer, struct vault_token *token)
 	const json_t *data = json_object_get(answer, "data");
 	const json_t *ttl = json_object_get(data, "ttl"), *born = json_object_get(data, "creation_ttl");
 	const json_t *period = json_object_get(data, "period");
-
 	*token = (struct vault_token){.renewable = json_is_true(json_object_get(data, "renewable"))};
 	if (!json_is_number(ttl) || json_number_value(ttl) < 0)
 		return false;
@@ -145,7 +141,6 @@ void vault_explain(int code, const char *body, const char *place, const char *wh
 {
 	enum skymon_reason reason = SKYMON_HTTP_STATUS;
 	const char *text = "answered with an error";
-
 	*fault = (struct vault_fault){.code = code};
 	if (code == 403) {
 		/* A valid token without the right gets "1 error occurred: permission denied"; the bare words,
@@ -187,7 +182,6 @@ static bool is_valid_path(const char *path)
 {
 	for (const char *at = path;; at++) {
 		size_t length = strcspn(at, "/");
-
 		if (length == 0 || (length == 1 && at[0] == '.') ||
 		    (length == 2 && at[0] == '.' && at[1] == '.'))
 			return false;
@@ -200,10 +194,8 @@ static bool is_valid_path(const char *path)
 /* Copies without leading and trailing slashes. Returns the length; 0 if it does not fit. */
 static size_t trim(char *to, size_t room, const char *from)
 {
-	size_t length;
-
 	from += strspn(from, "/");
-	length = strlen(from);
+	size_t length = strlen(from);
 	while (length > 0 && from[length - 1] == '/')
 		length--;
 	if (length >= room)
@@ -219,7 +211,6 @@ bool vault_full_path(const char *mount, const char *path, char *full, size_t siz
 	size_t own_size = trim(own, sizeof(own), mount), rest_size = trim(rest, sizeof(rest), path);
 	bool whole = path[0] == '/' ||
 		     (rest_size > own_size && strncmp(rest, own, own_size) == 0 && rest[own_size] == '/');
-
 	if (rest_size == 0 || !is_valid_path(rest) || (!whole && (own_size == 0 || !is_valid_path(own))))
 		return false;
 	*guess = path[0] == '/' ? strcspn(rest, "/") : own_size;
@@ -229,11 +220,9 @@ bool vault_full_path(const char *mount, const char *path, char *full, size_t siz
 bool vault_encode(const char *path, char *encoded, size_t size)
 {
 	size_t used = 0;
-
 	for (; *path != '\0'; path++) {
 		unsigned char c = (unsigned char)*path;
 		bool plain = isalnum(c) || strchr("/-._~", c) != NULL;
-
 		if (used + 4 > size)
 			return false;
 		used += (size_t)snprintf(encoded + used, size - used, plain ? "%c" : "%%%02X", c);
@@ -248,7 +237,6 @@ enum vault_found vault_field(struct skymon *sm, const json_t *data, const char *
 			     const char **bytes, size_t *size)
 {
 	const json_t *value = json_object_get(data, field);
-
 	if (value == NULL)
 		return VAULT_NO_FIELD;
 	if (json_loose_odd(value) != NULL)
@@ -273,7 +261,6 @@ void vault_explain_field(const json_t *data, const char *field, const char *plac
 {
 	const json_t *value = json_object_get(data, field);
 	const char *why = json_loose_odd(value);
-
 	if (value == NULL)
 		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_BODY_MISMATCH,
 				 "%.120s: no field %.80s at that path", place, field);

@@ -35,7 +35,6 @@ static void free_kept(struct vault_kept *kept)
 void vault_forget_all(struct vault *vault)
 {
 	struct vault_own *own = vault->own;
-
 	while (own->kept != NULL) {
 		struct vault_kept *next = own->kept->next;
 		free_kept(own->kept);
@@ -46,7 +45,6 @@ void vault_forget_all(struct vault *vault)
 static struct vault_kept **find_kept(struct vault_own *own, const char *path)
 {
 	struct vault_kept **link = &own->kept;
-
 	while (*link != NULL && strcmp((*link)->path, path) != 0)
 		link = &(*link)->next;
 	return link;
@@ -55,7 +53,6 @@ static struct vault_kept **find_kept(struct vault_own *own, const char *path)
 static void forget(struct vault_own *own, const char *path)
 {
 	struct vault_kept **link = find_kept(own, path), *kept = *link;
-
 	if (kept == NULL)
 		return;
 	*link = kept->next;
@@ -68,7 +65,6 @@ static struct vault_kept *keep(struct vault_own *own, const char *path, json_t *
 {
 	struct vault_kept *kept = calloc(1, sizeof(*kept)), **last = &own->kept;
 	size_t count = 1;
-
 	forget(own, path);
 	if (kept == NULL || (kept->path = strdup(path)) == NULL) {
 		free(kept);
@@ -109,7 +105,6 @@ static void reply_field(struct skymon *sm, struct vault *vault, struct skymon_as
 	int64_t left = 0;
 	enum vault_found found = vault_field(sm, kept->data, field, room, &bytes, &size);
 	struct skymon_fault why;
-
 	if (found != VAULT_FOUND) {
 		vault_explain_field(kept->data, field, vault->own->place, &why);
 		refuse_request(sm, vault, ask, &why);
@@ -139,7 +134,6 @@ static bool is_pausing(struct vault_own *own)
 static void begin_pause(struct vault_own *own, const struct vault_fault *fault)
 {
 	bool first = own->pause_until_ms == 0; /* set to 0 by a good read or check */
-
 	own->pause_ms = first ? PAUSE_FIRST_MS : own->pause_ms * 2;
 	if (own->pause_ms > PAUSE_LAST_MS)
 		own->pause_ms = PAUSE_LAST_MS;
@@ -153,11 +147,9 @@ static void begin_pause(struct vault_own *own, const struct vault_fault *fault)
  * fields. */
 static bool is_current(const struct vault_kept *kept, bool fresh)
 {
-	int64_t age;
-
 	if (kept == NULL || kept->lease.id[0] == '\0')
 		return false;
-	age = vault_now_ms() - kept->read_ms;
+	int64_t age = vault_now_ms() - kept->read_ms;
 	return age < (fresh ? SAME_READ_MS : kept->lease.life_ms / 2);
 }
 
@@ -165,7 +157,6 @@ static void reply_without_server(struct skymon *sm, struct vault *vault, struct 
 				 const struct vault_fault *fault)
 {
 	const struct vault_kept *kept = *find_kept(vault->own, skymon_ask_path(sm, ask));
-
 	if (fault->outage && kept != NULL && !skymon_ask_fresh(sm, ask))
 		reply_field(sm, vault, ask, kept, true);
 	else
@@ -176,14 +167,11 @@ static void query_server(struct skymon *sm, struct vault *vault, struct skymon_a
 {
 	struct vault_own *own = vault->own;
 	const char *path = skymon_ask_path(sm, ask);
+	fetch_begin(own->secret_fetch, vault->reconnect.ms);
 	struct vault_lease lease;
 	struct vault_fault fault;
-	struct vault_kept *kept;
 	json_t *data;
-	bool good;
-
-	fetch_begin(own->secret_fetch, vault->reconnect.ms);
-	good = vault_read(sm, vault, own->secret_fetch, path, &data, &lease, &fault);
+	bool good = vault_read(sm, vault, own->secret_fetch, path, &data, &lease, &fault);
 	fetch_end(own->secret_fetch);
 	if (!good) {
 		if (fault.outage || fault.login)
@@ -196,7 +184,7 @@ static void query_server(struct skymon *sm, struct vault *vault, struct skymon_a
 		return;
 	}
 	own->pause_until_ms = 0;
-	kept = keep(own, path, data, &lease);
+	struct vault_kept *kept = keep(own, path, data, &lease);
 	if (kept != NULL) {
 		reply_field(sm, vault, ask, kept, false);
 		return;
@@ -209,9 +197,7 @@ void vault_secret(struct skymon *sm, void *state, struct skymon_ask *ask)
 {
 	struct vault *vault = state;
 	struct vault_own *own = vault->own;
-	const struct vault_kept *kept;
 	struct skymon_fault why;
-
 	if (!vault_has_token(vault)) {
 		skymon_fault_set(
 			&why, SKYMON_UNKNOWN, SKYMON_AUTH_FAILED,
@@ -232,7 +218,7 @@ void vault_secret(struct skymon *sm, void *state, struct skymon_ask *ask)
 		refuse_request(sm, vault, ask, &why);
 		return;
 	}
-	kept = *find_kept(own, skymon_ask_path(sm, ask));
+	const struct vault_kept *kept = *find_kept(own, skymon_ask_path(sm, ask));
 	if (is_current(kept, skymon_ask_fresh(sm, ask)))
 		reply_field(sm, vault, ask, kept, false);
 	else if (is_pausing(own))
