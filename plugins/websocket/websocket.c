@@ -67,7 +67,6 @@ struct run { /* one check; times are -1 when they were not measured */
 static const char *url_fault(const char *text, struct dial_url *url)
 {
 	const char *why;
-
 	if (!dial_url_parse(text, url, &why))
 		return why;
 	if (strcmp(url->scheme, "wss") != 0 && strcmp(url->scheme, "ws") != 0)
@@ -82,7 +81,6 @@ static bool read_url(struct skymon *sm, struct websocket *ws)
 {
 	struct dial_url *url = &ws->address;
 	const char *why = url_fault(ws->url, url);
-
 	if (why != NULL) {
 		skymon_unknown(sm, "url %s", why);
 		return false;
@@ -102,11 +100,9 @@ static bool make_basic(struct websocket *ws)
 {
 	const struct dial_url *url = &ws->address;
 	size_t size = strlen(url->user) + strlen(url->password) + 1;
-	char *word;
-
 	if (url->user[0] == '\0' && !url->has_password)
 		return true;
-	word = malloc(size + 1);
+	char *word = malloc(size + 1);
 	ws->basic = malloc(size * 4 / 3 + 16);
 	if (word != NULL && ws->basic != NULL) {
 		snprintf(word, size + 1, "%s:%s", url->user, url->password);
@@ -123,7 +119,6 @@ static void validate_headers(struct skymon *sm, const struct websocket *ws)
 	for (size_t i = 0; i < ws->headers.count; i++) {
 		const struct skymon_label *header = &ws->headers.items[i];
 		const char *why = websocket_header_fault(header->name, header->value);
-
 		if (why != NULL)
 			skymon_invalid(sm, "headers", "is wrong: %.60s %s",
 				       websocket_is_sendable(header->name) ? header->name : "one", why);
@@ -133,10 +128,9 @@ static void validate_headers(struct skymon *sm, const struct websocket *ws)
 static void validate(struct skymon *sm, const void *state)
 {
 	const struct websocket *ws = state;
-	const char *proxy = dial_proxy_fault(ws->proxy), *why;
+	const char *proxy = dial_proxy_fault(ws->proxy);
 	struct dial_url url;
-
-	why = url_fault(ws->url, &url);
+	const char *why = url_fault(ws->url, &url);
 	if (why == NULL && strcmp(url.scheme, "ws") == 0 && !ws->tls.insecure &&
 	    !tls_host_is_local(url.host) &&
 	    (ws->authorization.bytes != NULL || url.user[0] != '\0' || url.has_password))
@@ -165,7 +159,6 @@ static void forget_empty(const char **text)
 static bool start(struct skymon *sm, void *state)
 {
 	struct websocket *ws = state;
-
 	forget_empty(&ws->send);
 	forget_empty(&ws->expect);
 	forget_empty(&ws->origin);
@@ -194,7 +187,6 @@ static bool start(struct skymon *sm, void *state)
 static void stop(struct skymon *sm, void *state)
 {
 	struct websocket *ws = state;
-
 	websocket_drop(sm, ws, 1001);
 	dial_url_free(&ws->address);
 	if (ws->basic != NULL)
@@ -216,7 +208,6 @@ static void unload(struct skymon *sm, void *shared)
 static bool is_unacknowledged(const struct dial *dial)
 {
 	int bytes = 0;
-
 	return ioctl(dial->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0;
 }
 
@@ -225,12 +216,10 @@ static bool wait_pong(struct skymon *sm, struct websocket *ws, const unsigned ch
 {
 	struct websocket_link *link = &ws->link;
 	const char *late = "does not answer a ping in time";
-
 	if (kept) /* a kept connection is suspected dead after half of the time */
 		link->dial->margin_ms = skymon_ms_left(sm) / 2;
 	for (;;) {
 		enum websocket_event event = websocket_next(sm, ws, late, fault);
-
 		if (event == WEBSOCKET_PONG) {
 			if (link->reader.control_size == 8 && memcmp(link->reader.control, word, 8) == 0)
 				break;
@@ -254,9 +243,8 @@ static bool wait_pong(struct skymon *sm, struct websocket *ws, const unsigned ch
 static bool ping(struct skymon *sm, struct websocket *ws, struct run *run, struct skymon_fault *fault)
 {
 	double began = dial_clock();
-	unsigned char word[8];
-
 	skymon_step(sm, "ping");
+	unsigned char word[8];
 	if (getrandom(word, sizeof(word), 0) != (ssize_t)sizeof(word)) {
 		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE,
 				 "the system gives no random numbers");
@@ -279,7 +267,6 @@ static bool talk(struct skymon *sm, struct websocket *ws, struct run *run, struc
 {
 	double began = ws->send != NULL ? dial_clock() : ws->link.opened;
 	unsigned long messages = 0;
-
 	skymon_step(sm, "message");
 	if (ws->send != NULL && !websocket_send(sm, ws, WEBSOCKET_OP_TEXT, ws->send, strlen(ws->send), fault))
 		return false;
@@ -288,7 +275,6 @@ static bool talk(struct skymon *sm, struct websocket *ws, struct run *run, struc
 			sm, ws,
 			ws->send != NULL ? "does not answer a message in time" : "sends no message in time",
 			fault);
-
 		if (event == WEBSOCKET_MESSAGE && holds(&ws->link.reader, ws->expect))
 			run->message_seconds = dial_clock() - began;
 		messages += event == WEBSOCKET_MESSAGE;
@@ -332,14 +318,13 @@ static bool keeps(const struct websocket *ws)
  * one is refused, it stays open, and the check fails. */
 static bool renew(struct skymon *sm, struct websocket *ws, struct run *run, struct skymon_fault *fault)
 {
-	struct websocket_link old = ws->link, fresh;
-
+	struct websocket_link old = ws->link;
 	run->stays = !websocket_open(sm, ws, fault);
 	if (run->stays) {
 		ws->link = old;
 		return false;
 	}
-	fresh = ws->link;
+	struct websocket_link fresh = ws->link;
 	ws->link = old;
 	websocket_part(sm, ws);
 	ws->link = fresh;
@@ -420,12 +405,10 @@ static enum skymon_status check(struct skymon *sm, void *state)
 	struct websocket *ws = state;
 	struct run run = {
 		.pong_seconds = -1, .handshake_seconds = -1, .message_seconds = -1, .age_seconds = -1};
-	struct skymon_fault fault;
-	bool good;
-
 	ws->http_status = ws->close_code = 0;
 	ws->closed_cleanly = false;
-	good = look(sm, ws, &run, &fault);
+	struct skymon_fault fault;
+	bool good = look(sm, ws, &run, &fault);
 	if (run.kept && ws->link.dial != NULL)
 		run.age_seconds = rint((dial_clock() - ws->link.opened) * 1e3) / 1e3;
 	if (good && !keeps(ws)) {

@@ -14,7 +14,6 @@ size_t websocket_frame(enum websocket_opcode opcode, const void *bytes, size_t s
 {
 	const unsigned char *from = bytes;
 	size_t head = 2, width = size < 126 ? 0 : size <= 0xFFFF ? 2 : 8;
-
 	out[0] = (unsigned char)(0x80 | opcode);
 	out[1] = (unsigned char)(0x80 | (width == 0 ? size : width == 2 ? 126 : 127));
 	for (size_t i = width; i > 0; i--)
@@ -49,7 +48,6 @@ static bool is_known(unsigned opcode)
 static size_t head_length(const struct websocket_reader *reader)
 {
 	unsigned size = reader->head_size < 2 ? 0 : reader->head[1] & 0x7F;
-
 	return size == 127 ? 10 : size == 126 ? 4 : 2;
 }
 
@@ -57,7 +55,6 @@ static size_t head_length(const struct websocket_reader *reader)
 static const char *check_head(const struct websocket_reader *reader)
 {
 	unsigned first = reader->head[0], opcode = first & 0x0F, size = reader->head[1] & 0x7F;
-
 	if ((first & 0x70) != 0)
 		return "sent a frame with reserved bits, which belong to extensions that were not negotiated";
 	if (!is_known(opcode))
@@ -79,7 +76,6 @@ static const char *check_head(const struct websocket_reader *reader)
 static uint64_t length_of(const struct websocket_reader *reader)
 {
 	uint64_t size = 0;
-
 	if (reader->head_size == 2)
 		return reader->head[1] & 0x7F;
 	for (size_t i = 2; i < reader->head_size; i++)
@@ -91,7 +87,6 @@ static uint64_t length_of(const struct websocket_reader *reader)
 static enum websocket_event begin_frame(struct websocket_reader *reader)
 {
 	uint64_t size = length_of(reader);
-
 	if (reader->head_size == 10 ? size <= 0xFFFF || size > INT64_MAX
 				    : reader->head_size == 4 && size < 126)
 		return bad(reader, 1002, "sent a frame whose length is not encoded minimally");
@@ -116,12 +111,10 @@ static enum websocket_event begin_frame(struct websocket_reader *reader)
 static bool keep(struct websocket_reader *reader, const unsigned char *bytes, size_t size)
 {
 	size_t room = reader->message_room == 0 ? 1024 : reader->message_room;
-	char *larger;
-
 	while (room < reader->message_size + size)
 		room *= 2;
 	if (room > reader->message_room) {
-		larger = realloc(reader->message, room);
+		char *larger = realloc(reader->message, room);
 		if (larger == NULL)
 			return false;
 		reader->message = larger;
@@ -136,7 +129,6 @@ static bool keep(struct websocket_reader *reader, const unsigned char *bytes, si
 static bool is_utf8(const void *text, size_t size)
 {
 	const unsigned char *at = text, *end = size > 0 ? at + size : at;
-
 	while (at < end) {
 		size_t more = *at < 0x80   ? 0
 			      : *at < 0xC2 ? 9
@@ -144,7 +136,6 @@ static bool is_utf8(const void *text, size_t size)
 			      : *at < 0xF0 ? 2
 			      : *at < 0xF5 ? 3
 					   : 9;
-
 		if (more >= (size_t)(end - at))
 			return false;
 		if (more > 0) {
@@ -231,7 +222,6 @@ enum websocket_event websocket_read(struct websocket_reader *reader, const void 
 {
 	const unsigned char *at = bytes, *end = at + size;
 	enum websocket_event event = reader->bad != NULL ? WEBSOCKET_BAD : WEBSOCKET_NOTHING;
-
 	while (at < end && event == WEBSOCKET_NOTHING) {
 		if (!reader->in_payload) {
 			event = take_head(reader, *at++);
@@ -279,7 +269,6 @@ const char *websocket_close_name(unsigned code)
 		     {1009, "message too big"},  {1010, "extension missing"}, {1011, "internal error"},
 		     {1012, "service restart"},  {1013, "try again later"},   {1014, "bad gateway"},
 		     {3000, "unauthorized"},     {3003, "forbidden"},         {3008, "timeout"}};
-
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (names[i].code == code)
 			return names[i].name;

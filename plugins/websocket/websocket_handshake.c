@@ -20,7 +20,6 @@ static void sha1_block(uint32_t state[5], const unsigned char block[64])
 {
 	static const uint32_t constants[4] = {0x5A827999, 0x6ED9EBA1, 0x8F1BBCDC, 0xCA62C1D6};
 	uint32_t w[80], a = state[0], b = state[1], c = state[2], d = state[3], e = state[4];
-
 	for (size_t i = 0; i < 16; i++)
 		w[i] = (uint32_t)block[4 * i] << 24 | (uint32_t)block[4 * i + 1] << 16 |
 		       (uint32_t)block[4 * i + 2] << 8 | block[4 * i + 3];
@@ -51,7 +50,6 @@ static void sha1(const unsigned char *bytes, size_t size, unsigned char digest[2
 	uint32_t state[5] = {0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0};
 	unsigned char blocks[128] = {0};
 	size_t total = size + 9 <= 64 ? 64 : 128;
-
 	memcpy(blocks, bytes, size);
 	blocks[size] = 0x80;
 	for (size_t i = 0; i < 8; i++)
@@ -72,7 +70,6 @@ void websocket_accept(const char *key, char accept[WEBSOCKET_ACCEPT_SIZE])
 	char text[WEBSOCKET_KEY_SIZE + 36];
 	unsigned char digest[20];
 	int size = snprintf(text, sizeof(text), "%.24s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key);
-
 	sha1((const unsigned char *)text, (size_t)size, digest);
 	EVP_EncodeBlock((unsigned char *)accept, digest, 20);
 }
@@ -106,7 +103,6 @@ const char *websocket_header_fault(const char *name, const char *value)
 					   "Sec-WebSocket-Key",
 					   "Sec-WebSocket-Version",
 					   "Sec-WebSocket-Extensions"};
-
 	if (!websocket_is_token(name))
 		return "is not the name of a header";
 	if (strcasecmp(name, "Authorization") == 0)
@@ -132,7 +128,6 @@ struct out { /* written twice: the first time only counts */
 static void put(struct out *out, const char *text)
 {
 	size_t size = strlen(text);
-
 	if (out->at != NULL)
 		memcpy(out->at + out->size, text, size);
 	out->size += size;
@@ -150,7 +145,6 @@ static void put_request(struct out *out, const struct websocket_request *request
 {
 	const struct skymon_texts *words = request->subprotocols;
 	bool has_host = false;
-
 	put(out, "GET ");
 	put(out, request->path[0] == '\0' ? "/" : request->path);
 	put(out, request->query[0] == '\0' ? "" : "?");
@@ -180,7 +174,6 @@ static void put_request(struct out *out, const struct websocket_request *request
 char *websocket_request(const struct websocket_request *request, size_t *size)
 {
 	struct out out = {.at = NULL};
-
 	put_request(&out, request);
 	*size = out.size;
 	out.at = malloc(out.size + 1);
@@ -236,12 +229,10 @@ struct seen { /* found in the answer's headers */
 static bool see(struct seen *seen, struct piece line)
 {
 	const char *colon = memchr(line.at, ':', line.size);
-	struct piece name, value;
-
 	if (colon == NULL || colon == line.at)
 		return false;
-	name = (struct piece){line.at, (size_t)(colon - line.at)};
-	value = trim((struct piece){colon + 1, line.size - name.size - 1});
+	struct piece name = (struct piece){line.at, (size_t)(colon - line.at)};
+	struct piece value = trim((struct piece){colon + 1, line.size - name.size - 1});
 	if (is(name, "Upgrade")) {
 		seen->upgrade = seen->upgrade || lists(value, "websocket");
 	} else if (is(name, "Connection")) {
@@ -262,7 +253,6 @@ static const char *check_answer(const struct seen *seen, const char *key, const 
 				struct websocket_answer *answer)
 {
 	char accept[WEBSOCKET_ACCEPT_SIZE];
-
 	websocket_accept(key, accept);
 	if (!seen->upgrade || !seen->connection)
 		return "switches protocols (HTTP 101), but not to a WebSocket";
@@ -292,7 +282,6 @@ static const char *check_answer(const struct seen *seen, const char *key, const 
 static unsigned read_code(const char *line, size_t size)
 {
 	unsigned code = 0;
-
 	if (size < 12 || memcmp(line, "HTTP/1.", 7) != 0 || (line[7] != '0' && line[7] != '1') ||
 	    line[8] != ' ')
 		return 0;
@@ -317,7 +306,6 @@ static enum websocket_answered read_head(const char *bytes, size_t size, const c
 {
 	const char *at = bytes, *end = bytes + size;
 	struct seen seen = {.accepts = 0};
-
 	for (bool first = true; at < end; first = false) {
 		const char *line_end = memchr(at, '\n', (size_t)(end - at));
 		struct piece line = {at, (size_t)(line_end - at)};
@@ -341,8 +329,7 @@ enum websocket_answered websocket_answered(const char *bytes, size_t size, const
 					   struct websocket_answer *answer)
 {
 	size_t looked = size > WEBSOCKET_HEAD_MAX ? WEBSOCKET_HEAD_MAX : size;
-	const char *line_end = memchr(bytes, '\n', looked), *end;
-
+	const char *line_end = memchr(bytes, '\n', looked);
 	*answer = (struct websocket_answer){.code = 0};
 	if (memcmp(bytes, "HTTP/1.", looked < 7 ? looked : 7) != 0)
 		return wrong(answer, "answers with something that is not HTTP");
@@ -354,7 +341,7 @@ enum websocket_answered websocket_answered(const char *bytes, size_t size, const
 	/* An empty line ends the head; a bare line feed is accepted, as RFC 9112 2.2 allows. */
 	for (const char *at = line_end; at != NULL; at = memchr(at, '\n', looked - (size_t)(at - bytes))) {
 		at++;
-		end = at + (at < bytes + looked && *at == '\r');
+		const char *end = at + (at < bytes + looked && *at == '\r');
 		if (end < bytes + looked && *end == '\n')
 			return read_head(bytes, (size_t)(end + 1 - bytes), key, subprotocols, answer);
 	}

@@ -52,7 +52,6 @@ void websocket_drop(struct skymon *sm, struct websocket *ws, unsigned code)
 	struct websocket_link *link = &ws->link;
 	unsigned char text[2] = {(unsigned char)(code >> 8), (unsigned char)code};
 	struct skymon_fault ignored;
-
 	if (link->dial != NULL && code != 0) {
 		link->dial->margin_ms = NO_WAIT;
 		websocket_send(sm, ws, WEBSOCKET_OP_CLOSE, text, sizeof(text), &ignored);
@@ -69,10 +68,9 @@ void websocket_part(struct skymon *sm, struct websocket *ws)
 	struct websocket_link *link = &ws->link;
 	int64_t left = skymon_ms_left(sm), wait = left / 4 < PART_MS ? left / 4 : PART_MS;
 	uint64_t enough = link->received + STALE_MAX;
-	struct skymon_fault fault;
-
 	skymon_step(sm, "closing the WebSocket");
 	link->dial->margin_ms = left - wait;
+	struct skymon_fault fault;
 	if (websocket_send(sm, ws, WEBSOCKET_OP_CLOSE, normal, sizeof(normal), &fault))
 		while (link->received < enough && websocket_next(sm, ws, "", &fault) != WEBSOCKET_BAD)
 			continue;
@@ -86,11 +84,10 @@ static void take_close(struct skymon *sm, struct websocket *ws, struct skymon_fa
 	const char *name = websocket_close_name(code);
 	int64_t margin_ms = ws->link.dial->margin_ms;
 	enum skymon_reason reason = SKYMON_OTHER;
-	struct skymon_fault ignored;
-
 	ws->close_code = code != 0 ? code : 1005; /* "no status received" */
 	ws->closed_cleanly = true;
 	ws->link.dial->margin_ms = NO_WAIT;
+	struct skymon_fault ignored;
 	websocket_send(sm, ws, WEBSOCKET_OP_CLOSE, ws->link.reader.control, code != 0 ? 2 : 0, &ignored);
 	ws->link.dial->margin_ms = margin_ms;
 	if (code == 3000 || code == 3003)
@@ -113,10 +110,8 @@ static void take_close(struct skymon *sm, struct websocket *ws, struct skymon_fa
 static bool fill(struct skymon *sm, struct websocket *ws, struct skymon_fault *fault)
 {
 	struct websocket_link *link = &ws->link;
-	ssize_t got;
-
 	link->in_size = link->in_used = 0;
-	got = dial_read(sm, link->dial, link->in, WEBSOCKET_HEAD_MAX, fault);
+	ssize_t got = dial_read(sm, link->dial, link->in, WEBSOCKET_HEAD_MAX, fault);
 	if (got <= 0)
 		return false;
 	link->in_size = (size_t)got;
@@ -128,15 +123,12 @@ bool websocket_send(struct skymon *sm, struct websocket *ws, enum websocket_opco
 		    size_t size, struct skymon_fault *fault)
 {
 	unsigned char *frame = malloc(size + WEBSOCKET_FRAME_HEAD_MAX), mask[4];
-	size_t frame_size;
-	bool sent;
-
 	if (frame == NULL || getrandom(mask, sizeof(mask), 0) != (ssize_t)sizeof(mask)) {
 		free(frame);
 		return no_memory(fault);
 	}
-	frame_size = websocket_frame(opcode, bytes, size, mask, frame);
-	sent = dial_write(sm, ws->link.dial, frame, frame_size, fault);
+	size_t frame_size = websocket_frame(opcode, bytes, size, mask, frame);
+	bool sent = dial_write(sm, ws->link.dial, frame, frame_size, fault);
 	free(frame);
 	if (!sent)
 		explain(ws, "does not take what it is sent in time",
@@ -147,7 +139,6 @@ bool websocket_send(struct skymon *sm, struct websocket *ws, enum websocket_opco
 static void explain_read(const struct websocket *ws, const char *late, struct skymon_fault *fault)
 {
 	bool halfway = websocket_is_halfway(&ws->link.reader);
-
 	explain(ws, halfway ? "began a message and did not end it in time" : late,
 		halfway ? "the server broke off in the middle of a message"
 			: "the server ended the connection without closing the WebSocket",
@@ -159,11 +150,7 @@ enum websocket_event websocket_next(struct skymon *sm, struct websocket *ws, con
 {
 	struct websocket_link *link = &ws->link;
 	struct websocket_reader *reader = &link->reader;
-
 	for (;;) {
-		enum websocket_event event;
-		size_t used;
-
 		if (link->in_used == link->in_size) {
 			/* Reading a flood never waits, so the deadline is checked here. */
 			if (skymon_ms_left(sm) == 0)
@@ -173,8 +160,9 @@ enum websocket_event websocket_next(struct skymon *sm, struct websocket *ws, con
 			explain_read(ws, late, fault);
 			return WEBSOCKET_BAD;
 		}
-		event = websocket_read(reader, link->in + link->in_used, link->in_size - link->in_used,
-				       &used);
+		size_t used;
+		enum websocket_event event = websocket_read(reader, link->in + link->in_used,
+							    link->in_size - link->in_used, &used);
 		link->in_used += used;
 		switch (event) {
 		case WEBSOCKET_NOTHING:
@@ -206,7 +194,6 @@ bool websocket_is_kept(struct skymon *sm, struct websocket *ws, struct skymon_fa
 {
 	struct websocket_link *link = &ws->link;
 	uint64_t enough = link->received + STALE_MAX;
-
 	link->dial->margin_ms = NO_WAIT;
 	while (link->received < enough) {
 		if (websocket_next(sm, ws, "", fault) != WEBSOCKET_BAD)
@@ -231,16 +218,13 @@ static bool ask(struct skymon *sm, struct websocket *ws, const char *key, struct
 					    .authorization = ws->basic,
 					    .subprotocols = &ws->subprotocol,
 					    .headers = &ws->headers};
-	size_t size;
-	char *text;
-	bool sent;
-
 	if (ws->authorization.bytes != NULL)
 		request.authorization = ws->authorization.bytes;
-	text = websocket_request(&request, &size);
+	size_t size;
+	char *text = websocket_request(&request, &size);
 	if (text == NULL)
 		return no_memory(fault);
-	sent = dial_write(sm, ws->link.dial, text, size, fault);
+	bool sent = dial_write(sm, ws->link.dial, text, size, fault);
 	explicit_bzero(text, size);
 	free(text);
 	return sent;
@@ -253,7 +237,6 @@ static void explain_refusal(struct skymon *sm, const struct websocket *ws, unsig
 	bool shown = ws->authorization.bytes != NULL || ws->basic != NULL;
 	enum skymon_reason reason = SKYMON_HTTP_STATUS;
 	const char *hint = "";
-
 	if (code == 401 || (code == 403 && shown)) {
 		reason = SKYMON_AUTH_FAILED;
 		hint = shown ? ": it does not accept `authorization`"
@@ -277,7 +260,6 @@ static bool hear(struct skymon *sm, struct websocket *ws, const char *key, struc
 	struct websocket_link *link = &ws->link;
 	enum websocket_answered answered = WEBSOCKET_HALF;
 	struct websocket_answer answer = {.code = 0};
-
 	while (answered == WEBSOCKET_HALF) {
 		ssize_t got = dial_read(sm, link->dial, link->in + link->in_size,
 					WEBSOCKET_HEAD_MAX - link->in_size, fault);
@@ -298,18 +280,16 @@ static bool hear(struct skymon *sm, struct websocket *ws, const char *key, struc
 
 static bool shake_hands(struct skymon *sm, struct websocket *ws, struct skymon_fault *fault)
 {
-	unsigned char random[16];
-	char key[WEBSOCKET_KEY_SIZE];
-	bool half;
-
 	skymon_step(sm, "WebSocket handshake");
+	unsigned char random[16];
 	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
 		return no_memory(fault);
+	char key[WEBSOCKET_KEY_SIZE];
 	websocket_key(random, key);
 	*fault = (struct skymon_fault){.status = SKYMON_UNHEALTHY};
 	if (ask(sm, ws, key, fault) && hear(sm, ws, key, fault))
 		return true;
-	half = ws->link.in_size > 0;
+	bool half = ws->link.in_size > 0;
 	explain(ws,
 		half ? "began its answer to the handshake and did not end it in time"
 		     : "accepted the connection and did not answer the handshake in time",
@@ -322,7 +302,6 @@ static bool shake_hands(struct skymon *sm, struct websocket *ws, struct skymon_f
 bool websocket_open(struct skymon *sm, struct websocket *ws, struct skymon_fault *fault)
 {
 	double began = dial_clock();
-
 	ws->link = (struct websocket_link){.dial = dial_open(sm, &ws->to, fault)};
 	if (ws->link.dial == NULL)
 		return false;
