@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* skymon WORD: a word that is not the tool's own is a program of a plugin, libexec/skymon/skymon-WORD. It is
+/* skymon WORD: a word that is not the tool's own is a program, libexec/skymon/skymon-WORD. It is
  * looked for in that folder alone, never in PATH. */
 #include "base/nearest.h"
 #include "tool.h"
@@ -78,7 +78,7 @@ void tool_words_print(void)
 {
 	struct words words = find_words();
 	if (words.count > 0)
-		printf("\nPrograms of plugins; each has its own --help:\n");
+		printf("\nPrograms that come with it; each has its own --help:\n");
 	for (size_t i = 0; i < words.count; i++)
 		printf("       skymon %s\n", words.items[i]);
 	words_free(&words);

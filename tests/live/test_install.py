@@ -16,14 +16,16 @@ def test_installed_files():
     plugins = [path.stem for path in (SOURCE / "plugins").glob("*/*.c") if re.search(r"^SKYMON_PLUGIN\(", path.read_text(), re.M)]
     assert {"host", "process", "prometheus", "database"} <= set(plugins)
     expected = {
-        "sbin/skymond", "bin/skymon", "libexec/skymon/skymon-worker", "libexec/skymon/skymon-grafana",
+        "sbin/skymond", "bin/skymon", "libexec/skymon/skymon-worker", "libexec/skymon/skymon-grafana", "libexec/skymon/skymon-new",
         "lib/pkgconfig/skymon.pc", "lib/systemd/system/skymon.service", "etc/skymon/skymon.yaml",
         "share/man/man1/skymon.1", "share/man/man1/skymon-grafana.1", "share/man/man8/skymond.8", "share/man/man5/skymon.yaml.5",
     } | {f"lib/skymon/plugins/{name}.so" for name in plugins} | {
         f"include/skymon/{path.name}" for path in (SOURCE / "sdk" / "include" / "skymon").glob("*.h")} | {
         f"etc/skymon/conf.d/{path.name}" for path in (SOURCE / "etc" / "conf.d").glob("*.yaml.example")} | {
         f"share/doc/skymon/{path.relative_to(SOURCE)}" for path in (
-            *(SOURCE / name for name in ("README.md", "LICENSE", "NEWS.md", "sdk/GUIDE.md")), *(SOURCE / "doc").glob("*.md"))} | {
+            *(SOURCE / name for name in ("README.md", "LICENSE", "NEWS.md", "sdk/GUIDE.md")), *(SOURCE / "doc").glob("*.md"),
+            *(SOURCE / "sdk/examples").glob("*/*"))} | {
+        f"share/skymon/{path.relative_to(SOURCE / 'sdk')}" for path in (SOURCE / "sdk/template").glob("*/*")} | {
         f"share/skymon/{path.relative_to(SOURCE / 'etc')}" for folder in ("grafana", "prometheus", "kubernetes")
         for path in (SOURCE / "etc" / folder).rglob("*.*") if path.is_file()}
     assert found == expected

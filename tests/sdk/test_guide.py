@@ -16,7 +16,7 @@ def test_named_tests_exist():
 
 
 def test_named_files_exist():
-    for path in re.findall(r"`(examples/[\w/.]+|template/\w*|plugins/\w+\.c)`", GUIDE):
+    for path in re.findall(r"`(examples/[\w/.]+|plugins/\w+\.c)`", GUIDE):
         assert (SOURCE / path).exists() or (SOURCE / "sdk" / path).exists(), path
 
 

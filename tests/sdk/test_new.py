@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`skymon new`: projects that build, test and install themselves against the installed files alone."""
+import os
+import re
+import subprocess
+
+import pytest
+
+from harness import ROOT, SLOW, need, run_skymond, run_tool
+
+KINDS = {"c": "CC=gcc", "c++": "CXX=g++"}
+WARNINGS = "-O2 -Wall -Wextra -Wshadow -Wpedantic -Werror"
+
+
+@pytest.fixture(autouse=True)
+def only_installed(monkeypatch):
+    monkeypatch.setenv("PKG_CONFIG_PATH", str(ROOT / "lib" / "pkgconfig"))
+    monkeypatch.setenv("PATH", f"{ROOT / 'bin'}:{os.environ['PATH']}")
+
+
+def make(folder, *words, expect=0):
+    done = subprocess.run(["make", "-C", str(folder), *words], capture_output=True, text=True, timeout=120 * SLOW, stdin=subprocess.DEVNULL)
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done.stdout
+
+
+def new(folder, *words, code=0):
+    done = subprocess.run([ROOT / "bin/skymon", "new", *words], cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["freshness", "my-check_2", "9"])
+def test_at_once(kind, name, tmp_path):
+    """make, make check and make install, of any name; the installed example of its configuration is valid."""
+    assert f"cd {name}" in new(tmp_path, name, f"--{kind}")
+    folder, stage = tmp_path / name, tmp_path / "stage"
+    make(folder)
+    assert "\nok\n" in make(folder, "check")
+    make(folder, "install", f"DESTDIR={stage}")
+    plugin = next(stage.rglob(f"{name}.so"))
+    example = next(stage.rglob(f"{name}.yaml.example"))
+    assert example.parent.name == "conf.d"
+    done = run_skymond(f"plugin_path: [{plugin.parent}]\n{example.read_text()}", "--check-config")
+    assert done.returncode == 0, done.stderr
+    make(folder, "clean")
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        ["Makefile", "README.md", "test", f"{name}.yaml", "check.cc" if kind == "c++" else "check.c"])
+
+
+@pytest.mark.parametrize("variable", ["CC=gcc", "CC=clang", "CXX=g++", "CXX=clang++"])
+def test_no_warnings(variable, tmp_path):
+    need(variable.split("=")[1])
+    plus = variable.startswith("CXX")
+    new(tmp_path, "x", "--cxx" if plus else "--c")
+    make(tmp_path / "x", variable, f"CXXFLAGS={WARNINGS} -Wno-shadow -Wno-missing-field-initializers" if plus else f"CFLAGS={WARNINGS}")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_twenty_lines(kind, tmp_path):
+    """Of code: without blank lines, comments and includes. Nothing of the template is left to be renamed."""
+    new(tmp_path, "short", f"--{kind}")
+    source = next((tmp_path / "short").glob("check.*")).read_text()
+    code = re.sub(r"/\*.*?\*/|//[^\n]*|#include[^\n]*|using [^\n]*|namespace [^\n]*", "", source, flags=re.S)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 20
+    for path in (tmp_path / "short").iterdir():
+        assert not re.search(r"@\w+@|NAME\.|SPDX|freshness", path.read_text()), path
+
+
+def test_its_test_can_fail(tmp_path):
+    new(tmp_path, "broken")
+    source = tmp_path / "broken" / "check.c"
+    source.write_text(source.read_text().replace("st_size > 0", "st_size == 0"))
+    assert 'exit 2, 0 was expected, with "written"' in make(tmp_path / "broken", "check", expect=2)
+
+
+@pytest.mark.parametrize("words, text", [
+    ([], "skymon new NAME"), (["Upper"], "not a valid name"), (["a b"], "not a valid name"), (["../x"], "not a valid name"),
+    (["a/b"], "not a valid name"), (["_x"], "not a valid name"), (["x-"], "not a valid name"), (["a.b"], "not a valid name"), (["ü"], "not a valid name"),
+    (["null"], "not a valid name"), (["a" * 64], "at most 63"), (["database"], "installed already"), (["x", "y"], "one name"),
+    (["x", "--cobol"], "no such kind: --cobol; there are"), (["x", "--all"], "no such kind"), (["x", "--../c"], "no such kind"),
+    (["x", "--"], "no such kind"), (["x", "--c", "--c++"], "two kinds")])
+def test_mistakes(words, text, tmp_path):
+    assert text in new(tmp_path, *words, code=3)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_never_overwritten(tmp_path):
+    for name, make_it in {"folder": lambda path: path.mkdir(), "file": lambda path: path.write_text("mine"),
+                          "link": lambda path: path.symlink_to("nowhere")}.items():
+        make_it(tmp_path / name)
+        assert f"cannot make the folder {name}" in new(tmp_path, name, code=3)
+    assert (tmp_path / "file").read_text() == "mine" and not list((tmp_path / "folder").iterdir())
+
+
+def test_help_names_the_kinds(tmp_path):
+    text = new(tmp_path, "--help")
+    assert all(f"--{kind}" in text for kind in KINDS)
+    assert "skymon new" in run_tool("--help").stdout
