@@ -10,7 +10,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define CHUNK_SIZE 8192u
+#define CHUNK_MIN 512u   /* enough for most components' options, of which there may be thousands */
+#define CHUNK_MAX 65536u /* each chunk is twice the one before, for a config of thousands */
 #define ALIGNMENT _Alignof(max_align_t)
 
 struct arena_chunk {
@@ -26,7 +27,9 @@ void *arena_alloc(struct arena *arena, size_t size)
 	size = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 	struct arena_chunk *chunk = arena->first;
 	if (chunk == NULL || chunk->size - chunk->used < size) {
-		size_t room = size > CHUNK_SIZE ? size : CHUNK_SIZE;
+		size_t room = chunk == NULL ? CHUNK_MIN : chunk->size * 2;
+		room = room < CHUNK_MAX ? room : CHUNK_MAX;
+		room = room > size ? room : size;
 		chunk = x_alloc(sizeof(*chunk) + room);
 		chunk->size = room;
 		chunk->next = arena->first;

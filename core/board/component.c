@@ -312,6 +312,29 @@ static void print_limits(const struct component_spec *spec, bool critical, struc
 		buf_text(out, "}\n");
 }
 
+/* Labels escape what YAML's double quotes escape; only a dollar sign differs. */
+static void print_labels(const char *labels, struct buf *out)
+{
+	bool quoted = false;
+	if (*labels == '\0')
+		return;
+	buf_text(out, "    labels: {");
+	for (; *labels != '\0'; labels++) {
+		if (labels[0] == '\\') {
+			buf_add(out, labels++, 2);
+			continue;
+		}
+		quoted ^= *labels == '"';
+		if (*labels == '$')
+			buf_text(out, "$$");
+		else if (!quoted && (*labels == '=' || *labels == ','))
+			buf_text(out, *labels == '=' ? ": " : ", ");
+		else
+			buf_add(out, labels, 1);
+	}
+	buf_text(out, "}\n");
+}
+
 void component_print(const struct component_spec *spec, struct buf *out)
 {
 	static const char *const impacts[] = {"unhealthy", "degraded", "none"};
@@ -328,6 +351,7 @@ void component_print(const struct component_spec *spec, struct buf *out)
 	buf_printf(out, "    impact: %s\n    unknown_is: %s\n    rise: %u\n    fall: %u\n    isolation: %s\n",
 		   impacts[spec->impact], spec->unknown_is_unhealthy ? "unhealthy" : "degraded", spec->rise,
 		   spec->fall, spec->isolation_own ? "own" : "shared");
+	print_labels(spec->labels, out);
 	print_limits(spec, false, out);
 	print_limits(spec, true, out);
 	option_values_print(spec->values, 4, out);
@@ -337,8 +361,7 @@ uint64_t component_fingerprint(const struct component_spec *spec)
 {
 	struct buf text = {0};
 	component_print(spec, &text);
-	buf_printf(&text, "%s\n%s\n%s\n", spec->plugin, spec->labels,
-		   spec->unusable != NULL ? "unusable" : "");
+	buf_printf(&text, "%s\n%s\n", spec->plugin, spec->unusable != NULL ? "unusable" : "");
 	uint64_t state = hash(spec->secrets_hash, text.data, text.size);
 	component_wipe(&text);
 	return state;

@@ -33,13 +33,27 @@ const struct config_node *config_value(const struct config_node *map, const char
 
 /* ---- Errors ---- */
 
-/* An error that is met again through an alias or a default is reported once. */
-static void add_once(struct err_list *errs, const struct err *err)
+/* Returns whether two errors, each with its place, differ in no more than the component's name: a mistake in
+ * what several components share, through an alias or `each`, is one mistake. */
+static bool same_but_component(const char *a, const char *b)
+{
+	static const char before[] = " component ";
+	const char *in_a = strstr(a, before), *in_b = strstr(b, before);
+	if (in_a == NULL || in_b == NULL || in_a - a != in_b - b || memcmp(a, b, (size_t)(in_a - a)) != 0)
+		return false;
+	in_a += sizeof(before) - 1;
+	in_b += sizeof(before) - 1;
+	return strcmp(in_a + strcspn(in_a, " :"), in_b + strcspn(in_b, " :")) == 0;
+}
+
+/* An error that is met again through an alias, `each` or a default is reported once. */
+static void add_once(struct err_list *errs, const struct err *err, bool placed)
 {
 	if (errs->count >= CONFIG_ERRORS_MAX)
 		return;
 	for (size_t i = 0; i < errs->count; i++)
-		if (strcmp(errs->texts[i], err->text) == 0)
+		if (strcmp(errs->texts[i], err->text) == 0 ||
+		    (placed && same_but_component(errs->texts[i], err->text)))
 			return;
 	err_add(errs, "%s", err->text);
 	if (errs->count == CONFIG_ERRORS_MAX)
@@ -55,7 +69,7 @@ static void add_at(struct err_list *errs, const char *file, int line, int column
 		err_set(&err, "%s:%d:%d: %s", file, line, column, sentence.text);
 	else
 		err_set(&err, "%s", sentence.text);
-	add_once(errs, &err);
+	add_once(errs, &err, file != NULL);
 }
 
 void config_error(struct err_list *errs, const struct config_node *node, const char *format, ...)

@@ -3,8 +3,6 @@
  * the config owns the tree. */
 #include "config.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <glob.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,24 +10,22 @@
 #include <unistd.h>
 
 #include "config_private.h"
-#include "base/file_trust.h"
-#include "base/file.h"
+
+enum { PART_COMPONENTS, PART_PLUGINS, PARTS };
 
 struct loader {
-	struct arena *arena;
-	config_lookup *lookup;
-	struct err_list *errs;
+	struct config_reader reader;
 	struct file_id {
 		dev_t device;
 		ino_t inode;
 	} * seen;
 	size_t seen_count, seen_room;
-	struct config_node *root;     /* of the main file */
-	struct config_pair *parts[2]; /* components, plugins: pairs of all files */
-	size_t part_counts[2], part_rooms[2];
+	struct config_node *root;         /* of the main file */
+	struct config_pair *parts[PARTS]; /* components, plugins: pairs of all files */
+	size_t part_counts[PARTS], part_rooms[PARTS];
 };
 
-static const char *const part_names[2] = {"components", "plugins"};
+static const char *const part_names[PARTS] = {"components", "plugins"};
 
 /* ---- One file ---- */
 
@@ -47,23 +43,6 @@ static bool first_time(struct loader *l, const char *path)
 	return true;
 }
 
-/* place: of the include; NULL for the main file. */
-static struct config_node *load_file(struct loader *l, const char *path, const struct config_node *place)
-{
-	struct err err;
-	struct buf text = {0};
-	const char *name = arena_text(l->arena, path);
-	if (!file_read("", path, CONFIG_FILE_MAX, &text, &err)) {
-		config_error(l->errs, place, "%s", err.text);
-		return NULL;
-	}
-	struct config_node *root = config_build(l->arena, name, text.data, text.size, l->errs);
-	wipe_free(text.data, text.capacity);
-	if (root != NULL)
-		config_expand_tree(l->arena, root, l->lookup, l->errs);
-	return root;
-}
-
 /* ---- Merging ---- */
 
 static void collect(struct loader *l, size_t part, const struct config_pair *from)
@@ -72,9 +51,11 @@ static void collect(struct loader *l, size_t part, const struct config_pair *fro
 	if (map->kind == CONFIG_EMPTY)
 		return;
 	if (map->kind != CONFIG_MAP) {
-		config_error(l->errs, map, "`%s` must be a map of names", part_names[part]);
+		config_error(l->reader.errs, map, "`%s` must be a map of names", part_names[part]);
 		return;
 	}
+	if (part == PART_COMPONENTS)
+		map = config_each(&l->reader, map);
 	size_t need = l->part_counts[part] + map->count;
 	l->parts[part] = x_grow(l->parts[part], &l->part_rooms[part], need, sizeof(*map->pairs));
 	if (map->count > 0)
@@ -86,12 +67,12 @@ static void merge_file(struct loader *l, const struct config_node *root, bool in
 {
 	for (size_t i = 0; i < root->count; i++) {
 		const struct config_pair *pair = &root->pairs[i];
-		if (strcmp(pair->key, part_names[0]) == 0)
-			collect(l, 0, pair);
-		else if (strcmp(pair->key, part_names[1]) == 0)
-			collect(l, 1, pair);
+		if (strcmp(pair->key, part_names[PART_COMPONENTS]) == 0)
+			collect(l, PART_COMPONENTS, pair);
+		else if (strcmp(pair->key, part_names[PART_PLUGINS]) == 0)
+			collect(l, PART_PLUGINS, pair);
 		else if (included && strncmp(pair->key, "x-", 2) != 0)
-			config_error_key(l->errs, pair,
+			config_error_key(l->reader.errs, pair,
 					 "`%.100s` belongs in the main file: an included one may hold "
 					 "`components` and "
 					 "`plugins` only",
@@ -103,22 +84,24 @@ static void merge_file(struct loader *l, const struct config_node *root, bool in
 static void replace_parts(struct loader *l)
 {
 	struct config_node *root = l->root;
-	struct config_pair *pairs = arena_alloc(l->arena, (root->count + 2) * sizeof(*pairs));
+	struct config_pair *pairs = arena_alloc(l->reader.arena, (root->count + PARTS) * sizeof(*pairs));
 	if (root->count > 0)
 		memcpy(pairs, root->pairs, root->count * sizeof(*pairs));
-	for (size_t part = 0; part < 2; part++) {
+	for (size_t part = 0; part < PARTS; part++) {
 		const struct config_pair *old = config_find(root, part_names[part]);
-		if (l->part_counts[part] == 0 || (old != NULL && old->value->kind == CONFIG_LIST))
+		bool empty = l->part_counts[part] == 0;
+		const struct config_pair *first = empty ? old : l->parts[part];
+		if (first == NULL || (old != NULL && old->value->kind == CONFIG_LIST) ||
+		    (empty && old->value->kind != CONFIG_MAP))
 			continue;
-		const struct config_pair *first = l->parts[part];
-		struct config_node *map = arena_alloc(l->arena, sizeof(*map));
+		struct config_node *map = arena_alloc(l->reader.arena, sizeof(*map));
 		*map = (struct config_node){.kind = CONFIG_MAP,
 					    .file = first->file,
 					    .line = first->line,
 					    .column = first->column};
-		map->pairs = first;
+		map->pairs = l->parts[part];
 		map->count = l->part_counts[part];
-		config_unique(l->arena, map, l->errs);
+		config_unique(l->reader.arena, map, l->reader.errs);
 		size_t slot = old != NULL ? (size_t)(old - root->pairs) : root->count++;
 		if (old == NULL)
 			pairs[slot] = *first;
@@ -141,28 +124,14 @@ static bool is_main(const struct loader *l, const char *path)
 static void include_file(struct loader *l, const char *path, const struct config_node *place, bool wild)
 {
 	if (!wild && is_main(l, path)) {
-		config_error(l->errs, place, "the file includes itself");
+		config_error(l->reader.errs, place, "the file includes itself");
 		return;
 	}
 	if (!first_time(l, path))
 		return;
-	struct config_node *root = load_file(l, path, place);
+	struct config_node *root = config_read(&l->reader, path, place, true);
 	if (root != NULL)
 		merge_file(l, root, true);
-}
-
-/* The pattern as a path; the folder of the including file is taken literally. */
-static char *include_pattern(const struct config_node *place, bool wild)
-{
-	const char *slash = strrchr(place->file, '/');
-	struct buf buf = {0};
-	for (const char *at = place->file; slash != NULL && place->text[0] != '/' && at <= slash; at++) {
-		if (wild && strchr("*?[\\", *at) != NULL)
-			buf_add(&buf, "\\", 1);
-		buf_add(&buf, at, 1);
-	}
-	buf_text(&buf, place->text);
-	return buf.data;
 }
 
 static void include_one(struct loader *l, const struct config_node *place)
@@ -170,11 +139,12 @@ static void include_one(struct loader *l, const struct config_node *place)
 	if (place->kind == CONFIG_EMPTY)
 		return; /* its variable is missing, which was said */
 	if (place->kind != CONFIG_SCALAR || place->text[0] == '\0') {
-		config_error(l->errs, place, "`include` must be a list of file patterns");
+		config_error(l->reader.errs, place, "`include` must be a list of file patterns");
 		return;
 	}
 	bool wild = strpbrk(place->text, "*?[") != NULL;
-	char *pattern = include_pattern(place, wild);
+	/* the folder of the including file is taken literally */
+	char *pattern = config_beside(place, wild ? "*?[\\" : "");
 	glob_t found = {0};
 	int result = wild ? glob(pattern, 0, NULL, &found) : 0;
 	if (!wild)
@@ -183,7 +153,7 @@ static void include_one(struct loader *l, const struct config_node *place)
 		for (size_t i = 0; i < found.gl_pathc; i++)
 			include_file(l, found.gl_pathv[i], place, true);
 	else if (result != GLOB_NOMATCH)
-		config_error(l->errs, place, "cannot search for %.200s", pattern);
+		config_error(l->reader.errs, place, "cannot search for %.200s", pattern);
 	globfree(&found);
 	free(pattern);
 }
@@ -216,10 +186,10 @@ static bool finish(struct arena *arena, const struct config_node *root, struct c
 bool config_load(const char *path, config_lookup *lookup, struct config *out, struct err_list *errs)
 {
 	struct arena arena = {0};
-	struct loader l = {.arena = &arena, .lookup = lookup, .errs = errs};
+	struct loader l = {.reader = {.arena = &arena, .lookup = lookup, .errs = errs}};
 	size_t before = errs->count;
 	first_time(&l, path);
-	l.root = load_file(&l, path, NULL);
+	l.root = config_read(&l.reader, path, NULL, true);
 	if (l.root != NULL) {
 		merge_file(&l, l.root, false);
 		include_all(&l);
@@ -238,7 +208,7 @@ bool config_parse(const char *name, const char *text, size_t size, config_lookup
 	size_t before = errs->count;
 	struct config_node *root = config_build(&arena, arena_text(&arena, name), text, size, errs);
 	if (root != NULL) {
-		config_expand_tree(&arena, root, lookup, errs);
+		config_expand_tree(&arena, root, lookup, true, errs);
 		const struct config_pair *include = config_find(root, "include");
 		if (include != NULL)
 			config_error_key(errs, include, "only a config file can include others");

@@ -558,9 +558,9 @@ static void expand_node(const struct expansion *e, const struct config_node *sha
 			expand_node(e, shared->pairs[i].value, false);
 }
 
-void config_expand_tree(struct arena *arena, struct config_node *root, config_lookup *lookup,
+void config_expand_tree(struct arena *arena, struct config_node *root, config_lookup *lookup, bool ignore_x,
 			struct err_list *errs)
 {
 	struct expansion e = {.arena = arena, .lookup = lookup, .errs = errs};
-	expand_node(&e, root, true);
+	expand_node(&e, root, ignore_x);
 }

@@ -389,6 +389,134 @@ static void includes(void)
 	free(errors);
 }
 
+#define EACH "components:\n  s: {plugin: p, a: 1, each: "
+
+/* Loads a section s with this `each`. */
+static void expect_each(const char *each, const char *tree, const char *expected)
+{
+	char main[1024], whole[1024];
+	snprintf(main, sizeof(main), EACH "%s}\n", each);
+	snprintf(whole, sizeof(whole), "{components:{%s}}", tree != NULL ? tree : "");
+	expect_load(main, tree != NULL ? whole : NULL, expected);
+}
+
+static void each(void)
+{
+	static const struct {
+		const char *each, *tree, *errors;
+	} cases[] = {
+		{"{x: {b: 2}, y: {b: 3}}", "s-x:{plugin:p a:1 b:2} s-y:{plugin:p a:1 b:3}", ""},
+		/* an item's value is the whole value, also of a map, and the plugin too; an empty one is none
+		 */
+		{"{x: {a: {c: 1}}, y: {plugin: q, a: }, z: , w: {a: ''}}",
+		 "s-x:{plugin:p a:{c:1}} s-y:{plugin:q a:1} s-z:{plugin:p a:1} s-w:{plugin:p a:''}", ""},
+		{"{x: {b: \"${USER_NAME}\"}}", "s-x:{plugin:p a:1 b:'ann'}", ""},
+		/* an item may be called file */
+		{"{file: {b: 1}, x: }", "s-file:{plugin:p a:1 b:1} s-x:{plugin:p a:1}", ""},
+		{"{file: t.yaml}", "s-de:{plugin:p a:1 b:'ann'} s-x-fr:{plugin:p a:5}", ""},
+		{"{file: d/up.yaml}", "s-de:{plugin:p a:1}", ""},
+		/* mistakes */
+		{"{}", "", "/main.yaml:2:30: `each` of component s has no items"},
+		{"", "", "/main.yaml:2:30: `each` of component s has no items"},
+		{"[x, y]", "",
+		 "/main.yaml:2:30: `each` of component s must be a map of items, as in {de: {url: …}, fr: "
+		 "{url: …}}, "
+		 "or {file: PATH}"},
+		{"t.yaml", "",
+		 "/main.yaml:2:30: `each` of component s must be a map of items, as in {de: {url: …}, fr: "
+		 "{url: …}}, "
+		 "or {file: PATH}"},
+		{"{file: t.yaml, x: }", "",
+		 "/main.yaml:2:31: `each` of component s has either `file` or items, not both"},
+		{"{file: }", "", "/main.yaml:2:31: `file` of `each` of component s needs the path of a file"},
+		{"{file: ''}", "",
+		 "/main.yaml:2:31: `file` of `each` of component s needs the path of a file"},
+		{"{file: [t.yaml]}", "",
+		 "/main.yaml:2:31: `file` of `each` of component s needs the path of a file"},
+		{"{file: none.yaml}", "",
+		 "/main.yaml:2:37: cannot open /none.yaml: No such file or directory"},
+		{"{file: open.yaml}", NULL,
+		 "/main.yaml:2:37: /open.yaml may be written by others: chmod go-w /open.yaml"},
+		{"{file: empty.yaml}", "", "/empty.yaml:1:1: `each` of component s has no items"},
+		{"{file: list.yaml}", "", "/list.yaml:1:1: the file must be a map: lines of `key: value`"},
+		{"{file: twice.yaml}", "s-de:{plugin:p a:1}",
+		 "/twice.yaml:2:1: `de` is here a second time; the first is at /twice.yaml:1:1"},
+		{"{file: unset.yaml}", "s-de:{plugin:p a:1 b:~}",
+		 "/unset.yaml:2:6: the variable NOPE is not set: set it, or write ${NOPE:-default}"},
+		{"{x: 5, y: {b: 1}, z: [1]}", "s-y:{plugin:p a:1 b:1}",
+		 "/main.yaml:2:34: the item `x` of `each` of component s must be a map of options\n"
+		 "/main.yaml:2:51: the item `z` of `each` of component s must be a map of options"},
+		{"{x: {each: {y: }}, z: }", "s-z:{plugin:p a:1}",
+		 "/main.yaml:2:35: an item of `each` cannot have an `each` of its own"},
+	};
+	char inner[128];
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(strcpy(folder, "/tmp/test_config_XXXXXX")));
+	snprintf(inner, sizeof(inner), "%s/d", folder);
+	CU_ASSERT_EQUAL(mkdir(inner, 0700), 0);
+	put("t.yaml", "de: {b: \"${USER_NAME}\"}\nx-fr: {a: 5}\n");
+	put("d/up.yaml", "de:\n");
+	put("open.yaml", "de:\n");
+	put("empty.yaml", "# later\n");
+	put("list.yaml", "- de\n");
+	put("twice.yaml", "de:\nde: {b: 1}\n");
+	put("unset.yaml", "de:\n  b: ${NOPE}\n");
+	snprintf(inner, sizeof(inner), "%s/open.yaml", folder);
+	CU_ASSERT_EQUAL(chmod(inner, 0666), 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		expect_each(cases[i].each, cases[i].tree, cases[i].errors);
+
+	/* names */
+	expect_load(EACH "{x: , y: }}\n  s-y: {plugin: q}\n",
+		    "{components:{s-x:{plugin:p a:1} s-y:{plugin:p a:1}}}",
+		    "/main.yaml:3:3: `s-y` is here a second time; the first is at /main.yaml:2:36");
+	expect_load("components:\n  S: {each: {x: , y: }}\n", "{components:{}}",
+		    "/main.yaml:2:3: `S` is not a valid component name: a-z and 0-9, with _ and - between, "
+		    "at most "
+		    "63");
+	/* relative to the file that has it; two sections of one file; beside sections without; plugins have
+	 * none */
+	put("d/part.yaml",
+	    "components:\n  u: {each: {file: up.yaml}, c: 1}\n  v: {each: {file: up.yaml}}\n  w: {}\n");
+	expect_load("include: [d/part.yaml]\nplugins: {q: {each: {x: }}}\n",
+		    "{include:[d/part.yaml] plugins:{q:{each:{x:~}}} components:{u-de:{c:1} v-de:{} w:{}}}",
+		    "");
+	static const char *const names[] = {
+		"main.yaml",  "t.yaml",    "open.yaml",   "empty.yaml", "list.yaml", "twice.yaml",
+		"unset.yaml", "d/up.yaml", "d/part.yaml", "d",          ""};
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(inner, sizeof(inner), "%s/%s", folder, names[i]);
+		CU_ASSERT_EQUAL(remove(inner), 0);
+	}
+}
+
+static void each_bounds(void)
+{
+	char main[128];
+	struct buf items = {0};
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(strcpy(folder, "/tmp/test_config_XXXXXX")));
+	/* the bound of one file is 100,000 values, so each item is one value */
+	for (int i = 0; i <= 10000; i++)
+		buf_printf(&items, "i%d:\n", i);
+	put("items.yaml", items.data);
+	expect_load("components: {s: {each: {file: items.yaml}}}\n", NULL,
+		    "/items.yaml:10001:1: more than 10,000 components in all sections with `each`: that is "
+		    "too many");
+	items.size = 0;
+	buf_text(&items, "x-a: &a [");
+	for (int i = 0; i < 200; i++)
+		buf_text(&items, "1,");
+	buf_text(&items, "]\ncomponents:\n  s: {each: {file: items.yaml}, a: *a}\n");
+	expect_load(items.data, NULL,
+		    "/items.yaml:4927:1: more than 1,000,000 values in all sections with `each`: that is too "
+		    "many");
+	for (int i = 0; i < 2; i++) {
+		snprintf(main, sizeof(main), "%s/%s", folder, i == 0 ? "items.yaml" : "main.yaml");
+		CU_ASSERT_EQUAL(remove(main), 0);
+	}
+	CU_ASSERT_EQUAL(rmdir(folder), 0);
+	buf_free(&items);
+}
+
 int main(void)
 {
 	return unit_run("config", (const struct unit_test[]){{"reads", reads},
@@ -397,5 +525,7 @@ int main(void)
 							     {"places", places},
 							     {"nearest", nearest},
 							     {"includes", includes},
+							     {"each", each},
+							     {"each_bounds", each_bounds},
 							     {0}});
 }
