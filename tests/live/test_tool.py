@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """skymon, the tool: one check, a running daemon, what plugins declare; exit codes as Nagios has them."""
 import json
+import subprocess
 
 import pytest
 
@@ -72,7 +73,10 @@ def test_a_plugin_is_in_its_sandbox(tmp_path):
     for folder in (state, open_to_all):
         folder.mkdir()
     open_to_all.chmod(0o777)
-    found, _ = run_check("t_hostile", f"scratch=@{open_to_all}", "--state-dir", state, code=0)
+    with subprocess.Popen(["sleep", "60"]) as victim:  # process 0 would be the plugin itself, which would take its own descriptors away
+        found, _ = run_check("t_hostile", f"scratch=@{open_to_all}", f"daemon={victim.pid}", f"sibling={victim.pid}",
+                             "--state-dir", state, code=0)
+        victim.kill()
     assert found["details"]["write_tmp"] == "no: Permission denied" and not any(open_to_all.iterdir())
     assert [entry.name for entry in state.iterdir()] == ["t_hostile"]
 

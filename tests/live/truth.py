@@ -85,14 +85,15 @@ def cell(check, fault, daemon, component, status, reason, within=None, secrets=(
 
 def restarted(check, daemon, component, restart):
     """Calls restart() between two checks: right after one, and again if that took so long that the next one may have begun meanwhile.
-    The check after it must find all well, as if nothing had happened; returns the component's JSON before and after."""
+    The check after it must find all well, as if nothing had happened; returns the component's JSON before and after. The first two checks
+    may be close to each other, as the second has the component's place in the interval: so not right after the first."""
     from harness import wait_until
     interval = daemon.component(component)["interval_seconds"]
 
     def healthy_after(seen):
         return wait_until(lambda: (found := daemon.component(component))["last_check"] != seen and found["status"] == "healthy" and found,
                           2 * interval + 10, "the next healthy check")
-    took, seen = interval, daemon.component(component)["last_check"]
+    took, seen = interval, healthy_after(daemon.component(component)["last_check"])["last_check"]
     for _ in range(5):
         before = healthy_after(seen)
         began = time.monotonic()
