@@ -3,7 +3,7 @@
  * issuer's, the published keys can verify signatures, and, if a client is configured, its secret gets a token
  * that is signed by one of those keys. This file has the options, the first two steps and the plugin's table;
  * the worker calls start and stop on its main thread, and check on a thread per component. Owns the kept
- * connections through struct fetch. */
+ * connections through struct skymon_http. */
 #include "authentication.h"
 
 #include <curl/curl.h>
@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "json_loose.h"
+#include <skymon/json.h>
 
 #define WELL_KNOWN "/.well-known/openid-configuration"
 
@@ -59,7 +59,7 @@ static const struct skymon_number numbers[] = {
 	 "difference between the provider's clock and the local one, from the Date of its answers"},
 	{"token_time", "s", "duration of the token request"},
 	{"token_ttl", "s", "life of a new token"},
-	TLS_REPORT_NUMBERS,
+	SKYMON_TLS_NUMBERS,
 	{0}};
 
 /* ---- Requests ---- */
@@ -90,7 +90,8 @@ static double wall_clock(void)
 }
 
 /* The last answer wins: a token's never comes from a cache. */
-static void record_skew(struct visit *visit, const struct fetch_answer *answer, double sent, double received)
+static void record_skew(struct visit *visit, const struct skymon_http_answer *answer, double sent,
+			double received)
 {
 	const char *date = answer->wanted[AUTH_DATE];
 	time_t unix_time = date != NULL ? curl_getdate(date, NULL) : -1;
@@ -101,7 +102,7 @@ static void record_skew(struct visit *visit, const struct fetch_answer *answer, 
 }
 
 /* The endpoints may be on several servers: the worst value is reported. */
-static void record_tls(struct visit *visit, const struct fetch_answer *answer)
+static void record_tls(struct visit *visit, const struct skymon_http_answer *answer)
 {
 	bool first = !visit->has_answer;
 	visit->has_answer = true;
@@ -112,8 +113,8 @@ static void record_tls(struct visit *visit, const struct fetch_answer *answer)
 		first ? answer->certificate_days : fmin(visit->certificate_days, answer->certificate_days);
 }
 
-bool auth_ask(struct visit *visit, const char *what, struct fetch_request *request,
-	      struct fetch_answer *answer)
+bool auth_ask(struct visit *visit, const char *what, struct skymon_http_request *request,
+	      struct skymon_http_answer *answer)
 {
 	struct authentication *auth = visit->auth;
 	const struct skymon_label label = {"request", what};
@@ -123,7 +124,7 @@ bool auth_ask(struct visit *visit, const char *what, struct fetch_request *reque
 	request->proxy = auth->proxy;
 	skymon_step(visit->sm, what);
 	struct skymon_fault fault;
-	if (!fetch_do(visit->sm, auth->fetch, request, answer, &fault))
+	if (!skymon_http_do(visit->sm, auth->http, request, answer, &fault))
 		return report_fault(visit, what, &fault);
 	record_skew(visit, answer, sent, wall_clock());
 	record_tls(visit, answer);
@@ -136,9 +137,9 @@ bool auth_ask(struct visit *visit, const char *what, struct fetch_request *reque
 
 const char *auth_endpoint(struct visit *visit, const char *member)
 {
-	const char *url = json_loose_text(visit->document, member), *fault;
+	const char *url = skymon_json_text(visit->document, member), *fault;
 	if (url == NULL) {
-		fault = json_loose_odd(json_object_get(visit->document, member));
+		fault = skymon_json_odd(json_object_get(visit->document, member));
 		auth_fail(visit, SKYMON_PROTOCOL, "discovery: the document%s %s%s%s",
 			  fault != NULL ? "'s" : " has no", member, fault != NULL ? " " : "",
 			  fault != NULL ? fault : "");
@@ -153,17 +154,18 @@ const char *auth_endpoint(struct visit *visit, const char *member)
 }
 
 /* Gets a JSON object. Returns NULL after reporting a fault. */
-static json_t *get_json(struct visit *visit, const char *what, const char *url, struct fetch_answer *answer)
+static json_t *get_json(struct visit *visit, const char *what, const char *url,
+			struct skymon_http_answer *answer)
 {
 	static const struct skymon_label accept = {"Accept", "application/json"};
-	struct fetch_request request = {.url = url, .headers = &accept, .header_count = 1};
-	char place[300] = "", why[JSON_LOOSE_WHY] = "is JSON, and not an object";
+	struct skymon_http_request request = {.url = url, .headers = &accept, .header_count = 1};
+	char place[300] = "", why[SKYMON_JSON_WHY] = "is JSON, and not an object";
 	json_t *json = NULL;
 	if (!auth_ask(visit, what, &request, answer))
 		return NULL;
-	fetch_place(url, place, sizeof(place));
+	skymon_http_place(url, place, sizeof(place));
 	if (answer->code == 200)
-		json = json_loose_read(answer->body, answer->size, why);
+		json = skymon_json_read_loose(answer->body, answer->size, why);
 	if (answer->code != 200)
 		auth_fail(visit, SKYMON_HTTP_STATUS, "%s: %s answers HTTP %d", what, place, answer->code);
 	else if (!json_is_object(json))
@@ -178,8 +180,8 @@ static json_t *get_json(struct visit *visit, const char *what, const char *url, 
 
 static bool check_issuer(struct visit *visit)
 {
-	const char *ours = visit->auth->issuer, *theirs = json_loose_text(visit->document, "issuer");
-	const char *odd = json_loose_odd(json_object_get(visit->document, "issuer"));
+	const char *ours = visit->auth->issuer, *theirs = skymon_json_text(visit->document, "issuer");
+	const char *odd = skymon_json_odd(json_object_get(visit->document, "issuer"));
 	size_t length = strlen(ours);
 	if (theirs == NULL && odd != NULL)
 		return auth_fail(visit, SKYMON_PROTOCOL, "discovery: the document's issuer %s", odd);
@@ -200,17 +202,17 @@ static bool check_issuer(struct visit *visit)
 
 static bool discover(struct visit *visit)
 {
-	struct fetch_answer answer = {0};
+	struct skymon_http_answer answer = {0};
 	visit->document = get_json(visit, "discovery", visit->auth->discovery_url, &answer);
 	if (visit->document != NULL)
 		skymon_number(visit->sm, "discovery_time", answer.seconds);
-	fetch_answer_free(&answer);
+	skymon_http_answer_free(&answer);
 	return visit->document != NULL && check_issuer(visit);
 }
 
 /* ---- Keys ---- */
 
-static void report_keys(struct visit *visit, const struct fetch_answer *answer)
+static void report_keys(struct visit *visit, const struct skymon_http_answer *answer)
 {
 	struct skymon *sm = visit->sm;
 	double age = auth_age(answer->wanted[AUTH_AGE]);
@@ -236,7 +238,7 @@ static void report_keys(struct visit *visit, const struct fetch_answer *answer)
 bool auth_fetch_keys(struct visit *visit)
 {
 	const char *url = auth_endpoint(visit, "jwks_uri");
-	struct fetch_answer answer = {0};
+	struct skymon_http_answer answer = {0};
 	json_t *set = url != NULL ? get_json(visit, "jwks", url, &answer) : NULL;
 	bool good = set != NULL;
 	jose_keys_free(&visit->keys);
@@ -250,7 +252,7 @@ bool auth_fetch_keys(struct visit *visit)
 				 visit->keys.published, visit->keys.why[0] != '\0' ? "; the first: " : "",
 				 visit->keys.why);
 	json_decref(set);
-	fetch_answer_free(&answer);
+	skymon_http_answer_free(&answer);
 	return good;
 }
 
@@ -291,13 +293,13 @@ static enum skymon_status check(struct skymon *sm, void *state)
 	if (auth->realm[0] != '\0')
 		skymon_detail(sm, "realm", "%s", auth->realm);
 	snprintf(visit.token, sizeof(visit.token), "no client is configured, so no token was requested");
-	fetch_begin(auth->fetch, auth->reconnect.ms);
+	skymon_http_begin(auth->http, auth->reconnect.ms);
 	bool good = discover(&visit) && auth_fetch_keys(&visit) && (!has_client || auth_token_check(&visit));
-	fetch_end(auth->fetch);
+	skymon_http_end(auth->http);
 	report_skew(&visit);
 	if (visit.has_answer) {
-		tls_report(sm, visit.trust, visit.local);
-		tls_report_days(sm, visit.certificate_days);
+		skymon_tls_report(sm, visit.trust, visit.local);
+		skymon_tls_report_days(sm, visit.certificate_days);
 	}
 	skymon_counter(sm, "skymon_oidc_connects_total", "Connections to the provider that were opened",
 		       auth->connects);
@@ -315,7 +317,8 @@ static void validate(struct skymon *sm, const void *state)
 	static const char *const ours[] = {"grant_type", "scope", "client_id", "client_secret"};
 	const struct authentication *auth = state;
 	bool has_id = auth->client_id != NULL && auth->client_id[0] != '\0';
-	const char *proxy = fetch_proxy_fault(auth->proxy), *issuer = fetch_url_fault(auth->issuer);
+	const char *proxy = skymon_http_proxy_fault(auth->proxy),
+		   *issuer = skymon_http_url_fault(auth->issuer);
 	if (has_id && auth->client_secret.bytes == NULL)
 		skymon_invalid(sm, "client_id", "needs client_secret");
 	if (!has_id && auth->client_secret.bytes != NULL)
@@ -328,7 +331,8 @@ static void validate(struct skymon *sm, const void *state)
 	if (issuer == NULL)
 		issuer = auth_issuer_fault(auth->issuer);
 	if (issuer == NULL)
-		issuer = fetch_secret_fault(auth->issuer, &auth->tls, auth->client_secret.bytes != NULL);
+		issuer =
+			skymon_http_secret_fault(auth->issuer, &auth->tls, auth->client_secret.bytes != NULL);
 	if (issuer != NULL)
 		skymon_invalid(sm, "issuer", "%s", issuer);
 	if (proxy != NULL)
@@ -344,10 +348,10 @@ static bool start(struct skymon *sm, void *state)
 		return false;
 	}
 	auth_realm(auth->issuer, auth->realm, sizeof(auth->realm));
-	fetch_place(auth->issuer, auth->place, sizeof(auth->place));
+	skymon_http_place(auth->issuer, auth->place, sizeof(auth->place));
 	auth->discovery_url = malloc(length + sizeof(WELL_KNOWN));
-	auth->fetch = fetch_new();
-	if (auth->discovery_url == NULL || auth->fetch == NULL) {
+	auth->http = skymon_http_new();
+	if (auth->discovery_url == NULL || auth->http == NULL) {
 		skymon_unknown(sm, "out of memory");
 		return false;
 	}
@@ -361,16 +365,16 @@ static void stop(struct skymon *sm, void *state)
 {
 	struct authentication *auth = state;
 	(void)sm;
-	fetch_free(auth->fetch);
+	skymon_http_free(auth->http);
 	free(auth->discovery_url);
-	auth->fetch = NULL;
+	auth->http = NULL;
 	auth->discovery_url = NULL;
 }
 
 static bool load(struct skymon *sm, void *shared)
 {
 	(void)shared;
-	if (fetch_load())
+	if (skymon_http_load())
 		return true;
 	skymon_unknown(sm, "libcurl cannot be initialised");
 	return false;
@@ -379,7 +383,7 @@ static bool load(struct skymon *sm, void *shared)
 static void unload(struct skymon *sm, void *shared)
 {
 	(void)sm, (void)shared;
-	fetch_unload();
+	skymon_http_unload();
 }
 
 SKYMON_PLUGIN(authentication, "1.0", "An OpenID Connect provider: discovery, signing keys, a client's token",

@@ -8,7 +8,7 @@
 #include <skymon/plugin.h>
 
 #include "authentication_jose.h"
-#include "fetch.h"
+#include <skymon/http.h>
 
 enum auth_method { AUTH_AUTO, AUTH_BASIC, AUTH_POST };
 
@@ -20,7 +20,7 @@ struct authentication {
 	struct skymon_duration reconnect;
 	struct skymon_tls tls;
 	bool verify_token;
-	struct fetch *fetch;
+	struct skymon_http *http;
 	char *discovery_url;
 	char place[300], realm[128];
 	double connects;
@@ -34,7 +34,7 @@ struct visit { /* the state of one check */
 	double skew; /* the provider's clock minus the local one, s */
 	bool has_skew;
 	bool has_answer; /* the next three hold the worst value of all connections */
-	enum tls_trust trust;
+	enum skymon_tls_trust trust;
 	bool local;
 	double certificate_days;
 	char token[120];           /* the outcome for the token, for the message */
@@ -47,10 +47,10 @@ struct visit { /* the state of one check */
 bool auth_fail(struct visit *visit, enum skymon_reason reason, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 /* Sends the request, whose URL and, unless GET, method and body are set. `what` is a static text that names
- * it in messages and metrics. Returns true with the answer, for fetch_answer_free(), or false after reporting
+ * it in messages and metrics. Returns true with the answer, for skymon_http_answer_free(), or false after reporting
  * the fault. */
-bool auth_ask(struct visit *visit, const char *what, struct fetch_request *request,
-	      struct fetch_answer *answer);
+bool auth_ask(struct visit *visit, const char *what, struct skymon_http_request *request,
+	      struct skymon_http_answer *answer);
 /* Returns an endpoint's URL from the discovery document, validated; NULL after reporting a fault. */
 const char *auth_endpoint(struct visit *visit, const char *member);
 /* Replaces visit->keys with the keys that the provider publishes now. */
@@ -75,7 +75,7 @@ void auth_show_issuer(const char *issuer, char *out, size_t size);
 const char *auth_url_fault(const char *issuer, const char *url);
 
 enum auth_wanted { AUTH_DATE, AUTH_AGE, AUTH_CACHE_CONTROL };
-extern const char *const auth_wanted[]; /* for fetch_request */
+extern const char *const auth_wanted[]; /* for skymon_http_request */
 /* Return -1 if the header is missing or invalid. */
 double auth_age(const char *age);
 double auth_max_age(const char *cache_control);

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "json_loose.h"
+#include <skymon/json.h>
 
 const char *const auth_wanted[] = {"Date", "Age", "Cache-Control", NULL};
 
@@ -60,7 +60,7 @@ const char *auth_url_fault(const char *issuer, const char *url)
 {
 	struct skymon_fault fault;
 	if (strpbrk(url, " \t\r\n") != NULL || strlen(url) > 2000 || has_user_info(url) ||
-	    !fetch_accepts("it", url, NULL, &fault))
+	    !skymon_http_accepts("it", url, NULL, &fault))
 		return "is not a valid http:// or https:// URL";
 	if (is_https(issuer) && !is_https(url))
 		return "is not https, although the issuer is";
@@ -130,7 +130,7 @@ static bool has_audience(const json_t *aud, const char *audience)
 bool auth_claims(const json_t *claims, const char *issuer, const char *audience, double now, char *why,
 		 size_t size)
 {
-	const char *iss = json_loose_text(claims, "iss");
+	const char *iss = skymon_json_text(claims, "iss");
 	const json_t *exp = json_object_get(claims, "exp"), *iat = json_object_get(claims, "iat");
 	const json_t *nbf = json_object_get(claims, "nbf");
 	char shown[120];

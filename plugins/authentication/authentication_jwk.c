@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "json_loose.h"
+#include <skymon/json.h>
 
 #define MATERIAL_MAX 2200 /* bytes of a number: 16384 bits, rounded up */
 
@@ -185,7 +185,7 @@ static EVP_PKEY *read_okp(const json_t *jwk, const struct curve *curve, char why
 
 static bool read_public_key(const json_t *jwk, struct jose_key *key, char why[static 120])
 {
-	const char *kty = json_loose_text(jwk, "kty"), *crv = json_loose_text(jwk, "crv");
+	const char *kty = skymon_json_text(jwk, "kty"), *crv = skymon_json_text(jwk, "crv");
 	key->family = kty == NULL               ? 0
 		      : strcmp(kty, "RSA") == 0 ? JOSE_RSA
 		      : strcmp(kty, "EC") == 0  ? JOSE_EC
@@ -235,7 +235,7 @@ static bool read_alg(const json_t *jwk, struct jose_key *key, char why[static 12
 /* Also true for `oct`: a shared secret must not be published. */
 static bool is_private(const json_t *jwk)
 {
-	const char *kty = json_loose_text(jwk, "kty");
+	const char *kty = skymon_json_text(jwk, "kty");
 	return json_object_get(jwk, "d") != NULL ||
 	       (kty != NULL && strcmp(kty, "oct") == 0 && json_object_get(jwk, "k") != NULL);
 }
@@ -243,7 +243,7 @@ static bool is_private(const json_t *jwk)
 static void read_key(const json_t *jwk, struct jose_keys *keys)
 {
 	struct jose_key *key = &keys->items[keys->count];
-	const char *kid = json_loose_text(jwk, "kid");
+	const char *kid = skymon_json_text(jwk, "kid");
 	char why[120] = "";
 	*key = (struct jose_key){0};
 	if (!json_is_object(jwk))

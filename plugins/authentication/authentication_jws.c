@@ -9,8 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "json_loose.h"
-#include "json_read.h"
+#include <skymon/json.h>
 
 #define SIGNATURE_MAX 2048 /* bytes: RSA of 16384 bits */
 
@@ -43,12 +42,12 @@ static int split(const char *text, struct parts *parts)
  * header is validated as a whole (RFC 7515, 4). */
 static json_t *read_part(const char *text, size_t size, bool loose)
 {
-	char why[JSON_LOOSE_WHY];
+	char why[SKYMON_JSON_WHY];
 	uint8_t *bytes = malloc(size + 1);
 	ssize_t got = bytes != NULL ? jose_decode(text, size, bytes) : -1;
 	json_t *json = got <= 0 ? NULL
-		       : loose  ? json_loose_read((const char *)bytes, (size_t)got, why)
-				: json_read((const char *)bytes, (size_t)got);
+		       : loose  ? skymon_json_read_loose((const char *)bytes, (size_t)got, why)
+				: skymon_json_read((const char *)bytes, (size_t)got);
 	if (bytes != NULL)
 		explicit_bzero(bytes, size);
 	free(bytes);
@@ -140,7 +139,7 @@ static enum jose_verdict find_signer(const struct jose_alg *alg, const char *kid
 static enum jose_verdict verify_parts(const json_t *header, const struct parts *parts,
 				      const struct jose_keys *keys, struct jose_token *token)
 {
-	const char *alg = json_read_text(header, "alg"), *kid = json_read_text(header, "kid");
+	const char *alg = skymon_json_text(header, "alg"), *kid = skymon_json_text(header, "kid");
 	const struct jose_alg *known = alg != NULL ? jose_alg_find(alg) : NULL;
 	if (alg == NULL)
 		return JOSE_OPAQUE;

@@ -12,7 +12,7 @@
 #include <strings.h>
 #include <time.h>
 
-#include "json_loose.h"
+#include <skymon/json.h>
 
 /* ---- The request ---- */
 
@@ -76,7 +76,7 @@ static bool fill_form(const struct authentication *auth, enum auth_method method
 	return !form->failed;
 }
 
-static bool request_token(struct visit *visit, const char *url, struct fetch_answer *answer)
+static bool request_token(struct visit *visit, const char *url, struct skymon_http_answer *answer)
 {
 	enum auth_method method = method_for(visit);
 	struct auth_text form = {0}, header = {0};
@@ -86,12 +86,12 @@ static bool request_token(struct visit *visit, const char *url, struct fetch_ans
 		const struct skymon_label headers[] = {{"Accept", "application/json"},
 						       {"Content-Type", "application/x-www-form-urlencoded"},
 						       {"Authorization", header.bytes}};
-		struct fetch_request request = {.method = "POST",
-						.url = url,
-						.headers = headers,
-						.header_count = 3,
-						.body = form.bytes,
-						.body_size = form.size};
+		struct skymon_http_request request = {.method = "POST",
+						      .url = url,
+						      .headers = headers,
+						      .header_count = 3,
+						      .body = form.bytes,
+						      .body_size = form.size};
 		good = auth_ask(visit, "token", &request, answer);
 	} else {
 		skymon_reason(visit->sm, SKYMON_RESOURCE);
@@ -111,11 +111,11 @@ static bool is_error_code(const char *text)
 }
 
 /* Not every provider reports a refused secret as invalid_client, but 401 always concerns the client. */
-static bool explain_refusal(struct visit *visit, const char *place, const struct fetch_answer *answer)
+static bool explain_refusal(struct visit *visit, const char *place, const struct skymon_http_answer *answer)
 {
-	char why[JSON_LOOSE_WHY];
-	json_t *json = json_loose_read(answer->body, answer->size, why);
-	const char *error = json_loose_text(json, "error");
+	char why[SKYMON_JSON_WHY];
+	json_t *json = skymon_json_read_loose(answer->body, answer->size, why);
+	const char *error = skymon_json_text(json, "error");
 	bool has_error = is_error_code(error), of_secret = answer->code == 401;
 	char code[80];
 	snprintf(code, sizeof(code), "HTTP %d%s%s", answer->code, has_error ? ", " : "",
@@ -224,9 +224,9 @@ static bool validate_token(struct visit *visit, const char *text)
 
 static bool validate_answer(struct visit *visit, const char *place, const json_t *json, const char *why)
 {
-	const char *token = json_loose_text(json, "access_token"),
-		   *type = json_loose_text(json, "token_type");
-	const char *requested = visit->auth->scope, *granted = json_loose_text(json, "scope");
+	const char *token = skymon_json_text(json, "access_token"),
+		   *type = skymon_json_text(json, "token_type");
+	const char *requested = visit->auth->scope, *granted = skymon_json_text(json, "scope");
 	double ttl = seconds_of(json_object_get(json, "expires_in"));
 	if (!json_is_object(json))
 		return auth_fail(visit, SKYMON_PROTOCOL, "token: the answer of %s %s", place, why);
@@ -259,28 +259,28 @@ static void wipe(const json_t *text)
 bool auth_token_check(struct visit *visit)
 {
 	const char *url = auth_endpoint(visit, "token_endpoint");
-	struct fetch_answer answer = {0};
-	char place[300] = "", why[JSON_LOOSE_WHY] = "is JSON, and not an object";
+	struct skymon_http_answer answer = {0};
+	char place[300] = "", why[SKYMON_JSON_WHY] = "is JSON, and not an object";
 	if (url == NULL)
 		return false;
-	if (fetch_secret_fault(url, &visit->auth->tls, true) != NULL)
+	if (skymon_http_secret_fault(url, &visit->auth->tls, true) != NULL)
 		return auth_fail(
 			visit, SKYMON_TLS_OTHER,
 			"discovery: the document's token_endpoint is http:// to another machine; without "
 			"TLS the client's secret is not sent there");
 	if (!request_token(visit, url, &answer))
 		return false;
-	fetch_place(url, place, sizeof(place));
+	skymon_http_place(url, place, sizeof(place));
 	skymon_number(visit->sm, "token_time", answer.seconds);
 	bool good;
 	if (answer.code != 200) {
 		good = explain_refusal(visit, place, &answer);
 	} else {
-		json_t *json = json_loose_read(answer.body, answer.size, why);
+		json_t *json = skymon_json_read_loose(answer.body, answer.size, why);
 		good = validate_answer(visit, place, json, why);
 		wipe(json_object_get(json, "access_token"));
 		json_decref(json);
 	}
-	fetch_answer_free(&answer);
+	skymon_http_answer_free(&answer);
 	return good;
 }

@@ -40,13 +40,13 @@ static const struct skymon_number numbers[] = {
 	{"replication_lag_bytes", "bytes",
 	 "on a replica: received and not applied; on a primary: not acknowledged by its slowest replica"},
 	{"ping_time", "s", "time from PING to its answer"},
-	TLS_REPORT_NUMBERS,
+	SKYMON_TLS_NUMBERS,
 	{0}};
 
 static void validate(struct skymon *sm, const void *state)
 {
 	const struct cache *cache = state;
-	const char *url = cache_url_fault(cache), *proxy = dial_proxy_fault(cache->proxy);
+	const char *url = cache_url_fault(cache), *proxy = skymon_net_proxy_fault(cache->proxy);
 	if (url != NULL)
 		skymon_invalid(sm, "url", "%s", url);
 	if (proxy != NULL)
@@ -63,7 +63,7 @@ static bool start(struct skymon *sm, void *state)
 static void unload(struct skymon *sm, void *shared)
 {
 	(void)sm, (void)shared;
-	dial_unload();
+	skymon_net_unload();
 }
 
 static void stop(struct skymon *sm, void *state)
@@ -81,7 +81,7 @@ static enum skymon_status check(struct skymon *sm, void *state)
 	struct cache_hits hits = {.has_rate = false};
 	cache_ask(sm, cache->link, &answers);
 	if (answers.has_info)
-		cache_hits_since(&answers.info, dial_clock(), &cache->before, &hits);
+		cache_hits_since(&answers.info, skymon_net_clock(), &cache->before, &hits);
 	cache_report(sm, cache->link, &answers, &hits);
 	if (!answers.has_fault)
 		return cache_verdict(sm, cache->link->place, (enum cache_wanted)cache->role.index, &answers,

@@ -8,8 +8,8 @@
 
 #include <skymon/plugin.h>
 
-#include "dial.h"
-#include "tls_report.h"
+#include <skymon/net.h>
+#include <skymon/tls.h>
 
 /* ---- The answer to INFO ---- */
 
@@ -112,15 +112,15 @@ struct cache {
 };
 
 struct cache_line {                 /* one connection */
-	struct dial *dial;          /* NULL if there is none */
+	struct skymon_net *net;     /* NULL if there is none */
 	struct redisReader *reader; /* of this connection */
-	double opened;              /* dial_clock() then */
+	double opened;              /* skymon_net_clock() then */
 	bool is_local;              /* the peer is on this machine */
 };
 
 struct cache_link { /* cache_link.c */
-	struct dial_url parsed;
-	struct dial_to to;
+	struct skymon_net_url parsed;
+	struct skymon_net_target to;
 	char path[256], place[300];  /* path: of a Unix socket, place: for messages */
 	const char *user, *password; /* never NULL, never shown */
 	size_t password_size;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cache_link: the connection to the server: login, commands, replies. hiredis formats commands and parses
- * replies; the socket is dial's, so that nothing blocks past the deadline. Called by cache.c, on the check's
+ * replies; the socket is skymon_net's, so that nothing blocks past the deadline. Called by cache.c, on the check's
  * thread; owns the connection that is kept between checks. */
 #include <hiredis.h>
 #include <stdio.h>
@@ -99,10 +99,10 @@ static const redisReplyObjectFunctions makers = {.createString = make_text,
 
 static void drop_line(struct cache_line *line)
 {
-	dial_close(line->dial);
+	skymon_net_close(line->net);
 	if (line->reader != NULL)
 		redisReaderFree(line->reader);
-	*line = (struct cache_line){.dial = NULL};
+	*line = (struct cache_line){.net = NULL};
 }
 
 /* Explains a missing answer by how far it got. */
@@ -126,7 +126,7 @@ static void explain_silence(const struct cache_link *link, size_t taken, const c
 static void explain_noise(const struct cache_link *link, const char *bytes, size_t size,
 			  struct skymon_fault *fault)
 {
-	bool tls = size > 1 && bytes[0] == 0x15 && bytes[1] == 0x03 && link->line.dial->tls == NULL;
+	bool tls = size > 1 && bytes[0] == 0x15 && bytes[1] == 0x03 && link->line.net->tls == NULL;
 	skymon_fault_set(fault, SKYMON_UNHEALTHY, tls ? SKYMON_TLS_OTHER : SKYMON_PROTOCOL, "%s: %s",
 			 link->place,
 			 tls ? "the server speaks TLS: the URL must begin with rediss://"
@@ -154,7 +154,7 @@ static struct reply *read_reply(struct skymon *sm, struct cache_link *link, cons
 					 link->place, what);
 			return NULL;
 		}
-		ssize_t got = dial_read(sm, link->line.dial, bytes, sizeof(bytes), fault);
+		ssize_t got = skymon_net_read(sm, link->line.net, bytes, sizeof(bytes), fault);
 		if (got <= 0) {
 			explain_silence(link, taken, what, fault);
 			return NULL;
@@ -180,7 +180,7 @@ static struct reply *ask(struct skymon *sm, struct cache_link *link, const char 
 		return NULL;
 	}
 	struct skymon_fault unsent;
-	bool sent = dial_write(sm, link->line.dial, command, (size_t)size, &unsent);
+	bool sent = skymon_net_write(sm, link->line.net, command, (size_t)size, &unsent);
 	explicit_bzero(command, (size_t)size);
 	free(command);
 	/* A server that accepts no clients sends its error and closes, before any command. */
@@ -254,12 +254,12 @@ static bool log_in(struct skymon *sm, struct cache_link *link, struct cache_answ
 static bool open_link(struct skymon *sm, struct cache_link *link, struct cache_answers *answers)
 {
 	struct cache_line *line = &link->line;
-	*line = (struct cache_line){.dial = dial_open(sm, &link->to, &answers->fault),
-				    .opened = dial_clock()};
-	answers->has_fault = line->dial == NULL;
-	if (line->dial == NULL)
+	*line = (struct cache_line){.net = skymon_net_open(sm, &link->to, &answers->fault),
+				    .opened = skymon_net_clock()};
+	answers->has_fault = line->net == NULL;
+	if (line->net == NULL)
 		return false;
-	line->is_local = dial_no_proxy(link->to.proxy) && tls_peer_is_local(line->dial->fd);
+	line->is_local = skymon_net_no_proxy(link->to.proxy) && skymon_net_peer_is_local(line->net->fd);
 	link->connects++;
 	line->reader = redisReaderCreateWithFunctions(
 		(redisReplyObjectFunctions *)&makers); /* hiredis only reads it */
@@ -390,11 +390,11 @@ static bool ask_more(struct skymon *sm, struct cache_link *link, struct cache_an
 static bool ask_all(struct skymon *sm, struct cache_link *link, struct cache_answers *answers)
 {
 	answers->is_local = link->line.is_local;
-	answers->certificate_days = dial_certificate_days(link->line.dial);
+	answers->certificate_days = skymon_net_certificate_days(link->line.net);
 	skymon_step(sm, "waiting for the answer to PING");
-	double began = dial_clock();
+	double began = skymon_net_clock();
 	struct reply *reply = ask_word(sm, link, "PING", &answers->fault);
-	if (!take_ping(link, reply, dial_clock() - began, answers))
+	if (!take_ping(link, reply, skymon_net_clock() - began, answers))
 		return false;
 	/* After an error about the login or from a full server no further command is sent; after others INFO
 	 * may still work. */
@@ -432,16 +432,16 @@ static bool ask_kept(struct skymon *sm, struct cache_link *link, struct cache_an
 
 static void ask_once(struct skymon *sm, struct cache_link *link, struct cache_answers *answers)
 {
-	if (link->line.dial != NULL && !dial_alive(link->line.dial)) {
+	if (link->line.net != NULL && !skymon_net_alive(link->line.net)) {
 		skymon_debug(sm, "%s: the kept connection was lost, connecting again", link->place);
 		drop_line(&link->line);
 	}
-	if (link->line.dial != NULL && dial_clock() - link->line.opened >= link->reconnect) {
+	if (link->line.net != NULL && skymon_net_clock() - link->line.opened >= link->reconnect) {
 		if (renew(sm, link, answers) && !ask_all(sm, link, answers))
 			drop_line(&link->line);
 		return;
 	}
-	if (link->line.dial != NULL) {
+	if (link->line.net != NULL) {
 		if (ask_kept(sm, link, answers))
 			return;
 		skymon_debug(sm, "%s: the kept connection was lost, connecting again", link->place);
@@ -490,7 +490,7 @@ struct cache_link *cache_link_new(struct skymon *sm, const struct cache *cache)
 		link->password_size = cache->password.size;
 	}
 	link->logs_in = link->user[0] != '\0' || link->password_size > 0;
-	dial_place(link->to.host, link->to.port, link->place, sizeof(link->place));
+	skymon_net_place(link->to.host, link->to.port, link->place, sizeof(link->place));
 	return link;
 }
 
@@ -499,6 +499,6 @@ void cache_link_free(struct cache_link *link)
 	if (link == NULL)
 		return;
 	drop_line(&link->line);
-	dial_url_free(&link->parsed);
+	skymon_net_url_free(&link->parsed);
 	free(link);
 }

@@ -221,9 +221,12 @@ void cache_report(struct skymon *sm, const struct cache_link *link, const struct
 	}
 	if (!answers->has_info)
 		return;
-	tls_report(sm, link->to.secure ? link->to.tls->insecure ? TLS_UNVERIFIED : TLS_VERIFIED : TLS_NONE,
-		   answers->is_local);
-	tls_report_days(sm, answers->certificate_days);
+	skymon_tls_report(sm,
+			  link->to.secure
+				  ? link->to.tls->insecure ? SKYMON_TLS_UNVERIFIED : SKYMON_TLS_VERIFIED
+				  : SKYMON_TLS_NONE,
+			  answers->is_local);
+	skymon_tls_report_days(sm, answers->certificate_days);
 	report_server(sm, info);
 	report_replication(sm, answers);
 	report_cluster(sm, &answers->cluster);

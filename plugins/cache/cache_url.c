@@ -34,7 +34,7 @@ static const char *read_unix(const char *url, struct cache_link *link)
 
 static const char *read_network(struct cache_link *link)
 {
-	const struct dial_url *url = &link->parsed;
+	const struct skymon_net_url *url = &link->parsed;
 	const char *path = url->path;
 	bool secure = strcmp(url->scheme, "rediss") == 0 || strcmp(url->scheme, "valkeys") == 0;
 	if (!secure && strcmp(url->scheme, "redis") != 0 && strcmp(url->scheme, "valkey") != 0)
@@ -64,12 +64,12 @@ static bool any_tls(const struct skymon_tls *tls)
 const char *cache_url_read(const struct cache *cache, struct cache_link *link)
 {
 	if (strncmp(cache->url, "unix:", 5) == 0) {
-		if (any_tls(&cache->tls) || !dial_no_proxy(cache->proxy))
+		if (any_tls(&cache->tls) || !skymon_net_no_proxy(cache->proxy))
 			return "names a Unix socket, which takes neither tls nor proxy";
 		return read_unix(cache->url, link);
 	}
 	const char *why;
-	if (!dial_url_parse(cache->url, &link->parsed, &why))
+	if (!skymon_net_url_parse(cache->url, &link->parsed, &why))
 		return why;
 	link->to.secure = false;
 	why = read_network(link);
@@ -81,6 +81,6 @@ const char *cache_url_fault(const struct cache *cache)
 {
 	struct cache_link link = {0};
 	const char *why = cache_url_read(cache, &link);
-	dial_url_free(&link.parsed);
+	skymon_net_url_free(&link.parsed);
 	return why;
 }

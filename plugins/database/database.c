@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "database.h"
-#include "tls_report.h"
+#include <skymon/tls.h>
 
 static const char *const write_words[] = {"auto", "always", "never", NULL};
 
@@ -64,7 +64,7 @@ static const struct skymon_number numbers[] = {
 	{"query_value_", "", "query_value_NAME: the same for the query NAME of `queries`"},
 	{"query_rows_", "", "query_rows_NAME: the same for the query NAME of `queries`"},
 	{"query_time_", "s", "query_time_NAME: the same for the query NAME of `queries`"},
-	TLS_REPORT_NUMBERS,
+	SKYMON_TLS_NUMBERS,
 	{"size", "bytes", "SQLite: size of the file"},
 	{"free_pages", "ratio", "SQLite: unused pages as a ratio of all pages of the file"},
 	{"write_time", "s", "SQLite: duration of writing one row durably"},

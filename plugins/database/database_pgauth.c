@@ -4,6 +4,7 @@
  * request is peeked at first. Called by database_pgconn before each such call, on the check's thread; owns
  * nothing. */
 #include <string.h>
+#include <sys/socket.h>
 
 #include "database_postgres.h"
 

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "database_postgres.h"
-#include "race.h"
-#include "authorities.h"
+#include <skymon/net.h>
+#include <skymon/tls.h>
 
 #define NO_FILE "/dev/null/none" /* cannot exist: keeps libpq from its default files */
 
@@ -98,7 +98,7 @@ static bool is_local(const struct pg_target *target)
 {
 	const char *where = target->address[0] != '\0' ? target->address : target->host;
 
-	return where[0] == '\0' || where[0] == '@' || tls_host_is_local(where);
+	return where[0] == '\0' || where[0] == '@' || skymon_net_host_is_local(where);
 }
 
 /* sslmode comes from the URL, else from the tls block, else it is verify-full to other machines and libpq's
@@ -109,7 +109,7 @@ static void add_tls(struct pg_params *params, const struct pg *pg, const struct 
 	bool block = tls->ca_file != NULL || tls->cert_file != NULL || tls->key_file != NULL ||
 		     tls->server_name != NULL;
 	const char *mode = pg_given(pg, "sslmode");
-	const char *system = authorities_system_file();
+	const char *system = skymon_tls_system_file();
 
 	params->by_default = mode == NULL && !block && !tls->insecure && !params->is_local;
 	if (mode == NULL && tls->insecure)
@@ -247,7 +247,7 @@ size_t pg_host_count(const struct pg *pg)
  * timeout. The probe is closed without sending a byte, which PostgreSQL does not log. */
 static void sort_targets(struct skymon *sm, struct pg_targets *targets, int64_t ms)
 {
-	char addresses[RACE_ADDRESSES_SIZE] = "", first[64];
+	char addresses[SKYMON_NET_ADDRESSES_SIZE] = "", first[64];
 	size_t used = 0;
 	int error, fd;
 
@@ -255,14 +255,14 @@ static void sort_targets(struct skymon *sm, struct pg_targets *targets, int64_t 
 		used += (size_t)snprintf(addresses + used, sizeof(addresses) - used, "%s%s", i > 0 ? "," : "",
 					 targets->items[i].address);
 	skymon_step(sm, "finding the address that answers");
-	fd = race_connect(
+	fd = skymon_net_race(
 		sm, addresses,
 		(uint16_t)strtoul(targets->items[0].port[0] != '\0' ? targets->items[0].port : "5432", NULL,
 				  10),
 		ms, &error);
 	if (fd < 0)
 		return;
-	if (tls_peer_address(fd, first, sizeof(first)))
+	if (skymon_net_peer_address(fd, first, sizeof(first)))
 		for (size_t i = 1; i < targets->count; i++)
 			if (strcmp(targets->items[i].address, first) == 0) {
 				struct pg_target winner = targets->items[i];
@@ -278,7 +278,7 @@ bool pg_find_targets(struct skymon *sm, const struct pg *pg, size_t nth, int64_t
 {
 	int64_t floor = skymon_ms_left(sm) - ms;
 	struct pg_target target;
-	char addresses[RACE_ADDRESSES_SIZE];
+	char addresses[SKYMON_NET_ADDRESSES_SIZE];
 
 	copy_item(pg_given(pg, "host"), nth, target.host, sizeof(target.host));
 	copy_item(pg_given(pg, "hostaddr"), nth, target.address, sizeof(target.address));

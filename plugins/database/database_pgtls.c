@@ -9,7 +9,7 @@
 #include <math.h>
 #include <openssl/ssl.h>
 
-#include "authorities.h"
+#include <skymon/tls.h>
 
 static _Thread_local long last_result;
 
@@ -50,6 +50,6 @@ double pg_tls_days(PGconn *conn)
 {
 	const SSL *tls = PQsslStruct(conn, "OpenSSL");
 
-	return tls != NULL ? authorities_certificate_days(tls) : NAN;
+	return tls != NULL ? skymon_tls_certificate_days(tls) : NAN;
 }
 #endif

@@ -46,13 +46,13 @@ static void report_findings(struct skymon *sm, struct pg *pg, const struct findi
 	skymon_counter(sm, "skymon_db_connects_total", "Connections that this check has opened",
 		       (double)pg->connects);
 	if (line->conn != NULL)
-		tls_report(sm,
-			   PQsslInUse(line->conn) != 1 ? TLS_NONE
-			   : line->verified            ? TLS_VERIFIED
-						       : TLS_UNVERIFIED,
-			   line->is_local);
+		skymon_tls_report(sm,
+				  PQsslInUse(line->conn) != 1 ? SKYMON_TLS_NONE
+				  : line->verified            ? SKYMON_TLS_VERIFIED
+							      : SKYMON_TLS_UNVERIFIED,
+				  line->is_local);
 	if (line->conn != NULL && PQsslInUse(line->conn) == 1)
-		tls_report_days(sm, pg_tls_days(line->conn));
+		skymon_tls_report_days(sm, pg_tls_days(line->conn));
 	pg_stats_report(sm, pg, &found->stats);
 }
 

@@ -9,8 +9,8 @@
 #define DATABASE_POSTGRES_H
 
 #include "database.h"
-#include "fault.h"
-#include "tls_report.h"
+#include <skymon/fault.h>
+#include <skymon/tls.h>
 
 /* ---- Faults (pure) ---- */
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "json_read.h"
+#include <skymon/json.h>
 
 /* A shorter token can be guessed. Also, tokens are masked in all answers, and a word such as `admin` occurs
  * in many. */
@@ -47,7 +47,7 @@ static const struct skymon_option options[] = {
 		   "Prometheus' URL as Grafana reaches it, for the data source that apply writes"),
 	{0}};
 
-static const struct skymon_number numbers[] = {TLS_REPORT_NUMBERS, {0}};
+static const struct skymon_number numbers[] = {SKYMON_TLS_NUMBERS, {0}};
 
 /* ---- Once per process ---- */
 
@@ -56,12 +56,12 @@ static bool load(struct skymon *sm, void *shared)
 	(void)sm;
 	/* Out of memory aborts, so that no half-built request is ever sent. Trees are wiped: a data source
 	 * has passwords. */
-	json_set_alloc_funcs(grafana_alloc, json_read_free_wiped);
+	json_set_alloc_funcs(grafana_alloc, skymon_json_free_wiped);
 	/* One arena: the memory of one large tree serves the next one. Large texts are returned to the system
 	 * at once. */
 	mallopt(M_ARENA_MAX, 1);
 	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
-	return grafana_budget_init(shared) && fetch_load();
+	return grafana_budget_init(shared) && skymon_http_load();
 }
 
 static void unload(struct skymon *sm, void *shared)
@@ -69,7 +69,7 @@ static void unload(struct skymon *sm, void *shared)
 	(void)sm;
 	json_set_alloc_funcs(malloc, free);
 	grafana_budget_end(shared);
-	fetch_unload();
+	skymon_http_unload();
 }
 
 /* ---- Start and stop ---- */
@@ -91,17 +91,18 @@ static bool wants_token(const struct grafana *grafana)
 static void validate(struct skymon *sm, const void *state)
 {
 	const struct grafana *grafana = state;
-	const char *url = fetch_url_fault(grafana->url), *proxy = fetch_proxy_fault(grafana->proxy);
+	const char *url = skymon_http_url_fault(grafana->url),
+		   *proxy = skymon_http_proxy_fault(grafana->proxy);
 	const char *prometheus =
-		grafana->prometheus_url != NULL ? fetch_url_fault(grafana->prometheus_url) : NULL;
+		grafana->prometheus_url != NULL ? skymon_http_url_fault(grafana->prometheus_url) : NULL;
 	if (url != NULL)
 		skymon_invalid(sm, "url", "%s", url);
 	else if (strpbrk(grafana->url, "?#") != NULL)
 		skymon_invalid(sm, "url", "must end with its path: it has a ? or #");
 	else if (strlen(grafana->url) >= sizeof(grafana->own->base))
 		skymon_invalid(sm, "url", "must not be longer than 500 bytes");
-	else if ((url = fetch_secret_fault(grafana->url, &grafana->tls, grafana->api_key.bytes != NULL)) !=
-		 NULL)
+	else if ((url = skymon_http_secret_fault(grafana->url, &grafana->tls,
+						 grafana->api_key.bytes != NULL)) != NULL)
 		skymon_invalid(sm, "url", "%s", url);
 	if (proxy != NULL)
 		skymon_invalid(sm, "proxy", "%s", proxy);
@@ -139,9 +140,9 @@ static void stop(struct skymon *sm, void *state)
 	if (own == NULL)
 		return;
 	for (size_t i = 0; i < own->idle_count; i++)
-		fetch_free(own->idle[i]);
+		skymon_http_free(own->idle[i]);
 	for (size_t i = 0; i < own->lock_count; i++)
-		timed_lock_end(&own->locks[i].lock);
+		skymon_timed_lock_end(&own->locks[i].lock);
 	if (own->has_lock)
 		pthread_mutex_destroy(&own->lock);
 	free(own);
@@ -154,7 +155,7 @@ static bool make_own(struct grafana *grafana)
 	if (own == NULL)
 		return false;
 	own->has_lock = pthread_mutex_init(&own->lock, NULL) == 0;
-	while (own->lock_count < GRAFANA_LOCKS && timed_lock_init(&own->locks[own->lock_count].lock))
+	while (own->lock_count < GRAFANA_LOCKS && skymon_timed_lock_init(&own->locks[own->lock_count].lock))
 		own->lock_count++;
 	return own->has_lock && own->lock_count == GRAFANA_LOCKS;
 }
@@ -173,7 +174,7 @@ static bool start(struct skymon *sm, void *state)
 	snprintf(own->base, sizeof(own->base), "%s", grafana->url);
 	for (size_t length = strlen(own->base); length > 0 && own->base[length - 1] == '/'; length--)
 		own->base[length - 1] = '\0';
-	if (fetch_place(own->base, own->place, sizeof(own->place)))
+	if (skymon_http_place(own->base, own->place, sizeof(own->place)))
 		return true;
 	stop(sm, state);
 	skymon_unknown(sm, "invalid url");
@@ -207,11 +208,11 @@ static bool ask_health(struct grafana_ctx *ctx, char *version, size_t size)
 			grafana_reword(ctx, 503, "", "Grafana reports that its database fails (HTTP 503)");
 		return false;
 	}
-	const char *text = json_read_text(answer.json, "version");
+	const char *text = skymon_json_text(answer.json, "version");
 	grafana_clean(text != NULL ? text : "", version, size);
 	if (version[0] != '\0')
 		skymon_detail(ctx->sm, "version", "%s", version);
-	const char *database = json_read_text(answer.json, "database");
+	const char *database = skymon_json_text(answer.json, "database");
 	char shown[60];
 	if (database == NULL) {
 		good = grafana_fail(ctx, 502, "%.200s did not answer as Grafana does: is `url` right?",
@@ -236,8 +237,8 @@ static enum skymon_status check_grafana(struct skymon *sm, void *state)
 	char version[60] = "";
 	bool healthy = ask_health(&ctx, version, sizeof(version));
 	if (ctx.connected) {
-		tls_report(sm, ctx.trust, ctx.local);
-		tls_report_days(sm, ctx.certificate_days);
+		skymon_tls_report(sm, ctx.trust, ctx.local);
+		skymon_tls_report_days(sm, ctx.certificate_days);
 	}
 	if (!healthy)
 		return report_fault(&ctx);
@@ -245,7 +246,7 @@ static enum skymon_status check_grafana(struct skymon *sm, void *state)
 	struct grafana_answer answer;
 	if (!grafana_ask(&ctx, "GET", "/api/org", NULL, &answer))
 		return report_fault(&ctx);
-	const char *name = json_read_text(answer.json, "name");
+	const char *name = skymon_json_text(answer.json, "name");
 	char org[100];
 	grafana_clean(name != NULL ? name : "", org, sizeof(org));
 	skymon_detail(sm, "org", "%s", org);

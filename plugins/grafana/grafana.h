@@ -23,8 +23,8 @@
 #include <pthread.h>
 #include <skymon/routes.h>
 
-#include "fetch.h"
-#include "timed_lock.h"
+#include <skymon/http.h>
+#include <skymon/timed_lock.h>
 
 #define GRAFANA_IDLE_MAX 8 /* kept idle connections */
 #define GRAFANA_LOCKS 128  /* more than the requests that a worker takes at a time */
@@ -44,7 +44,7 @@ enum grafana_access { GRAFANA_LOOPBACK, GRAFANA_TOKEN, GRAFANA_ANY };
 /* Held while something of this kind and name is created. Requests for other names do not wait: each request
  * takes as long as Grafana does. */
 struct grafana_named_lock {
-	struct timed_lock lock;
+	struct skymon_timed_lock lock;
 	uint64_t name; /* hash of kind and name */
 	size_t wanted; /* requests that hold it or wait for it; guarded by grafana_own's lock; 0: unused */
 };
@@ -61,7 +61,7 @@ struct grafana_budget {
 struct grafana_own {
 	char base[512], place[300]; /* the url without trailing slash; its host:port */
 	pthread_mutex_t lock;       /* guards the pool and the users of the named locks */
-	struct fetch *idle[GRAFANA_IDLE_MAX];
+	struct skymon_http *idle[GRAFANA_IDLE_MAX];
 	size_t idle_count;
 	struct grafana_named_lock locks[GRAFANA_LOCKS];
 	bool has_lock;
@@ -112,7 +112,7 @@ struct grafana_ctx {
 	struct grafana_named_lock *lock; /* held by this request, or NULL */
 	struct grafana_fault fault;
 	bool connected; /* the next three describe the connection */
-	enum tls_trust trust;
+	enum skymon_tls_trust trust;
 	bool local;
 	double certificate_days;
 };

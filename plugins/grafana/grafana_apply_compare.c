@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "json_read.h"
+#include <skymon/json.h>
 
 static bool is_empty(const json_t *value)
 {
@@ -65,7 +65,7 @@ static json_t *find_partner(const json_t *our, const json_t *theirs, size_t at, 
  * a variable of type datasource. */
 static bool is_choice(const json_t *object, const char *key)
 {
-	const char *type = json_read_text(object, "type");
+	const char *type = skymon_json_text(object, "type");
 	return strcmp(key, "datasource") == 0 ||
 	       (strcmp(key, "current") == 0 && type != NULL && strcmp(type, "datasource") == 0);
 }

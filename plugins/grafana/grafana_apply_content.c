@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "grafana_rule.h"
-#include "json_read.h"
+#include <skymon/json.h>
 
 #define FILE_MAX (1 << 20)
 #define CONTENT_MAX (8u << 20) /* of all files; their trees take several times as much */
@@ -85,8 +85,8 @@ static json_t *read_json(const char *path, size_t *total, char *why, size_t why_
 	if (*total > CONTENT_MAX)
 		set_reason(why, why_size,
 			   "is too large: together with the files before it more than %u bytes", CONTENT_MAX);
-	else if (json_read_is_deep(bytes, size))
-		set_reason(why, why_size, "is nested deeper than %d", JSON_READ_DEPTH);
+	else if (skymon_json_is_deep(bytes, size))
+		set_reason(why, why_size, "is nested deeper than %d", SKYMON_JSON_DEPTH);
 	else if ((value = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, &error)) == NULL)
 		set_reason(why, why_size, "line %d, column %d: %s", error.line, error.column, error.text);
 	free(bytes);
@@ -107,7 +107,7 @@ static bool validate_rule(struct apply_item *item, char *why, size_t size)
 	}
 	json_decref(item->shipped);
 	item->shipped = rule;
-	const char *folder = json_read_text(rule, "folderUID");
+	const char *folder = skymon_json_text(rule, "folderUID");
 	/* Grafana accepts a rule of a folder that does not exist, and never shows it. */
 	return (folder != NULL && strcmp(folder, GRAFANA_FOLDER) == 0) ||
 	       set_reason(why, size, "/folderUID must be " GRAFANA_FOLDER ", the folder that is made for it");
@@ -115,7 +115,7 @@ static bool validate_rule(struct apply_item *item, char *why, size_t size)
 
 static bool require_text(const struct apply_item *item, const char *key, char *why, size_t size)
 {
-	const char *text = json_read_text(item->shipped, key);
+	const char *text = skymon_json_text(item->shipped, key);
 	return (text != NULL && *text != '\0') ||
 	       set_reason(why, size, "/%s must be a text that is not empty", key);
 }
@@ -124,7 +124,7 @@ static bool validate_item(struct apply_item *item, char *why, size_t size)
 {
 	if (!json_is_object(item->shipped))
 		return set_reason(why, size, "must hold a JSON object");
-	const char *uid = json_read_text(item->shipped, "uid");
+	const char *uid = skymon_json_text(item->shipped, "uid");
 	const char *fault = uid != NULL ? grafana_uid_fault(uid) : "must be a text";
 	if (fault != NULL)
 		return set_reason(why, size, "/uid %s", fault);
@@ -157,8 +157,8 @@ static void add_file(struct apply_list *list, enum apply_kind kind, const char *
 	item->shipped = read_json(path, &list->bytes, why, sizeof(why));
 	bool good = item->shipped != NULL && validate_item(item, why, sizeof(why));
 	if (good) {
-		item->uid = json_read_text(item->shipped, "uid");
-		item->title = json_read_text(item->shipped, kind == APPLY_IS_SOURCE ? "name" : "title");
+		item->uid = skymon_json_text(item->shipped, "uid");
+		item->title = skymon_json_text(item->shipped, kind == APPLY_IS_SOURCE ? "name" : "title");
 		good = is_unique(list, item, why, sizeof(why));
 	}
 	if (!good) {

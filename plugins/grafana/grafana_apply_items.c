@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "grafana_rule.h"
-#include "json_read.h"
+#include <skymon/json.h>
 
 /* HIDDEN: 403. Grafana also answers so for a dashboard that does not exist, to a key that may not see all: an
  * Editor's key may well be allowed to create it. */
@@ -107,7 +107,7 @@ static bool check_other_sources(struct apply_run *run, const struct apply_item *
 	size_t i;
 	json_t *other;
 	json_array_foreach(list.json, i, other) {
-		const char *name = json_read_text(other, "name"), *uid = json_read_text(other, "uid");
+		const char *name = skymon_json_text(other, "name"), *uid = skymon_json_text(other, "uid");
 		*has_default |= json_is_true(json_object_get(other, "isDefault"));
 		if (name != NULL && strcmp(name, item->title) == 0)
 			snprintf(holder, sizeof(holder), "%s", uid != NULL ? uid : "?");
@@ -165,8 +165,8 @@ static bool source_item(struct apply_run *run, struct apply_item *item)
 		item->result = run->writes ? "created" : "missing";
 		return create_shipped_source(run, item);
 	}
-	const char *type = json_read_text(there.json, "type"),
-		   *wanted_type = json_read_text(item->shipped, "type");
+	const char *type = skymon_json_text(there.json, "type"),
+		   *wanted_type = skymon_json_text(item->shipped, "type");
 	bool good = type != NULL && strcmp(type, wanted_type) == 0;
 	if (good) {
 		json_t *ours = without(item->shipped, drop), *wanted = apply_merge(ours, there.json, false);
@@ -244,7 +244,7 @@ static bool dashboard_item(struct apply_run *run, struct apply_item *item)
 	}
 	json_t *theirs = json_object_get(there.json, "dashboard"),
 	       *meta = json_object_get(there.json, "meta");
-	const char *folder = json_read_text(meta, "folderUid"), *to = run->folder;
+	const char *folder = skymon_json_text(meta, "folderUid"), *to = run->folder;
 	bool good = !json_is_true(json_object_get(meta, "isFolder"));
 	json_t *wanted = want_dashboard(run, item, theirs);
 	compare_item(item, wanted, theirs);
@@ -298,7 +298,7 @@ static enum found find_rule(struct apply_run *run, const char *uid, struct grafa
 		json_decref(its);
 		if (!found)
 			continue;
-		there->json = json_read(value.text, value.size);
+		there->json = skymon_json_read(value.text, value.size);
 		return there->json != NULL ? FOUND
 		       : grafana_fail(run->ctx, 502, "Grafana's rule %s is JSON that skymon cannot parse",
 				      uid)
@@ -328,8 +328,8 @@ static bool write_rule(struct apply_run *run, const struct apply_item *item, jso
 /* Keeps the folder and the group that people moved a rule to, if Grafana shows the rule there. */
 static bool keep_place(struct apply_run *run, json_t *ours, const json_t *theirs)
 {
-	const char *folder = json_read_text(theirs, "folderUID"),
-		   *group = json_read_text(theirs, "ruleGroup");
+	const char *folder = skymon_json_text(theirs, "folderUID"),
+		   *group = skymon_json_text(theirs, "ruleGroup");
 	bool there = true;
 	if (run->force || folder == NULL || folder[0] == '\0' || group == NULL || group[0] == '\0' ||
 	    grafana_uid_fault(folder) != NULL)
@@ -350,7 +350,7 @@ static json_t *want_rule(const struct apply_run *run, json_t *ours, json_t *thei
 	static const char *const maps[] = {"labels", "annotations"}, *const added[] = {
 									     "isPaused",
 									     "notification_settings"};
-	const char *wanted_for = json_read_text(ours, "for"), *their_for = json_read_text(theirs, "for");
+	const char *wanted_for = skymon_json_text(ours, "for"), *their_for = skymon_json_text(theirs, "for");
 	/* Grafana prints durations in its own format. */
 	if (wanted_for != NULL && their_for != NULL &&
 	    grafana_rule_duration(wanted_for) == grafana_rule_duration(their_for))

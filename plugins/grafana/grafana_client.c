@@ -8,33 +8,33 @@
 #include <string.h>
 
 #include "grafana.h"
-#include "json_read.h"
+#include <skymon/json.h>
 
 #define URL_MAX 2048
 #define KEY_MIN 16 /* bytes; a shorter text is not a key of Grafana, and may be a word */
 
 /* ---- The pool ---- */
 
-static struct fetch *take_connection(struct grafana_own *own)
+static struct skymon_http *take_connection(struct grafana_own *own)
 {
-	struct fetch *fetch = NULL;
+	struct skymon_http *http = NULL;
 	pthread_mutex_lock(&own->lock);
 	if (own->idle_count > 0)
-		fetch = own->idle[--own->idle_count]; /* the last one that was returned has the youngest
+		http = own->idle[--own->idle_count]; /* the last one that was returned has the youngest
 							 connection */
 	pthread_mutex_unlock(&own->lock);
-	return fetch != NULL ? fetch : fetch_new();
+	return http != NULL ? http : skymon_http_new();
 }
 
-static void return_connection(struct grafana_own *own, struct fetch *fetch)
+static void return_connection(struct grafana_own *own, struct skymon_http *http)
 {
 	pthread_mutex_lock(&own->lock);
 	if (own->idle_count < GRAFANA_IDLE_MAX) {
-		own->idle[own->idle_count++] = fetch;
-		fetch = NULL;
+		own->idle[own->idle_count++] = http;
+		http = NULL;
 	}
 	pthread_mutex_unlock(&own->lock);
-	fetch_free(fetch);
+	skymon_http_free(http);
 }
 
 /* ---- Texts ---- */
@@ -65,7 +65,7 @@ bool grafana_path(char *path, size_t size, const char *before, const char *text,
 
 char *grafana_print(const json_t *json)
 {
-	size_t flags = JSON_COMPACT | JSON_ENCODE_ANY | json_read_digits(json);
+	size_t flags = JSON_COMPACT | JSON_ENCODE_ANY | skymon_json_digits(json);
 	size_t size =
 		json_dumpb(json, NULL, 0, flags); /* json_dumps would need four times as much meanwhile */
 	char *text = grafana_alloc(size + 1);
@@ -105,7 +105,7 @@ static const char *const wanted[] = {"content-type", "location", "retry-after", 
 
 struct exchange {
 	struct grafana_ctx *ctx;
-	struct fetch_request request;
+	struct skymon_http_request request;
 	char url[URL_MAX];
 	char *authorization;
 	size_t key_size;
@@ -145,7 +145,7 @@ static void free_exchange(struct exchange *x)
 	grafana_release(&x->reserved);
 }
 
-/* Called by fetch for an answer that is not small. */
+/* Called by http for an answer that is not small. */
 static bool grow(void *arg)
 {
 	struct exchange *x = arg;
@@ -156,17 +156,17 @@ static bool grow(void *arg)
 }
 
 /* Tries a second time if the connection broke and a repeated request does no harm. */
-static bool fetch_with_retry(struct exchange *x, struct fetch_answer *from, bool *repeated)
+static bool fetch_with_retry(struct exchange *x, struct skymon_http_answer *from, bool *repeated)
 {
 	struct grafana_ctx *ctx = x->ctx;
-	struct fetch *fetch = take_connection(ctx->grafana->own);
+	struct skymon_http *http = take_connection(ctx->grafana->own);
 	struct skymon_fault fault = {.status = SKYMON_UNKNOWN};
-	bool good = false, again = fetch != NULL;
+	bool good = false, again = http != NULL;
 	*repeated = false;
-	if (fetch != NULL)
-		fetch_begin(fetch, ctx->grafana->reconnect.ms);
+	if (http != NULL)
+		skymon_http_begin(http, ctx->grafana->reconnect.ms);
 	for (int attempt = 0; again && attempt < 2; attempt++) {
-		good = fetch_do(ctx->sm, fetch, &x->request, from, &fault);
+		good = skymon_http_do(ctx->sm, http, &x->request, from, &fault);
 		again = !good && fault.lost && (!fault.sent || x->repeatable) && skymon_ms_left(ctx->sm) > 0;
 		if (again && fault.sent)
 			*repeated = true;
@@ -177,16 +177,16 @@ static bool fetch_with_retry(struct exchange *x, struct fetch_answer *from, bool
 		ctx->local = from->local;
 		ctx->certificate_days = from->certificate_days;
 	}
-	if (!good && fetch != NULL) {
+	if (!good && http != NULL) {
 		if (!x->crowded)
 			grafana_explain_fetch(&fault, &ctx->fault);
 		if (fault.sent && strcmp(x->request.method, "GET") != 0)
 			grafana_add_outcome(&ctx->fault, GRAFANA_MAYBE_DONE, "");
 	} else if (!good)
 		grafana_fail(ctx, 500, "out of memory for a connection to Grafana");
-	if (fetch != NULL) {
-		fetch_end(fetch);
-		return_connection(ctx->grafana->own, fetch);
+	if (http != NULL) {
+		skymon_http_end(http);
+		return_connection(ctx->grafana->own, http);
 	}
 	return good;
 }
@@ -202,7 +202,7 @@ static void hide_key(const struct skymon_secret *key, char *text, size_t size)
 	}
 }
 
-static bool explain_answer(struct grafana_ctx *ctx, const struct fetch_answer *from)
+static bool explain_answer(struct grafana_ctx *ctx, const struct skymon_http_answer *from)
 {
 	const char *place = ctx->grafana->own->place;
 	struct grafana_span body = {from->body, from->size};
@@ -223,7 +223,7 @@ static bool explain_answer(struct grafana_ctx *ctx, const struct fetch_answer *f
 }
 
 /* Takes over the body of a success. */
-static bool read_answer(struct exchange *x, struct fetch_answer *from, struct grafana_text *answer)
+static bool read_answer(struct exchange *x, struct skymon_http_answer *from, struct grafana_text *answer)
 {
 	const struct skymon_secret *key = &x->ctx->grafana->api_key;
 	char *location = from->wanted[LOCATION];
@@ -260,7 +260,7 @@ bool grafana_ask_text(struct grafana_ctx *ctx, const char *method, const char *p
 	bool writes = strcmp(method, "GET") != 0, creates = strcmp(method, "POST") == 0 && !ctx->repeatable;
 	bool provisions = writes && strncmp(path, "/api/v1/provisioning/", 21) == 0;
 	struct exchange x = {.ctx = ctx, .repeatable = !creates};
-	struct fetch_answer from = {0};
+	struct skymon_http_answer from = {0};
 
 	int64_t limit_ms = ctx->limit_ms > 0 ? ctx->limit_ms : grafana->timeout.ms;
 	*answer = (struct grafana_text){0};
@@ -278,27 +278,28 @@ bool grafana_ask_text(struct grafana_ctx *ctx, const char *method, const char *p
 			{"Accept", "application/json"},
 			{"Content-Type", body.text != NULL ? "application/json" : NULL},
 			{"X-Disable-Provenance", provisions ? "true" : NULL}};
-		x.request = (struct fetch_request){.method = method,
-						   .url = x.url,
-						   .headers = headers,
-						   .header_count = sizeof(headers) / sizeof(headers[0]),
-						   .body = body.text,
-						   .body_size = body.size,
-						   .body_max = most > 0 ? most : answer_max(ctx),
-						   .grow = grow,
-						   .grow_arg = &x,
-						   .small = GRAFANA_SMALL,
-						   .timeout_ms = limit_ms,
-						   .connect_ms = grafana->connect_timeout.ms,
-						   /* a repeated DELETE finds nothing, so skymon has to know
+		x.request =
+			(struct skymon_http_request){.method = method,
+						     .url = x.url,
+						     .headers = headers,
+						     .header_count = sizeof(headers) / sizeof(headers[0]),
+						     .body = body.text,
+						     .body_size = body.size,
+						     .body_max = most > 0 ? most : answer_max(ctx),
+						     .grow = grow,
+						     .grow_arg = &x,
+						     .small = GRAFANA_SMALL,
+						     .timeout_ms = limit_ms,
+						     .connect_ms = grafana->connect_timeout.ms,
+						     /* a repeated DELETE finds nothing, so skymon has to know
 						    * of it: libcurl must not repeat it */
-						   .once = creates || strcmp(method, "DELETE") == 0,
-						   .wanted = wanted,
-						   .tls = &grafana->tls,
-						   .proxy = grafana->proxy};
+						     .once = creates || strcmp(method, "DELETE") == 0,
+						     .wanted = wanted,
+						     .tls = &grafana->tls,
+						     .proxy = grafana->proxy};
 		good = fetch_with_retry(&x, &from, &repeated) && read_answer(&x, &from, answer);
 		ctx->fault.repeated = repeated;
-		fetch_answer_free(&from);
+		skymon_http_answer_free(&from);
 		shrink_reservation(answer);
 	}
 	free_exchange(&x);
@@ -323,7 +324,7 @@ static bool read_tree(struct grafana_ctx *ctx, const struct grafana_text *text, 
 	grafana_scan((struct grafana_span){text->bytes, text->size}, &cost);
 	if (!grafana_reserve(ctx, cost, 502, &answer->reserved))
 		return false;
-	answer->json = json_read(text->bytes, text->size);
+	answer->json = skymon_json_read(text->bytes, text->size);
 	if (answer->json != NULL)
 		return true;
 	grafana_release(&answer->reserved);

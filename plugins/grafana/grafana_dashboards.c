@@ -17,7 +17,7 @@
 #include <strings.h>
 
 #include "grafana_request.h"
-#include "json_read.h"
+#include <skymon/json.h>
 
 /* ---- Saving ---- */
 
@@ -126,7 +126,7 @@ static bool refuse_title(struct grafana_request *request)
 	json_t *found;
 	search_alike(ctx, &request->location, request->title, &found);
 	grafana_put_back(&ctx->fault, &was);
-	const char *title = json_read_text(found, "title");
+	const char *title = skymon_json_text(found, "title");
 	if (title == NULL)
 		search_refuse(ctx, NULL,
 			      "Grafana reports that a dashboard of this title is in the folder already, but "
@@ -137,13 +137,13 @@ static bool refuse_title(struct grafana_request *request)
 			      "the dashboard \"%.120s\" (%.40s) is in the folder already, and its title is "
 			      "the same "
 			      "to this Grafana: choose another title, or PUT that dashboard",
-			      title, json_read_text(found, "uid"));
+			      title, skymon_json_text(found, "uid"));
 	else
 		search_refuse(ctx, found,
 			      request->replaces ? "another dashboard (%.40s) in the folder has this title: "
 						  "choose another title"
 						: SAME_TITLE,
-			      json_read_text(found, "uid"));
+			      skymon_json_text(found, "uid"));
 	json_decref(found);
 	return false;
 }
@@ -191,7 +191,7 @@ static bool explain_dashboard_refusal(struct grafana_request *request)
 /* Keeps the dashboard's folder, unless the request names one. */
 static void keep_folder(struct grafana_request *request, const json_t *meta)
 {
-	const char *uid = json_read_text(meta, "folderUid");
+	const char *uid = skymon_json_text(meta, "folderUid");
 	if (request->has_folder)
 		return;
 	request->keeps_folder = uid != NULL && grafana_uid_fault(uid) == NULL && strcmp(uid, "general") != 0;
@@ -277,7 +277,7 @@ static bool post_number(struct grafana_request *request, struct grafana_text *an
 	json_t *found;
 	if (!search_number(request->ctx, request->id, &found))
 		return false;
-	const char *uid = json_read_text(found, "uid");
+	const char *uid = skymon_json_text(found, "uid");
 	bool known = uid != NULL && grafana_uid_fault(uid) == NULL;
 	if (known)
 		snprintf(request->uid, sizeof(request->uid), "%s", uid);
@@ -325,7 +325,7 @@ static bool create_dashboard(struct grafana_request *request, struct grafana_tex
 	if (!grafana_take_lock(ctx, "dashboard", folder, request->title) ||
 	    !search_named(ctx, &request->location, request->title, &found))
 		return false;
-	const char *its = json_read_text(found, "uid");
+	const char *its = skymon_json_text(found, "uid");
 	if (found != NULL && (!request->overwrite || its == NULL || grafana_uid_fault(its) != NULL)) {
 		search_refuse(ctx, found, SAME_TITLE);
 		json_decref(found);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "grafana_rule.h"
-#include "json_read.h"
+#include <skymon/json.h>
 
 #define ANSWER_MAX (1u << 20) /* of results; larger ones are not checked */
 
@@ -17,7 +17,7 @@ static void find_place(const json_t *data, const char *sentence, char *pointer, 
 	json_t *query;
 	size_t i;
 	json_array_foreach(data, i, query) {
-		const char *ref = json_read_text(query, "refId");
+		const char *ref = skymon_json_text(query, "refId");
 		char quoted[80];
 		snprintf(quoted, sizeof(quoted), " '%.60s':", ref != NULL ? ref : "");
 		if (strstr(sentence, quoted) != NULL) {
@@ -52,7 +52,7 @@ static const char *frame_fault(struct grafana_span frame)
 	size_t rows = count_rows(frame), i;
 	const char *fault = NULL;
 	json_array_foreach(fields, i, field) {
-		const char *type = json_read_text(field, "type");
+		const char *type = skymon_json_text(field, "type");
 		if (rows > 0 && type != NULL && strcmp(type, "time") == 0)
 			fault = "gives a time series, and Grafana can alert on reduced data only: add a "
 				"reduce "
@@ -62,7 +62,7 @@ static const char *frame_fault(struct grafana_span frame)
 		fault = "gives a table, and Grafana can alert on single numbers only: ask for one number for "
 			"each set of labels, or reduce it";
 	if (rows > 0 && fault == NULL && json_array_size(fields) == 1) {
-		const char *type = json_read_text(json_array_get(fields, 0), "type");
+		const char *type = skymon_json_text(json_array_get(fields, 0), "type");
 		if (type != NULL && strcmp(type, "number") != 0)
 			fault = "gives a value that is not a number, and Grafana can alert on numbers only";
 	}

@@ -177,7 +177,7 @@ static void show_location(const char *location, char *out, size_t size)
 	char text[120];
 	if (location == NULL)
 		snprintf(out, size, "nowhere");
-	else if (fetch_place(location, text, sizeof(text)))
+	else if (skymon_http_place(location, text, sizeof(text)))
 		snprintf(out, size, "%s", text);
 	else {
 		grafana_clean(location, text, sizeof(text));

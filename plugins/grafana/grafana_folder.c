@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "grafana_search.h"
-#include "json_read.h"
+#include <skymon/json.h>
 
 /* ---- Uids and locks ---- */
 
@@ -61,7 +61,7 @@ bool grafana_take_lock(struct grafana_ctx *ctx, const char *kind, const char *fo
 		lock->wanted++;
 	}
 	pthread_mutex_unlock(&own->lock);
-	if (lock != NULL && timed_lock_take(ctx->sm, &lock->lock)) {
+	if (lock != NULL && skymon_timed_lock_take(ctx->sm, &lock->lock)) {
 		ctx->lock = lock;
 		return true;
 	}
@@ -76,7 +76,7 @@ void grafana_release_lock(struct grafana_ctx *ctx)
 {
 	if (ctx->lock == NULL)
 		return;
-	timed_lock_give(&ctx->lock->lock);
+	skymon_timed_lock_give(&ctx->lock->lock);
 	drop_user(ctx->grafana->own, ctx->lock);
 	ctx->lock = NULL;
 }
@@ -85,7 +85,7 @@ void grafana_release_lock(struct grafana_ctx *ctx)
 
 static bool copy_uid(const json_t *folder, char uid_out[GRAFANA_UID_MAX + 1])
 {
-	const char *uid = json_read_text(folder, "uid");
+	const char *uid = skymon_json_text(folder, "uid");
 	if (uid == NULL || strlen(uid) > GRAFANA_UID_MAX)
 		return false;
 	snprintf(uid_out, GRAFANA_UID_MAX + 1, "%s", uid);
@@ -107,7 +107,7 @@ static bool find_by_title(struct grafana_ctx *ctx, const char *title, bool alike
 	json_t *folder;
 	size_t i;
 	json_array_foreach(answer.json, i, folder) {
-		const char *its = json_read_text(folder, "title");
+		const char *its = skymon_json_text(folder, "title");
 		if (*found || its == NULL)
 			continue;
 		search_slug(its, other, sizeof(other));
@@ -140,8 +140,8 @@ static bool refuse_folder_title(struct grafana_ctx *ctx, const char *title)
 	json_t *found;
 	search_alike(ctx, &outside, title, &found);
 	grafana_put_back(&ctx->fault, &was);
-	const char *uid = json_read_text(found, "uid");
-	const char *its = json_read_text(found, "title");
+	const char *uid = skymon_json_text(found, "uid");
+	const char *its = skymon_json_text(found, "title");
 	if (uid != NULL && its != NULL)
 		search_refuse(
 			ctx, found,

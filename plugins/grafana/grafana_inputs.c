@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "grafana.h"
-#include "json_read.h"
+#include <skymon/json.h>
 
 #define PLACE_MAX 150 /* of a JSON pointer */
 
@@ -31,7 +31,7 @@ static const char *find_sent(const struct fill *fill, const char *name, char poi
 	json_t *item;
 	size_t i;
 	json_array_foreach(fill->sent, i, item) {
-		const char *its = json_read_text(item, "name");
+		const char *its = skymon_json_text(item, "name");
 		if (its == NULL || strcmp(its, name) != 0)
 			continue;
 		value = json_object_get(item, "value");
@@ -51,7 +51,7 @@ static bool validate_sent(struct fill *fill)
 	json_t *item;
 	size_t i;
 	json_array_foreach(fill->sent, i, item) {
-		const char *name = json_read_text(item, "name");
+		const char *name = skymon_json_text(item, "name");
 		snprintf(pointer, sizeof(pointer), "/inputs/%zu/name", i);
 		if (name == NULL || json_object_get(fill->values, name) == NULL)
 			return grafana_invalid(fault, pointer, "is not an input of the dashboard");
@@ -96,8 +96,8 @@ static const char *find_source(const struct fill *fill, const char *wanted, cons
 	json_t *source;
 	size_t i;
 	json_array_foreach(fill->sources.json, i, source) {
-		const char *uid = json_read_text(source, "uid"), *name = json_read_text(source, "name"),
-			   *its = json_read_text(source, "type");
+		const char *uid = skymon_json_text(source, "uid"), *name = skymon_json_text(source, "name"),
+			   *its = skymon_json_text(source, "type");
 		if (uid == NULL || (type != NULL && (its == NULL || strcmp(its, type) != 0)) ||
 		    (wanted != NULL && strcmp(uid, wanted) != 0 &&
 		     (name == NULL || strcmp(name, wanted) != 0)))
@@ -147,8 +147,8 @@ static bool choose_source(struct fill *fill, const char *name, const char *type,
 static bool choose_input(struct fill *fill, const json_t *input, size_t at)
 {
 	struct grafana_fault *fault = &fill->ctx->fault;
-	const char *name = json_read_text(input, "name"), *type = json_read_text(input, "type"),
-		   *plugin = json_read_text(input, "pluginId");
+	const char *name = skymon_json_text(input, "name"), *type = skymon_json_text(input, "type"),
+		   *plugin = skymon_json_text(input, "pluginId");
 	char place[PLACE_MAX];
 	snprintf(place, sizeof(place), "/dashboard/__inputs/%zu", at);
 	if (name == NULL || name[0] == '\0' || type == NULL)
@@ -158,7 +158,7 @@ static bool choose_input(struct fill *fill, const json_t *input, size_t at)
 	char pointer[PLACE_MAX];
 	const char *value = find_sent(fill, name, pointer);
 	if (value == NULL)
-		value = json_read_text(input, "value");
+		value = skymon_json_text(input, "value");
 	if (value == NULL)
 		return grafana_invalid(
 			fault, place,
@@ -220,7 +220,7 @@ static bool is_variable(const struct fill *fill, const char *name, size_t length
 	json_t *variable;
 	size_t i;
 	json_array_foreach(json_object_get(json_object_get(fill->model, "templating"), "list"), i, variable) {
-		const char *its = json_read_text(variable, "name");
+		const char *its = skymon_json_text(variable, "name");
 		if (its != NULL && strlen(its) == length && strncmp(its, name, length) == 0)
 			return true;
 	}
@@ -231,7 +231,8 @@ static bool is_variable(const struct fill *fill, const char *name, size_t length
  * lost. */
 static bool declare_source(struct fill *fill, const json_t *source, const char *place)
 {
-	const char *text = json_is_string(source) ? json_string_value(source) : json_read_text(source, "uid"),
+	const char *text = json_is_string(source) ? json_string_value(source)
+						  : skymon_json_text(source, "uid"),
 		   *end;
 	char name[64];
 	if (text == NULL || strncmp(text, "${DS_", 5) != 0 || (end = strchr(text, '}')) == NULL ||
@@ -239,7 +240,7 @@ static bool declare_source(struct fill *fill, const json_t *source, const char *
 		return true;
 	snprintf(name, sizeof(name), "%.*s", (int)(end - text - 2), text + 2);
 	return json_object_get(fill->values, name) != NULL || is_variable(fill, name, strlen(name)) ||
-	       choose_source(fill, name, json_read_text(source, "type"), place);
+	       choose_source(fill, name, skymon_json_text(source, "type"), place);
 }
 
 static bool fill_value(struct fill *fill, json_t *value, const char *place);
@@ -288,7 +289,7 @@ static const json_t *find_element(const json_t *elements, const char *uid)
 	json_t *item;
 	size_t i;
 	json_array_foreach(elements, i, item) {
-		const char *its = json_read_text(item, "uid");
+		const char *its = skymon_json_text(item, "uid");
 		if (its != NULL && strcmp(its, uid) == 0)
 			found = item;
 	}
@@ -301,7 +302,7 @@ static void take_elements(json_t *panels, const json_t *elements)
 	json_t *panel;
 	size_t i;
 	json_array_foreach(panels, i, panel) {
-		const char *uid = json_read_text(json_object_get(panel, "libraryPanel"), "uid");
+		const char *uid = skymon_json_text(json_object_get(panel, "libraryPanel"), "uid");
 		const json_t *model = uid != NULL ? find_element(elements, uid) : NULL;
 		take_elements(json_object_get(panel, "panels"), elements);
 		if (!json_is_object(model))

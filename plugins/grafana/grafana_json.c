@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "grafana.h"
-#include "json_read.h"
+#include <skymon/json.h>
 
 /* ---- JSON as text ---- */
 
@@ -215,7 +215,7 @@ bool grafana_walk(struct grafana_span *rest, struct grafana_span *key, struct gr
 
 json_t *grafana_load(struct grafana_span value)
 {
-	if (value.text == NULL || value.size > LOAD_MAX || json_read_is_deep(value.text, value.size))
+	if (value.text == NULL || value.size > LOAD_MAX || skymon_json_is_deep(value.text, value.size))
 		return NULL;
 	return json_loadb(value.text, value.size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
 }
@@ -263,8 +263,8 @@ json_t *grafana_body(struct grafana_ctx *ctx)
 		return NULL;
 	}
 	grafana_count(ctx, body.size);
-	if (json_read_is_deep(body.text, body.size)) {
-		grafana_fail(ctx, 422, "the body is nested deeper than %d levels", JSON_READ_DEPTH);
+	if (skymon_json_is_deep(body.text, body.size)) {
+		grafana_fail(ctx, 422, "the body is nested deeper than %d levels", SKYMON_JSON_DEPTH);
 		return NULL;
 	}
 	size_t cost;

@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "grafana_search.h"
-#include "json_read.h"
+#include <skymon/json.h>
 
 /* ---- Parameters of the list ---- */
 
@@ -224,7 +224,7 @@ static bool delete_dashboard(struct grafana_ctx *ctx, const char *uid, const cha
 	}
 	grafana_forget(&ctx->fault);
 	*reply = json_is_object(answer.json) ? json_copy(answer.json) : json_object();
-	if (json_read_text(*reply, "message") == NULL)
+	if (skymon_json_text(*reply, "message") == NULL)
 		json_object_set_new(*reply, "message", json_sprintf("Dashboard %s deleted", title));
 	json_object_set_new(*reply, "title", json_string(title));
 	add_time(*reply);

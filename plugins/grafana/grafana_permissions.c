@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "grafana_rule.h"
-#include "json_read.h"
+#include <skymon/json.h>
 
 #define SOURCE_UID "prometheus" /* of the shipped data source */
 
@@ -63,7 +63,7 @@ static bool check_reachable(struct checks *checks)
 	struct grafana_answer answer;
 	if (!grafana_ask(checks->ctx, "GET", "/api/health", NULL, &answer))
 		return add_fault(checks, "reachable");
-	const char *version = json_read_text(answer.json, "version"),
+	const char *version = skymon_json_text(answer.json, "version"),
 		   *place = checks->ctx->grafana->own->place;
 	bool ok = version != NULL ? add_line(checks, "reachable", true, "%s is a Grafana %s", place, version)
 				  : add_line(checks, "reachable", false,
@@ -77,7 +77,7 @@ static bool check_key(struct checks *checks)
 	struct grafana_answer answer;
 	if (!grafana_ask(checks->ctx, "GET", "/api/org", NULL, &answer))
 		return add_fault(checks, "key");
-	const char *name = json_read_text(answer.json, "name");
+	const char *name = skymon_json_text(answer.json, "name");
 	add_line(checks, "key", true, "valid in the organisation %s", name != NULL ? name : "?");
 	grafana_answer_free(&answer);
 	return true;
@@ -139,11 +139,11 @@ static void check_source(struct checks *checks)
 {
 	struct grafana_answer answer;
 	if (grafana_ask(checks->ctx, "GET", "/api/datasources/uid/" SOURCE_UID, NULL, &answer)) {
-		const char *name = json_read_text(answer.json, "name"),
-			   *url = json_read_text(answer.json, "url");
+		const char *name = skymon_json_text(answer.json, "name"),
+			   *url = skymon_json_text(answer.json, "url");
 		char place[200] = "";
 		if (url != NULL)
-			fetch_place(url, place, sizeof(place)); /* a URL may hold a password */
+			skymon_http_place(url, place, sizeof(place)); /* a URL may hold a password */
 		add_line(checks, "datasource", true, "%s asks %s", name != NULL ? name : "?",
 			 place[0] != '\0' ? place : "no URL");
 		grafana_answer_free(&answer);

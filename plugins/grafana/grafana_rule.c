@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "json_read.h"
+#include <skymon/json.h>
 
 #define TITLE_MAX 190              /* of a title or group, in bytes: Grafana's limit */
 #define BUILT_IN "grafana"         /* the uid of Grafana's own data source, which is in no list */
@@ -101,8 +101,8 @@ static bool validate_link(const struct grafana_fields *fields)
 {
 	const json_t *map = grafana_field(fields, "annotations");
 	const struct grafana_fields inner = {map, NULL, "/annotations", fields->fault};
-	const char *dashboard = json_read_text(map, "__dashboardUid__"),
-		   *panel = json_read_text(map, "__panelId__");
+	const char *dashboard = skymon_json_text(map, "__dashboardUid__"),
+		   *panel = skymon_json_text(map, "__panelId__");
 	if (dashboard != NULL && panel == NULL)
 		return grafana_invalid_field(&inner, "__panelId__", "is missing: __dashboardUid__ needs it");
 	if (panel != NULL && dashboard == NULL)
@@ -161,7 +161,7 @@ static bool validate_record(const struct grafana_fields *fields, const json_t *d
 	if (!grafana_is(fields, "record", GRAFANA_OBJECT) || !validate_ref(&record, "from", data) ||
 	    !grafana_needs(&record, "metric", GRAFANA_TEXT))
 		return false;
-	const char *metric = json_read_text(record.sent, "metric");
+	const char *metric = skymon_json_text(record.sent, "metric");
 	return (metric[strspn(metric, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:")] ==
 			'\0' &&
 		strchr("0123456789", metric[0]) == NULL) ||
@@ -194,7 +194,7 @@ static bool has_no_circle(const json_t *data, const json_t *refs, struct grafana
 		more = false;
 		left = json_array_size(data);
 		json_array_foreach(data, i, query) {
-			const char *ref = json_read_text(query, "refId");
+			const char *ref = skymon_json_text(query, "refId");
 			if (json_object_get(done, ref) == NULL && all_done(json_array_get(refs, i), done)) {
 				json_object_set_new(done, ref, json_true());
 				more = true;
@@ -213,7 +213,7 @@ static bool has_no_circle(const json_t *data, const json_t *refs, struct grafana
 
 static bool is_classic(const json_t *query)
 {
-	const char *type = json_read_text(json_object_get(query, "model"), "type");
+	const char *type = skymon_json_text(json_object_get(query, "model"), "type");
 	return grafana_rule_is_expression(query) && type != NULL && strcmp(type, "classic_conditions") == 0;
 }
 
@@ -253,7 +253,7 @@ static bool validate_together(const json_t *data, struct grafana_fault *fault)
 
 static void set_default(json_t *rule, const char *name, const char *fallback)
 {
-	const char *text = json_read_text(rule, name);
+	const char *text = skymon_json_text(rule, name);
 	if (text == NULL || text[0] == '\0')
 		json_object_set_new(rule, name, json_string(fallback));
 }
@@ -310,8 +310,8 @@ static const char *match_source(const json_t *sources, const char *wanted, size_
 	json_t *source;
 	size_t i;
 	json_array_foreach(sources, i, source) {
-		const char *uid = json_read_text(source, "uid"), *type = json_read_text(source, "type"),
-			   *name = json_read_text(source, "name");
+		const char *uid = skymon_json_text(source, "uid"), *type = skymon_json_text(source, "type"),
+			   *name = skymon_json_text(source, "name");
 		if (uid == NULL)
 			continue;
 		if (strcmp(uid, wanted) == 0) {
@@ -334,7 +334,7 @@ static const char *match_source(const json_t *sources, const char *wanted, size_
 static void rename_in_model(json_t *query, const char *was, const char *uid)
 {
 	json_t *model = json_object_get(query, "model"), *source = json_object_get(model, "datasource");
-	const char *its = json_read_text(source, "uid");
+	const char *its = skymon_json_text(source, "uid");
 	if (its == NULL || strcmp(its, was) != 0)
 		return;
 	model = json_copy(model);
@@ -350,7 +350,7 @@ bool grafana_rule_match(json_t *rule, const json_t *sent, const json_t *sources,
 	json_t *query;
 	size_t i, count;
 	json_array_foreach(json_object_get(rule, "data"), i, query) {
-		const char *wanted = json_read_text(query, "datasourceUid");
+		const char *wanted = skymon_json_text(query, "datasourceUid");
 		char pointer[40];
 		const struct grafana_fields fields = {json_array_get(list, i), grafana_rule_query_names,
 						      pointer, fault};
@@ -382,11 +382,11 @@ bool grafana_rule_match(json_t *rule, const json_t *sent, const json_t *sources,
 
 static const char *type_of(const json_t *query, const json_t *sources)
 {
-	const char *wanted = json_read_text(query, "datasourceUid");
+	const char *wanted = skymon_json_text(query, "datasourceUid");
 	json_t *source;
 	size_t i;
 	json_array_foreach(sources, i, source) {
-		const char *uid = json_read_text(source, "uid"), *type = json_read_text(source, "type");
+		const char *uid = skymon_json_text(source, "uid"), *type = skymon_json_text(source, "type");
 		if (uid != NULL && strcmp(uid, wanted) == 0)
 			return type != NULL ? type : "";
 	}
@@ -408,13 +408,13 @@ static bool validate_query(const json_t *query, const char *type, size_t at, str
 static bool is_series(const json_t *query, const char *type)
 {
 	const json_t *model = json_object_get(query, "model");
-	const char *kind = json_read_text(model, "type"), *word = json_read_text(model, "queryType");
+	const char *kind = skymon_json_text(model, "type"), *word = skymon_json_text(model, "queryType");
 	if (grafana_rule_is_expression(query))
 		return kind != NULL && strcmp(kind, "resample") == 0;
 	if (json_is_true(json_object_get(model, "instant")))
 		return false;
 	if (word == NULL)
-		word = json_read_text(query, "queryType");
+		word = skymon_json_text(query, "queryType");
 	return strcmp(type, "prometheus") == 0 ||
 	       (strcmp(type, "loki") == 0 && (word == NULL || word[0] == '\0' || strcmp(word, "range") == 0));
 }
@@ -439,7 +439,7 @@ static const char *find_series(const struct search *search, const char *ref)
 	}
 	if (is_series(query, type_of(query, search->sources)))
 		return ref;
-	const char *kind = json_read_text(json_object_get(query, "model"), "type");
+	const char *kind = skymon_json_text(json_object_get(query, "model"), "type");
 	if (!grafana_rule_is_expression(query) ||
 	    (strcmp(kind, "math") != 0 && strcmp(kind, "threshold") != 0))
 		return NULL;
@@ -456,7 +456,7 @@ const char *grafana_rule_output(const json_t *rule, const char **pointer)
 {
 	const json_t *record = json_object_get(rule, "record");
 	*pointer = record != NULL ? "/record/from" : "/condition";
-	return record != NULL ? json_read_text(record, "from") : json_read_text(rule, "condition");
+	return record != NULL ? skymon_json_text(record, "from") : skymon_json_text(rule, "condition");
 }
 
 bool grafana_rule_validate_queries(const json_t *rule, const json_t *sources, struct grafana_fault *fault)

@@ -7,7 +7,7 @@
 #include <strings.h>
 
 #include "grafana_rule.h"
-#include "json_read.h"
+#include <skymon/json.h>
 
 #define QUERIES_MAX 200 /* of one rule: the search for cycles is quadratic */
 #define MODEL "model"
@@ -20,7 +20,7 @@ const struct grafana_name grafana_rule_query_names[] = {{"ref_id", "refId"},
 
 bool grafana_rule_is_expression(const json_t *query)
 {
-	const char *source = json_read_text(query, "datasourceUid");
+	const char *source = skymon_json_text(query, "datasourceUid");
 	return source != NULL && (strcmp(source, "__expr__") == 0 || strcmp(source, "-100") == 0);
 }
 
@@ -29,7 +29,7 @@ json_t *grafana_rule_find(const json_t *data, const char *ref)
 	json_t *query;
 	size_t i;
 	json_array_foreach(data, i, query) {
-		const char *its = json_read_text(query, "refId");
+		const char *its = skymon_json_text(query, "refId");
 		if (its != NULL && strcmp(its, ref) == 0)
 			return query;
 	}
@@ -41,7 +41,7 @@ json_t *grafana_rule_find(const json_t *data, const char *ref)
 /* Of the expressions, only a resample needs a time range. */
 static bool needs_range(const json_t *query)
 {
-	const char *type = json_read_text(json_object_get(query, MODEL), "type");
+	const char *type = skymon_json_text(json_object_get(query, MODEL), "type");
 	return !grafana_rule_is_expression(query) || (type != NULL && strcmp(type, "resample") == 0);
 }
 
@@ -324,7 +324,7 @@ static bool validate_evaluator(const struct view *view, size_t at, const char *c
 	snprintf(pointer, sizeof(pointer), "%s/conditions/%zu/evaluator", view->pointer, at);
 	if (!is_word(&fields, "type", types, choices))
 		return false;
-	const char *type = json_read_text(evaluator, "type");
+	const char *type = skymon_json_text(evaluator, "type");
 	if (strcmp(type, "no_value") == 0)
 		return true;
 	if (!grafana_needs(&fields, "params", GRAFANA_ARRAY))
@@ -483,7 +483,7 @@ static bool read_resample(const struct view *view, const struct grafana_fields *
 	    !is_word(fields, "downsampler", down, "sum, mean, min, max or last") ||
 	    !is_word(fields, "upsampler", up, "pad, backfilling or fillna"))
 		return false;
-	double ms = window_ms(json_read_text(view->model, "window"));
+	double ms = window_ms(skymon_json_text(view->model, "window"));
 	if (ms <= 0)
 		return grafana_invalid_field(fields, "window", "is not a duration such as 10s, 5m or 1d");
 	return ms <= 1e3 * (double)(json_integer_value(json_object_get(range, "from")) -
@@ -499,12 +499,12 @@ static bool read_expression(struct view *view)
 	const struct grafana_fields fields = {view->model, NULL, view->pointer, view->fault};
 	if (!is_word(&fields, "type", types, "math, reduce, resample, threshold, classic_conditions or sql"))
 		return false;
-	const char *type = json_read_text(view->model, "type");
+	const char *type = skymon_json_text(view->model, "type");
 	if (strcmp(type, "classic_conditions") == 0)
 		return read_classic(view, &fields);
 	if (!grafana_needs(&fields, "expression", GRAFANA_TEXT))
 		return false;
-	const char *text = json_read_text(view->model, "expression");
+	const char *text = skymon_json_text(view->model, "expression");
 	if (strcmp(type, "math") == 0)
 		return read_math(view, text);
 	if (strcmp(type, "sql") == 0) /* of later versions; its text is not parsed here */

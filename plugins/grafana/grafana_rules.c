@@ -11,7 +11,7 @@
 #include <strings.h>
 
 #include "grafana_rule.h"
-#include "json_read.h"
+#include <skymon/json.h>
 
 #define RULES "/api/v1/provisioning/alert-rules"
 
@@ -22,8 +22,8 @@ static const json_t *find_titled(const json_t *rules, const char *folder, const 
 	json_t *rule;
 	size_t i;
 	json_array_foreach(rules, i, rule) {
-		const char *its_title = json_read_text(rule, "title"),
-			   *its_folder = json_read_text(rule, "folderUID");
+		const char *its_title = skymon_json_text(rule, "title"),
+			   *its_folder = skymon_json_text(rule, "folderUID");
 		if (its_title != NULL && strcmp(its_title, title) == 0 && its_folder != NULL &&
 		    strcmp(its_folder, folder) == 0)
 			return rule;
@@ -34,7 +34,7 @@ static const json_t *find_titled(const json_t *rules, const char *folder, const 
 /* 409 with the existing rule, if it is known. what: the field that is the same. */
 static bool refuse_duplicate_rule(struct grafana_ctx *ctx, const json_t *there, const char *what)
 {
-	const char *uid = json_read_text(there, "uid"), *title = json_read_text(there, "title");
+	const char *uid = skymon_json_text(there, "uid"), *title = skymon_json_text(there, "title");
 	char text[260];
 	snprintf(text, sizeof(text), "%.40s, \"%.190s\"", uid != NULL ? uid : "?",
 		 title != NULL ? title : "?");
@@ -51,10 +51,10 @@ static bool refuse_duplicate_rule(struct grafana_ctx *ctx, const json_t *there, 
 /* A group that does not exist has no such rule. */
 static bool is_new(struct grafana_ctx *ctx, const json_t *rule)
 {
-	const char *folder = json_read_text(rule, "folderUID"), *title = json_read_text(rule, "title");
+	const char *folder = skymon_json_text(rule, "folderUID"), *title = skymon_json_text(rule, "title");
 	char path[GRAFANA_PATH_MAX], before[200];
 	if (!grafana_path(before, sizeof(before), "/api/v1/provisioning/folder/", folder, "/rule-groups/") ||
-	    !grafana_path(path, sizeof(path), before, json_read_text(rule, "ruleGroup"), ""))
+	    !grafana_path(path, sizeof(path), before, skymon_json_text(rule, "ruleGroup"), ""))
 		return grafana_invalid(&ctx->fault, "/ruleGroup", "is too long for a request to Grafana");
 	struct grafana_answer group;
 	bool known = grafana_ask(ctx, "GET", path, NULL, &group);
@@ -103,14 +103,14 @@ static bool explain_conflict(struct grafana_ctx *ctx, const json_t *sent, const 
 {
 	struct grafana_fault was = grafana_set_aside(&ctx->fault);
 	struct grafana_answer answer = {0};
-	const char *uid = json_read_text(sent, "uid"), *what = "uid";
+	const char *uid = skymon_json_text(sent, "uid"), *what = "uid";
 	const json_t *there;
 	if (uid != NULL && uid[0] != '\0' && get_rule(ctx, uid, &answer)) {
 		there = answer.json;
 	} else {
 		grafana_ask(ctx, "GET", RULES, NULL, &answer);
-		there = find_titled(answer.json, json_read_text(rule, "folderUID"),
-				    json_read_text(rule, "title"));
+		there = find_titled(answer.json, skymon_json_text(rule, "folderUID"),
+				    skymon_json_text(rule, "title"));
 		if (there != NULL || strstr(was.upstream_message, "UID") == NULL)
 			what = "title in this folder";
 	}
@@ -129,13 +129,14 @@ static const char *sent_name(const json_t *sent, const char *name, const char *o
 static void verify_rule(struct grafana_ctx *ctx, const json_t *rule)
 {
 	struct grafana_fault was = grafana_set_aside(&ctx->fault);
-	const char *uid = json_read_text(rule, "uid");
+	const char *uid = skymon_json_text(rule, "uid");
 	enum grafana_done done = GRAFANA_MAYBE_DONE;
 	struct grafana_answer there = {0};
 	if (uid != NULL && get_rule(ctx, uid, &there)) {
-		const char *title = json_read_text(there.json, "title");
-		done = title != NULL && strcmp(title, json_read_text(rule, "title")) == 0 ? GRAFANA_DONE
-											  : GRAFANA_NOT_DONE;
+		const char *title = skymon_json_text(there.json, "title");
+		done = title != NULL && strcmp(title, skymon_json_text(rule, "title")) == 0
+			       ? GRAFANA_DONE
+			       : GRAFANA_NOT_DONE;
 	} else if (uid != NULL && grafana_rule_is_missing(&ctx->fault)) {
 		done = GRAFANA_NOT_DONE;
 	}
@@ -230,10 +231,10 @@ static bool is_taken_by_other(struct grafana_ctx *ctx, const char *uid, const js
 	struct grafana_answer there = {0};
 	bool other = false;
 	if (get_rule(ctx, uid, &there)) {
-		const char *title = json_read_text(there.json, "title"),
-			   *folder = json_read_text(there.json, "folderUID");
-		other = title == NULL || strcmp(title, json_read_text(rule, "title")) != 0 ||
-			folder == NULL || strcmp(folder, json_read_text(rule, "folderUID")) != 0;
+		const char *title = skymon_json_text(there.json, "title"),
+			   *folder = skymon_json_text(there.json, "folderUID");
+		other = title == NULL || strcmp(title, skymon_json_text(rule, "title")) != 0 ||
+			folder == NULL || strcmp(folder, skymon_json_text(rule, "folderUID")) != 0;
 	}
 	grafana_answer_free(&there);
 	grafana_put_back(&ctx->fault, &was);
@@ -244,10 +245,10 @@ static bool is_taken_by_other(struct grafana_ctx *ctx, const char *uid, const js
  * now. Fails as Grafana answered. */
 static bool send_rule(struct grafana_ctx *ctx, json_t *rule, struct grafana_answer *answer)
 {
-	const char *given = json_read_text(rule, "uid");
+	const char *given = skymon_json_text(rule, "uid");
 	char uid[GRAFANA_UID_MAX + 1] = "";
 	if (given == NULL || given[0] == '\0') {
-		grafana_make_uid("rule", json_read_text(rule, "folderUID"), json_read_text(rule, "title"),
+		grafana_make_uid("rule", skymon_json_text(rule, "folderUID"), skymon_json_text(rule, "title"),
 				 uid);
 		json_object_set_new(rule, "uid", json_string(uid));
 	}
@@ -263,7 +264,7 @@ static bool send_rule(struct grafana_ctx *ctx, json_t *rule, struct grafana_answ
 static void undo_rule(struct grafana_ctx *ctx, struct grafana_answer *answer)
 {
 	struct grafana_fault was = grafana_set_aside(&ctx->fault);
-	const char *uid = json_read_text(answer->json, "uid");
+	const char *uid = skymon_json_text(answer->json, "uid");
 	struct grafana_answer gone = {0};
 	char path[GRAFANA_PATH_MAX];
 	bool done = uid != NULL && grafana_path(path, sizeof(path), RULES "/", uid, "") &&
@@ -297,15 +298,15 @@ static bool save_into(struct grafana_ctx *ctx, json_t *rule, const char *folder,
 static void make_missing_folder(struct grafana_ctx *ctx, const json_t *rule, const char *wanted)
 {
 	struct grafana_fault was = grafana_set_aside(&ctx->fault);
-	const char *its_uid = json_read_text(rule, "uid");
+	const char *its_uid = skymon_json_text(rule, "uid");
 	struct grafana_answer answer = {0};
 	char uid[GRAFANA_UID_MAX + 1];
 	bool there;
 	if (its_uid != NULL && get_rule(ctx, its_uid, &answer)) {
-		const char *folder = json_read_text(answer.json, "folderUID");
-		const char *title = json_read_text(answer.json, "title");
+		const char *folder = skymon_json_text(answer.json, "folderUID");
+		const char *title = skymon_json_text(answer.json, "title");
 		if (folder != NULL && strcmp(folder, wanted) == 0 && title != NULL &&
-		    strcmp(title, json_read_text(rule, "title")) == 0)
+		    strcmp(title, skymon_json_text(rule, "title")) == 0)
 			find_folder(ctx, wanted, true, uid, &there);
 	}
 	grafana_answer_free(&answer);
@@ -315,10 +316,10 @@ static void make_missing_folder(struct grafana_ctx *ctx, const json_t *rule, con
 /* Sends the rule first, then creates its folder. */
 static bool save_without_folder(struct grafana_ctx *ctx, json_t *rule, struct grafana_answer *answer)
 {
-	const char *given = json_read_text(rule, "uid");
+	const char *given = skymon_json_text(rule, "uid");
 	bool own_uid = given == NULL || given[0] == '\0';
 	char wanted[GRAFANA_UID_MAX + 1];
-	snprintf(wanted, sizeof(wanted), "%s", json_read_text(rule, "folderUID"));
+	snprintf(wanted, sizeof(wanted), "%s", skymon_json_text(rule, "folderUID"));
 	bool done = send_rule(ctx, rule, answer);
 	bool later = !done && ctx->fault.upstream_status >= 400 && !grafana_rule_is_conflict(&ctx->fault) &&
 		     strcasestr(ctx->fault.upstream_message, "folder") != NULL;
@@ -361,9 +362,9 @@ static bool create_rule(struct grafana_ctx *ctx, const json_t *sent, json_t *rul
 	char wanted[GRAFANA_UID_MAX + 1];
 	json_t *sources = NULL;
 	bool there = false;
-	snprintf(wanted, sizeof(wanted), "%s", json_read_text(rule, "folderUID"));
+	snprintf(wanted, sizeof(wanted), "%s", skymon_json_text(rule, "folderUID"));
 	bool good = take_org(ctx, sent, rule) &&
-		    grafana_take_lock(ctx, "rule", wanted, json_read_text(rule, "title")) &&
+		    grafana_take_lock(ctx, "rule", wanted, skymon_json_text(rule, "title")) &&
 		    is_new(ctx, rule) && grafana_rule_sources(ctx, rule, sent, &sources, false) &&
 		    grafana_rule_eval(ctx, rule);
 	json_decref(sources);
@@ -400,8 +401,8 @@ void grafana_post_rule(struct skymon *sm, void *state, struct skymon_request *rq
 	if (rule != NULL) {
 		done = create_rule(&ctx, sent, rule, &answer);
 		grafana_release_lock(&ctx);
-		grafana_audit(&ctx, "alert rule", json_read_text(done ? answer.json : rule, "uid"),
-			      json_read_text(rule, "title"),
+		grafana_audit(&ctx, "alert rule", skymon_json_text(done ? answer.json : rule, "uid"),
+			      skymon_json_text(rule, "title"),
 			      grafana_result(&ctx.fault, done, "created", result));
 	}
 	if (done) {

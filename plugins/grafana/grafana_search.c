@@ -9,13 +9,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "json_read.h"
+#include <skymon/json.h>
 
 #define PAGES_MAX 30 /* of a search */
 
 bool search_is_in(const json_t *found, const struct search_location *location)
 {
-	const char *uid = json_read_text(found, "folderUid");
+	const char *uid = skymon_json_text(found, "folderUid");
 	json_int_t id = json_integer_value(json_object_get(found, "folderId"));
 	if (location->folder_uid[0] != '\0')
 		return uid != NULL && strcmp(uid, location->folder_uid) == 0;
@@ -76,7 +76,7 @@ enum fit { NO_FIT, ALIKE, EXACT };
 
 static enum fit fit_of(const json_t *item, const struct wanted *wanted)
 {
-	const char *title = json_read_text(item, "title"), *uid = json_read_text(item, "uid");
+	const char *title = skymon_json_text(item, "title"), *uid = skymon_json_text(item, "uid");
 	if (title == NULL || uid == NULL ||
 	    (wanted->location != NULL && !search_is_in(item, wanted->location)) ||
 	    (wanted->uid != NULL && strcmp(uid, wanted->uid) != 0) ||
@@ -271,7 +271,7 @@ bool search_refuse(struct grafana_ctx *ctx, const json_t *found, const char *for
 	char clean[480];
 	grafana_clean(text, clean, sizeof(clean));
 	grafana_reword(ctx, 409, "", "%s", clean);
-	add_there(&ctx->fault, found, json_read_text(found, "title"));
+	add_there(&ctx->fault, found, skymon_json_text(found, "title"));
 	return false;
 }
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "grafana.h"
-#include "json_read.h"
+#include <skymon/json.h>
 
 static const struct grafana_name names[] = {{"is_default", "isDefault"},
 					    {"json_data", "jsonData"},
@@ -60,7 +60,7 @@ static const json_t *find_source_by(const json_t *list, const char *member, cons
 	json_t *item;
 	size_t i;
 	json_array_foreach(list, i, item) {
-		const char *its = json_read_text(item, member);
+		const char *its = skymon_json_text(item, member);
 		if (its != NULL && strcmp(its, text) == 0)
 			return item;
 	}
@@ -81,8 +81,8 @@ static bool has_default(const json_t *list)
 /* Fills in the fields that the caller left out. Pure. */
 static void fill_defaults(json_t *source, const json_t *list)
 {
-	const char *type = json_read_text(source, "type"), *uid = json_read_text(source, "uid"),
-		   *access = json_read_text(source, "access");
+	const char *type = skymon_json_text(source, "type"), *uid = skymon_json_text(source, "uid"),
+		   *access = skymon_json_text(source, "access");
 	if (uid == NULL || uid[0] == '\0') {
 		if (grafana_uid_fault(type) == NULL && find_source_by(list, "uid", type) == NULL)
 			json_object_set_new(source, "uid", json_string(type));
@@ -106,8 +106,8 @@ static bool refuse_duplicate_source(struct grafana_ctx *ctx, const json_t *there
 
 static bool is_unused(struct grafana_ctx *ctx, const json_t *source, const json_t *list)
 {
-	const char *uid = json_read_text(source, "uid");
-	const json_t *there = find_source_by(list, "name", json_read_text(source, "name"));
+	const char *uid = skymon_json_text(source, "uid");
+	const json_t *there = find_source_by(list, "name", skymon_json_text(source, "name"));
 	if (there != NULL)
 		return refuse_duplicate_source(ctx, there, "name");
 	there = uid != NULL && uid[0] != '\0' ? find_source_by(list, "uid", uid) : NULL;
@@ -136,7 +136,8 @@ static bool explain_source_refusal(struct grafana_ctx *ctx, const json_t *source
 	struct grafana_answer list;
 	bool seen = get_list(ctx, &list);
 	grafana_put_back(&ctx->fault, &was);
-	const json_t *there = seen ? find_source_by(list.json, "name", json_read_text(source, "name")) : NULL;
+	const json_t *there =
+		seen ? find_source_by(list.json, "name", skymon_json_text(source, "name")) : NULL;
 	if (was.code == 409 && seen)
 		is_unused(ctx, source, list.json);
 	else if (was.code != 409) /* the name was unused before, so this is the new one */
@@ -165,7 +166,7 @@ static void reply_with_warnings(struct grafana_ctx *ctx, const struct grafana_fi
 				const struct grafana_text *answer)
 {
 	static const char *const skip[] = {"secureJsonData", "orgId", "id", NULL};
-	json_t *body = json_read(answer->bytes, answer->size),
+	json_t *body = skymon_json_read(answer->bytes, answer->size),
 	       *warnings = grafana_dropped(fields, json_object_get(body, "datasource"), skip);
 	if (warnings != NULL && json_is_object(json_object_get(body, "datasource"))) {
 		json_object_set(body, "warnings", warnings);
@@ -215,7 +216,7 @@ void grafana_post_source(struct skymon *sm, void *state, struct skymon_request *
 		grafana_release_lock(&ctx);
 	}
 	char result[60];
-	grafana_audit(&ctx, "data source", json_read_text(source, "uid"), json_read_text(source, "name"),
+	grafana_audit(&ctx, "data source", skymon_json_text(source, "uid"), skymon_json_text(source, "name"),
 		      grafana_result(&ctx.fault, done, "created", result));
 	if (done)
 		reply_with_warnings(&ctx, &fields, &answer);

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "json_read.h"
+#include <skymon/json.h>
 
 #define HEALTH_MAX 65536
 
@@ -41,7 +41,7 @@ static const struct skymon_option options[] = {
 static const struct skymon_number numbers[] = {
 	{"token_ttl", "s", "remaining life of the token; absent if it never expires"},
 	{"clock_skew", "s", "difference between the server's clock and the local one"},
-	TLS_REPORT_NUMBERS,
+	SKYMON_TLS_NUMBERS,
 	{0}};
 
 /* ---- Once per process ---- */
@@ -50,8 +50,8 @@ static bool load(struct skymon *sm, void *shared)
 {
 	(void)sm;
 	(void)shared;
-	json_set_alloc_funcs(malloc, json_read_free_wiped);
-	return fetch_load();
+	json_set_alloc_funcs(malloc, skymon_json_free_wiped);
+	return skymon_http_load();
 }
 
 static void unload(struct skymon *sm, void *shared)
@@ -59,7 +59,7 @@ static void unload(struct skymon *sm, void *shared)
 	(void)sm;
 	(void)shared;
 	json_set_alloc_funcs(malloc, free);
-	fetch_unload();
+	skymon_http_unload();
 }
 
 /* ---- Start and stop ---- */
@@ -74,13 +74,14 @@ static void validate(struct skymon *sm, const void *state)
 	const struct vault *vault = state;
 	const char *hash = vault->read != NULL ? strrchr(vault->read, '#') : NULL;
 	bool role = is_given(vault->role_id), read = is_given(vault->read);
-	const char *address = fetch_url_fault(vault->address), *proxy = fetch_proxy_fault(vault->proxy);
+	const char *address = skymon_http_url_fault(vault->address),
+		   *proxy = skymon_http_proxy_fault(vault->proxy);
 	if (address != NULL)
 		skymon_invalid(sm, "address", "%s", address);
 	else if (strlen(vault->address) >= sizeof(vault->own->base))
 		skymon_invalid(sm, "address", "must not be longer than 500 bytes");
-	else if ((address = fetch_secret_fault(vault->address, &vault->tls,
-					       vault->token.bytes != NULL || role)) != NULL)
+	else if ((address = skymon_http_secret_fault(vault->address, &vault->tls,
+						     vault->token.bytes != NULL || role)) != NULL)
 		skymon_invalid(sm, "address", "%s", address);
 	if (proxy != NULL)
 		skymon_invalid(sm, "proxy", "%s", proxy);
@@ -102,11 +103,11 @@ static void stop(struct skymon *sm, void *state)
 		return;
 	if (own->has_locks) {
 		vault_revoke(sm, vault);
-		timed_lock_end(&own->login_lock);
-		timed_lock_end(&own->secret_lock);
+		skymon_timed_lock_end(&own->login_lock);
+		skymon_timed_lock_end(&own->secret_lock);
 	}
-	fetch_free(own->check_fetch);
-	fetch_free(own->secret_fetch);
+	skymon_http_free(own->check_fetch);
+	skymon_http_free(own->secret_fetch);
 	vault_forget_all(vault);
 	free(own);
 	vault->own = NULL;
@@ -126,9 +127,10 @@ static bool start(struct skymon *sm, void *state)
 	struct vault_own *own;
 	own = vault->own = calloc(1, sizeof(*own));
 	if (own != NULL) {
-		own->check_fetch = fetch_new();
-		own->secret_fetch = fetch_new();
-		own->has_locks = timed_lock_init(&own->login_lock) && timed_lock_init(&own->secret_lock);
+		own->check_fetch = skymon_http_new();
+		own->secret_fetch = skymon_http_new();
+		own->has_locks =
+			skymon_timed_lock_init(&own->login_lock) && skymon_timed_lock_init(&own->secret_lock);
 	}
 	if (own == NULL || own->check_fetch == NULL || own->secret_fetch == NULL || !own->has_locks) {
 		stop(sm, state);
@@ -138,7 +140,7 @@ static bool start(struct skymon *sm, void *state)
 	snprintf(own->base, sizeof(own->base), "%s", vault->address);
 	for (size_t length = strlen(own->base); length > 0 && own->base[length - 1] == '/'; length--)
 		own->base[length - 1] = '\0';
-	if (!fetch_place(own->base, own->place, sizeof(own->place))) {
+	if (!skymon_http_place(own->base, own->place, sizeof(own->place))) {
 		stop(sm, state);
 		skymon_unknown(sm, "address cannot be parsed");
 		return false;
@@ -156,7 +158,7 @@ static double wall_clock(void)
 }
 
 static void report_clock(struct skymon *sm, const struct vault_health *health,
-			 const struct fetch_answer *answer)
+			 const struct skymon_http_answer *answer)
 {
 	if (health->server_time < 0)
 		return;
@@ -191,19 +193,19 @@ static bool request_health(struct skymon *sm, struct vault *vault, struct vault_
 {
 	char url[600];
 	static const struct skymon_label headers[] = {{"X-Vault-Request", "true"}};
-	struct fetch_request request = {.url = url,
-					.headers = headers,
-					.header_count = 1,
-					.body_max = HEALTH_MAX,
-					.tls = &vault->tls,
-					.proxy = vault->proxy};
+	struct skymon_http_request request = {.url = url,
+					      .headers = headers,
+					      .header_count = 1,
+					      .body_max = HEALTH_MAX,
+					      .tls = &vault->tls,
+					      .proxy = vault->proxy};
 	skymon_step(sm, "requesting the server's health");
 	snprintf(url, sizeof(url), "%s/v1/sys/health", vault->own->base);
-	struct fetch_answer answer;
-	if (!fetch_do(sm, vault->own->check_fetch, &request, &answer, fault))
+	struct skymon_http_answer answer;
+	if (!skymon_http_do(sm, vault->own->check_fetch, &request, &answer, fault))
 		return false;
-	tls_report(sm, answer.trust, answer.local);
-	tls_report_days(sm, answer.certificate_days);
+	skymon_tls_report(sm, answer.trust, answer.local);
+	skymon_tls_report_days(sm, answer.certificate_days);
 	char why[VAULT_WHY];
 	bool known = vault_parse_health(answer.body, answer.size, health, why);
 	vault_evaluate(answer.code, known ? health : NULL, verdict);
@@ -221,7 +223,7 @@ static bool request_health(struct skymon *sm, struct vault *vault, struct vault_
 	else
 		skymon_fault_set(fault, verdict->status, verdict->reason, "%.120s: %s", vault->own->place,
 				 verdict->text);
-	fetch_answer_free(&answer);
+	skymon_http_answer_free(&answer);
 	return true;
 }
 
@@ -365,9 +367,9 @@ static enum skymon_status run_check(struct skymon *sm, struct vault *vault)
 static enum skymon_status check(struct skymon *sm, void *state)
 {
 	struct vault *vault = state;
-	fetch_begin(vault->own->check_fetch, vault->reconnect.ms);
+	skymon_http_begin(vault->own->check_fetch, vault->reconnect.ms);
 	enum skymon_status status = run_check(sm, vault);
-	fetch_end(vault->own->check_fetch);
+	skymon_http_end(vault->own->check_fetch);
 	return status;
 }
 

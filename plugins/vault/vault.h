@@ -10,9 +10,9 @@
 #include <pthread.h>
 #include <skymon/secrets.h>
 
-#include "fetch.h"
-#include "json_loose.h"
-#include "timed_lock.h"
+#include <skymon/http.h>
+#include <skymon/json.h>
+#include <skymon/timed_lock.h>
 
 #define VAULT_PATH_MAX 1024
 #define VAULT_VALUE_MAX 65536
@@ -103,15 +103,15 @@ bool vault_has_token(const struct vault *vault); /* or a role to log in with */
 int64_t vault_now_ms(void);                      /* CLOCK_BOOTTIME: advances during suspend */
 
 /* Sends one request to /v1/PATH with the component's token. *answer is the body, NULL if empty. */
-bool vault_ask(struct skymon *sm, struct vault *vault, struct fetch *fetch, const char *method,
+bool vault_ask(struct skymon *sm, struct vault *vault, struct skymon_http *http, const char *method,
 	       const char *path, const char *what, json_t **answer, struct vault_fault *fault);
 /* Reads the fields at a path of the config. The caller frees *data. */
-bool vault_read(struct skymon *sm, struct vault *vault, struct fetch *fetch, const char *path, json_t **data,
-		struct vault_lease *lease, struct vault_fault *fault);
-bool vault_lookup(struct skymon *sm, struct vault *vault, struct fetch *fetch, struct vault_token *token,
+bool vault_read(struct skymon *sm, struct vault *vault, struct skymon_http *http, const char *path,
+		json_t **data, struct vault_lease *lease, struct vault_fault *fault);
+bool vault_lookup(struct skymon *sm, struct vault *vault, struct skymon_http *http, struct vault_token *token,
 		  struct vault_fault *fault);
 /* Returns false with *token unchanged if it could not be renewed. */
-bool vault_renew(struct skymon *sm, struct vault *vault, struct fetch *fetch, struct vault_token *token,
+bool vault_renew(struct skymon *sm, struct vault *vault, struct skymon_http *http, struct vault_token *token,
 		 struct vault_fault *fault);
 /* Revokes the token of a login, and with it the leases obtained through it. Waits for at most 1 s. Called in
  * `stop`. */
@@ -129,17 +129,17 @@ struct vault_counts {
 
 struct vault_own {
 	char base[512], place[300]; /* the address without trailing slashes; its host:port, for messages */
-	struct fetch *check_fetch, *secret_fetch;
+	struct skymon_http *check_fetch, *secret_fetch;
 	bool has_locks;
 	/* the login */
-	struct timed_lock login_lock;
+	struct skymon_timed_lock login_lock;
 	char *token; /* NULL if not logged in */
 	int64_t token_until_ms, login_ms;
 	uint64_t token_number;
 	struct vault_fault refused; /* why the login was refused; not tried again before refused_until_ms */
 	int64_t refused_pause_ms, refused_until_ms;
 	/* secret requests, one after another */
-	struct timed_lock secret_lock;
+	struct skymon_timed_lock secret_lock;
 	struct vault_kept *kept;
 	struct vault_fault last_fault; /* repeated during a back-off */
 	int64_t pause_ms;

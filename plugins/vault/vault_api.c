@@ -44,14 +44,14 @@ struct request {
 };
 
 /* what names the requested object, as in "the path grafana/api_key". */
-static bool parse_body(const struct fetch_answer *answer, const char *place, const char *what, json_t **json,
-		       struct vault_fault *fault)
+static bool parse_body(const struct skymon_http_answer *answer, const char *place, const char *what,
+		       json_t **json, struct vault_fault *fault)
 {
-	char why[JSON_LOOSE_WHY] = "is JSON, and not an object";
+	char why[SKYMON_JSON_WHY] = "is JSON, and not an object";
 	*json = NULL;
 	if (answer->size == 0)
 		return true;
-	*json = json_loose_read(answer->body, answer->size, why);
+	*json = skymon_json_read_loose(answer->body, answer->size, why);
 	if (json_is_object(*json))
 		return true;
 	json_decref(*json);
@@ -63,7 +63,7 @@ static bool parse_body(const struct fetch_answer *answer, const char *place, con
 	return false;
 }
 
-static bool send_request(struct skymon *sm, struct vault *vault, struct fetch *fetch,
+static bool send_request(struct skymon *sm, struct vault *vault, struct skymon_http *http,
 			 const struct request *request, const char *what, json_t **json,
 			 struct vault_fault *fault)
 {
@@ -75,20 +75,20 @@ static bool send_request(struct skymon *sm, struct vault *vault, struct fetch *f
 		{"X-Vault-Request", "true"}, /* Vault Agent may require it */
 		{"Content-Type", request->body != NULL ? "application/json" : NULL}};
 	char url[VAULT_PATH_MAX * 4];
-	struct fetch_request ask = {.method = request->method,
-				    .url = url,
-				    .headers = headers,
-				    .header_count = sizeof(headers) / sizeof(headers[0]),
-				    .body = request->body,
-				    .body_size = request->body != NULL ? strlen(request->body) : 0,
-				    .timeout_ms = request->timeout_ms,
-				    .tls = &vault->tls,
-				    .proxy = vault->proxy};
+	struct skymon_http_request ask = {.method = request->method,
+					  .url = url,
+					  .headers = headers,
+					  .header_count = sizeof(headers) / sizeof(headers[0]),
+					  .body = request->body,
+					  .body_size = request->body != NULL ? strlen(request->body) : 0,
+					  .timeout_ms = request->timeout_ms,
+					  .tls = &vault->tls,
+					  .proxy = vault->proxy};
 	*json = NULL;
 	*fault = (struct vault_fault){.outage = true};
 	snprintf(url, sizeof(url), "%s/v1/%s", own->base, request->path);
-	struct fetch_answer answer;
-	if (!fetch_do(sm, fetch, &ask, &answer, &fault->is))
+	struct skymon_http_answer answer;
+	if (!skymon_http_do(sm, http, &ask, &answer, &fault->is))
 		return false;
 	bool good;
 	if (answer.code >= 200 && answer.code < 300) {
@@ -98,7 +98,7 @@ static bool send_request(struct skymon *sm, struct vault *vault, struct fetch *f
 		good = false;
 	}
 	fault->code = answer.code;
-	fetch_answer_free(&answer);
+	skymon_http_answer_free(&answer);
 	return good;
 }
 
@@ -120,10 +120,10 @@ static void drop_token(struct vault_own *own)
 void vault_forget_token(struct skymon *sm, struct vault *vault)
 {
 	struct vault_own *own = vault->own;
-	if (!timed_lock_take(sm, &own->login_lock))
+	if (!skymon_timed_lock_take(sm, &own->login_lock))
 		return; /* another thread is logging in again right now */
 	drop_token(own);
-	timed_lock_give(&own->login_lock);
+	skymon_timed_lock_give(&own->login_lock);
 }
 
 void vault_revoke(struct skymon *sm, struct vault *vault)
@@ -145,7 +145,7 @@ void vault_revoke(struct skymon *sm, struct vault *vault)
 static bool store_login(struct vault_own *own, const json_t *answer)
 {
 	const json_t *auth = json_object_get(answer, "auth");
-	const char *token = json_loose_text(auth, "client_token");
+	const char *token = skymon_json_text(auth, "client_token");
 	const json_t *life = json_object_get(auth, "lease_duration");
 	double seconds = json_is_number(life) ? json_number_value(life) : 0;
 	if (token == NULL || token[0] == '\0')
@@ -180,7 +180,8 @@ static void back_off_login(struct skymon *sm, struct vault_own *own, struct vaul
 }
 
 /* The caller holds login_lock. */
-static bool log_in(struct skymon *sm, struct vault *vault, struct fetch *fetch, struct vault_fault *fault)
+static bool log_in(struct skymon *sm, struct vault *vault, struct skymon_http *http,
+		   struct vault_fault *fault)
 {
 	struct vault_own *own = vault->own;
 	json_t *body = json_pack("{s:s, s:s#}", "role_id", vault->role_id, "secret_id",
@@ -203,7 +204,7 @@ static bool log_in(struct skymon *sm, struct vault *vault, struct fetch *fetch, 
 		snprintf(path, sizeof(path), "auth/%s/login", mount);
 		skymon_step(sm, "logging in to Vault");
 		asked = true;
-		good = send_request(sm, vault, fetch, &login, "a login", &answer, fault);
+		good = send_request(sm, vault, http, &login, "a login", &answer, fault);
 		if (good && !store_login(own, answer)) {
 			good = false;
 			set_fault(fault, SKYMON_UNHEALTHY, SKYMON_PROTOCOL, own->place,
@@ -227,7 +228,7 @@ struct token_copy { /* of the token at the time of a request, so that no lock is
 
 /* Copies the token, after a login if one is needed. stale is the number of a token that was refused, 0 for
  * none. */
-static bool copy_token(struct skymon *sm, struct vault *vault, struct fetch *fetch, uint64_t stale,
+static bool copy_token(struct skymon *sm, struct vault *vault, struct skymon_http *http, uint64_t stale,
 		       struct token_copy *copy, struct vault_fault *fault)
 {
 	struct vault_own *own = vault->own;
@@ -237,43 +238,43 @@ static bool copy_token(struct skymon *sm, struct vault *vault, struct fetch *fet
 		copy->token = strdup(vault->token.bytes);
 		return copy->token != NULL;
 	}
-	if (!timed_lock_take(sm, &own->login_lock)) {
+	if (!skymon_timed_lock_take(sm, &own->login_lock)) {
 		set_fault(fault, SKYMON_UNHEALTHY, SKYMON_TIMEOUT, own->place,
 			  "did not answer the login in time");
 		fault->outage = true;
 		return false;
 	}
 	if (own->token == NULL || own->token_number == stale || vault_now_ms() >= own->token_until_ms)
-		good = log_in(sm, vault, fetch, fault);
+		good = log_in(sm, vault, http, fault);
 	if (good) {
 		copy->token = strdup(own->token);
 		copy->number = own->token_number;
 		copy->login_ms = own->login_ms;
 	}
-	timed_lock_give(&own->login_lock);
+	skymon_timed_lock_give(&own->login_lock);
 	return good && copy->token != NULL;
 }
 
-bool vault_ask(struct skymon *sm, struct vault *vault, struct fetch *fetch, const char *method,
+bool vault_ask(struct skymon *sm, struct vault *vault, struct skymon_http *http, const char *method,
 	       const char *path, const char *what, json_t **answer, struct vault_fault *fault)
 {
 	struct request request = {method, path, strcmp(method, "POST") == 0 ? "{}" : NULL, NULL, 0};
 	*answer = NULL;
 	struct token_copy copy;
-	if (!copy_token(sm, vault, fetch, 0, &copy, fault))
+	if (!copy_token(sm, vault, http, 0, &copy, fault))
 		return false;
 	request.token = copy.token;
-	bool good = send_request(sm, vault, fetch, &request, what, answer, fault);
+	bool good = send_request(sm, vault, http, &request, what, answer, fault);
 	/* A login's token may have been revoked, or its role may have new rights. */
 	bool again = !good && fault->code == 403 && copy.number != 0 &&
 		     (fault->invalid || vault_now_ms() - copy.login_ms > LOGIN_AGAIN_MS);
 	if (again) {
 		uint64_t stale = copy.number;
 		free_secret(&copy.token);
-		if (!copy_token(sm, vault, fetch, stale, &copy, fault))
+		if (!copy_token(sm, vault, http, stale, &copy, fault))
 			return false;
 		request.token = copy.token;
-		good = send_request(sm, vault, fetch, &request, what, answer, fault);
+		good = send_request(sm, vault, http, &request, what, answer, fault);
 	}
 	if (!good && fault->invalid)
 		skymon_secret_refused(sm); /* its source may have a new one */
@@ -281,12 +282,12 @@ bool vault_ask(struct skymon *sm, struct vault *vault, struct fetch *fetch, cons
 	return good;
 }
 
-bool vault_lookup(struct skymon *sm, struct vault *vault, struct fetch *fetch, struct vault_token *token,
+bool vault_lookup(struct skymon *sm, struct vault *vault, struct skymon_http *http, struct vault_token *token,
 		  struct vault_fault *fault)
 {
 	skymon_step(sm, "looking up the token");
 	json_t *answer;
-	bool good = vault_ask(sm, vault, fetch, "GET", "auth/token/lookup-self", "the token's life", &answer,
+	bool good = vault_ask(sm, vault, http, "GET", "auth/token/lookup-self", "the token's life", &answer,
 			      fault);
 	if (good && !vault_parse_token(answer, token)) {
 		good = false;
@@ -297,20 +298,20 @@ bool vault_lookup(struct skymon *sm, struct vault *vault, struct fetch *fetch, s
 	return good;
 }
 
-bool vault_renew(struct skymon *sm, struct vault *vault, struct fetch *fetch, struct vault_token *token,
+bool vault_renew(struct skymon *sm, struct vault *vault, struct skymon_http *http, struct vault_token *token,
 		 struct vault_fault *fault)
 {
 	skymon_step(sm, "renewing the token");
 	json_t *answer;
-	bool good = vault_ask(sm, vault, fetch, "POST", "auth/token/renew-self", "the token's renewal",
+	bool good = vault_ask(sm, vault, http, "POST", "auth/token/renew-self", "the token's renewal",
 			      &answer, fault);
 	const json_t *life = json_object_get(json_object_get(answer, "auth"), "lease_duration");
 	if (good && json_is_number(life) && json_number_value(life) > token->ttl) {
 		token->ttl = json_number_value(life);
-		if (timed_lock_take(sm, &vault->own->login_lock)) {
+		if (skymon_timed_lock_take(sm, &vault->own->login_lock)) {
 			if (vault->own->token != NULL && token->ttl < 1e9)
 				vault->own->token_until_ms = vault_now_ms() + (int64_t)(token->ttl * 1000);
-			timed_lock_give(&vault->own->login_lock);
+			skymon_timed_lock_give(&vault->own->login_lock);
 		}
 	}
 	json_decref(answer);
@@ -325,7 +326,7 @@ struct location { /* of a secret, for a path of the config */
 	bool known, is_kv2; /* known: the server reported mount and is_kv2 */
 };
 
-static bool get_path(struct skymon *sm, struct vault *vault, struct fetch *fetch, const char *before,
+static bool get_path(struct skymon *sm, struct vault *vault, struct skymon_http *http, const char *before,
 		     const char *path, json_t **answer, struct vault_fault *fault)
 {
 	*answer = NULL;
@@ -339,21 +340,21 @@ static bool get_path(struct skymon *sm, struct vault *vault, struct fetch *fetch
 	snprintf(whole, sizeof(whole), "%s%s", before, encoded);
 	char what[160];
 	snprintf(what, sizeof(what), "%s%.140s", before[0] != '\0' ? "the mount of " : "", path);
-	return vault_ask(sm, vault, fetch, "GET", whole, what, answer, fault);
+	return vault_ask(sm, vault, http, "GET", whole, what, answer, fault);
 }
 
 /* Queries which mount the path is in. Returns false if further requests are useless. The server refuses to
  * answer a token without rights on the mount. */
-static bool find_mount(struct skymon *sm, struct vault *vault, struct fetch *fetch, struct location *place,
-		       struct vault_fault *fault)
+static bool find_mount(struct skymon *sm, struct vault *vault, struct skymon_http *http,
+		       struct location *place, struct vault_fault *fault)
 {
 	json_t *answer = NULL;
-	if (!get_path(sm, vault, fetch, "sys/internal/ui/mounts/", place->full, &answer, fault))
+	if (!get_path(sm, vault, http, "sys/internal/ui/mounts/", place->full, &answer, fault))
 		return fault->code == 403 && !fault->invalid;
 	const json_t *data = json_object_get(answer, "data");
-	const char *mount = json_loose_text(data, "path");
-	const char *type = json_loose_text(data, "type");
-	const char *version = json_loose_text(json_object_get(data, "options"), "version");
+	const char *mount = skymon_json_text(data, "path");
+	const char *type = skymon_json_text(data, "type");
+	const char *version = skymon_json_text(json_object_get(data, "options"), "version");
 	size_t length = mount != NULL ? strlen(mount) : 0;
 	if (length > 1 && mount[length - 1] == '/' && strncmp(place->full, mount, length) == 0) {
 		place->known = true;
@@ -368,21 +369,21 @@ static bool find_mount(struct skymon *sm, struct vault *vault, struct fetch *fet
 static void read_lease(const json_t *answer, struct vault_lease *lease)
 {
 	const json_t *life = json_object_get(answer, "lease_duration");
-	const char *id = json_loose_text(answer, "lease_id");
+	const char *id = skymon_json_text(answer, "lease_id");
 	double seconds = json_is_number(life) ? json_number_value(life) : 0;
 	snprintf(lease->id, sizeof(lease->id), "%s", id != NULL ? id : "");
 	lease->life_ms = seconds > 0 && seconds < 1e9 ? (int64_t)(seconds * 1000) : 0;
 }
 
 /* KV version 2 nests the data and its metadata one level deeper. */
-static bool read_kv2(struct skymon *sm, struct vault *vault, struct fetch *fetch,
+static bool read_kv2(struct skymon *sm, struct vault *vault, struct skymon_http *http,
 		     const struct location *place, json_t **data, struct vault_fault *fault)
 {
 	char path[VAULT_PATH_MAX + 8];
 	json_t *answer = NULL;
 	snprintf(path, sizeof(path), "%.*s/data/%s", (int)place->mount, place->full,
 		 place->full + place->mount + 1);
-	if (!get_path(sm, vault, fetch, "", path, &answer, fault))
+	if (!get_path(sm, vault, http, "", path, &answer, fault))
 		return false;
 	json_t *found = json_object_get(answer, "data");
 	if (json_is_object(json_object_get(found, "metadata")))
@@ -396,12 +397,12 @@ static bool read_kv2(struct skymon *sm, struct vault *vault, struct fetch *fetch
 	return false;
 }
 
-static bool read_plain(struct skymon *sm, struct vault *vault, struct fetch *fetch,
+static bool read_plain(struct skymon *sm, struct vault *vault, struct skymon_http *http,
 		       const struct location *place, json_t **data, struct vault_lease *lease,
 		       struct vault_fault *fault)
 {
 	json_t *answer = NULL;
-	if (!get_path(sm, vault, fetch, "", place->full, &answer, fault))
+	if (!get_path(sm, vault, http, "", place->full, &answer, fault))
 		return false;
 	*data = json_incref(json_object_get(answer, "data"));
 	read_lease(answer, lease);
@@ -414,8 +415,8 @@ static bool read_plain(struct skymon *sm, struct vault *vault, struct fetch *fet
 	return false;
 }
 
-bool vault_read(struct skymon *sm, struct vault *vault, struct fetch *fetch, const char *path, json_t **data,
-		struct vault_lease *lease, struct vault_fault *fault)
+bool vault_read(struct skymon *sm, struct vault *vault, struct skymon_http *http, const char *path,
+		json_t **data, struct vault_lease *lease, struct vault_fault *fault)
 {
 	struct location place = {.known = false};
 	*data = NULL;
@@ -427,17 +428,17 @@ bool vault_read(struct skymon *sm, struct vault *vault, struct fetch *fetch, con
 		return false;
 	}
 	skymon_step(sm, "reading a path");
-	if (!find_mount(sm, vault, fetch, &place, fault))
+	if (!find_mount(sm, vault, http, &place, fault))
 		return false;
 	if (place.known)
-		return place.is_kv2 ? read_kv2(sm, vault, fetch, &place, data, fault)
-				    : read_plain(sm, vault, fetch, &place, data, lease, fault);
-	if (read_kv2(sm, vault, fetch, &place, data, fault))
+		return place.is_kv2 ? read_kv2(sm, vault, http, &place, data, fault)
+				    : read_plain(sm, vault, http, &place, data, lease, fault);
+	if (read_kv2(sm, vault, http, &place, data, fault))
 		return true;
 	struct vault_fault first = *fault;
 	if (first.code != 403 && first.code != 404 && first.code != 405)
 		return false;
-	if (read_plain(sm, vault, fetch, &place, data, lease, fault))
+	if (read_plain(sm, vault, http, &place, data, lease, fault))
 		return true;
 	if (fault->code == 404 && first.code == 403)
 		*fault = first;

@@ -25,7 +25,7 @@ static void copy_plain(char *to, size_t room, const char *from)
 static bool read_boolean(const json_t *answer, const char *key, bool *to, char why[VAULT_WHY])
 {
 	const json_t *value = json_object_get(answer, key);
-	const char *odd = json_loose_odd(value);
+	const char *odd = skymon_json_odd(value);
 	*to = json_is_true(value);
 	if (value == NULL)
 		snprintf(why, VAULT_WHY, "has no `%s`", key);
@@ -38,7 +38,7 @@ static bool read_boolean(const json_t *answer, const char *key, bool *to, char w
 
 bool vault_parse_health(const char *body, size_t size, struct vault_health *health, char why[VAULT_WHY])
 {
-	json_t *answer = json_loose_read(body, size, why);
+	json_t *answer = skymon_json_read_loose(body, size, why);
 	const json_t *server_time = json_object_get(answer, "server_time_utc");
 	bool good = answer != NULL;
 	*health = (struct vault_health){.standby = json_is_true(json_object_get(answer, "standby")),
@@ -51,8 +51,8 @@ bool vault_parse_health(const char *body, size_t size, struct vault_health *heal
 	       read_boolean(answer, "sealed", &health->sealed, why);
 	if (json_is_number(server_time) && json_number_value(server_time) > 0)
 		health->server_time = json_number_value(server_time);
-	copy_plain(health->version, sizeof(health->version), json_loose_text(answer, "version"));
-	copy_plain(health->cluster, sizeof(health->cluster), json_loose_text(answer, "cluster_name"));
+	copy_plain(health->version, sizeof(health->version), skymon_json_text(answer, "version"));
+	copy_plain(health->cluster, sizeof(health->cluster), skymon_json_text(answer, "cluster_name"));
 	json_decref(answer);
 	return good;
 }
@@ -239,7 +239,7 @@ enum vault_found vault_field(struct skymon *sm, const json_t *data, const char *
 	const json_t *value = json_object_get(data, field);
 	if (value == NULL)
 		return VAULT_NO_FIELD;
-	if (json_loose_odd(value) != NULL)
+	if (skymon_json_odd(value) != NULL)
 		return VAULT_NO_TEXT;
 	*bytes = room;
 	if (json_is_string(value)) {
@@ -260,7 +260,7 @@ enum vault_found vault_field(struct skymon *sm, const json_t *data, const char *
 void vault_explain_field(const json_t *data, const char *field, const char *place, struct skymon_fault *fault)
 {
 	const json_t *value = json_object_get(data, field);
-	const char *why = json_loose_odd(value);
+	const char *why = skymon_json_odd(value);
 	if (value == NULL)
 		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_BODY_MISMATCH,
 				 "%.120s: no field %.80s at that path", place, field);

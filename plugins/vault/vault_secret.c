@@ -167,12 +167,12 @@ static void query_server(struct skymon *sm, struct vault *vault, struct skymon_a
 {
 	struct vault_own *own = vault->own;
 	const char *path = skymon_ask_path(sm, ask);
-	fetch_begin(own->secret_fetch, vault->reconnect.ms);
+	skymon_http_begin(own->secret_fetch, vault->reconnect.ms);
 	struct vault_lease lease;
 	struct vault_fault fault;
 	json_t *data;
 	bool good = vault_read(sm, vault, own->secret_fetch, path, &data, &lease, &fault);
-	fetch_end(own->secret_fetch);
+	skymon_http_end(own->secret_fetch);
 	if (!good) {
 		if (fault.outage || fault.login)
 			begin_pause(own, &fault);
@@ -212,7 +212,7 @@ void vault_secret(struct skymon *sm, void *state, struct skymon_ask *ask)
 		refuse_request(sm, vault, ask, &why);
 		return;
 	}
-	if (!timed_lock_take(sm, &own->secret_lock)) {
+	if (!skymon_timed_lock_take(sm, &own->secret_lock)) {
 		skymon_fault_set(&why, SKYMON_UNHEALTHY, SKYMON_TIMEOUT,
 				 "%.120s: earlier requests were not answered in time", own->place);
 		refuse_request(sm, vault, ask, &why);
@@ -225,5 +225,5 @@ void vault_secret(struct skymon *sm, void *state, struct skymon_ask *ask)
 		reply_without_server(sm, vault, ask, &own->last_fault);
 	else
 		query_server(sm, vault, ask);
-	timed_lock_give(&own->secret_lock);
+	skymon_timed_lock_give(&own->secret_lock);
 }

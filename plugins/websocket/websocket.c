@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* websocket: checks that a server speaks WebSocket (RFC 6455), answers a ping and, if configured, a message.
  * Called by the worker, each component on its own thread; owns the kept connection. Frames and handshake are
- * our own code (websocket_frame.h has the reasons), the socket is dial's (websocket_link.c).
+ * our own code (websocket_frame.h has the reasons), the socket is skymon_net's (websocket_link.c).
  *
  * Close codes of a new connection: 3000 and 3003 (unauthorized, forbidden) are auth_failed; 1013 (try again
  * later) is resource; 1002, 1003, 1007, 1009 and 1010, which blame the client, and an end without a close
@@ -48,7 +48,7 @@ static const struct skymon_number numbers[] = {
 	{"pong_time", "s", "from a ping to its pong"},
 	{"handshake_time", "s",
 	 "to open a connection: name, TCP, proxy, TLS and handshake; when one was opened"},
-	TLS_REPORT_NUMBERS,
+	SKYMON_TLS_NUMBERS,
 	{"message_time", "s",
 	 "from `send` (without it: from the handshake) to the message that `expect` wants"},
 	{0}};
@@ -62,12 +62,12 @@ struct run { /* one check; times are -1 when they were not measured */
 
 /* ---- Start ---- */
 
-/* Returns what is wrong with the URL, as in "url %s"; NULL if it is valid. *url is for dial_url_free() in
+/* Returns what is wrong with the URL, as in "url %s"; NULL if it is valid. *url is for skymon_net_url_free() in
  * both cases. */
-static const char *url_fault(const char *text, struct dial_url *url)
+static const char *url_fault(const char *text, struct skymon_net_url *url)
 {
 	const char *why;
-	if (!dial_url_parse(text, url, &why))
+	if (!skymon_net_url_parse(text, url, &why))
 		return why;
 	if (strcmp(url->scheme, "wss") != 0 && strcmp(url->scheme, "ws") != 0)
 		return "must begin with ws:// or wss://";
@@ -79,7 +79,7 @@ static const char *url_fault(const char *text, struct dial_url *url)
 
 static bool read_url(struct skymon *sm, struct websocket *ws)
 {
-	struct dial_url *url = &ws->address;
+	struct skymon_net_url *url = &ws->address;
 	const char *why = url_fault(ws->url, url);
 	if (why != NULL) {
 		skymon_unknown(sm, "url %s", why);
@@ -88,7 +88,7 @@ static bool read_url(struct skymon *sm, struct websocket *ws)
 	ws->to.secure = strcmp(url->scheme, "wss") == 0;
 	ws->to.host = url->host;
 	ws->to.port = url->port != 0 ? url->port : ws->to.secure ? 443 : 80;
-	dial_place(url->host, ws->to.port, ws->place, sizeof(ws->place));
+	skymon_net_place(url->host, ws->to.port, ws->place, sizeof(ws->place));
 	snprintf(ws->host, sizeof(ws->host), "%s", ws->place);
 	if (ws->to.port == (ws->to.secure ? 443 : 80)) /* Host omits the default port */
 		*strrchr(ws->host, ':') = '\0';
@@ -98,7 +98,7 @@ static bool read_url(struct skymon *sm, struct websocket *ws)
 /* Makes Basic authentication from the URL's user info, as browsers and curl do. */
 static bool make_basic(struct websocket *ws)
 {
-	const struct dial_url *url = &ws->address;
+	const struct skymon_net_url *url = &ws->address;
 	size_t size = strlen(url->user) + strlen(url->password) + 1;
 	if (url->user[0] == '\0' && !url->has_password)
 		return true;
@@ -128,14 +128,14 @@ static void validate_headers(struct skymon *sm, const struct websocket *ws)
 static void validate(struct skymon *sm, const void *state)
 {
 	const struct websocket *ws = state;
-	const char *proxy = dial_proxy_fault(ws->proxy);
-	struct dial_url url;
+	const char *proxy = skymon_net_proxy_fault(ws->proxy);
+	struct skymon_net_url url;
 	const char *why = url_fault(ws->url, &url);
 	if (why == NULL && strcmp(url.scheme, "ws") == 0 && !ws->tls.insecure &&
-	    !tls_host_is_local(url.host) &&
+	    !skymon_net_host_is_local(url.host) &&
 	    (ws->authorization.bytes != NULL || url.user[0] != '\0' || url.has_password))
-		why = TLS_REPORT_CLEAR("wss://");
-	dial_url_free(&url);
+		why = SKYMON_TLS_CLEAR("wss://");
+	skymon_net_url_free(&url);
 	if (why != NULL)
 		skymon_invalid(sm, "url", "%s", why);
 	validate_headers(sm, ws);
@@ -173,11 +173,11 @@ static bool start(struct skymon *sm, void *state)
 		return false;
 	}
 	if (!read_url(sm, ws)) {
-		dial_url_free(&ws->address);
+		skymon_net_url_free(&ws->address);
 		return false;
 	}
 	if (!make_basic(ws)) {
-		dial_url_free(&ws->address);
+		skymon_net_url_free(&ws->address);
 		skymon_unknown(sm, "out of memory");
 		return false;
 	}
@@ -188,7 +188,7 @@ static void stop(struct skymon *sm, void *state)
 {
 	struct websocket *ws = state;
 	websocket_drop(sm, ws, 1001);
-	dial_url_free(&ws->address);
+	skymon_net_url_free(&ws->address);
 	if (ws->basic != NULL)
 		explicit_bzero(ws->basic, strlen(ws->basic));
 	free(ws->basic);
@@ -198,17 +198,17 @@ static void stop(struct skymon *sm, void *state)
 static void unload(struct skymon *sm, void *shared)
 {
 	(void)sm, (void)shared;
-	dial_unload();
+	skymon_net_unload();
 }
 
 /* ---- Ping and message ---- */
 
 /* Returns whether the peer's kernel has not even acknowledged what was sent: the path is dead then, as a
  * frozen or slow server still acknowledges. */
-static bool is_unacknowledged(const struct dial *dial)
+static bool is_unacknowledged(const struct skymon_net *net)
 {
 	int bytes = 0;
-	return ioctl(dial->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0;
+	return ioctl(net->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0;
 }
 
 static bool wait_pong(struct skymon *sm, struct websocket *ws, const unsigned char word[8], bool kept,
@@ -217,7 +217,7 @@ static bool wait_pong(struct skymon *sm, struct websocket *ws, const unsigned ch
 	struct websocket_link *link = &ws->link;
 	const char *late = "does not answer a ping in time";
 	if (kept) /* a kept connection is suspected dead after half of the time */
-		link->dial->margin_ms = skymon_ms_left(sm) / 2;
+		link->net->margin_ms = skymon_ms_left(sm) / 2;
 	for (;;) {
 		enum websocket_event event = websocket_next(sm, ws, late, fault);
 		if (event == WEBSOCKET_PONG) {
@@ -229,20 +229,20 @@ static bool wait_pong(struct skymon *sm, struct websocket *ws, const unsigned ch
 			continue;
 		if (!kept || !websocket_is_late(fault))
 			return false;
-		if (is_unacknowledged(link->dial)) {
+		if (is_unacknowledged(link->net)) {
 			fault->lost = true;
 			return false;
 		}
 		kept = false;
-		link->dial->margin_ms = 0;
+		link->net->margin_ms = 0;
 	}
-	link->dial->margin_ms = 0;
+	link->net->margin_ms = 0;
 	return true;
 }
 
 static bool ping(struct skymon *sm, struct websocket *ws, struct run *run, struct skymon_fault *fault)
 {
-	double began = dial_clock();
+	double began = skymon_net_clock();
 	skymon_step(sm, "ping");
 	unsigned char word[8];
 	if (getrandom(word, sizeof(word), 0) != (ssize_t)sizeof(word)) {
@@ -253,7 +253,7 @@ static bool ping(struct skymon *sm, struct websocket *ws, struct run *run, struc
 	if (!websocket_send(sm, ws, WEBSOCKET_OP_PING, word, sizeof(word), fault) ||
 	    !wait_pong(sm, ws, word, run->kept, fault))
 		return false;
-	run->pong_seconds = dial_clock() - began;
+	run->pong_seconds = skymon_net_clock() - began;
 	return true;
 }
 
@@ -265,7 +265,7 @@ static bool holds(const struct websocket_reader *reader, const char *text)
 
 static bool talk(struct skymon *sm, struct websocket *ws, struct run *run, struct skymon_fault *fault)
 {
-	double began = ws->send != NULL ? dial_clock() : ws->link.opened;
+	double began = ws->send != NULL ? skymon_net_clock() : ws->link.opened;
 	unsigned long messages = 0;
 	skymon_step(sm, "message");
 	if (ws->send != NULL && !websocket_send(sm, ws, WEBSOCKET_OP_TEXT, ws->send, strlen(ws->send), fault))
@@ -276,7 +276,7 @@ static bool talk(struct skymon *sm, struct websocket *ws, struct run *run, struc
 			ws->send != NULL ? "does not answer a message in time" : "sends no message in time",
 			fault);
 		if (event == WEBSOCKET_MESSAGE && holds(&ws->link.reader, ws->expect))
-			run->message_seconds = dial_clock() - began;
+			run->message_seconds = skymon_net_clock() - began;
 		messages += event == WEBSOCKET_MESSAGE;
 		if (event == WEBSOCKET_BAD) {
 			if (websocket_is_late(fault) && messages > 0)
@@ -292,12 +292,12 @@ static bool talk(struct skymon *sm, struct websocket *ws, struct run *run, struc
 
 static bool ask(struct skymon *sm, struct websocket *ws, struct run *run, struct skymon_fault *fault)
 {
-	tls_report(sm,
-		   !ws->to.secure     ? TLS_NONE
-		   : ws->tls.insecure ? TLS_UNVERIFIED
-				      : TLS_VERIFIED,
-		   dial_no_proxy(ws->proxy) && tls_peer_is_local(ws->link.dial->fd));
-	tls_report_days(sm, dial_certificate_days(ws->link.dial));
+	skymon_tls_report(sm,
+			  !ws->to.secure     ? SKYMON_TLS_NONE
+			  : ws->tls.insecure ? SKYMON_TLS_UNVERIFIED
+					     : SKYMON_TLS_VERIFIED,
+			  skymon_net_no_proxy(ws->proxy) && skymon_net_peer_is_local(ws->link.net->fd));
+	skymon_tls_report_days(sm, skymon_net_certificate_days(ws->link.net));
 	run->subprotocol = ws->link.subprotocol;
 	run->handshake_seconds = run->kept ? -1 : ws->link.handshake_seconds;
 	run->pong_seconds = run->message_seconds = -1;
@@ -335,12 +335,12 @@ static bool renew(struct skymon *sm, struct websocket *ws, struct run *run, stru
 /* Pings over the kept connection if there is one; if it turns out to be lost, over a new one. */
 static bool look(struct skymon *sm, struct websocket *ws, struct run *run, struct skymon_fault *fault)
 {
-	if (ws->link.dial != NULL) {
+	if (ws->link.net != NULL) {
 		ws->http_status = 101; /* the status of its handshake */
 		run->kept = websocket_is_kept(sm, ws, fault);
 		if (run->kept) {
 			*fault = (struct skymon_fault){.status = SKYMON_UNHEALTHY, .lost = true};
-			if (dial_clock() - ws->link.opened >= (double)ws->reconnect.ms / 1000) {
+			if (skymon_net_clock() - ws->link.opened >= (double)ws->reconnect.ms / 1000) {
 				run->kept = false;
 				return renew(sm, ws, run, fault);
 			}
@@ -409,8 +409,8 @@ static enum skymon_status check(struct skymon *sm, void *state)
 	ws->closed_cleanly = false;
 	struct skymon_fault fault;
 	bool good = look(sm, ws, &run, &fault);
-	if (run.kept && ws->link.dial != NULL)
-		run.age_seconds = rint((dial_clock() - ws->link.opened) * 1e3) / 1e3;
+	if (run.kept && ws->link.net != NULL)
+		run.age_seconds = rint((skymon_net_clock() - ws->link.opened) * 1e3) / 1e3;
 	if (good && !keeps(ws)) {
 		ws->closed_cleanly = false;
 		websocket_part(sm, ws);

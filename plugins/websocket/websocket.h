@@ -3,14 +3,14 @@
 #ifndef WEBSOCKET_H
 #define WEBSOCKET_H
 
-#include "dial.h"
-#include "tls_report.h"
+#include <skymon/net.h>
+#include <skymon/tls.h>
 #include "websocket_frame.h"
 
 #define WEBSOCKET_MESSAGE_MAX (1u << 20) /* bytes of an answer that is compared */
 
 struct websocket_link {
-	struct dial *dial; /* NULL without a connection */
+	struct skymon_net *net; /* NULL without a connection */
 	struct websocket_reader reader;
 	char *in; /* WEBSOCKET_HEAD_MAX bytes, of which … have been read from the connection, and … used */
 	size_t in_size, in_used;
@@ -27,8 +27,8 @@ struct websocket { /* the component's state */
 	struct skymon_duration reconnect;
 	struct skymon_tls tls;
 
-	struct dial_url address; /* the parts of the URL */
-	struct dial_to to;
+	struct skymon_net_url address; /* the parts of the URL */
+	struct skymon_net_target to;
 	char place[300]; /* "host:port" of the server, for messages */
 	char host[300];  /* value of the Host header */
 	char *basic;     /* Authorization from the URL's user info; NULL if it has none */

@@ -33,7 +33,7 @@ bool websocket_is_late(const struct skymon_fault *fault)
 	return fault->reason == SKYMON_TIMEOUT && !fault->lost && !fault->reported;
 }
 
-/* Explains the failure of an established connection by what was being done, which dial does not know. */
+/* Explains the failure of an established connection by what was being done, which net does not know. */
 static void explain(const struct websocket *ws, const char *late, const char *lost,
 		    struct skymon_fault *fault)
 {
@@ -52,14 +52,14 @@ void websocket_drop(struct skymon *sm, struct websocket *ws, unsigned code)
 	struct websocket_link *link = &ws->link;
 	unsigned char text[2] = {(unsigned char)(code >> 8), (unsigned char)code};
 	struct skymon_fault ignored;
-	if (link->dial != NULL && code != 0) {
-		link->dial->margin_ms = NO_WAIT;
+	if (link->net != NULL && code != 0) {
+		link->net->margin_ms = NO_WAIT;
 		websocket_send(sm, ws, WEBSOCKET_OP_CLOSE, text, sizeof(text), &ignored);
 	}
-	dial_close(link->dial);
+	skymon_net_close(link->net);
 	websocket_reader_free(&link->reader);
 	free(link->in);
-	*link = (struct websocket_link){.dial = NULL};
+	*link = (struct websocket_link){.net = NULL};
 }
 
 void websocket_part(struct skymon *sm, struct websocket *ws)
@@ -69,7 +69,7 @@ void websocket_part(struct skymon *sm, struct websocket *ws)
 	int64_t left = skymon_ms_left(sm), wait = left / 4 < PART_MS ? left / 4 : PART_MS;
 	uint64_t enough = link->received + STALE_MAX;
 	skymon_step(sm, "closing the WebSocket");
-	link->dial->margin_ms = left - wait;
+	link->net->margin_ms = left - wait;
 	struct skymon_fault fault;
 	if (websocket_send(sm, ws, WEBSOCKET_OP_CLOSE, normal, sizeof(normal), &fault))
 		while (link->received < enough && websocket_next(sm, ws, "", &fault) != WEBSOCKET_BAD)
@@ -82,14 +82,14 @@ static void take_close(struct skymon *sm, struct websocket *ws, struct skymon_fa
 {
 	unsigned code = ws->link.reader.close_code;
 	const char *name = websocket_close_name(code);
-	int64_t margin_ms = ws->link.dial->margin_ms;
+	int64_t margin_ms = ws->link.net->margin_ms;
 	enum skymon_reason reason = SKYMON_OTHER;
 	ws->close_code = code != 0 ? code : 1005; /* "no status received" */
 	ws->closed_cleanly = true;
-	ws->link.dial->margin_ms = NO_WAIT;
+	ws->link.net->margin_ms = NO_WAIT;
 	struct skymon_fault ignored;
 	websocket_send(sm, ws, WEBSOCKET_OP_CLOSE, ws->link.reader.control, code != 0 ? 2 : 0, &ignored);
-	ws->link.dial->margin_ms = margin_ms;
+	ws->link.net->margin_ms = margin_ms;
 	if (code == 3000 || code == 3003)
 		reason = SKYMON_AUTH_FAILED;
 	else if (code == 1013)
@@ -111,7 +111,7 @@ static bool fill(struct skymon *sm, struct websocket *ws, struct skymon_fault *f
 {
 	struct websocket_link *link = &ws->link;
 	link->in_size = link->in_used = 0;
-	ssize_t got = dial_read(sm, link->dial, link->in, WEBSOCKET_HEAD_MAX, fault);
+	ssize_t got = skymon_net_read(sm, link->net, link->in, WEBSOCKET_HEAD_MAX, fault);
 	if (got <= 0)
 		return false;
 	link->in_size = (size_t)got;
@@ -128,7 +128,7 @@ bool websocket_send(struct skymon *sm, struct websocket *ws, enum websocket_opco
 		return no_memory(fault);
 	}
 	size_t frame_size = websocket_frame(opcode, bytes, size, mask, frame);
-	bool sent = dial_write(sm, ws->link.dial, frame, frame_size, fault);
+	bool sent = skymon_net_write(sm, ws->link.net, frame, frame_size, fault);
 	free(frame);
 	if (!sent)
 		explain(ws, "does not take what it is sent in time",
@@ -194,7 +194,7 @@ bool websocket_is_kept(struct skymon *sm, struct websocket *ws, struct skymon_fa
 {
 	struct websocket_link *link = &ws->link;
 	uint64_t enough = link->received + STALE_MAX;
-	link->dial->margin_ms = NO_WAIT;
+	link->net->margin_ms = NO_WAIT;
 	while (link->received < enough) {
 		if (websocket_next(sm, ws, "", fault) != WEBSOCKET_BAD)
 			continue;
@@ -202,7 +202,7 @@ bool websocket_is_kept(struct skymon *sm, struct websocket *ws, struct skymon_fa
 			return false;
 		break;
 	}
-	link->dial->margin_ms = 0;
+	link->net->margin_ms = 0;
 	return true;
 }
 
@@ -224,7 +224,7 @@ static bool ask(struct skymon *sm, struct websocket *ws, const char *key, struct
 	char *text = websocket_request(&request, &size);
 	if (text == NULL)
 		return no_memory(fault);
-	bool sent = dial_write(sm, ws->link.dial, text, size, fault);
+	bool sent = skymon_net_write(sm, ws->link.net, text, size, fault);
 	explicit_bzero(text, size);
 	free(text);
 	return sent;
@@ -261,8 +261,8 @@ static bool hear(struct skymon *sm, struct websocket *ws, const char *key, struc
 	enum websocket_answered answered = WEBSOCKET_HALF;
 	struct websocket_answer answer = {.code = 0};
 	while (answered == WEBSOCKET_HALF) {
-		ssize_t got = dial_read(sm, link->dial, link->in + link->in_size,
-					WEBSOCKET_HEAD_MAX - link->in_size, fault);
+		ssize_t got = skymon_net_read(sm, link->net, link->in + link->in_size,
+					      WEBSOCKET_HEAD_MAX - link->in_size, fault);
 		if (got <= 0)
 			return false;
 		link->in_size += (size_t)got;
@@ -301,16 +301,16 @@ static bool shake_hands(struct skymon *sm, struct websocket *ws, struct skymon_f
 
 bool websocket_open(struct skymon *sm, struct websocket *ws, struct skymon_fault *fault)
 {
-	double began = dial_clock();
-	ws->link = (struct websocket_link){.dial = dial_open(sm, &ws->to, fault)};
-	if (ws->link.dial == NULL)
+	double began = skymon_net_clock();
+	ws->link = (struct websocket_link){.net = skymon_net_open(sm, &ws->to, fault)};
+	if (ws->link.net == NULL)
 		return false;
 	ws->connects++;
 	ws->link.in = malloc(WEBSOCKET_HEAD_MAX);
 	if (ws->expect != NULL)
 		ws->link.reader.message_max = WEBSOCKET_MESSAGE_MAX;
 	if (ws->link.in == NULL ? no_memory(fault) : shake_hands(sm, ws, fault)) {
-		ws->link.opened = dial_clock();
+		ws->link.opened = skymon_net_clock();
 		ws->link.handshake_seconds = ws->link.opened - began;
 		return true;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fault: fills and reports a struct skymon_fault. Called by fetch, dial and the checks that use them, on a
+/* fault: fills and reports a struct skymon_fault. Called by http, net and the checks that use them, on a
  * check's thread. Owns nothing. */
-#include "fault.h"
+#include <skymon/fault.h>
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fetch: performs HTTP requests with libcurl within the check's deadline. Called by the checks that speak
- * HTTP, on the check's thread; a struct fetch owns its easy handles and their kept connections. See fetch.h.
+/* http: performs HTTP requests with libcurl within the check's deadline. Called by the checks that speak
+ * HTTP, on the check's thread; a struct skymon_http owns its easy handles and their kept connections. See
+ * http.h.
  */
-#include "fetch_url.h"
+#include "http_private.h"
 
 #include <errno.h>
 #include <math.h>
@@ -14,21 +15,21 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "race.h"
-#include "authorities.h"
+#include <skymon/net.h>
+#include <skymon/tls.h>
 
-struct fetch {
+struct skymon_http {
 	CURL *easy, *old;          /* they hold the kept connections; old is being replaced. NULL if unused */
 	double opened, old_opened; /* when the oldest connection of each was opened, in s of the monotonic
 				      clock; 0 if none */
 	int64_t reconnect_ms;
 };
 
-/* State of one fetch_do(). */
+/* State of one skymon_http_do(). */
 struct call {
 	struct skymon *sm;
-	struct fetch *fetch;
-	const struct fetch_request *request;
+	struct skymon_http *http;
+	const struct skymon_http_request *request;
 	CURLU *url;
 	char *scheme, *host, *port; /* of the URL, allocated by libcurl */
 	char *proxy_host, *proxy_port;
@@ -41,38 +42,38 @@ struct call {
 	int connect_error;
 	double began, tried; /* s: the call, this attempt */
 	struct curl_slist *headers, *resolve, *connect_to;
-	struct fetch_sink sink;
+	struct skymon_http_sink sink;
 	long timeout_ms; /* of this attempt */
 	char words[CURL_ERROR_SIZE];
 };
 
-bool fetch_load(void)
+bool skymon_http_load(void)
 {
 	return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
 }
 
-void fetch_unload(void)
+void skymon_http_unload(void)
 {
-	authorities_end();
+	skymon_tls_unload();
 	curl_global_cleanup();
 }
 
-struct fetch *fetch_new(void)
+struct skymon_http *skymon_http_new(void)
 {
-	struct fetch *fetch = calloc(1, sizeof(*fetch));
+	struct skymon_http *http = calloc(1, sizeof(*http));
 
-	if (fetch != NULL)
-		fetch->reconnect_ms = INT64_MAX; /* until fetch_begin sets it */
-	return fetch;
+	if (http != NULL)
+		http->reconnect_ms = INT64_MAX; /* until skymon_http_begin sets it */
+	return http;
 }
 
-void fetch_free(struct fetch *fetch)
+void skymon_http_free(struct skymon_http *http)
 {
-	if (fetch == NULL)
+	if (http == NULL)
 		return;
-	curl_easy_cleanup(fetch->old);
-	curl_easy_cleanup(fetch->easy);
-	free(fetch);
+	curl_easy_cleanup(http->old);
+	curl_easy_cleanup(http->easy);
+	free(http);
 }
 
 static double clock_now(void)
@@ -83,79 +84,79 @@ static double clock_now(void)
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-void fetch_begin(struct fetch *fetch, int64_t reconnect_ms)
+void skymon_http_begin(struct skymon_http *http, int64_t reconnect_ms)
 {
-	fetch->reconnect_ms = reconnect_ms;
-	if (fetch->opened == 0 || (clock_now() - fetch->opened) * 1000 < (double)reconnect_ms)
+	http->reconnect_ms = reconnect_ms;
+	if (http->opened == 0 || (clock_now() - http->opened) * 1000 < (double)reconnect_ms)
 		return;
-	fetch->old = fetch->easy;
-	fetch->old_opened = fetch->opened;
-	fetch->easy = NULL;
-	fetch->opened = 0;
+	http->old = http->easy;
+	http->old_opened = http->opened;
+	http->easy = NULL;
+	http->opened = 0;
 }
 
-void fetch_end(struct fetch *fetch)
+void skymon_http_end(struct skymon_http *http)
 {
-	if (fetch->reconnect_ms > 0)
+	if (http->reconnect_ms > 0)
 		return;
-	curl_easy_cleanup(fetch->old);
-	curl_easy_cleanup(fetch->easy);
-	fetch->easy = fetch->old = NULL;
-	fetch->opened = 0;
+	curl_easy_cleanup(http->old);
+	curl_easy_cleanup(http->easy);
+	http->easy = http->old = NULL;
+	http->opened = 0;
 }
 
 /* Ends a request over new connections: on success they replace the old ones, otherwise the old ones stay. */
-static void replace(struct fetch *fetch, bool good)
+static void replace(struct skymon_http *http, bool good)
 {
-	CURL *gone = good ? fetch->old : fetch->easy;
+	CURL *gone = good ? http->old : http->easy;
 
-	if (fetch->old == NULL)
+	if (http->old == NULL)
 		return;
 	if (!good) {
-		fetch->easy = fetch->old;
-		fetch->opened = fetch->old_opened;
+		http->easy = http->old;
+		http->opened = http->old_opened;
 	}
-	fetch->old = NULL;
+	http->old = NULL;
 	curl_easy_cleanup(gone);
 }
 
-void fetch_answer_free(struct fetch_answer *answer)
+void skymon_http_answer_free(struct skymon_http_answer *answer)
 {
-	fetch_wipe(answer->body, answer->size);
-	for (size_t i = 0; i < FETCH_WANTED_MAX; i++)
+	skymon_http_wipe(answer->body, answer->size);
+	for (size_t i = 0; i < SKYMON_HTTP_WANTED_MAX; i++)
 		free(answer->wanted[i]);
-	*answer = (struct fetch_answer){0};
+	*answer = (struct skymon_http_answer){0};
 }
 
 /* ---- The URL ---- */
 
 static bool read_proxy(struct call *call)
 {
-	CURLU *url = fetch_parse(call->proxy);
+	CURLU *url = skymon_http_parse(call->proxy);
 
 	if (url == NULL)
 		return false;
-	call->proxy_host = fetch_part(url, CURLUPART_HOST);
-	call->proxy_port = fetch_part(url, CURLUPART_PORT);
+	call->proxy_host = skymon_http_part(url, CURLUPART_HOST);
+	call->proxy_port = skymon_http_part(url, CURLUPART_PORT);
 	curl_url_cleanup(url);
 	call->peer_host = call->proxy_host;
 	call->peer_port = call->proxy_port != NULL ? call->proxy_port : "1080"; /* SOCKS */
 	return call->proxy_host != NULL;
 }
 
-/* Splits the URL. A URL that fetch_accepts() has accepted passes. */
+/* Splits the URL. A URL that skymon_http_accepts() has accepted passes. */
 static bool read_url(struct call *call, struct skymon_fault *fault)
 {
 	const struct skymon_tls *tls = call->request->tls;
 
-	call->proxy = fetch_given_proxy(call->request->proxy);
-	if (!fetch_accepts("the URL", call->request->url, call->proxy, fault))
+	call->proxy = skymon_http_given_proxy(call->request->proxy);
+	if (!skymon_http_accepts("the URL", call->request->url, call->proxy, fault))
 		return false;
-	call->url = fetch_parse(call->request->url);
+	call->url = skymon_http_parse(call->request->url);
 	if (call->url != NULL) {
-		call->scheme = fetch_part(call->url, CURLUPART_SCHEME);
-		call->host = fetch_part(call->url, CURLUPART_HOST);
-		call->port = fetch_part(call->url, CURLUPART_PORT);
+		call->scheme = skymon_http_part(call->url, CURLUPART_SCHEME);
+		call->host = skymon_http_part(call->url, CURLUPART_HOST);
+		call->port = skymon_http_part(call->url, CURLUPART_PORT);
 	}
 	call->peer_host = call->host;
 	call->peer_port = call->port;
@@ -196,7 +197,7 @@ static long connect_ms(const struct call *call)
 static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	struct call *call = arg;
-	char addresses[RACE_ADDRESSES_SIZE], host[256];
+	char addresses[SKYMON_NET_ADDRESSES_SIZE], host[256];
 	size_t length = strlen(call->peer_host);
 	int fd;
 
@@ -209,12 +210,12 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
 	call->unresolved = !skymon_resolve(call->sm, host, addresses, sizeof(addresses));
 	if (call->unresolved)
 		return CURL_SOCKET_BAD;
-	fd = race_connect(call->sm, addresses, (uint16_t)strtoul(call->peer_port, NULL, 10),
-			  connect_ms(call) - (int64_t)((clock_now() - call->tried) * 1000),
-			  &call->connect_error);
+	fd = skymon_net_race(call->sm, addresses, (uint16_t)strtoul(call->peer_port, NULL, 10),
+			     connect_ms(call) - (int64_t)((clock_now() - call->tried) * 1000),
+			     &call->connect_error);
 	call->connected = fd >= 0;
-	if (fd >= 0 && call->fetch->opened == 0)
-		call->fetch->opened = clock_now();
+	if (fd >= 0 && call->http->opened == 0)
+		call->http->opened = clock_now();
 	return fd;
 }
 
@@ -239,7 +240,7 @@ static bool add_header(struct call *call, const char *name, const char *value)
 	else
 		snprintf(line, size, "%s;", name); /* libcurl's syntax for a header without a value */
 	list = curl_slist_append(call->headers, line);
-	fetch_wipe(line, size);
+	skymon_http_wipe(line, size);
 	if (list != NULL)
 		call->headers = list;
 	return list != NULL;
@@ -247,7 +248,7 @@ static bool add_header(struct call *call, const char *name, const char *value)
 
 static bool fill_headers(struct call *call, struct skymon_fault *fault)
 {
-	const struct fetch_request *request = call->request;
+	const struct skymon_http_request *request = call->request;
 	bool ok = true;
 
 	call->headers = curl_slist_append(NULL, "Expect:"); /* no 100-continue */
@@ -274,7 +275,7 @@ static bool fill_headers(struct call *call, struct skymon_fault *fault)
 	return ok;
 }
 
-static void set_method(CURL *easy, const struct fetch_request *request)
+static void set_method(CURL *easy, const struct skymon_http_request *request)
 {
 	const char *method = request->method != NULL ? request->method : "GET";
 
@@ -331,11 +332,11 @@ static size_t on_body(char *bytes, size_t one, size_t count, void *arg)
 	struct call *call = arg;
 	bool grown = call->sink.grown;
 	double before = clock_now();
-	size_t taken = fetch_sink_body(bytes, one, count, &call->sink);
+	size_t taken = skymon_http_sink_body(bytes, one, count, &call->sink);
 
 	if (call->sink.grown != grown) {
 		call->timeout_ms += (long)((clock_now() - before) * 1000);
-		curl_easy_setopt(call->fetch->easy, CURLOPT_TIMEOUT_MS, call->timeout_ms);
+		curl_easy_setopt(call->http->easy, CURLOPT_TIMEOUT_MS, call->timeout_ms);
 	}
 	return taken;
 }
@@ -345,8 +346,8 @@ static size_t on_header(char *line, size_t one, size_t count, void *arg)
 	struct call *call = arg;
 
 	if (!call->sink.answered && call->tls)
-		call->sink.answer->certificate_days = fetch_tls_days(call->fetch->easy);
-	return fetch_sink_header(line, one, count, &call->sink);
+		call->sink.answer->certificate_days = skymon_http_tls_days(call->http->easy);
+	return skymon_http_sink_header(line, one, count, &call->sink);
 }
 
 static void set_options(struct call *call, CURL *easy)
@@ -364,7 +365,7 @@ static void set_options(struct call *call, CURL *easy)
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call);
 	curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_opened);
-	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, 86400L); /* fetch_begin() decides on reconnecting */
+	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, 86400L); /* skymon_http_begin() decides on reconnecting */
 	curl_easy_setopt(easy, CURLOPT_PROXY,
 			 call->proxy != NULL ? call->proxy : ""); /* "" also overrides the environment */
 	curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
@@ -374,7 +375,7 @@ static void set_options(struct call *call, CURL *easy)
 	}
 	set_protocols(easy);
 	if (call->tls || call->proxy != NULL)
-		fetch_tls_set(easy, call->request->tls, call->proxy);
+		skymon_http_tls_set(easy, call->request->tls, call->proxy);
 	set_name(call, easy);
 	curl_easy_setopt(easy, CURLOPT_CURLU, call->url);
 	curl_easy_setopt(easy, CURLOPT_RESOLVE, call->resolve);
@@ -408,7 +409,7 @@ static long number_of(CURL *easy, CURLINFO what)
 
 static void take_answer(struct call *call, CURL *easy)
 {
-	struct fetch_answer *answer = call->sink.answer;
+	struct skymon_http_answer *answer = call->sink.answer;
 	const char *address = NULL;
 	double connect = seconds_of(easy, CURLINFO_CONNECT_TIME_T);
 	double ready = seconds_of(easy, CURLINFO_PRETRANSFER_TIME_T);
@@ -417,12 +418,12 @@ static void take_answer(struct call *call, CURL *easy)
 	answer->reused = number_of(easy, CURLINFO_NUM_CONNECTS) == 0;
 	answer->seconds = seconds_of(easy, CURLINFO_TOTAL_TIME_T);
 	answer->wait_seconds = seconds_of(easy, CURLINFO_STARTTRANSFER_TIME_T) - ready;
-	answer->trust = !call->tls                                                   ? TLS_NONE
-			: call->request->tls != NULL && call->request->tls->insecure ? TLS_UNVERIFIED
-										     : TLS_VERIFIED;
+	answer->trust = !call->tls                                                   ? SKYMON_TLS_NONE
+			: call->request->tls != NULL && call->request->tls->insecure ? SKYMON_TLS_UNVERIFIED
+										     : SKYMON_TLS_VERIFIED;
 	answer->local = call->proxy == NULL &&
 			curl_easy_getinfo(easy, CURLINFO_PRIMARY_IP, &address) == CURLE_OK &&
-			address != NULL && tls_host_is_local(address);
+			address != NULL && skymon_net_host_is_local(address);
 	if (!answer->reused) {
 		answer->connect_seconds = connect;
 		if (call->tls)
@@ -434,7 +435,7 @@ static void take_answer(struct call *call, CURL *easy)
 
 static void explain(struct call *call, CURL *easy, CURLcode code, struct skymon_fault *fault)
 {
-	struct fetch_failure failure = {
+	struct skymon_http_failure failure = {
 		.code = (int)code,
 		.words = call->words,
 		.os_errno = call->connect_error,
@@ -456,7 +457,7 @@ static void explain(struct call *call, CURL *easy, CURLcode code, struct skymon_
 
 	if (!failure.connected)
 		failure.reused = false; /* no connection was opened */
-	fetch_explain(&failure, fault);
+	skymon_http_explain(&failure, fault);
 }
 
 /* Returns the time for this attempt, in ms. */
@@ -473,7 +474,7 @@ static long time_for(const struct call *call)
 
 static CURLcode attempt(struct call *call)
 {
-	CURL *easy = call->fetch->easy;
+	CURL *easy = call->http->easy;
 	long timeout_ms = time_for(call);
 
 	call->timeout_ms = timeout_ms > 0 ? timeout_ms : 1;
@@ -484,11 +485,11 @@ static CURLcode attempt(struct call *call)
 
 static bool prepare(struct call *call, struct skymon_fault *fault)
 {
-	struct fetch *fetch = call->fetch;
+	struct skymon_http *http = call->http;
 
-	if (fetch->easy == NULL)
-		fetch->easy = curl_easy_init();
-	if (fetch->easy != NULL && set_resolve(call))
+	if (http->easy == NULL)
+		http->easy = curl_easy_init();
+	if (http->easy != NULL && set_resolve(call))
 		return true;
 	skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "out of memory for the request");
 	return false;
@@ -503,27 +504,27 @@ static bool ask(struct call *call, struct skymon_fault *fault)
 				 skymon_ms_left(call->sm) > 0 ? SKYMON_DNS : SKYMON_TIMEOUT,
 				 "%s: its name cannot be resolved", call->place);
 		fault->reported = true;
-		fetch_answer_free(call->sink.answer);
+		skymon_http_answer_free(call->sink.answer);
 		return false;
 	}
 	if (code == CURLE_OK && !call->sink.headed)
 		code = CURLE_PARTIAL_FILE; /* libcurl accepts a head without its final empty line as a whole
 					      answer */
 	if (code == CURLE_OK) {
-		take_answer(call, call->fetch->easy);
+		take_answer(call, call->http->easy);
 		if (call->sink.answer->body != NULL)
 			return true;
 		code = CURLE_OUT_OF_MEMORY;
 	}
-	explain(call, call->fetch->easy, code, fault);
-	fetch_answer_free(call->sink.answer);
+	explain(call, call->http->easy, code, fault);
+	skymon_http_answer_free(call->sink.answer);
 	return false;
 }
 
 /* Clears what the handle still points to before it is freed. */
 static void end_call(struct call *call)
 {
-	CURL *easy = call->fetch->easy;
+	CURL *easy = call->http->easy;
 
 	if (easy != NULL) {
 		curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL);
@@ -546,20 +547,20 @@ static void end_call(struct call *call)
 	curl_url_cleanup(call->url);
 }
 
-bool fetch_do(struct skymon *sm, struct fetch *fetch, const struct fetch_request *request,
-	      struct fetch_answer *answer, struct skymon_fault *fault)
+bool skymon_http_do(struct skymon *sm, struct skymon_http *http, const struct skymon_http_request *request,
+		    struct skymon_http_answer *answer, struct skymon_fault *fault)
 {
-	struct call call = {.sm = sm, .fetch = fetch, .request = request, .began = clock_now()};
+	struct call call = {.sm = sm, .http = http, .request = request, .began = clock_now()};
 	bool ok;
 
-	*answer = (struct fetch_answer){.certificate_days = NAN};
+	*answer = (struct skymon_http_answer){.certificate_days = NAN};
 	*fault = (struct skymon_fault){.status = SKYMON_UNKNOWN, .reason = SKYMON_OTHER};
 	call.sink.request = request;
 	call.sink.answer = answer;
-	call.sink.max = request->body_max > 0 ? request->body_max : FETCH_BODY_MAX;
-	ok = read_url(&call, fault) && (!call.tls || fetch_files_are_readable(request->tls, fault)) &&
+	call.sink.max = request->body_max > 0 ? request->body_max : SKYMON_HTTP_BODY_MAX;
+	ok = read_url(&call, fault) && (!call.tls || skymon_http_files_are_readable(request->tls, fault)) &&
 	     fill_headers(&call, fault) && prepare(&call, fault) && ask(&call, fault);
 	end_call(&call);
-	replace(fetch, ok);
+	replace(http, ok);
 	return ok;
 }

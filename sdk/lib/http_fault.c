@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fetch_fault: explains libcurl's errors. Called by fetch_do, on the check's thread. libcurl's own texts
+/* http_fault: explains libcurl's errors. Called by skymon_http_do, on the check's thread. libcurl's own texts
  * quote URLs, and so are used only where they can hold nothing but a certificate's fault. Pure. */
-#include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "fetch.h"
+#include "http_private.h"
 
 #define X509_NOT_YET_VALID 9 /* X509_V_ERR_…, which OpenSSL and GnuTLS builds of libcurl both report */
 #define X509_EXPIRED 10
 
 /* Sets "HOST:PORT: words", unhealthy. */
-static void bad(struct skymon_fault *fault, const struct fetch_failure *failure, enum skymon_reason reason,
-		const char *words)
+static void bad(struct skymon_fault *fault, const struct skymon_http_failure *failure,
+		enum skymon_reason reason, const char *words)
 {
 	skymon_fault_set(fault, SKYMON_UNHEALTHY, reason, "%s%s: %s", failure->by_proxy ? "proxy " : "",
 			 failure->place, words);
@@ -42,7 +41,7 @@ static const struct {
 	{ECONNRESET, SKYMON_PROTOCOL, "the server closed the connection before it answered"},
 };
 
-static void explain_connect(const struct fetch_failure *failure, struct skymon_fault *fault)
+static void explain_connect(const struct skymon_http_failure *failure, struct skymon_fault *fault)
 {
 	if (failure->os_errno == EMFILE || failure->os_errno == ENFILE || failure->os_errno == ENOMEM) {
 		blind(fault, SKYMON_RESOURCE, "this machine or process has no descriptor or memory left");
@@ -56,7 +55,7 @@ static void explain_connect(const struct fetch_failure *failure, struct skymon_f
 	bad(fault, failure, SKYMON_UNREACHABLE, "cannot be connected to");
 }
 
-static void explain_late(const struct fetch_failure *failure, struct skymon_fault *fault)
+static void explain_late(const struct skymon_http_failure *failure, struct skymon_fault *fault)
 {
 	const char *words = "accepted the connection and did not begin its answer in time";
 
@@ -73,7 +72,7 @@ static void explain_late(const struct fetch_failure *failure, struct skymon_faul
 	bad(fault, failure, SKYMON_TIMEOUT, words);
 }
 
-static void explain_certificate(const struct fetch_failure *failure, struct skymon_fault *fault)
+static void explain_certificate(const struct skymon_http_failure *failure, struct skymon_fault *fault)
 {
 	const char *problem = strstr(failure->words, "certificate problem: ");
 	bool of_time = failure->verify == X509_EXPIRED || failure->verify == X509_NOT_YET_VALID;
@@ -90,7 +89,7 @@ static void explain_certificate(const struct fetch_failure *failure, struct skym
 }
 
 /* Explains a failed handshake from OpenSSL's text, which holds no data of the connection. */
-static void explain_tls(const struct fetch_failure *failure, struct skymon_fault *fault)
+static void explain_tls(const struct skymon_http_failure *failure, struct skymon_fault *fault)
 {
 	const char *words = failure->words;
 
@@ -117,7 +116,7 @@ static void explain_tls(const struct fetch_failure *failure, struct skymon_fault
 		bad(fault, failure, SKYMON_TLS_OTHER, "no TLS connection comes about");
 }
 
-static void explain_proxy(const struct fetch_failure *failure, struct skymon_fault *fault)
+static void explain_proxy(const struct skymon_http_failure *failure, struct skymon_fault *fault)
 {
 	char words[80];
 
@@ -130,7 +129,7 @@ static void explain_proxy(const struct fetch_failure *failure, struct skymon_fau
 }
 
 /* Explains a connection that broke before the answer was complete. */
-static void explain_broken(const struct fetch_failure *failure, struct skymon_fault *fault)
+static void explain_broken(const struct skymon_http_failure *failure, struct skymon_fault *fault)
 {
 	if (failure->by_proxy && failure->connect_code >= 300)
 		explain_proxy(failure, fault);
@@ -144,7 +143,7 @@ static void explain_broken(const struct fetch_failure *failure, struct skymon_fa
 	}
 }
 
-static void explain_large(const struct fetch_failure *failure, struct skymon_fault *fault)
+static void explain_large(const struct skymon_http_failure *failure, struct skymon_fault *fault)
 {
 	char words[80];
 
@@ -153,7 +152,7 @@ static void explain_large(const struct fetch_failure *failure, struct skymon_fau
 	bad(fault, failure, SKYMON_PROTOCOL, words);
 }
 
-static void explain_code(const struct fetch_failure *failure, struct skymon_fault *fault)
+static void explain_code(const struct skymon_http_failure *failure, struct skymon_fault *fault)
 {
 	switch (failure->code) {
 	case CURLE_COULDNT_CONNECT:
@@ -216,7 +215,7 @@ static void explain_code(const struct fetch_failure *failure, struct skymon_faul
 	}
 }
 
-void fetch_explain(const struct fetch_failure *failure, struct skymon_fault *fault)
+void skymon_http_explain(const struct skymon_http_failure *failure, struct skymon_fault *fault)
 {
 	explain_code(failure, fault);
 	fault->sent = failure->asked || failure->reused || failure->answered;

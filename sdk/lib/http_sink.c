@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fetch_sink: collects an answer as it arrives: the body, bounded, into one block of memory, and the wanted
- * headers. Called by libcurl's callbacks in fetch.c, on the check's thread. Owns the block until
- * fetch_do() returns it. */
+/* skymon_http_sink: collects an answer as it arrives: the body, bounded, into one block of memory, and the
+ * wanted headers. Called by libcurl's callbacks in http.c, on the check's thread. Owns the block until
+ * skymon_http_do() returns it. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "fetch_url.h"
+#include "http_private.h"
 
 #define HEADERS_MAX (256u * 1024) /* bytes of all headers and trailers of an answer */
 
-void fetch_wipe(void *bytes, size_t size)
+void skymon_http_wipe(void *bytes, size_t size)
 {
 	if (bytes != NULL)
 		explicit_bzero(bytes, size);
 	free(bytes);
 }
 
-size_t fetch_sink_body(char *bytes, size_t one, size_t count, void *arg)
+size_t skymon_http_sink_body(char *bytes, size_t one, size_t count, void *arg)
 {
-	struct fetch_sink *sink = arg;
-	struct fetch_answer *answer = sink->answer;
+	struct skymon_http_sink *sink = arg;
+	struct skymon_http_answer *answer = sink->answer;
 	size_t size = one * count, room = sink->room;
 	char *larger;
 
@@ -41,7 +41,7 @@ size_t fetch_sink_body(char *bytes, size_t one, size_t count, void *arg)
 			return size + 1;
 		if (answer->size > 0)
 			memcpy(larger, answer->body, answer->size);
-		fetch_wipe(answer->body, answer->size);
+		skymon_http_wipe(answer->body, answer->size);
 		answer->body = larger;
 		sink->room = room;
 	}
@@ -51,12 +51,13 @@ size_t fetch_sink_body(char *bytes, size_t one, size_t count, void *arg)
 	return size;
 }
 
-static void keep_header(struct fetch_sink *sink, const char *line, size_t size)
+static void keep_header(struct skymon_http_sink *sink, const char *line, size_t size)
 {
 	const char *const *wanted = sink->request->wanted;
 	const char *colon = memchr(line, ':', size), *end = line + size;
 
-	for (size_t i = 0; colon != NULL && wanted != NULL && i < FETCH_WANTED_MAX && wanted[i] != NULL; i++)
+	for (size_t i = 0; colon != NULL && wanted != NULL && i < SKYMON_HTTP_WANTED_MAX && wanted[i] != NULL;
+	     i++)
 		if (strlen(wanted[i]) == (size_t)(colon - line) &&
 		    strncasecmp(wanted[i], line, (size_t)(colon - line)) == 0) {
 			const char *value = colon + 1;
@@ -70,9 +71,9 @@ static void keep_header(struct fetch_sink *sink, const char *line, size_t size)
 		}
 }
 
-size_t fetch_sink_header(char *line, size_t one, size_t count, void *arg)
+size_t skymon_http_sink_header(char *line, size_t one, size_t count, void *arg)
 {
-	struct fetch_sink *sink = arg;
+	struct skymon_http_sink *sink = arg;
 	size_t size = one * count;
 
 	sink->answered = true;
@@ -86,7 +87,7 @@ size_t fetch_sink_header(char *line, size_t one, size_t count, void *arg)
 		sink->headed = true;                      /* later header lines are trailers */
 	if (size >= 5 && memcmp(line, "HTTP/", 5) == 0) { /* another answer follows, as after 100 Continue */
 		sink->headed = false;
-		for (size_t i = 0; i < FETCH_WANTED_MAX; i++) {
+		for (size_t i = 0; i < SKYMON_HTTP_WANTED_MAX; i++) {
 			free(sink->answer->wanted[i]);
 			sink->answer->wanted[i] = NULL;
 		}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fetch_tls: TLS options of a request. Called by fetch_do, on the check's thread. The files of `tls` are
+/* http_tls: TLS options of a request. Called by skymon_http_do, on the check's thread. The files of `tls` are
  * opened before libcurl opens them, whose error does not say which of them failed. libcurl would parse the
- * authorities for each connection; its OpenSSL gets the cached store of authorities.c instead. */
+ * authorities for each connection; its OpenSSL gets the cached store of tls_authorities.c instead. */
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -10,8 +10,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "fetch_url.h"
-#include "authorities.h"
+#include "http_private.h"
 
 static bool is_readable(const char *option, const char *path, struct skymon_fault *fault)
 {
@@ -29,7 +28,7 @@ static bool is_readable(const char *option, const char *path, struct skymon_faul
 	return false;
 }
 
-bool fetch_files_are_readable(const struct skymon_tls *tls, struct skymon_fault *fault)
+bool skymon_http_files_are_readable(const struct skymon_tls *tls, struct skymon_fault *fault)
 {
 	return tls == NULL || (is_readable("ca_file", tls->ca_file, fault) &&
 			       is_readable("cert_file", tls->cert_file, fault) &&
@@ -40,7 +39,7 @@ bool fetch_files_are_readable(const struct skymon_tls *tls, struct skymon_fault 
 static CURLcode on_context(CURL *easy, void *context, void *tls)
 {
 	const char *why;
-	X509_STORE *store = authorities_store(((const struct skymon_tls *)tls)->ca_file, &why);
+	X509_STORE *store = skymon_tls_store(((const struct skymon_tls *)tls)->ca_file, &why);
 
 	(void)easy;
 	if (store == NULL)
@@ -57,17 +56,17 @@ static bool speaks_openssl(void)
 	return built->ssl_version != NULL && strncmp(built->ssl_version, "OpenSSL/3", 9) == 0;
 }
 
-double fetch_tls_days(CURL *easy)
+double skymon_http_tls_days(CURL *easy)
 {
 	struct curl_tlssessioninfo *session = NULL;
 
 	if (curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &session) != CURLE_OK || session == NULL ||
 	    session->backend != CURLSSLBACKEND_OPENSSL || session->internals == NULL)
 		return NAN;
-	return authorities_certificate_days(session->internals);
+	return skymon_tls_certificate_days(session->internals);
 }
 
-void fetch_tls_set(CURL *easy, const struct skymon_tls *tls, const char *proxy)
+void skymon_http_tls_set(CURL *easy, const struct skymon_tls *tls, const char *proxy)
 {
 	static const struct skymon_tls none;
 	bool secure_proxy = proxy != NULL && strncasecmp(proxy, "https://", 8) == 0;

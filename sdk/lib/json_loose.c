@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* json_loose: a JSON parser that skips values that it cannot represent and goes on. Called by checks on the
- * body of an answer, on the check's thread. Pure. See json_loose.h. */
-#include "json_loose.h"
+ * body of an answer, on the check's thread. Pure. See skymon/json.h. */
+#include <skymon/json.h>
 
 #include <errno.h>
 #include <math.h>
@@ -27,17 +27,9 @@ static json_t *odd(const char *why)
 	return value;
 }
 
-const char *json_loose_odd(const json_t *value)
+const char *skymon_json_odd(const json_t *value)
 {
 	return json_string_value(json_object_get(value, ODD));
-}
-
-const char *json_loose_text(const json_t *object, const char *key)
-{
-	const json_t *value = json_object_get(object, key);
-	const char *text = json_string_value(value);
-
-	return text != NULL && strlen(text) == json_string_length(value) ? text : NULL;
 }
 
 static void skip_space(struct parser *parser)
@@ -377,7 +369,7 @@ static json_t *value_at(struct parser *parser)
 		return text_value(parser);
 	if (!is_at(parser, '{') && !is_at(parser, '['))
 		return word_value(parser);
-	if (parser->depth >= JSON_LOOSE_DEPTH)
+	if (parser->depth >= SKYMON_JSON_DEPTH)
 		return skip_deep(parser);
 	parser->depth++;
 	value = is_at(parser, '{') ? object_at(parser) : list_at(parser);
@@ -385,7 +377,7 @@ static json_t *value_at(struct parser *parser)
 	return value;
 }
 
-static void explain_place(const struct parser *parser, char why[JSON_LOOSE_WHY])
+static void explain_place(const struct parser *parser, char why[SKYMON_JSON_WHY])
 {
 	const char *first = parser->text, *place = parser->at < parser->end ? parser->at : parser->end;
 	unsigned line = 1, column = 1;
@@ -397,16 +389,16 @@ static void explain_place(const struct parser *parser, char why[JSON_LOOSE_WHY])
 		line += *at == '\n';
 	}
 	if (first == parser->end)
-		snprintf(why, JSON_LOOSE_WHY, "is empty");
+		snprintf(why, SKYMON_JSON_WHY, "is empty");
 	else if (*first == '<')
-		snprintf(why, JSON_LOOSE_WHY, "is HTML or XML, not JSON");
+		snprintf(why, SKYMON_JSON_WHY, "is HTML or XML, not JSON");
 	else if (place == parser->end)
-		snprintf(why, JSON_LOOSE_WHY, "is JSON that breaks off, or is not JSON");
+		snprintf(why, SKYMON_JSON_WHY, "is JSON that breaks off, or is not JSON");
 	else
-		snprintf(why, JSON_LOOSE_WHY, "is not JSON (line %u, column %u)", line, column);
+		snprintf(why, SKYMON_JSON_WHY, "is not JSON (line %u, column %u)", line, column);
 }
 
-json_t *json_loose_read(const char *text, size_t size, char why[JSON_LOOSE_WHY])
+json_t *skymon_json_read_loose(const char *text, size_t size, char why[SKYMON_JSON_WHY])
 {
 	struct parser parser = {.text = text, .at = text, .end = text + size};
 	json_t *value;
@@ -415,9 +407,9 @@ json_t *json_loose_read(const char *text, size_t size, char why[JSON_LOOSE_WHY])
 		parser.at += 3;
 	value = value_at(&parser);
 	skip_space(&parser);
-	if (value != NULL && !parser.failed && parser.at == parser.end && json_loose_odd(value) == NULL)
+	if (value != NULL && !parser.failed && parser.at == parser.end && skymon_json_odd(value) == NULL)
 		return value;
-	if (!parser.failed && value != NULL && json_loose_odd(value) != NULL)
+	if (!parser.failed && value != NULL && skymon_json_odd(value) != NULL)
 		parser.at = text;
 	explain_place(&parser, why);
 	json_decref(value);

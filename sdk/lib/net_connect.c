@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dial_connect: connects sockets to a name or to a path, and explains the failures. Called by dial_open and
- * the proxy's part, on the check's thread. Owns nothing. */
+/* net_connect: connects sockets to a name or to a path, and explains the failures. Called by skymon_net_open
+ * and the proxy's part, on the check's thread. Owns nothing. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
 
-#include "dial.h"
-#include "race.h"
+#include "net_private.h"
 
 /* ---- Faults ---- */
 
@@ -50,7 +49,7 @@ static void explain_connect(const char *role, const char *place, int error, stru
 
 /* ---- Names and paths ---- */
 
-int dial_connect_unix(struct skymon *sm, const char *path, struct skymon_fault *fault)
+int skymon_net_connect_unix(struct skymon *sm, const char *path, struct skymon_fault *fault)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd, error;
@@ -62,17 +61,18 @@ int dial_connect_unix(struct skymon *sm, const char *path, struct skymon_fault *
 	}
 	memcpy(address.sun_path, path, strlen(path) + 1);
 	skymon_step(sm, "connecting");
-	fd = race_connect_one(sm, (struct sockaddr *)&address, sizeof(address), skymon_ms_left(sm), &error);
+	fd = skymon_net_race_one(sm, (struct sockaddr *)&address, sizeof(address), skymon_ms_left(sm),
+				 &error);
 	if (fd < 0)
 		explain_connect("", path, error, fault);
 	return fd;
 }
 
-int dial_connect_name(struct skymon *sm, const char *role, const char *host, uint16_t port,
-		      double *resolve_seconds, struct skymon_fault *fault)
+int skymon_net_connect_name(struct skymon *sm, const char *role, const char *host, uint16_t port,
+			    double *resolve_seconds, struct skymon_fault *fault)
 {
-	char addresses[RACE_ADDRESSES_SIZE], place[300];
-	double began = dial_clock();
+	char addresses[SKYMON_NET_ADDRESSES_SIZE], place[300];
+	double began = skymon_net_clock();
 	int fd, error;
 
 	skymon_step(sm, "looking its name up");
@@ -80,11 +80,11 @@ int dial_connect_name(struct skymon *sm, const char *role, const char *host, uin
 		*fault = (struct skymon_fault){.status = SKYMON_UNHEALTHY, .reported = true};
 		return -1;
 	}
-	*resolve_seconds = dial_clock() - began;
+	*resolve_seconds = skymon_net_clock() - began;
 	skymon_step(sm, "connecting");
-	fd = race_connect(sm, addresses, port, skymon_ms_left(sm), &error);
+	fd = skymon_net_race(sm, addresses, port, skymon_ms_left(sm), &error);
 	if (fd < 0) {
-		dial_place(host, port, place, sizeof(place));
+		skymon_net_place(host, port, place, sizeof(place));
 		explain_connect(role, place, error, fault);
 	}
 	return fd;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dial_proxy: has an HTTP proxy connect to the server (CONNECT, RFC 9110 9.3.6). Called by dial_open, on the
- * check's thread. Owns nothing. */
+/* net_proxy: has an HTTP proxy connect to the server (CONNECT, RFC 9110 9.3.6). Called by skymon_net_open, on
+ * the check's thread. Owns nothing. */
 #include <errno.h>
 #include <openssl/evp.h>
 #include <poll.h>
@@ -9,33 +9,33 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "dial.h"
+#include "net_private.h"
 
 #define HEAD_MAX 8192 /* bytes of the head of the proxy's answer */
 
-bool dial_no_proxy(const char *proxy)
+bool skymon_net_no_proxy(const char *proxy)
 {
 	return proxy == NULL || proxy[0] == '\0' || strcmp(proxy, "none") == 0;
 }
 
-const char *dial_proxy_fault(const char *proxy)
+const char *skymon_net_proxy_fault(const char *proxy)
 {
-	struct dial_url url;
+	struct skymon_net_url url;
 	const char *why;
 
-	if (dial_no_proxy(proxy))
+	if (skymon_net_no_proxy(proxy))
 		return NULL;
-	if (!dial_url_parse(proxy, &url, &why))
+	if (!skymon_net_url_parse(proxy, &url, &why))
 		return why;
 	if (strcmp(url.scheme, "http") != 0)
 		why = "must be http://host:port (it is asked to CONNECT), or none";
-	dial_url_free(&url);
+	skymon_net_url_free(&url);
 	return why;
 }
 
-bool dial_accepts_proxy(const char *proxy, struct skymon_fault *fault)
+bool skymon_net_accepts_proxy(const char *proxy, struct skymon_fault *fault)
 {
-	const char *why = dial_proxy_fault(proxy);
+	const char *why = skymon_net_proxy_fault(proxy);
 
 	if (why != NULL)
 		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER, "proxy %s", why);
@@ -43,7 +43,7 @@ bool dial_accepts_proxy(const char *proxy, struct skymon_fault *fault)
 }
 
 /* Writes user:password in base64; "" if the URL has no user info. */
-static bool authorization(const struct dial_url *proxy, char *out, size_t size)
+static bool authorization(const struct skymon_net_url *proxy, char *out, size_t size)
 {
 	char word[512];
 	int used;
@@ -68,7 +68,7 @@ static bool send_all(struct skymon *sm, int fd, const char *text, size_t size)
 			size -= (size_t)sent;
 		} else if (errno != EAGAIN && errno != EINTR) {
 			return false;
-		} else if (!dial_wait(sm, fd, POLLOUT, 0)) {
+		} else if (!skymon_net_wait(sm, fd, POLLOUT, 0)) {
 			errno = ETIMEDOUT;
 			return false;
 		}
@@ -96,7 +96,7 @@ static bool read_head(struct skymon *sm, int fd, char head[HEAD_MAX + 1])
 			return false;
 		} else if (errno != EAGAIN && errno != EINTR) {
 			return false;
-		} else if (!dial_wait(sm, fd, POLLIN, 0)) {
+		} else if (!skymon_net_wait(sm, fd, POLLIN, 0)) {
 			errno = ETIMEDOUT;
 			return false;
 		}
@@ -124,15 +124,15 @@ static bool check_answer(const char *head, const char *place, struct skymon_faul
 	return false;
 }
 
-bool dial_through(struct skymon *sm, int fd, const struct dial_to *to, const struct dial_url *proxy,
-		  struct skymon_fault *fault)
+bool skymon_net_through(struct skymon *sm, int fd, const struct skymon_net_target *to,
+			const struct skymon_net_url *proxy, struct skymon_fault *fault)
 {
 	char target[300], place[300], word[700], ask[2048], head[HEAD_MAX + 1];
 	bool done;
 	int size;
 
-	dial_place(to->host, to->port, target, sizeof(target));
-	dial_place(proxy->host, proxy->port, place, sizeof(place));
+	skymon_net_place(to->host, to->port, target, sizeof(target));
+	skymon_net_place(proxy->host, proxy->port, place, sizeof(place));
 	if (!authorization(proxy, word, sizeof(word))) {
 		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER, "proxy %s: its user info is too long",
 				 place);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* race: staggered attempts to connect, until one succeeds (RFC 8305). Called by dial and fetch, on the
- * check's thread. Owns the sockets of the attempts. See race.h. */
-#include "race.h"
+/* net_race: staggered attempts to connect, until one succeeds (RFC 8305, "happy eyeballs"). Called by net and
+ * http, and by checks whose client library takes a socket, on the check's thread. Owns the sockets of the
+ * attempts. */
+#include "net_private.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -166,7 +167,7 @@ static int run_race(struct skymon *sm, struct race *race, const char *const *add
 	return won;
 }
 
-int race_connect(struct skymon *sm, char *addresses, uint16_t port, int64_t max_ms, int *error)
+int skymon_net_race(struct skymon *sm, char *addresses, uint16_t port, int64_t max_ms, int *error)
 {
 	const char *sorted[RACE_MAX];
 	struct race race = {.count = 0};
@@ -177,8 +178,8 @@ int race_connect(struct skymon *sm, char *addresses, uint16_t port, int64_t max_
 	return fd;
 }
 
-int race_connect_one(struct skymon *sm, const struct sockaddr *address, socklen_t size, int64_t max_ms,
-		     int *error)
+int skymon_net_race_one(struct skymon *sm, const struct sockaddr *address, socklen_t size, int64_t max_ms,
+			int *error)
 {
 	struct race race = {.count = 0};
 	int fd = begin(&race, address, size);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dial_tls: TLS over a connection of dial, and the explanation of OpenSSL's errors. Called by dial.c, on the
+/* net_tls: TLS over a connection of net, and the explanation of OpenSSL's errors. Called by net.c, on the
  * check's thread. Each connection has an SSL_CTX of its own, so that replaced certificates and keys count
- * from the next connection on; its store of authorities comes from authorities.c, which caches it. */
+ * from the next connection on; its store of authorities comes from tls_authorities.c, which caches it. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <math.h>
@@ -15,12 +15,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "dial.h"
-#include "authorities.h"
+#include "net_private.h"
+#include <skymon/tls.h>
 
-void dial_unload(void)
+void skymon_net_unload(void)
 {
-	authorities_end();
+	skymon_tls_unload();
 }
 
 /* ---- A BIO over the socket: OpenSSL's own would raise SIGPIPE ---- */
@@ -58,7 +58,7 @@ static long bio_control(BIO *bio, int command, long number, void *pointer)
 /* The BIO method lives as long as the session that uses it. */
 static bool set_bio(SSL *tls, int fd)
 {
-	BIO_METHOD *method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "dial");
+	BIO_METHOD *method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "net");
 	BIO *bio = NULL;
 
 	if (method != NULL && BIO_meth_set_write(method, bio_write) && BIO_meth_set_read(method, bio_read) &&
@@ -75,49 +75,48 @@ static bool set_bio(SSL *tls, int fd)
 	return true;
 }
 
-void dial_tls_free(struct dial *dial)
+void skymon_net_tls_free(struct skymon_net *net)
 {
-	BIO_METHOD *method = dial->tls != NULL ? SSL_get_app_data(dial->tls) : NULL;
+	BIO_METHOD *method = net->tls != NULL ? SSL_get_app_data(net->tls) : NULL;
 
-	SSL_free(dial->tls);
+	SSL_free(net->tls);
 	BIO_meth_free(method);
-	dial->tls = NULL;
+	net->tls = NULL;
 }
 
 /* ---- Faults ---- */
 
-static void bad(const struct dial *dial, enum skymon_reason reason, const char *words,
+static void bad(const struct skymon_net *net, enum skymon_reason reason, const char *words,
 		struct skymon_fault *fault)
 {
-	skymon_fault_set(fault, SKYMON_UNHEALTHY, reason, "%s: %s", dial->place, words);
+	skymon_fault_set(fault, SKYMON_UNHEALTHY, reason, "%s: %s", net->place, words);
 }
 
-static void explain_certificate(const struct dial *dial, const char *name, struct skymon_fault *fault)
+static void explain_certificate(const struct skymon_net *net, const char *name, struct skymon_fault *fault)
 {
-	long verdict = SSL_get_verify_result(dial->tls);
+	long verdict = SSL_get_verify_result(net->tls);
 
 	if (verdict == X509_V_ERR_HOSTNAME_MISMATCH || verdict == X509_V_ERR_IP_ADDRESS_MISMATCH)
 		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TLS_UNTRUSTED,
-				 "%s: the server's certificate is not for the name %.100s", dial->place,
-				 name);
+				 "%s: the server's certificate is not for the name %.100s", net->place, name);
 	else
 		skymon_fault_set(fault, SKYMON_UNHEALTHY,
 				 verdict == X509_V_ERR_CERT_HAS_EXPIRED ||
 						 verdict == X509_V_ERR_CERT_NOT_YET_VALID
 					 ? SKYMON_TLS_EXPIRED
 					 : SKYMON_TLS_UNTRUSTED,
-				 "%s: the server's certificate is not accepted: %s", dial->place,
+				 "%s: the server's certificate is not accepted: %s", net->place,
 				 X509_verify_cert_error_string(verdict));
 }
 
 /* Explains the oldest error of OpenSSL's queue; some are alerts that the server sent. */
-static void explain_library(const struct dial *dial, const char *name, struct skymon_fault *fault)
+static void explain_library(const struct skymon_net *net, const char *name, struct skymon_fault *fault)
 {
 	unsigned long error = ERR_get_error();
 
 	switch (ERR_GET_LIB(error) == ERR_LIB_SSL ? ERR_GET_REASON(error) : 0) {
 	case SSL_R_CERTIFICATE_VERIFY_FAILED:
-		explain_certificate(dial, name, fault);
+		explain_certificate(net, name, fault);
 		break;
 	case SSL_R_WRONG_VERSION_NUMBER:
 	case SSL_R_PACKET_LENGTH_TOO_LONG:
@@ -127,18 +126,18 @@ static void explain_library(const struct dial *dial, const char *name, struct sk
 	case SSL_R_BAD_RECORD_TYPE:
 	case SSL_R_UNEXPECTED_RECORD:
 	case SSL_R_HTTP_REQUEST:
-		bad(dial, SKYMON_TLS_OTHER, "what answers there is not TLS", fault);
+		bad(net, SKYMON_TLS_OTHER, "what answers there is not TLS", fault);
 		break;
 	case SSL_R_UNEXPECTED_EOF_WHILE_READING:
-		bad(dial, SKYMON_PROTOCOL, "the server closed the connection before it answered", fault);
+		bad(net, SKYMON_PROTOCOL, "the server closed the connection before it answered", fault);
 		fault->lost = true;
 		break;
 	case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
-		bad(dial, SKYMON_TLS_OTHER, "the server asks for a certificate, and none is configured",
+		bad(net, SKYMON_TLS_OTHER, "the server asks for a certificate, and none is configured",
 		    fault);
 		break;
 	case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
-		bad(dial, SKYMON_TLS_OTHER, "the server does not trust the issuer of our certificate", fault);
+		bad(net, SKYMON_TLS_OTHER, "the server does not trust the issuer of our certificate", fault);
 		break;
 	case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
 	case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
@@ -146,15 +145,15 @@ static void explain_library(const struct dial *dial, const char *name, struct sk
 	case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
 	case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
 	case SSL_R_TLSV1_ALERT_ACCESS_DENIED:
-		bad(dial, SKYMON_TLS_OTHER, "the server does not accept our certificate", fault);
+		bad(net, SKYMON_TLS_OTHER, "the server does not accept our certificate", fault);
 		break;
 	case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
 	case SSL_R_UNSUPPORTED_PROTOCOL:
-		bad(dial, SKYMON_TLS_OTHER, "the server and we have no version of TLS in common", fault);
+		bad(net, SKYMON_TLS_OTHER, "the server and we have no version of TLS in common", fault);
 		break;
 	default: /* OpenSSL's texts name functions and alerts, and hold no data */
 		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TLS_OTHER, "%s: TLS failed: %.120s",
-				 dial->place,
+				 net->place,
 				 ERR_reason_error_string(error) != NULL ? ERR_reason_error_string(error)
 									: "no reason given");
 	}
@@ -162,19 +161,20 @@ static void explain_library(const struct dial *dial, const char *name, struct sk
 
 /* Waits as the `result` of an OpenSSL call demands. Returns true if the call can be repeated; else *fault
  * explains. */
-static bool again(struct skymon *sm, struct dial *dial, int result, const char *late, const char *name,
+static bool again(struct skymon *sm, struct skymon_net *net, int result, const char *late, const char *name,
 		  struct skymon_fault *fault)
 {
-	int error = errno, kind = SSL_get_error(dial->tls, result);
+	int error = errno, kind = SSL_get_error(net->tls, result);
 
 	if (kind == SSL_ERROR_WANT_READ || kind == SSL_ERROR_WANT_WRITE) {
-		if (dial_wait(sm, dial->fd, kind == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, dial->margin_ms))
+		if (skymon_net_wait(sm, net->fd, kind == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT,
+				    net->margin_ms))
 			return true;
-		bad(dial, SKYMON_TIMEOUT, late, fault);
+		bad(net, SKYMON_TIMEOUT, late, fault);
 	} else if (kind == SSL_ERROR_SSL) {
-		explain_library(dial, name, fault);
+		explain_library(net, name, fault);
 	} else {
-		dial_broken(dial->place, kind == SSL_ERROR_SYSCALL ? error : 0, fault);
+		skymon_net_broken(net->place, kind == SSL_ERROR_SYSCALL ? error : 0, fault);
 	}
 	return false;
 }
@@ -196,7 +196,7 @@ static bool trust(SSL_CTX *context, const struct skymon_tls *tls, struct skymon_
 		SSL_CTX_set_verify(context, SSL_VERIFY_NONE, NULL);
 		return true;
 	}
-	store = authorities_store(tls != NULL ? tls->ca_file : NULL, &why);
+	store = skymon_tls_store(tls != NULL ? tls->ca_file : NULL, &why);
 	if (store == NULL)
 		return blind(fault, SKYMON_TLS_OTHER, why);
 	SSL_CTX_set_cert_store(context, store); /* takes ownership */
@@ -233,14 +233,14 @@ static bool expect_name(SSL *tls, const char *name)
 	return SSL_set1_host(tls, name) == 1 && SSL_set_tlsext_host_name(tls, name) == 1;
 }
 
-static const char *name_of(const struct dial_to *to)
+static const char *name_of(const struct skymon_net_target *to)
 {
 	if (to->tls != NULL && to->tls->server_name != NULL && to->tls->server_name[0] != '\0')
 		return to->tls->server_name;
 	return to->host[0] == '/' ? "localhost" : to->host;
 }
 
-static bool prepare(struct dial *dial, const struct dial_to *to, struct skymon_fault *fault)
+static bool prepare(struct skymon_net *net, const struct skymon_net_target *to, struct skymon_fault *fault)
 {
 	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
 	bool done = context != NULL && SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
@@ -253,9 +253,8 @@ static bool prepare(struct dial *dial, const struct dial_to *to, struct skymon_f
 		done = trust(context, to->tls, fault) && show(context, to->tls, fault);
 	}
 	if (done) {
-		dial->tls = SSL_new(context);
-		done = dial->tls != NULL && set_bio(dial->tls, dial->fd) &&
-		       expect_name(dial->tls, name_of(to));
+		net->tls = SSL_new(context);
+		done = net->tls != NULL && set_bio(net->tls, net->fd) && expect_name(net->tls, name_of(to));
 	}
 	SSL_CTX_free(context); /* the session holds a reference */
 	if (!done && fault->text[0] == '\0')
@@ -263,61 +262,62 @@ static bool prepare(struct dial *dial, const struct dial_to *to, struct skymon_f
 	return done;
 }
 
-bool dial_secure(struct skymon *sm, struct dial *dial, const struct dial_to *to, struct skymon_fault *fault)
+bool skymon_net_secure(struct skymon *sm, struct skymon_net *net, const struct skymon_net_target *to,
+		       struct skymon_fault *fault)
 {
-	double began = dial_clock();
+	double began = skymon_net_clock();
 	int result;
 
 	ERR_clear_error();
-	if (!prepare(dial, to, fault))
+	if (!prepare(net, to, fault))
 		return false;
 	skymon_step(sm, "TLS handshake");
 	do {
 		ERR_clear_error();
 		errno = 0;
-		result = SSL_connect(dial->tls);
+		result = SSL_connect(net->tls);
 	} while (result != 1 &&
-		 again(sm, dial, result, "accepted the connection and did not begin TLS in time", name_of(to),
+		 again(sm, net, result, "accepted the connection and did not begin TLS in time", name_of(to),
 		       fault));
-	dial->tls_seconds = dial_clock() - began;
+	net->tls_seconds = skymon_net_clock() - began;
 	return result == 1;
 }
 
 /* ---- Reading and writing ---- */
 
-ssize_t dial_tls_read(struct skymon *sm, struct dial *dial, void *bytes, size_t size,
-		      struct skymon_fault *fault)
+ssize_t skymon_net_tls_read(struct skymon *sm, struct skymon_net *net, void *bytes, size_t size,
+			    struct skymon_fault *fault)
 {
 	int got;
 
 	do {
 		ERR_clear_error();
 		errno = 0;
-		got = SSL_read(dial->tls, bytes, size > 1 << 30 ? 1 << 30 : (int)size);
+		got = SSL_read(net->tls, bytes, size > 1 << 30 ? 1 << 30 : (int)size);
 		if (got > 0)
 			return got;
-	} while (again(sm, dial, got, "no answer in time", "", fault));
+	} while (again(sm, net, got, "no answer in time", "", fault));
 	return fault->lost ? 0 : -1;
 }
 
-ssize_t dial_tls_write(struct skymon *sm, struct dial *dial, const void *bytes, size_t size,
-		       struct skymon_fault *fault)
+ssize_t skymon_net_tls_write(struct skymon *sm, struct skymon_net *net, const void *bytes, size_t size,
+			     struct skymon_fault *fault)
 {
 	int sent;
 
 	do {
 		ERR_clear_error();
 		errno = 0;
-		sent = SSL_write(dial->tls, bytes, size > 1 << 30 ? 1 << 30 : (int)size);
+		sent = SSL_write(net->tls, bytes, size > 1 << 30 ? 1 << 30 : (int)size);
 		if (sent > 0)
 			return sent;
-	} while (again(sm, dial, sent, "no answer in time", "", fault));
+	} while (again(sm, net, sent, "no answer in time", "", fault));
 	return -1;
 }
 
-double dial_certificate_days(const struct dial *dial)
+double skymon_net_certificate_days(const struct skymon_net *net)
 {
-	return dial->tls != NULL ? authorities_certificate_days(dial->tls) : NAN;
+	return net->tls != NULL ? skymon_tls_certificate_days(net->tls) : NAN;
 }
 
 /* Returns whether the certificate has expired since the connection was opened: new clients would be refused.
@@ -334,14 +334,14 @@ static bool has_ended(const SSL *tls)
 	return false;
 }
 
-bool dial_tls_silent(struct dial *dial)
+bool skymon_net_tls_silent(struct skymon_net *net)
 {
 	char byte;
 	int got;
 
-	if (has_ended(dial->tls))
+	if (has_ended(net->tls))
 		return false;
 	ERR_clear_error();
-	got = SSL_peek(dial->tls, &byte, 1);
-	return got <= 0 && SSL_get_error(dial->tls, got) == SSL_ERROR_WANT_READ;
+	got = SSL_peek(net->tls, &byte, 1);
+	return got <= 0 && SSL_get_error(net->tls, got) == SSL_ERROR_WANT_READ;
 }

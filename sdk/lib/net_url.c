@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dial_url: splits URLs. Its error texts never quote the URL, whose user info is a secret. Called by checks
- * in `validate` and `start` and by dial_open, on any thread. Pure. */
+/* net_url: splits URLs. Its error texts never quote the URL, whose user info is a secret. Called by checks
+ * in `validate` and `start` and by skymon_net_open, on any thread. Pure. */
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <netinet/in.h>
@@ -8,19 +8,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dial.h"
+#include <skymon/net.h>
 
-bool dial_url_is_v6(const char *host)
+bool skymon_net_url_is_v6(const char *host)
 {
 	return strchr(host, ':') != NULL;
 }
 
-void dial_place(const char *host, uint16_t port, char *place, size_t size)
+void skymon_net_place(const char *host, uint16_t port, char *place, size_t size)
 {
 	if (host[0] == '/')
 		snprintf(place, size, "%.255s", host);
 	else
-		snprintf(place, size, dial_url_is_v6(host) ? "[%.255s]:%u" : "%.255s:%u", host, port);
+		snprintf(place, size, skymon_net_url_is_v6(host) ? "[%.255s]:%u" : "%.255s:%u", host, port);
 }
 
 static int hex(char c)
@@ -71,7 +71,7 @@ static bool read_port(const char *text, uint16_t *port)
 }
 
 /* Splits host, host:port or [address]:port in place. */
-static const char *read_place(char *text, struct dial_url *url)
+static const char *read_place(char *text, struct skymon_net_url *url)
 {
 	char *colon, *end;
 	struct in6_addr address;
@@ -102,7 +102,7 @@ static const char *read_place(char *text, struct dial_url *url)
 	return is_host(url->host) || url->is_v6 ? NULL : "has no host that can be looked up";
 }
 
-static const char *read_user(char *text, struct dial_url *url)
+static const char *read_user(char *text, struct skymon_net_url *url)
 {
 	char *colon = strchr(text, ':');
 
@@ -117,7 +117,7 @@ static const char *read_user(char *text, struct dial_url *url)
 	return NULL;
 }
 
-static const char *take_apart(char *text, struct dial_url *url)
+static const char *take_apart(char *text, struct skymon_net_url *url)
 {
 	char *authority = strstr(text, "://"), *end, *at;
 	const char *why = NULL;
@@ -152,11 +152,11 @@ static const char *take_apart(char *text, struct dial_url *url)
 	return why != NULL ? why : read_place(authority, url);
 }
 
-bool dial_url_parse(const char *text, struct dial_url *url, const char **why)
+bool skymon_net_url_parse(const char *text, struct skymon_net_url *url, const char **why)
 {
 	size_t size = strlen(text) + 2;
 
-	*url = (struct dial_url){.memory = calloc(1, size), .size = size};
+	*url = (struct skymon_net_url){.memory = calloc(1, size), .size = size};
 	if (url->memory == NULL) {
 		*why = "cannot be read: out of memory";
 		return false;
@@ -164,14 +164,14 @@ bool dial_url_parse(const char *text, struct dial_url *url, const char **why)
 	memcpy(url->memory, text, size - 2);
 	*why = take_apart(url->memory, url);
 	if (*why != NULL)
-		dial_url_free(url);
+		skymon_net_url_free(url);
 	return *why == NULL;
 }
 
-void dial_url_free(struct dial_url *url)
+void skymon_net_url_free(struct skymon_net_url *url)
 {
 	if (url->memory != NULL)
 		explicit_bzero(url->memory, url->size);
 	free(url->memory);
-	*url = (struct dial_url){.memory = NULL};
+	*url = (struct skymon_net_url){.memory = NULL};
 }

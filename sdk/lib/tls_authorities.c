@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* authorities: X509 stores, cached by the files that they were read from. dial and fetch take one for each
+/* tls_authorities: X509 stores, cached by the files that they were read from. net and http take one for each
  * new connection, on any thread of a worker's process; the cache is the process's and has a lock. See
- * authorities.h. */
-#include "authorities.h"
+ * skymon/tls.h. */
+#include <skymon/tls.h>
 
 #include <math.h>
 #include <openssl/err.h>
@@ -72,7 +72,7 @@ static const char *from_environment(const char *name)
 	return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
-const char *authorities_system_file(void)
+const char *skymon_tls_system_file(void)
 {
 	static const char *const places[] = {"/etc/ssl/certs/ca-certificates.crt",
 					     "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
@@ -174,9 +174,9 @@ static void keep_set(struct trust_set *set)
 	}
 }
 
-X509_STORE *authorities_store(const char *ca_file, const char **why)
+X509_STORE *skymon_tls_store(const char *ca_file, const char **why)
 {
-	const char *file = ca_file != NULL ? ca_file : authorities_system_file();
+	const char *file = ca_file != NULL ? ca_file : skymon_tls_system_file();
 	const char *directory = ca_file != NULL ? NULL : system_directory();
 	X509_STORE *store = NULL;
 	struct trust_set *set;
@@ -194,7 +194,7 @@ X509_STORE *authorities_store(const char *ca_file, const char **why)
 	return store;
 }
 
-double authorities_certificate_days(const SSL *tls)
+double skymon_tls_certificate_days(const SSL *tls)
 {
 	STACK_OF(X509) *chain = SSL_get0_verified_chain(tls);
 	double least = NAN;
@@ -210,7 +210,7 @@ double authorities_certificate_days(const SSL *tls)
 	return least;
 }
 
-void authorities_end(void)
+void skymon_tls_unload(void)
 {
 	pthread_mutex_lock(&trusted.lock);
 	while (trusted.first != NULL) {

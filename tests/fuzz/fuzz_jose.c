@@ -19,7 +19,7 @@ static const char known[] = "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\
 static void try_keys(const char *text, size_t size)
 {
 	static struct jose_keys keys;
-	json_t *set = json_read(text, size);
+	json_t *set = skymon_json_read(text, size);
 
 	if (set != NULL) {
 		jose_keys_read(set, &keys);
@@ -35,7 +35,7 @@ static void try_token(const char *text, size_t size)
 	char header[200], *whole;
 
 	if (keys.count == 0) {
-		json_t *set = json_read(known, strlen(known));
+		json_t *set = skymon_json_read(known, strlen(known));
 		if (set == NULL || !jose_keys_read(set, &keys) || keys.count != 1)
 			abort();
 		json_decref(set);
@@ -55,7 +55,7 @@ static void try_token(const char *text, size_t size)
 static void try_facts(const char *text, size_t size)
 {
 	char shown[64], why[64];
-	json_t *claims = json_read(text, size);
+	json_t *claims = skymon_json_read(text, size);
 
 	if (auth_age(text) < -1 || auth_max_age(text) < -1)
 		abort();

@@ -11,9 +11,9 @@
 #include "../../plugins/authentication/authentication_facts.c"
 #include "../../plugins/authentication/authentication_jwk.c"
 #include "../../plugins/authentication/authentication_jws.c"
-#include "../../sdk/lib/fetch_fault.c"
+#include "../../sdk/lib/http_fault.c"
 #include "../../sdk/lib/json_loose.c"
-#include "../../sdk/lib/fetch_url.c"
+#include "../../sdk/lib/http_url.c"
 
 /* RFC 7515, A.2 and A.3; RFC 8037, A.4 */
 #define RSA_N                                                                                                \
@@ -53,7 +53,7 @@ static bool read_set(const char *list, struct jose_keys *keys)
 
 	if (asprintf(&text, "{\"keys\":[%s]}", list) < 0)
 		abort();
-	set = json_read(text, strlen(text));
+	set = skymon_json_read(text, strlen(text));
 	CU_ASSERT_PTR_NOT_NULL(set);
 	good = jose_keys_read(set, keys);
 	json_decref(set);
@@ -129,7 +129,7 @@ static void sets_are_validated(void)
 {
 	char many[(JOSE_KEYS_MAX + 1) * 3 + 1] = "";
 	struct jose_keys keys;
-	json_t *other = json_read("{\"keys\":{}}", 11);
+	json_t *other = skymon_json_read("{\"keys\":{}}", 11);
 
 	CU_ASSERT(read_set("", &keys) && keys.count == 0 && keys.published == 0);
 	CU_ASSERT(read_set(RSA_KEY(",\"use\":\"enc\"") "," EC_KEY("") "," ED_KEY(",\"d\":\"AAAA\""), &keys));
@@ -218,7 +218,7 @@ static void signatures_are_validated(void)
 			fprintf(stderr, "  row %zu\n", i);
 		CU_ASSERT((token.claims != NULL) == (verdict == JOSE_VERIFIED));
 		if (token.claims != NULL)
-			UNIT_TEXT(json_read_text(token.claims, "iss"), "joe");
+			UNIT_TEXT(skymon_json_text(token.claims, "iss"), "joe");
 		json_decref(token.claims);
 		jose_keys_free(&keys);
 	}
@@ -269,22 +269,22 @@ static void deep_json_is_not_read(void)
 	json_t *json;
 
 	memset(text, '[', 4000);
-	CU_ASSERT_PTR_NULL(json_read(text, 4000));
+	CU_ASSERT_PTR_NULL(skymon_json_read(text, 4000));
 	memset(text + 2000, ']', 2000);
-	CU_ASSERT_PTR_NULL(json_read(text, 4000));
+	CU_ASSERT_PTR_NULL(skymon_json_read(text, 4000));
 	memset(text, '[', 64);
 	memset(text + 64, ']', 64);
-	json = json_read(text, 128);
+	json = skymon_json_read(text, 128);
 	CU_ASSERT_PTR_NOT_NULL(json);
 	json_decref(json);
 	/* Brackets within a string do not count. */
 	memset(text, '[', 4000);
 	memcpy(text, "[\"\\\"", 4);
 	memcpy(text + 3998, "\"]", 2);
-	json = json_read(text, 4000);
+	json = skymon_json_read(text, 4000);
 	CU_ASSERT_PTR_NOT_NULL(json);
 	json_decref(json);
-	CU_ASSERT_PTR_NULL(json_read("{\"a\":1,\"a\":2}", 13));
+	CU_ASSERT_PTR_NULL(skymon_json_read("{\"a\":1,\"a\":2}", 13));
 }
 
 /* ---- Issuers, URLs, headers ---- */
@@ -413,14 +413,14 @@ static void claims_are_validated(void)
 	char why[240];
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-		json_t *claims = json_read(table[i].claims, strlen(table[i].claims));
+		json_t *claims = skymon_json_read(table[i].claims, strlen(table[i].claims));
 		why[0] = '\0';
 		CU_ASSERT_EQUAL(auth_claims(claims, "https://a", "me", 1000, why, sizeof(why)),
 				table[i].why == NULL);
 		UNIT_TEXT(why, table[i].why != NULL ? table[i].why : "");
 		json_decref(claims);
 	}
-	json_t *claims = json_read("{\"iss\":\"https://a\",\"exp\":1100}", 30);
+	json_t *claims = skymon_json_read("{\"iss\":\"https://a\",\"exp\":1100}", 30);
 	CU_ASSERT(auth_claims(claims, "https://a", NULL, 1000, why, sizeof(why)));
 	CU_ASSERT(auth_claims(claims, "https://a", "", 1000, why, sizeof(why)));
 	json_decref(claims);
@@ -480,7 +480,7 @@ static void secrets_in_clear(void)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const struct skymon_tls tls = {.insecure = rows[i].insecure};
 
-		if ((fetch_secret_fault(rows[i].url, &tls, rows[i].secret) == NULL) != rows[i].may) {
+		if ((skymon_http_secret_fault(rows[i].url, &tls, rows[i].secret) == NULL) != rows[i].may) {
 			fprintf(stderr, "\n%s\n", rows[i].url);
 			CU_FAIL();
 		}

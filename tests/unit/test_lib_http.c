@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fetch: the plugins' HTTP client, with a minimal server that sends the answer of a table's row. TLS and real
+/* http: the plugins' HTTP client, with a minimal server that sends the answer of a table's row. TLS and real
  * servers: tests/live. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -11,13 +11,13 @@
 #include "fake_host.h"
 #include "unit.h"
 
-#include "../../sdk/lib/fetch.c"
-#include "../../sdk/lib/fetch_fault.c"
-#include "../../sdk/lib/fetch_sink.c"
-#include "../../sdk/lib/fetch_tls.c"
-#include "../../sdk/lib/fetch_url.c"
-#include "../../sdk/lib/race.c"
-#include "../../sdk/lib/authorities.c"
+#include "../../sdk/lib/http.c"
+#include "../../sdk/lib/http_fault.c"
+#include "../../sdk/lib/http_sink.c"
+#include "../../sdk/lib/http_tls.c"
+#include "../../sdk/lib/http_url.c"
+#include "../../sdk/lib/net_race.c"
+#include "../../sdk/lib/tls_authorities.c"
 
 /* ---- The server ---- */
 
@@ -182,13 +182,13 @@ static const char *url_of(const char *host, const char *path)
 }
 
 static double left_at;
-static struct fetch_answer answer;
+static struct skymon_http_answer answer;
 static struct skymon_fault fault;
 
-static bool get(struct fetch *fetch, struct fetch_request request)
+static bool get(struct skymon_http *http, struct skymon_http_request request)
 {
-	fetch_answer_free(&answer);
-	return fetch_do(new_run(600), fetch, &request, &answer, &fault);
+	skymon_http_answer_free(&answer);
+	return skymon_http_do(new_run(600), http, &request, &answer, &fault);
 }
 
 /* ---- Tests ---- */
@@ -197,15 +197,15 @@ static bool get(struct fetch *fetch, struct fetch_request request)
 
 static void answers(void)
 {
-	struct fetch *fetch = fetch_new();
+	struct skymon_http *http = skymon_http_new();
 	static const char *const wanted[] = {"x-one", "X-TWO", "x-three", NULL};
 	struct skymon_label headers[] = {{"X-Vault-Token", "geheim"}, {"X-None", NULL}, {"X-Empty", ""}};
 
 	start_server(0, OK, strlen(OK), KEEP);
-	CU_ASSERT(get(fetch, (struct fetch_request){.url = url_of("127.0.0.1", "/a?b=c"),
-						    .wanted = wanted,
-						    .headers = headers,
-						    .header_count = 3}));
+	CU_ASSERT(get(http, (struct skymon_http_request){.url = url_of("127.0.0.1", "/a?b=c"),
+							 .wanted = wanted,
+							 .headers = headers,
+							 .header_count = 3}));
 	CU_ASSERT(answer.code == 200 && answer.size == 5 && !answer.reused && answer.seconds > 0 &&
 		  answer.connect_seconds > 0 && answer.tls_seconds == 0 && answer.wait_seconds > 0);
 	UNIT_TEXT(answer.body, "hello");
@@ -216,53 +216,54 @@ static void answers(void)
 	CU_ASSERT_PTR_NOT_NULL(strstr(last_request(), "\r\nX-Vault-Token: geheim\r\n"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(last_request(), "\r\nX-Empty:\r\n"));
 	CU_ASSERT_PTR_NULL(strstr(last_request(), "X-None"));
-	CU_ASSERT(get(fetch, (struct fetch_request){.method = "PUT",
-						    .url = url_of("127.0.0.1", "/"),
-						    .body = "{}",
-						    .body_size = 2}));
+	CU_ASSERT(get(http, (struct skymon_http_request){.method = "PUT",
+							 .url = url_of("127.0.0.1", "/"),
+							 .body = "{}",
+							 .body_size = 2}));
 	CU_ASSERT(answer.reused && answer.connect_seconds == 0 && server.connections == 1);
 	CU_ASSERT(strncmp(last_request(), "PUT / HTTP/1.1\r\n", 16) == 0);
 	CU_ASSERT_PTR_NOT_NULL(strstr(last_request(), "\r\nContent-Length: 2\r\n"));
 	CU_ASSERT_PTR_NULL(strstr(last_request(), "geheim")); /* nothing remains of the last request */
-	CU_ASSERT(get(fetch, (struct fetch_request){.method = "POST", .url = url_of("127.0.0.1", "/")}));
+	CU_ASSERT(get(http, (struct skymon_http_request){.method = "POST", .url = url_of("127.0.0.1", "/")}));
 	CU_ASSERT_PTR_NOT_NULL(strstr(last_request(), "\r\nContent-Length: 0\r\n"));
-	CU_ASSERT(get(fetch, (struct fetch_request){.method = "DELETE", .url = url_of("127.0.0.1", "/")}));
+	CU_ASSERT(
+		get(http, (struct skymon_http_request){.method = "DELETE", .url = url_of("127.0.0.1", "/")}));
 	CU_ASSERT(strncmp(last_request(), "DELETE / HTTP/1.1\r\n", 19) == 0 && server.connections == 1);
 	/* a header with a line break */
 	headers[0].value = "a\r\nHost: b";
-	CU_ASSERT_FALSE(get(fetch, (struct fetch_request){.url = url_of("127.0.0.1", "/"),
-							  .headers = headers,
-							  .header_count = 1}));
+	CU_ASSERT_FALSE(get(http, (struct skymon_http_request){.url = url_of("127.0.0.1", "/"),
+							       .headers = headers,
+							       .header_count = 1}));
 	CU_ASSERT(fault.status == SKYMON_UNKNOWN && server.requests == 4);
 	stop_server();
-	fetch_free(fetch);
-	fetch_answer_free(&answer);
+	skymon_http_free(http);
+	skymon_http_answer_free(&answer);
 }
 
 /* A name is resolved once while the connection is kept; the second address is used if the first refuses. */
 static void names(void)
 {
-	struct fetch *fetch = fetch_new();
+	struct skymon_http *http = skymon_http_new();
 	int port;
 
 	start_server(0, OK, strlen(OK), KEEP);
 	port = server.port;
 	lookups = 0;
 	for (int i = 0; i < 3; i++)
-		CU_ASSERT(get(fetch, (struct fetch_request){.url = url_of("here.test", "/")}));
+		CU_ASSERT(get(http, (struct skymon_http_request){.url = url_of("here.test", "/")}));
 	CU_ASSERT(lookups == 1 && server.connections == 1);
 	/* restarted server: no fault, a new connection, the name resolved again */
 	stop_server();
 	start_server(port, OK, strlen(OK), KEEP);
-	CU_ASSERT(get(fetch, (struct fetch_request){.url = url_of("here.test", "/")}));
+	CU_ASSERT(get(http, (struct skymon_http_request){.url = url_of("here.test", "/")}));
 	CU_ASSERT(lookups == 2 && server.connections == 1);
-	CU_ASSERT_FALSE(get(fetch, (struct fetch_request){.url = "http://nowhere.test:1/"}));
+	CU_ASSERT_FALSE(get(http, (struct skymon_http_request){.url = "http://nowhere.test:1/"}));
 	CU_ASSERT(fault.reported && fault.reason == SKYMON_DNS && fake.reason == SKYMON_DNS);
 	stop_server();
-	CU_ASSERT_FALSE(get(fetch, (struct fetch_request){.url = url_of("here.test", "/")}));
+	CU_ASSERT_FALSE(get(http, (struct skymon_http_request){.url = url_of("here.test", "/")}));
 	CU_ASSERT(fault.reason == SKYMON_REFUSED && fault.status == SKYMON_UNHEALTHY && !fault.reported);
-	fetch_free(fetch);
-	fetch_answer_free(&answer);
+	skymon_http_free(http);
+	skymon_http_answer_free(&answer);
 }
 
 #define TEXT(text) text, sizeof(text) - 1
@@ -313,13 +314,13 @@ static void faults(void)
 {
 	for (size_t i = 0; i < sizeof(row_list) / sizeof(row_list[0]); i++) {
 		const struct row *row = &row_list[i];
-		struct fetch *fetch = fetch_new();
-		struct fetch_request request = {.body_max = 1000};
+		struct skymon_http *http = skymon_http_new();
+		struct skymon_http_request request = {.body_max = 1000};
 		bool good;
 
 		start_server(0, row->answer, row->size, row->then);
 		request.url = url_of("user:geheim@127.0.0.1", "/geheim");
-		good = get(fetch, request);
+		good = get(http, request);
 		if (good != (row->reason == SKYMON_OK) ||
 		    (!good && (fault.reason != row->reason || strstr(fault.text, row->words) == NULL))) {
 			fprintf(stderr, "\n%s: %d, reason %d: %s\n", row->name, good, fault.reason,
@@ -331,54 +332,54 @@ static void faults(void)
 			   strstr(fault.text, "geheim") == NULL && strstr(fault.text, "user") == NULL &&
 			   strncmp(fault.text, "127.0.0.1:", 10) == 0));
 		stop_server();
-		fetch_free(fetch);
-		fetch_answer_free(&answer);
+		skymon_http_free(http);
+		skymon_http_answer_free(&answer);
 	}
 }
 
 /* The answer is lost on a kept connection. libcurl repeats the request, unless `once` forbids it. */
 static void once(void)
 {
-	struct fetch *fetch = fetch_new();
-	struct fetch_request request = {.method = "POST"};
+	struct skymon_http *http = skymon_http_new();
+	struct skymon_http_request request = {.method = "POST"};
 
 	start_server(0, OK, strlen(OK), LOSE_SECOND);
 	request.url = url_of("127.0.0.1", "/");
-	CU_ASSERT(get(fetch, request));
-	CU_ASSERT(get(fetch, request));
+	CU_ASSERT(get(http, request));
+	CU_ASSERT(get(http, request));
 	CU_ASSERT(server.requests == 3 && server.connections == 2);
 	stop_server();
 	start_server(0, OK, strlen(OK), LOSE_SECOND);
 	request.url = url_of("127.0.0.1", "/");
 	request.once = true;
-	CU_ASSERT(get(fetch, request));
-	CU_ASSERT_FALSE(get(fetch, request));
+	CU_ASSERT(get(http, request));
+	CU_ASSERT_FALSE(get(http, request));
 	CU_ASSERT(fault.reason == SKYMON_PROTOCOL && fault.sent && fault.lost);
 	CU_ASSERT(server.requests == 2 && server.connections == 2);
 	request.once = false;
-	CU_ASSERT(get(fetch, request)); /* and the first connection is still usable */
+	CU_ASSERT(get(http, request)); /* and the first connection is still usable */
 	CU_ASSERT(server.requests == 3);
 	stop_server();
-	CU_ASSERT_FALSE(get(fetch, request));
+	CU_ASSERT_FALSE(get(http, request));
 	CU_ASSERT(fault.reason == SKYMON_REFUSED && !fault.sent && !fault.lost);
-	fetch_free(fetch);
-	fetch_answer_free(&answer);
+	skymon_http_free(http);
+	skymon_http_answer_free(&answer);
 }
 
 /* A timeout of the request, shorter than the deadline. */
 static void timeouts(void)
 {
-	struct fetch *fetch = fetch_new();
-	struct fetch_request request = {.timeout_ms = 50};
+	struct skymon_http *http = skymon_http_new();
+	struct skymon_http_request request = {.timeout_ms = 50};
 	struct skymon *sm = new_run(600000); /* with this timeout the test would not end */
 
 	start_server(0, "", 0, HANG);
 	request.url = url_of("127.0.0.1", "/");
-	CU_ASSERT_FALSE(fetch_do(sm, fetch, &request, &answer, &fault));
+	CU_ASSERT_FALSE(skymon_http_do(sm, http, &request, &answer, &fault));
 	CU_ASSERT(fault.reason == SKYMON_TIMEOUT && fault.sent && !fault.lost);
 	stop_server();
-	fetch_free(fetch);
-	fetch_answer_free(&answer);
+	skymon_http_free(http);
+	skymon_http_answer_free(&answer);
 }
 
 /* The client disconnects while the request waits for the server. */
@@ -390,8 +391,8 @@ static int64_t ms_left_then_none(struct skymon *sm)
 
 static void leaves(void)
 {
-	struct fetch *fetch = fetch_new();
-	struct fetch_request request = {.url = NULL};
+	struct skymon_http *http = skymon_http_new();
+	struct skymon_http_request request = {.url = NULL};
 	struct skymon_host host = *new_run(60000)->host;
 	struct skymon sm = {&host};
 	double began = clock_now();
@@ -400,11 +401,11 @@ static void leaves(void)
 	request.url = url_of("127.0.0.1", "/");
 	host.ms_left = ms_left_then_none;
 	left_at = began + 0.2;
-	CU_ASSERT_FALSE(fetch_do(&sm, fetch, &request, &answer, &fault));
+	CU_ASSERT_FALSE(skymon_http_do(&sm, http, &request, &answer, &fault));
 	CU_ASSERT(fault.reason == SKYMON_TIMEOUT && fault.sent);
 	CU_ASSERT(clock_now() - began > 0.1 && clock_now() - began < 10);
 	stop_server();
-	fetch_free(fetch);
+	skymon_http_free(http);
 }
 
 static bool grows(void *arg)
@@ -413,7 +414,7 @@ static bool grows(void *arg)
 
 	++*asked;
 	if (*asked == 1) /* longer than the request's timeout */
-		poll(NULL, 0, 500);
+		poll(NULL, 0, 1700);
 	return *asked == 1;
 }
 
@@ -421,47 +422,48 @@ static bool grows(void *arg)
 static void large(void)
 {
 	static char text[4000000]; /* the rest is read after the wait */
-	struct fetch *fetch = fetch_new();
+	struct skymon_http *http = skymon_http_new();
 	int asked = 0, head = snprintf(text, 100, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", 3000000);
-	struct fetch_request request = {
-		.grow = grows, .grow_arg = &asked, .small = 4, .timeout_ms = 400, .body_max = 3000000};
+	struct skymon_http_request request = {
+		.grow = grows, .grow_arg = &asked, .small = 4, .timeout_ms = 1500, .body_max = 3000000};
 
 	memset(text + head, 'x', 3000000);
 	start_server(0, text, (size_t)head + 3000000, CLOSE);
 	request.url = url_of("127.0.0.1", "/");
-	CU_ASSERT(fetch_do(new_run(60000), fetch, &request, &answer, &fault));
+	CU_ASSERT(skymon_http_do(new_run(60000), http, &request, &answer, &fault));
 	CU_ASSERT(answer.size == 3000000 && asked == 1);
-	fetch_answer_free(&answer);
-	CU_ASSERT_FALSE(fetch_do(new_run(60000), fetch, &request, &answer, &fault));
+	skymon_http_answer_free(&answer);
+	CU_ASSERT_FALSE(skymon_http_do(new_run(60000), http, &request, &answer, &fault));
 	CU_ASSERT(asked == 2 && fault.reason == SKYMON_RESOURCE);
 	request.small = 3000000; /* not larger */
-	CU_ASSERT(fetch_do(new_run(60000), fetch, &request, &answer, &fault) && asked == 2);
-	fetch_answer_free(&answer);
+	request.timeout_ms = 0;
+	CU_ASSERT(skymon_http_do(new_run(60000), http, &request, &answer, &fault) && asked == 2);
+	skymon_http_answer_free(&answer);
 	stop_server();
-	fetch_free(fetch);
+	skymon_http_free(http);
 }
 
 /* A server that accepts the connection and never starts TLS. */
 static void connect_timeout(void)
 {
-	struct fetch *fetch = fetch_new();
-	struct fetch_request request = {.connect_ms = 50};
+	struct skymon_http *http = skymon_http_new();
+	struct skymon_http_request request = {.connect_ms = 50};
 	struct skymon *sm = new_run(600000);
 	char url[80];
 
 	start_server(0, "", 0, HANG);
 	snprintf(url, sizeof(url), "https://127.0.0.1:%d/", server.port);
 	request.url = url;
-	CU_ASSERT_FALSE(fetch_do(sm, fetch, &request, &answer, &fault));
+	CU_ASSERT_FALSE(skymon_http_do(sm, http, &request, &answer, &fault));
 	CU_ASSERT(fault.reason == SKYMON_TIMEOUT && !fault.sent && !fault.lost);
 	stop_server();
-	fetch_free(fetch);
-	fetch_answer_free(&answer);
+	skymon_http_free(http);
+	skymon_http_answer_free(&answer);
 }
 
 static void proxies(void)
 {
-	struct fetch *fetch = fetch_new();
+	struct skymon_http *http = skymon_http_new();
 	char proxy[80];
 
 	start_server(0, OK, strlen(OK), KEEP);
@@ -470,25 +472,28 @@ static void proxies(void)
 	setenv("https_proxy", "http://127.0.0.1:1", 1);
 	setenv("NO_PROXY", "*", 1);
 	lookups = 0;
-	CU_ASSERT(get(fetch, (struct fetch_request){.url = url_of("127.0.0.1", "/"), .proxy = "none"}));
-	CU_ASSERT(get(fetch, (struct fetch_request){.url = url_of("127.0.0.1", "/"), .proxy = ""}));
-	CU_ASSERT(get(fetch, (struct fetch_request){.url = "http://nowhere.test/x", .proxy = proxy}));
+	CU_ASSERT(get(http, (struct skymon_http_request){.url = url_of("127.0.0.1", "/"), .proxy = "none"}));
+	CU_ASSERT(get(http, (struct skymon_http_request){.url = url_of("127.0.0.1", "/"), .proxy = ""}));
+	CU_ASSERT(get(http, (struct skymon_http_request){.url = "http://nowhere.test/x", .proxy = proxy}));
 	CU_ASSERT(strncmp(last_request(), "GET http://nowhere.test/x HTTP/1.1\r\n", 36) == 0);
 	CU_ASSERT_PTR_NOT_NULL(strstr(last_request(), "Proxy-Authorization: Basic "));
 	stop_server();
 	start_server(server.port, TEXT("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"), CLOSE);
-	CU_ASSERT_FALSE(get(fetch, (struct fetch_request){.url = "https://nowhere.test/x", .proxy = proxy}));
+	CU_ASSERT_FALSE(
+		get(http, (struct skymon_http_request){.url = "https://nowhere.test/x", .proxy = proxy}));
 	CU_ASSERT(strncmp(last_request(), "CONNECT nowhere.test:443 HTTP/1.1\r\n", 35) == 0);
 	CU_ASSERT(fault.reason == SKYMON_AUTH_FAILED && strstr(fault.text, "geheim") == NULL);
 	stop_server();
 	start_server(server.port, TEXT("HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n"), CLOSE);
-	CU_ASSERT_FALSE(get(fetch, (struct fetch_request){.url = "https://nowhere.test/x", .proxy = proxy}));
+	CU_ASSERT_FALSE(
+		get(http, (struct skymon_http_request){.url = "https://nowhere.test/x", .proxy = proxy}));
 	CU_ASSERT(fault.reason == SKYMON_UNREACHABLE && strstr(fault.text, "HTTP 502") != NULL);
 	stop_server();
-	CU_ASSERT_FALSE(get(fetch, (struct fetch_request){.url = "https://nowhere.test/x", .proxy = proxy}));
+	CU_ASSERT_FALSE(
+		get(http, (struct skymon_http_request){.url = "https://nowhere.test/x", .proxy = proxy}));
 	CU_ASSERT(fault.reason == SKYMON_REFUSED && strncmp(fault.text, "proxy 127.0.0.1:", 16) == 0);
-	fetch_free(fetch);
-	fetch_answer_free(&answer);
+	skymon_http_free(http);
+	skymon_http_answer_free(&answer);
 }
 
 static void accepts(void)
@@ -509,78 +514,54 @@ static void accepts(void)
 	char place[300];
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
-		CU_ASSERT(fetch_accepts("url", good[i], "", &fault));
+		CU_ASSERT(skymon_http_accepts("url", good[i], "", &fault));
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		if (fetch_accepts("url", wrong[i], "", &fault)) {
+		if (skymon_http_accepts("url", wrong[i], "", &fault)) {
 			fprintf(stderr, "\naccepted: %s\n", wrong[i]);
 			CU_FAIL();
 		}
 		CU_ASSERT(strstr(fault.text, "geheim") == NULL && strncmp(fault.text, "url ", 4) == 0);
 	}
-	CU_ASSERT(fetch_accepts("url", "http://a", "none", &fault));
-	CU_ASSERT(fetch_accepts("url", "http://a", "socks5h://b:1", &fault));
-	CU_ASSERT_FALSE(fetch_accepts("url", "http://a", "b:1", &fault));
-	CU_ASSERT_FALSE(fetch_accepts("url", "http://a", "socks5://b:1", &fault));
-	CU_ASSERT(fetch_place("https://u:geheim@a.b/x", place, sizeof(place)));
+	CU_ASSERT(skymon_http_accepts("url", "http://a", "none", &fault));
+	CU_ASSERT(skymon_http_accepts("url", "http://a", "socks5h://b:1", &fault));
+	CU_ASSERT_FALSE(skymon_http_accepts("url", "http://a", "b:1", &fault));
+	CU_ASSERT_FALSE(skymon_http_accepts("url", "http://a", "socks5://b:1", &fault));
+	CU_ASSERT(skymon_http_place("https://u:geheim@a.b/x", place, sizeof(place)));
 	UNIT_TEXT(place, "a.b:443");
-	CU_ASSERT(fetch_place("http://[::1]:8200", place, sizeof(place)));
+	CU_ASSERT(skymon_http_place("http://[::1]:8200", place, sizeof(place)));
 	UNIT_TEXT(place, "[::1]:8200");
-	CU_ASSERT_FALSE(fetch_place("", place, sizeof(place)));
+	CU_ASSERT_FALSE(skymon_http_place("", place, sizeof(place)));
 }
 
 static void no_file(void)
 {
-	struct fetch *fetch = fetch_new();
+	struct skymon_http *http = skymon_http_new();
 	struct skymon_tls tls = {.ca_file = "/nowhere/ca.pem"};
 
-	CU_ASSERT_FALSE(get(fetch, (struct fetch_request){.url = "https://127.0.0.1:1/", .tls = &tls}));
+	CU_ASSERT_FALSE(get(http, (struct skymon_http_request){.url = "https://127.0.0.1:1/", .tls = &tls}));
 	CU_ASSERT(fault.status == SKYMON_UNKNOWN && fault.reason == SKYMON_TLS_OTHER);
 	CU_ASSERT_PTR_NOT_NULL(strstr(fault.text, "/nowhere/ca.pem"));
-	fetch_free(fetch);
-}
-
-static void depth(void)
-{
-	static const struct {
-		const char *body;
-		bool shallow;
-	} rows[] = {{"", true},
-		    {"{}", true},
-		    {"[[1], [2], {\"a\": 3}]", true},
-		    {"[[[1]]]", false},
-		    {"{\"a\": {\"b\": {}}}", false},
-		    {"[\"[[[[{{{\", \"\\\"[[[\"]", true},
-		    {"[\"\\\\\", [[", false},
-		    {"]]]]]", true},
-		    {"\"[[[[", true}};
-
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		char body[80];
-		struct fetch_answer of = {.body = body, .size = strlen(rows[i].body)};
-		memcpy(body, rows[i].body, of.size + 1);
-		CU_ASSERT(fetch_is_shallow(&of, 2) == rows[i].shallow);
-	}
+	skymon_http_free(http);
 }
 
 int main(void)
 {
 	int failed;
 
-	if (!fetch_load())
+	if (!skymon_http_load())
 		return 2;
-	failed = unit_run("fetch", (const struct unit_test[]){{"answers", answers},
-							      {"names", names},
-							      {"faults", faults},
-							      {"once", once},
-							      {"timeouts", timeouts},
-							      {"leaves", leaves},
-							      {"large", large},
-							      {"connect timeout", connect_timeout},
-							      {"proxies", proxies},
-							      {"accepts", accepts},
-							      {"no file", no_file},
-							      {"depth", depth},
-							      {0}});
-	fetch_unload();
+	failed = unit_run("http", (const struct unit_test[]){{"answers", answers},
+							     {"names", names},
+							     {"faults", faults},
+							     {"once", once},
+							     {"timeouts", timeouts},
+							     {"leaves", leaves},
+							     {"large", large},
+							     {"connect timeout", connect_timeout},
+							     {"proxies", proxies},
+							     {"accepts", accepts},
+							     {"no file", no_file},
+							     {0}});
+	skymon_http_unload();
 	return failed;
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* json_loose: tables of values that are read next to invalid ones, of odd values and why, and of invalid
+/* json: tables of values that are read next to invalid ones, of odd values and why, and of invalid
  * JSON; and randomly changed bytes, for the sanitizers. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "unit.h"
 
+#include "../../sdk/lib/json.c"
 #include "../../sdk/lib/json_loose.c"
 
 static void reads(void)
@@ -52,8 +53,8 @@ static void reads(void)
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		char why[JSON_LOOSE_WHY] = "";
-		json_t *value = json_loose_read(rows[i].text, strlen(rows[i].text), why);
+		char why[SKYMON_JSON_WHY] = "";
+		json_t *value = skymon_json_read_loose(rows[i].text, strlen(rows[i].text), why);
 		char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
 
 		if (value == NULL)
@@ -89,9 +90,9 @@ static void refused(void)
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		char why[JSON_LOOSE_WHY] = "";
+		char why[SKYMON_JSON_WHY] = "";
 
-		CU_ASSERT(json_loose_read(rows[i].text, strlen(rows[i].text), why) == NULL);
+		CU_ASSERT(skymon_json_read_loose(rows[i].text, strlen(rows[i].text), why) == NULL);
 		UNIT_TEXT(why, rows[i].why);
 	}
 }
@@ -99,15 +100,15 @@ static void refused(void)
 static void asked(void)
 {
 	static const char text[] = "{\"a\":\"x\\u0000y\",\"b\":\"x\",\"c\":1,\"d\":NaN}";
-	char why[JSON_LOOSE_WHY];
-	json_t *value = json_loose_read(text, sizeof(text) - 1, why);
+	char why[SKYMON_JSON_WHY];
+	json_t *value = skymon_json_read_loose(text, sizeof(text) - 1, why);
 
-	CU_ASSERT(json_loose_text(value, "a") == NULL &&
+	CU_ASSERT(skymon_json_text(value, "a") == NULL &&
 		  json_string_length(json_object_get(value, "a")) == 3);
-	UNIT_TEXT(json_loose_text(value, "b"), "x");
-	CU_ASSERT(json_loose_text(value, "c") == NULL && json_loose_text(value, "none") == NULL);
-	CU_ASSERT(json_loose_odd(json_object_get(value, "c")) == NULL && json_loose_odd(NULL) == NULL);
-	UNIT_TEXT(json_loose_odd(json_object_get(value, "d")), "is nothing that JSON has");
+	UNIT_TEXT(skymon_json_text(value, "b"), "x");
+	CU_ASSERT(skymon_json_text(value, "c") == NULL && skymon_json_text(value, "none") == NULL);
+	CU_ASSERT(skymon_json_odd(json_object_get(value, "c")) == NULL && skymon_json_odd(NULL) == NULL);
+	UNIT_TEXT(skymon_json_odd(json_object_get(value, "d")), "is nothing that JSON has");
 	json_decref(value);
 }
 
@@ -115,7 +116,7 @@ static void asked(void)
 static void deep(void)
 {
 	enum { DEEP = 200000 };
-	char *text = malloc(2 * DEEP + 40), why[JSON_LOOSE_WHY];
+	char *text = malloc(2 * DEEP + 40), why[SKYMON_JSON_WHY];
 	json_t *value;
 	size_t size = (size_t)sprintf(text, "{\"a\":");
 
@@ -123,11 +124,51 @@ static void deep(void)
 	memset(text + size + DEEP, ']', DEEP);
 	size += 2 * DEEP;
 	size += (size_t)sprintf(text + size, ",\"b\":3}");
-	value = json_loose_read(text, size, why);
+	value = skymon_json_read_loose(text, size, why);
 	CU_ASSERT(value != NULL && json_integer_value(json_object_get(value, "b")) == 3);
 	json_decref(value);
-	CU_ASSERT(json_loose_read(text, size - 10, why) == NULL);
+	CU_ASSERT(skymon_json_read_loose(text, size - 10, why) == NULL);
 	free(text);
+}
+
+/* Each row after so many open lists that two more levels are allowed. */
+static void depth(void)
+{
+	static const struct {
+		const char *text;
+		bool deep;
+	} rows[] = {{"", false},
+		    {"{}", false},
+		    {"[[1], [2], {\"a\": 3}]", false},
+		    {"[[[1]]]", true},
+		    {"{\"a\": {\"b\": {}}}", true},
+		    {"[\"[[[[{{{\", \"\\\"[[[\"]", false},
+		    {"[\"\\\\\", [[", true},
+		    {"]]]]]", false},
+		    {"\"[[[[", false}};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char text[SKYMON_JSON_DEPTH + 80];
+
+		memset(text, '[', SKYMON_JSON_DEPTH - 2);
+		strcpy(text + SKYMON_JSON_DEPTH - 2, rows[i].text);
+		CU_ASSERT(skymon_json_is_deep(text, strlen(text)) == rows[i].deep);
+	}
+}
+
+static void strict(void)
+{
+	static const char *const refused[] = {"{\"a\":1,\"a\":2}", "{\"a\":\"x\\u0000\"}", "[1,]", "{} x",
+					      ""};
+	static const char text[] = "{\"a\": [\"x\", 0.1]}";
+	json_t *value = skymon_json_read(text, sizeof(text) - 1);
+	char *dump = json_dumps(value, skymon_json_digits(value));
+
+	UNIT_TEXT(dump, text);
+	free(dump);
+	json_decref(value);
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+		CU_ASSERT(skymon_json_read(refused[i], strlen(refused[i])) == NULL);
 }
 
 static void changed_at_random(void)
@@ -138,7 +179,7 @@ static void changed_at_random(void)
 
 	for (int round = 0; round < 200000; round++) {
 		size_t size = sizeof(seed) - 1;
-		char *text = malloc(size), why[JSON_LOOSE_WHY];
+		char *text = malloc(size), why[SKYMON_JSON_WHY];
 		json_t *value;
 
 		memcpy(text, seed, size);
@@ -147,7 +188,7 @@ static void changed_at_random(void)
 			text[state / 65536 % size] = "\"\\{}[],:u0\x80 e-"[state / 256 % 14];
 		}
 		size -= state / 4096 % 8;
-		value = json_loose_read(text, size, why);
+		value = skymon_json_read_loose(text, size, why);
 		read_count += value != NULL;
 		json_decref(value);
 		free(text);
@@ -157,10 +198,12 @@ static void changed_at_random(void)
 
 int main(void)
 {
-	return unit_run("json_loose", (const struct unit_test[]){{"read", reads},
-								 {"refused", refused},
-								 {"asked", asked},
-								 {"deep", deep},
-								 {"changed at random", changed_at_random},
-								 {0}});
+	return unit_run("json", (const struct unit_test[]){{"read", reads},
+							   {"depth", depth},
+							   {"strict", strict},
+							   {"refused", refused},
+							   {"asked", asked},
+							   {"deep", deep},
+							   {"changed at random", changed_at_random},
+							   {0}});
 }

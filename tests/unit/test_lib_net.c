@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dial: URLs are parsed without being quoted; sockets, proxies and deadlines with a minimal server. TLS and
+/* net: URLs are parsed without being quoted; sockets, proxies and deadlines with a minimal server. TLS and
  * real servers: tests/live/test_cache.py. */
 #include <fcntl.h>
 #include <arpa/inet.h>
@@ -11,13 +11,13 @@
 #include "fake_host.h"
 #include "unit.h"
 
-#include "../../sdk/lib/dial.c"
-#include "../../sdk/lib/dial_connect.c"
-#include "../../sdk/lib/dial_proxy.c"
-#include "../../sdk/lib/dial_tls.c"
-#include "../../sdk/lib/dial_url.c"
-#include "../../sdk/lib/race.c"
-#include "../../sdk/lib/authorities.c"
+#include "../../sdk/lib/net.c"
+#include "../../sdk/lib/net_connect.c"
+#include "../../sdk/lib/net_proxy.c"
+#include "../../sdk/lib/net_tls.c"
+#include "../../sdk/lib/net_url.c"
+#include "../../sdk/lib/net_race.c"
+#include "../../sdk/lib/tls_authorities.c"
 
 /* ---- URLs ---- */
 
@@ -62,14 +62,14 @@ static const struct {
 
 static void urls(void)
 {
-	struct dial_url url;
+	struct skymon_net_url url;
 	const char *why;
 	char place[300];
 
 	for (size_t i = 0; i < sizeof(good_urls) / sizeof(good_urls[0]); i++) {
 		const struct url_row *is = &good_urls[i];
 
-		CU_ASSERT_FATAL(dial_url_parse(is->text, &url, &why));
+		CU_ASSERT_FATAL(skymon_net_url_parse(is->text, &url, &why));
 		UNIT_TEXT(url.scheme, is->scheme);
 		UNIT_TEXT(url.user, is->user);
 		UNIT_TEXT(url.password, is->password);
@@ -77,19 +77,19 @@ static void urls(void)
 		UNIT_TEXT(url.path, is->path);
 		UNIT_TEXT(url.query, is->query);
 		CU_ASSERT(url.port == is->port && url.has_password == (is->password[0] != '\0'));
-		dial_url_free(&url);
+		skymon_net_url_free(&url);
 	}
 	for (size_t i = 0; i < sizeof(bad_urls) / sizeof(bad_urls[0]); i++) {
-		CU_ASSERT_FALSE_FATAL(dial_url_parse(bad_urls[i].text, &url, &why));
+		CU_ASSERT_FALSE_FATAL(skymon_net_url_parse(bad_urls[i].text, &url, &why));
 		CU_ASSERT(strstr(why, "SEC") == NULL && strstr(why, "RET") == NULL && url.memory == NULL);
 		if (strstr(why, bad_urls[i].word) == NULL)
 			UNIT_TEXT(why, bad_urls[i].word);
 	}
-	dial_place("::1", 5, place, sizeof(place));
+	skymon_net_place("::1", 5, place, sizeof(place));
 	UNIT_TEXT(place, "[::1]:5");
-	dial_place("h", 5, place, sizeof(place));
+	skymon_net_place("h", 5, place, sizeof(place));
 	UNIT_TEXT(place, "h:5");
-	dial_place("/run/x", 5, place, sizeof(place));
+	skymon_net_place("/run/x", 5, place, sizeof(place));
 	UNIT_TEXT(place, "/run/x");
 }
 
@@ -181,7 +181,7 @@ static const char *here_is; /* addresses of the name "here.test" */
 
 static int64_t ms_left(struct skymon *sm)
 {
-	double left = (ends - dial_clock()) * 1000;
+	double left = (ends - skymon_net_clock()) * 1000;
 
 	(void)sm;
 	return left > 0 ? (int64_t)left : 0;
@@ -205,17 +205,17 @@ static struct skymon *host(int for_ms)
 	table = *fake_new_run()->host;
 	table.ms_left = ms_left;
 	table.resolve = resolve;
-	ends = dial_clock() + for_ms / 1000.0;
+	ends = skymon_net_clock() + for_ms / 1000.0;
 	return &sm;
 }
 
 static struct skymon_fault fault;
 
-static struct dial *open_at(struct skymon *sm, const char *name, uint16_t port, const char *proxy)
+static struct skymon_net *open_at(struct skymon *sm, const char *name, uint16_t port, const char *proxy)
 {
-	struct dial_to to = {.host = name, .port = port, .proxy = proxy};
+	struct skymon_net_target to = {.host = name, .port = port, .proxy = proxy};
 
-	return dial_open(sm, &to, &fault);
+	return skymon_net_open(sm, &to, &fault);
 }
 
 static uint16_t closed_port(void)
@@ -231,39 +231,39 @@ static uint16_t closed_port(void)
 static void read_and_write(void)
 {
 	struct skymon *sm = host(2000);
-	struct dial *dial;
+	struct skymon_net *net;
 	char text[64] = "";
 
 	here_is = "127.0.0.1";
 	start_server("ping", "pong", false);
-	dial = open_at(sm, "here.test", server.port, "none");
-	CU_ASSERT_FATAL(dial != NULL);
-	CU_ASSERT(strncmp(dial->place, "here.test:", 10) == 0 && dial_alive(dial));
-	CU_ASSERT(dial_write(sm, dial, "ping", 4, &fault));
-	CU_ASSERT(dial_read(sm, dial, text, sizeof(text), &fault) == 4 && memcmp(text, "pong", 4) == 0);
+	net = open_at(sm, "here.test", server.port, "none");
+	CU_ASSERT_FATAL(net != NULL);
+	CU_ASSERT(strncmp(net->place, "here.test:", 10) == 0 && skymon_net_alive(net));
+	CU_ASSERT(skymon_net_write(sm, net, "ping", 4, &fault));
+	CU_ASSERT(skymon_net_read(sm, net, text, sizeof(text), &fault) == 4 && memcmp(text, "pong", 4) == 0);
 	/* The server closes the connection: noticed by a read, and without one. */
-	CU_ASSERT(dial_read(sm, dial, text, sizeof(text), &fault) == 0);
-	CU_ASSERT(fault.lost && fault.reason == SKYMON_PROTOCOL && !dial_alive(dial));
+	CU_ASSERT(skymon_net_read(sm, net, text, sizeof(text), &fault) == 0);
+	CU_ASSERT(fault.lost && fault.reason == SKYMON_PROTOCOL && !skymon_net_alive(net));
 	/* A write to a closed connection raises no signal (SIGPIPE would end this test). */
 	signal(SIGPIPE, SIG_DFL);
 	for (int i = 0; i < 3; i++)
-		dial_write(sm, dial, "ping", 4, &fault);
-	CU_ASSERT(!dial_write(sm, dial, "ping", 4, &fault) && fault.lost);
-	dial_close(dial);
+		skymon_net_write(sm, net, "ping", 4, &fault);
+	CU_ASSERT(!skymon_net_write(sm, net, "ping", 4, &fault) && fault.lost);
+	skymon_net_close(net);
 	stop_server();
 }
 
 static void addresses(void)
 {
 	struct skymon *sm = host(2000);
-	struct dial *dial;
+	struct skymon_net *net;
 
 	/* the second address is used */
 	start_server(NULL, NULL, true);
 	here_is = "::1,127.0.0.1";
-	dial = open_at(sm, "here.test", server.port, NULL);
-	CU_ASSERT_FATAL(dial != NULL);
-	dial_close(dial);
+	net = open_at(sm, "here.test", server.port, NULL);
+	CU_ASSERT_FATAL(net != NULL);
+	skymon_net_close(net);
 	stop_server();
 	/* the most specific fault of several */
 	here_is = "127.0.0.1,255.255.255.255";
@@ -314,11 +314,11 @@ static void black_hole(void)
 {
 	struct hole hole = open_hole("127.0.0.1", 0);
 	struct skymon *sm = host(400);
-	double began = dial_clock();
+	double began = skymon_net_clock();
 
 	CU_ASSERT(open_at(sm, "127.0.0.1", hole.port, NULL) == NULL);
 	CU_ASSERT(fault.reason == SKYMON_TIMEOUT && strstr(fault.text, "connection attempt") != NULL);
-	CU_ASSERT(dial_clock() - began > 0.3); /* before the deadline */
+	CU_ASSERT(skymon_net_clock() - began > 0.3); /* before the deadline */
 	close_hole(&hole);
 }
 
@@ -380,13 +380,13 @@ static void race(void)
 	struct hole one = open_hole("127.0.0.2", server.port), two = open_hole("127.0.0.3", server.port);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct skymon *sm = host(5000);
-		double began = dial_clock();
+		double began = skymon_net_clock();
 
 		here_is = rows[i].addresses;
-		struct dial *dial = open_at(sm, "here.test", server.port, NULL);
-		CU_ASSERT_FATAL(dial != NULL);
-		CU_ASSERT(dial_clock() - began >= rows[i].at_least_s);
-		dial_close(dial);
+		struct skymon_net *net = open_at(sm, "here.test", server.port, NULL);
+		CU_ASSERT_FATAL(net != NULL);
+		CU_ASSERT(skymon_net_clock() - began >= rows[i].at_least_s);
+		skymon_net_close(net);
 	}
 	/* all silent: until the deadline, which the message names */
 	struct skymon *sm = host(700);
@@ -403,15 +403,15 @@ static void silence(void)
 {
 	struct skymon *sm = host(300);
 	char text[8];
-	struct dial *dial;
+	struct skymon_net *net;
 
 	start_server(NULL, NULL, true);
-	dial = open_at(sm, "127.0.0.1", server.port, "");
-	CU_ASSERT_FATAL(dial != NULL);
-	CU_ASSERT(dial_read(sm, dial, text, sizeof(text), &fault) < 0);
+	net = open_at(sm, "127.0.0.1", server.port, "");
+	CU_ASSERT_FATAL(net != NULL);
+	CU_ASSERT(skymon_net_read(sm, net, text, sizeof(text), &fault) < 0);
 	CU_ASSERT(fault.reason == SKYMON_TIMEOUT && !fault.lost);
-	CU_ASSERT(dial_alive(dial));
-	dial_close(dial);
+	CU_ASSERT(skymon_net_alive(net));
+	skymon_net_close(net);
 	stop_server();
 }
 
@@ -441,27 +441,27 @@ static void proxy(void)
 
 	for (size_t i = 0; i < sizeof(proxies) / sizeof(proxies[0]); i++) {
 		struct skymon *sm = host(proxies[i].reason == SKYMON_TIMEOUT ? 300 : 3000);
-		struct dial *dial;
+		struct skymon_net *net;
 
 		start_server("\r\n\r\n", proxies[i].answer, proxies[i].hang);
 		snprintf(url, sizeof(url), "http://us%%40er:wo%%3Ard@127.0.0.1:%u", server.port);
-		dial = open_at(sm, "cache.test", 6379, url); /* a name that only the proxy resolves */
+		net = open_at(sm, "cache.test", 6379, url); /* a name that only the proxy resolves */
 		if (proxies[i].reason == SKYMON_NONE) {
-			CU_ASSERT_FATAL(dial != NULL);
+			CU_ASSERT_FATAL(net != NULL);
 			/* Bytes after the proxy's header are from the server. */
-			CU_ASSERT(dial_read(sm, dial, text, sizeof(text) - 1, &fault) == 7);
+			CU_ASSERT(skymon_net_read(sm, net, text, sizeof(text) - 1, &fault) == 7);
 			UNIT_TEXT(text, "+PONG\r\n");
-			UNIT_TEXT(dial->place, "cache.test:6379");
+			UNIT_TEXT(net->place, "cache.test:6379");
 			/* base64 of us@er:wo:rd */
 			UNIT_TEXT(server.got, "CONNECT cache.test:6379 HTTP/1.1\r\nHost: cache.test:6379\r\n"
 					      "Proxy-Authorization: Basic dXNAZXI6d286cmQ=\r\n\r\n");
 		} else {
-			CU_ASSERT(dial == NULL && fault.reason == proxies[i].reason);
+			CU_ASSERT(net == NULL && fault.reason == proxies[i].reason);
 			if (strstr(fault.text, proxies[i].word) == NULL)
 				UNIT_TEXT(fault.text, proxies[i].word);
 			CU_ASSERT(strncmp(fault.text, "proxy 127.0.0.1:", 16) == 0);
 		}
-		dial_close(dial);
+		skymon_net_close(net);
 		stop_server();
 	}
 	snprintf(url, sizeof(url), "http://127.0.0.1:%u", closed_port());
@@ -486,11 +486,13 @@ static void endless_head(void)
 
 static void accepted_proxies(void)
 {
-	CU_ASSERT(dial_accepts_proxy(NULL, &fault) && dial_accepts_proxy("", &fault));
-	CU_ASSERT(dial_accepts_proxy("none", &fault) && dial_accepts_proxy("http://a:3128", &fault));
-	CU_ASSERT(!dial_accepts_proxy("https://SECRET:a@b:1", &fault) && fault.status == SKYMON_UNKNOWN);
+	CU_ASSERT(skymon_net_accepts_proxy(NULL, &fault) && skymon_net_accepts_proxy("", &fault));
+	CU_ASSERT(skymon_net_accepts_proxy("none", &fault) &&
+		  skymon_net_accepts_proxy("http://a:3128", &fault));
+	CU_ASSERT(!skymon_net_accepts_proxy("https://SECRET:a@b:1", &fault) &&
+		  fault.status == SKYMON_UNKNOWN);
 	CU_ASSERT(strstr(fault.text, "SECRET") == NULL);
-	CU_ASSERT(!dial_accepts_proxy("SECRET", &fault) && strstr(fault.text, "SECRET") == NULL);
+	CU_ASSERT(!skymon_net_accepts_proxy("SECRET", &fault) && strstr(fault.text, "SECRET") == NULL);
 }
 
 /* ---- Servers without TLS that answer a TLS handshake ---- */
@@ -512,11 +514,11 @@ static void no_tls(void)
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct skymon *sm = host(rows[i].reason == SKYMON_TIMEOUT ? 300 : 3000);
-		struct dial_to to = {.host = "127.0.0.1", .secure = true};
+		struct skymon_net_target to = {.host = "127.0.0.1", .secure = true};
 
 		start_server(rows[i].hang ? "\x03" : NULL, rows[i].answer, rows[i].hang);
 		to.port = server.port;
-		CU_ASSERT(dial_open(sm, &to, &fault) == NULL);
+		CU_ASSERT(skymon_net_open(sm, &to, &fault) == NULL);
 		CU_ASSERT(fault.reason == rows[i].reason && fault.status == SKYMON_UNHEALTHY);
 		if (strstr(fault.text, rows[i].word) == NULL)
 			UNIT_TEXT(fault.text, rows[i].word);
@@ -532,10 +534,10 @@ static void tls_files(void)
 	start_server(NULL, NULL, true);
 	for (size_t i = 0; i < 3; i++) {
 		struct skymon *sm = host(1000);
-		struct dial_to to = {
+		struct skymon_net_target to = {
 			.host = "127.0.0.1", .port = server.port, .secure = true, .tls = &blocks[i]};
 
-		CU_ASSERT(dial_open(sm, &to, &fault) == NULL);
+		CU_ASSERT(skymon_net_open(sm, &to, &fault) == NULL);
 		CU_ASSERT(fault.reason == SKYMON_TLS_OTHER && fault.status == SKYMON_UNKNOWN);
 		CU_ASSERT(strstr(fault.text, i == 0 ? "tls.ca_file" : "tls.cert_file and tls.key_file") !=
 			  NULL);
@@ -545,17 +547,17 @@ static void tls_files(void)
 
 int main(void)
 {
-	return unit_run("dial", (const struct unit_test[]){{"urls", urls},
-							   {"read and write", read_and_write},
-							   {"addresses", addresses},
-							   {"black hole", black_hole},
-							   {"order", order},
-							   {"race", race},
-							   {"silence", silence},
-							   {"proxy", proxy},
-							   {"endless head", endless_head},
-							   {"accepted proxies", accepted_proxies},
-							   {"no TLS", no_tls},
-							   {"TLS files", tls_files},
-							   {0}});
+	return unit_run("net", (const struct unit_test[]){{"urls", urls},
+							  {"read and write", read_and_write},
+							  {"addresses", addresses},
+							  {"black hole", black_hole},
+							  {"order", order},
+							  {"race", race},
+							  {"silence", silence},
+							  {"proxy", proxy},
+							  {"endless head", endless_head},
+							  {"accepted proxies", accepted_proxies},
+							  {"no TLS", no_tls},
+							  {"TLS files", tls_files},
+							  {0}});
 }

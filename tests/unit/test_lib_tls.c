@@ -9,7 +9,7 @@
 
 #include "unit.h"
 
-#include "../../sdk/lib/authorities.c"
+#include "../../sdk/lib/tls_authorities.c"
 
 static char folder[] = "/tmp/skymon-trust-XXXXXX";
 static char path_of[8][80];
@@ -66,7 +66,7 @@ static bool verifies(X509_STORE *store, X509 *one)
 static bool file_verifies(const char *file, X509 *one)
 {
 	const char *why;
-	X509_STORE *store = authorities_store(file, &why);
+	X509_STORE *store = skymon_tls_store(file, &why);
 	bool good = store != NULL && verifies(store, one);
 
 	X509_STORE_free(store);
@@ -80,11 +80,11 @@ static void one_store_for_all(void)
 	X509_STORE *first, *second;
 
 	write_to(file, good, NULL);
-	first = authorities_store(file, &why);
-	second = authorities_store(file, &why);
+	first = skymon_tls_store(file, &why);
+	second = skymon_tls_store(file, &why);
 	CU_ASSERT(first != NULL && first == second && verifies(first, good));
 	X509_STORE_free(second);
-	authorities_end();
+	skymon_tls_unload();
 	CU_ASSERT(verifies(first, good)); /* a connection may outlive the cache */
 	X509_STORE_free(first);
 	X509_free(good);
@@ -148,10 +148,10 @@ static void unreadable(void)
 	const char *file = path("broken.pem"), *why = NULL;
 	X509 *good = certificate("good");
 
-	CU_ASSERT(authorities_store(path("none.pem"), &why) == NULL);
+	CU_ASSERT(skymon_tls_store(path("none.pem"), &why) == NULL);
 	CU_ASSERT(strcmp(why, "tls.ca_file holds no certificate that can be read") == 0);
 	write_to(file, NULL, NULL);
-	CU_ASSERT(authorities_store(file, &why) == NULL);
+	CU_ASSERT(skymon_tls_store(file, &why) == NULL);
 	usleep(20000);
 	write_to(file, good, NULL);
 	CU_ASSERT(file_verifies(file, good));
@@ -171,10 +171,10 @@ static void system_places(void)
 	CU_ASSERT_FATAL(mkdir(directory, 0755) == 0);
 	setenv("SSL_CERT_FILE", file, 1);
 	setenv("SSL_CERT_DIR", directory, 1);
-	CU_ASSERT(strcmp(authorities_system_file(), file) == 0);
+	CU_ASSERT(strcmp(skymon_tls_system_file(), file) == 0);
 	CU_ASSERT(file_verifies(NULL, of_file) && !file_verifies(NULL, of_directory));
-	first = authorities_store(NULL, &why);
-	second = authorities_store(NULL, &why);
+	first = skymon_tls_store(NULL, &why);
+	second = skymon_tls_store(NULL, &why);
 	CU_ASSERT(first == second);
 	X509_STORE_free(second);
 	usleep(20000);
@@ -189,7 +189,7 @@ static void system_places(void)
 	unlink(file);
 	CU_ASSERT(!file_verifies(NULL, of_file));
 	rmdir(directory);
-	CU_ASSERT(authorities_store(NULL, &why) == NULL &&
+	CU_ASSERT(skymon_tls_store(NULL, &why) == NULL &&
 		  strcmp(why, "the system's certificates cannot be read") == 0);
 	unsetenv("SSL_CERT_FILE");
 	unsetenv("SSL_CERT_DIR");
@@ -203,7 +203,7 @@ static void bounded(void)
 	const char *why;
 	size_t count = 0;
 
-	authorities_end();
+	skymon_tls_unload();
 	for (int i = 0; i < SETS_MAX + 5; i++) {
 		char name[20];
 		const char *file;
@@ -211,7 +211,7 @@ static void bounded(void)
 		snprintf(name, sizeof(name), "many%d.pem", i);
 		file = path(name);
 		write_to(file, good, NULL);
-		X509_STORE_free(authorities_store(file, &why));
+		X509_STORE_free(skymon_tls_store(file, &why));
 	}
 	for (struct trust_set *set = trusted.first; set != NULL; set = set->next)
 		count++;
@@ -253,7 +253,7 @@ static void threads(void)
 		write_to(beside, always, other);
 		rename(beside, shared_file);
 		if (i == 20)
-			authorities_end();
+			skymon_tls_unload();
 		usleep(2000);
 		X509_free(other);
 	}
@@ -268,7 +268,7 @@ static void clean(void)
 {
 	char command[100];
 
-	authorities_end();
+	skymon_tls_unload();
 	snprintf(command, sizeof(command), "rm -rf %s", folder);
 	CU_ASSERT(system(command) == 0);
 }

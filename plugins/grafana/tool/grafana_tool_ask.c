@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "json_read.h"
+#include <skymon/json.h>
 
 #define ANSWER_MAX (64u << 20)
 #define CONNECT_MS 3000L
@@ -143,7 +143,7 @@ bool tool_ask(const struct tool_place *place, const char *method, const char *pa
 	bool ok = curl != NULL && send_request(curl, place, method, path, &taken, &out->code);
 	curl_easy_cleanup(curl);
 	if (ok) {
-		out->body = taken.data != NULL ? json_read(taken.data, taken.size) : NULL;
+		out->body = taken.data != NULL ? skymon_json_read(taken.data, taken.size) : NULL;
 		ok = json_is_object(out->body);
 		if (!ok)
 			tool_fail("%s answered %ld, but not with skymond's JSON", place->url, out->code);

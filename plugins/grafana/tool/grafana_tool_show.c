@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "json_read.h"
+#include <skymon/json.h>
 
 static const char *text_at(const json_t *object, const char *key)
 {
-	const char *text = json_read_text(object, key);
+	const char *text = skymon_json_text(object, key);
 	return text != NULL ? text : "";
 }
 
@@ -155,7 +155,7 @@ int tool_show_export(const struct tool_place *place, const struct tool_answer *a
 	 * own. */
 	json_object_del(dashboard, "id");
 	json_object_del(dashboard, "version");
-	char *text = json_dumps(dashboard, JSON_INDENT(2) | json_read_digits(dashboard));
+	char *text = json_dumps(dashboard, JSON_INDENT(2) | skymon_json_digits(dashboard));
 	if (text == NULL) {
 		tool_fail("out of memory for printing the dashboard");
 		return TOOL_BAD;
