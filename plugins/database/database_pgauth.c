@@ -42,7 +42,6 @@ enum pg_asks pg_auth_scan(const unsigned char *bytes, size_t size)
 static ssize_t peek(PGconn *conn, unsigned char *bytes, size_t size)
 {
 	ssize_t got = -1;
-
 	if (PQsslInUse(conn) != 1) {
 		got = recv(PQsocket(conn), bytes, size, MSG_PEEK | MSG_DONTWAIT);
 		return got > 0 ? got : got < 0 && errno == EAGAIN ? 0 : -1;
@@ -59,12 +58,10 @@ static ssize_t peek(PGconn *conn, unsigned char *bytes, size_t size)
 
 enum pg_asks pg_auth_peek(PGconn *conn)
 {
-	unsigned char bytes[512];
-	ssize_t size;
-
 	if (PQstatus(conn) != CONNECTION_AWAITING_RESPONSE)
 		return PG_ASKS_NOTHING_CLEAR;
-	size = peek(conn, bytes, sizeof(bytes));
+	unsigned char bytes[512];
+	ssize_t size = peek(conn, bytes, sizeof(bytes));
 	if (size == 0)
 		return PG_ASKS_NOTHING_YET;
 	return size > 0 ? pg_auth_scan(bytes, (size_t)size) : PG_ASKS_NOTHING_CLEAR;

@@ -20,7 +20,6 @@
 static int64_t floor_after(struct skymon *sm, int64_t share)
 {
 	int64_t floor = skymon_ms_left(sm) - share;
-
 	return floor > 0 ? floor : 0;
 }
 
@@ -28,16 +27,13 @@ static int64_t floor_after(struct skymon *sm, int64_t share)
 static bool wait_for(struct skymon *sm, PGconn *conn, short events, int64_t floor)
 {
 	struct pollfd on = {.fd = PQsocket(conn), .events = events};
-
 	if (on.fd < 0)
 		return true; /* closed: the next call of libpq returns the error */
 	for (;;) {
 		int64_t left = skymon_ms_left(sm) - floor;
-		int ready;
-
 		if (left <= 0)
 			return false;
-		ready = poll(&on, 1, left > INT_MAX ? INT_MAX : (int)left);
+		int ready = poll(&on, 1, left > INT_MAX ? INT_MAX : (int)left);
 		if (ready > 0 || (ready < 0 && errno != EINTR))
 			return true;
 	}
@@ -54,7 +50,6 @@ static void ignore_notice(void *arg, const char *message)
 static void explain_late(const PGconn *conn, struct pg_fault *fault)
 {
 	const char *text = "the server accepted the connection but did not answer the login in time";
-
 	if (PQstatus(conn) == CONNECTION_STARTED)
 		text = "no answer to the connection attempt in time";
 	else if (PQstatus(conn) == CONNECTION_SSL_STARTUP)
@@ -68,7 +63,6 @@ static enum pg_asks peek_request(struct skymon *sm, PGconn *conn, int64_t floor)
 {
 	const struct timespec nap = {.tv_nsec = 2000000};
 	enum pg_asks asks;
-
 	while ((asks = pg_auth_peek(conn)) == PG_ASKS_MORE && skymon_ms_left(sm) > floor)
 		nanosleep(&nap, NULL);
 	return asks;
@@ -79,8 +73,6 @@ static bool open_conn(struct skymon *sm, PGconn *conn, const struct pg_params *p
 		      struct pg_fault *fault)
 {
 	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
-	enum pg_asks asks;
-
 	PQsetErrorVerbosity(conn, PQERRORS_VERBOSE); /* includes the SQLSTATE */
 	PQsetNoticeProcessor(conn, ignore_notice, NULL);
 	while (PQstatus(conn) != CONNECTION_BAD && state != PGRES_POLLING_OK &&
@@ -89,7 +81,8 @@ static bool open_conn(struct skymon *sm, PGconn *conn, const struct pg_params *p
 			explain_late(conn, fault);
 			return false;
 		}
-		asks = params->hides_password ? peek_request(sm, conn, floor) : PG_ASKS_NOTHING_CLEAR;
+		enum pg_asks asks =
+			params->hides_password ? peek_request(sm, conn, floor) : PG_ASKS_NOTHING_CLEAR;
 		if (asks == PG_ASKS_CLEARTEXT || asks == PG_ASKS_MORE) {
 			if (asks == PG_ASKS_CLEARTEXT)
 				pg_fault_cleartext(fault);
@@ -110,7 +103,6 @@ static void explain_default(const struct pg_params *params, struct pg_fault *fau
 {
 	char *configured = strstr(fault->is.text, ", but the configuration requires it");
 	size_t used = configured != NULL ? (size_t)(configured - fault->is.text) : strlen(fault->is.text);
-
 	if (params->by_default &&
 	    (fault->is.reason == SKYMON_TLS_OTHER || fault->is.reason == SKYMON_TLS_UNTRUSTED))
 		snprintf(fault->is.text + used, sizeof(fault->is.text) - used,
@@ -125,7 +117,6 @@ static bool try_target(struct skymon *sm, const struct database *db, struct pg *
 	struct pg_params params = {.count = 0};
 	struct pg_line *line = &pg->line;
 	char user_timeout[24];
-
 	snprintf(user_timeout, sizeof(user_timeout), "%lld", (long long)(skymon_ms_left(sm) / 2 + 1));
 	pg_params_fill(&params, pg, db, target, attributes, user_timeout);
 	pg_tls_forget();
@@ -154,7 +145,6 @@ static bool try_target(struct skymon *sm, const struct database *db, struct pg *
 static bool is_usable(PGconn *conn)
 {
 	struct pollfd on = {.fd = PQsocket(conn), .events = POLLIN | POLLRDHUP};
-
 	if (PQstatus(conn) != CONNECTION_OK || PQtransactionStatus(conn) != PQTRANS_IDLE)
 		return false;
 	/* Unsolicited bytes may be a changed setting, or the notice of a server that shuts down. */
@@ -171,10 +161,8 @@ static bool try_host(struct skymon *sm, const struct database *db, struct pg *pg
 		     struct pg_fault *fault)
 {
 	int64_t floor = floor_after(sm, share);
-
 	for (size_t i = 0; i < targets->count; i++) {
 		int64_t left = skymon_ms_left(sm) - floor;
-
 		if (i > 0 && left <= 0)
 			return false;
 		if (try_target(sm, db, pg, &targets->items[i], attributes,
@@ -195,7 +183,6 @@ static bool open_new(struct skymon *sm, const struct database *db, struct pg *pg
 	const char *attributes = pg_given(pg, "target_session_attrs");
 	bool twice = attributes != NULL && strcmp(attributes, "prefer-standby") == 0;
 	size_t hosts = pg_host_count(pg), all = twice ? 2 * hosts : hosts;
-
 	if (!pg_files_are_there(&db->tls, fault))
 		return false;
 	*fault = (struct pg_fault){.is = {.status = SKYMON_UNHEALTHY, .reported = true}};
@@ -203,7 +190,6 @@ static bool open_new(struct skymon *sm, const struct database *db, struct pg *pg
 		const char *ask = !twice ? attributes : i < hosts ? "standby" : "any";
 		int64_t floor = skymon_ms_left(sm) - skymon_ms_left(sm) / (int64_t)(all - i);
 		struct pg_targets targets = {.count = 0};
-
 		if (i > 0 && skymon_ms_left(sm) == 0)
 			return false;
 		if (!pg_find_targets(sm, pg, i % hosts, skymon_ms_left(sm) - floor, &targets))
@@ -222,10 +208,8 @@ static bool open_new(struct skymon *sm, const struct database *db, struct pg *pg
 static bool renew(struct skymon *sm, const struct database *db, struct pg *pg, struct pg_fault *fault)
 {
 	struct pg_line old = pg->line;
-	bool opened;
-
 	pg->line = (struct pg_line){.conn = NULL};
-	opened = open_new(sm, db, pg, fault);
+	bool opened = open_new(sm, db, pg, fault);
 	if (!opened && fault->is.reason == SKYMON_RESOURCE) {
 		pg->line = old;
 		return false;
@@ -260,7 +244,6 @@ void pg_drop(struct pg *pg)
 static enum pg_outcome flush(struct skymon *sm, struct pg *pg)
 {
 	int more;
-
 	while ((more = PQflush(pg->line.conn)) == 1) {
 		if (!wait_for(sm, pg->line.conn, POLLIN | POLLOUT, 0))
 			return PG_LATE;
@@ -289,17 +272,14 @@ enum pg_outcome pg_run(struct skymon *sm, struct pg *pg, const char *sql, bool a
 {
 	int sent = alone ? PQsendQueryParams(pg->line.conn, sql, 0, NULL, NULL, NULL, NULL, 0)
 			 : PQsendQuery(pg->line.conn, sql);
-	enum pg_outcome outcome;
 	bool copying = false;
-
 	if (sent == 0)
 		return PG_LOST;
 	if (alone)
 		PQsetSingleRowMode(pg->line.conn);
-	outcome = flush(sm, pg);
+	enum pg_outcome outcome = flush(sm, pg);
 	while (outcome == PG_DONE && !copying) {
 		PGresult *result = NULL;
-
 		outcome = next_result(sm, pg, &result);
 		if (outcome != PG_DONE || result == NULL)
 			break;
@@ -322,7 +302,6 @@ enum pg_outcome pg_ask(struct skymon *sm, struct pg *pg, const char *sql, bool a
 		       struct pg_fault *fault)
 {
 	enum pg_outcome outcome = pg_run(sm, pg, sql, alone, take, arg);
-
 	if (outcome == PG_LATE)
 		pg_fault_set(fault, SKYMON_TIMEOUT, "no answer to %s in time", title);
 	else if (outcome == PG_LOST)

@@ -30,7 +30,6 @@ static void set_place(struct pg *pg)
 {
 	const char *host = pg_given(pg, "host"), *port = pg_given(pg, "port"), *db = pg_given(pg, "dbname");
 	const char *slash = db != NULL ? "/" : "";
-
 	if (host == NULL)
 		host = pg_given(pg, "hostaddr");
 	if (db == NULL)
@@ -52,7 +51,6 @@ struct pg *pg_new(struct skymon *sm, const struct database *db)
 	struct pg *pg = calloc(1, sizeof(*pg));
 	char room[300];
 	const char *wrong = pg != NULL ? pg_url_parse(db->url, &pg->parsed, room, sizeof(room)) : NULL;
-
 	if (pg == NULL || wrong != NULL) {
 		skymon_unknown(sm, "%s%s", wrong != NULL ? "url " : "out of memory",
 			       wrong != NULL ? wrong : "");
@@ -97,7 +95,6 @@ static void add_unless_given(struct pg_params *params, const struct pg *pg, cons
 static bool is_local(const struct pg_target *target)
 {
 	const char *where = target->address[0] != '\0' ? target->address : target->host;
-
 	return where[0] == '\0' || where[0] == '@' || skymon_net_host_is_local(where);
 }
 
@@ -110,7 +107,6 @@ static void add_tls(struct pg_params *params, const struct pg *pg, const struct 
 		     tls->server_name != NULL;
 	const char *mode = pg_given(pg, "sslmode");
 	const char *system = skymon_tls_system_file();
-
 	params->by_default = mode == NULL && !block && !tls->insecure && !params->is_local;
 	if (mode == NULL && tls->insecure)
 		add_param(params, "sslmode", mode = "require");
@@ -137,7 +133,6 @@ static void add_tls(struct pg_params *params, const struct pg *pg, const struct 
 static void protect_password(struct pg_params *params, const struct pg *pg, const struct skymon_tls *tls)
 {
 	bool allowed = params->is_local || params->verifies || tls->insecure || pg->password == NULL;
-
 	if (!allowed && PQlibVersion() >= 160000)
 		add_unless_given(params, pg, "require_auth", "!password");
 	params->hides_password = !allowed && PQlibVersion() < 160000;
@@ -148,7 +143,6 @@ static void protect_password(struct pg_params *params, const struct pg *pg, cons
 bool pg_files_are_there(const struct skymon_tls *tls, struct pg_fault *fault)
 {
 	const char *const files[] = {tls->ca_file, tls->cert_file, tls->key_file};
-
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		if (files[i] != NULL && access(files[i], R_OK) != 0) {
 			pg_fault_set(fault, SKYMON_TLS_OTHER, "cannot read %.200s: %s", files[i],
@@ -163,10 +157,8 @@ static void add_given(struct pg_params *params, const struct pg *pg)
 {
 	static const char *const ours[] = {
 		"host", "hostaddr", "port", "password", "connect_timeout", "target_session_attrs", NULL};
-
 	for (const PQconninfoOption *at = pg->parsed; at->keyword != NULL; at++) {
 		size_t i = 0;
-
 		while (ours[i] != NULL && strcmp(at->keyword, ours[i]) != 0)
 			i++;
 		if (ours[i] == NULL && strcmp(at->keyword, "client_encoding") != 0)
@@ -203,8 +195,6 @@ void pg_params_fill(struct pg_params *params, const struct pg *pg, const struct 
 /* Copies the nth item of a comma-separated list, or the only item; empty if missing. */
 static void copy_item(const char *list, size_t nth, char *out, size_t size)
 {
-	size_t length;
-
 	out[0] = '\0';
 	if (list == NULL)
 		return;
@@ -214,7 +204,7 @@ static void copy_item(const char *list, size_t nth, char *out, size_t size)
 			if (*list == '\0')
 				return;
 		}
-	length = strcspn(list, ",");
+	size_t length = strcspn(list, ",");
 	if (length >= size)
 		length = size - 1;
 	memcpy(out, list, length);
@@ -224,7 +214,6 @@ static void copy_item(const char *list, size_t nth, char *out, size_t size)
 static size_t count_items(const char *list)
 {
 	size_t count = 1;
-
 	for (; list != NULL && *list != '\0'; list++)
 		count += *list == ',';
 	return count;
@@ -239,7 +228,6 @@ static void add_target(struct pg_targets *targets, const struct pg_target *targe
 size_t pg_host_count(const struct pg *pg)
 {
 	size_t count = count_items(pg_given(pg, "host")), more = count_items(pg_given(pg, "hostaddr"));
-
 	return count > more ? count : more;
 }
 
@@ -247,26 +235,25 @@ size_t pg_host_count(const struct pg *pg)
  * timeout. The probe is closed without sending a byte, which PostgreSQL does not log. */
 static void sort_targets(struct skymon *sm, struct pg_targets *targets, int64_t ms)
 {
-	char addresses[SKYMON_NET_ADDRESSES_SIZE] = "", first[64];
+	char addresses[SKYMON_NET_ADDRESSES_SIZE] = "";
 	size_t used = 0;
-	int error, fd;
-
 	for (size_t i = 0; i < targets->count && used < sizeof(addresses); i++)
 		used += (size_t)snprintf(addresses + used, sizeof(addresses) - used, "%s%s", i > 0 ? "," : "",
 					 targets->items[i].address);
 	skymon_step(sm, "finding the address that answers");
-	fd = skymon_net_race(
+	int error;
+	int fd = skymon_net_race(
 		sm, addresses,
 		(uint16_t)strtoul(targets->items[0].port[0] != '\0' ? targets->items[0].port : "5432", NULL,
 				  10),
 		ms, &error);
 	if (fd < 0)
 		return;
+	char first[64];
 	if (skymon_net_peer_address(fd, first, sizeof(first)))
 		for (size_t i = 1; i < targets->count; i++)
 			if (strcmp(targets->items[i].address, first) == 0) {
 				struct pg_target winner = targets->items[i];
-
 				targets->items[i] = targets->items[0];
 				targets->items[0] = winner;
 			}
@@ -278,8 +265,6 @@ bool pg_find_targets(struct skymon *sm, const struct pg *pg, size_t nth, int64_t
 {
 	int64_t floor = skymon_ms_left(sm) - ms;
 	struct pg_target target;
-	char addresses[SKYMON_NET_ADDRESSES_SIZE];
-
 	copy_item(pg_given(pg, "host"), nth, target.host, sizeof(target.host));
 	copy_item(pg_given(pg, "hostaddr"), nth, target.address, sizeof(target.address));
 	copy_item(pg_given(pg, "port"), nth, target.port, sizeof(target.port));
@@ -289,6 +274,7 @@ bool pg_find_targets(struct skymon *sm, const struct pg *pg, size_t nth, int64_t
 		return true;
 	}
 	skymon_step(sm, "resolving the host name");
+	char addresses[SKYMON_NET_ADDRESSES_SIZE];
 	if (!skymon_resolve_within(sm, target.host, ms, addresses, sizeof(addresses)))
 		return false;
 	for (size_t j = 0; j < count_items(addresses); j++) {

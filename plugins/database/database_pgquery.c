@@ -35,7 +35,6 @@ static void take_answer(void *arg, const PGresult *result)
 {
 	struct query_outcome *got = arg;
 	ExecStatusType status = PQresultStatus(result);
-
 	if (status == PGRES_SINGLE_TUPLE) {
 		if (got->answer.rows++ == 0 && PQnfields(result) > 0 && is_number(PQftype(result, 0)))
 			got->answer.has_value = pg_read_number(result, 0, &got->answer.value);
@@ -60,7 +59,6 @@ static enum pg_outcome begin_transaction(struct skymon *sm, struct pg *pg, bool 
 					 struct query_outcome *got)
 {
 	char sql[120];
-
 	snprintf(sql, sizeof(sql), "%sBEGIN READ ONLY; SET LOCAL statement_timeout = %lld",
 		 first ? "" : "ROLLBACK; ", (long long)(share_ms - share_ms / 10 + 1));
 	return pg_ask(sm, pg, sql, false, take_nothing, got, "BEGIN", &got->fault);
@@ -71,10 +69,8 @@ static enum pg_outcome run_query(struct skymon *sm, struct pg *pg, const struct 
 				 struct query_outcome *got)
 {
 	double began = database_clock();
-	enum pg_outcome outcome;
-
 	got->of_user = true;
-	outcome = pg_ask(sm, pg, query->sql, true, take_answer, got, got->title, &got->fault);
+	enum pg_outcome outcome = pg_ask(sm, pg, query->sql, true, take_answer, got, got->title, &got->fault);
 	got->answer.seconds = database_clock() - began;
 	return outcome;
 }
@@ -85,12 +81,10 @@ enum pg_outcome pg_queries_run(struct skymon *sm, const struct database *db, str
 	size_t count = database_query_count(db);
 	struct query_outcome unused = {.title = "ROLLBACK"};
 	enum pg_outcome outcome = PG_DONE;
-
 	for (size_t i = 0; outcome == PG_DONE && i < count; i++) {
 		struct database_query query = database_query_at(db, i);
 		char title[DATABASE_QUERY_NAME_MAX + 16];
 		struct query_outcome got = {.title = title};
-
 		database_query_title(&query, title);
 		skymon_step(sm, "running the configured queries");
 		tally->run++;

@@ -79,14 +79,13 @@ static const struct section *next_section(const struct stats_outcome *got)
 bool pg_read_number(const PGresult *result, int column, double *value)
 {
 	const char *text = PQgetvalue(result, 0, column);
-	char *end;
-
 	if (PQgetisnull(result, 0, column))
 		return false;
 	if ((text[0] == 't' || text[0] == 'f') && text[1] == '\0') {
 		*value = text[0] == 't';
 		return true;
 	}
+	char *end;
 	*value = strtod(text, &end);
 	return end != text && *end == '\0';
 }
@@ -94,7 +93,6 @@ bool pg_read_number(const PGresult *result, int column, double *value)
 static void take_section(struct stats_outcome *got, const struct section *section, const PGresult *result)
 {
 	struct pg_stats *stats = got->stats;
-
 	if (PQnfields(result) != section->count || PQntuples(result) > 1) {
 		got->unexpected = true;
 		return;
@@ -114,7 +112,6 @@ static void take_result(void *arg, const PGresult *result)
 	struct stats_outcome *got = arg;
 	const struct section *section = next_section(got);
 	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-
 	switch (PQresultStatus(result)) {
 	case PGRES_COMMAND_OK:
 		break;
@@ -140,7 +137,6 @@ static void take_result(void *arg, const PGresult *result)
 static bool is_unsupported(const char *sqlstate)
 {
 	static const char *const states[] = {"42501", "42883", "42P01", "42703", "42704", "0A000"};
-
 	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
 		if (strcmp(sqlstate, states[i]) == 0)
 			return true;
@@ -150,7 +146,6 @@ static bool is_unsupported(const char *sqlstate)
 static void add_text(char *text, size_t room, const char *more)
 {
 	size_t used = strlen(text);
-
 	snprintf(text + used, room - used, "%s", more);
 }
 
@@ -158,7 +153,6 @@ static void write_message(struct skymon *sm, const struct stats_outcome *got, bo
 			  size_t room)
 {
 	int64_t left = skymon_ms_left(sm);
-
 	/* The server's timeout is a little before ours, so that the connection survives. */
 	snprintf(sql, room, "%sBEGIN READ ONLY; SET LOCAL statement_timeout = %lld",
 		 again ? "ROLLBACK; " : "", (long long)(left - left / 10 + 1));
@@ -183,7 +177,6 @@ static void drop_section(struct pg *pg, struct stats_outcome *got, const struct 
 static void name_missing(const struct pg *pg, struct pg_stats *stats)
 {
 	char one[80];
-
 	for (size_t i = 0; i < SECTIONS; i++)
 		if ((pg->line.missing & 1u << i) != 0) {
 			snprintf(one, sizeof(one), "%s%s (SQLSTATE %s)",
@@ -197,10 +190,9 @@ enum pg_outcome pg_stats_ask(struct skymon *sm, struct pg *pg, struct pg_stats *
 {
 	struct stats_outcome got = {.stats = stats, .left = ((1u << SECTIONS) - 1) & ~pg->line.missing};
 	enum pg_outcome outcome = PG_DONE;
-	char sql[4096];
-
 	*stats = (struct pg_stats){.version = ""};
 	skymon_step(sm, "querying PostgreSQL's statistics");
+	char sql[4096];
 	for (bool again = false; outcome == PG_DONE && got.left != 0; again = true) {
 		write_message(sm, &got, again, sql, sizeof(sql));
 		outcome = pg_ask(sm, pg, sql, false, take_result, &got, "the statistics query", &got.fault);
@@ -227,7 +219,6 @@ enum pg_outcome pg_stats_ask(struct skymon *sm, struct pg *pg, struct pg_stats *
 static void report_state(struct skymon *sm, const char *state, double count)
 {
 	const struct skymon_label label = {"state", state};
-
 	skymon_metric(
 		sm, SKYMON_GAUGE, "skymon_db_connections",
 		"Client connections by state; the check's own counts as idle. Absent if the role may not "
@@ -238,7 +229,6 @@ static void report_state(struct skymon *sm, const char *state, double count)
 static void report_states(struct skymon *sm, const struct pg_stats *stats)
 {
 	const double *of = stats->of;
-
 	if (of[PG_HIDDEN] > 0) {
 		skymon_detail_number(sm, "hidden_connections", of[PG_HIDDEN]);
 		skymon_detail(sm, "hidden",
@@ -266,7 +256,6 @@ static void report_states(struct skymon *sm, const struct pg_stats *stats)
 static void report_connections(struct skymon *sm, const struct pg_stats *stats)
 {
 	double total = stats->of[PG_TOTAL], max = stats->of[PG_MAX_CONNECTIONS];
-
 	if (stats->has[PG_MAX_CONNECTIONS]) {
 		skymon_detail_number(sm, "max_connections", max);
 		skymon_gauge(sm, "skymon_db_max_connections", "The server's max_connections", max);
@@ -318,7 +307,6 @@ static void report_standby(struct skymon *sm, const struct pg_stats *stats)
 	/* Without the comparison an idle standby looks like a late one. */
 	bool has_age = stats->has[PG_SINCE_REPLAY] && stats->has[PG_RECEIVING] &&
 		       (has_bytes || of[PG_RECEIVING] == 0);
-
 	if (stats->has[PG_RECEIVING])
 		skymon_detail_boolean(sm, "receiving", of[PG_RECEIVING] != 0);
 	report_lag(sm, fresh || has_age, fresh ? 0 : not_negative(of[PG_SINCE_REPLAY]), has_bytes,
@@ -328,7 +316,6 @@ static void report_standby(struct skymon *sm, const struct pg_stats *stats)
 static void report_replication(struct skymon *sm, const struct pg_stats *stats)
 {
 	bool standby = stats->of[PG_IN_RECOVERY] != 0;
-
 	if (stats->has[PG_IN_RECOVERY]) {
 		skymon_detail(sm, "role", "%s", standby ? "standby" : "primary");
 		skymon_gauge(sm, "skymon_db_in_recovery", "1 on a standby, 0 on a primary", standby);
@@ -366,7 +353,6 @@ static void report_cache(struct skymon *sm, struct pg *pg, const struct pg_stats
 	/* Counters that decreased were reset: the rate is since the reset. */
 	bool since = pg->has_blocks && hit >= pg->blocks_hit && read >= pg->blocks_read;
 	double new_hit = since ? hit - pg->blocks_hit : hit, new_read = since ? read - pg->blocks_read : read;
-
 	pg->has_blocks = known;
 	if (!known)
 		return;

@@ -39,7 +39,6 @@ void pg_tls_explain(struct pg_fault *fault)
 {
 	bool of_time =
 		last_result == X509_V_ERR_CERT_HAS_EXPIRED || last_result == X509_V_ERR_CERT_NOT_YET_VALID;
-
 	if (fault->is.reason == SKYMON_TLS_UNTRUSTED && last_result != X509_V_OK)
 		pg_fault_set(fault, of_time ? SKYMON_TLS_EXPIRED : SKYMON_TLS_UNTRUSTED,
 			     "the server's certificate is not accepted: %s",
@@ -49,7 +48,6 @@ void pg_tls_explain(struct pg_fault *fault)
 double pg_tls_days(PGconn *conn)
 {
 	const SSL *tls = PQsslStruct(conn, "OpenSSL");
-
 	return tls != NULL ? skymon_tls_certificate_days(tls) : NAN;
 }
 #endif

@@ -64,7 +64,6 @@ static bool is_known(const char *name, size_t size)
 {
 	PQconninfoOption *all = PQconndefaults();
 	bool known = (size == 3 && strncmp(name, "ssl", 3) == 0) || all == NULL;
-
 	for (const PQconninfoOption *at = all; !known && at != NULL && at->keyword != NULL; at++)
 		known = strlen(at->keyword) == size && strncmp(at->keyword, name, size) == 0;
 	PQconninfoFree(all);
@@ -74,7 +73,6 @@ static bool is_known(const char *name, size_t size)
 static const char *explain_parameter(const char *name, size_t size, char *room, size_t room_size)
 {
 	const char *whose = "not one of libpq's", *instead = leave_out;
-
 	for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++)
 		if (strlen(foreign[i].name) == size && strncmp(foreign[i].name, name, size) == 0) {
 			whose = foreign[i].whose;
@@ -89,7 +87,6 @@ static int hex_digit(char c)
 {
 	static const char digits[] = "0123456789abcdef";
 	const char *at = memchr(digits, c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c, 16);
-
 	return at != NULL ? (int)(at - digits) : -1;
 }
 
@@ -98,7 +95,6 @@ static int hex_digit(char c)
 static size_t decode_name(const char *name, size_t size, char *out, size_t room)
 {
 	size_t used = 0;
-
 	for (size_t i = 0; i < size && used < room; i++) {
 		bool encoded = name[i] == '%' && i + 2 < size && hex_digit(name[i + 1]) >= 0 &&
 			       hex_digit(name[i + 2]) >= 0;
@@ -115,7 +111,6 @@ static const char *query_fault(const char *query, char *room, size_t room_size)
 		size_t length = strcspn(query, "&"), raw = strcspn(query, "=&");
 		char name[64];
 		size_t size = decode_name(query, raw, name, sizeof(name));
-
 		if (raw == length)
 			return "has a parameter without a value: write NAME=VALUE";
 		if (!is_name(name, size))
@@ -148,9 +143,8 @@ static const char *scheme_fault(const char *url)
  * NULL. */
 static const char *border_fault(const char *url, const char **query)
 {
-	const char *rest = strstr(url, "://") + 3, *end;
+	const char *rest = strstr(url, "://") + 3;
 	size_t user = strcspn(rest, "@/");
-
 	*query = NULL;
 	if (rest[user] == '@') {
 		if (memchr(rest, '?', user) != NULL)
@@ -159,7 +153,7 @@ static const char *border_fault(const char *url, const char **query)
 			       "user, a / before the ?";
 		rest += user + 1;
 	}
-	end = rest + strcspn(rest, "/?");
+	const char *end = rest + strcspn(rest, "/?");
 	if (memchr(rest, '@', (size_t)(end - rest)) != NULL)
 		return "has a second @ before the host: write @ in a user or password as %40";
 	if (memchr(end, '@', strcspn(end, "?")) != NULL)
@@ -199,7 +193,6 @@ static const char *values_fault(const PQconninfoOption *parsed)
 	const char *port = value_of(parsed, "port"), *mode = value_of(parsed, "sslmode");
 	const char *session = value_of(parsed, "target_session_attrs"),
 		   *binding = value_of(parsed, "channel_binding");
-
 	if (port != NULL && port[strspn(port, "0123456789,")] != '\0')
 		return "has a port that is not a number (write : and / in a password as %3A and %2F)";
 	if (value_of(parsed, "service") != NULL)
@@ -222,7 +215,6 @@ const char *pg_url_parse(const char *url, PQconninfoOption **parsed, char *room,
 {
 	const char *query = NULL, *why = scheme_fault(url);
 	char *error = NULL;
-
 	*parsed = NULL;
 	if (why == NULL)
 		why = border_fault(url, &query);
@@ -234,7 +226,6 @@ const char *pg_url_parse(const char *url, PQconninfoOption **parsed, char *room,
 	if (*parsed == NULL) {
 		/* libpq quotes the URL in its message; only the words before it are shown. */
 		int words = error != NULL ? (int)strcspn(error, "\":\n") : 0;
-
 		snprintf(room, size, "cannot be parsed%s%.*s%s", words > 0 ? " (" : "", words,
 			 error != NULL ? error : "", words > 0 ? ")" : "");
 		PQfreemem(error);
@@ -253,7 +244,6 @@ void pg_validate(struct skymon *sm, const struct database *db)
 	PQconninfoOption *parsed;
 	char room[300];
 	const char *why = pg_url_parse(db->url, &parsed, room, sizeof(room));
-
 	PQconninfoFree(parsed);
 	if (why != NULL)
 		skymon_invalid(sm, "url", "%s", why);

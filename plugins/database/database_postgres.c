@@ -29,10 +29,8 @@ static enum skymon_status report_fault(struct skymon *sm, const struct pg *pg, c
 static enum pg_outcome query_all(struct skymon *sm, const struct database *db, struct pg *pg,
 				 struct findings *found)
 {
-	enum pg_outcome outcome;
-
 	*found = (struct findings){.fault = {.login = false}};
-	outcome = pg_stats_ask(sm, pg, &found->stats, &found->fault);
+	enum pg_outcome outcome = pg_stats_ask(sm, pg, &found->stats, &found->fault);
 	if (outcome == PG_DONE && found->fault.is.text[0] == '\0')
 		outcome = pg_queries_run(sm, db, pg, &found->tally, &found->fault);
 	return outcome;
@@ -41,7 +39,6 @@ static enum pg_outcome query_all(struct skymon *sm, const struct database *db, s
 static void report_findings(struct skymon *sm, struct pg *pg, const struct findings *found)
 {
 	const struct pg_line *line = &pg->line;
-
 	skymon_reason(sm, SKYMON_NONE); /* one of several host names may not have resolved */
 	skymon_counter(sm, "skymon_db_connects_total", "Connections that this check has opened",
 		       (double)pg->connects);
@@ -60,7 +57,6 @@ static enum skymon_status report_verdict(struct skymon *sm, const struct pg *pg,
 {
 	const struct pg_stats *stats = &found->stats;
 	char used[80] = "";
-
 	if (found->fault.is.text[0] != '\0')
 		return report_fault(sm, pg, &found->fault);
 	if (found->tally.failed > 0)
@@ -83,7 +79,6 @@ static enum skymon_status report_verdict(struct skymon *sm, const struct pg *pg,
 static bool may_keep(struct skymon *sm, struct pg *pg)
 {
 	struct database_shared *shared = skymon_shared(sm);
-
 	if (pg->keeps_in == NULL && atomic_fetch_add(&shared->kept, 1) < KEPT_MAX)
 		pg->keeps_in = shared;
 	else if (pg->keeps_in == NULL)
@@ -94,13 +89,10 @@ static bool may_keep(struct skymon *sm, struct pg *pg)
 static enum skymon_status check(struct skymon *sm, struct database *db)
 {
 	struct pg *pg = db->store;
-	enum pg_outcome outcome;
 	struct findings found;
-	enum skymon_status status;
-
 	if (!pg_connect(sm, db, pg, &found.fault))
 		return report_fault(sm, pg, &found.fault);
-	outcome = query_all(sm, db, pg, &found);
+	enum pg_outcome outcome = query_all(sm, db, pg, &found);
 	/* The loss of a kept connection may be noticed only when it is used, and is not a fault of the
 	 * server. */
 	if (outcome == PG_LOST && !pg->fresh) {
@@ -111,7 +103,7 @@ static enum skymon_status check(struct skymon *sm, struct database *db)
 		outcome = query_all(sm, db, pg, &found);
 	}
 	report_findings(sm, pg, &found);
-	status = report_verdict(sm, pg, &found);
+	enum skymon_status status = report_verdict(sm, pg, &found);
 	/* A pool in front of the server reserves a slot for as long as the connection is open. */
 	if (outcome != PG_DONE || db->reconnect.ms == 0 || !may_keep(sm, pg))
 		pg_drop(pg);
@@ -126,7 +118,6 @@ static bool load(struct database_shared *shared)
 	for (char **at = environ; at != NULL && *at != NULL;) {
 		char name[64];
 		size_t size = strcspn(*at, "=");
-
 		if (strncmp(*at, "PG", 2) != 0 || (*at)[size] == '\0' || size >= sizeof(name)) {
 			at++;
 			continue;

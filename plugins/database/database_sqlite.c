@@ -42,7 +42,6 @@ struct visit { /* the state of one check */
 static const char *parse_path(const char *url, const char **wrong)
 {
 	const char *path = url + strlen("sqlite:");
-
 	*wrong = NULL;
 	if (strncmp(path, "//", 2) == 0) {
 		if (path[2] != '/')
@@ -69,7 +68,6 @@ static bool leaves_folder(const char *path)
 static void validate(struct skymon *sm, const struct database *db)
 {
 	const char *wrong, *path = parse_path(db->url, &wrong);
-
 	if (wrong == NULL && path[0] != '/' && leaves_folder(path))
 		wrong = "leads out of state_dir: write an absolute path";
 	if (wrong != NULL)
@@ -80,15 +78,13 @@ static bool start(struct skymon *sm, struct database *db)
 {
 	const char *wrong, *path = parse_path(db->url, &wrong), *folder = skymon_state_dir(sm);
 	bool ours = path[0] != '/';
-	struct lite *lite;
-
 	if (wrong == NULL && ours && folder[0] == '\0')
 		wrong = "is a relative path, but state_dir is not set: set it, or write an absolute path";
 	if (wrong != NULL) {
 		skymon_unknown(sm, "url %s", wrong);
 		return false;
 	}
-	lite = calloc(1, sizeof(*lite));
+	struct lite *lite = calloc(1, sizeof(*lite));
 	if (lite == NULL || asprintf(&lite->path, "%s%s%s", ours ? folder : "", ours ? "/" : "", path) < 0) {
 		free(lite);
 		skymon_unknown(sm, "out of memory");
@@ -103,7 +99,6 @@ static bool start(struct skymon *sm, struct database *db)
 static void stop(struct database *db)
 {
 	struct lite *lite = db->store;
-
 	if (lite == NULL)
 		return;
 	free(lite->path);
@@ -120,7 +115,6 @@ static int64_t ms_left(const struct visit *visit)
 static int on_progress(void *arg)
 {
 	struct visit *visit = arg;
-
 	if (ms_left(visit) <= visit->floor)
 		visit->late = true;
 	return visit->late;
@@ -131,7 +125,6 @@ static int on_busy(void *arg, int times)
 	struct visit *visit = arg;
 	int64_t ms = ms_left(visit), nap = times < 10 ? 1 + times : 10;
 	struct timespec wait = {.tv_nsec = (nap < ms ? nap : ms) * 1000000};
-
 	if (ms == 0)
 		return 0;
 	nanosleep(&wait, NULL);
@@ -153,7 +146,6 @@ static enum skymon_status report_error(struct visit *visit, int code, const char
 {
 	int error = visit->db != NULL ? sqlite3_system_errno(visit->db) : 0;
 	char text[200];
-
 	snprintf(text, sizeof(text), "%s", sqlite3_errstr(code));
 	switch (code & 0xff) {
 	case SQLITE_BUSY:
@@ -192,13 +184,11 @@ static enum skymon_status report_error(struct visit *visit, int code, const char
 static enum skymon_status open_file(struct visit *visit, bool write)
 {
 	int flags = write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
-	struct stat is;
-	int code;
-
 	skymon_step(visit->sm, "opening the SQLite file");
+	struct stat is;
 	if (stat(visit->lite->path, &is) == 0 && !S_ISREG(is.st_mode)) /* a FIFO would block */
 		return report_unhealthy(visit, SKYMON_OTHER, "cannot open", "not a regular file");
-	code = sqlite3_open_v2(visit->lite->path, &visit->db, flags | SQLITE_OPEN_PRIVATECACHE, NULL);
+	int code = sqlite3_open_v2(visit->lite->path, &visit->db, flags | SQLITE_OPEN_PRIVATECACHE, NULL);
 	if (code != SQLITE_OK)
 		return report_error(visit, code, "cannot open");
 	sqlite3_extended_result_codes(visit->db, 1);
@@ -218,7 +208,6 @@ static int query_number(sqlite3 *db, const char *sql, int64_t *value)
 {
 	sqlite3_stmt *statement = NULL;
 	int code = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
-
 	if (code == SQLITE_OK)
 		code = sqlite3_step(statement);
 	if (code == SQLITE_ROW) {
@@ -236,13 +225,9 @@ static int query_number(sqlite3 *db, const char *sql, int64_t *value)
 static enum skymon_status write_row(struct visit *visit, int64_t token)
 {
 	enum skymon_status status = open_file(visit, true);
-	double seconds;
-	char *sql;
-	int code;
-
 	if (status != SKYMON_HEALTHY)
 		return status;
-	sql = sqlite3_mprintf(
+	char *sql = sqlite3_mprintf(
 		"BEGIN IMMEDIATE; CREATE TABLE IF NOT EXISTS skymon_check(component TEXT PRIMARY KEY, token "
 		"INTEGER);"
 		"INSERT OR REPLACE INTO skymon_check(component, token) VALUES(%Q, %lld); COMMIT",
@@ -250,8 +235,8 @@ static enum skymon_status write_row(struct visit *visit, int64_t token)
 	if (sql == NULL)
 		return report_error(visit, SQLITE_NOMEM, "cannot write");
 	skymon_step(visit->sm, "writing a row");
-	seconds = database_clock();
-	code = sqlite3_exec(visit->db, sql, NULL, NULL, NULL);
+	double seconds = database_clock();
+	int code = sqlite3_exec(visit->db, sql, NULL, NULL, NULL);
 	sqlite3_free(sql);
 	seconds = database_clock() - seconds;
 	if (code != SQLITE_OK) {
@@ -272,7 +257,6 @@ static enum skymon_status read_row(struct visit *visit, int64_t token)
 				    skymon_name(visit->sm));
 	int64_t back = 0;
 	int code = sql != NULL ? query_number(visit->db, sql, &back) : SQLITE_NOMEM;
-
 	sqlite3_free(sql);
 	if (code != SQLITE_OK)
 		return report_error(visit, code, "cannot read back what was written");
@@ -286,7 +270,6 @@ static enum skymon_status measure(struct visit *visit)
 {
 	int64_t pages = 0, unused = 0, page = 0, objects = 0;
 	int code = query_number(visit->db, "SELECT count(*) FROM sqlite_master", &objects);
-
 	skymon_step(visit->sm, "measuring the file");
 	if (code == SQLITE_OK)
 		code = query_number(visit->db, "PRAGMA page_count", &pages);
@@ -316,7 +299,6 @@ static bool quick_check_is_due(struct lite *lite, const struct database *db)
 {
 	struct stat is = {.st_ino = 0};
 	bool same = stat(lite->path, &is) == 0 && is.st_dev == lite->device && is.st_ino == lite->inode;
-
 	lite->device = is.st_dev;
 	lite->inode = is.st_ino;
 	/* A damaged file is checked each time, so that a repair is noticed at once. */
@@ -328,17 +310,14 @@ static enum skymon_status run_quick_check(struct visit *visit, const struct data
 {
 	struct lite *lite = visit->lite;
 	sqlite3_stmt *statement = NULL;
-	int code;
-
 	if (db->quick_check_interval.ms == 0 || !quick_check_is_due(lite, db))
 		return SKYMON_HEALTHY;
 	skymon_step(visit->sm, "quick_check");
-	code = sqlite3_prepare_v2(visit->db, "PRAGMA quick_check(1)", -1, &statement, NULL);
+	int code = sqlite3_prepare_v2(visit->db, "PRAGMA quick_check(1)", -1, &statement, NULL);
 	if (code == SQLITE_OK)
 		code = sqlite3_step(statement);
 	if (code == SQLITE_ROW) {
 		const char *text = (const char *)sqlite3_column_text(statement, 0);
-
 		lite->checked = true;
 		lite->checked_at = database_clock();
 		snprintf(lite->damage, sizeof(lite->damage), "%s",
@@ -366,7 +345,6 @@ static enum skymon_status run_quick_check(struct visit *visit, const struct data
 static enum skymon_status report_quick_check(struct visit *visit, const struct database *db)
 {
 	const struct lite *lite = visit->lite;
-
 	if (db->quick_check_interval.ms == 0)
 		return SKYMON_HEALTHY;
 	skymon_detail(visit->sm, "quick_check", "%s",
@@ -386,9 +364,9 @@ static enum skymon_status report_quick_check(struct visit *visit, const struct d
 static void fail_query(struct visit *visit, const struct database_query *query, enum skymon_reason reason,
 		       const char *text)
 {
-	char title[DATABASE_QUERY_NAME_MAX + 16], sentence[400];
-
+	char title[DATABASE_QUERY_NAME_MAX + 16];
 	database_query_title(query, title);
+	char sentence[400];
 	snprintf(sentence, sizeof(sentence), "%s %s", title, text);
 	database_query_fail(visit->sm, &visit->tally, query, reason, sentence);
 }
@@ -398,7 +376,6 @@ static void fail_query(struct visit *visit, const struct database_query *query, 
 static void explain_query(struct visit *visit, const struct database_query *query, int code)
 {
 	char text[200];
-
 	snprintf(text, sizeof(text), "failed: %s", sqlite3_errstr(code));
 	if ((code & 0xff) == SQLITE_BUSY || (code & 0xff) == SQLITE_LOCKED)
 		fail_query(visit, query, SKYMON_TIMEOUT,
@@ -414,9 +391,8 @@ static void run_query(struct visit *visit, const struct database_query *query)
 	sqlite3_stmt *statement = NULL;
 	const char *rest = NULL;
 	int code = sqlite3_prepare_v2(visit->db, query->sql, -1, &statement, &rest);
-	char text[300];
-
 	visit->tally.run++;
+	char text[300];
 	if (code != SQLITE_OK) { /* the message concerns the statement, not data */
 		snprintf(text, sizeof(text), "failed: %s", sqlite3_errmsg(visit->db));
 		fail_query(visit, query, SKYMON_QUERY_ERROR, text);
@@ -431,7 +407,6 @@ static void run_query(struct visit *visit, const struct database_query *query)
 	}
 	while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
 		int type = sqlite3_column_type(statement, 0);
-
 		if (answer.rows++ == 0 && (type == SQLITE_INTEGER || type == SQLITE_FLOAT)) {
 			answer.has_value = true;
 			answer.value = sqlite3_column_double(statement, 0);
@@ -452,12 +427,10 @@ static void run_query(struct visit *visit, const struct database_query *query)
 static void run_queries(struct visit *visit, const struct database *db)
 {
 	size_t count = database_query_count(db);
-
 	if (count > 0)
 		skymon_step(visit->sm, "running the configured queries");
 	for (size_t i = 0; i < count; i++) {
 		struct database_query query = database_query_at(db, i);
-
 		/* A query that does not end must not use the others' share of the time. */
 		visit->floor = ms_left(visit) - ms_left(visit) / (int64_t)(count - i);
 		run_query(visit, &query);
@@ -471,7 +444,6 @@ static void run_queries(struct visit *visit, const struct database *db)
 static enum skymon_status read_file(struct visit *visit, const struct database *db, int64_t token)
 {
 	enum skymon_status status = open_file(visit, false);
-
 	if (status == SKYMON_HEALTHY && visit->lite->write)
 		status = read_row(visit, token);
 	if (status == SKYMON_HEALTHY)
@@ -490,10 +462,8 @@ static enum skymon_status check(struct skymon *sm, struct database *db)
 	struct visit visit = {.sm = sm, .lite = db->store};
 	struct timespec now;
 	enum skymon_status status = SKYMON_HEALTHY;
-	int64_t token;
-
 	clock_gettime(CLOCK_REALTIME, &now);
-	token = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	int64_t token = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	skymon_detail(sm, "sqlite_version", "%s", sqlite3_libversion());
 	skymon_detail_boolean(sm, "written", visit.lite->write);
 	if (visit.lite->write)

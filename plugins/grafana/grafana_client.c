@@ -261,7 +261,6 @@ bool grafana_ask_text(struct grafana_ctx *ctx, const char *method, const char *p
 	bool provisions = writes && strncmp(path, "/api/v1/provisioning/", 21) == 0;
 	struct exchange x = {.ctx = ctx, .repeatable = !creates};
 	struct skymon_http_answer from = {0};
-
 	int64_t limit_ms = ctx->limit_ms > 0 ? ctx->limit_ms : grafana->timeout.ms;
 	*answer = (struct grafana_text){0};
 	grafana_forget(&ctx->fault);

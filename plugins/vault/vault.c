@@ -124,8 +124,7 @@ static bool start(struct skymon *sm, void *state)
 		vault->role_id = NULL;
 	if (!is_given(vault->read))
 		vault->read = NULL;
-	struct vault_own *own;
-	own = vault->own = calloc(1, sizeof(*own));
+	struct vault_own *own = vault->own = calloc(1, sizeof(*own));
 	if (own != NULL) {
 		own->check_fetch = skymon_http_new();
 		own->secret_fetch = skymon_http_new();

@@ -9,9 +9,8 @@
 void skymon_fault_set(struct skymon_fault *fault, enum skymon_status status, enum skymon_reason reason,
 		      const char *format, ...)
 {
-	va_list list;
-
 	*fault = (struct skymon_fault){.status = status, .reason = reason};
+	va_list list;
 	va_start(list, format);
 	vsnprintf(fault->text, sizeof(fault->text), format, list);
 	va_end(list);
@@ -20,7 +19,6 @@ void skymon_fault_set(struct skymon_fault *fault, enum skymon_status status, enu
 enum skymon_status skymon_report(struct skymon *sm, const char *what, const struct skymon_fault *fault)
 {
 	const char *colon = what != NULL ? ": " : "";
-
 	if (what == NULL)
 		what = "";
 	if (fault->reported)

@@ -61,7 +61,6 @@ void skymon_http_unload(void)
 struct skymon_http *skymon_http_new(void)
 {
 	struct skymon_http *http = calloc(1, sizeof(*http));
-
 	if (http != NULL)
 		http->reconnect_ms = INT64_MAX; /* until skymon_http_begin sets it */
 	return http;
@@ -79,7 +78,6 @@ void skymon_http_free(struct skymon_http *http)
 static double clock_now(void)
 {
 	struct timespec now;
-
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
@@ -109,7 +107,6 @@ void skymon_http_end(struct skymon_http *http)
 static void replace(struct skymon_http *http, bool good)
 {
 	CURL *gone = good ? http->old : http->easy;
-
 	if (http->old == NULL)
 		return;
 	if (!good) {
@@ -133,7 +130,6 @@ void skymon_http_answer_free(struct skymon_http_answer *answer)
 static bool read_proxy(struct call *call)
 {
 	CURLU *url = skymon_http_parse(call->proxy);
-
 	if (url == NULL)
 		return false;
 	call->proxy_host = skymon_http_part(url, CURLUPART_HOST);
@@ -148,7 +144,6 @@ static bool read_proxy(struct call *call)
 static bool read_url(struct call *call, struct skymon_fault *fault)
 {
 	const struct skymon_tls *tls = call->request->tls;
-
 	call->proxy = skymon_http_given_proxy(call->request->proxy);
 	if (!skymon_http_accepts("the URL", call->request->url, call->proxy, fault))
 		return false;
@@ -177,10 +172,9 @@ static bool read_url(struct call *call, struct skymon_fault *fault)
  * and connect; over a kept connection no name is resolved. */
 static bool set_resolve(struct call *call)
 {
-	char entry[400];
-
 	if (call->peer_host[0] == '[') /* libcurl uses an IPv6 address as it is */
 		return true;
+	char entry[400];
 	snprintf(entry, sizeof(entry), "%s:127.0.0.1", call->place);
 	call->resolve = curl_slist_append(NULL, entry);
 	return call->resolve != NULL;
@@ -190,29 +184,27 @@ static bool set_resolve(struct call *call)
 static long connect_ms(const struct call *call)
 {
 	int64_t most = call->request->connect_ms;
-
 	return most > 0 && most < call->timeout_ms ? (long)most : call->timeout_ms;
 }
 
 static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	struct call *call = arg;
-	char addresses[SKYMON_NET_ADDRESSES_SIZE], host[256];
 	size_t length = strlen(call->peer_host);
-	int fd;
-
 	(void)purpose, (void)address;
+	char host[256];
 	snprintf(host, sizeof(host), "%s", call->peer_host);
 	if (length > 2 && host[0] == '[' && length < sizeof(host)) {
 		memmove(host, host + 1, length - 2);
 		host[length - 2] = '\0';
 	}
+	char addresses[SKYMON_NET_ADDRESSES_SIZE];
 	call->unresolved = !skymon_resolve(call->sm, host, addresses, sizeof(addresses));
 	if (call->unresolved)
 		return CURL_SOCKET_BAD;
-	fd = skymon_net_race(call->sm, addresses, (uint16_t)strtoul(call->peer_port, NULL, 10),
-			     connect_ms(call) - (int64_t)((clock_now() - call->tried) * 1000),
-			     &call->connect_error);
+	int fd = skymon_net_race(call->sm, addresses, (uint16_t)strtoul(call->peer_port, NULL, 10),
+				 connect_ms(call) - (int64_t)((clock_now() - call->tried) * 1000),
+				 &call->connect_error);
 	call->connected = fd >= 0;
 	if (fd >= 0 && call->http->opened == 0)
 		call->http->opened = clock_now();
@@ -231,15 +223,13 @@ static bool add_header(struct call *call, const char *name, const char *value)
 {
 	size_t size = strlen(name) + strlen(value) + 3;
 	char *line = malloc(size);
-	struct curl_slist *list;
-
 	if (line == NULL)
 		return false;
 	if (value[0] != '\0')
 		snprintf(line, size, "%s: %s", name, value);
 	else
 		snprintf(line, size, "%s;", name); /* libcurl's syntax for a header without a value */
-	list = curl_slist_append(call->headers, line);
+	struct curl_slist *list = curl_slist_append(call->headers, line);
 	skymon_http_wipe(line, size);
 	if (list != NULL)
 		call->headers = list;
@@ -250,7 +240,6 @@ static bool fill_headers(struct call *call, struct skymon_fault *fault)
 {
 	const struct skymon_http_request *request = call->request;
 	bool ok = true;
-
 	call->headers = curl_slist_append(NULL, "Expect:"); /* no 100-continue */
 	ok = call->headers != NULL;
 	if (ok && call->name != call->host) { /* the URL's host becomes the certificate's name */
@@ -278,7 +267,6 @@ static bool fill_headers(struct call *call, struct skymon_fault *fault)
 static void set_method(CURL *easy, const struct skymon_http_request *request)
 {
 	const char *method = request->method != NULL ? request->method : "GET";
-
 	if (strcmp(method, "HEAD") == 0) {
 		curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
 		return;
@@ -294,11 +282,10 @@ static void set_method(CURL *easy, const struct skymon_http_request *request)
 /* Sets the certificate's name if it differs from the URL's host. */
 static void set_name(struct call *call, CURL *easy)
 {
-	char entry[800];
-
 	if (call->name == call->host)
 		return;
 	curl_url_set(call->url, CURLUPART_HOST, call->name, 0);
+	char entry[800];
 	snprintf(entry, sizeof(entry), "%.253s:%s:%.253s:%s", call->name, call->port, call->host, call->port);
 	call->connect_to = curl_slist_append(NULL, entry);
 	curl_easy_setopt(easy, CURLOPT_CONNECT_TO, call->connect_to);
@@ -321,7 +308,6 @@ static void set_protocols(CURL *easy)
 static int on_progress(void *arg, curl_off_t total, curl_off_t now, curl_off_t up_total, curl_off_t up_now)
 {
 	const struct call *call = arg;
-
 	(void)total, (void)now, (void)up_total, (void)up_now;
 	return skymon_ms_left(call->sm) <= 0;
 }
@@ -333,7 +319,6 @@ static size_t on_body(char *bytes, size_t one, size_t count, void *arg)
 	bool grown = call->sink.grown;
 	double before = clock_now();
 	size_t taken = skymon_http_sink_body(bytes, one, count, &call->sink);
-
 	if (call->sink.grown != grown) {
 		call->timeout_ms += (long)((clock_now() - before) * 1000);
 		curl_easy_setopt(call->http->easy, CURLOPT_TIMEOUT_MS, call->timeout_ms);
@@ -344,7 +329,6 @@ static size_t on_body(char *bytes, size_t one, size_t count, void *arg)
 static size_t on_header(char *line, size_t one, size_t count, void *arg)
 {
 	struct call *call = arg;
-
 	if (!call->sink.answered && call->tls)
 		call->sink.answer->certificate_days = skymon_http_tls_days(call->http->easy);
 	return skymon_http_sink_header(line, one, count, &call->sink);
@@ -396,14 +380,12 @@ static void set_options(struct call *call, CURL *easy)
 static double seconds_of(CURL *easy, CURLINFO what)
 {
 	curl_off_t us = 0;
-
 	return curl_easy_getinfo(easy, what, &us) == CURLE_OK ? (double)us / 1e6 : 0;
 }
 
 static long number_of(CURL *easy, CURLINFO what)
 {
 	long value = 0;
-
 	return curl_easy_getinfo(easy, what, &value) == CURLE_OK ? value : 0;
 }
 
@@ -413,7 +395,6 @@ static void take_answer(struct call *call, CURL *easy)
 	const char *address = NULL;
 	double connect = seconds_of(easy, CURLINFO_CONNECT_TIME_T);
 	double ready = seconds_of(easy, CURLINFO_PRETRANSFER_TIME_T);
-
 	answer->code = (int)number_of(easy, CURLINFO_RESPONSE_CODE);
 	answer->reused = number_of(easy, CURLINFO_NUM_CONNECTS) == 0;
 	answer->seconds = seconds_of(easy, CURLINFO_TOTAL_TIME_T);
@@ -454,7 +435,6 @@ static void explain(struct call *call, CURL *easy, CURLcode code, struct skymon_
 		.place = call->place,
 		.name = call->name,
 	};
-
 	if (!failure.connected)
 		failure.reused = false; /* no connection was opened */
 	skymon_http_explain(&failure, fault);
@@ -463,10 +443,9 @@ static void explain(struct call *call, CURL *easy, CURLcode code, struct skymon_
 /* Returns the time for this attempt, in ms. */
 static long time_for(const struct call *call)
 {
-	int64_t left = skymon_ms_left(call->sm), own;
-
+	int64_t left = skymon_ms_left(call->sm);
 	if (call->request->timeout_ms > 0) {
-		own = call->request->timeout_ms - (int64_t)((clock_now() - call->began) * 1000);
+		int64_t own = call->request->timeout_ms - (int64_t)((clock_now() - call->began) * 1000);
 		left = own < left ? own : left;
 	}
 	return left < 0 ? 0 : left > 86400000 ? 86400000 : (long)left;
@@ -476,7 +455,6 @@ static CURLcode attempt(struct call *call)
 {
 	CURL *easy = call->http->easy;
 	long timeout_ms = time_for(call);
-
 	call->timeout_ms = timeout_ms > 0 ? timeout_ms : 1;
 	call->tried = clock_now();
 	set_options(call, easy);
@@ -486,7 +464,6 @@ static CURLcode attempt(struct call *call)
 static bool prepare(struct call *call, struct skymon_fault *fault)
 {
 	struct skymon_http *http = call->http;
-
 	if (http->easy == NULL)
 		http->easy = curl_easy_init();
 	if (http->easy != NULL && set_resolve(call))
@@ -498,7 +475,6 @@ static bool prepare(struct call *call, struct skymon_fault *fault)
 static bool ask(struct call *call, struct skymon_fault *fault)
 {
 	CURLcode code = attempt(call);
-
 	if (call->unresolved) {
 		skymon_fault_set(fault, SKYMON_UNHEALTHY,
 				 skymon_ms_left(call->sm) > 0 ? SKYMON_DNS : SKYMON_TIMEOUT,
@@ -525,7 +501,6 @@ static bool ask(struct call *call, struct skymon_fault *fault)
 static void end_call(struct call *call)
 {
 	CURL *easy = call->http->easy;
-
 	if (easy != NULL) {
 		curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL);
 		curl_easy_setopt(easy, CURLOPT_CURLU, NULL);
@@ -551,15 +526,14 @@ bool skymon_http_do(struct skymon *sm, struct skymon_http *http, const struct sk
 		    struct skymon_http_answer *answer, struct skymon_fault *fault)
 {
 	struct call call = {.sm = sm, .http = http, .request = request, .began = clock_now()};
-	bool ok;
-
 	*answer = (struct skymon_http_answer){.certificate_days = NAN};
 	*fault = (struct skymon_fault){.status = SKYMON_UNKNOWN, .reason = SKYMON_OTHER};
 	call.sink.request = request;
 	call.sink.answer = answer;
 	call.sink.max = request->body_max > 0 ? request->body_max : SKYMON_HTTP_BODY_MAX;
-	ok = read_url(&call, fault) && (!call.tls || skymon_http_files_are_readable(request->tls, fault)) &&
-	     fill_headers(&call, fault) && prepare(&call, fault) && ask(&call, fault);
+	bool ok = read_url(&call, fault) &&
+		  (!call.tls || skymon_http_files_are_readable(request->tls, fault)) &&
+		  fill_headers(&call, fault) && prepare(&call, fault) && ask(&call, fault);
 	end_call(&call);
 	replace(http, ok);
 	return ok;

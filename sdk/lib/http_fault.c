@@ -58,7 +58,6 @@ static void explain_connect(const struct skymon_http_failure *failure, struct sk
 static void explain_late(const struct skymon_http_failure *failure, struct skymon_fault *fault)
 {
 	const char *words = "accepted the connection and did not begin its answer in time";
-
 	if (failure->answered)
 		words = "began its answer and did not end it in time";
 	else if (failure->reused || failure->asked)
@@ -76,7 +75,6 @@ static void explain_certificate(const struct skymon_http_failure *failure, struc
 {
 	const char *problem = strstr(failure->words, "certificate problem: ");
 	bool of_time = failure->verify == X509_EXPIRED || failure->verify == X509_NOT_YET_VALID;
-
 	if (problem == NULL &&
 	    strstr(failure->words, "match") != NULL) /* the chain verified, the name did not */
 		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TLS_UNTRUSTED,
@@ -92,7 +90,6 @@ static void explain_certificate(const struct skymon_http_failure *failure, struc
 static void explain_tls(const struct skymon_http_failure *failure, struct skymon_fault *fault)
 {
 	const char *words = failure->words;
-
 	if (strstr(words, "wrong version number") != NULL || strstr(words, "record layer failure") != NULL ||
 	    strstr(words, "packet length too long") != NULL)
 		bad(fault, failure, SKYMON_TLS_OTHER, "what answers there is not TLS");
@@ -119,7 +116,6 @@ static void explain_tls(const struct skymon_http_failure *failure, struct skymon
 static void explain_proxy(const struct skymon_http_failure *failure, struct skymon_fault *fault)
 {
 	char words[80];
-
 	snprintf(words, sizeof(words), "refuses the connection to the server with HTTP %ld",
 		 failure->connect_code);
 	if (failure->connect_code == 407)
@@ -146,7 +142,6 @@ static void explain_broken(const struct skymon_http_failure *failure, struct sky
 static void explain_large(const struct skymon_http_failure *failure, struct skymon_fault *fault)
 {
 	char words[80];
-
 	snprintf(words, sizeof(words), "the answer is larger than the %zu bytes that are read",
 		 failure->body_max);
 	bad(fault, failure, SKYMON_PROTOCOL, words);

@@ -22,8 +22,6 @@ size_t skymon_http_sink_body(char *bytes, size_t one, size_t count, void *arg)
 	struct skymon_http_sink *sink = arg;
 	struct skymon_http_answer *answer = sink->answer;
 	size_t size = one * count, room = sink->room;
-	char *larger;
-
 	if (size > sink->max - answer->size) {
 		sink->too_large = true;
 		return size + 1; /* signals an error to libcurl, for an empty piece too */
@@ -36,7 +34,8 @@ size_t skymon_http_sink_body(char *bytes, size_t one, size_t count, void *arg)
 	while (answer->size + size + 1 > room)
 		room = room == 0 ? 4096 : room < sink->max / 2 ? room * 2 : sink->max + 1;
 	if (room != sink->room) {
-		larger = malloc(room); /* not realloc(): the block that it leaves behind may hold a secret */
+		/* Not realloc(): the block that it leaves behind may hold a secret. */
+		char *larger = malloc(room);
 		if (larger == NULL)
 			return size + 1;
 		if (answer->size > 0)
@@ -55,7 +54,6 @@ static void keep_header(struct skymon_http_sink *sink, const char *line, size_t 
 {
 	const char *const *wanted = sink->request->wanted;
 	const char *colon = memchr(line, ':', size), *end = line + size;
-
 	for (size_t i = 0; colon != NULL && wanted != NULL && i < SKYMON_HTTP_WANTED_MAX && wanted[i] != NULL;
 	     i++)
 		if (strlen(wanted[i]) == (size_t)(colon - line) &&
@@ -75,7 +73,6 @@ size_t skymon_http_sink_header(char *line, size_t one, size_t count, void *arg)
 {
 	struct skymon_http_sink *sink = arg;
 	size_t size = one * count;
-
 	sink->answered = true;
 	sink->header_size += size;
 	if (sink->header_size > HEADERS_MAX) { /* libcurl stores all of them, endless trailers too */

@@ -14,11 +14,9 @@
 
 static bool is_readable(const char *option, const char *path, struct skymon_fault *fault)
 {
-	int file;
-
 	if (path == NULL)
 		return true;
-	file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (file >= 0) {
 		close(file);
 		return true;
@@ -40,7 +38,6 @@ static CURLcode on_context(CURL *easy, void *context, void *tls)
 {
 	const char *why;
 	X509_STORE *store = skymon_tls_store(((const struct skymon_tls *)tls)->ca_file, &why);
-
 	(void)easy;
 	if (store == NULL)
 		return CURLE_SSL_CACERT_BADFILE;
@@ -52,14 +49,12 @@ static CURLcode on_context(CURL *easy, void *context, void *tls)
 static bool speaks_openssl(void)
 {
 	const curl_version_info_data *built = curl_version_info(CURLVERSION_NOW);
-
 	return built->ssl_version != NULL && strncmp(built->ssl_version, "OpenSSL/3", 9) == 0;
 }
 
 double skymon_http_tls_days(CURL *easy)
 {
 	struct curl_tlssessioninfo *session = NULL;
-
 	if (curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &session) != CURLE_OK || session == NULL ||
 	    session->backend != CURLSSLBACKEND_OPENSSL || session->internals == NULL)
 		return NAN;
@@ -70,7 +65,6 @@ void skymon_http_tls_set(CURL *easy, const struct skymon_tls *tls, const char *p
 {
 	static const struct skymon_tls none;
 	bool secure_proxy = proxy != NULL && strncasecmp(proxy, "https://", 8) == 0;
-
 	/* A resumed session would hide that the certificate has expired. */
 	curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
 	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);

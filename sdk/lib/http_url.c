@@ -11,7 +11,6 @@
 char *skymon_http_part(CURLU *url, CURLUPart part)
 {
 	char *text = NULL;
-
 	return curl_url_get(url, part, &text, part == CURLUPART_PORT ? CURLU_DEFAULT_PORT : 0) == CURLUE_OK
 		       ? text
 		       : NULL;
@@ -20,7 +19,6 @@ char *skymon_http_part(CURLU *url, CURLUPart part)
 CURLU *skymon_http_parse(const char *text)
 {
 	CURLU *url = curl_url();
-
 	if (url != NULL && text != NULL &&
 	    curl_url_set(url, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK)
 		return url;
@@ -40,7 +38,6 @@ static bool is_url(const char *text, const char *a, const char *b, const char *c
 	char *scheme = url != NULL ? skymon_http_part(url, CURLUPART_SCHEME) : NULL;
 	char *host = url != NULL ? skymon_http_part(url, CURLUPART_HOST) : NULL;
 	bool good = is_one_of(scheme, a, b, c) && host != NULL && host[0] != '\0';
-
 	curl_free(host);
 	curl_free(scheme);
 	curl_url_cleanup(url);
@@ -71,7 +68,6 @@ const char *skymon_http_proxy_fault(const char *proxy)
 bool skymon_http_accepts(const char *name, const char *url, const char *proxy, struct skymon_fault *fault)
 {
 	const char *why = skymon_http_url_fault(url);
-
 	if (why == NULL) {
 		name = "proxy";
 		why = skymon_http_proxy_fault(proxy);
@@ -89,7 +85,6 @@ const char *skymon_http_secret_fault(const char *url, const struct skymon_tls *t
 	char *user = parsed != NULL ? skymon_http_part(parsed, CURLUPART_USER) : NULL;
 	bool clear = scheme != NULL && host != NULL && strcmp(scheme, "http") == 0 &&
 		     (secret || user != NULL) && (tls == NULL || !tls->insecure);
-
 	if (clear && host[0] == '[')
 		host[strlen(host) - 1] = '\0';
 	clear = clear && !skymon_net_host_is_local(host[0] == '[' ? host + 1 : host);
@@ -106,7 +101,6 @@ bool skymon_http_place(const char *text, char *place, size_t size)
 	char *host = url != NULL ? skymon_http_part(url, CURLUPART_HOST) : NULL;
 	char *port = url != NULL ? skymon_http_part(url, CURLUPART_PORT) : NULL;
 	bool good = host != NULL && port != NULL;
-
 	if (good)
 		snprintf(place, size, "%.253s:%s", host, port);
 	curl_free(port);

@@ -13,7 +13,6 @@ bool skymon_json_is_deep(const char *text, size_t size)
 {
 	int depth = 0;
 	bool quoted = false;
-
 	for (size_t i = 0; i < size; i++) {
 		if (quoted && text[i] == '\\')
 			i++;
@@ -36,25 +35,23 @@ const char *skymon_json_text(const json_t *object, const char *key)
 {
 	const json_t *value = json_object_get(object, key);
 	const char *text = json_string_value(value);
-
 	return text != NULL && strlen(text) == json_string_length(value) ? text : NULL;
 }
 
 /* Returns whether 15 digits suffice to read all numbers back unchanged, as with those that people write. */
 static bool is_short(const json_t *json)
 {
-	const char *key;
-	json_t *value;
-	size_t i;
 	char text[40];
-
 	if (json_is_real(json)) {
 		snprintf(text, sizeof(text), "%.15g", json_real_value(json));
 		return strtod(text, NULL) == json_real_value(json);
 	}
+	const char *key;
+	json_t *value;
 	json_object_foreach((json_t *)(uintptr_t)json, key, value)
 		if (!is_short(value))
 			return false;
+	size_t i;
 	json_array_foreach(json, i, value)
 		if (!is_short(value))
 			return false;

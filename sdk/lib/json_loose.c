@@ -22,7 +22,6 @@ struct parser {
 static json_t *odd(const char *why)
 {
 	json_t *value = json_object();
-
 	json_object_set_new(value, ODD, json_string(why));
 	return value;
 }
@@ -49,12 +48,10 @@ static bool is_at(const struct parser *parser, char c)
 static int32_t hex4(const char *at, const char *end)
 {
 	int32_t value = 0;
-
 	if (end - at < 4)
 		return -1;
 	for (int i = 0; i < 4; i++) {
 		const char *digits = "0123456789abcdefABCDEF", *found = strchr(digits, at[i]);
-
 		if (found == NULL || at[i] == '\0')
 			return -1;
 		value = value * 16 + (int32_t)(found - digits < 16 ? found - digits : found - digits - 6);
@@ -87,16 +84,16 @@ static bool unescape(const char **at, const char *end, char **to)
 {
 	static const char letters[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
 	const char *letter = *at < end && **at != '\0' ? strchr(letters, **at) : NULL;
-	int32_t high, low;
-
 	if (letter != NULL) {
 		*(*to)++ = meanings[letter - letters];
 		++*at;
 		return true;
 	}
+	int32_t high;
 	if (*at >= end || **at != 'u' || (high = hex4(*at + 1, end)) < 0)
 		return false;
 	*at += 5;
+	int32_t low;
 	if (high >= 0xD800 && high < 0xDC00 && end - *at >= 6 && (*at)[0] == '\\' && (*at)[1] == 'u' &&
 	    (low = hex4(*at + 2, end)) >= 0xDC00 && low < 0xE000) {
 		*at += 6;
@@ -112,7 +109,6 @@ static bool unescape(const char **at, const char *end, char **to)
 static bool decode(const char *at, const char *end, char *to, size_t *size)
 {
 	char *start = to;
-
 	while (at < end) {
 		if ((unsigned char)*at < ' ')
 			return false;
@@ -133,7 +129,6 @@ static bool decode(const char *at, const char *end, char *to, size_t *size)
 static void read_text(struct parser *parser, char **bytes, size_t *size)
 {
 	const char *first = ++parser->at;
-
 	*bytes = NULL;
 	while (parser->at < parser->end && *parser->at != '"')
 		parser->at += *parser->at == '\\' ? 2 : 1;
@@ -158,7 +153,6 @@ static json_t *text_value(struct parser *parser)
 	char *bytes;
 	size_t size = 0;
 	json_t *value = NULL;
-
 	read_text(parser, &bytes, &size);
 	if (bytes != NULL) {
 		value = json_stringn(bytes, size); /* NULL if it is not UTF-8 */
@@ -173,7 +167,6 @@ static json_t *text_value(struct parser *parser)
 static size_t digits_at(const char *at, const char *end)
 {
 	size_t count = 0;
-
 	while (at + count < end && at[count] >= '0' && at[count] <= '9')
 		count++;
 	return count;
@@ -182,10 +175,8 @@ static size_t digits_at(const char *at, const char *end)
 /* Checks JSON's grammar of a number. *whole is set if it has neither fraction nor exponent. */
 static bool is_number(const char *at, const char *end, bool *whole)
 {
-	size_t count;
-
 	at += at < end && *at == '-';
-	count = digits_at(at, end);
+	size_t count = digits_at(at, end);
 	if (count == 0 || (count > 1 && *at == '0'))
 		return false;
 	at += count;
@@ -210,13 +201,9 @@ static bool is_number(const char *at, const char *end, bool *whole)
 static json_t *word_value(struct parser *parser)
 {
 	const char *first = parser->at;
-	char copy[400];
-	size_t size;
-	bool whole;
-
 	while (parser->at < parser->end && strchr(" \t\r\n,:[]{}\"", *parser->at) == NULL)
 		parser->at++;
-	size = (size_t)(parser->at - first);
+	size_t size = (size_t)(parser->at - first);
 	if (size == 0) {
 		parser->failed = true;
 		return NULL;
@@ -227,8 +214,10 @@ static json_t *word_value(struct parser *parser)
 		return json_false();
 	if (size == 4 && memcmp(first, "null", 4) == 0)
 		return json_null();
+	bool whole;
 	if (!is_number(first, parser->at, &whole))
 		return odd("is nothing that JSON has");
+	char copy[400];
 	if (size < sizeof(copy)) {
 		memcpy(copy, first, size);
 		copy[size] = '\0';
@@ -251,7 +240,6 @@ static json_t *value_at(struct parser *parser);
 static json_t *skip_deep(struct parser *parser)
 {
 	size_t open = 0;
-
 	do {
 		char c = *parser->at;
 		if (c == '"') {
@@ -284,7 +272,6 @@ static json_t *list_at(struct parser *parser)
 {
 	json_t *list = json_array();
 	bool more = true;
-
 	parser->at++;
 	skip_space(parser);
 	if (is_at(parser, ']')) {
@@ -293,7 +280,6 @@ static json_t *list_at(struct parser *parser)
 	}
 	while (more && !parser->failed) {
 		json_t *value = value_at(parser);
-
 		if (value != NULL)
 			json_array_append_new(list, value);
 		if (!parser->failed && !goes_on(parser, ']', &more))
@@ -313,7 +299,6 @@ static bool is_good_key(const char *key, size_t size)
 static void add_member(json_t *object, const char *key, json_t *value)
 {
 	json_t *before = json_object_get(object, key);
-
 	if (before != NULL && !json_equal(before, value)) {
 		json_decref(value);
 		value = odd("is there twice, with different values");
@@ -326,7 +311,6 @@ static json_t *object_at(struct parser *parser)
 {
 	json_t *object = json_object();
 	bool more = true;
-
 	parser->at++;
 	skip_space(parser);
 	if (is_at(parser, '}')) {
@@ -337,7 +321,6 @@ static json_t *object_at(struct parser *parser)
 		char *key = NULL;
 		size_t size = 0;
 		json_t *value = NULL;
-
 		skip_space(parser);
 		parser->failed = !is_at(parser, '"');
 		if (!parser->failed)
@@ -362,8 +345,6 @@ static json_t *object_at(struct parser *parser)
 /* Returns NULL only after a syntax error or out of memory. */
 static json_t *value_at(struct parser *parser)
 {
-	json_t *value;
-
 	skip_space(parser);
 	if (is_at(parser, '"'))
 		return text_value(parser);
@@ -372,7 +353,7 @@ static json_t *value_at(struct parser *parser)
 	if (parser->depth >= SKYMON_JSON_DEPTH)
 		return skip_deep(parser);
 	parser->depth++;
-	value = is_at(parser, '{') ? object_at(parser) : list_at(parser);
+	json_t *value = is_at(parser, '{') ? object_at(parser) : list_at(parser);
 	parser->depth--;
 	return value;
 }
@@ -381,7 +362,6 @@ static void explain_place(const struct parser *parser, char why[SKYMON_JSON_WHY]
 {
 	const char *first = parser->text, *place = parser->at < parser->end ? parser->at : parser->end;
 	unsigned line = 1, column = 1;
-
 	while (first < parser->end && strchr(" \t\r\n", *first) != NULL)
 		first++;
 	for (const char *at = parser->text; at < place; at++) {
@@ -401,11 +381,9 @@ static void explain_place(const struct parser *parser, char why[SKYMON_JSON_WHY]
 json_t *skymon_json_read_loose(const char *text, size_t size, char why[SKYMON_JSON_WHY])
 {
 	struct parser parser = {.text = text, .at = text, .end = text + size};
-	json_t *value;
-
 	if (size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) /* a byte order mark */
 		parser.at += 3;
-	value = value_at(&parser);
+	json_t *value = value_at(&parser);
 	skip_space(&parser);
 	if (value != NULL && !parser.failed && parser.at == parser.end && skymon_json_odd(value) == NULL)
 		return value;

@@ -36,10 +36,6 @@ static void explain_late(const char *place, struct skymon_fault *fault)
 static bool reach(struct skymon *sm, const struct skymon_net_target *to, struct skymon_net *net,
 		  struct skymon_fault *fault)
 {
-	struct skymon_net_url proxy;
-	const char *why;
-	bool through;
-
 	if (to->host[0] == '/') {
 		net->fd = skymon_net_connect_unix(sm, to->host, fault);
 		return net->fd >= 0;
@@ -50,6 +46,8 @@ static bool reach(struct skymon *sm, const struct skymon_net_target *to, struct 
 	}
 	if (!skymon_net_accepts_proxy(to->proxy, fault))
 		return false;
+	struct skymon_net_url proxy;
+	const char *why;
 	if (!skymon_net_url_parse(to->proxy, &proxy, &why)) {
 		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER, "proxy %s", why);
 		return false;
@@ -57,7 +55,7 @@ static bool reach(struct skymon *sm, const struct skymon_net_target *to, struct 
 	if (proxy.port == 0)
 		proxy.port = 80;
 	net->fd = skymon_net_connect_name(sm, "proxy ", proxy.host, proxy.port, &net->resolve_seconds, fault);
-	through = net->fd >= 0 && skymon_net_through(sm, net->fd, to, &proxy, fault);
+	bool through = net->fd >= 0 && skymon_net_through(sm, net->fd, to, &proxy, fault);
 	skymon_net_url_free(&proxy);
 	return through;
 }
@@ -67,7 +65,6 @@ struct skymon_net *skymon_net_open(struct skymon *sm, const struct skymon_net_ta
 {
 	struct skymon_net *net = calloc(1, sizeof(*net));
 	double began = skymon_net_clock();
-
 	if (net == NULL) {
 		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "out of memory for the connection");
 		return NULL;
@@ -87,7 +84,6 @@ struct skymon_net *skymon_net_open(struct skymon *sm, const struct skymon_net_ta
 int skymon_net_release(struct skymon_net *net)
 {
 	int fd = net->fd;
-
 	net->fd = -1;
 	skymon_net_close(net);
 	return fd;
@@ -108,7 +104,6 @@ void skymon_net_close(struct skymon_net *net)
 bool skymon_net_alive(struct skymon_net *net)
 {
 	struct pollfd on = {.fd = net->fd, .events = POLLIN | POLLRDHUP};
-
 	if (net->tls == NULL)
 		return poll(&on, 1, 0) == 0;
 	/* TLS sends messages of its own (session tickets) at any time. */
@@ -123,7 +118,6 @@ ssize_t skymon_net_read(struct skymon *sm, struct skymon_net *net, void *bytes, 
 		return skymon_net_tls_read(sm, net, bytes, size, fault);
 	for (;;) {
 		ssize_t got = recv(net->fd, bytes, size, 0);
-
 		if (got > 0)
 			return got;
 		if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
@@ -141,11 +135,9 @@ bool skymon_net_write(struct skymon *sm, struct skymon_net *net, const void *byt
 		      struct skymon_fault *fault)
 {
 	const char *at = bytes;
-
 	while (size > 0) {
 		ssize_t sent = net->tls != NULL ? skymon_net_tls_write(sm, net, at, size, fault)
 						: send(net->fd, at, size, MSG_NOSIGNAL);
-
 		if (sent > 0) {
 			at += sent;
 			size -= (size_t)sent;

@@ -32,7 +32,6 @@ static const struct {
 static void explain_connect(const char *role, const char *place, int error, struct skymon_fault *fault)
 {
 	size_t i = 0;
-
 	while (i < CONNECT_ERRORS && connect_errors[i].error != error)
 		i++;
 	if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS)
@@ -52,8 +51,6 @@ static void explain_connect(const char *role, const char *place, int error, stru
 int skymon_net_connect_unix(struct skymon *sm, const char *path, struct skymon_fault *fault)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd, error;
-
 	if (strlen(path) >= sizeof(address.sun_path)) {
 		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER,
 				 "%s: the path is too long for a Unix socket", path);
@@ -61,8 +58,9 @@ int skymon_net_connect_unix(struct skymon *sm, const char *path, struct skymon_f
 	}
 	memcpy(address.sun_path, path, strlen(path) + 1);
 	skymon_step(sm, "connecting");
-	fd = skymon_net_race_one(sm, (struct sockaddr *)&address, sizeof(address), skymon_ms_left(sm),
-				 &error);
+	int error;
+	int fd = skymon_net_race_one(sm, (struct sockaddr *)&address, sizeof(address), skymon_ms_left(sm),
+				     &error);
 	if (fd < 0)
 		explain_connect("", path, error, fault);
 	return fd;
@@ -71,18 +69,18 @@ int skymon_net_connect_unix(struct skymon *sm, const char *path, struct skymon_f
 int skymon_net_connect_name(struct skymon *sm, const char *role, const char *host, uint16_t port,
 			    double *resolve_seconds, struct skymon_fault *fault)
 {
-	char addresses[SKYMON_NET_ADDRESSES_SIZE], place[300];
 	double began = skymon_net_clock();
-	int fd, error;
-
 	skymon_step(sm, "looking its name up");
+	char addresses[SKYMON_NET_ADDRESSES_SIZE];
 	if (!skymon_resolve(sm, host, addresses, sizeof(addresses))) {
 		*fault = (struct skymon_fault){.status = SKYMON_UNHEALTHY, .reported = true};
 		return -1;
 	}
 	*resolve_seconds = skymon_net_clock() - began;
 	skymon_step(sm, "connecting");
-	fd = skymon_net_race(sm, addresses, port, skymon_ms_left(sm), &error);
+	int error;
+	int fd = skymon_net_race(sm, addresses, port, skymon_ms_left(sm), &error);
+	char place[300];
 	if (fd < 0) {
 		skymon_net_place(host, port, place, sizeof(place));
 		explain_connect(role, place, error, fault);

@@ -30,7 +30,6 @@ bool skymon_net_peer_is_local(int fd)
 		struct sockaddr_storage room;
 	} peer;
 	socklen_t size = sizeof(peer);
-
 	if (getpeername(fd, &peer.any, &size) != 0)
 		return false;
 	return peer.any.sa_family == AF_UNIX ||
@@ -42,7 +41,6 @@ bool skymon_net_peer_address(int fd, char *text, size_t size)
 {
 	struct sockaddr_storage peer;
 	socklen_t length = sizeof(peer);
-
 	return getpeername(fd, (struct sockaddr *)&peer, &length) == 0 &&
 	       getnameinfo((struct sockaddr *)&peer, length, text, (socklen_t)size, NULL, 0,
 			   NI_NUMERICHOST) == 0;
@@ -50,12 +48,11 @@ bool skymon_net_peer_address(int fd, char *text, size_t size)
 
 bool skymon_net_host_is_local(const char *host)
 {
-	struct in_addr v4;
-	struct in6_addr v6;
-
 	if (host[0] == '/' || strcmp(host, "localhost") == 0)
 		return true;
+	struct in_addr v4;
 	if (inet_pton(AF_INET, host, &v4) == 1)
 		return v4_is_local(v4);
+	struct in6_addr v6;
 	return inet_pton(AF_INET6, host, &v6) == 1 && v6_is_local(&v6);
 }

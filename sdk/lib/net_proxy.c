@@ -20,11 +20,10 @@ bool skymon_net_no_proxy(const char *proxy)
 
 const char *skymon_net_proxy_fault(const char *proxy)
 {
-	struct skymon_net_url url;
-	const char *why;
-
 	if (skymon_net_no_proxy(proxy))
 		return NULL;
+	struct skymon_net_url url;
+	const char *why;
 	if (!skymon_net_url_parse(proxy, &url, &why))
 		return why;
 	if (strcmp(url.scheme, "http") != 0)
@@ -36,7 +35,6 @@ const char *skymon_net_proxy_fault(const char *proxy)
 bool skymon_net_accepts_proxy(const char *proxy, struct skymon_fault *fault)
 {
 	const char *why = skymon_net_proxy_fault(proxy);
-
 	if (why != NULL)
 		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER, "proxy %s", why);
 	return why == NULL;
@@ -45,13 +43,11 @@ bool skymon_net_accepts_proxy(const char *proxy, struct skymon_fault *fault)
 /* Writes user:password in base64; "" if the URL has no user info. */
 static bool authorization(const struct skymon_net_url *proxy, char *out, size_t size)
 {
-	char word[512];
-	int used;
-
 	out[0] = '\0';
 	if (proxy->user[0] == '\0' && !proxy->has_password)
 		return true;
-	used = snprintf(word, sizeof(word), "%s:%s", proxy->user, proxy->password);
+	char word[512];
+	int used = snprintf(word, sizeof(word), "%s:%s", proxy->user, proxy->password);
 	if ((size_t)used < sizeof(word) && (size_t)used * 4 / 3 + 5 < size)
 		EVP_EncodeBlock((unsigned char *)out, (const unsigned char *)word, used);
 	explicit_bzero(word, sizeof(word));
@@ -62,7 +58,6 @@ static bool send_all(struct skymon *sm, int fd, const char *text, size_t size)
 {
 	while (size > 0) {
 		ssize_t sent = send(fd, text, size, MSG_NOSIGNAL);
-
 		if (sent > 0) {
 			text += sent;
 			size -= (size_t)sent;
@@ -81,10 +76,8 @@ static bool send_all(struct skymon *sm, int fd, const char *text, size_t size)
 static bool read_head(struct skymon *sm, int fd, char head[HEAD_MAX + 1])
 {
 	size_t used = 0;
-
 	while (used < HEAD_MAX) {
 		ssize_t got = recv(fd, head + used, 1, 0);
-
 		if (got == 1) {
 			head[++used] = '\0';
 			if (used > 3 && memcmp(head + used - 4, "\r\n\r\n", 4) == 0)
@@ -109,7 +102,6 @@ static bool check_answer(const char *head, const char *place, struct skymon_faul
 {
 	const char *at = strchr(head, ' ');
 	long code = at != NULL ? strtol(at, NULL, 10) : 0;
-
 	if (code >= 200 && code < 300)
 		return true;
 	if (code < 100 || code > 599)
@@ -127,22 +119,23 @@ static bool check_answer(const char *head, const char *place, struct skymon_faul
 bool skymon_net_through(struct skymon *sm, int fd, const struct skymon_net_target *to,
 			const struct skymon_net_url *proxy, struct skymon_fault *fault)
 {
-	char target[300], place[300], word[700], ask[2048], head[HEAD_MAX + 1];
-	bool done;
-	int size;
-
+	char target[300];
 	skymon_net_place(to->host, to->port, target, sizeof(target));
+	char place[300];
 	skymon_net_place(proxy->host, proxy->port, place, sizeof(place));
+	char word[700];
 	if (!authorization(proxy, word, sizeof(word))) {
 		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER, "proxy %s: its user info is too long",
 				 place);
 		return false;
 	}
 	skymon_step(sm, "asking the proxy to connect");
-	size = snprintf(ask, sizeof(ask), "CONNECT %s HTTP/1.1\r\nHost: %s\r\n%s%s%s\r\n", target, target,
-			word[0] != '\0' ? "Proxy-Authorization: Basic " : "", word,
-			word[0] != '\0' ? "\r\n" : "");
-	done = send_all(sm, fd, ask, (size_t)size) && read_head(sm, fd, head);
+	char ask[2048];
+	int size = snprintf(ask, sizeof(ask), "CONNECT %s HTTP/1.1\r\nHost: %s\r\n%s%s%s\r\n", target, target,
+			    word[0] != '\0' ? "Proxy-Authorization: Basic " : "", word,
+			    word[0] != '\0' ? "\r\n" : "");
+	char head[HEAD_MAX + 1];
+	bool done = send_all(sm, fd, ask, (size_t)size) && read_head(sm, fd, head);
 	explicit_bzero(ask, sizeof(ask));
 	explicit_bzero(word, sizeof(word));
 	if (done)

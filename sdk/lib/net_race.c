@@ -22,7 +22,6 @@
 static int64_t clock_ms(void)
 {
 	struct timespec now;
-
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
@@ -33,7 +32,6 @@ static size_t rank_of(int error)
 	static const int telling[] = {ECONNREFUSED, ENOENT,    ECONNRESET,  ETIMEDOUT,     EACCES,      EPERM,
 				      EHOSTUNREACH, EHOSTDOWN, ENETUNREACH, EADDRNOTAVAIL, EAFNOSUPPORT};
 	size_t i = 0;
-
 	while (i < sizeof(telling) / sizeof(telling[0]) && telling[i] != error)
 		i++;
 	return i;
@@ -55,7 +53,6 @@ static void lose(struct race *race, int error)
 static int begin(struct race *race, const struct sockaddr *address, socklen_t size)
 {
 	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
-
 	if (fd < 0) {
 		lose(race, errno);
 		return -1;
@@ -76,17 +73,15 @@ static int begin(struct race *race, const struct sockaddr *address, socklen_t si
 
 static int begin_numeric(struct race *race, const char *address, uint16_t port)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV},
-			*found;
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
 	char service[8];
-	int fd;
-
 	snprintf(service, sizeof(service), "%u", port);
+	struct addrinfo *found;
 	if (getaddrinfo(address, service, &hints, &found) != 0) {
 		lose(race, EAFNOSUPPORT);
 		return -1;
 	}
-	fd = begin(race, found->ai_addr, found->ai_addrlen);
+	int fd = begin(race, found->ai_addr, found->ai_addrlen);
 	freeaddrinfo(found);
 	return fd;
 }
@@ -96,13 +91,11 @@ static int begin_numeric(struct race *race, const char *address, uint16_t port)
 static int wait_race(struct race *race, int64_t wait_ms)
 {
 	int won = -1;
-
 	if (poll(race->pending, race->count, (int)wait_ms) <= 0)
 		return -1;
 	for (nfds_t i = 0; i < race->count && won < 0;) {
 		int error = 0;
 		socklen_t size = sizeof(error);
-
 		if (race->pending[i].revents == 0) {
 			i++;
 			continue;
@@ -126,7 +119,6 @@ static size_t in_turn(char *addresses, const char *sorted[RACE_MAX])
 	const char *of_family[2][RACE_MAX], *address;
 	size_t count[2] = {0, 0}, used[2] = {0, 0}, all = 0;
 	bool family, first_is_v6 = strcspn(addresses, ":") < strcspn(addresses, ",");
-
 	while ((address = strsep(&addresses, ",")) != NULL) {
 		family = (strchr(address, ':') != NULL) != first_is_v6;
 		if (count[family] < RACE_MAX)
@@ -145,10 +137,8 @@ static int run_race(struct skymon *sm, struct race *race, const char *const *add
 	int64_t end_ms = clock_ms() + max_ms, next_ms = 0;
 	size_t begun = 0;
 	int won = -1;
-
 	while (won < 0 && (begun < count || race->count > 0)) {
 		int64_t now = clock_ms(), until = end_ms;
-
 		if (now >= end_ms || skymon_ms_left(sm) <= 0) {
 			lose(race, ETIMEDOUT);
 			break;
@@ -173,7 +163,6 @@ int skymon_net_race(struct skymon *sm, char *addresses, uint16_t port, int64_t m
 	struct race race = {.count = 0};
 	size_t count = in_turn(addresses, sorted);
 	int fd = run_race(sm, &race, sorted, count, port, max_ms);
-
 	*error = race.error;
 	return fd;
 }
@@ -183,7 +172,6 @@ int skymon_net_race_one(struct skymon *sm, const struct sockaddr *address, sockl
 {
 	struct race race = {.count = 0};
 	int fd = begin(&race, address, size);
-
 	if (fd < 0 && race.count > 0)
 		fd = run_race(sm, &race, NULL, 0, 0, max_ms);
 	*error = race.error;

@@ -28,7 +28,6 @@ void skymon_net_unload(void)
 static int bio_write(BIO *bio, const char *bytes, int size)
 {
 	ssize_t sent = send((int)(intptr_t)BIO_get_data(bio), bytes, (size_t)size, MSG_NOSIGNAL);
-
 	BIO_clear_retry_flags(bio);
 	if (sent < 0 && (errno == EAGAIN || errno == EINTR))
 		BIO_set_retry_write(bio);
@@ -38,7 +37,6 @@ static int bio_write(BIO *bio, const char *bytes, int size)
 static int bio_read(BIO *bio, char *bytes, int size)
 {
 	ssize_t got = recv((int)(intptr_t)BIO_get_data(bio), bytes, (size_t)size, 0);
-
 	BIO_clear_retry_flags(bio);
 	if (got == 0)
 		BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
@@ -60,7 +58,6 @@ static bool set_bio(SSL *tls, int fd)
 {
 	BIO_METHOD *method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "net");
 	BIO *bio = NULL;
-
 	if (method != NULL && BIO_meth_set_write(method, bio_write) && BIO_meth_set_read(method, bio_read) &&
 	    BIO_meth_set_ctrl(method, bio_control))
 		bio = BIO_new(method);
@@ -78,7 +75,6 @@ static bool set_bio(SSL *tls, int fd)
 void skymon_net_tls_free(struct skymon_net *net)
 {
 	BIO_METHOD *method = net->tls != NULL ? SSL_get_app_data(net->tls) : NULL;
-
 	SSL_free(net->tls);
 	BIO_meth_free(method);
 	net->tls = NULL;
@@ -95,7 +91,6 @@ static void bad(const struct skymon_net *net, enum skymon_reason reason, const c
 static void explain_certificate(const struct skymon_net *net, const char *name, struct skymon_fault *fault)
 {
 	long verdict = SSL_get_verify_result(net->tls);
-
 	if (verdict == X509_V_ERR_HOSTNAME_MISMATCH || verdict == X509_V_ERR_IP_ADDRESS_MISMATCH)
 		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TLS_UNTRUSTED,
 				 "%s: the server's certificate is not for the name %.100s", net->place, name);
@@ -113,7 +108,6 @@ static void explain_certificate(const struct skymon_net *net, const char *name, 
 static void explain_library(const struct skymon_net *net, const char *name, struct skymon_fault *fault)
 {
 	unsigned long error = ERR_get_error();
-
 	switch (ERR_GET_LIB(error) == ERR_LIB_SSL ? ERR_GET_REASON(error) : 0) {
 	case SSL_R_CERTIFICATE_VERIFY_FAILED:
 		explain_certificate(net, name, fault);
@@ -165,7 +159,6 @@ static bool again(struct skymon *sm, struct skymon_net *net, int result, const c
 		  struct skymon_fault *fault)
 {
 	int error = errno, kind = SSL_get_error(net->tls, result);
-
 	if (kind == SSL_ERROR_WANT_READ || kind == SSL_ERROR_WANT_WRITE) {
 		if (skymon_net_wait(sm, net->fd, kind == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT,
 				    net->margin_ms))
@@ -189,14 +182,12 @@ static bool blind(struct skymon_fault *fault, enum skymon_reason reason, const c
 
 static bool trust(SSL_CTX *context, const struct skymon_tls *tls, struct skymon_fault *fault)
 {
-	X509_STORE *store;
-	const char *why;
-
 	if (tls != NULL && tls->insecure) {
 		SSL_CTX_set_verify(context, SSL_VERIFY_NONE, NULL);
 		return true;
 	}
-	store = skymon_tls_store(tls != NULL ? tls->ca_file : NULL, &why);
+	const char *why;
+	X509_STORE *store = skymon_tls_store(tls != NULL ? tls->ca_file : NULL, &why);
 	if (store == NULL)
 		return blind(fault, SKYMON_TLS_OTHER, why);
 	SSL_CTX_set_cert_store(context, store); /* takes ownership */
@@ -226,7 +217,6 @@ static bool show(SSL_CTX *context, const struct skymon_tls *tls, struct skymon_f
 static bool expect_name(SSL *tls, const char *name)
 {
 	unsigned char address[16];
-
 	if (inet_pton(AF_INET, name, address) == 1 || inet_pton(AF_INET6, name, address) == 1)
 		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls), name) == 1;
 	SSL_set_hostflags(tls, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
@@ -244,7 +234,6 @@ static bool prepare(struct skymon_net *net, const struct skymon_net_target *to, 
 {
 	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
 	bool done = context != NULL && SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-
 	*fault = (struct skymon_fault){.status = SKYMON_UNKNOWN};
 	if (done) {
 		SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
@@ -266,12 +255,11 @@ bool skymon_net_secure(struct skymon *sm, struct skymon_net *net, const struct s
 		       struct skymon_fault *fault)
 {
 	double began = skymon_net_clock();
-	int result;
-
 	ERR_clear_error();
 	if (!prepare(net, to, fault))
 		return false;
 	skymon_step(sm, "TLS handshake");
+	int result;
 	do {
 		ERR_clear_error();
 		errno = 0;
@@ -289,7 +277,6 @@ ssize_t skymon_net_tls_read(struct skymon *sm, struct skymon_net *net, void *byt
 			    struct skymon_fault *fault)
 {
 	int got;
-
 	do {
 		ERR_clear_error();
 		errno = 0;
@@ -304,7 +291,6 @@ ssize_t skymon_net_tls_write(struct skymon *sm, struct skymon_net *net, const vo
 			     struct skymon_fault *fault)
 {
 	int sent;
-
 	do {
 		ERR_clear_error();
 		errno = 0;
@@ -325,7 +311,6 @@ double skymon_net_certificate_days(const struct skymon_net *net)
 static bool has_ended(const SSL *tls)
 {
 	STACK_OF(X509) *chain = SSL_get0_verified_chain(tls);
-
 	if (SSL_get_verify_mode(tls) == SSL_VERIFY_NONE)
 		return false;
 	for (int i = 0; i < sk_X509_num(chain); i++)
@@ -336,12 +321,10 @@ static bool has_ended(const SSL *tls)
 
 bool skymon_net_tls_silent(struct skymon_net *net)
 {
-	char byte;
-	int got;
-
 	if (has_ended(net->tls))
 		return false;
 	ERR_clear_error();
-	got = SSL_peek(net->tls, &byte, 1);
+	char byte;
+	int got = SSL_peek(net->tls, &byte, 1);
 	return got <= 0 && SSL_get_error(net->tls, got) == SSL_ERROR_WANT_READ;
 }

@@ -35,7 +35,6 @@ static int hex(char c)
 static bool decode(char *text)
 {
 	char *to = text;
-
 	for (const char *at = text; *at != '\0'; at++) {
 		if (*at != '%') {
 			*to++ = *at;
@@ -53,7 +52,6 @@ static bool decode(char *text)
 static bool is_host(const char *host)
 {
 	size_t size = strlen(host);
-
 	for (const unsigned char *at = (const unsigned char *)host; *at != '\0'; at++)
 		if (*at <= ' ' || *at == 0x7f || strchr("/\\@[]<>\"%", *at) != NULL)
 			return false;
@@ -63,7 +61,6 @@ static bool is_host(const char *host)
 static bool read_port(const char *text, uint16_t *port)
 {
 	unsigned long value = strtoul(text, NULL, 10);
-
 	if (strspn(text, "0123456789") != strlen(text) || strlen(text) > 5 || value == 0 || value > 65535)
 		return false;
 	*port = (uint16_t)value;
@@ -73,13 +70,12 @@ static bool read_port(const char *text, uint16_t *port)
 /* Splits host, host:port or [address]:port in place. */
 static const char *read_place(char *text, struct skymon_net_url *url)
 {
-	char *colon, *end;
-	struct in6_addr address;
-
 	url->host = text;
+	char *colon;
+	struct in6_addr address;
 	if (text[0] == '[') {
 		url->host = text + 1;
-		end = strchr(text, ']');
+		char *end = strchr(text, ']');
 		if (end == NULL || (end[1] != '\0' && end[1] != ':'))
 			return "has an address in brackets that does not end";
 		colon = end[1] == ':' ? end + 1 : NULL;
@@ -105,7 +101,6 @@ static const char *read_place(char *text, struct skymon_net_url *url)
 static const char *read_user(char *text, struct skymon_net_url *url)
 {
 	char *colon = strchr(text, ':');
-
 	if (colon != NULL) {
 		*colon = '\0';
 		url->password = colon + 1;
@@ -119,18 +114,18 @@ static const char *read_user(char *text, struct skymon_net_url *url)
 
 static const char *take_apart(char *text, struct skymon_net_url *url)
 {
-	char *authority = strstr(text, "://"), *end, *at;
+	char *authority = strstr(text, "://");
 	const char *why = NULL;
-
 	url->user = url->password = url->host = url->path = url->query = "";
 	if (authority == NULL || authority == text)
 		return "is not a URL: it has no ://";
 	*authority = '\0';
 	authority += 3;
 	url->scheme = text;
+	char *at;
 	for (at = text; *at != '\0'; at++)
 		*at = (char)tolower((unsigned char)*at);
-	end = strpbrk(authority, "/?#");
+	char *end = strpbrk(authority, "/?#");
 	if (end != NULL) {
 		/* The copy has one spare byte, so that the path keeps its first. */
 		memmove(end + 1, end, strlen(end) + 1);
@@ -155,7 +150,6 @@ static const char *take_apart(char *text, struct skymon_net_url *url)
 bool skymon_net_url_parse(const char *text, struct skymon_net_url *url, const char **why)
 {
 	size_t size = strlen(text) + 2;
-
 	*url = (struct skymon_net_url){.memory = calloc(1, size), .size = size};
 	if (url->memory == NULL) {
 		*why = "cannot be read: out of memory";

@@ -11,7 +11,6 @@
 double skymon_net_clock(void)
 {
 	struct timespec now;
-
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
@@ -19,14 +18,11 @@ double skymon_net_clock(void)
 bool skymon_net_wait(struct skymon *sm, int fd, short events, int64_t margin_ms)
 {
 	struct pollfd on = {.fd = fd, .events = events};
-
 	for (;;) {
 		int64_t left = skymon_ms_left(sm) - margin_ms;
-		int ready;
-
 		if (left <= 0)
 			return false;
-		ready = poll(&on, 1, left > INT_MAX ? INT_MAX : (int)left);
+		int ready = poll(&on, 1, left > INT_MAX ? INT_MAX : (int)left);
 		if (ready > 0 || (ready < 0 && errno != EINTR))
 			return true; /* the next call on it returns the error */
 	}

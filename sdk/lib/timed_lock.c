@@ -9,7 +9,6 @@
 bool skymon_timed_lock_init(struct skymon_timed_lock *lock)
 {
 	pthread_condattr_t monotonic;
-
 	if (pthread_condattr_init(&monotonic) != 0)
 		return false;
 	if (pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) != 0 ||
@@ -32,8 +31,6 @@ bool skymon_timed_lock_take(struct skymon *sm, struct skymon_timed_lock *lock)
 {
 	int64_t left = skymon_ms_left(sm);
 	struct timespec until;
-	bool mine;
-
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += left / 1000;
 	until.tv_nsec += left % 1000 * 1000000;
@@ -42,7 +39,7 @@ bool skymon_timed_lock_take(struct skymon *sm, struct skymon_timed_lock *lock)
 	pthread_mutex_lock(&lock->mutex);
 	while (lock->taken && pthread_cond_timedwait(&lock->free, &lock->mutex, &until) == 0)
 		;
-	mine = !lock->taken;
+	bool mine = !lock->taken;
 	lock->taken = true;
 	pthread_mutex_unlock(&lock->mutex);
 	return mine;

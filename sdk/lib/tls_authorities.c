@@ -43,7 +43,6 @@ static struct {
 static struct stamp stamp_of(const char *path)
 {
 	struct stat is;
-
 	if (path == NULL || stat(path, &is) != 0)
 		return (struct stamp){.exists = false};
 	return (struct stamp){true, is.st_dev, is.st_ino, is.st_size, is.st_mtim, is.st_ctim};
@@ -68,7 +67,6 @@ static bool same_path(const char *a, const char *b)
 static const char *from_environment(const char *name)
 {
 	const char *value = secure_getenv(name);
-
 	return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
@@ -78,7 +76,6 @@ const char *skymon_tls_system_file(void)
 					     "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
 					     "/etc/ssl/cert.pem"};
 	const char *file = from_environment(X509_get_default_cert_file_env());
-
 	if (file != NULL)
 		return file;
 	file = X509_get_default_cert_file();
@@ -93,7 +90,6 @@ const char *skymon_tls_system_file(void)
 static const char *system_directory(void)
 {
 	const char *directory = from_environment(X509_get_default_cert_dir_env());
-
 	return directory != NULL ? directory : X509_get_default_cert_dir();
 }
 
@@ -109,7 +105,6 @@ static void free_set(struct trust_set *set)
 static bool read_set(struct trust_set *set, const char **why)
 {
 	bool some = set->of_directory.exists && X509_STORE_load_path(set->store, set->directory) == 1;
-
 	/* A configured authority is trusted even if it is not a root, as in libcurl. */
 	X509_STORE_set_flags(set->store, X509_V_FLAG_PARTIAL_CHAIN);
 	if (set->of_file.exists && X509_STORE_load_file(set->store, set->file) == 1)
@@ -124,7 +119,6 @@ static bool read_set(struct trust_set *set, const char **why)
 static struct trust_set *new_set(const char *file, const char *directory, const char **why)
 {
 	struct trust_set *set = calloc(1, sizeof(*set));
-
 	*why = "out of memory for the certificates";
 	if (set == NULL)
 		return NULL;
@@ -143,13 +137,12 @@ static struct trust_set *new_set(const char *file, const char *directory, const 
 /* Unlinks and returns the set; NULL if it is missing or its files have changed since. */
 static struct trust_set *take_kept(const char *file, const char *directory)
 {
-	struct trust_set **link = &trusted.first, *set;
+	struct trust_set **link = &trusted.first;
 	struct stamp of_file = stamp_of(file), of_directory = stamp_of(directory);
-
 	while (*link != NULL &&
 	       (!same_path((*link)->file, file) || !same_path((*link)->directory, directory)))
 		link = &(*link)->next;
-	set = *link;
+	struct trust_set *set = *link;
 	if (set == NULL)
 		return NULL;
 	*link = set->next;
@@ -162,7 +155,6 @@ static struct trust_set *take_kept(const char *file, const char *directory)
 static void keep_set(struct trust_set *set)
 {
 	struct trust_set **link = &trusted.first;
-
 	set->next = trusted.first;
 	trusted.first = set;
 	for (unsigned count = 0; *link != NULL && count < SETS_MAX; count++)
@@ -179,10 +171,8 @@ X509_STORE *skymon_tls_store(const char *ca_file, const char **why)
 	const char *file = ca_file != NULL ? ca_file : skymon_tls_system_file();
 	const char *directory = ca_file != NULL ? NULL : system_directory();
 	X509_STORE *store = NULL;
-	struct trust_set *set;
-
 	pthread_mutex_lock(&trusted.lock);
-	set = take_kept(file, directory);
+	struct trust_set *set = take_kept(file, directory);
 	if (set == NULL)
 		set = new_set(file, directory, why);
 	if (set != NULL) {
@@ -198,12 +188,10 @@ double skymon_tls_certificate_days(const SSL *tls)
 {
 	STACK_OF(X509) *chain = SSL_get0_verified_chain(tls);
 	double least = NAN;
-
 	if (chain == NULL)
 		chain = SSL_get_peer_cert_chain(tls);
 	for (int i = 0; i < sk_X509_num(chain); i++) {
 		int days, seconds;
-
 		if (ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(sk_X509_value(chain, i))) == 1)
 			least = fmin(isnan(least) ? INFINITY : least, days + seconds / 86400.0);
 	}

@@ -11,7 +11,6 @@ void skymon_tls_report(struct skymon *sm, enum skymon_tls_trust trust, bool loca
 					    [SKYMON_TLS_UNVERIFIED] = "unverified",
 					    [SKYMON_TLS_VERIFIED] = "verified"};
 	const struct skymon_label labels[] = {{"peer", local ? "local" : "remote"}, {"tls", words[trust]}};
-
 	skymon_detail(sm, "tls", "%s", words[trust]);
 	skymon_metric(
 		sm, SKYMON_GAUGE, "skymon_component_tls",
