@@ -164,7 +164,6 @@ int main(int argc, char **argv)
 					     .latest = &result};
 	const struct skymon_component *const components[] = {&component};
 	struct skymon sm = {&host};
-	struct skymon_request rq;
 	double *steady = malloc(rounds * sizeof(*steady)), *fresh = malloc(rounds * sizeof(*fresh));
 	void *state = calloc(1, skymon_plugin.state_size);
 	snapshot.components = components;
@@ -177,6 +176,7 @@ int main(int argc, char **argv)
 				    .title = ""};
 	if (!skymon_plugin.start(&sm, state))
 		return 1;
+	struct skymon_request rq;
 	for (size_t i = 0; i < rounds; i++) {
 		snapshot.generation++;
 		result.id++;

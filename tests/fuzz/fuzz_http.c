@@ -33,8 +33,8 @@ static struct buf pass(const uint8_t *bytes, size_t size, size_t step, size_t ro
 	const struct gate_source source = {.read = trickle_read, .arg = &from, .again = -1};
 	struct gate gate = {.body_limit = 4096};
 	while (from.at < size) {
-		ssize_t got;
 		from.batch = step;
+		ssize_t got;
 		do {
 			got = gate_read(&gate, &source, buf_room(&all, room), room);
 			all.size += got > 0 ? (size_t)got : 0;
@@ -47,10 +47,11 @@ static struct buf pass(const uint8_t *bytes, size_t size, size_t step, size_t ro
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	int whole_fault, fault;
 	if (size < 2)
 		return 0;
+	int whole_fault;
 	struct buf whole = pass(data + 1, size - 1, size, 65536, &whole_fault);
+	int fault;
 	struct buf parts = pass(data + 1, size - 1, data[0] % 64 + 1u, data[0] / 64 + 1u, &fault);
 	/* which fault of several is found may differ, not whether and where */
 	if ((whole_fault != 0) != (fault != 0) || whole.size != parts.size ||

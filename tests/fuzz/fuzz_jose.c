@@ -20,7 +20,6 @@ static void try_keys(const char *text, size_t size)
 {
 	static struct jose_keys keys;
 	json_t *set = skymon_json_read(text, size);
-
 	if (set != NULL) {
 		jose_keys_read(set, &keys);
 		jose_keys_free(&keys);
@@ -31,20 +30,19 @@ static void try_keys(const char *text, size_t size)
 static void try_token(const char *text, size_t size)
 {
 	static struct jose_keys keys;
-	struct jose_token token;
-	char header[200], *whole;
-
 	if (keys.count == 0) {
 		json_t *set = skymon_json_read(known, strlen(known));
 		if (set == NULL || !jose_keys_read(set, &keys) || keys.count != 1)
 			abort();
 		json_decref(set);
 	}
+	struct jose_token token;
 	jose_verify(text, &keys, &token);
 	json_decref(token.claims);
+	char header[200];
 	/* The same behind a header that leads to the key: {"alg":"ES256"} */
 	snprintf(header, sizeof(header), "eyJhbGciOiJFUzI1NiJ9.");
-	whole = malloc(strlen(header) + size + 1);
+	char *whole = malloc(strlen(header) + size + 1);
 	sprintf(whole, "%s%s", header, text);
 	if (jose_verify(whole, &keys, &token) == JOSE_VERIFIED && size == 0)
 		abort();
@@ -54,11 +52,10 @@ static void try_token(const char *text, size_t size)
 
 static void try_facts(const char *text, size_t size)
 {
-	char shown[64], why[64];
 	json_t *claims = skymon_json_read(text, size);
-
 	if (auth_age(text) < -1 || auth_max_age(text) < -1)
 		abort();
+	char shown[64];
 	auth_realm(text, shown, sizeof(shown));
 	auth_show_issuer(text, shown, sizeof(shown));
 	if (strpbrk(shown, "\n\r\t\x1b") != NULL ||
@@ -66,6 +63,7 @@ static void try_facts(const char *text, size_t size)
 		abort();
 	auth_url_fault("https://a", text);
 	auth_granted(text, text);
+	char why[64];
 	auth_claims(claims, "https://a", "b", 1e9, why, sizeof(why));
 	json_decref(claims);
 }
@@ -73,7 +71,6 @@ static void try_facts(const char *text, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *text = malloc(size + 1);
-
 	memcpy(text, data, size);
 	text[size] = '\0';
 	try_keys(text, size);

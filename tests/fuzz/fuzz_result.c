@@ -26,9 +26,9 @@ static void walk(const struct skymon_result *result)
 		must(isfinite(result->numbers[i]->number) && label_name_ok(result->numbers[i]->name));
 	for (size_t i = 0; i < result->family_count; i++) {
 		const struct skymon_family *family = result->families[i];
-		struct skymon_series series;
 		uint32_t count = 0;
 		must(metric_name_ok(family->name));
+		struct skymon_series series;
 		for (size_t at = 0; skymon_series_next(family, &at, &series); count++) {
 			must(series.value_size > 0 && wire_text_ok(series.labels, series.labels_size));
 			must(memchr(series.labels, '\n', series.labels_size) == NULL);

@@ -10,7 +10,6 @@
 int EVP_EncodeBlock(unsigned char *to, const unsigned char *from, int size)
 {
 	int length = (size + 2) / 3 * 4;
-
 	for (int i = 0; i < length; i++)
 		to[i] = 'A' + (from[i % size] & 15);
 	to[length] = '\0';
@@ -23,7 +22,6 @@ static uint64_t digest(const uint8_t *bytes, size_t size, size_t step, size_t ma
 	struct websocket_reader reader = {.message_max = max};
 	enum websocket_event event = WEBSOCKET_NOTHING;
 	uint64_t sum = 0;
-
 	for (size_t at = 0; at < size && event != WEBSOCKET_BAD;) {
 		size_t part = size - at < step ? size - at : step, used;
 		event = websocket_read(&reader, bytes + at, part, &used);
@@ -48,13 +46,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
 	static const char *const words[] = {"chat", "v2.chat"};
 	struct skymon_texts asked = {words, 2};
-	struct websocket_answer answer;
-
 	if (size < 2)
 		return 0;
 	size_t step = bytes[0] % 16 + 1u, max = (size_t)bytes[1] * 8;
 	if (digest(bytes + 2, size - 2, size, max) != digest(bytes + 2, size - 2, step, max))
 		abort();
+	struct websocket_answer answer;
 	if (size > 2 &&
 	    websocket_answered((const char *)bytes + 2, size - 2, "dGhlIHNhbXBsZSBub25jZQ==", &asked,
 			       &answer) == WEBSOCKET_AGREED &&

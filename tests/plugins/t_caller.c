@@ -286,11 +286,12 @@ static int left_behind(const struct work *work)
 
 static int program(const struct work *work)
 {
-	char url[600], command[900], code[8] = "";
+	char url[600], code[8] = "";
 	bool six = strchr(work->host, ':') != NULL, file = work->host[0] == '@';
 	snprintf(url, sizeof(url), "http://%s%s%s:%d/api/v1/grafana/%s", six ? "[" : "",
 		 file ? "localhost" : work->host, six ? "]" : "", file ? 80 : work->port, work->route);
 	bool write = work->method[0] == 'P';
+	char command[900];
 	snprintf(command, sizeof(command), "%s -gs -m 10 -o /dev/null -w '%%{http_code}' -X %s %s%s %s '%s'",
 		 work->caller->program, work->method, file ? "--unix-socket " : "",
 		 file ? work->host + 1 : "", write ? "-H 'Content-Type: application/json' -d '{}'" : "", url);
@@ -337,7 +338,7 @@ static enum skymon_status check(struct skymon *sm, void *state)
 	for (size_t way = 0; way < sizeof(ways) / sizeof(ways[0]); way++)
 		for (size_t target = 0; target < caller->targets.count; target++) {
 			struct work work = {.caller = caller};
-			char name[64], codes[200] = "";
+			char codes[200] = "";
 			if (ways[way].forks && FLAGS == 0)
 				continue;
 			sscanf(caller->targets.items[target], "%199s %d", work.host, &work.port);
@@ -346,6 +347,7 @@ static enum skymon_status check(struct skymon *sm, void *state)
 				size_t used = strlen(codes);
 				snprintf(codes + used, sizeof(codes) - used, "%d ", ways[way].ask(&work));
 			}
+			char name[64];
 			snprintf(name, sizeof(name), "%s_%zu", ways[way].name, target);
 			skymon_detail(sm, name, "%s", codes);
 		}

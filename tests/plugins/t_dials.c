@@ -23,7 +23,7 @@ static const struct skymon_option options[] = {
 static enum skymon_status look(struct skymon *sm, const struct dials *dials, int fd)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET};
-	char host[64] = "", byte;
+	char host[64] = "";
 	const char *colon = strrchr(dials->address, ':');
 	memcpy(host, dials->address, (size_t)(colon - dials->address));
 	inet_pton(AF_INET, host, &to.sin_addr);
@@ -40,6 +40,7 @@ static enum skymon_status look(struct skymon *sm, const struct dials *dials, int
 		skymon_reason(sm, SKYMON_TIMEOUT);
 		return skymon_unhealthy(sm, "the server keeps silent");
 	}
+	char byte;
 	return skymon_verdict(sm, read(fd, &byte, 1) == 0, "the server closed");
 }
 

@@ -7,11 +7,11 @@
 
 static enum skymon_status check(struct skymon *sm, void *state)
 {
-	char junk[300];
 	int found = 0;
-	struct stat file;
 	(void)state;
+	char junk[300];
 	memset(junk, 'x', sizeof(junk));
+	struct stat file;
 	for (int fd = 0; fd < 4096; fd++)
 		if (fstat(fd, &file) == 0 && S_ISSOCK(file.st_mode))
 			found += send(fd, junk, sizeof(junk), MSG_NOSIGNAL | MSG_DONTWAIT) > 0;

@@ -59,10 +59,10 @@ static void tell(struct skymon *sm, const char *name, long got)
 
 static long read_some(const char *path)
 {
-	char bytes[64];
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return -1;
+	char bytes[64];
 	long got = read(fd, bytes, sizeof(bytes));
 	int error = errno;
 	close(fd);

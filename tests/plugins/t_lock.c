@@ -17,10 +17,10 @@ static const struct skymon_option options[] = {
 static enum skymon_status check(struct skymon *sm, void *state)
 {
 	const struct lock *lock = state;
-	char right[512];
 	FILE *file = fopen(lock->file, "re");
 	if (file == NULL)
 		return skymon_unknown(sm, "cannot read %s", lock->file);
+	char right[512];
 	size_t size = fread(right, 1, sizeof(right), file);
 	fclose(file);
 	skymon_detail_number(sm, "secret_size", (double)lock->secret.size);

@@ -30,12 +30,12 @@ static const struct skymon_number declared[] = {{"value", "", "A plain number"},
 static enum skymon_status check(struct skymon *sm, void *state)
 {
 	const struct numbers *numbers = state;
-	char name[64];
-	double value;
 	int count = 0;
 	FILE *file = fopen(numbers->path, "re");
 	if (file == NULL)
 		return skymon_unhealthy(sm, "cannot read %s: %s", numbers->path, strerror(errno));
+	char name[64];
+	double value;
 	for (; fscanf(file, "%63s %lf", name, &value) == 2; count++)
 		skymon_number(sm, name, value);
 	fclose(file);

@@ -57,9 +57,9 @@ static void stop(struct skymon *sm, void *state)
 static enum skymon_status check(struct skymon *sm, void *state)
 {
 	const struct routes *own = state;
-	char word[100];
 	while (exists(own->busy) && skymon_ms_left(sm) > 0)
 		poll(NULL, 0, 10);
+	char word[100];
 	read_word(own->word, word);
 	if (strcmp(word, "crash") == 0)
 		abort();
@@ -77,10 +77,11 @@ static const char *or_none(const char *text)
 /* All that a handler can see, a line each, and the body. */
 static void echo(struct skymon *sm, void *state, struct skymon_request *rq)
 {
-	size_t size, rendered;
 	(void)state;
+	size_t size;
 	const char *body = skymon_body(sm, rq, &size);
 	const struct skymon_caller *caller = skymon_caller(sm, rq);
+	size_t rendered;
 	const char *health = skymon_render(sm, rq, "health", &rendered);
 	char *text = malloc(size + 8192);
 	int length = snprintf(text, 8192,
@@ -124,10 +125,10 @@ static void slow(struct skymon *sm, void *state, struct skymon_request *rq)
 static void ask(struct skymon *sm, void *state, struct skymon_request *rq)
 {
 	const struct routes *own = state;
-	char accepted[100];
 	const char *until = skymon_query(sm, rq, "until");
 	while (until != NULL && !exists(until) && skymon_ms_left(sm) > 0)
 		poll(NULL, 0, 10);
+	char accepted[100];
 	read_word(own->accepted, accepted);
 	if (own->key.bytes != NULL && strcmp(own->key.bytes, accepted) == 0)
 		skymon_reply(sm, rq, 200, "text/plain", "accepted\n", 9);

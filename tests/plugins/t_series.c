@@ -15,8 +15,8 @@ static const struct skymon_option options[] = {
 static enum skymon_status check(struct skymon *sm, void *state)
 {
 	struct series *series = state;
-	char node[24], shard[24];
 	series->run++;
+	char node[24], shard[24];
 	for (int64_t i = 0; i < series->count; i++) {
 		snprintf(node, sizeof(node), "node-%lld", (long long)(i / 10));
 		snprintf(shard, sizeof(shard), "%lld", (long long)(i % 10));

@@ -31,7 +31,7 @@ static enum skymon_status check(struct skymon *sm, void *state)
 static void secret(struct skymon *sm, void *state, struct skymon_ask *ask)
 {
 	const struct store *store = state;
-	char path[512], value[512];
+	char path[512];
 	snprintf(path, sizeof(path), "%s/%s.asked", store->folder, skymon_ask_path(sm, ask));
 	FILE *asked = fopen(path, "ae");
 	if (asked != NULL) {
@@ -49,6 +49,7 @@ static void secret(struct skymon *sm, void *state, struct skymon_ask *ask)
 		skymon_refuse(sm, ask, SKYMON_OTHER, "no such secret: %s", strerror(errno));
 		return;
 	}
+	char value[512];
 	size_t size = fread(value, 1, sizeof(value), file);
 	fclose(file);
 	if (size == 5 && memcmp(value, "crash", 5) == 0)

@@ -272,7 +272,6 @@ static void check_retry(const struct life *life, int name, unsigned worker)
 void model_start(int name, unsigned version, unsigned generation, const uint32_t secrets[2], unsigned worker)
 {
 	struct life *life = &lives[name];
-	unsigned number;
 	life->variable_started = secrets[0];
 	if (!life->there || !life->want.configured || life->unusable)
 		sim_fail("%s is started, and is not in force", sim_names[name]);
@@ -283,6 +282,7 @@ void model_start(int name, unsigned version, unsigned generation, const uint32_t
 		sim_fail("%s is started without its secrets, or with one that it does not ask for",
 			 sim_names[name]);
 	check_retry(life, name, worker);
+	unsigned number;
 	if (worker_instance(name, &number) != 0)
 		sim_fail("%s is started while it runs in worker %u", sim_names[name], number);
 }
@@ -528,11 +528,11 @@ void model_check_calm(void)
 		sim_fail("%zu workers have no component", workers_idle());
 	for (int i = 0; i < NAMES; i++) {
 		const struct life *life = &lives[i];
-		unsigned worker;
 		if (!life->there || !life->want.configured)
 			continue;
 		int64_t checks = (int64_t)(life->counted - life->counted_before),
 			least = calm / life->want.interval_ms - 1;
+		unsigned worker;
 		if (life->unusable || life->status != SKYMON_HEALTHY || worker_instance(i, &worker) == 0)
 			sim_fail("%s is %s long after the last fault", sim_names[i],
 				 skymon_status_word(life->status));

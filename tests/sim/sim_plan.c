@@ -114,9 +114,11 @@ static struct component_spec *bind_component(int name, const struct want *want,
 					     const struct plugin_info *info, const char *why,
 					     struct component_errs *errs)
 {
-	char url[40], path[8], variable[8];
+	char url[40];
 	snprintf(url, sizeof(url), want->configured ? "http://host%d:80/v%u" : "", want->host, want->version);
+	char path[8];
 	snprintf(path, sizeof(path), "%d#key", name);
+	char variable[8];
 	snprintf(variable, sizeof(variable), "SIM_%d", name);
 	struct config_node texts[] = {scalar(url), scalar("/file"), scalar(variable), scalar(path)};
 	struct config_pair env = {"env", "sim", 1, 1, &texts[2]},
@@ -235,12 +237,12 @@ static void prepared(void *arg)
 
 static void begin(void)
 {
-	char *names[PLUGINS];
 	size_t count = 0;
 	bool used[PLUGINS] = {false};
 	make_valid(&next);
 	for (int i = 0; i < NAMES; i++)
 		used[next.wants[i].plugin] |= next.wants[i].there;
+	char *names[PLUGINS];
 	for (int i = 0; i < PLUGINS; i++) {
 		next.generations[i] = sim_files[i].generation;
 		if (used[i])

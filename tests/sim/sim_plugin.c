@@ -59,9 +59,9 @@ static const struct skymon_plugin plugins[PLUGINS] = {
 struct plugin_info *worker_info(int plugin)
 {
 	struct buf body = {0};
-	struct err err;
 	plugin_info_encode(&plugins[plugin], SKYMON_BUILD_ID, &body);
 	struct wire_reader in = wire_reader(body.data, body.size);
+	struct err err;
 	struct plugin_info *info = plugin_info_decode(&in, &err);
 	buf_free(&body);
 	if (info == NULL)

@@ -310,12 +310,12 @@ static void health(void)
 	};
 	begin();
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		char expected[256];
 		world.snapshot.status = cases[i].status;
 		struct skymon_request *rq = RUN("health", .query = cases[i].query);
 		CU_ASSERT_EQUAL(rq->code, cases[i].code);
 		UNIT_TEXT(rq->type, "application/json");
 		UNIT_TEXT(rq->headers, cases[i].headers);
+		char expected[256];
 		snprintf(expected, sizeof(expected),
 			 "{\"status\":\"%.*s\",\"timestamp\":" STAMP
 			 ",\"version\":\"2.1\",\"uptime_seconds\":3601}",

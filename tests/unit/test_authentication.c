@@ -48,14 +48,11 @@
 static bool read_set(const char *list, struct jose_keys *keys)
 {
 	char *text;
-	json_t *set;
-	bool good;
-
 	if (asprintf(&text, "{\"keys\":[%s]}", list) < 0)
 		abort();
-	set = skymon_json_read(text, strlen(text));
+	json_t *set = skymon_json_read(text, strlen(text));
 	CU_ASSERT_PTR_NOT_NULL(set);
-	good = jose_keys_read(set, keys);
+	bool good = jose_keys_read(set, keys);
 	json_decref(set);
 	free(text);
 	return good;
@@ -114,7 +111,6 @@ static const struct {
 static void keys_are_validated(void)
 {
 	struct jose_keys keys;
-
 	for (size_t i = 0; i < sizeof(keys_table) / sizeof(keys_table[0]); i++) {
 		CU_ASSERT(read_set(keys_table[i].jwk, &keys));
 		CU_ASSERT(keys.published == 1);
@@ -130,7 +126,6 @@ static void sets_are_validated(void)
 	char many[(JOSE_KEYS_MAX + 1) * 3 + 1] = "";
 	struct jose_keys keys;
 	json_t *other = skymon_json_read("{\"keys\":{}}", 11);
-
 	CU_ASSERT(read_set("", &keys) && keys.count == 0 && keys.published == 0);
 	CU_ASSERT(read_set(RSA_KEY(",\"use\":\"enc\"") "," EC_KEY("") "," ED_KEY(",\"d\":\"AAAA\""), &keys));
 	CU_ASSERT(keys.count == 2 && keys.published == 3 && keys.leaked == 1);
@@ -209,7 +204,6 @@ static void signatures_are_validated(void)
 {
 	struct jose_keys keys;
 	struct jose_token token;
-
 	for (size_t i = 0; i < sizeof(tokens) / sizeof(tokens[0]); i++) {
 		CU_ASSERT(read_set(tokens[i].keys, &keys));
 		enum jose_verdict verdict = jose_verify(tokens[i].token, &keys, &token);
@@ -227,11 +221,10 @@ static void signatures_are_validated(void)
 /* A change of any bit of a signed text is noticed. */
 static void every_character_counts(void)
 {
-	char text[sizeof(ES256)];
 	struct jose_keys keys;
-	struct jose_token token;
-
 	CU_ASSERT(read_set(EC_KEY(""), &keys));
+	char text[sizeof(ES256)];
+	struct jose_token token;
 	for (size_t i = 0; i < sizeof(text) - 1; i++) {
 		memcpy(text, ES256, sizeof(text));
 		text[i] = text[i] == 'A' ? 'B' : 'A';
@@ -253,7 +246,6 @@ static void base64_is_strict(void)
 		     {"Zm 8", -1, ""},   {"Zh", -1, ""},        {"Zm9", -1, ""},
 		     {"Zm9vYh", -1, ""}, {"Zm\n8", -1, ""},     {"Zm8=", -1, ""}};
 	uint8_t out[16];
-
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		CU_ASSERT_EQUAL(jose_decode(table[i].text, strlen(table[i].text), out), table[i].size);
 		if (table[i].size > 0)
@@ -266,15 +258,13 @@ static void base64_is_strict(void)
 static void deep_json_is_not_read(void)
 {
 	char text[4001];
-	json_t *json;
-
 	memset(text, '[', 4000);
 	CU_ASSERT_PTR_NULL(skymon_json_read(text, 4000));
 	memset(text + 2000, ']', 2000);
 	CU_ASSERT_PTR_NULL(skymon_json_read(text, 4000));
 	memset(text, '[', 64);
 	memset(text + 64, ']', 64);
-	json = skymon_json_read(text, 128);
+	json_t *json = skymon_json_read(text, 128);
 	CU_ASSERT_PTR_NOT_NULL(json);
 	json_decref(json);
 	/* Brackets within a string do not count. */
@@ -309,7 +299,6 @@ static void issuers_are_validated(void)
 		{"https://id.example.com/.well-known/openid-configuration", "", true},
 	};
 	char realm[128];
-
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		auth_realm(table[i].issuer, realm, sizeof(realm));
 		UNIT_TEXT(realm, table[i].realm);
@@ -340,7 +329,6 @@ static void urls_are_validated(void)
 		{"https://a", "https://a/ b", true},
 		{"https://a", "https://a/\r\nX: y", true},
 	};
-
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
 		CU_ASSERT_EQUAL(auth_url_fault(table[i].issuer, table[i].url) != NULL, table[i].bad);
 }
@@ -363,7 +351,6 @@ static void headers_are_read(void)
 			{"x-max-age=9, max-age=7", 7},
 			{"max-age=", -1},
 			{"max-age=x", -1}};
-
 	for (size_t i = 0; i < sizeof(ages) / sizeof(ages[0]); i++)
 		CU_ASSERT_EQUAL(auth_age(ages[i].text), ages[i].seconds);
 	for (size_t i = 0; i < sizeof(controls) / sizeof(controls[0]); i++)
@@ -411,7 +398,6 @@ static void claims_are_validated(void)
 		{"{\"iss\":\"https://a\",\"exp\":1100}", "not for the audience me (aud)"},
 	};
 	char why[240];
-
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		json_t *claims = skymon_json_read(table[i].claims, strlen(table[i].claims));
 		why[0] = '\0';
@@ -437,7 +423,6 @@ static void scopes_are_compared(void)
 static void forms_are_encoded(void)
 {
 	struct auth_text form = {0};
-
 	auth_form_add(&form, "a b", "c&d=é", strlen("c&d=é"));
 	auth_form_add(&form, "n", "\0x", 2);
 	auth_form_add(&form, "scope", "openid email", 12);
@@ -476,10 +461,8 @@ static void secrets_in_clear(void)
 		{"http://0.0.0.0", true, false, false},
 		{"http://127.0.0.1@h", true, false, false},
 	};
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const struct skymon_tls tls = {.insecure = rows[i].insecure};
-
 		if ((skymon_http_secret_fault(rows[i].url, &tls, rows[i].secret) == NULL) != rows[i].may) {
 			fprintf(stderr, "\n%s\n", rows[i].url);
 			CU_FAIL();

@@ -75,9 +75,9 @@ static void publish(struct fixture *f, size_t index, enum skymon_status status, 
 
 static void before_the_first_result(void)
 {
-	struct fixture f;
 	struct board_traits absent = traits("a");
 	absent.not_configured = "set VAULT_ADDR, or `address` of the component";
+	struct fixture f;
 	set_up(&f, &absent);
 	const struct skymon_component *v = board_item_view(f.items[1]);
 	EXPECT_STATUS(v, "unknown", "starting", "not checked yet");
@@ -144,10 +144,10 @@ static void counts(void)
 
 static void waits_for_fall_and_rise(void)
 {
-	struct fixture f;
 	struct board_traits slow = traits("a");
 	slow.rise = 2;
 	slow.fall = 3;
+	struct fixture f;
 	set_up(&f, &slow);
 	publish(&f, 0, SKYMON_HEALTHY, 1, "one");
 	publish(&f, 0, SKYMON_UNHEALTHY, 2, "two");
@@ -180,9 +180,9 @@ static void waits_for_fall_and_rise(void)
 
 static void grows_stale(void)
 {
-	struct fixture f;
 	struct board_traits slow = traits("a");
 	slow.rise = slow.fall = 3;
+	struct fixture f;
 	set_up(&f, &slow);
 	board_set_stale(f.board, f.items[0], 500); /* no result to become stale */
 	EXPECT_STATUS(board_item_view(f.items[0]), "unknown", "starting", "not checked yet");
@@ -215,9 +215,9 @@ static void grows_stale(void)
 
 static void reload(void)
 {
-	struct fixture f;
 	struct board_traits now = traits("a");
 	now.fall = 5;
+	struct fixture f;
 	set_up(&f, &now);
 	publish(&f, 0, SKYMON_HEALTHY, 1000, "fine");
 	now.labels = "team=\"x\"";
@@ -257,9 +257,9 @@ static void reload(void)
 
 static void rolls_up(void)
 {
-	struct fixture f;
 	struct board_traits soft = traits("a");
 	soft.impact = SKYMON_IMPACT_DEGRADED;
+	struct fixture f;
 	set_up(&f, &soft);
 	CU_ASSERT_EQUAL(board_overall(f.board), SKYMON_UNKNOWN);
 	CU_ASSERT_EQUAL(board_ready_reason(f.board), SKYMON_STARTING);

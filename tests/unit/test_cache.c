@@ -26,7 +26,6 @@ static const char primary[] =
 static void info_of_a_primary(void)
 {
 	struct cache_info info;
-
 	CU_ASSERT_FATAL(cache_info_parse(primary, &info));
 	UNIT_TEXT(info.product, "Redis");
 	UNIT_TEXT(info.version, "7.0.15");
@@ -42,8 +41,6 @@ static void info_of_a_primary(void)
 static void info_of_others(void)
 {
 	struct cache_info info;
-	char flood[2000];
-
 	CU_ASSERT(
 		cache_info_parse("redis_version:7.2.4\nserver_name:valkey\nvalkey_version:8.0.1\nrole:slave\n"
 				 "master_host:10.0.0.1\nmaster_port:6379\nmaster_link_status:down\n"
@@ -68,6 +65,7 @@ static void info_of_others(void)
 	CU_ASSERT_FALSE(cache_info_parse("", &info));
 	CU_ASSERT_FALSE(cache_info_parse("hello", &info));
 	CU_ASSERT_FALSE(cache_info_parse("redis_version:\r\n", &info));
+	char flood[2000];
 	/* longer than any field */
 	memset(flood, 'a', sizeof(flood));
 	memcpy(flood, "redis_version:1\r\nmaster_host:", 29);
@@ -96,16 +94,14 @@ static void hits(void)
 		{"b", 1, 1, 0, 0.5, 0.5, false, 0},
 	};
 	struct cache_before before = {.known = false};
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct cache_info info = {.product = "Redis"};
-		struct cache_hits got;
-
 		strcpy(info.run_id, rows[i].run_id);
 		info.has[CACHE_HITS] = info.has[CACHE_MISSES] = info.has[CACHE_EVICTED] = true;
 		info.of[CACHE_HITS] = rows[i].hits;
 		info.of[CACHE_MISSES] = rows[i].misses;
 		info.of[CACHE_EVICTED] = rows[i].evicted;
+		struct cache_hits got;
 		cache_hits_since(&info, 100 + 30.0 * (double)i, &before, &got);
 		CU_ASSERT(got.has_rate == (rows[i].rate >= 0) && got.of_interval == rows[i].of_interval);
 		if (got.has_rate)
@@ -119,11 +115,10 @@ static void hits(void)
 	/* A server that does not count evictions still has a rate. */
 	for (int i = 0; i < 2; i++) {
 		struct cache_info few = {.run_id = "c"};
-		struct cache_hits of_few;
-
 		few.has[CACHE_HITS] = few.has[CACHE_MISSES] = true;
 		few.of[CACHE_HITS] = 3 + i;
 		few.of[CACHE_MISSES] = 1;
+		struct cache_hits of_few;
 		cache_hits_since(&few, 400 + i, &before, &of_few);
 		CU_ASSERT(of_few.has_rate && of_few.rate == (i == 0 ? 0.75 : 1) && !of_few.has_evicted);
 	}
@@ -179,10 +174,8 @@ static void errors(void)
 		{"ERR bob says geheim\x1b.", CACHE_INFO, SKYMON_QUERY_ERROR, false, "ERR *** says ***?"},
 		{"", CACHE_INFO, SKYMON_QUERY_ERROR, false, "INFO with:"},
 	};
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct skymon_fault fault;
-
 		cache_explain(rows[i].error, rows[i].question, "h:1", "bob", "geheim", &fault);
 		CU_ASSERT(fault.reason == rows[i].reason && fault.status == SKYMON_UNHEALTHY);
 		CU_ASSERT(strncmp(fault.text, "h:1: ", 5) == 0 && !fault.lost);
@@ -220,11 +213,9 @@ static void urls(void)
 		{"unix:/run/r.sock?password=geheim", "?db=NUMBER", NULL, NULL, NULL, NULL, 0, false},
 		{"unix:/run/r.sock?db=", "?db=NUMBER", NULL, NULL, NULL, NULL, 0, false},
 	};
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct skymon *sm = fake_new_run();
 		struct cache cache = {.url = rows[i].url};
-
 		CU_ASSERT_FATAL(fake_start(&skymon_plugin, sm, &cache) == (rows[i].why == NULL));
 		if (rows[i].why != NULL) {
 			CU_ASSERT(strstr(fake.message, "geheim") == NULL &&
@@ -251,7 +242,6 @@ static void options_stand_above_the_url(void)
 			      .username = "ann",
 			      .password = {"ne\0w", 4},
 			      .tls = {.server_name = "n"}};
-
 	CU_ASSERT_FATAL(fake_start(&skymon_plugin, sm, &cache));
 	UNIT_TEXT(cache.link->user, "ann");
 	CU_ASSERT(cache.link->password_size == 4 && memcmp(cache.link->password, "ne\0w", 4) == 0);
@@ -368,18 +358,16 @@ static void verdicts(void)
 		{REDIS "redis_mode:sentinel\r\nmaster0:name=m,status=ok\r\n", NULL, CACHE_WANTS_PRIMARY, -1,
 		 SKYMON_UNHEALTHY, SKYMON_STANDBY, "is a Sentinel"},
 	};
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct skymon *sm = fake_new_run();
 		struct cache_answers answers = {.min_replicas = rows[i].min_replicas,
 						.has_min_replicas = rows[i].min_replicas >= 0};
 		struct cache_hits none = {.has_rate = false};
-		enum skymon_status status;
-
 		CU_ASSERT_FATAL(cache_info_parse(rows[i].info, &answers.info));
 		if (rows[i].cluster != NULL)
 			cache_cluster_parse(rows[i].cluster, &answers.cluster);
-		status = cache_verdict(sm, "h:1", (enum cache_wanted)rows[i].wanted, &answers, &none);
+		enum skymon_status status =
+			cache_verdict(sm, "h:1", (enum cache_wanted)rows[i].wanted, &answers, &none);
 		if (status != rows[i].status || strstr(fake.message, rows[i].words) == NULL)
 			fprintf(stderr, "\nrow %zu: status %d, %s\n", i, (int)status, fake.message);
 		CU_ASSERT(status == rows[i].status && fake.reason == (int)rows[i].reason);
@@ -392,10 +380,9 @@ static void report(void)
 	struct cache_link link = {.connects = 2, .to.tls = &(struct skymon_tls){.insecure = false}};
 	struct cache_answers answers = {.ping_seconds = 0.25, .has_info = true};
 	struct cache_before before = {.known = false};
-	struct cache_hits got;
 	struct skymon *sm = fake_new_run();
-
 	CU_ASSERT_FATAL(cache_info_parse(primary, &answers.info));
+	struct cache_hits got;
 	cache_hits_since(&answers.info, 1, &before, &got);
 	cache_report(sm, &link, &answers, &got);
 	CU_ASSERT(fake_numbers_declared(skymon_plugin.numbers));

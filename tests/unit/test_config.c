@@ -307,9 +307,9 @@ static void put(const char *name, const char *text)
 static char *load(struct buf *tree)
 {
 	char path[128];
-	struct config config;
 	struct err_list errs = {0};
 	snprintf(path, sizeof(path), "%s/main.yaml", folder);
+	struct config config;
 	bool ok = config_load(path, lookup, &config, &errs);
 	CU_ASSERT_EQUAL(ok, errs.count == 0);
 	if (tree != NULL)
@@ -336,8 +336,8 @@ static void expect_load(const char *main, const char *tree, const char *expected
 
 static void includes(void)
 {
-	char inner[128];
 	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(strcpy(folder, "/tmp/test_config_XXXXXX")));
+	char inner[128];
 	snprintf(inner, sizeof(inner), "%s/d", folder);
 	CU_ASSERT_EQUAL(mkdir(inner, 0700), 0);
 	put("d/b.yaml", "components: {b: {plugin: p}}\n");
@@ -394,8 +394,9 @@ static void includes(void)
 /* Loads a section s with this `each`. */
 static void expect_each(const char *each, const char *tree, const char *expected)
 {
-	char main[1024], whole[1024];
+	char main[1024];
 	snprintf(main, sizeof(main), EACH "%s}\n", each);
+	char whole[1024];
 	snprintf(whole, sizeof(whole), "{components:{%s}}", tree != NULL ? tree : "");
 	expect_load(main, tree != NULL ? whole : NULL, expected);
 }
@@ -449,8 +450,8 @@ static void each(void)
 		{"{x: {each: {y: }}, z: }", "s-z:{plugin:p a:1}",
 		 "/main.yaml:2:35: an item of `each` cannot have an `each` of its own"},
 	};
-	char inner[128];
 	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(strcpy(folder, "/tmp/test_config_XXXXXX")));
+	char inner[128];
 	snprintf(inner, sizeof(inner), "%s/d", folder);
 	CU_ASSERT_EQUAL(mkdir(inner, 0700), 0);
 	put("t.yaml", "de: {b: \"${USER_NAME}\"}\nx-fr: {a: 5}\n");
@@ -491,7 +492,6 @@ static void each(void)
 
 static void each_bounds(void)
 {
-	char main[128];
 	struct buf items = {0};
 	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(strcpy(folder, "/tmp/test_config_XXXXXX")));
 	/* the bound of one file is 100,000 values, so each item is one value */
@@ -509,6 +509,7 @@ static void each_bounds(void)
 	expect_load(items.data, NULL,
 		    "/items.yaml:4927:1: more than 1,000,000 values in all sections with `each`: that is too "
 		    "many");
+	char main[128];
 	for (int i = 0; i < 2; i++) {
 		snprintf(main, sizeof(main), "%s/%s", folder, i == 0 ? "items.yaml" : "main.yaml");
 		CU_ASSERT_EQUAL(remove(main), 0);

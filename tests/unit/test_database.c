@@ -30,7 +30,6 @@ static struct {
 static int64_t now_ms(void)
 {
 	struct timespec now;
-
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
@@ -38,17 +37,15 @@ static int64_t now_ms(void)
 static void note(const char *key, const char *value)
 {
 	size_t used = strlen(reported.text);
-
 	snprintf(reported.text + used, sizeof(reported.text) - used, "%s=%s\n", key, value);
 }
 
 static void note_number(struct skymon *sm, const char *key, double value)
 {
-	char text[40];
-
 	(void)sm;
 	if (strcmp(key, "quick_check_age_seconds") == 0)
 		reported.quick_check_age = value;
+	char text[40];
 	snprintf(text, sizeof(text), "%.17g", value);
 	note(key, text);
 }
@@ -72,9 +69,8 @@ static void on_reason(struct skymon *sm, int reason)
 
 static void on_text(struct skymon *sm, const char *key, const char *format, va_list list)
 {
-	char text[400];
-
 	(void)sm;
+	char text[400];
 	vsnprintf(text, sizeof(text), format, list);
 	note(key, text);
 }
@@ -95,7 +91,6 @@ static void on_metric(struct skymon *sm, int type, const char *name, const char 
 static int64_t on_left(struct skymon *sm)
 {
 	int64_t left = reported.end - now_ms();
-
 	(void)sm;
 	return left > 0 ? left : 0;
 }
@@ -138,8 +133,8 @@ static const char *on_folder(struct skymon *sm)
 
 static void on_invalid(struct skymon *sm, const char *option, const char *format, va_list list)
 {
-	char text[400];
 	(void)sm;
+	char text[400];
 	vsnprintf(text, sizeof(text), format, list);
 	snprintf(reported.message, sizeof(reported.message), "%s %s", option, text);
 	reported.mistakes++;
@@ -185,10 +180,8 @@ static const char *fact(const char *key)
 {
 	static char value[400];
 	char at[100];
-	const char *found;
-
 	snprintf(at, sizeof(at), "\n%s=", key);
-	found = strstr(reported.text, at);
+	const char *found = strstr(reported.text, at);
 	if (strncmp(reported.text, at + 1, strlen(at + 1)) == 0)
 		found = reported.text - 1;
 	if (found == NULL)
@@ -234,12 +227,10 @@ static void urls(void)
 		{"sqlite:a/..", "out of"},
 #endif
 	};
-
 	snprintf(reported.folder, sizeof(reported.folder), "/nowhere");
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct database db = {.url = NULL};
 		bool taken = start(&db, rows[i].url);
-
 		if (taken != (rows[i].says == NULL) ||
 		    (!taken && strstr(reported.message, rows[i].says) == NULL))
 			fprintf(stderr, "\n%s: %s\n", rows[i].url, reported.message);
@@ -312,10 +303,8 @@ static void sentences(void)
 		{"a \xc3\xa4 \xff\xc3 b", SKYMON_UNHEALTHY, SKYMON_OTHER, "a \xc3\xa4 ?? b"},
 		{"", SKYMON_UNHEALTHY, SKYMON_OTHER, "libpq reported no reason"},
 	};
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct pg_fault fault;
-
 		pg_explain(rows[i].message, "bob", "se cret", &fault);
 		CU_ASSERT_EQUAL(fault.is.status, rows[i].status);
 		CU_ASSERT_EQUAL(fault.is.reason, rows[i].reason);
@@ -326,13 +315,13 @@ static void sentences(void)
 
 static void long_sentences(void)
 {
-	char message[5000], words[700];
-	struct pg_fault fault;
-
+	char message[5000];
 	memset(message, 'x', sizeof(message) - 1);
 	message[sizeof(message) - 1] = '\0';
+	struct pg_fault fault;
 	pg_explain(message, "", NULL, &fault);
 	CU_ASSERT(strlen(fault.is.text) > 200 && strlen(fault.is.text) < sizeof(fault.is.text));
+	char words[700];
 	snprintf(words, sizeof(words), AT "FATAL:  XX000: %.600s", message);
 	pg_explain(words, "x", "xx", &fault);
 	CU_ASSERT_EQUAL(strcspn(fault.is.text, "x"), strlen(fault.is.text));
@@ -362,10 +351,8 @@ static void statements(void)
 		 "the statistics query failed: permission denied (SQLSTATE 42501)"},
 		{NULL, NULL, false, SKYMON_QUERY_ERROR, "the statistics query failed without an SQLSTATE"},
 	};
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct pg_fault fault;
-
 		pg_explain_statement(rows[i].sqlstate, rows[i].primary,
 				     rows[i].of_user ? "the configured query" : "the statistics query",
 				     rows[i].of_user, &fault);
@@ -409,7 +396,6 @@ static void remove_folder(void)
 static void sql(const char *text)
 {
 	sqlite3 *db;
-
 	CU_ASSERT_EQUAL_FATAL(sqlite3_open(path, &db), SQLITE_OK);
 	CU_ASSERT_EQUAL(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);
@@ -418,7 +404,6 @@ static void sql(const char *text)
 static void overwrite(long offset, const char *bytes, size_t size)
 {
 	FILE *file = fopen(path, "r+");
-
 	CU_ASSERT_PTR_NOT_NULL_FATAL(file);
 	fseek(file, offset, SEEK_SET);
 	CU_ASSERT_EQUAL(fwrite(bytes, 1, size, file), size);
@@ -428,7 +413,6 @@ static void overwrite(long offset, const char *bytes, size_t size)
 static void writes(void)
 {
 	struct database db = {.quick_check_interval = {3600000}, .query = "SELECT 42.5 UNION ALL SELECT 2"};
-
 	fresh_folder();
 	CU_ASSERT_FATAL(start(&db, "sqlite:a.db"));
 	CU_ASSERT_EQUAL(check(&db, 5000), SKYMON_HEALTHY);
@@ -459,9 +443,8 @@ static void writes(void)
 static void reads_only(void)
 {
 	struct database db = {.quick_check_interval = {0}};
-	char url[160];
-
 	fresh_folder();
+	char url[160];
 	snprintf(url, sizeof(url), "sqlite:%s", path);
 	CU_ASSERT_FATAL(start(&db, url));
 	CU_ASSERT_EQUAL(check(&db, 5000), SKYMON_UNHEALTHY);
@@ -495,11 +478,10 @@ static void reads_only(void)
 static void locked(void)
 {
 	struct database db = {.quick_check_interval = {3600000}};
-	sqlite3 *other;
-
 	fresh_folder();
 	CU_ASSERT_FATAL(start(&db, "sqlite:a.db"));
 	CU_ASSERT_EQUAL(check(&db, 5000), SKYMON_HEALTHY);
+	sqlite3 *other;
 	CU_ASSERT_EQUAL_FATAL(sqlite3_open(path, &other), SQLITE_OK);
 	sqlite3_exec(other, "BEGIN EXCLUSIVE", NULL, NULL, NULL);
 	CU_ASSERT_EQUAL(check(&db, 300), SKYMON_UNHEALTHY);
@@ -521,8 +503,6 @@ static void locked(void)
 static void damaged(void)
 {
 	struct database db = {.quick_check_interval = {3600000}};
-	char page[4096];
-
 	fresh_folder();
 	sql("PRAGMA page_size = 4096; CREATE TABLE t(x TEXT); CREATE INDEX i ON t(x);"
 	    "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 3000) INSERT INTO t "
@@ -530,6 +510,7 @@ static void damaged(void)
 	CU_ASSERT_FATAL(start(&db, "sqlite:a.db"));
 	CU_ASSERT_EQUAL(check(&db, 5000), SKYMON_HEALTHY);
 	skymon_plugin.stop(&sm, &db);
+	char page[4096];
 	/* A damaged page in the middle: only quick_check notices it, and later checks still report it. */
 	memset(page, 0x5a, sizeof(page));
 	overwrite(10 * 4096, page, sizeof(page));
@@ -554,7 +535,6 @@ static void damaged(void)
 static void no_place(void)
 {
 	struct database db = {.quick_check_interval = {3600000}};
-
 	reported.folder[0] = '\0';
 	CU_ASSERT(!start(&db, "sqlite:a.db"));
 	CU_ASSERT(strstr(reported.message, "state_dir") != NULL);

@@ -77,13 +77,15 @@ static void folders_of_others(void)
 static void links_and_ancestors(void)
 {
 	struct err err = {""};
-	char link[96], deep[128], file[160];
+	char link[96];
 	snprintf(link, sizeof(link), "%s/link", top);
 	CU_ASSERT_EQUAL(symlink(path, link), 0);
 	CU_ASSERT_EQUAL(ask(link, false, &err), TRUST_GOOD);
 	CU_ASSERT_EQUAL(chmod(folder, 0777), 0);
 	CU_ASSERT_EQUAL(ask(link, false, &err), TRUST_BAD);
+	char deep[128];
 	snprintf(deep, sizeof(deep), "%s/deep", folder);
+	char file[160];
 	snprintf(file, sizeof(file), "%s/file", deep);
 	CU_ASSERT_EQUAL(mkdir(deep, 0700), 0);
 	CU_ASSERT_EQUAL(rename(path, file), 0);
@@ -105,14 +107,18 @@ static void links_on_the_way(void)
 {
 	static const char *const ways[] = {"bad/file", "bad/dir/file", "bad/../bad/file", "./bad//dir/file"};
 	struct err err = {""};
-	char bad[96], link[96], inner[128], outer[128], file[160];
+	char bad[96];
 	snprintf(bad, sizeof(bad), "%s/bad", top);
 	CU_ASSERT_EQUAL(mkdir(bad, 0755), 0);
+	char inner[128];
 	snprintf(inner, sizeof(inner), "%s/file", bad);
 	CU_ASSERT_EQUAL(symlink(path, inner), 0);
+	char outer[128];
 	snprintf(outer, sizeof(outer), "%s/dir", bad);
 	CU_ASSERT_EQUAL(symlink(folder, outer), 0);
+	char link[96];
 	snprintf(link, sizeof(link), "%s/link", top);
+	char file[160];
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
 		for (mode_t mode = 0755; mode <= 0777; mode += 022) {
 			CU_ASSERT_EQUAL(chmod(bad, mode), 0);

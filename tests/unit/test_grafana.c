@@ -31,7 +31,6 @@ static const char *fake_header(struct skymon_request *rq, const char *name)
 static const struct skymon_caller *fake_caller(struct skymon_request *rq)
 {
 	static struct skymon_caller caller = {.size = sizeof(caller)};
-
 	(void)rq;
 	caller.local = asked.local;
 	caller.address = "127.0.0.1";
@@ -46,14 +45,12 @@ static bool fake_again(struct skymon_request *rq)
 static void fake_reply_header(struct skymon_request *rq, const char *name, const char *value)
 {
 	size_t used = strlen(asked.headers);
-
 	(void)rq;
 	snprintf(asked.headers + used, sizeof(asked.headers) - used, "%s: %s\n", name, value);
 }
 static void fake_problem_json(struct skymon_request *rq, const char *key, const char *json)
 {
 	size_t used = strlen(asked.members);
-
 	(void)rq;
 	snprintf(asked.members + used, sizeof(asked.members) - used, "%s=%s\n", key, json);
 }
@@ -75,7 +72,6 @@ static struct skymon *new_run(void)
 {
 	static struct skymon_host host;
 	static struct skymon sm = {&host};
-
 	host = *fake_new_run()->host;
 	host.request_body = fake_body;
 	host.request_header = fake_header;
@@ -117,7 +113,6 @@ static void access_is_evaluated(void)
 		    {"Bearer S3cret", GRAFANA_WRONG_TOKEN},
 		    {"Bearer s3cret", GRAFANA_ALLOWED},
 		    {"bearer  s3cret", GRAFANA_ALLOWED}};
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		for (int local = 0; local < 2; local++) /* a local caller needs the token too */
 			CU_ASSERT_EQUAL(grafana_evaluate_access(GRAFANA_TOKEN, local, rows[i].header, &token),
@@ -139,7 +134,6 @@ static void access_is_evaluated(void)
 static void enter(void)
 {
 	struct grafana_ctx ctx = new_ctx();
-
 	grafana = (struct grafana){.read_access = {GRAFANA_ANY}, .access_token = {"s3cret", 6}};
 	CU_ASSERT(grafana_authorize(&ctx, false) && !asked.answered);
 	CU_ASSERT_FALSE(grafana_authorize(&ctx, true));
@@ -212,10 +206,8 @@ static void answers_are_explained(void)
 		{500, "Internal\nServer\tError", 502, "HTTP 500: Internal Server Error"},
 		{503, NULL, 502, "HTTP 503"},
 	};
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct grafana_fault fault = {.key_refused = true, .pointer = "/x"};
-
 		grafana_explain(rows[i].upstream, rows[i].message, "word", "7", "g:3000", &fault);
 		if (fault.code != rows[i].code || strstr(fault.detail, rows[i].words) == NULL) {
 			fprintf(stderr, "\n%d: %d %s\n", rows[i].upstream, fault.code, fault.detail);
@@ -256,10 +248,8 @@ static void strangers_are_explained(void)
 		{413, NULL, "<html><title>413 Request Entity Too Large</title>",
 		 "does not accept so large a request (HTTP 413)"},
 	};
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct grafana_fault fault = {0};
-
 		grafana_explain_alien(rows[i].code, rows[i].location, "7", rows[i].body, "g:3000", &fault);
 		if (fault.code != (rows[i].code == 429   ? 503
 				   : rows[i].code == 413 ? 413
@@ -281,12 +271,10 @@ static void faults_are_explained(void)
 	} rows[] = {{SKYMON_TIMEOUT, 504},     {SKYMON_PROTOCOL, 502},   {SKYMON_REFUSED, 503},
 		    {SKYMON_UNREACHABLE, 503}, {SKYMON_DNS, 503},        {SKYMON_TLS_UNTRUSTED, 503},
 		    {SKYMON_RESOURCE, 503},    {SKYMON_TLS_EXPIRED, 503}};
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const struct skymon_fault from = {
 			.status = SKYMON_UNHEALTHY, .reason = rows[i].reason, .text = "g:1: why"};
 		struct grafana_fault fault = {0};
-
 		grafana_explain_fetch(&from, &fault);
 		CU_ASSERT(fault.code == rows[i].code && fault.upstream_status == 0 &&
 			  fault.reason == rows[i].reason);
@@ -302,7 +290,6 @@ static void faults_are_explained(void)
 static void problems_are_reported(void)
 {
 	struct grafana_ctx ctx = new_ctx();
-
 	grafana_explain(409, "say \"no\"", NULL, NULL, "g", &ctx.fault);
 	grafana_reword(&ctx, 409, "", "it is there");
 	grafana_member(&ctx.fault, "uid", json_string("a\"b"));
@@ -355,14 +342,10 @@ static void bodies(void)
 		{"null", 422, "must be a JSON object"},
 		{"{}", 0, ""},
 	};
-	char deep[400];
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct grafana_ctx ctx = new_ctx();
-		json_t *body;
-
 		asked.body = rows[i].text;
-		body = grafana_body(&ctx);
+		json_t *body = grafana_body(&ctx);
 		CU_ASSERT_EQUAL(body != NULL, rows[i].code == 0);
 		CU_ASSERT_EQUAL(ctx.fault.code, rows[i].code);
 		if (body == NULL && strstr(ctx.fault.detail, rows[i].words) == NULL) {
@@ -372,6 +355,7 @@ static void bodies(void)
 		json_decref(body);
 	}
 	struct grafana_ctx ctx = new_ctx();
+	char deep[400];
 	memset(deep, '[', 200);
 	memset(deep + 200, ']', 199);
 	deep[399] = '\0';
@@ -382,9 +366,8 @@ static void bodies(void)
 
 static void texts(void)
 {
-	char out[40], uid[GRAFANA_UID_MAX + 1], other[GRAFANA_UID_MAX + 1], *printed;
-	json_t *numbers = json_loads("[0.1,1e300,5,-2.5,0.30000000000000004,1.0]", 0, NULL), *back;
-
+	char out[40];
+	json_t *numbers = json_loads("[0.1,1e300,5,-2.5,0.30000000000000004,1.0]", 0, NULL);
 	CU_ASSERT(grafana_path(out, sizeof(out), "/x/", "a b/c%é", "?y"));
 	UNIT_TEXT(out, "/x/a%20b%2Fc%25%C3%A9?y");
 	CU_ASSERT_FALSE(grafana_path(out, sizeof(out), "/x/", "////////////", ""));
@@ -397,8 +380,8 @@ static void texts(void)
 	UNIT_TEXT(out, "a");
 	grafana_clean("\xed\xa0\x80z\xf5", out, sizeof(out));
 	UNIT_TEXT(out, " z");
-	printed = grafana_print(numbers);
-	back = json_loads(printed, 0, NULL);
+	char *printed = grafana_print(numbers);
+	json_t *back = json_loads(printed, 0, NULL);
 	CU_ASSERT(json_equal(numbers, back));
 	CU_ASSERT_PTR_NOT_NULL(strstr(printed, "0.30000000000000004"));
 	grafana_free_text(printed);
@@ -408,8 +391,10 @@ static void texts(void)
 	grafana_free_text(printed);
 	json_decref(numbers);
 	json_decref(back);
+	char uid[GRAFANA_UID_MAX + 1];
 	/* equal for equal titles, different for others; each is a valid uid */
 	grafana_make_uid("dashboard", "", "a", uid);
+	char other[GRAFANA_UID_MAX + 1];
 	grafana_make_uid("dashboard", "", "a", other);
 	UNIT_TEXT(uid, other);
 	CU_ASSERT_PTR_NULL(grafana_uid_fault(uid));
@@ -455,12 +440,10 @@ static void starts(void)
 		  .access_token = {"sixteen-bytes-it", 16}},
 		 NULL},
 	};
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct grafana state = rows[i].options;
 		struct skymon *sm = new_run();
 		bool good = fake_start(&skymon_plugin, sm, &state);
-
 		CU_ASSERT_EQUAL(good, rows[i].words == NULL);
 		CU_ASSERT_PTR_NULL(strstr(fake.message, "geheim"));
 		if (!good && (rows[i].words == NULL || strstr(fake.message, rows[i].words) == NULL)) {
@@ -478,11 +461,10 @@ static void starts(void)
 /* No request is sent before there is a key: it would be refused at once, with another message. */
 static void no_key(void)
 {
-	struct grafana_answer answer;
 	struct grafana_ctx ctx = new_ctx();
-
 	grafana = (struct grafana){.url = "http://127.0.0.1:1", .timeout = {1000}, .connect_timeout = {1000}};
 	CU_ASSERT_FATAL(fake_start(&skymon_plugin, ctx.sm, &grafana));
+	struct grafana_answer answer;
 	CU_ASSERT_FALSE(grafana_ask(&ctx, "GET", "/api/org", NULL, &answer));
 	CU_ASSERT(ctx.fault.code == 503 && strstr(ctx.fault.detail, "`api_key`") != NULL);
 	CU_ASSERT_EQUAL(skymon_plugin.check(ctx.sm, &grafana), SKYMON_UNKNOWN);

@@ -9,7 +9,6 @@
 static json_t *load(const char *text)
 {
 	json_t *value = text != NULL ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
-
 	CU_ASSERT_FATAL(text == NULL || value != NULL);
 	return value;
 }
@@ -51,16 +50,13 @@ static void ours_are_merged(void)
 		 "{\"type\":\"query\",\"current\":{\"value\":\"b\"}}", true,
 		 "{\"type\":\"query\",\"current\":{\"value\":\"a\"}}", "[\"/current/value\"]"},
 	};
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		json_t *ours = load(rows[i].ours), *theirs = load(rows[i].theirs), *pointers = json_array(),
 		       *expected = load(rows[i].wanted), *places = load(rows[i].pointers);
 		json_t *wanted = apply_merge(ours, theirs, rows[i].choices);
-
 		apply_compare(wanted, theirs, pointers);
 		if (!json_equal(wanted, expected) || !json_equal(pointers, places)) {
 			char *text = json_dumps(wanted, 0), *found = json_dumps(pointers, 0);
-
 			fprintf(stderr, "\n%s: %s %s\n", rows[i].ours, text, found);
 			free(text);
 			free(found);
@@ -80,7 +76,6 @@ static void fields_of_theirs_are_differences(void)
 	json_t *wanted = load("{\"a\":1,\"e\":null}"),
 	       *there = load("{\"a\":1,\"b\":2,\"c\":[],\"d\":false}"), *pointers = json_array(),
 	       *expected = load("[\"/b\",\"/d\"]");
-
 	apply_compare(wanted, there, pointers);
 	CU_ASSERT(json_equal(pointers, expected));
 	json_decref(wanted);
@@ -103,12 +98,12 @@ static void titles_have_slugs(void)
 					      {"a_b", "a-b"},
 					      {"\xc3", ""},
 					      {"", ""}};
-	char out[30], small[5];
-
+	char out[30];
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		search_slug(rows[i][0], out, sizeof(out));
 		UNIT_TEXT(out, rows[i][1]);
 	}
+	char small[5];
 	search_slug("abcdefgh", small, sizeof(small));
 	CU_ASSERT(strlen(small) < sizeof(small) && strncmp(small, "abc", 3) == 0);
 }

@@ -75,10 +75,8 @@ static void json_is_recognized(void)
 		{"<html>", false},
 	};
 	size_t cost;
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		char *exact = malloc(strlen(rows[i].text) + 1); /* ASan reports a read of one byte beyond */
-
 		memcpy(exact, rows[i].text, strlen(rows[i].text));
 		if (grafana_scan((struct grafana_span){exact, strlen(rows[i].text)}, &cost) != rows[i].good) {
 			fprintf(stderr, "\n%s\n", rows[i].text);
@@ -92,7 +90,6 @@ static void nesting_is_bounded(void)
 {
 	static char deep[20002];
 	size_t cost;
-
 	for (size_t depth = 9999; depth <= 10001; depth++) {
 		memset(deep, '[', depth);
 		memset(deep + depth, ']', depth);
@@ -104,22 +101,22 @@ static void parts_are_found(void)
 {
 	const char *text = " {\"a\\u0062\" : [1, {\"x\":[]} ,\"y\"], \"c\":null,\"big\":99999999999999999999 "
 			   ", \"d\":{}}";
-	struct grafana_span rest, key, value;
 	size_t count = 0;
 	json_t *loaded = grafana_pick(span(text), "ab");
-
 	CU_ASSERT_EQUAL(json_array_size(loaded), 3);
 	json_decref(loaded);
-	value = grafana_find(span(text), "big");
+	struct grafana_span value = grafana_find(span(text), "big");
 	CU_ASSERT(value.size == 20 && memcmp(value.text, "99999999999999999999", 20) == 0);
 	CU_ASSERT_PTR_NULL(grafana_pick(span(text), "big")); /* not parsed, but can be passed on */
 	CU_ASSERT_PTR_NULL(grafana_find(span(text), "x").text);
 	CU_ASSERT_PTR_NULL(grafana_find(span("[1]"), "x").text);
 	CU_ASSERT_PTR_NULL(grafana_find((struct grafana_span){NULL, 0}, "x").text);
 	CU_ASSERT_PTR_NULL(grafana_find(span("{}"), "x").text);
+	struct grafana_span rest;
 	for (rest = grafana_find(span(text), "ab"); grafana_walk(&rest, NULL, &value);)
 		count++;
 	CU_ASSERT_EQUAL(count, 3);
+	struct grafana_span key;
 	for (rest = span(text), count = 0; grafana_walk(&rest, &key, &value);)
 		count++;
 	CU_ASSERT_EQUAL(count, 4);
@@ -131,7 +128,6 @@ static void parts_are_found(void)
 __attribute__((format(printf, 1, 0))) static char *many(const char *part, size_t count)
 {
 	char *text = malloc(count * (strlen(part) + 12) + 3), *at = text;
-
 	for (size_t i = 0; i < count; i++) {
 		*at++ = i == 0 ? '[' : ',';
 		at += sprintf(at, part, (int)i);
@@ -145,7 +141,6 @@ static size_t taken; /* heap bytes that jansson used */
 static void *counting_malloc(size_t size)
 {
 	void *memory = malloc(size);
-
 	taken += malloc_usable_size(memory) + 8;
 	return memory;
 }
@@ -173,16 +168,13 @@ static void trees_are_estimated(void)
 		"{\"a%d\":\"x\"}",
 		"{\"a\":1,\"b\":2,\"c\":3,\"d\":1,\"e\":2,\"f\":3,\"g\":4,\"h\":5,\"i\":9}",
 		"{\"title\":\"p\",\"type\":\"stat\",\"targets\":[{\"expr\":\"up\"}]}"};
-
 	json_set_alloc_funcs(counting_malloc, counting_free);
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
 		char *text = many(parts[i], 10000);
 		size_t cost = 0;
-		json_t *json;
-
 		CU_ASSERT_FATAL(grafana_scan(span(text), &cost));
 		taken = 0;
-		json = json_loads(text, 0, NULL);
+		json_t *json = json_loads(text, 0, NULL);
 		CU_ASSERT_PTR_NOT_NULL_FATAL(json);
 		if (cost < taken || cost > 5 * taken + strlen(text)) {
 			fprintf(stderr, "\n%s: %zu counted, %zu taken of %zu\n", parts[i], cost, taken,
@@ -213,18 +205,16 @@ static void names_are_given_twice(void)
 		 ",\"isC\":true,\"\\u0061B\":4"},
 		{"{}", "{}", ""},
 	};
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct grafana_fault fault = {0};
-		json_t *sent = json_loads(rows[i].sent, 0, NULL), *wanted;
+		json_t *sent = json_loads(rows[i].sent, 0, NULL);
 		struct grafana_fields fields = {sent, two, "", &fault};
 		json_t *renamed = grafana_rename(&fields);
-		char out[200];
-
 		CU_ASSERT_EQUAL(renamed != NULL, rows[i].renamed != NULL);
 		CU_ASSERT_EQUAL(fault.code, rows[i].renamed != NULL ? 0 : 422);
+		char out[200];
 		if (rows[i].renamed != NULL) {
-			wanted = json_loads(rows[i].renamed, 0, NULL);
+			json_t *wanted = json_loads(rows[i].renamed, 0, NULL);
 			CU_ASSERT(json_equal(renamed, wanted));
 			json_decref(wanted);
 			out[grafana_copy_members(&fields, span(rows[i].sent), skip, out)] = '\0';
@@ -240,13 +230,11 @@ static void cuts_are_whole(void)
 {
 	struct grafana_fault fault = {0};
 	char pointer[400] = "/labels/", text[] = "aé\xc3", good[] = "aé";
-	json_t *cut;
-
 	for (size_t i = 8; i + 2 < sizeof(pointer); i += 2)
 		memcpy(pointer + i, "é", 3);
 	for (size_t i = 0; i < 2; i++) {
 		grafana_invalid(&fault, pointer + i, "is wrong");
-		cut = json_string(fault.pointer);
+		json_t *cut = json_string(fault.pointer);
 		CU_ASSERT(cut != NULL && strlen(fault.pointer) > 100);
 		json_decref(cut);
 		cut = json_string(fault.detail);
@@ -280,7 +268,6 @@ struct taker {
 static void *take(void *arg)
 {
 	struct taker *taker = arg;
-
 	taker->good = grafana_reserve(&taker->ctx, taker->bytes, 413, &taker->taken);
 	grafana_release_all();
 	return NULL;
@@ -292,12 +279,11 @@ static void budget_is_shared(void)
 	struct skymon sm = {&host};
 	struct grafana_ctx ctx = {.sm = &sm};
 	struct taker other = {.bytes = 300000};
-	size_t first, second;
-
 	host.shared = fake_shared;
 	other.ctx = ctx;
 	CU_ASSERT_FATAL(grafana_budget_init(&budget));
 	budget.all = 600000;
+	size_t first;
 	CU_ASSERT(grafana_reserve(&ctx, GRAFANA_SMALL, 413, &first) && first == 0 && budget.used == 0);
 	CU_ASSERT_FALSE(grafana_reserve(&ctx, 600001, 413, &first));
 	CU_ASSERT(ctx.fault.code == 413 && strstr(ctx.fault.detail, "limits.worker_memory") != NULL &&
@@ -320,6 +306,7 @@ static void budget_is_shared(void)
 	pthread_create(&other.thread, NULL, take, &other);
 	pthread_join(other.thread, NULL);
 	CU_ASSERT_FALSE(other.good);
+	size_t second;
 	CU_ASSERT(grafana_reserve(&ctx, 350000, 413, &second) && budget.used == 600000);
 	grafana_release(&second);
 	/* memory that is in use already is counted beyond the budget */

@@ -38,12 +38,11 @@ static json_t *read_rule(const char *text, char *why, size_t size)
 {
 	struct grafana_fault fault = {0};
 	json_error_t error;
-	json_t *sent = json_loads(text, JSON_REJECT_DUPLICATES, &error), *rule;
-
+	json_t *sent = json_loads(text, JSON_REJECT_DUPLICATES, &error);
 	if (sent == NULL)
 		fprintf(stderr, "\n%s: %s\n", error.text, text);
 	CU_ASSERT_FATAL(sent != NULL);
-	rule = grafana_rule_read(sent, &fault);
+	json_t *rule = grafana_rule_read(sent, &fault);
 	snprintf(why, size, "%s", rule != NULL ? "" : fault.detail);
 	CU_ASSERT(rule != NULL || fault.code == 422);
 	CU_ASSERT(rule != NULL || strncmp(fault.detail, fault.pointer, strlen(fault.pointer)) == 0);
@@ -54,14 +53,13 @@ static json_t *read_rule(const char *text, char *why, size_t size)
 
 static void takes(const char *text, const char *expected)
 {
-	char why[700], *printed;
+	char why[700];
 	json_t *rule = read_rule(text, why, sizeof(why));
-
 	UNIT_TEXT(why, "");
 	if (rule == NULL)
 		return;
 	json_object_del(rule, "data");
-	printed = json_dumps(rule, JSON_COMPACT | JSON_SORT_KEYS);
+	char *printed = json_dumps(rule, JSON_COMPACT | JSON_SORT_KEYS);
 	if (expected != NULL)
 		UNIT_TEXT(printed, expected);
 	free(printed);
@@ -159,7 +157,6 @@ static void rules_are_validated(void)
 		{RULE("\"isPaused\":\"yes\",", DATA), "/isPaused must be true or false"},
 	};
 	char why[700];
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		json_t *rule = read_rule(rows[i].text, why, sizeof(why));
 		if (rule != NULL || strncmp(why, rows[i].begins, strlen(rows[i].begins)) != 0) {
@@ -261,13 +258,10 @@ static void expressions_are_validated(void)
 		{EXPRESSION("C", "\"type\":\"classic_conditions\""), "/data/1/model/conditions is missing"},
 	};
 	char why[700], text[3000];
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const char *begins = rows[i].begins;
-		json_t *rule;
-
 		snprintf(text, sizeof(text), RULE("", "%s,%s"), QUERY("A", "prometheus"), rows[i].data);
-		rule = read_rule(text, why, sizeof(why));
+		json_t *rule = read_rule(text, why, sizeof(why));
 		if ((rule != NULL) != (begins[0] == '\0') || strncmp(why, begins, strlen(begins)) != 0) {
 			fprintf(stderr, "\n%s\n  got      %s\n  expected %s\n", rows[i].data, why, begins);
 			CU_FAIL();
@@ -330,10 +324,7 @@ static void math_is_read(void)
 	};
 	static const char begins[] = "/data/4/model/expression is not math that Grafana can compute: ";
 	char text[2000], why[700], expected[300];
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		json_t *rule;
-
 		snprintf(text, sizeof(text),
 			 RULE("", QUERY("A", "p") "," QUERY(
 					  "Gr\xc3\xb6\xc3\x9f"
@@ -341,7 +332,7 @@ static void math_is_read(void)
 					  "p") "," QUERY("\xe6\xb8\xa9_2",
 							 "p") "," QUERY(" a b ", "p") "," MATH("C", "%s")),
 			 rows[i].text);
-		rule = read_rule(text, why, sizeof(why));
+		json_t *rule = read_rule(text, why, sizeof(why));
 		snprintf(expected, sizeof(expected), "%s%s", rows[i].why[0] != '\0' ? begins : "",
 			 rows[i].why);
 		UNIT_TEXT(why, expected);
@@ -378,7 +369,6 @@ static void durations(void)
 		    {"292y53w", -1},
 		    {"99999999999999999s", -1},
 		    {"5µs", -1}};
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (grafana_rule_duration(rows[i].text) != rows[i].ms) {
 			fprintf(stderr, "\n%s: %lld\n", rows[i].text,
@@ -412,24 +402,20 @@ static void sources_are_matched(void)
 		{"prometheus", "{}", NULL, "of a data source"},
 	};
 	char text[1000], why[700];
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct grafana_fault fault = {0};
-		json_t *sources = json_loads(rows[i].sources, 0, NULL), *sent, *rule;
-		const char *uid;
-		bool good;
-
+		json_t *sources = json_loads(rows[i].sources, 0, NULL);
 		snprintf(text, sizeof(text),
 			 RULE("", "%s,{\"refId\":\"Q\",%s\"datasource_uid\":\"%s\",\"model\":{\"datasource\":"
 				  "{\"uid\":\"%s\"}}}"),
 			 REDUCE("C", "Q"), RANGE, rows[i].wanted, rows[i].wanted);
-		rule = read_rule(text, why, sizeof(why));
+		json_t *rule = read_rule(text, why, sizeof(why));
 		CU_ASSERT_FATAL(rule != NULL && sources != NULL);
 		CU_ASSERT(grafana_rule_has_query(rule));
-		sent = json_loads(text, 0, NULL);
-		good = grafana_rule_match(rule, sent, sources, &fault);
+		json_t *sent = json_loads(text, 0, NULL);
+		bool good = grafana_rule_match(rule, sent, sources, &fault);
 		CU_ASSERT_EQUAL(good, rows[i].uid != NULL);
-		uid = json_string_value(
+		const char *uid = json_string_value(
 			json_object_get(json_array_get(json_object_get(rule, "data"), 1), "datasourceUid"));
 		if (good) {
 			const json_t *query = json_array_get(json_object_get(rule, "data"), 1);
@@ -502,17 +488,13 @@ static void queries_are_validated(void)
 				     "\"loki\"},{\"uid\":\"m\",\"type\":\"mysql\"},7]",
 				     0, NULL);
 	char text[3000], why[700];
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct grafana_fault fault = {0};
 		const char *begins = rows[i].why;
-		json_t *rule;
-		bool good;
-
 		snprintf(text, sizeof(text), RULE("", "%s"), rows[i].data);
-		rule = read_rule(text, why, sizeof(why));
+		json_t *rule = read_rule(text, why, sizeof(why));
 		UNIT_TEXT(why, "");
-		good = rule != NULL && grafana_rule_validate_queries(rule, sources, &fault);
+		bool good = rule != NULL && grafana_rule_validate_queries(rule, sources, &fault);
 		if (good != (begins[0] == '\0') || strncmp(fault.detail, begins, strlen(begins)) != 0) {
 			fprintf(stderr, "\n%s\n  got      %s\n  expected %s\n", rows[i].data, fault.detail,
 				begins);
@@ -534,7 +516,6 @@ static void expressions_have_no_source(void)
 					  "\"math\",\"expression\":"
 					  "\"1\"}}," MATH("D", "$C")),
 				 why, sizeof(why));
-
 	CU_ASSERT_FATAL(rule != NULL);
 	CU_ASSERT_FALSE(grafana_rule_has_query(rule));
 	CU_ASSERT(grafana_rule_match(rule, sent, none, &fault));

@@ -9,7 +9,6 @@
 static void meminfo(void)
 {
 	struct host_memory memory;
-
 	CU_ASSERT(host_parse_meminfo(
 		"MemTotal:       16384000 kB\nMemFree:          200000 kB\nMemAvailable:    4096000 kB\n"
 		"SwapCached:            0 kB\nSwapTotal:       2000000 kB\nSwapFree:        1500000 kB\n",
@@ -45,12 +44,10 @@ static void odd_meminfo(void)
 		{"garbage\nMemTotal: 1000 kB\n\nMemAvailable: 1000 kB", 1000, 1000, -1, -1},
 		{"MemTotal: 1000\nMemAvailable: 1\n", 1000, 1, -1, -1},
 	};
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const int64_t expected[] = {rows[i].size, rows[i].available, rows[i].swap_size,
 					    rows[i].swap_free};
 		struct host_memory memory;
-
 		CU_ASSERT(host_parse_meminfo(rows[i].text, &memory));
 		const int64_t found[] = {memory.size, memory.available, memory.swap_size, memory.swap_free};
 		for (int k = 0; k < 4; k++)
@@ -61,7 +58,6 @@ static void odd_meminfo(void)
 static void odd_stat(void)
 {
 	struct host_cpu cpu;
-
 	/* four modes, as old kernels and some containers have; more lines than are known; no newline at the
 	 * end */
 	CU_ASSERT(host_parse_stat("cpu  1 2 3 4\ncpu0 1 2 3 4", &cpu));
@@ -75,7 +71,6 @@ static void odd_stat(void)
 static void loadavg(void)
 {
 	double load[3];
-
 	CU_ASSERT(host_parse_loadavg("0.52 1.25 12.00 3/456 789\n", load));
 	CU_ASSERT(load[0] == 0.52 && load[1] == 1.25 && load[2] == 12);
 	CU_ASSERT_FALSE(host_parse_loadavg("0.52 1.25", load));
@@ -89,7 +84,6 @@ static void loadavg(void)
 static void files(void)
 {
 	int64_t open, limit;
-
 	CU_ASSERT(host_parse_files("2048\t48\t9223372036854775807\n", &open, &limit));
 	CU_ASSERT(open == 2000 && limit == INT64_MAX);
 	CU_ASSERT_FALSE(host_parse_files("2048\t48\t9223372036854775808\n", &open, &limit));
@@ -100,14 +94,13 @@ static void files(void)
 
 static void cpu(void)
 {
-	struct host_cpu before, now;
-	double used;
-
+	struct host_cpu before;
 	CU_ASSERT(host_parse_stat("cpu  100 10 50 800 40 0 0 0 0 0\ncpu0 50 5 25 400 20 0 0 0 0 0\n"
 				  "cpu1 50 5 25 400 20 0 0 0 0 0\nintr 12345 1 2\nctxt 9\n",
 				  &before));
 	CU_ASSERT(before.cpus == 2 && before.ticks[HOST_USER] == 100 && before.ticks[HOST_IOWAIT] == 40);
-	now = before;
+	struct host_cpu now = before;
+	double used;
 	CU_ASSERT_FALSE(host_cpu_used(&before, &now, &used)); /* no time has passed */
 	now.ticks[HOST_USER] += 30;
 	now.ticks[HOST_SYSTEM] += 20;
@@ -128,7 +121,6 @@ static void cpu(void)
 static void pressure(void)
 {
 	struct host_pressure found;
-
 	CU_ASSERT(host_parse_pressure("some avg10=12.50 avg60=1.01 avg300=0.28 total=6045718\n"
 				      "full avg10=0.00 avg60=0.00 avg300=0.00 total=0\n",
 				      &found));
@@ -162,7 +154,6 @@ static void mounts(void)
 	};
 	static const char *const expected[] = {"/", "/data", "/mnt/a", "/mnt/with blank", "/tank"};
 	struct host_mounts *found = calloc(1, sizeof(*found));
-
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
 		host_mounts_add(found, lines[i]);
 	CU_ASSERT_EQUAL(found->count, 5);
@@ -181,7 +172,6 @@ static void mounts(void)
 static void json(void)
 {
 	char out[200];
-
 	host_json_text("a\"b\\c\n\x7f", out);
 	UNIT_TEXT(out, "\"a\\\"b\\\\c\\u000a\\u007f\"");
 	host_json_text("\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", out);
@@ -195,12 +185,11 @@ static void real_run(void)
 {
 	static struct host host;
 	const char *const paths[] = {"/"};
-	struct statvfs fs;
 	struct skymon *sm = fake_new_run();
-
 	host.disks = (struct skymon_texts){paths, 1};
 	CU_ASSERT_EQUAL(check(sm, &host), SKYMON_HEALTHY);
 	CU_ASSERT(strstr(fake.message, "disk / ") != NULL && strstr(fake.message, "load ") != NULL);
+	struct statvfs fs;
 	CU_ASSERT_EQUAL(statvfs("/", &fs), 0);
 	double used = (double)(fs.f_blocks - fs.f_bfree), free = (double)fs.f_bavail;
 	CU_ASSERT_DOUBLE_EQUAL(fake_number("disk_free"), free / (used + free), 0.02);
@@ -221,7 +210,6 @@ static void real_run(void)
 static void finds_the_root(void)
 {
 	static struct host host;
-
 	CU_ASSERT_EQUAL(check(fake_new_run(), &host), SKYMON_HEALTHY);
 	CU_ASSERT(fake_find("metric", "skymon_host_disk_size_bytes{path=\"/\"}") != NULL);
 }
@@ -230,7 +218,6 @@ static void missing_disk(void)
 {
 	static struct host host;
 	const char *const paths[] = {"/no/such/folder", "/", "/proc"};
-
 	host.disks = (struct skymon_texts){paths, 3};
 	CU_ASSERT_EQUAL(check(fake_new_run(), &host), SKYMON_UNHEALTHY);
 	UNIT_TEXT(fake.message, "disk /no/such/folder cannot be read: No such file or directory");

@@ -302,8 +302,9 @@ static void forwards(void)
 	for (int later = 0; later < 2; later++)
 		for (size_t d = 0; d < 3; d++)
 			for (size_t r = 0; r < 2; r++) {
-				char query[16], text[200];
+				char query[16];
 				snprintf(query, sizeof(query), "%s%s", later ? "x=" : "now=", does[d]);
+				char text[200];
 				snprintf(text, sizeof(text), r == 0 ? requests[0] : requests[1], query);
 				say(fd, text);
 				elsewhere.does = does[d];
@@ -367,8 +368,8 @@ static void cancels(void)
 static struct route_table *smaller;
 static void take_routes_away(void)
 {
-	struct err err;
 	smaller = route_table_new();
+	struct err err;
 	CU_ASSERT(route_add(smaller, &(struct route_entry){.route = &routes[0], .sm = &sm, .plugin = "test"},
 			    &err));
 	http_set_routes(server.http, smaller);
@@ -413,8 +414,8 @@ static void guards(void)
 	start("server_names: [known.example]");
 	call(set_forward);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		char request[300];
 		elsewhere.sent = 0;
+		char request[300];
 		snprintf(request, sizeof(request),
 			 "POST /guarded?now=small HTTP/1.1\r\n%sX-Test: t\r\nContent-Length: 2\r\n\r\n{}",
 			 cases[i].head);

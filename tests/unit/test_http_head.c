@@ -227,13 +227,14 @@ static void send_all(int fd, const char *bytes, size_t size, size_t step)
 
 static void refuses_one(size_t i, size_t step)
 {
-	char bytes[1024], wanted[256];
+	char bytes[1024];
 	int fd = dial();
 	memcpy(bytes, refused[i].bytes, refused[i].size);
 	strcpy(bytes + refused[i].size, BEHIND);
 	send_all(fd, bytes, refused[i].size + strlen(BEHIND), step);
 	shutdown(fd, SHUT_WR); /* so that a request that is served also ends */
 	char *got = hear_all(fd);
+	char wanted[256];
 	snprintf(wanted, sizeof(wanted), "HTTP/1.1 %d ", refused[i].code);
 	bool ok = strncmp(got, wanted, strlen(wanted)) == 0 && count_of(got, "\r\nContent-Length: ") == 1;
 	ok = ok && strstr(got, "\r\nConnection: close\r\n") != NULL && strstr(got, "q=behind") == NULL;
@@ -369,8 +370,8 @@ static char *passed(const char *bytes, size_t size, size_t step, size_t room, bo
 	struct gate_source source = {.read = trickle_read, .arg = &from, .again = -1, .records = records};
 	*gate = (struct gate){.body_limit = 1024};
 	while (from.at < size) {
-		ssize_t got;
 		from.batch = step;
+		ssize_t got;
 		do {
 			got = gate_read(gate, &source, buf_room(&all, room), room);
 			all.size += got > 0 ? (size_t)got : 0;
@@ -385,18 +386,19 @@ static void passes_the_same(void)
 	static const size_t steps[] = {1, 2, 3, 7, 33, 4096}, rooms[] = {1, 2, 5, 64, 4096};
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]) + sizeof(served) / sizeof(served[0]);
 	     i++) {
-		size_t count = sizeof(refused) / sizeof(refused[0]), size;
-		char bytes[1024];
-		struct gate whole, gate;
+		size_t count = sizeof(refused) / sizeof(refused[0]);
 		const char *request = i < count ? refused[i].bytes : served[i - count].request;
-		size = i < count ? refused[i].size : strlen(request);
+		size_t size = i < count ? refused[i].size : strlen(request);
+		char bytes[1024];
 		memcpy(bytes, request, size);
 		strcpy(bytes + size, BEHIND);
 		size += strlen(BEHIND);
+		struct gate whole;
 		char *wanted = passed(bytes, size, size, 8192, false, &whole);
 		/* an unusual Host passes: routes that check it answer 403 */
 		bool shuts = i < count && strncmp(refused[i].detail, "the Host header is not", 22) != 0;
 		CU_ASSERT_EQUAL(whole.fault, shuts ? refused[i].code : 0);
+		struct gate gate;
 		for (size_t s = 0; s < sizeof(steps) / sizeof(steps[0]); s++)
 			for (size_t r = 0; r < 2 * sizeof(rooms) / sizeof(rooms[0]); r++) {
 				char *got = passed(bytes, size, steps[s], rooms[r / 2], r % 2, &gate);

@@ -128,11 +128,12 @@ static void compresses(void)
 static void shares_compressed(void)
 {
 	enum { ASKERS = 40 };
-	int fds[ASKERS], good = 0;
+	int good = 0;
 	start("{}");
+	int fds[ASKERS];
 	for (int i = 0; i < ASKERS; i++) {
-		char request[256];
 		fds[i] = dial();
+		char request[256];
 		snprintf(request, sizeof(request),
 			 "GET /parts?size=%d&generation=%d HTTP/1.1\r\nAccept-Encoding: gzip\r\n" HOST,
 			 BIG_SIZE, i % 2 == 0 ? 7 : 0);
@@ -162,8 +163,8 @@ static void shares_compressed(void)
 /* Shutdown while bodies are being compressed. */
 static void stops_in_the_middle(void)
 {
-	int fds[8];
 	start("{}");
+	int fds[8];
 	for (int i = 0; i < 8; i++) {
 		fds[i] = dial();
 		say(fds[i], "GET /parts?size=1048576 HTTP/1.1\r\nAccept-Encoding: gzip\r\n" HOST);

@@ -31,9 +31,9 @@ static void requests_read_back(void)
 		.body_size = 3,
 	};
 	struct buf body = {0};
-	struct http_message_request got;
 	http_message_put_request(&body, &asked);
 	struct wire_reader in = wire_reader(body.data, body.size);
+	struct http_message_request got;
 	CU_ASSERT_FATAL(http_message_get_request(&in, &got));
 	CU_ASSERT(got.route == 7 && got.local && !got.trusted);
 	UNIT_TEXT(got.method, "POST");
@@ -62,8 +62,8 @@ static void cut_requests_are_broken(void)
 					     .headers = (struct http_message_pair *)(uintptr_t)headers,
 					     .header_count = 2};
 	struct buf body = {0};
-	struct http_message_request got;
 	http_message_put_request(&body, &asked);
+	struct http_message_request got;
 	for (size_t size = 0; size < body.size; size++) {
 		char *copy = malloc(size + 1); /* ASan reports a read of one byte beyond */
 		memcpy(copy, body.data, size);
@@ -90,15 +90,14 @@ static void too_many_pairs_are_broken(void)
 						     .headers = many,
 						     .header_count = HTTP_MESSAGE_HEADERS_MAX + more};
 		struct buf body = {0};
-		struct http_message_request got;
 		http_message_put_request(&body, &asked);
 		struct wire_reader in = wire_reader(body.data, body.size);
+		struct http_message_request got;
 		CU_ASSERT_EQUAL(http_message_get_request(&in, &got), more == 0);
 		http_message_free_request(&got);
 		buf_free(&body);
 	}
 	struct buf body = {0};
-	struct http_message_request got;
 	wire_put_u32(&body, 0);
 	wire_put_u8(&body, 0);
 	wire_put_u8(&body, 0);
@@ -110,6 +109,7 @@ static void too_many_pairs_are_broken(void)
 	wire_put_u32(&body, 0);
 	wire_put_bytes(&body, "", 0);
 	struct wire_reader in = wire_reader(body.data, body.size);
+	struct http_message_request got;
 	CU_ASSERT(!http_message_get_request(&in, &got));
 	buf_free(&body);
 }
@@ -151,15 +151,16 @@ static void replies_read_back(void)
 
 static void cut_replies_are_broken(void)
 {
-	struct http_message_reply got, reply = {.code = 200,
-						.type = "text/plain",
-						.audit = "",
-						.headers = (struct http_message_pair *)(uintptr_t)headers,
-						.header_count = 1,
-						.body = "abc",
-						.body_size = 3};
+	struct http_message_reply reply = {.code = 200,
+					   .type = "text/plain",
+					   .audit = "",
+					   .headers = (struct http_message_pair *)(uintptr_t)headers,
+					   .header_count = 1,
+					   .body = "abc",
+					   .body_size = 3};
 	struct buf body = {0};
 	http_message_put_reply(&body, &reply);
+	struct http_message_reply got;
 	for (size_t size = 0; size < body.size; size++) {
 		char *copy = malloc(size + 1);
 		memcpy(copy, body.data, size);

@@ -38,7 +38,6 @@ static pthread_mutex_t last_lock = PTHREAD_MUTEX_INITIALIZER;
 static const char *last_request(void)
 {
 	static char copy[sizeof(server.last)];
-
 	pthread_mutex_lock(&last_lock);
 	memcpy(copy, server.last, sizeof(copy));
 	pthread_mutex_unlock(&last_lock);
@@ -48,7 +47,6 @@ static const char *last_request(void)
 static bool wait_for(int fd)
 {
 	struct pollfd on = {.fd = fd, .events = POLLIN};
-
 	while (!server.stop)
 		if (poll(&on, 1, 10) > 0)
 			return true;
@@ -61,7 +59,6 @@ static bool read_request(int fd)
 	char request[sizeof(server.last)];
 	size_t used = 0;
 	ssize_t got;
-
 	while (wait_for(fd) && (got = recv(fd, request + used, sizeof(request) - 1 - used, 0)) > 0) {
 		used += (size_t)got;
 		request[used] = '\0';
@@ -79,7 +76,6 @@ static bool read_request(int fd)
 static void *serve(void *arg)
 {
 	int fd = (int)(intptr_t)arg;
-
 	if (server.then != REFUSE_TO_READ)
 		while (read_request(fd)) {
 			if (server.then == LOSE_SECOND && server.requests == 2)
@@ -118,7 +114,6 @@ static void listen_on(int port)
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
 	socklen_t size = sizeof(at);
 	int one = 1;
-
 	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	server.listener = socket(AF_INET, SOCK_STREAM, 0);
 	setsockopt(server.listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
@@ -166,7 +161,6 @@ static struct skymon *new_run(int64_t ms_left)
 {
 	static struct skymon_host host;
 	static struct skymon sm = {&host};
-
 	host = *fake_new_run()->host;
 	host.resolve = fake_resolve;
 	fake.ms_left = ms_left;
@@ -176,7 +170,6 @@ static struct skymon *new_run(int64_t ms_left)
 static const char *url_of(const char *host, const char *path)
 {
 	static char url[300];
-
 	snprintf(url, sizeof(url), "http://%s:%d%s", host, server.port, path);
 	return url;
 }
@@ -200,7 +193,6 @@ static void answers(void)
 	struct skymon_http *http = skymon_http_new();
 	static const char *const wanted[] = {"x-one", "X-TWO", "x-three", NULL};
 	struct skymon_label headers[] = {{"X-Vault-Token", "geheim"}, {"X-None", NULL}, {"X-Empty", ""}};
-
 	start_server(0, OK, strlen(OK), KEEP);
 	CU_ASSERT(get(http, (struct skymon_http_request){.url = url_of("127.0.0.1", "/a?b=c"),
 							 .wanted = wanted,
@@ -244,10 +236,8 @@ static void answers(void)
 static void names(void)
 {
 	struct skymon_http *http = skymon_http_new();
-	int port;
-
 	start_server(0, OK, strlen(OK), KEEP);
-	port = server.port;
+	int port = server.port;
 	lookups = 0;
 	for (int i = 0; i < 3; i++)
 		CU_ASSERT(get(http, (struct skymon_http_request){.url = url_of("here.test", "/")}));
@@ -316,11 +306,9 @@ static void faults(void)
 		const struct row *row = &row_list[i];
 		struct skymon_http *http = skymon_http_new();
 		struct skymon_http_request request = {.body_max = 1000};
-		bool good;
-
 		start_server(0, row->answer, row->size, row->then);
 		request.url = url_of("user:geheim@127.0.0.1", "/geheim");
-		good = get(http, request);
+		bool good = get(http, request);
 		if (good != (row->reason == SKYMON_OK) ||
 		    (!good && (fault.reason != row->reason || strstr(fault.text, row->words) == NULL))) {
 			fprintf(stderr, "\n%s: %d, reason %d: %s\n", row->name, good, fault.reason,
@@ -342,7 +330,6 @@ static void once(void)
 {
 	struct skymon_http *http = skymon_http_new();
 	struct skymon_http_request request = {.method = "POST"};
-
 	start_server(0, OK, strlen(OK), LOSE_SECOND);
 	request.url = url_of("127.0.0.1", "/");
 	CU_ASSERT(get(http, request));
@@ -372,7 +359,6 @@ static void timeouts(void)
 	struct skymon_http *http = skymon_http_new();
 	struct skymon_http_request request = {.timeout_ms = 50};
 	struct skymon *sm = new_run(600000); /* with this timeout the test would not end */
-
 	start_server(0, "", 0, HANG);
 	request.url = url_of("127.0.0.1", "/");
 	CU_ASSERT_FALSE(skymon_http_do(sm, http, &request, &answer, &fault));
@@ -396,7 +382,6 @@ static void leaves(void)
 	struct skymon_host host = *new_run(60000)->host;
 	struct skymon sm = {&host};
 	double began = clock_now();
-
 	start_server(0, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe", 40, HANG);
 	request.url = url_of("127.0.0.1", "/");
 	host.ms_left = ms_left_then_none;
@@ -411,7 +396,6 @@ static void leaves(void)
 static bool grows(void *arg)
 {
 	int *asked = arg;
-
 	++*asked;
 	if (*asked == 1) /* longer than the request's timeout */
 		poll(NULL, 0, 1700);
@@ -426,7 +410,6 @@ static void large(void)
 	int asked = 0, head = snprintf(text, 100, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", 3000000);
 	struct skymon_http_request request = {
 		.grow = grows, .grow_arg = &asked, .small = 4, .timeout_ms = 1500, .body_max = 3000000};
-
 	memset(text + head, 'x', 3000000);
 	start_server(0, text, (size_t)head + 3000000, CLOSE);
 	request.url = url_of("127.0.0.1", "/");
@@ -449,9 +432,8 @@ static void connect_timeout(void)
 	struct skymon_http *http = skymon_http_new();
 	struct skymon_http_request request = {.connect_ms = 50};
 	struct skymon *sm = new_run(600000);
-	char url[80];
-
 	start_server(0, "", 0, HANG);
+	char url[80];
 	snprintf(url, sizeof(url), "https://127.0.0.1:%d/", server.port);
 	request.url = url;
 	CU_ASSERT_FALSE(skymon_http_do(sm, http, &request, &answer, &fault));
@@ -464,9 +446,8 @@ static void connect_timeout(void)
 static void proxies(void)
 {
 	struct skymon_http *http = skymon_http_new();
-	char proxy[80];
-
 	start_server(0, OK, strlen(OK), KEEP);
+	char proxy[80];
 	snprintf(proxy, sizeof(proxy), "http://puser:geheim@127.0.0.1:%d", server.port);
 	setenv("http_proxy", "http://127.0.0.1:1", 1); /* is not queried */
 	setenv("https_proxy", "http://127.0.0.1:1", 1);
@@ -511,8 +492,6 @@ static void accepts(void)
 					    "http://a:99999",
 					    "http://a b",
 					    NULL};
-	char place[300];
-
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
 		CU_ASSERT(skymon_http_accepts("url", good[i], "", &fault));
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
@@ -526,6 +505,7 @@ static void accepts(void)
 	CU_ASSERT(skymon_http_accepts("url", "http://a", "socks5h://b:1", &fault));
 	CU_ASSERT_FALSE(skymon_http_accepts("url", "http://a", "b:1", &fault));
 	CU_ASSERT_FALSE(skymon_http_accepts("url", "http://a", "socks5://b:1", &fault));
+	char place[300];
 	CU_ASSERT(skymon_http_place("https://u:geheim@a.b/x", place, sizeof(place)));
 	UNIT_TEXT(place, "a.b:443");
 	CU_ASSERT(skymon_http_place("http://[::1]:8200", place, sizeof(place)));
@@ -537,7 +517,6 @@ static void no_file(void)
 {
 	struct skymon_http *http = skymon_http_new();
 	struct skymon_tls tls = {.ca_file = "/nowhere/ca.pem"};
-
 	CU_ASSERT_FALSE(get(http, (struct skymon_http_request){.url = "https://127.0.0.1:1/", .tls = &tls}));
 	CU_ASSERT(fault.status == SKYMON_UNKNOWN && fault.reason == SKYMON_TLS_OTHER);
 	CU_ASSERT_PTR_NOT_NULL(strstr(fault.text, "/nowhere/ca.pem"));
@@ -546,22 +525,20 @@ static void no_file(void)
 
 int main(void)
 {
-	int failed;
-
 	if (!skymon_http_load())
 		return 2;
-	failed = unit_run("http", (const struct unit_test[]){{"answers", answers},
-							     {"names", names},
-							     {"faults", faults},
-							     {"once", once},
-							     {"timeouts", timeouts},
-							     {"leaves", leaves},
-							     {"large", large},
-							     {"connect timeout", connect_timeout},
-							     {"proxies", proxies},
-							     {"accepts", accepts},
-							     {"no file", no_file},
-							     {0}});
+	int failed = unit_run("http", (const struct unit_test[]){{"answers", answers},
+								 {"names", names},
+								 {"faults", faults},
+								 {"once", once},
+								 {"timeouts", timeouts},
+								 {"leaves", leaves},
+								 {"large", large},
+								 {"connect timeout", connect_timeout},
+								 {"proxies", proxies},
+								 {"accepts", accepts},
+								 {"no file", no_file},
+								 {0}});
 	skymon_http_unload();
 	return failed;
 }

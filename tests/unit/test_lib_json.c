@@ -51,12 +51,10 @@ static void reads(void)
 		/* a key that is never read */
 		{"{\"a\\u0000\":1,\"\\u0001\":\"x\",\"\\ud800\":2,\"\xFF\":4,\"b\":3}", "{\"b\":3}"},
 	};
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		char why[SKYMON_JSON_WHY] = "";
 		json_t *value = skymon_json_read_loose(rows[i].text, strlen(rows[i].text), why);
 		char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
-
 		if (value == NULL)
 			fprintf(stderr, "\n%s: %s\n", rows[i].text, why);
 		UNIT_TEXT(text, rows[i].expected);
@@ -88,10 +86,8 @@ static void refused(void)
 		{"{\"a\":1,}", "is not JSON (line 1, column 8)"},
 		{"[1}", "is not JSON (line 1, column 3)"},
 	};
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		char why[SKYMON_JSON_WHY] = "";
-
 		CU_ASSERT(skymon_json_read_loose(rows[i].text, strlen(rows[i].text), why) == NULL);
 		UNIT_TEXT(why, rows[i].why);
 	}
@@ -102,7 +98,6 @@ static void asked(void)
 	static const char text[] = "{\"a\":\"x\\u0000y\",\"b\":\"x\",\"c\":1,\"d\":NaN}";
 	char why[SKYMON_JSON_WHY];
 	json_t *value = skymon_json_read_loose(text, sizeof(text) - 1, why);
-
 	CU_ASSERT(skymon_json_text(value, "a") == NULL &&
 		  json_string_length(json_object_get(value, "a")) == 3);
 	UNIT_TEXT(skymon_json_text(value, "b"), "x");
@@ -116,15 +111,14 @@ static void asked(void)
 static void deep(void)
 {
 	enum { DEEP = 200000 };
-	char *text = malloc(2 * DEEP + 40), why[SKYMON_JSON_WHY];
-	json_t *value;
+	char *text = malloc(2 * DEEP + 40);
 	size_t size = (size_t)sprintf(text, "{\"a\":");
-
 	memset(text + size, '[', DEEP);
 	memset(text + size + DEEP, ']', DEEP);
 	size += 2 * DEEP;
 	size += (size_t)sprintf(text + size, ",\"b\":3}");
-	value = skymon_json_read_loose(text, size, why);
+	char why[SKYMON_JSON_WHY];
+	json_t *value = skymon_json_read_loose(text, size, why);
 	CU_ASSERT(value != NULL && json_integer_value(json_object_get(value, "b")) == 3);
 	json_decref(value);
 	CU_ASSERT(skymon_json_read_loose(text, size - 10, why) == NULL);
@@ -146,10 +140,8 @@ static void depth(void)
 		    {"[\"\\\\\", [[", true},
 		    {"]]]]]", false},
 		    {"\"[[[[", false}};
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		char text[SKYMON_JSON_DEPTH + 80];
-
 		memset(text, '[', SKYMON_JSON_DEPTH - 2);
 		strcpy(text + SKYMON_JSON_DEPTH - 2, rows[i].text);
 		CU_ASSERT(skymon_json_is_deep(text, strlen(text)) == rows[i].deep);
@@ -163,7 +155,6 @@ static void strict(void)
 	static const char text[] = "{\"a\": [\"x\", 0.1]}";
 	json_t *value = skymon_json_read(text, sizeof(text) - 1);
 	char *dump = json_dumps(value, skymon_json_digits(value));
-
 	UNIT_TEXT(dump, text);
 	free(dump);
 	json_decref(value);
@@ -176,19 +167,17 @@ static void changed_at_random(void)
 	static const char seed[] = "{\"a\":[1,2.5e3,true,null,\"x\\u00e4\\ud83d\\ude00\"],\"b\":{\"c\":{"
 				   "\"d\":[[[]]]}},\"a\":NaN}";
 	unsigned state = 1, read_count = 0;
-
 	for (int round = 0; round < 200000; round++) {
 		size_t size = sizeof(seed) - 1;
-		char *text = malloc(size), why[SKYMON_JSON_WHY];
-		json_t *value;
-
+		char *text = malloc(size);
 		memcpy(text, seed, size);
 		for (unsigned i = 0; i < 1 + round % 4u; i++) {
 			state = state * 1103515245 + 12345;
 			text[state / 65536 % size] = "\"\\{}[],:u0\x80 e-"[state / 256 % 14];
 		}
 		size -= state / 4096 % 8;
-		value = skymon_json_read_loose(text, size, why);
+		char why[SKYMON_JSON_WHY];
+		json_t *value = skymon_json_read_loose(text, size, why);
 		read_count += value != NULL;
 		json_decref(value);
 		free(text);

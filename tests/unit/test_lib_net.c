@@ -64,11 +64,8 @@ static void urls(void)
 {
 	struct skymon_net_url url;
 	const char *why;
-	char place[300];
-
 	for (size_t i = 0; i < sizeof(good_urls) / sizeof(good_urls[0]); i++) {
 		const struct url_row *is = &good_urls[i];
-
 		CU_ASSERT_FATAL(skymon_net_url_parse(is->text, &url, &why));
 		UNIT_TEXT(url.scheme, is->scheme);
 		UNIT_TEXT(url.user, is->user);
@@ -85,6 +82,7 @@ static void urls(void)
 		if (strstr(why, bad_urls[i].word) == NULL)
 			UNIT_TEXT(why, bad_urls[i].word);
 	}
+	char place[300];
 	skymon_net_place("::1", 5, place, sizeof(place));
 	UNIT_TEXT(place, "[::1]:5");
 	skymon_net_place("h", 5, place, sizeof(place));
@@ -110,7 +108,6 @@ static struct server {
 static bool readable(int fd)
 {
 	struct pollfd on = {.fd = fd, .events = POLLIN};
-
 	while (!server.stop)
 		if (poll(&on, 1, 10) > 0)
 			return true;
@@ -119,9 +116,8 @@ static bool readable(int fd)
 
 static void serve(int fd)
 {
-	ssize_t got;
-
 	server.size = 0;
+	ssize_t got;
 	while (server.expect != NULL && readable(fd) &&
 	       (got = recv(fd, server.got + server.size, sizeof(server.got) - 1 - server.size, 0)) > 0) {
 		server.size += (size_t)got;
@@ -141,7 +137,6 @@ static void *run(void *arg)
 	(void)arg;
 	while (readable(server.listener)) {
 		int fd = accept(server.listener, NULL, NULL);
-
 		if (fd < 0)
 			break;
 		server.connections++;
@@ -154,7 +149,6 @@ static void start_server(const char *expect, const char *answer, bool hang)
 {
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t size = sizeof(at);
-
 	memset(&server, 0, sizeof(server));
 	server.expect = expect;
 	server.answer = answer;
@@ -182,7 +176,6 @@ static const char *here_is; /* addresses of the name "here.test" */
 static int64_t ms_left(struct skymon *sm)
 {
 	double left = (ends - skymon_net_clock()) * 1000;
-
 	(void)sm;
 	return left > 0 ? (int64_t)left : 0;
 }
@@ -201,7 +194,6 @@ static struct skymon *host(int for_ms)
 {
 	static struct skymon_host table;
 	static struct skymon sm = {&table};
-
 	table = *fake_new_run()->host;
 	table.ms_left = ms_left;
 	table.resolve = resolve;
@@ -214,16 +206,13 @@ static struct skymon_fault fault;
 static struct skymon_net *open_at(struct skymon *sm, const char *name, uint16_t port, const char *proxy)
 {
 	struct skymon_net_target to = {.host = name, .port = port, .proxy = proxy};
-
 	return skymon_net_open(sm, &to, &fault);
 }
 
 static uint16_t closed_port(void)
 {
-	uint16_t port;
-
 	start_server(NULL, NULL, false);
-	port = server.port;
+	uint16_t port = server.port;
 	stop_server();
 	return port;
 }
@@ -231,12 +220,10 @@ static uint16_t closed_port(void)
 static void read_and_write(void)
 {
 	struct skymon *sm = host(2000);
-	struct skymon_net *net;
 	char text[64] = "";
-
 	here_is = "127.0.0.1";
 	start_server("ping", "pong", false);
-	net = open_at(sm, "here.test", server.port, "none");
+	struct skymon_net *net = open_at(sm, "here.test", server.port, "none");
 	CU_ASSERT_FATAL(net != NULL);
 	CU_ASSERT(strncmp(net->place, "here.test:", 10) == 0 && skymon_net_alive(net));
 	CU_ASSERT(skymon_net_write(sm, net, "ping", 4, &fault));
@@ -256,12 +243,10 @@ static void read_and_write(void)
 static void addresses(void)
 {
 	struct skymon *sm = host(2000);
-	struct skymon_net *net;
-
 	/* the second address is used */
 	start_server(NULL, NULL, true);
 	here_is = "::1,127.0.0.1";
-	net = open_at(sm, "here.test", server.port, NULL);
+	struct skymon_net *net = open_at(sm, "here.test", server.port, NULL);
 	CU_ASSERT_FATAL(net != NULL);
 	skymon_net_close(net);
 	stop_server();
@@ -288,7 +273,6 @@ static struct hole open_hole(const char *address, uint16_t port)
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
 	struct hole hole = {.listener = socket(AF_INET, SOCK_STREAM, 0)};
 	socklen_t size = sizeof(at);
-
 	inet_pton(AF_INET, address, &at.sin_addr);
 	/* a connection of another process may have this port on this address */
 	setsockopt(hole.listener, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
@@ -315,7 +299,6 @@ static void black_hole(void)
 	struct hole hole = open_hole("127.0.0.1", 0);
 	struct skymon *sm = host(400);
 	double began = skymon_net_clock();
-
 	CU_ASSERT(open_at(sm, "127.0.0.1", hole.port, NULL) == NULL);
 	CU_ASSERT(fault.reason == SKYMON_TIMEOUT && strstr(fault.text, "connection attempt") != NULL);
 	CU_ASSERT(skymon_net_clock() - began > 0.3); /* before the deadline */
@@ -334,14 +317,11 @@ static void order(void)
 		{"10.0.0.1,10.0.0.2,10.0.0.3,::1", "10.0.0.1,::1,10.0.0.2,10.0.0.3"},
 		{"::1,::2,::3,::4,::5,::6,::7,::8,10.0.0.1", "::1,10.0.0.1,::2,::3,::4,::5,::6,::7"},
 	};
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		const char *sorted[RACE_MAX];
 		char given[200], joined[200] = "";
-		size_t count;
-
 		snprintf(given, sizeof(given), "%s", rows[i].given);
-		count = in_turn(given, sorted);
+		const char *sorted[RACE_MAX];
+		size_t count = in_turn(given, sorted);
 		for (size_t j = 0; j < count; j++) {
 			strcat(joined, j > 0 ? "," : "");
 			strcat(joined, sorted[j]);
@@ -353,7 +333,6 @@ static void order(void)
 static int open_descriptors(void)
 {
 	int count = 0;
-
 	for (int fd = 0; fd < 1024; fd++)
 		count += fcntl(fd, F_GETFD) >= 0;
 	return count;
@@ -381,7 +360,6 @@ static void race(void)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct skymon *sm = host(5000);
 		double began = skymon_net_clock();
-
 		here_is = rows[i].addresses;
 		struct skymon_net *net = open_at(sm, "here.test", server.port, NULL);
 		CU_ASSERT_FATAL(net != NULL);
@@ -402,12 +380,10 @@ static void race(void)
 static void silence(void)
 {
 	struct skymon *sm = host(300);
-	char text[8];
-	struct skymon_net *net;
-
 	start_server(NULL, NULL, true);
-	net = open_at(sm, "127.0.0.1", server.port, "");
+	struct skymon_net *net = open_at(sm, "127.0.0.1", server.port, "");
 	CU_ASSERT_FATAL(net != NULL);
+	char text[8];
 	CU_ASSERT(skymon_net_read(sm, net, text, sizeof(text), &fault) < 0);
 	CU_ASSERT(fault.reason == SKYMON_TIMEOUT && !fault.lost);
 	CU_ASSERT(skymon_net_alive(net));
@@ -438,14 +414,12 @@ static const struct {
 static void proxy(void)
 {
 	char url[100], text[16] = "";
-
 	for (size_t i = 0; i < sizeof(proxies) / sizeof(proxies[0]); i++) {
 		struct skymon *sm = host(proxies[i].reason == SKYMON_TIMEOUT ? 300 : 3000);
-		struct skymon_net *net;
-
 		start_server("\r\n\r\n", proxies[i].answer, proxies[i].hang);
 		snprintf(url, sizeof(url), "http://us%%40er:wo%%3Ard@127.0.0.1:%u", server.port);
-		net = open_at(sm, "cache.test", 6379, url); /* a name that only the proxy resolves */
+		struct skymon_net *net =
+			open_at(sm, "cache.test", 6379, url); /* a name that only the proxy resolves */
 		if (proxies[i].reason == SKYMON_NONE) {
 			CU_ASSERT_FATAL(net != NULL);
 			/* Bytes after the proxy's header are from the server. */
@@ -472,12 +446,12 @@ static void proxy(void)
 static void endless_head(void)
 {
 	struct skymon *sm = host(3000);
-	char *flood = malloc(100000), url[60];
-
+	char *flood = malloc(100000);
 	memset(flood, 'a', 99999);
 	memcpy(flood, "HTTP/1.1 200 ", 13);
 	flood[99999] = '\0';
 	start_server("\r\n\r\n", flood, true);
+	char url[60];
 	snprintf(url, sizeof(url), "http://127.0.0.1:%u", server.port);
 	CU_ASSERT(open_at(sm, "cache.test", 1, url) == NULL && fault.reason == SKYMON_PROTOCOL);
 	stop_server();
@@ -511,11 +485,9 @@ static void no_tls(void)
 		{NULL, true, SKYMON_TIMEOUT, "did not begin TLS in time"},
 		{"\x16\x03\x03", true, SKYMON_TIMEOUT, "did not begin TLS in time"},
 	};
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct skymon *sm = host(rows[i].reason == SKYMON_TIMEOUT ? 300 : 3000);
 		struct skymon_net_target to = {.host = "127.0.0.1", .secure = true};
-
 		start_server(rows[i].hang ? "\x03" : NULL, rows[i].answer, rows[i].hang);
 		to.port = server.port;
 		CU_ASSERT(skymon_net_open(sm, &to, &fault) == NULL);
@@ -530,13 +502,11 @@ static void tls_files(void)
 {
 	static const struct skymon_tls blocks[] = {
 		{.ca_file = "/none.pem"}, {.cert_file = "/none.pem"}, {.key_file = "/none.pem"}};
-
 	start_server(NULL, NULL, true);
 	for (size_t i = 0; i < 3; i++) {
 		struct skymon *sm = host(1000);
 		struct skymon_net_target to = {
 			.host = "127.0.0.1", .port = server.port, .secure = true, .tls = &blocks[i]};
-
 		CU_ASSERT(skymon_net_open(sm, &to, &fault) == NULL);
 		CU_ASSERT(fault.reason == SKYMON_TLS_OTHER && fault.status == SKYMON_UNKNOWN);
 		CU_ASSERT(strstr(fault.text, i == 0 ? "tls.ca_file" : "tls.cert_file and tls.key_file") !=

@@ -20,7 +20,6 @@ static X509 *certificate(const char *name)
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	X509 *made = X509_new();
 	X509_NAME *subject = X509_get_subject_name(made);
-
 	ASN1_INTEGER_set(X509_get_serialNumber(made), 1);
 	X509_gmtime_adj(X509_getm_notBefore(made), -60);
 	X509_gmtime_adj(X509_getm_notAfter(made), 3600);
@@ -35,7 +34,6 @@ static X509 *certificate(const char *name)
 static void write_to(const char *path, X509 *one, X509 *two)
 {
 	FILE *file = fopen(path, "w");
-
 	CU_ASSERT_FATAL(file != NULL);
 	if (one != NULL)
 		PEM_write_X509(file, one);
@@ -48,7 +46,6 @@ static const char *path(const char *name)
 {
 	static int next;
 	char *text = path_of[next++ % 8];
-
 	snprintf(text, sizeof(path_of[0]), "%s/%s", folder, name);
 	return text;
 }
@@ -57,7 +54,6 @@ static bool verifies(X509_STORE *store, X509 *one)
 {
 	X509_STORE_CTX *context = X509_STORE_CTX_new();
 	bool good = X509_STORE_CTX_init(context, store, one, NULL) == 1 && X509_verify_cert(context) == 1;
-
 	X509_STORE_CTX_free(context);
 	return good;
 }
@@ -68,20 +64,18 @@ static bool file_verifies(const char *file, X509 *one)
 	const char *why;
 	X509_STORE *store = skymon_tls_store(file, &why);
 	bool good = store != NULL && verifies(store, one);
-
 	X509_STORE_free(store);
 	return good;
 }
 
 static void one_store_for_all(void)
 {
-	const char *file = path("same.pem"), *why;
+	const char *file = path("same.pem");
 	X509 *good = certificate("same");
-	X509_STORE *first, *second;
-
 	write_to(file, good, NULL);
-	first = skymon_tls_store(file, &why);
-	second = skymon_tls_store(file, &why);
+	const char *why;
+	X509_STORE *first = skymon_tls_store(file, &why);
+	X509_STORE *second = skymon_tls_store(file, &why);
 	CU_ASSERT(first != NULL && first == second && verifies(first, good));
 	X509_STORE_free(second);
 	skymon_tls_unload();
@@ -93,7 +87,6 @@ static void one_store_for_all(void)
 static void by_rename(const char *file, X509 *now)
 {
 	const char *beside = path("beside.pem");
-
 	write_to(beside, now, NULL);
 	CU_ASSERT_FATAL(rename(beside, file) == 0);
 }
@@ -106,9 +99,8 @@ static void in_place(const char *file, X509 *now)
 static void in_place_with_old_times(const char *file, X509 *now)
 {
 	struct stat is;
-	struct timespec times[2];
-
 	CU_ASSERT_FATAL(stat(file, &is) == 0);
+	struct timespec times[2];
 	times[0] = is.st_atim;
 	times[1] = is.st_mtim;
 	write_to(file, now, NULL);
@@ -119,7 +111,6 @@ static void in_place_with_old_times(const char *file, X509 *now)
 static void by_link(const char *file, X509 *now)
 {
 	const char *target = path("target.pem"), *link = path("link.pem");
-
 	write_to(target, now, NULL);
 	CU_ASSERT_FATAL(symlink(target, link) == 0 && rename(link, file) == 0);
 }
@@ -127,11 +118,9 @@ static void by_link(const char *file, X509 *now)
 static void replaced(void)
 {
 	void (*const ways[])(const char *, X509 *) = {by_rename, in_place, in_place_with_old_times, by_link};
-
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
 		const char *file = path("replaced.pem");
 		X509 *before = certificate("one"), *after = certificate("two");
-
 		unlink(file);
 		write_to(file, before, NULL);
 		CU_ASSERT(file_verifies(file, before) && !file_verifies(file, after));
@@ -147,7 +136,6 @@ static void unreadable(void)
 {
 	const char *file = path("broken.pem"), *why = NULL;
 	X509 *good = certificate("good");
-
 	CU_ASSERT(skymon_tls_store(path("none.pem"), &why) == NULL);
 	CU_ASSERT(strcmp(why, "tls.ca_file holds no certificate that can be read") == 0);
 	write_to(file, NULL, NULL);
@@ -164,20 +152,18 @@ static void system_places(void)
 {
 	X509 *of_file = certificate("in the file"), *of_directory = certificate("in the directory");
 	const char *file = path("system.pem"), *directory = path("hashed"), *why = NULL;
-	char name[160];
-	X509_STORE *first, *second;
-
 	write_to(file, of_file, NULL);
 	CU_ASSERT_FATAL(mkdir(directory, 0755) == 0);
 	setenv("SSL_CERT_FILE", file, 1);
 	setenv("SSL_CERT_DIR", directory, 1);
 	CU_ASSERT(strcmp(skymon_tls_system_file(), file) == 0);
 	CU_ASSERT(file_verifies(NULL, of_file) && !file_verifies(NULL, of_directory));
-	first = skymon_tls_store(NULL, &why);
-	second = skymon_tls_store(NULL, &why);
+	X509_STORE *first = skymon_tls_store(NULL, &why);
+	X509_STORE *second = skymon_tls_store(NULL, &why);
 	CU_ASSERT(first == second);
 	X509_STORE_free(second);
 	usleep(20000);
+	char name[160];
 	snprintf(name, sizeof(name), "%s/%08lx.0", directory,
 		 X509_NAME_hash_ex(X509_get_subject_name(of_directory), NULL, NULL, NULL));
 	write_to(name, of_directory, NULL);
@@ -200,16 +186,13 @@ static void system_places(void)
 static void bounded(void)
 {
 	X509 *good = certificate("good");
-	const char *why;
 	size_t count = 0;
-
 	skymon_tls_unload();
+	const char *why;
 	for (int i = 0; i < SETS_MAX + 5; i++) {
 		char name[20];
-		const char *file;
-
 		snprintf(name, sizeof(name), "many%d.pem", i);
-		file = path(name);
+		const char *file = path(name);
 		write_to(file, good, NULL);
 		X509_STORE_free(skymon_tls_store(file, &why));
 	}
@@ -229,7 +212,6 @@ static atomic_bool over;
 static void *use(void *arg)
 {
 	atomic_uint *failed = arg;
-
 	while (!over)
 		if (!file_verifies(shared_file, always))
 			++*failed;
@@ -238,18 +220,16 @@ static void *use(void *arg)
 
 static void threads(void)
 {
-	pthread_t user[6];
 	atomic_uint failed = 0;
-
 	always = certificate("always");
 	snprintf(shared_file, sizeof(shared_file), "%s", path("shared.pem"));
 	write_to(shared_file, always, NULL);
+	pthread_t user[6];
 	for (size_t i = 0; i < 6; i++)
 		CU_ASSERT_FATAL(pthread_create(&user[i], NULL, use, &failed) == 0);
 	for (int i = 0; i < 40; i++) {
 		X509 *other = certificate("other");
 		const char *beside = path("beside.pem");
-
 		write_to(beside, always, other);
 		rename(beside, shared_file);
 		if (i == 20)
@@ -266,9 +246,8 @@ static void threads(void)
 
 static void clean(void)
 {
-	char command[100];
-
 	skymon_tls_unload();
+	char command[100];
 	snprintf(command, sizeof(command), "rm -rf %s", folder);
 	CU_ASSERT(system(command) == 0);
 }
@@ -283,7 +262,6 @@ int main(void)
 					  {"threads", threads},
 					  {"clean", clean},
 					  {0}};
-
 	if (mkdtemp(folder) == NULL)
 		return 1;
 	return unit_run("trust", tests);

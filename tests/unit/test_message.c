@@ -243,25 +243,25 @@ static void each_reads_back(void)
 static void claims_out_of_range_are_refused(void)
 {
 	struct buf body = {0};
-	enum skymon_reason reason;
-	enum log_level level;
-	const char *text;
-	bool ok;
 	message_put_started(&body, true, SKYMON_REASON_COUNT, "");
 	struct wire_reader in = wire_reader(body.data, body.size);
+	enum skymon_reason reason;
+	const char *text;
+	bool ok;
 	CU_ASSERT_FALSE(message_get_started(&in, &ok, &reason, &text));
 	body.size = 0;
 	message_put_log(&body, (enum log_level)(LOG_LEVEL_DEBUG + 1), "");
 	in = wire_reader(body.data, body.size);
+	enum log_level level;
 	CU_ASSERT_FALSE(message_get_log(&in, &level, &text));
 	static const struct message_answer answers[] = {
 		{.reason = SKYMON_REASON_COUNT, .bytes = "", .message = ""},
 		{.lease_ms = -1, .bytes = "", .message = ""}};
 	for (size_t i = 0; i < 2; i++) {
-		struct message_answer answer;
 		body.size = 0;
 		message_put_answer(&body, &answers[i]);
 		in = wire_reader(body.data, body.size);
+		struct message_answer answer;
 		CU_ASSERT_FALSE(message_get_answer(&in, &answer));
 	}
 	buf_free(&body);
@@ -271,11 +271,11 @@ static void claims_out_of_range_are_refused(void)
 static void what_follows_is_refused(void)
 {
 	struct buf body = {0};
-	uint64_t number;
-	uint32_t timeout_ms;
 	put_run(&body);
 	wire_put_u8(&body, 0);
 	struct wire_reader in = wire_reader(body.data, body.size);
+	uint64_t number;
+	uint32_t timeout_ms;
 	CU_ASSERT_FALSE(message_get_run(&in, &number, &timeout_ms));
 	body.size = 0;
 	put_cancel(&body);
@@ -308,12 +308,12 @@ static void mistakes_end_with_the_body(void)
 static void a_long_step_is_cut(void)
 {
 	char step[1000];
-	uint8_t body[MESSAGE_CRASH_MAX];
-	struct message_crash crash;
 	memset(step, 'x', sizeof(step));
 	step[sizeof(step) - 1] = '\0';
+	uint8_t body[MESSAGE_CRASH_MAX];
 	size_t size = message_put_crash(body, &(struct message_crash){WIRE_CRASH_EXIT, 3, step});
 	struct wire_reader in = wire_reader(body, size);
+	struct message_crash crash;
 	message_get_crash(&in, &crash);
 	CU_ASSERT(size < sizeof(body) && wire_end(&in) && strlen(crash.step) == 200);
 }

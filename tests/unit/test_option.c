@@ -473,11 +473,14 @@ static void expect_secret(const char *path, const char *bytes, const char *expec
 
 static void secrets(void)
 {
-	char folder[] = "/tmp/test_option_XXXXXX", path[64], link[64], fifo[64];
+	char folder[] = "/tmp/test_option_XXXXXX";
 	static char big[65537];
 	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
+	char path[64];
 	snprintf(path, sizeof(path), "%s/secret", folder);
+	char link[64];
 	snprintf(link, sizeof(link), "%s/link", folder);
+	char fifo[64];
 	snprintf(fifo, sizeof(fifo), "%s/fifo", folder);
 	write_file(path, "top\n\n", 5, 0600);
 	expect_secret(path, "top\n", NULL);

@@ -99,13 +99,13 @@ static void accounts(void)
 		     {"", false, 0},
 		     {"-1", false, 0},
 		     {"no such user", false, 0}};
-	char name[ACCOUNT_NAME_MAX];
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct err err;
 		uid_t uid = 1;
 		bool ok = passwd_uid(cases[i].text, &uid, &err);
 		CU_ASSERT(ok == cases[i].ok && (!ok || uid == cases[i].uid));
 	}
+	char name[ACCOUNT_NAME_MAX];
 	passwd_name(0, name);
 	UNIT_TEXT(name, "root");
 	passwd_name(4000000000u, name);

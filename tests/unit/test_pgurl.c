@@ -75,7 +75,6 @@ static void urls(void)
 		PQconninfoOption *parsed;
 		char room[300];
 		const char *why = pg_url_parse(rows[i].url, &parsed, room, sizeof(room));
-
 		CU_ASSERT((why == NULL) == (rows[i].says == NULL) && (parsed != NULL) == (why == NULL));
 		PQconninfoFree(parsed);
 		if (why == NULL)

@@ -177,7 +177,7 @@ static bool file_ok(const char *path, struct err *err)
 
 static void files_are_found_and_validated(void)
 {
-	char first[] = "/tmp/skymon-plugin-XXXXXX", second[] = "/tmp/skymon-plugin-XXXXXX", path[4096];
+	char first[] = "/tmp/skymon-plugin-XXXXXX", second[] = "/tmp/skymon-plugin-XXXXXX";
 	struct err err = {""};
 	CU_ASSERT_FATAL(mkdtemp(first) != NULL && mkdtemp(second) != NULL);
 	const char *folders[] = {first, second};
@@ -194,6 +194,7 @@ static void files_are_found_and_validated(void)
 	free(names[0]);
 	free(names[1]);
 	free(names);
+	char path[4096];
 	snprintf(path, sizeof(path), "%s/b.so", first);
 	char *found = plugin_find("b", folders, 2, &err);
 	UNIT_TEXT(found, path);
@@ -223,7 +224,6 @@ static void what_the_host_lacks_does_nothing(void)
 	static const struct skymon_host table = {.size = sizeof(table)};
 	struct skymon sm = {.host = &table};
 	struct skymon_request *rq = NULL;
-	char addresses[8];
 	size_t size = 1;
 	skymon_reason(&sm, SKYMON_DNS);
 	skymon_detail(&sm, "a", "%d", 1);
@@ -238,6 +238,7 @@ static void what_the_host_lacks_does_nothing(void)
 	skymon_secret_refused(&sm);
 	skymon_invalid(&sm, "a", "is wrong");
 	skymon_release(&sm, NULL);
+	char addresses[8];
 	CU_ASSERT(skymon_ms_left(&sm) == 0 && !skymon_resolve(&sm, "a", addresses, sizeof(addresses)));
 	CU_ASSERT_FALSE(skymon_resolve_within(&sm, "a", 1, addresses, sizeof(addresses)));
 	CU_ASSERT(skymon_shared(&sm) == NULL && skymon_snapshot(&sm) == NULL && skymon_self(&sm) == NULL);

@@ -18,7 +18,6 @@
 static void stat_text(void)
 {
 	struct process_stat stat;
-
 	CU_ASSERT(process_parse_stat(
 		"42 (a) b (c) S 7 42 42 0 -1 4194560 100 200 0 0 11 22 33 44 20 0 5 0 98765 1000000 250 "
 		"18446744073709551615 1 1 0 0 0\n",
@@ -74,7 +73,6 @@ static void stat_text(void)
 static void limits_text(void)
 {
 	uint64_t limit;
-
 	CU_ASSERT(process_parse_files_limit(
 		"Limit                     Soft Limit           Hard Limit           Units\n"
 		"Max processes             95000                95000                processes\n"
@@ -98,7 +96,6 @@ static void pid_text(void)
 		    {"12x\n", 0},      {"2147483647", 2147483647},
 		    {"2147483648", 0}, {"99999999999999999999", 0},
 		    {"12 13\n", 0}};
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		int pid = 0;
 		bool good = process_parse_pid(rows[i].text, &pid);
@@ -110,8 +107,6 @@ static void pid_text(void)
 static void socket_text(void)
 {
 	struct process_socket found;
-	uint64_t inode;
-
 	CU_ASSERT_FALSE(process_parse_socket(
 		"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt\n", &found));
 	CU_ASSERT(process_parse_socket(
@@ -124,6 +119,7 @@ static void socket_text(void)
 		"00000000:00000000 02:000A7D8C 00000000     0        0 4294967297 2 0000 20 4 30 10 -1\n",
 		&found));
 	CU_ASSERT(found.port == 65535 && found.state == PROCESS_ESTABLISHED && found.inode == 4294967297ULL);
+	uint64_t inode;
 	CU_ASSERT(process_parse_link("socket:[4711]", &inode) && inode == 4711);
 	CU_ASSERT_FALSE(process_parse_link("pipe:[4711]", &inode));
 	CU_ASSERT_FALSE(process_parse_link("socket:[]", &inode));
@@ -133,7 +129,6 @@ static void socket_text(void)
 static void unit_name(void)
 {
 	char name[32];
-
 	CU_ASSERT(process_unit_name("nginx", name, sizeof(name)));
 	UNIT_TEXT(name, "nginx.service");
 	CU_ASSERT(process_unit_name("user@1000.service", name, sizeof(name)));
@@ -149,7 +144,6 @@ static void unit_name(void)
 static void sets(void)
 {
 	struct process_set set = {0};
-
 	CU_ASSERT_FALSE(process_set_has(&set, 1));
 	for (uint64_t i = 1000; i > 0; i--)
 		process_set_add(&set, i / 2);
@@ -175,12 +169,12 @@ static void write_file(const char *path, const char *format, long value)
  */
 static pid_t start_service(uint16_t *port, pid_t *grandchild)
 {
-	int ready[2], listener = socket(AF_INET, SOCK_STREAM, 0);
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t size = sizeof(address);
-
 	CU_ASSERT_FATAL(listener >= 0 && bind(listener, (struct sockaddr *)&address, size) == 0 &&
 			listen(listener, 8) == 0);
+	int ready[2];
 	CU_ASSERT_FATAL(getsockname(listener, (struct sockaddr *)&address, &size) == 0 && pipe(ready) == 0);
 	*port = ntohs(address.sin_port);
 	pid_t child = fork();
@@ -237,7 +231,6 @@ static void by_port(void)
 	uint16_t port;
 	pid_t grandchild, child = start_service(&port, &grandchild);
 	struct process process = {.port = port, .cgroup_root = "/sys/fs/cgroup"};
-
 	CU_ASSERT(fake_start(&skymon_plugin, fake_new_run(), &process));
 	CU_ASSERT_EQUAL(check(fake_new_run(), &process), SKYMON_HEALTHY);
 	CU_ASSERT_EQUAL(process.main_pid, (uint64_t)child);
@@ -272,7 +265,6 @@ static void by_pid_file(void)
 	char path[64];
 	pid_t grandchild, child = start_service(&port, &grandchild);
 	struct process process = {.pid_file = path, .children = true};
-
 	snprintf(path, sizeof(path), "%s/pid", folder);
 	CU_ASSERT_EQUAL(check(fake_new_run(), &process), SKYMON_UNHEALTHY);
 	CU_ASSERT(strstr(fake.message, "is missing") != NULL);
@@ -308,7 +300,6 @@ static void a_restart_is_seen(void)
 	char path[64];
 	pid_t grandchild, child = start_service(&port, &grandchild), old = child;
 	struct process process = {.pid_file = path};
-
 	snprintf(path, sizeof(path), "%s/pid", folder);
 	write_file(path, "%ld\n", child);
 	CU_ASSERT_EQUAL(check(fake_new_run(), &process), SKYMON_HEALTHY);
@@ -329,16 +320,16 @@ static void a_restart_is_seen(void)
 static void by_unit(void)
 {
 	uint16_t port;
-	char root[64], path[128];
+	char root[64];
 	pid_t grandchild, child = start_service(&port, &grandchild);
 	struct process process = {.unit = "web", .cgroup_root = root};
-
 	snprintf(root, sizeof(root), "%s/cgroup", folder);
 	CU_ASSERT_EQUAL(check(fake_new_run(), &process),
 			SKYMON_UNKNOWN); /* no such folder: the check cannot examine it */
 	static const char *const folders[] = {"", "/unified", "/unified/system.slice",
 					      "/unified/system.slice/web.service",
 					      "/unified/system.slice/web.service/payload"};
+	char path[128];
 	for (size_t i = 0; i < 5; i++) {
 		snprintf(path, sizeof(path), "%s%s", root, folders[i]);
 		CU_ASSERT_EQUAL(mkdir(path, 0755), 0);
@@ -365,7 +356,6 @@ static void exactly_one(void)
 {
 	struct process none = {.pid_file = "", .unit = NULL}, two = {.pid_file = "/x", .port = 1},
 		       one = {.unit = "x"};
-
 	CU_ASSERT_FALSE(fake_start(&skymon_plugin, fake_new_run(), &none));
 	UNIT_TEXT(fake.message, "pid_file is missing: one of pid_file, unit and port must be given");
 	CU_ASSERT_FALSE(fake_start(&skymon_plugin, fake_new_run(), &two));
@@ -377,16 +367,15 @@ static void exactly_one(void)
  */
 static void unprivileged(void)
 {
-	uint16_t port;
 	char path[64];
-	pid_t grandchild, child;
 	struct process by_pid = {.pid_file = path}, by_number = {0};
-
 	if (geteuid() != 0) {
 		puts("needs root");
 		return;
 	}
-	child = start_service(&port, &grandchild);
+	uint16_t port;
+	pid_t grandchild;
+	pid_t child = start_service(&port, &grandchild);
 	by_number.port = port;
 	snprintf(path, sizeof(path), "%s/pid", folder);
 	write_file(path, "%ld\n", child);
@@ -414,20 +403,18 @@ static void unprivileged(void)
  * child, so the numbers are incomplete. */
 static void half_of_a_service(void)
 {
-	uint16_t port;
-	int ready[2], listener = socket(AF_INET, SOCK_STREAM, 0);
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t size = sizeof(address);
-	char byte;
-
 	if (geteuid() != 0) {
 		puts("needs root");
 		return;
 	}
+	int ready[2];
 	CU_ASSERT_FATAL(bind(listener, (struct sockaddr *)&address, size) == 0 && listen(listener, 8) == 0 &&
 			pipe(ready) == 0);
 	CU_ASSERT_FATAL(getsockname(listener, (struct sockaddr *)&address, &size) == 0);
-	port = ntohs(address.sin_port);
+	uint16_t port = ntohs(address.sin_port);
 	pid_t child = fork();
 	if (child == 0) {
 		if (setgid(65534) != 0 || setuid(65534) != 0 || prctl(PR_SET_DUMPABLE, 1) != 0 ||
@@ -436,6 +423,7 @@ static void half_of_a_service(void)
 		for (;;)
 			pause();
 	}
+	char byte;
 	CU_ASSERT_FATAL(child > 0 && read(ready[0], &byte, 1) == 1);
 	close(ready[0]);
 	close(ready[1]);

@@ -427,9 +427,10 @@ static void conflicts(void)
 		void *state = start(&host);
 		struct skymon_request rq;
 		ask(&host, state, &rq, NULL);
-		char lines[2][200], head[200], dropped[100];
+		char lines[2][200];
 		snprintf(lines[0], sizeof(lines[0]), "\n%s{component=\"a\"} 1\n", rows[i].first);
 		snprintf(lines[1], sizeof(lines[1]), "\n%s{component=\"b\"} 1\n", rows[i].second);
+		char dropped[100];
 		snprintf(dropped, sizeof(dropped), "\nskymon_metrics_dropped_total %d\n",
 			 !rows[i].first_kept + !rows[i].second_kept);
 		if ((strstr(rq.body, lines[0]) != NULL) != rows[i].first_kept ||
@@ -441,6 +442,7 @@ static void conflicts(void)
 		CU_ASSERT_EQUAL(strstr(host.log, "of component a is left out: ") == NULL, rows[i].first_kept);
 		CU_ASSERT_EQUAL(strstr(host.log, "of component b is left out: ") == NULL,
 				rows[i].second_kept);
+		char head[200];
 		snprintf(head, sizeof(head), "# TYPE %s ", rows[i].first);
 		char *type = strstr(rq.body, head);
 		CU_ASSERT(type == NULL || strstr(type + 1, head) == NULL); /* each head once */
@@ -484,11 +486,11 @@ static void conflicts_are_reported_once(void)
 		{true, 2, 1, 3},
 	};
 	for (size_t i = 0; i < COUNT(steps); i++) {
-		char counter[100];
 		if (steps[i].new_result)
 			results[1].id = next_id++;
 		host.snapshot.generation++;
 		ask(&host, state, &rq, NULL);
+		char counter[100];
 		snprintf(counter, sizeof(counter), "\nskymon_metrics_dropped_total %zu\n", steps[i].dropped);
 		CU_ASSERT_PTR_NOT_NULL(strstr(rq.body, counter));
 		CU_ASSERT_EQUAL(times_of(host.log, "left out"), steps[i].logged);
@@ -526,14 +528,16 @@ static void replies_outlive_changes(void)
 	host.snapshot.components = list;
 	host.snapshot.count = 1;
 	void *state = start(&host);
-	struct skymon_request early, again, later, last;
+	struct skymon_request early;
 	ask(&host, state, &early, NULL);
+	struct skymon_request again;
 	ask(&host, state, &again, openmetrics);
 	CU_ASSERT(early.generation != 0 && early.generation != again.generation);
 	set_family(&big, SKYMON_GAUGE, "x", "h", (const char *[]){"n=\"3\"|3"}, 1);
 	result.id = next_id++;
 	component.labels = "team=\"t\"";
 	host.snapshot.generation++;
+	struct skymon_request later;
 	ask(&host, state, &later, NULL);
 	CU_ASSERT(later.generation != early.generation && later.generation != again.generation);
 	CU_ASSERT_PTR_NOT_NULL(
@@ -544,6 +548,7 @@ static void replies_outlive_changes(void)
 	component.status = SKYMON_UNHEALTHY;
 	host.snapshot.generation++;
 	answered(&early);
+	struct skymon_request last;
 	ask(&host, state, &last, NULL);
 	CU_ASSERT_PTR_NOT_NULL(strstr(last.body, "\nx{component=\"a\",team=\"u\",n=\"3\"} 3\n"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(last.body, "\nskymon_component_up{component=\"a\"} 0\n"));

@@ -42,22 +42,20 @@ static atomic_int
 static void sleep_ms(int ms)
 {
 	struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-
 	nanosleep(&time, NULL);
 }
 
 static int give(const char *addresses, struct addrinfo **found)
 {
-	char text[200], *rest = text, *one;
+	char text[200], *rest = text;
 	struct addrinfo **link = found;
-
 	*found = NULL;
 	snprintf(text, sizeof(text), "%s", addresses);
+	char *one;
 	while ((one = strsep(&rest, ",")) != NULL && *one != '\0') {
 		struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
 		struct sockaddr_in v4 = {.sin_family = AF_INET};
 		bool is_v6 = inet_pton(AF_INET6, one, &v6.sin6_addr) == 1;
-
 		if (!is_v6 && inet_pton(AF_INET, one, &v4.sin_addr) != 1)
 			return EAI_NONAME;
 		*link = calloc(1, sizeof(**link));
@@ -99,7 +97,6 @@ void freeaddrinfo(struct addrinfo *found)
 {
 	while (found != NULL) {
 		struct addrinfo *next = found->ai_next;
-
 		free(found->ai_addr);
 		free(found);
 		found = next;
@@ -109,7 +106,6 @@ void freeaddrinfo(struct addrinfo *found)
 static int64_t clock_ms(void)
 {
 	struct timespec now;
-
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
@@ -120,7 +116,6 @@ static const char *ask(const char *host, int64_t timeout_ms)
 	static _Thread_local char addresses[200];
 	enum skymon_reason reason;
 	struct err err;
-
 	if (!resolve_host(host, (clock_ms() + timeout_ms) * 1000, addresses, sizeof(addresses), &reason,
 			  &err))
 		snprintf(addresses, sizeof(addresses), "%s",
@@ -150,12 +145,10 @@ static void what_is_waited_for(void)
 		{"silent.test", "timeout", 600, 590},
 		{"no-aaaa.test", "timeout", 100, 90},
 	};
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		int64_t began = clock_ms(), took;
-
+		int64_t began = clock_ms();
 		UNIT_TEXT(ask(rows[i].host, rows[i].timeout_ms), rows[i].expected);
-		took = clock_ms() - began;
+		int64_t took = clock_ms() - began;
 		if (took < rows[i].at_least_ms) {
 			fprintf(stderr, "\n%s took %lld ms\n", rows[i].host, (long long)took);
 			CU_FAIL();
@@ -172,19 +165,16 @@ static void *ask_hanging(void *host)
 static void hanging_names_share(void)
 {
 	static char hosts[4][32];
-	pthread_t askers[40];
-	unsigned before;
-
 	for (int i = 0; i < 4; i++)
 		snprintf(hosts[i], sizeof(hosts[i]), "hang%d.test", i);
-	before = lookups;
+	unsigned before = lookups;
+	pthread_t askers[40];
 	for (size_t i = 0; i < 40; i++)
 		CU_ASSERT_FATAL(pthread_create(&askers[i], NULL, ask_hanging, hosts[i % 4]) == 0);
 	sleep_ms(300); /* both families have been requested by now */
 	UNIT_TEXT(ask("good.test", 2000), "192.0.2.7");
 	for (size_t i = 0; i < 40; i++) {
 		void *good;
-
 		pthread_join(askers[i], &good);
 		CU_ASSERT(good != NULL);
 	}
@@ -201,7 +191,6 @@ static void *ask_first(void *arg)
 static void a_late_comer_asks_again(void)
 {
 	pthread_t first;
-
 	CU_ASSERT_FATAL(pthread_create(&first, NULL, ask_first, NULL) == 0);
 	sleep_ms(100);
 	recovered = 1; /* the running lookup still fails */

@@ -86,9 +86,9 @@ static enum skymon_status tell_all(struct skymon *sm, const struct state *state)
 static enum skymon_status check(struct skymon *sm, void *memory)
 {
 	struct state *state = memory;
+	skymon_step(sm, "at hunter2");
 	uint32_t id;
 	const char *step;
-	skymon_step(sm, "at hunter2");
 	CU_ASSERT(runner_current(&id, &step) && (step[3] == '*') == (state->password.size > 0));
 	CU_ASSERT(skymon_snapshot(sm) == NULL && skymon_self(sm) == NULL && skymon_routes(sm) == NULL &&
 		  skymon_config_public(sm) == NULL);

@@ -176,14 +176,13 @@ static void wait_replies(unsigned least)
 static struct runner *open_runner(void)
 {
 	static const char yaml[] = "{password: x}";
-	struct config config;
 	struct err_list errs = {0};
 	struct err err = {""};
 	struct buf body = {0};
-	enum skymon_reason reason;
 	seen.replies = seen.stopped = 0;
 	seen.replied.size = 0;
 	atomic_store(&stops, 0);
+	struct config config;
 	CU_ASSERT_FATAL(config_parse("test", yaml, strlen(yaml), config_environment, &config, &errs));
 	struct option_binding binding = {
 		.table = options, .section = config.root, .what = "component", .lookup = config_environment};
@@ -195,6 +194,7 @@ static struct runner *open_runner(void)
 				   .start = {.name = "c", .state_dir = "", .labels = ""},
 				   .values = option_values_decode(&in, &err)};
 	struct runner *runner = runner_new(&plugin, 0, &events, NULL, &err);
+	enum skymon_reason reason;
 	CU_ASSERT_FATAL(runner != NULL && runner_start(runner, &spec, &reason, &err));
 	buf_free(&body);
 	option_values_free(bound);

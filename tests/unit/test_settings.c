@@ -19,10 +19,10 @@ static const char *read_only(const char *variable)
 
 static struct settings *read_with(const char *text, config_lookup *variables, char **errors)
 {
-	struct config config;
 	struct err_list errs = {0};
 	struct buf all = {0};
 	buf_text(&all, "");
+	struct config config;
 	CU_ASSERT(config_parse("f", text, strlen(text), variables, &config, &errs));
 	struct settings *settings = settings_new(&config, variables, &errs);
 	CU_ASSERT_EQUAL(settings == NULL, errs.count > 0);

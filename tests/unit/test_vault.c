@@ -44,7 +44,6 @@ static void health(void)
 	static const char odd[] =
 		"{\"initialized\":true,\"sealed\":true,\"x\":1,\"x\":2,\"y\":\"\\u0000\",\"z\":NaN,"
 		"\"version\":\"1\\n\\u001b[31m\\u00e4\"}";
-
 	CU_ASSERT(vault_parse_health(BODY, strlen(BODY), &is, why));
 	CU_ASSERT(is.initialized && !is.sealed && !is.standby && is.server_time == 1795364633);
 	UNIT_TEXT(is.version, "2.7.2");
@@ -80,7 +79,6 @@ static void evaluate_health(void)
 	};
 	struct vault_health is = {.initialized = true};
 	struct vault_verdict verdict;
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		vault_evaluate(rows[i].code, &is, &verdict);
 		if (verdict.status != rows[i].status || verdict.reason != rows[i].reason ||
@@ -118,7 +116,6 @@ static bool token_of(const char *text, struct vault_token *token)
 {
 	json_t *answer = json_loads(text, 0, NULL);
 	bool good = vault_parse_token(answer, token);
-
 	json_decref(answer);
 	return good;
 }
@@ -126,7 +123,6 @@ static bool token_of(const char *text, struct vault_token *token)
 static void tokens(void)
 {
 	struct vault_token is;
-
 	CU_ASSERT(token_of(
 		"{\"data\":{\"ttl\":0,\"creation_ttl\":0,\"expire_time\":null,\"renewable\":false}}", &is));
 	CU_ASSERT(is.forever && !is.renewable && !vault_is_due(&is));
@@ -177,7 +173,6 @@ static void errors(void)
 		{400, "{\"errors\":[\"geheim\"]}", SKYMON_HTTP_STATUS, false, false, "rejects the request"},
 	};
 	struct vault_fault fault;
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		vault_explain(rows[i].code, rows[i].body, "v:1", "a/b", &fault);
 		if (fault.is.reason != rows[i].reason || fault.invalid != rows[i].invalid ||
@@ -218,9 +213,8 @@ static void paths(void)
 		{"secret", "a/...", "secret/a/...", 6},
 		{"..", "a", NULL, 0},
 	};
-	char full[40], encoded[40];
+	char full[40];
 	size_t guess;
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		bool good = vault_full_path(rows[i].mount, rows[i].path, full, sizeof(full), &guess);
 		CU_ASSERT(good == (rows[i].full != NULL));
@@ -231,6 +225,7 @@ static void paths(void)
 	}
 	CU_ASSERT_FALSE(vault_full_path("secret", "0123456789012345678901234567890123456789", full,
 					sizeof(full), &guess));
+	char encoded[40];
 	CU_ASSERT(vault_encode("a/b-c_d.e~f", encoded, sizeof(encoded)));
 	UNIT_TEXT(encoded, "a/b-c_d.e~f");
 	CU_ASSERT(vault_encode("a b%2F?\xc3\xa4#", encoded, sizeof(encoded)));
@@ -261,7 +256,6 @@ static void fields(void)
 		{"n", NULL, VAULT_NO_TEXT},        {"o", NULL, VAULT_NO_TEXT}, {"l", NULL, VAULT_NO_TEXT},
 		{"x", NULL, VAULT_NO_FIELD},       {"", NULL, VAULT_NO_FIELD}};
 	char room[64];
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const char *bytes = NULL;
 		size_t size = 0;
@@ -298,13 +292,11 @@ static void starts(void)
 		{{.address = "https://v", .token = secret("t"), .read = "a#"}, "path#field"},
 		{{.address = "https://v", .read = "a#b"}, "needs a token"},
 	};
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct skymon *sm = fake_new_run();
-		bool good;
 		rows[i].with.login = "approle";
 		rows[i].with.mount = "secret";
-		good = fake_start(&skymon_plugin, sm, &rows[i].with);
+		bool good = fake_start(&skymon_plugin, sm, &rows[i].with);
 		CU_ASSERT(good == (rows[i].words == NULL));
 		CU_ASSERT(good || strstr(fake.message, rows[i].words) != NULL);
 		CU_ASSERT_PTR_NULL(strstr(fake.message, "geheim"));
@@ -318,19 +310,17 @@ static void starts(void)
 int main(void)
 {
 	struct skymon *sm = fake_new_run();
-	int failed;
-
 	if (!load(sm, NULL))
 		return 2;
-	failed = unit_run("vault", (const struct unit_test[]){{"health", health},
-							      {"evaluate health", evaluate_health},
-							      {"skew", skew},
-							      {"tokens", tokens},
-							      {"errors", errors},
-							      {"paths", paths},
-							      {"fields", fields},
-							      {"starts", starts},
-							      {0}});
+	int failed = unit_run("vault", (const struct unit_test[]){{"health", health},
+								  {"evaluate health", evaluate_health},
+								  {"skew", skew},
+								  {"tokens", tokens},
+								  {"errors", errors},
+								  {"paths", paths},
+								  {"fields", fields},
+								  {"starts", starts},
+								  {0}});
 	unload(sm, NULL);
 	return failed;
 }

@@ -20,7 +20,6 @@ static void verify_case(const char *file, const struct jose_alg *alg, const stru
 	const char *result = vectors_text(row, "result");
 	bool taken = key != NULL && size > 0 && size <= SIGNATURE_MAX &&
 		     verify(alg, key, text, text_size, (const uint8_t *)signature, size);
-
 	if (strcmp(result, "acceptable") == 0) {
 		left_open++;
 		CU_ASSERT(!taken);
@@ -38,12 +37,10 @@ static void signatures(void)
 {
 	json_t *groups = vectors_load("wycheproof"), *group, *row;
 	size_t i, n, keys_taken = 0, cases = 0;
-
 	json_array_foreach(groups, i, group) {
 		json_t *set = json_pack("{s: [O]}", "keys", json_object_get(group, "jwk"));
 		const struct jose_alg *alg = jose_alg_find(vectors_text(group, "alg"));
 		struct jose_keys *keys = calloc(1, sizeof(*keys));
-
 		CU_ASSERT_FATAL(set != NULL && alg != NULL && keys != NULL);
 		CU_ASSERT(jose_keys_read(set, keys));
 		if (keys->count == 0)

@@ -21,7 +21,6 @@ static void show(const PQconninfoOption *parsed, char *out, size_t size)
 	const char *host = value_of(parsed, "host"), *address = value_of(parsed, "hostaddr");
 	bool local = address == NULL && (host == NULL || host[0] == '/' || host[0] == '\0');
 	size_t used = 0;
-
 	CU_ASSERT_PTR_NOT_NULL_FATAL(defaults);
 	out[0] = '\0';
 	for (const PQconninfoOption *at = parsed; at->keyword != NULL; at++) {
@@ -38,16 +37,15 @@ static void uris(void)
 {
 	json_t *cases = vectors_load("libpq"), *row;
 	size_t i, taken = 0, refused = 0;
-
 	json_array_foreach(cases, i, row) {
 		const char *uri = vectors_text(row, "uri"), *out = vectors_text(row, "out");
 		PQconninfoOption *parsed;
-		char room[300], shown[600];
+		char room[300];
 		const char *why = pg_url_parse(uri, &parsed, room, sizeof(room));
-
 		CU_ASSERT_EQUAL(parsed != NULL, why == NULL);
 		UNIT_TEXT(why == NULL ? "" : "refused",
 			  vectors_text(row, "error")[0] == '\0' ? "" : "refused");
+		char shown[600];
 		if (why == NULL) {
 			show(parsed, shown, sizeof(shown));
 			UNIT_TEXT(shown, out);

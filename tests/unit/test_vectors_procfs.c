@@ -13,7 +13,6 @@ static json_t *fixtures;
 static const char *text_of(const char *path)
 {
 	const char *text = json_string_value(json_object_get(fixtures, path));
-
 	if (text == NULL)
 		fprintf(stderr, "\nno fixture %s\n", path);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(text);
@@ -36,7 +35,6 @@ static void stats(void)
 		{PROC "26232/stat", {"ata_sff", 'S', 2, 0, 1, 5, 0}},
 		{PROC "584/stat", {"(a b ) ( c d) ", 'R', 28378, 0, 1, 10839175, 155}},
 	};
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct process_stat stat;
 		CU_ASSERT(process_parse_stat(text_of(rows[i].path), &stat));
@@ -50,7 +48,6 @@ static void stats(void)
 static void limits(void)
 {
 	uint64_t limit;
-
 	CU_ASSERT(process_parse_files_limit(text_of(PROC "26231/limits"), &limit) && limit == 2048);
 	CU_ASSERT(process_parse_files_limit(text_of(PROC "26232/limits"), &limit) && limit == 1024);
 }
@@ -68,7 +65,6 @@ static void sockets(void)
 		{PROC "net/udp6", 2, {51073, PROCESS_CLOSE, 11337031}},
 		{PROC "net/udp_broken", 0, {0}},
 	};
-
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct process_socket found, last = {0};
 		size_t count = 0;
@@ -88,21 +84,20 @@ static void sockets(void)
 static void machine(void)
 {
 	struct host_memory memory;
-	struct host_cpu cpu;
-	struct host_pressure pressure;
-	double load[3];
-
 	CU_ASSERT(
 		host_parse_meminfo(text_of(PROC "meminfo"), &memory)); /* of a kernel without MemAvailable */
 	CU_ASSERT(memory.size == 15666184LL * 1024 && memory.available == -1);
 	CU_ASSERT(memory.swap_size == 0 && memory.swap_free == 0);
+	double load[3];
 	CU_ASSERT(host_parse_loadavg(text_of(PROC "loadavg"), load));
 	CU_ASSERT(load[0] == 0.02 && load[1] == 0.04 && load[2] == 0.05);
+	struct host_cpu cpu;
 	CU_ASSERT(host_parse_stat(text_of(PROC "stat"), &cpu) && cpu.cpus == 8);
 	CU_ASSERT(cpu.ticks[HOST_USER] == 301854 && cpu.ticks[HOST_NICE] == 612 &&
 		  cpu.ticks[HOST_SYSTEM] == 111922 && cpu.ticks[HOST_IDLE] == 8979004 &&
 		  cpu.ticks[HOST_IOWAIT] == 3552 && cpu.ticks[HOST_IRQ] == 2 &&
 		  cpu.ticks[HOST_SOFTIRQ] == 3944 && cpu.ticks[HOST_STEAL] == 0);
+	struct host_pressure pressure;
 	for (size_t i = 0; i < 3; i++) {
 		static const char *const paths[] = {PROC "pressure/cpu", PROC "pressure/io",
 						    PROC "pressure/memory"};
@@ -154,14 +149,13 @@ static bool is_pressure(const char *text)
 static void read_as_the_rest(const char *text)
 {
 	struct host_mounts mounts = {0};
-	int64_t open, limit;
-	uint64_t inode;
 	double load[3];
-	int pid;
-
 	(void)host_parse_loadavg(text, load);
+	int64_t open, limit;
 	(void)host_parse_files(text, &open, &limit);
+	int pid;
 	(void)process_parse_pid(text, &pid);
+	uint64_t inode;
 	CU_ASSERT_FALSE(process_parse_link(text, &inode));
 	host_mounts_add(&mounts, text);
 	CU_ASSERT_EQUAL(mounts.count, 0);
@@ -189,7 +183,6 @@ static void others(void)
 	};
 	const char *path;
 	json_t *value;
-
 	json_object_foreach(fixtures, path, value) {
 		const char *text = json_string_value(value);
 		for (size_t i = 0; i < sizeof(parsers) / sizeof(parsers[0]); i++) {

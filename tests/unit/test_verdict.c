@@ -73,12 +73,12 @@ static struct result *result_with(int status, int64_t duration_us, const char *n
 {
 	struct result_builder *builder = result_builder_new();
 	struct buf body = {0};
-	struct err err;
 	if (name != NULL)
 		result_set_number(builder, name, value);
 	result_encode(builder, (enum skymon_status)status, duration_us, &body);
 	result_builder_free(builder);
 	struct wire_reader reader = wire_reader(body.data, body.size);
+	struct err err;
 	struct result *result = result_decode(body.data, reader, 1000, &err);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(result);
 	return result;

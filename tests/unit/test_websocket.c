@@ -24,7 +24,6 @@ static void sends(void)
 		    {65535, 8, {0xFE, 0xFF, 0xFF}},
 		    {65536, 14, {0xFF, 0, 0, 0, 0, 0, 1, 0, 0}}};
 	static unsigned char bytes[65536], out[sizeof(bytes) + WEBSOCKET_FRAME_HEAD_MAX];
-
 	/* RFC 6455, 5.7 */
 	CU_ASSERT_EQUAL(websocket_frame(WEBSOCKET_OP_TEXT, "Hello", 5, mask, out), sizeof(hello));
 	CU_ASSERT(memcmp(out, hello, sizeof(hello)) == 0);
@@ -50,7 +49,6 @@ static const char *hear(const void *bytes, size_t size, size_t step, size_t max)
 	struct websocket_reader reader = {.message_max = max};
 	size_t at = 0, length = 0;
 	enum websocket_event event = WEBSOCKET_NOTHING;
-
 	heard[0] = '\0';
 	while (at < size && event != WEBSOCKET_BAD) {
 		size_t used, part = size - at < step ? size - at : step;
@@ -174,12 +172,10 @@ static void reads_past(void)
 	static const unsigned char head[] = {0x82, 0x7f, 0, 0, 0, 0, 1, 0, 0, 0}; /* 16 MiB */
 	static unsigned char noise[65536];
 	struct websocket_reader reader = {.message_max = 0};
-	enum websocket_event event;
 	size_t used;
-
 	CU_ASSERT_EQUAL(websocket_read(&reader, head, sizeof(head), &used), WEBSOCKET_NOTHING);
 	for (int i = 0; i < 256; i++) {
-		event = websocket_read(&reader, noise, sizeof(noise), &used);
+		enum websocket_event event = websocket_read(&reader, noise, sizeof(noise), &used);
 		CU_ASSERT_EQUAL(event, i == 255 ? WEBSOCKET_MESSAGE : WEBSOCKET_NOTHING);
 	}
 	CU_ASSERT(reader.message == NULL && reader.message_size == 0);
@@ -193,7 +189,6 @@ static void promises(void)
 	static const unsigned char head[] = {0x82, 0x7f, 0, 0, 0, 0, 0x3f, 0xff, 0xff, 0xff, 'x'};
 	struct websocket_reader reader = {.message_max = 1 << 30};
 	size_t used;
-
 	CU_ASSERT_EQUAL(websocket_read(&reader, head, sizeof(head), &used), WEBSOCKET_NOTHING);
 	CU_ASSERT(reader.message_size == 1 && reader.message_room <= 4096);
 	websocket_reader_free(&reader);
@@ -205,7 +200,6 @@ static void noise(void)
 	uint64_t seed = 88172645463325252u;
 	unsigned char bytes[96];
 	char whole[sizeof(heard)];
-
 	for (int round = 0; round < 20000; round++) {
 		for (size_t i = 0; i < sizeof(bytes); i++) {
 			seed ^= seed << 13;
@@ -229,10 +223,10 @@ static void noise(void)
 
 static void keys(void)
 {
-	char key[WEBSOCKET_KEY_SIZE], accept[WEBSOCKET_ACCEPT_SIZE];
-
+	char key[WEBSOCKET_KEY_SIZE];
 	websocket_key((const unsigned char *)"the sample nonce", key);
 	UNIT_TEXT(key, KEY);
+	char accept[WEBSOCKET_ACCEPT_SIZE];
 	websocket_accept(key, accept);
 	UNIT_TEXT(accept, ACCEPT);
 }
@@ -251,7 +245,6 @@ static void asks(void)
 					    .headers = &empty};
 	size_t size;
 	char *text = websocket_request(&request, &size);
-
 	UNIT_TEXT(text,
 		  "GET / HTTP/1.1\r\nHost: h:81\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 		  "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " KEY "\r\nUser-Agent: skymon\r\n\r\n");
@@ -340,13 +333,12 @@ static const struct {
 static void validates_answers(void)
 {
 	static const char *const words[] = {"chat", "v2.chat"};
-
 	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
 		struct skymon_texts asked = {words, (size_t)answers[i].asked};
-		struct websocket_answer answer;
 		size_t size = strlen(answers[i].text) + (strstr(answers[i].text, "\x81") != NULL);
 		char *exact = malloc(size); /* so that the sanitizer reports a read beyond */
 		memcpy(exact, answers[i].text, size);
+		struct websocket_answer answer;
 		enum websocket_answered found = websocket_answered(exact, size, KEY, &asked, &answer);
 		if (found != answers[i].answered || answer.code != answers[i].code)
 			fprintf(stderr, "\nanswer %zu: got %d, %u\n", i, (int)found, answer.code);
@@ -366,10 +358,9 @@ static void heads_are_bounded(void)
 	size_t size = WEBSOCKET_HEAD_MAX;
 	char *head = malloc(size);
 	struct skymon_texts none = {NULL, 0};
-	struct websocket_answer answer;
-
 	memset(head, 'a', size);
 	memcpy(head, AGREED "X: ", strlen(AGREED "X: "));
+	struct websocket_answer answer;
 	CU_ASSERT_EQUAL(websocket_answered(head, size - 1, KEY, &none, &answer), WEBSOCKET_HALF);
 	CU_ASSERT_EQUAL(websocket_answered(head, size, KEY, &none, &answer), WEBSOCKET_WRONG);
 	CU_ASSERT(strstr(answer.why, "16 KiB") != NULL);
@@ -397,7 +388,6 @@ static const struct {
 static void starts(void)
 {
 	static const char *const hosts[] = {"h", "h:8443", "h", "[::1]:81"};
-
 	for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
 		struct websocket ws = {.url = urls[i].url};
 		struct skymon *sm = fake_new_run();
@@ -432,7 +422,6 @@ static void refuses_options(void)
 		       {"Connection", "x", "belongs to the handshake"}};
 	static const char *const words[] = {"two words"};
 	struct skymon *sm = fake_new_run();
-
 	for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
 		struct skymon_label label = {headers[i].name, headers[i].value};
 		struct websocket ws = {.url = "ws://h", .headers = {&label, 1}};
@@ -466,7 +455,6 @@ static void refuses_options(void)
 	};
 	for (size_t i = 0; i < sizeof(logins) / sizeof(logins[0]); i++) {
 		struct websocket ws = logins[i].options;
-
 		sm = fake_new_run();
 		if (fake_start(&skymon_plugin, sm, &ws) != logins[i].good) {
 			fprintf(stderr, "\n%s\n", ws.url);

@@ -23,7 +23,6 @@ static void bodies_read_back(void)
 	wire_put_text(&body, "");
 	wire_put_bytes(&body, "a\0b", 3);
 	struct wire_reader in = wire_reader(body.data, body.size);
-	size_t size;
 	CU_ASSERT_EQUAL(wire_get_u8(&in), 7);
 	CU_ASSERT_EQUAL(wire_get_u32(&in), 0xDEADBEEF);
 	CU_ASSERT_EQUAL(wire_get_u64(&in), 1ull << 60);
@@ -32,6 +31,7 @@ static void bodies_read_back(void)
 	CU_ASSERT_PTR_NULL(wire_get_text(&in));
 	UNIT_TEXT(wire_get_text(&in), "");
 	CU_ASSERT(!wire_end(&in));
+	size_t size;
 	const char *bytes = wire_get_bytes(&in, &size);
 	CU_ASSERT(size == 3 && memcmp(bytes, "a\0b", 4) == 0);
 	CU_ASSERT(wire_end(&in));
@@ -135,8 +135,8 @@ static void expect(struct ends *ends, unsigned type, uint32_t id, const void *bo
 static void short_messages_arrive(void)
 {
 	struct ends e;
-	struct wire_message got;
 	open_ends(&e);
+	struct wire_message got;
 	CU_ASSERT_EQUAL(wire_receive(&e.inbox, e.fds[1], &got, &e.err), WIRE_AGAIN);
 	CU_ASSERT(wire_send(e.fds[0], WIRE_RUN, 9, "run", 3));
 	CU_ASSERT(wire_send(e.fds[0], WIRE_STOP, 10, NULL, 0));
@@ -166,12 +166,12 @@ static void long_messages_arrive_in_parts(void)
 	struct wire_message got = {0};
 	size_t size = 2u << 20;
 	char *body = make_body(size);
-	enum wire_got what;
 	bool crash = false;
 	open_ends(&e);
 	CU_ASSERT(wire_post(&e.outbox, e.fds[0], WIRE_HELLO, 3, body, size, &e.err));
 	CU_ASSERT(e.outbox.first != NULL && e.outbox.bytes > 0 && e.outbox.bytes < size + 4096);
 	CU_ASSERT(wire_post(&e.outbox, e.fds[0], WIRE_RUN, 4, "x", 1, &e.err));
+	enum wire_got what;
 	while ((what = wire_receive(&e.inbox, e.fds[1], &got, &e.err)) != WIRE_MESSAGE ||
 	       got.type == WIRE_CRASH) {
 		if (what == WIRE_MESSAGE) {
