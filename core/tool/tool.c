@@ -9,13 +9,14 @@
 #include <sys/resource.h>
 
 static const char help[] =
-	"Usage: skymon run PLUGIN [OPTION=VALUE…] [--plugin-path DIR] [--timeout 5s] [--count N] "
-	"[--state-dir DIR]\n"
-	"         Runs a plugin's check in a worker, once or N times a second apart, and prints the result "
-	"as JSON.\n"
-	"         PLUGIN is a name or a file. VALUE is as in the config file, in one line: a text, a "
-	"number,\n"
-	"         30s, [a, b], {file: /path}; a dot goes into a map: tls.ca_file=/path\n"
+	"Usage: skymon run PLUGIN [OPTION=VALUE…]\n"
+	"       skymon run -c FILE COMPONENT\n"
+	"                  [--output json|text|metrics|nagios] [--timeout 5s] [--count N]\n"
+	"                  [--plugin-path DIR] [--state-dir DIR] [--verbose]\n"
+	"         Runs a check in a worker, as skymond does, once or N times a second apart.\n"
+	"         PLUGIN is a name or a file. VALUE is as in the config file, in one line: a text, a number,\n"
+	"         30s, [a, b], {file: /path}; a dot goes into a map: tls.ca_file=/path, warn.age=1h. With\n"
+	"         --config (-c) it is a component of that file, with its secrets and limits.\n"
 	"\n"
 	"       skymon status [NAME] [--url http://127.0.0.1:8080] [--token-file FILE] [--json]\n"
 	"                     [--ca-file FILE] [--cert FILE] [--key FILE]\n"

@@ -4,7 +4,7 @@
 #ifndef TOOL_H
 #define TOOL_H
 
-#include "plugin/plugin.h"
+#include "supervisor/pool.h"
 
 #define TOOL_WORKER SKYMON_LIBEXECDIR "/skymon-worker"
 
@@ -34,7 +34,37 @@ int tool_plugins(int argc, char **argv);
 int tool_word(char **argv);
 void tool_words_print(void); /* for --help: the words that there are programs for */
 
-/* `skymon run`: one YAML document from words of the form a.b=VALUE. NULL with err. */
-char *tool_yaml(char *const *words, size_t count, struct err *err) MUST_CHECK;
+/* ---- skymon run ---- */
+
+struct tool_arguments {
+	const char *config; /* -c; NULL without: then the words are the options of the plugin `name` */
+	const char *name;
+	char *const *words; /* OPTION=VALUE… */
+	size_t word_count;
+};
+
+/* Returns a configuration with one component, of words of the form a.b=VALUE. NULL with err. */
+char *tool_yaml(const char *plugin, char *const *words, size_t count, struct err *err) MUST_CHECK;
+
+/* The component to run, and those that may keep its secrets. */
+struct tool_config {
+	struct settings *settings;
+	const struct settings_section **sections; /* the component's first */
+	char **plugins;                           /* of each section */
+	size_t count;
+	struct component_spec *
+		*specs; /* of the component first, then of the components that keep its secrets */
+	size_t spec_count;
+};
+/* NULL after errors were printed. */
+struct tool_config *tool_config_new(const struct tool_arguments *arguments) MUST_CHECK;
+/* Binds the options when the pool has opened the plugins. False after errors were printed. */
+bool tool_config_bind(struct tool_config *config, const struct pool *pool) MUST_CHECK;
+void tool_config_free(struct tool_config *config);
+
+enum tool_format { TOOL_JSON, TOOL_TEXT, TOOL_METRICS, TOOL_NAGIOS };
+bool tool_format_parse(const char *word, enum tool_format *format) MUST_CHECK;
+void tool_show(enum tool_format format, const struct component_spec *spec, const struct plugin_info *info,
+	       const struct skymon_result *result);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* skymon run: makes one YAML document of arguments of the form a.b=VALUE. The caller owns the text. */
+/* skymon run: makes a configuration of one component of arguments of the form a.b=VALUE. Called by tool_config.c,
+ * which owns the text. Pure. */
 #include "tool.h"
 
 #include <stdlib.h>
@@ -88,7 +89,7 @@ static bool form_ok(const char *word)
 	}
 }
 
-char *tool_yaml(char *const *words, size_t count, struct err *err)
+char *tool_yaml(const char *plugin, char *const *words, size_t count, struct err *err)
 {
 	for (size_t i = 0; i < count; i++)
 		if (!form_ok(words[i])) {
@@ -96,7 +97,7 @@ char *tool_yaml(char *const *words, size_t count, struct err *err)
 			return NULL;
 		}
 	struct buf out = {0};
-	buf_text(&out, count > 0 ? "" : "{}\n");
-	add_map(&out, words, count, "", 0, 0);
+	buf_printf(&out, "components:\n  \"%s\":\n    plugin: \"%s\"\n", plugin, plugin);
+	add_map(&out, words, count, "", 0, 2);
 	return out.data;
 }

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""skymon run: components of a configuration, thresholds, and the forms of its output."""
+import json
+import re
+import subprocess
+
+import pytest
+import yaml
+
+from harness import ROOT, TEST_PLUGINS, need, run_tool
+
+
+def run(*words, code=0, **more):
+    done = run_tool("run", *words, **more)
+    assert done.returncode == code, done
+    return done.stdout
+
+
+@pytest.fixture
+def numbers(tmp_path):
+    def write(text):
+        path = tmp_path / "numbers"
+        path.write_text(text)
+        return f"path={path}"
+    return write
+
+
+@pytest.fixture
+def config(tmp_path):
+    def write(tree):
+        path = tmp_path / "skymon.yaml"
+        path.write_text(yaml.safe_dump({"plugin_path": [str(TEST_PLUGINS)], **tree}, sort_keys=False))
+        return path
+    return write
+
+
+OWN = ("--plugin-path", TEST_PLUGINS)
+
+
+# ---- Thresholds and the common options ----
+
+@pytest.mark.parametrize("words, code, reason", [
+    (["warn.used=90%"], 0, "ok"),
+    (["warn.used=50%"], 1, "threshold_warn"),
+    (["warn.used=50%", "crit.used=70%"], 2, "threshold_crit"),
+    (["crit={value: \"<100\"}"], 2, "threshold_crit"),
+    (["crit.lag=100ms", "warn.value=5"], 2, "threshold_crit"),
+    (["warn.response_time=0s"], 1, "threshold_warn"),
+    (["interval=1m", "rise=2", "labels.team=blue"], 0, "ok"),
+])
+def test_thresholds(numbers, words, code, reason):
+    found = json.loads(run("t_numbers", numbers("used 0.8\nvalue 12\nlag 0.25\n"), *words, *OWN, code=code))
+    assert found["reason"] == reason
+
+
+@pytest.mark.parametrize("words, says", [
+    (["warn.usde=1"], "did you mean `used`"), (["warn.used=many"], "limit of `used`"), (["intervall=3s"], "did you mean `interval`"),
+    (["interval=never"], "interval"), (["plugin=t_ok"], "plugin")])
+def test_mistakes_are_those_of_a_config(numbers, words, says):
+    done = run_tool("run", "t_numbers", numbers("used 0.8\n"), *words, *OWN)
+    assert done.returncode == 3 and not done.stdout and says in done.stderr, done
+
+
+# ---- A component of a configuration ----
+
+def test_a_component_of_a_file(config, tmp_path):
+    (tmp_path / "told").write_text("healthy all is well")
+    path = config({"service": {"name": "shop"}, "defaults": {"t_file": {"path": str(tmp_path / "told")}}, "components": {
+        "first": {"plugin": "t_file"}, "hanging": {"plugin": "t_hang", "timeout": "300ms"},
+        "many": {"plugin": "t_series", "count": 3, "warn": {"response_time": "0s"}}}})
+    assert json.loads(run("-c", path, "first"))["message"] == "all is well"
+    assert json.loads(run("--config", path, "many", code=1))["reason"] == "threshold_warn"
+    assert "no result within 300 ms while hanging" in run("-c", path, "hanging", code=2)
+    assert "no result within 200 ms" in run("-c", path, "hanging", "--timeout", "200ms", code=2)
+
+
+def test_its_secrets(config, tmp_path):
+    """From a file, and from a component that keeps secrets, which runs for that; of a component that is not asked, nothing is run."""
+    vault = tmp_path / "vault"
+    vault.mkdir()
+    (vault / "key").write_text("hunter2")
+    path = config({"components": {
+        "vault": {"plugin": "t_store", "folder": str(vault)},
+        "app": {"plugin": "t_all_options", "secret": {"vault": "key#0"}},
+        "other": {"plugin": "t_all_options", "secret": {"vault": "missing#0"}},
+        "lost": {"plugin": "t_all_options", "secret": {"file": str(tmp_path / "nowhere")}}}})
+    done = run_tool("run", "-c", path, "app")
+    assert done.returncode == 0 and json.loads(done.stdout)["details"]["secret_size"] == 7, done
+    assert "hunter2" not in done.stdout + done.stderr
+    asked = (vault / "key.asked").read_text()
+    found = json.loads(run("-c", path, "other", code=3))
+    assert found["reason"] == "auth_failed" and "no such secret" in found["message"]
+    done = run_tool("run", "-c", path, "lost")
+    assert done.returncode == 3 and "nowhere" in done.stderr + done.stdout
+    assert (vault / "key.asked").read_text() == asked
+    run("-c", path, "vault")
+
+
+def test_a_store_that_is_not_configured(config):
+    path = config({"components": {"vault": {"plugin": "t_store", "folder": "${NO_SUCH:-}"},
+                                  "app": {"plugin": "t_all_options", "secret": {"vault": "key#0"}}}})
+    found = json.loads(run("-c", path, "app", code=3))
+    assert "vault" in found["message"] and "not configured" in found["message"]
+
+
+@pytest.mark.parametrize("words, says", [
+    (["-c", "CONFIG"], "run what?"), (["-c", "CONFIG", "secnd"], "has no component secnd; it has: first second"),
+    (["-c", "CONFIG", "first", "text=x"], "are in its file"), (["-c", "/nowhere", "first"], "/nowhere"),
+    (["-c", "CONFIG", "broken"], "has no component"), (["-c", "CONFIG", "second"], "did you mean `ms`"),
+    (["-c", "CONFIG", "prometheus"], "has no check")])
+def test_mistakes_with_a_file(config, words, says):
+    path = config({"plugins": {"prometheus": {}}, "components": {"first": {"plugin": "t_ok"}, "second": {"plugin": "t_slow", "mss": 3}}})
+    done = run_tool("run", *(str(path) if word == "CONFIG" else word for word in words))
+    assert done.returncode == 3 and not done.stdout and says in done.stderr, done
+
+
+def test_a_mistake_has_its_place(config):
+    path = config({"components": {"one": {"plugin": "t_slow", "ms": "many"}}})
+    assert re.search(r"skymon\.yaml:\d+:\d+: ", run_tool("run", "-c", path, "one").stderr)
+
+
+def test_the_state_of_a_running_skymond_is_left_alone(config, tmp_path):
+    """Without --state-dir no folder is made in it, because it would belong to the user that runs the tool."""
+    state = tmp_path / "state"
+    state.mkdir()
+    path = config({"state_dir": str(state), "components": {"one": {"plugin": "t_ok"}}})
+    run("-c", path, "one")
+    assert not list(state.iterdir())
+    run("-c", path, "one", "--state-dir", state)
+    assert [entry.name for entry in state.iterdir()] == ["t_ok"]
+
+
+# ---- Output ----
+
+LIMITS = ["warn.used=50%", "crit.used=90%", "warn.lag=<100ms", "crit.size=1KiB..2KiB"]
+VALUES = "used 0.805\nlag 0.25\nsize 1536\nvalue 12\n"
+
+
+def test_output_text(numbers):
+    text = run("t_numbers", numbers(VALUES), *LIMITS, *OWN, "--output", "text", code=1)
+    first, *rest = text.splitlines()
+    assert first.startswith("degraded (threshold_warn): ") and "used" in first
+    assert "  used: 80.5 %, warn 50%, crit 90%" in rest and "  lag: 250 ms, warn <100ms" in rest and "  value: 12" in rest
+    assert re.search(r"^  response_time: \d+\.\d+ ms$", text, re.M)
+    assert "  text: a b" in run("t_all_options", "text=a b", *OWN, "--output", "text")
+
+
+def test_output_nagios(numbers):
+    line = run("t_numbers", numbers(VALUES), *LIMITS, *OWN, "--output", "nagios", code=1)
+    assert line.count("\n") == 1 and line.startswith("t_numbers WARNING - ")
+    message, performance = line.split(" | ")
+    found = {word.split("=")[0]: word.split("=")[1] for word in performance.split()}
+    assert re.fullmatch(r"[0-9.e-]+s;;", found.pop("response_time"))
+    assert found == {"used": "80.5%;50;90", "lag": "0.25s;0.1:;", "size": "1536B;;1024:2048", "value": "12;;"}
+
+
+@pytest.mark.parametrize("word, code, status", [("healthy", 0, "OK"), ("degraded", 1, "WARNING"), ("unhealthy", 2, "CRITICAL"), ("unknown", 3, "UNKNOWN")])
+def test_the_words_of_nagios(tmp_path, word, code, status):
+    (tmp_path / "told").write_text(f"{word} a|b=3;4")
+    line = run("t_file", f"path={tmp_path / 'told'}", *OWN, "--output", "nagios", code=code)
+    assert line.startswith(f"t_file {status} - a/b=3;4 | response_time="), line
+    assert run("t_hang", "--timeout", "200ms", *OWN, "--output", "nagios", code=2).startswith("t_hang CRITICAL - no result within 200 ms")
+    assert run("t_crash_segv", *OWN, "--output", "nagios", code=3).startswith("t_crash_segv UNKNOWN - ")
+
+
+def test_output_metrics(config):
+    path = config({"components": {"rows": {"plugin": "t_series", "count": 2, "labels": {"team": "blue"}}}})
+    text = run("-c", path, "rows", "--output", "metrics")
+    assert re.search(r'^t_series_value\{component="rows",team="blue",node="node-0",shard="0",zone="us"\} 0\.125$', text, re.M), text
+    assert "# TYPE t_series_value gauge\n" in text
+    done = subprocess.run([need("promtool"), "check", "metrics"], input=text, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_output_is_one_of_four():
+    done = run_tool("run", "t_ok", *OWN, "--output", "xml")
+    assert done.returncode == 3 and "json, text, metrics and nagios" in done.stderr
+    assert json.loads(run("t_ok", *OWN, "--output", "json"))["status"] == "healthy"
+    assert (ROOT / "bin" / "skymon").is_file()
