@@ -20,23 +20,24 @@ static const struct skymon_option tls_block[] = {
 	SKYMON_OPT(struct skymon_tls, insecure, NULL, "accept any certificate"),
 	{0}};
 
+#define SIZE_OF(type) sizeof(type), _Alignof(type)
 static const struct {
 	const char *word;
-	size_t size;
+	size_t size, alignment;
 } types[] = {
-	[SKYMON_TEXT] = {"text", sizeof(char *)},
-	[SKYMON_BOOLEAN] = {"true or false", sizeof(bool)},
-	[SKYMON_INTEGER] = {"whole number", sizeof(int64_t)},
-	[SKYMON_REAL] = {"number", sizeof(double)},
-	[SKYMON_DURATION] = {"duration", sizeof(struct skymon_duration)},
-	[SKYMON_BYTES] = {"size", sizeof(struct skymon_bytes)},
-	[SKYMON_RATIO] = {"share", sizeof(struct skymon_ratio)},
-	[SKYMON_CHOICE] = {"choice", sizeof(struct skymon_choice)},
-	[SKYMON_SECRET] = {"secret", sizeof(struct skymon_secret)},
-	[SKYMON_TEXTS] = {"list of texts", sizeof(struct skymon_texts)},
-	[SKYMON_MAP] = {"map of texts", sizeof(struct skymon_map)},
-	[SKYMON_LIST] = {"list", sizeof(struct skymon_list)},
-	[SKYMON_TLS] = {"tls block", sizeof(struct skymon_tls)},
+	[SKYMON_TEXT] = {"text", SIZE_OF(char *)},
+	[SKYMON_BOOLEAN] = {"true or false", SIZE_OF(bool)},
+	[SKYMON_INTEGER] = {"whole number", SIZE_OF(int64_t)},
+	[SKYMON_REAL] = {"number", SIZE_OF(double)},
+	[SKYMON_DURATION] = {"duration", SIZE_OF(struct skymon_duration)},
+	[SKYMON_BYTES] = {"size", SIZE_OF(struct skymon_bytes)},
+	[SKYMON_RATIO] = {"share", SIZE_OF(struct skymon_ratio)},
+	[SKYMON_CHOICE] = {"choice", SIZE_OF(struct skymon_choice)},
+	[SKYMON_SECRET] = {"secret", SIZE_OF(struct skymon_secret)},
+	[SKYMON_TEXTS] = {"list of texts", SIZE_OF(struct skymon_texts)},
+	[SKYMON_MAP] = {"map of texts", SIZE_OF(struct skymon_map)},
+	[SKYMON_LIST] = {"list", SIZE_OF(struct skymon_list)},
+	[SKYMON_TLS] = {"tls block", SIZE_OF(struct skymon_tls)},
 };
 
 static bool known_type(int32_t type)
@@ -47,11 +48,6 @@ static bool known_type(int32_t type)
 const char *option_type_word(int32_t type)
 {
 	return known_type(type) ? types[type].word : "unknown type";
-}
-
-static size_t type_size(int32_t type)
-{
-	return known_type(type) ? types[type].size : 0;
 }
 
 struct skymon_option option_entry(const struct skymon_option *table, size_t stride, size_t i)
@@ -76,6 +72,11 @@ size_t option_table_size(const struct skymon_option *table, size_t stride)
 	return count;
 }
 
+bool option_min_only(const struct skymon_option *option)
+{
+	return option->max == 0 && option->min > 0;
+}
+
 /* ---- Validation ---- */
 
 static bool name_ok(const char *name)
@@ -96,6 +97,31 @@ static bool check_words(const struct skymon_option *option, struct err *err)
 	return count > 0 || err_set(err, "a choice needs .words");
 }
 
+/* state_size: of the state, or of a list's item. */
+static bool check_member(const struct skymon_option *option, size_t state_size, bool items, struct err *err)
+{
+	size_t size = types[option->type].size, alignment = types[option->type].alignment;
+	if (option->size != size)
+		return err_set(err, "its member has %u bytes, a %s has %zu: SKYMON_OPT fills in .size",
+			       option->size, types[option->type].word, size);
+	if (size > state_size || option->offset > state_size - size)
+		return err_set(err, "offset %u with its %zu bytes is outside of the %zu bytes of the %s",
+			       option->offset, size, state_size, items ? "item" : "state");
+	if (option->offset % alignment != 0)
+		return err_set(err, "offset %u of a %s is not a multiple of %zu", option->offset,
+			       types[option->type].word, alignment);
+	return !items || state_size % alignment == 0 ||
+	       err_set(err, "item_size %zu is not a multiple of %zu, as a %s in an array needs", state_size,
+		       alignment, types[option->type].word);
+}
+
+static bool check_range(const struct skymon_option *option, struct err *err)
+{
+	bool open = option_min_only(option);
+	return (!isnan(option->min) && !isnan(option->max) && (open || option->max >= option->min)) ||
+	       err_set(err, "its range ends before it begins");
+}
+
 static bool check_option(const struct skymon_option *option, size_t stride, size_t state_size, bool items,
 			 struct err *err)
 {
@@ -103,12 +129,8 @@ static bool check_option(const struct skymon_option *option, size_t stride, size
 		return err_set(err, "the name must be [a-z][a-z0-9_]*, at most 63 characters");
 	if (!known_type(option->type))
 		return err_set(err, "type %d is not known", (int)option->type);
-	size_t size = type_size(option->type);
-	if (size > state_size || option->offset > state_size - size)
-		return err_set(err, "offset %u with its %zu bytes is outside of the %zu bytes of the state",
-			       option->offset, size, state_size);
-	if (isnan(option->min) || isnan(option->max) || option->max < option->min)
-		return err_set(err, "its range ends before it begins");
+	if (!check_member(option, state_size, items, err) || !check_range(option, err))
+		return false;
 	if (option->type == SKYMON_CHOICE && !check_words(option, err))
 		return false;
 	if (option->type == SKYMON_LIST) {
@@ -120,6 +142,18 @@ static bool check_option(const struct skymon_option *option, size_t stride, size
 			return err_prefix(err, "its items: ");
 	}
 	return true;
+}
+
+/* Refuses two options of one name, and two that share bytes of the state. */
+static bool check_pair(const struct skymon_option *before, const struct skymon_option *option,
+		       struct err *err)
+{
+	if (strcmp(before->name, option->name) == 0)
+		return err_set(err, "option `%s` is declared twice", option->name);
+	return before->offset + before->size <= option->offset ||
+	       option->offset + option->size <= before->offset ||
+	       err_set(err, "options `%s` and `%s` overlap: offsets %u and %u", before->name, option->name,
+		       before->offset, option->offset);
 }
 
 static bool check_table(const struct skymon_option *table, size_t stride, size_t state_size, bool items,
@@ -141,9 +175,11 @@ static bool check_table(const struct skymon_option *table, size_t stride, size_t
 				err,
 				"option `%s`: a table has one SKYMON_TARGET, and items of a list have none",
 				option.name);
-		for (size_t j = 0; j < i; j++)
-			if (strcmp(option_entry(table, stride, j).name, option.name) == 0)
-				return err_set(err, "option `%s` is declared twice", option.name);
+		for (size_t j = 0; j < i; j++) {
+			struct skymon_option before = option_entry(table, stride, j);
+			if (!check_pair(&before, &option, err))
+				return false;
+		}
 	}
 	return true;
 }
@@ -175,6 +211,7 @@ void option_table_encode(const struct skymon_option *table, size_t stride, struc
 		wire_put_text(body, option.fallback);
 		wire_put_u32(body, (uint32_t)option.type);
 		wire_put_u32(body, option.offset);
+		wire_put_u32(body, option.size);
 		wire_put_text(body, option.help != NULL ? option.help : "");
 		wire_put_u32(body, option.flags);
 		wire_put_f64(body, option.min);
@@ -213,6 +250,7 @@ static void decode_option(struct wire_reader *in, struct arena *arena, bool item
 	option->fallback = arena_text(arena, wire_get_text(in));
 	option->type = (int32_t)wire_get_u32(in);
 	option->offset = wire_get_u32(in);
+	option->size = wire_get_u32(in);
 	option->help = arena_text(arena, wire_get_text_or_empty(in));
 	option->flags = wire_get_u32(in);
 	option->min = wire_get_f64(in);

@@ -96,12 +96,11 @@ static const char *scalar(struct binder *b, const struct spot *spot, const struc
 static bool in_range(struct binder *b, const struct spot *spot, double number, const char *text)
 {
 	const struct skymon_option *option = spot->option;
-	if (!(option->max > option->min) || (number >= option->min && number <= option->max))
+	char range[160];
+	option_range_text(option, range, sizeof(range));
+	if (range[0] == '\0' || (number >= option->min && (option_min_only(option) || number <= option->max)))
 		return true;
-	char low[64], high[64];
-	option_number_text(option->type, option->min, low);
-	option_number_text(option->type, option->max, high);
-	return wrong(b, spot, "must be %s to %s, not %.60s", low, high, text);
+	return wrong(b, spot, "must be %s, not %.60s", range, text);
 }
 
 static bool bind_integer(struct binder *b, const struct spot *spot, const char *text, int64_t *value)

@@ -213,12 +213,10 @@ void option_values_print(const struct option_values *values, int indent, struct 
 
 static void print_range(const struct skymon_option *option, struct buf *out)
 {
-	char low[64], high[64];
-	if (!(option->max > option->min))
-		return;
-	option_number_text(option->type, option->min, low);
-	option_number_text(option->type, option->max, high);
-	buf_printf(out, ", %s to %s", low, high);
+	char range[160];
+	option_range_text(option, range, sizeof(range));
+	if (range[0] != '\0')
+		buf_printf(out, ", %s", range);
 }
 
 static void print_table(const struct skymon_option *table, int indent, struct buf *out)

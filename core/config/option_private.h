@@ -55,6 +55,11 @@ struct skymon_option option_entry(const struct skymon_option *table, size_t stri
 /* Its item table, for a list or tls; *size: of one item. */
 const struct skymon_option *option_items(const struct skymon_option *option, size_t *size);
 
+/* Whether the option has a smallest value and no largest one. */
+bool option_min_only(const struct skymon_option *option);
+/* "1s to 1h" or "at least 1s"; "" if any value is allowed. */
+void option_range_text(const struct skymon_option *option, char *text, size_t size);
+
 /* A plain decimal number and nothing else. */
 bool option_number(const char *text, double *value);
 

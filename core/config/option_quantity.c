@@ -251,3 +251,17 @@ void option_number_text(int32_t type, double value, char text[64])
 	else
 		number_print(value, text, 64);
 }
+
+void option_range_text(const struct skymon_option *option, char *text, size_t size)
+{
+	char low[64], high[64];
+	text[0] = '\0';
+	if (option->min == 0 && option->max == 0)
+		return;
+	option_number_text(option->type, option->min, low);
+	option_number_text(option->type, option->max, high);
+	if (option_min_only(option))
+		snprintf(text, size, "at least %s", low);
+	else
+		snprintf(text, size, "%s to %s", low, high);
+}

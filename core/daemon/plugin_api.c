@@ -243,11 +243,11 @@ static const struct skymon_routes *read_routes(struct skymon *sm)
 	return &api_of(sm)->routes;
 }
 
-static void write_log(struct skymon *sm, int level, const char *format, va_list list)
+static void write_log(struct skymon *sm, int level, const char *text, size_t size)
 {
 	const char *const fields[] = {"plugin", ((struct handle *)sm)->name, NULL};
 	bool known = level >= LOG_LEVEL_ERROR && level <= LOG_LEVEL_DEBUG;
-	log_line_list(known ? (enum log_level)level : LOG_LEVEL_INFO, fields, format, list);
+	log_line(known ? (enum log_level)level : LOG_LEVEL_INFO, fields, "%.*s", (int)size, text);
 }
 
 static const char *read_name(struct skymon *sm)
@@ -262,9 +262,9 @@ static const char *read_state_dir(struct skymon *sm)
 }
 
 /* Stores the message with which `start` fails. */
-static void write_say(struct skymon *sm, const char *format, va_list list)
+static void write_say(struct skymon *sm, const char *text, size_t size)
 {
-	write_log(sm, LOG_LEVEL_WARN, format, list);
+	write_log(sm, LOG_LEVEL_WARN, text, size);
 }
 
 /* A check's functions are NULL here: their wrappers do nothing. */

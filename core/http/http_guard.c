@@ -328,11 +328,11 @@ bool request_is_guarded(struct skymon_request *rq)
 
 /* ---- The audit line ---- */
 
-void request_audit(struct skymon_request *rq, const char *format, va_list list)
+void request_audit(struct skymon_request *rq, const char *text, size_t size)
 {
-	char text[300];
-	vsnprintf(text, sizeof(text), format, list);
-	rq->audit = request_copy(rq, text);
+	char line[300];
+	snprintf(line, sizeof(line), "%.*s", (int)size, text);
+	rq->audit = request_copy(rq, line);
 }
 
 void request_log_audit(struct skymon_request *rq, int code)

@@ -101,5 +101,5 @@ const struct skymon_host http_host = {
 	.reply_header = reply_header,
 	.reply = reply_copy,
 	.reply_parts = reply_parts,
-	.reply_problem = reply_problem_list,
+	.reply_problem = reply_problem_text,
 };

@@ -300,8 +300,7 @@ bool holder_descends(pid_t pid);
 bool request_is_guarded(struct skymon_request *rq);
 /* Logs one line for a request for a GUARDED route. code is 0 if the client left before the answer. */
 void request_log_audit(struct skymon_request *rq, int code);
-void request_audit(struct skymon_request *rq, const char *format, va_list list)
-	__attribute__((format(printf, 2, 0)));
+void request_audit(struct skymon_request *rq, const char *text, size_t size);
 
 /* ---- Requests for a worker (http_forward.c) ---- */
 
@@ -318,7 +317,7 @@ void reply_header(struct skymon_request *rq, const char *name, const char *value
 void reply_copy(struct skymon_request *rq, int code, const char *type, const void *bytes, size_t size);
 void reply_parts(struct skymon_request *rq, int code, const char *type, const struct skymon_part *parts,
 		 size_t count, uint64_t generation, void (*done)(void *), void *argument);
-void reply_problem_list(struct skymon_request *rq, int code, const char *format, va_list list);
+void reply_problem_text(struct skymon_request *rq, int code, const char *text, size_t size);
 void reply_problem(struct skymon_request *rq, int code, const char *format, ...) PRINTF(3);
 
 #endif

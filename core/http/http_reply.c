@@ -210,11 +210,11 @@ void reply_copy(struct skymon_request *rq, int code, const char *type, const voi
 
 /* ---- Problems ---- */
 
-void reply_problem_list(struct skymon_request *rq, int code, const char *format, va_list list)
+void reply_problem_text(struct skymon_request *rq, int code, const char *text, size_t size)
 {
-	char detail[2048];
+	char detail[SKYMON_TEXT_MAX + 1];
 	struct buf body = {0};
-	vsnprintf(detail, sizeof(detail), format, list);
+	snprintf(detail, sizeof(detail), "%.*s", (int)size, text);
 	http_message_print_problem(&body, code, detail, rq->members.data, wall_clock_ms());
 	rq->problem = true;
 	if (rq->audit == NULL && rq->entry != NULL && rq->entry->route->flags & SKYMON_ROUTE_GUARDED)
@@ -225,10 +225,12 @@ void reply_problem_list(struct skymon_request *rq, int code, const char *format,
 
 void reply_problem(struct skymon_request *rq, int code, const char *format, ...)
 {
+	char text[SKYMON_TEXT_MAX + 2];
 	va_list list;
 	va_start(list, format);
-	reply_problem_list(rq, code, format, list);
+	size_t size = skymon_format(text, format, list);
 	va_end(list);
+	reply_problem_text(rq, code, text, size);
 }
 
 /* ---- Parts ---- */

@@ -149,17 +149,22 @@ static const void *find_symbol(const char *path, int copy, size_t *size, struct 
 	return symbol;
 }
 
+bool plugin_abi_fits(unsigned major, unsigned minor, unsigned our_major, unsigned our_minor)
+{
+	return major == our_major && (major == 0 ? minor == our_minor : minor <= our_minor);
+}
+
 static bool abi_ok(const char *path, const struct skymon_plugin *plugin, size_t symbol_size, struct err *err)
 {
 	if (symbol_size < offsetof(struct skymon_plugin, name))
 		return err_set(err, "%s is not a skymon plugin: its descriptor has %zu bytes", path,
 			       symbol_size);
-	if (plugin->abi_major != SKYMON_ABI_MAJOR || plugin->abi_minor > SKYMON_ABI_MINOR)
-		return err_set(err, "plugin %s speaks ABI %u.%u and this skymon %u.%u: %s", path,
+	if (!plugin_abi_fits(plugin->abi_major, plugin->abi_minor, SKYMON_ABI_MAJOR, SKYMON_ABI_MINOR))
+		return err_set(err, "plugin %s was built for ABI %u.%u, this skymon has %u.%u: %s", path,
 			       plugin->abi_major, plugin->abi_minor, SKYMON_ABI_MAJOR, SKYMON_ABI_MINOR,
-			       plugin->abi_major == SKYMON_ABI_MAJOR
+			       plugin->abi_major == SKYMON_ABI_MAJOR && SKYMON_ABI_MAJOR > 0
 				       ? "it needs a newer skymon"
-				       : "build it against this skymon's header");
+				       : "build it again");
 	if (plugin->size < PLUGIN_SIZE_MIN || plugin->size > SIZE_MAX_PLAUSIBLE || plugin->size > symbol_size)
 		return err_set(err,
 			       "plugin %s: its descriptor says %u bytes, has %zu, and needs at least %zu",

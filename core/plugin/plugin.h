@@ -32,12 +32,15 @@ int plugin_file_open(const char *path, struct plugin_mark *mark, struct err *err
 bool plugin_file_same(const char *path, const struct plugin_mark *mark);
 
 /* dlopen(RTLD_NOW | RTLD_LOCAL) of that copy (-1: of the file; path is for messages), never closed. Two
- * copies of one process must have different descriptors. Reads the first 8 bytes, then validates: majors
- * equal, plugin's minor not above ours, size plausible, then copies min(size) into *out (zero for fields that
+ * copies of one process must have different descriptors. Reads the first 8 bytes, then validates: the
+ * ABI (plugin_abi_fits), size plausible, then copies min(size) into *out (zero for fields that
  * it does not know) with options and numbers at today's stride. The file name must be the descriptor's name.
  * Checks routes, option table, roles (a check plugin has `check`; SKYMON_IN_DAEMON has routes and no check).
  */
 bool plugin_open(const char *path, int copy, struct skymon_plugin *out, struct err *err) MUST_CHECK;
+/* Whether a plugin for that ABI may be loaded by a core with ours: majors equal and its minor not above ours;
+ * equal while the major is 0. */
+bool plugin_abi_fits(unsigned major, unsigned minor, unsigned our_major, unsigned our_minor);
 /* Whether a declared number is the one of that name: itself, or a family (a name that ends with `_`:
  * query_value_ has query_value_orders). */
 bool plugin_declares(const struct skymon_number *declared, const char *name);

@@ -47,7 +47,7 @@ struct result_builder *result_builder_new(void);
 void result_builder_limit(struct result_builder *b, uint32_t series_max); /* 0 for none; outlives a reset */
 void result_builder_reset(struct result_builder *b);
 void result_builder_free(struct result_builder *b);
-void result_say(struct result_builder *b, const char *format, va_list list);
+void result_say(struct result_builder *b, const char *text);
 void result_reason(struct result_builder *b, int reason);
 /* Marks message and reason as those of a name that does not resolve: later ones of the plugin replace them,
  * and a check that succeeds nevertheless drops them. */

@@ -94,10 +94,8 @@ void result_builder_free(struct result_builder *b)
 
 /* ---- Message, reason, details, numbers ---- */
 
-void result_say(struct result_builder *b, const char *format, va_list list)
+void result_say(struct result_builder *b, const char *text)
 {
-	char text[sizeof(b->message) * 2]; /* longer than allowed, so that a cut is noticed */
-	vsnprintf(text, sizeof(text), format, list);
 	struct buf clean = {0};
 	wire_put_text(&clean, text);
 	const char *from = clean.data + sizeof(uint32_t);

@@ -63,9 +63,9 @@ void runner_ask_answer(struct skymon_ask *ask, const void *bytes, size_t size, i
 	send_answer(ask);
 }
 
-void runner_ask_refuse(struct skymon_ask *ask, int reason, const char *format, va_list list)
+void runner_ask_refuse(struct skymon_ask *ask, int reason, const char *text, size_t size)
 {
-	char *message = runner_masked(&ask->call.self, format, list);
+	char *message = runner_masked(&ask->call.self, text, size);
 	refuse_with(ask, reason > SKYMON_NONE && reason < SKYMON_REASON_COUNT ? reason : SKYMON_OTHER,
 		    message);
 	free(message);

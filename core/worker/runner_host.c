@@ -11,6 +11,8 @@
 
 #include "resolve.h"
 
+#define SAMPLE_SIZE_MIN                                                                                      \
+	(offsetof(struct skymon_sample, label_count) + sizeof(size_t)) /* in the first minor */
 #define COMPLAINTS_MAX 20u /* in the log about wrong reports of a component, until it is started again */
 
 static struct runner_component *of(struct skymon *sm)
@@ -32,22 +34,11 @@ static void log_dropped(struct runner_component *component, const struct err *er
 
 /* ---- Reports of a check ---- */
 
-__attribute__((format(printf, 2, 0))) static void say(struct skymon *sm, const char *format, va_list list);
-PRINTF(2) static void say_text(struct runner_component *component, const char *format, ...);
-
-static void say_text(struct runner_component *component, const char *format, ...)
+static void say(struct skymon *sm, const char *text, size_t size)
 {
-	va_list list;
-	va_start(list, format);
-	result_say(component->builder, format, list);
-	va_end(list);
-}
-
-static void say(struct skymon *sm, const char *format, va_list list)
-{
-	char *text = runner_masked(of(sm), format, list);
-	say_text(of(sm), "%s", text);
-	free(text);
+	char *clean = runner_masked(of(sm), text, size);
+	result_say(of(sm)->builder, clean);
+	free(clean);
 }
 
 static void reason(struct skymon *sm, int value)
@@ -62,17 +53,14 @@ static void add_detail(struct runner_component *component, const char *key, cons
 		log_dropped(component, &err);
 }
 
-__attribute__((format(printf, 3, 0))) static void detail_text(struct skymon *sm, const char *key,
-							      const char *format, va_list list);
-
-static void detail_text(struct skymon *sm, const char *key, const char *format, va_list list)
+static void detail_text(struct skymon *sm, const char *key, const char *text, size_t size)
 {
 	struct buf json = {0};
-	char *text = runner_masked(of(sm), format, list);
-	buf_json(&json, text);
+	char *clean = runner_masked(of(sm), text, size);
+	buf_json(&json, clean);
 	add_detail(of(sm), key, json.data);
 	buf_free(&json);
-	free(text);
+	free(clean);
 }
 
 static void detail_number(struct skymon *sm, const char *key, double value)
@@ -136,30 +124,40 @@ static bool label_taken(const struct runner_component *component, const struct s
 	return false;
 }
 
-static void add_metric(struct runner_component *component, int type, const char *name, const char *help,
-		       double value, const struct skymon_label *labels, size_t count)
+static void add_sample(struct runner_component *component, const struct skymon_sample *sample)
 {
 	struct err err;
-	if (label_taken(component, labels, count, name, &err) ||
-	    !result_metric(component->builder, type, name, help, value, labels, count, &err))
+	if (label_taken(component, sample->labels, sample->label_count, sample->name, &err) ||
+	    !result_metric(component->builder, sample->type, sample->name, sample->help, sample->value,
+			   sample->labels, sample->label_count, &err))
 		log_dropped(component, &err);
 }
 
-static void metric(struct skymon *sm, int type, const char *name, const char *help, double value,
-		   const struct skymon_label *labels, size_t count)
+static void sample(struct skymon *sm, const struct skymon_sample *given)
 {
 	const struct mask *mask = &of(sm)->mask;
+	struct skymon_sample sample = {0};
+	if (given->size < SAMPLE_SIZE_MIN) {
+		struct err err;
+		err_set(&err, "a sample's size is %u, not sizeof(struct skymon_sample)", given->size);
+		log_dropped(of(sm), &err);
+		return;
+	}
+	memcpy(&sample, given, given->size < sizeof(sample) ? given->size : sizeof(sample));
+	size_t count = sample.label_count;
 	if (mask->count == 0 ||
-	    count > RESULT_LABELS_MAX) { /* nothing to mask, or too many labels, which add_metric refuses */
-		add_metric(of(sm), type, name, help, value, labels, count);
+	    count > RESULT_LABELS_MAX) { /* nothing to mask, or too many labels, which add_sample refuses */
+		add_sample(of(sm), &sample);
 		return;
 	}
 	struct skymon_label clean[RESULT_LABELS_MAX];
 	struct buf rooms[RESULT_LABELS_MAX + 1] = {0};
 	for (size_t i = 0; i < count; i++)
-		clean[i] = (struct skymon_label){labels[i].name, mask_text(mask, labels[i].value, &rooms[i])};
-	help = mask_text(mask, help, &rooms[count]);
-	add_metric(of(sm), type, name, help, value, clean, count);
+		clean[i] = (struct skymon_label){sample.labels[i].name,
+						 mask_text(mask, sample.labels[i].value, &rooms[i])};
+	sample.help = mask_text(mask, sample.help, &rooms[count]);
+	sample.labels = clean;
+	add_sample(of(sm), &sample);
 	for (size_t i = 0; i <= count; i++)
 		buf_free(&rooms[i]);
 }
@@ -190,7 +188,7 @@ static bool resolve_within(struct skymon *sm, const char *host, int64_t ms, char
 	if (resolve_host(host, until_us, addresses, size, &why, &err))
 		return true;
 	result_reason(component->builder, (int)why);
-	say_text(component, "%s", err.text);
+	result_say(component->builder, err.text);
 	result_unresolved(component->builder);
 	return false;
 }
@@ -225,7 +223,7 @@ static void *shared(struct skymon *sm)
  * give NULL. */
 const struct skymon_host runner_host = {
 	.size = sizeof(struct skymon_host),
-	.log = runner_log_list,
+	.log = runner_log_text,
 	.say = say,
 	.reason = reason,
 	.detail_text = detail_text,
@@ -233,7 +231,7 @@ const struct skymon_host runner_host = {
 	.detail_boolean = detail_boolean,
 	.detail_json = detail_json,
 	.number = number,
-	.metric = metric,
+	.sample = sample,
 	.ms_left = ms_left,
 	.step = step,
 	.resolve = resolve,

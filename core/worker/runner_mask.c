@@ -33,16 +33,19 @@ void runner_find_secrets(struct runner_component *component)
 	find_in(component, component->runner->plugin->options, component->state);
 }
 
-char *runner_masked(const struct runner_component *component, const char *format, va_list list)
+char *runner_masked(const struct runner_component *component, const char *text, size_t size)
 {
-	char *text = NULL;
-	if (vasprintf(&text, format, list) < 0)
-		return x_strdup("");
 	struct buf clean = {0};
-	if (mask_text(&component->mask, text, &clean) == text)
-		return text;
-	free(text);
-	return clean.data;
+	size = text != NULL ? strnlen(text, size) : 0;
+	size_t whole = size + 3 < SKYMON_TEXT_MAX ? size : mask_whole(&component->mask, text, size);
+	buf_add(&clean, text, whole);
+	if (whole < size)
+		buf_text(&clean, MASKED);
+	struct buf room = {0};
+	if (clean.size == 0 || mask_text(&component->mask, clean.data, &room) == clean.data)
+		return clean.data != NULL ? clean.data : x_strdup("");
+	buf_free(&clean);
+	return room.data;
 }
 
 /* Returns the value with secrets masked in its keys and texts. */
@@ -99,7 +102,7 @@ static bool may_log(struct runner_component *component, enum log_level level, un
 	return ok;
 }
 
-void runner_log_list(struct skymon *sm, int level, const char *format, va_list list)
+void runner_log_text(struct skymon *sm, int level, const char *text, size_t size)
 {
 	struct runner_component *component = (struct runner_component *)sm;
 	struct runner *runner = component->runner;
@@ -110,23 +113,25 @@ void runner_log_list(struct skymon *sm, int level, const char *format, va_list l
 	if (!may_log(component, (enum log_level)known, &more))
 		return;
 	if (more > 0) {
-		char text[64];
-		snprintf(text, sizeof(text), "%u more lines were dropped", more);
-		runner->events->log(runner->arg, component->id, LOG_LEVEL_WARN, text);
+		char line[64];
+		snprintf(line, sizeof(line), "%u more lines were dropped", more);
+		runner->events->log(runner->arg, component->id, LOG_LEVEL_WARN, line);
 	}
-	char *text = runner_masked(component, format, list);
-	for (char *at = text; *at != '\0'; at++)
+	char *clean = runner_masked(component, text, size);
+	for (char *at = clean; *at != '\0'; at++)
 		if ((unsigned char)*at < ' ' || *at == 0x7F)
 			*at = ' ';
-	text[strnlen(text, 2000)] = '\0';
-	runner->events->log(runner->arg, component->id, (enum log_level)known, text);
-	free(text);
+	clean[strnlen(clean, SKYMON_TEXT_MAX)] = '\0';
+	runner->events->log(runner->arg, component->id, (enum log_level)known, clean);
+	free(clean);
 }
 
 void runner_log(struct runner_component *component, enum log_level level, const char *format, ...)
 {
+	char text[SKYMON_TEXT_MAX + 2];
 	va_list list;
 	va_start(list, format);
-	runner_log_list(&component->sm, level, format, list);
+	size_t size = skymon_format(text, format, list);
 	va_end(list);
+	runner_log_text(&component->sm, level, text, size);
 }

@@ -100,8 +100,7 @@ const char *runner_ask_path(struct skymon_ask *ask);
 const char *runner_ask_field(struct skymon_ask *ask);
 bool runner_ask_fresh(struct skymon_ask *ask);
 void runner_ask_answer(struct skymon_ask *ask, const void *bytes, size_t size, int64_t lease_ms);
-void runner_ask_refuse(struct skymon_ask *ask, int reason, const char *format, va_list list)
-	__attribute__((format(printf, 3, 0)));
+void runner_ask_refuse(struct skymon_ask *ask, int reason, const char *text, size_t size);
 
 /* The host's functions of skymon/routes.h. */
 const char *runner_request_method(struct skymon_request *rq);
@@ -112,20 +111,17 @@ const char *runner_request_body(struct skymon_request *rq, size_t *size);
 bool runner_request_trusted(struct skymon_request *rq);
 const struct skymon_caller *runner_request_caller(struct skymon_request *rq);
 bool runner_request_again(struct skymon_request *rq);
-void runner_request_audit(struct skymon_request *rq, const char *format, va_list list)
-	__attribute__((format(printf, 2, 0)));
+void runner_request_audit(struct skymon_request *rq, const char *text, size_t size);
 void runner_reply_header(struct skymon_request *rq, const char *name, const char *value);
 void runner_reply(struct skymon_request *rq, int code, const char *type, const void *bytes, size_t size);
 void runner_reply_parts(struct skymon_request *rq, int code, const char *type,
 			const struct skymon_part *parts, size_t count, uint64_t generation,
 			void (*done)(void *), void *argument);
-void runner_reply_problem(struct skymon_request *rq, int code, const char *format, va_list list)
-	__attribute__((format(printf, 3, 0)));
+void runner_reply_problem(struct skymon_request *rq, int code, const char *text, size_t size);
 void runner_problem_json(struct skymon_request *rq, const char *key, const char *json);
 
 /* The host's skymon_invalid. */
-void runner_invalid(struct skymon *sm, const char *option, const char *format, va_list list)
-	__attribute__((format(printf, 3, 0)));
+void runner_invalid(struct skymon *sm, const char *option, const char *text, size_t size);
 /* Has the plugin validate the options of a component that is to be started; on false, err is the first
  * mistake. */
 bool runner_is_valid(struct runner_component *component, struct err *err);
@@ -142,13 +138,13 @@ void runner_usage_check(struct runner *runner); /* calls `excess`, which need no
 
 /* Finds the values of secret options in the component's state. */
 void runner_find_secrets(struct runner_component *component);
-/* Returns the text without the component's secrets; the caller frees it. */
-char *runner_masked(const struct runner_component *component, const char *format, va_list list)
-	__attribute__((format(printf, 2, 0)));
+/* Returns a plugin's text (it ends at a '\0', if one comes before its size) without the component's secrets;
+ * the caller frees it. A wrapper may have cut it at SKYMON_TEXT_MAX, so a secret that begins near there is
+ * masked too. */
+char *runner_masked(const struct runner_component *component, const char *text, size_t size);
 json_t *runner_masked_json(const struct runner_component *component, json_t *value);
 /* Logs one sentence for the component, masked and rate limited. */
 void runner_log(struct runner_component *component, enum log_level level, const char *format, ...) PRINTF(3);
-void runner_log_list(struct skymon *sm, int level, const char *format, va_list list)
-	__attribute__((format(printf, 3, 0)));
+void runner_log_text(struct skymon *sm, int level, const char *text, size_t size);
 
 #endif

@@ -11,7 +11,6 @@
 #include "runner_private.h"
 
 #define AUDIT_MAX 300
-#define DETAIL_MAX 2000
 /* Threads: a handler may run on for a moment after its answer, when the daemon has sent the next request
  * already. */
 #define THREADS_MAX (2 * HTTP_MESSAGE_OUT_MAX)
@@ -111,11 +110,11 @@ static void set_audit(struct skymon_request *rq, const char *text)
 			*at = ' ';
 }
 
-void runner_request_audit(struct skymon_request *rq, const char *format, va_list list)
+void runner_request_audit(struct skymon_request *rq, const char *text, size_t size)
 {
-	char *text = runner_masked(&rq->call.self, format, list);
-	set_audit(rq, text);
-	free(text);
+	char *clean = runner_masked(&rq->call.self, text, size);
+	set_audit(rq, clean);
+	free(clean);
 }
 
 void runner_reply_header(struct skymon_request *rq, const char *name, const char *value)
@@ -176,10 +175,12 @@ static void send_reply(struct skymon_request *rq, struct http_message_reply *rep
 
 static void send_problem(struct skymon_request *rq, int code, const char *format, ...)
 {
+	char text[SKYMON_TEXT_MAX + 2];
 	va_list list;
 	va_start(list, format);
-	runner_reply_problem(rq, code, format, list);
+	size_t size = skymon_format(text, format, list);
 	va_end(list);
+	runner_reply_problem(rq, code, text, size);
 }
 
 void runner_reply(struct skymon_request *rq, int code, const char *type, const void *bytes, size_t size)
@@ -228,11 +229,11 @@ static int64_t now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-void runner_reply_problem(struct skymon_request *rq, int code, const char *format, va_list list)
+void runner_reply_problem(struct skymon_request *rq, int code, const char *text, size_t size)
 {
 	struct buf body = {0};
-	char *detail = runner_masked(&rq->call.self, format, list); /* before JSON escapes what is in it */
-	detail[strnlen(detail, DETAIL_MAX)] = '\0';
+	char *detail = runner_masked(&rq->call.self, text, size); /* before JSON escapes what is in it */
+	detail[strnlen(detail, SKYMON_TEXT_MAX)] = '\0';
 	if (rq->audit[0] == '\0') /* the audit line says why nothing was done */
 		set_audit(rq, detail);
 	http_message_print_problem(&body, code, detail, rq->members.size > 0 ? rq->members.data : NULL,

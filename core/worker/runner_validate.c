@@ -15,7 +15,7 @@ struct runner_mistakes {
 	uint32_t count;
 };
 
-void runner_invalid(struct skymon *sm, const char *option, const char *format, va_list list)
+void runner_invalid(struct skymon *sm, const char *option, const char *text, size_t size)
 {
 	struct runner_component *component = (struct runner_component *)sm;
 	struct runner_mistakes *mistakes = component->mistakes;
@@ -25,14 +25,14 @@ void runner_invalid(struct skymon *sm, const char *option, const char *format, v
 	}
 	if (mistakes->count == MISTAKES_MAX)
 		return;
-	char *text = runner_masked(component, format, list);
-	text[strnlen(text, RESULT_MESSAGE_MAX)] = '\0';
-	for (char *at = text; *at != '\0'; at++)
+	char *clean = runner_masked(component, text, size);
+	clean[strnlen(clean, RESULT_MESSAGE_MAX)] = '\0';
+	for (char *at = clean; *at != '\0'; at++)
 		if (*at == '\n')
 			*at = ' ';
 	mistakes->count++;
-	message_put_mistake(mistakes->out, option != NULL ? option : "", text);
-	free(text);
+	message_put_mistake(mistakes->out, option != NULL ? option : "", clean);
+	free(clean);
 }
 
 /* An empty target is "", whether it was left out or given so. */

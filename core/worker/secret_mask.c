@@ -8,7 +8,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define MASKED "********"
 #define SECRET_MIN 4
 #define BASE64_MIN 6 /* characters; fewer would be found in any word */
 
@@ -125,15 +124,17 @@ static size_t find_base64(const struct mask_secret *secret, const char *text, si
 	return count;
 }
 
+static decoder *const decoders[] = {decode_plain, decode_url, decode_form, decode_json};
+#define DECODERS (sizeof(decoders) / sizeof(decoders[0]))
+
 /* The longest spelling of a secret that begins at text. */
 static size_t find_at(const struct mask *mask, const char *text, size_t rest)
 {
-	static decoder *const decoders[] = {decode_plain, decode_url, decode_form, decode_json};
 	size_t longest = 0;
 	if (!mask->begins[(unsigned char)text[0]])
 		return 0;
 	for (size_t i = 0; i < mask->count; i++) {
-		for (size_t j = 0; j < sizeof(decoders) / sizeof(decoders[0]); j++) {
+		for (size_t j = 0; j < DECODERS; j++) {
 			size_t length = find_spelt(&mask->secrets[i], text, rest, decoders[j]);
 			longest = length > longest ? length : longest;
 		}
@@ -195,6 +196,51 @@ const void *mask_bytes(const struct mask *mask, const void *bytes, size_t *size,
 	buf_add(room, text + same, *size - same);
 	*size = room->size;
 	return room->data;
+}
+
+/* Whether the text ends in that spelling of the secret, or in an escape of it that is cut off. */
+static bool is_begun(const struct mask_secret *secret, const char *text, size_t rest, decoder *decode)
+{
+	size_t at = 0;
+	for (size_t i = 0, count; i < secret->size && at < rest; i += count) {
+		unsigned char bytes[3];
+		size_t length = decode(text + at, rest - at, bytes, &count);
+		if (length == 0 || count > secret->size - i || memcmp(bytes, secret->bytes + i, count) != 0)
+			return i >= SECRET_MIN && rest - at < 6 && strchr("%\\", text[at]) != NULL;
+		at += length;
+	}
+	return at == rest;
+}
+
+static bool is_begun_base64(const struct mask_secret *secret, const char *text, size_t rest, size_t skip)
+{
+	if (rest > (secret->size * 8 - skip) / 6)
+		return false;
+	for (size_t i = 0; i < rest; i++)
+		if (!is_sextet(text[i], sextet_of(secret, skip + 6 * i)))
+			return false;
+	return true;
+}
+
+static bool begins_at(const struct mask *mask, const char *text, size_t rest)
+{
+	for (size_t i = 0; i < mask->count; i++) {
+		for (size_t j = 0; j < DECODERS; j++)
+			if (is_begun(&mask->secrets[i], text, rest, decoders[j]))
+				return true;
+		for (size_t skip = 0; skip <= 4; skip += 2)
+			if (is_begun_base64(&mask->secrets[i], text, rest, skip))
+				return true;
+	}
+	return false;
+}
+
+size_t mask_whole(const struct mask *mask, const char *text, size_t size)
+{
+	for (size_t at = 0; at + SECRET_MIN <= size; at++)
+		if (mask->begins[(unsigned char)text[at]] && begins_at(mask, text + at, size - at))
+			return at;
+	return size;
 }
 
 const char *mask_text(const struct mask *mask, const char *text, struct buf *room)

@@ -16,11 +16,16 @@ struct mask { /* zeroed: no secrets */
 	bool begins[256]; /* what a spelling of any of them begins with */
 };
 
+#define MASKED "********" /* in place of a secret */
+
 /* Ignores what is shorter than 4 bytes, which would mask half of every sentence. */
 void mask_add(struct mask *mask, const char *bytes, size_t size);
 void mask_free(struct mask *mask);
 /* Returns the bytes without secrets: the same ones, or a copy that *room then holds; *size is its size. */
 const void *mask_bytes(const struct mask *mask, const void *bytes, size_t *size, struct buf *room);
+/* How much of a text that was cut comes before a secret whose rest was cut off; all of it if there is none.
+ */
+size_t mask_whole(const struct mask *mask, const char *text, size_t size);
 /* The same for a text. */
 const char *mask_text(const struct mask *mask, const char *text, struct buf *room);
 

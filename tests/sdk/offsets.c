@@ -14,7 +14,7 @@
 		       "struct " #type " has another size, and nothing says it")
 #define AT_LEAST(type, size) _Static_assert(sizeof(struct type) >= (size), "struct " #type " has shrunk")
 
-_Static_assert(SKYMON_ABI_MAJOR == 0 && SKYMON_ABI_MINOR == 3, "a new ABI: review this file");
+_Static_assert(SKYMON_ABI_MAJOR == 0 && SKYMON_ABI_MINOR == 4, "a new ABI: review this file");
 _Static_assert(sizeof(enum skymon_status) == 4 && SKYMON_UNHEALTHY == 3, "the status words");
 _Static_assert(SKYMON_REASON_COUNT >= 25 && SKYMON_OTHER == 24, "the reasons: only appended");
 _Static_assert(SKYMON_TEXT == 1 && SKYMON_TLS == 13, "the types of options: only appended");
@@ -63,14 +63,15 @@ AT(skymon_option, name, 0);
 AT(skymon_option, fallback, 8);
 AT(skymon_option, type, 16);
 AT(skymon_option, offset, 20);
-AT(skymon_option, help, 24);
-AT(skymon_option, flags, 32);
-AT(skymon_option, min, 40);
-AT(skymon_option, max, 48);
-AT(skymon_option, words, 56);
-AT(skymon_option, item, 64);
-AT(skymon_option, item_size, 72);
-AT_LEAST(skymon_option, 80);
+AT(skymon_option, size, 24);
+AT(skymon_option, help, 32);
+AT(skymon_option, flags, 40);
+AT(skymon_option, min, 48);
+AT(skymon_option, max, 56);
+AT(skymon_option, words, 64);
+AT(skymon_option, item, 72);
+AT(skymon_option, item_size, 80);
+AT_LEAST(skymon_option, 88);
 
 AT(skymon_number, name, 0);
 AT(skymon_number, unit, 8);
@@ -81,6 +82,15 @@ AT(skymon_part, bytes, 0);
 AT(skymon_part, size, 8);
 LAST(skymon_part, 16);
 
+AT(skymon_sample, size, 0);
+AT(skymon_sample, type, 4);
+AT(skymon_sample, name, 8);
+AT(skymon_sample, help, 16);
+AT(skymon_sample, value, 24);
+AT(skymon_sample, labels, 32);
+AT(skymon_sample, label_count, 40);
+AT_LEAST(skymon_sample, 48);
+
 AT(skymon_host, size, 0);
 AT(skymon_host, log, 8);
 AT(skymon_host, say, 16);
@@ -90,7 +100,7 @@ AT(skymon_host, detail_number, 40);
 AT(skymon_host, detail_boolean, 48);
 AT(skymon_host, detail_json, 56);
 AT(skymon_host, number, 64);
-AT(skymon_host, metric, 72);
+AT(skymon_host, sample, 72);
 AT(skymon_host, ms_left, 80);
 AT(skymon_host, step, 88);
 AT(skymon_host, resolve, 96);

@@ -31,29 +31,25 @@ static void fake_line(const char *format, ...)
 		abort();
 }
 
-static void fake_log(struct skymon *sm, int level, const char *format, va_list list)
+static void fake_log(struct skymon *sm, int level, const char *text, size_t size)
 {
-	char line[600];
 	(void)sm;
-	vsnprintf(line, sizeof(line), format, list);
-	fake_line("log %d %s\n", level, line);
+	fake_line("log %d %.*s\n", level, (int)size, text);
 }
-static void fake_say(struct skymon *sm, const char *format, va_list list)
+static void fake_say(struct skymon *sm, const char *text, size_t size)
 {
 	(void)sm;
-	vsnprintf(fake.message, sizeof(fake.message), format, list);
+	snprintf(fake.message, sizeof(fake.message), "%.*s", (int)size, text);
 }
 static void fake_reason(struct skymon *sm, int reason)
 {
 	(void)sm;
 	fake.reason = reason;
 }
-static void fake_detail_text(struct skymon *sm, const char *key, const char *format, va_list list)
+static void fake_detail_text(struct skymon *sm, const char *key, const char *text, size_t size)
 {
-	char line[600];
 	(void)sm;
-	vsnprintf(line, sizeof(line), format, list);
-	fake_line("detail %s %s\n", key, line);
+	fake_line("detail %s %.*s\n", key, (int)size, text);
 }
 static void fake_detail_number(struct skymon *sm, const char *key, double value)
 {
@@ -75,16 +71,15 @@ static void fake_set_number(struct skymon *sm, const char *name, double value)
 	(void)sm;
 	fake_line("number %s %.17g\n", name, value);
 }
-static void fake_metric(struct skymon *sm, int type, const char *name, const char *help, double value,
-			const struct skymon_label *labels, size_t count)
+static void fake_sample(struct skymon *sm, const struct skymon_sample *sample)
 {
 	(void)sm;
-	fake_line("help %s %s\ntype %s %s\nmetric %s", name, help, name,
-		  type == SKYMON_COUNTER ? "counter" : "gauge", name);
-	for (size_t i = 0; i < count; i++)
-		fake_line("%s%s=\"%s\"%s", i == 0 ? "{" : ",", labels[i].name, labels[i].value,
-			  i + 1 == count ? "}" : "");
-	fake_line(" %.17g\n", value);
+	fake_line("help %s %s\ntype %s %s\nmetric %s", sample->name, sample->help, sample->name,
+		  sample->type == SKYMON_COUNTER ? "counter" : "gauge", sample->name);
+	for (size_t i = 0; i < sample->label_count; i++)
+		fake_line("%s%s=\"%s\"%s", i == 0 ? "{" : ",", sample->labels[i].name,
+			  sample->labels[i].value, i + 1 == sample->label_count ? "}" : "");
+	fake_line(" %.17g\n", sample->value);
 }
 static int64_t fake_ms_left(struct skymon *sm)
 {
@@ -97,13 +92,11 @@ static void fake_step(struct skymon *sm, const char *step)
 	snprintf(fake.step, sizeof(fake.step), "%s", step);
 }
 
-static void fake_invalid(struct skymon *sm, const char *option, const char *format, va_list list)
+static void fake_invalid(struct skymon *sm, const char *option, const char *text, size_t size)
 {
-	char text[500];
 	(void)sm;
-	vsnprintf(text, sizeof(text), format, list);
 	fake.mistakes++;
-	snprintf(fake.message, sizeof(fake.message), "%s %s", option, text);
+	snprintf(fake.message, sizeof(fake.message), "%s %.*s", option, (int)size, text);
 }
 
 static struct skymon *fake_new_run(void)
@@ -117,7 +110,7 @@ static struct skymon *fake_new_run(void)
 						.detail_boolean = fake_detail_boolean,
 						.detail_json = fake_detail_json,
 						.number = fake_set_number,
-						.metric = fake_metric,
+						.sample = fake_sample,
 						.ms_left = fake_ms_left,
 						.step = fake_step,
 						.invalid = fake_invalid};

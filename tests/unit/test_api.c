@@ -91,12 +91,12 @@ static void fake_reply_parts(struct skymon_request *rq, int code, const char *ty
 		done(argument);
 }
 
-static void fake_problem(struct skymon_request *rq, int code, const char *format, va_list list)
+static void fake_problem(struct skymon_request *rq, int code, const char *text, size_t size)
 {
 	CU_ASSERT_EQUAL(rq->code, 0);
 	rq->code = code;
 	strcpy(rq->type, "problem");
-	rq->size = (size_t)vsnprintf(rq->body, sizeof(rq->body), format, list);
+	rq->size = (size_t)snprintf(rq->body, sizeof(rq->body), "%.*s", (int)size, text);
 }
 
 static const struct skymon_snapshot *fake_snapshot(struct skymon *sm)

@@ -50,15 +50,15 @@ static void note_number(struct skymon *sm, const char *key, double value)
 	note(key, text);
 }
 
-static void on_log(struct skymon *sm, int level, const char *format, va_list list)
+static void on_log(struct skymon *sm, int level, const char *text, size_t size)
 {
-	(void)sm, (void)level, (void)format, (void)list;
+	(void)sm, (void)level, (void)text, (void)size;
 }
 
-static void on_say(struct skymon *sm, const char *format, va_list list)
+static void on_say(struct skymon *sm, const char *text, size_t size)
 {
 	(void)sm;
-	vsnprintf(reported.message, sizeof(reported.message), format, list);
+	snprintf(reported.message, sizeof(reported.message), "%.*s", (int)size, text);
 }
 
 static void on_reason(struct skymon *sm, int reason)
@@ -67,12 +67,12 @@ static void on_reason(struct skymon *sm, int reason)
 	reported.reason = reason;
 }
 
-static void on_text(struct skymon *sm, const char *key, const char *format, va_list list)
+static void on_text(struct skymon *sm, const char *key, const char *text, size_t size)
 {
 	(void)sm;
-	char text[400];
-	vsnprintf(text, sizeof(text), format, list);
-	note(key, text);
+	char copy[400];
+	snprintf(copy, sizeof(copy), "%.*s", (int)size, text);
+	note(key, copy);
 }
 
 static void on_boolean(struct skymon *sm, const char *key, bool value)
@@ -81,11 +81,10 @@ static void on_boolean(struct skymon *sm, const char *key, bool value)
 	note(key, value ? "true" : "false");
 }
 
-static void on_metric(struct skymon *sm, int type, const char *name, const char *help, double value,
-		      const struct skymon_label *labels, size_t count)
+static void on_sample(struct skymon *sm, const struct skymon_sample *sample)
 {
-	(void)sm, (void)type, (void)help, (void)value, (void)labels, (void)count;
-	CU_ASSERT(strncmp(name, "skymon_db_", 10) == 0);
+	(void)sm;
+	CU_ASSERT(strncmp(sample->name, "skymon_db_", 10) == 0);
 }
 
 static int64_t on_left(struct skymon *sm)
@@ -131,12 +130,10 @@ static const char *on_folder(struct skymon *sm)
 	return reported.folder;
 }
 
-static void on_invalid(struct skymon *sm, const char *option, const char *format, va_list list)
+static void on_invalid(struct skymon *sm, const char *option, const char *text, size_t size)
 {
 	(void)sm;
-	char text[400];
-	vsnprintf(text, sizeof(text), format, list);
-	snprintf(reported.message, sizeof(reported.message), "%s %s", option, text);
+	snprintf(reported.message, sizeof(reported.message), "%s %.*s", option, (int)size, text);
 	reported.mistakes++;
 }
 
@@ -148,7 +145,7 @@ static const struct skymon_host host = {.size = sizeof(host),
 					.detail_number = note_number,
 					.detail_boolean = on_boolean,
 					.number = note_number,
-					.metric = on_metric,
+					.sample = on_sample,
 					.ms_left = on_left,
 					.step = on_step,
 					.resolve = on_resolve,

@@ -402,50 +402,6 @@ static void tables(void)
 	buf_free(&two);
 }
 
-static void bad_tables(void)
-{
-	static const struct skymon_option nested[] = {
-		{.name = "l", .type = SKYMON_LIST, .item = nested, .item_size = 64}, {0}};
-	static const struct {
-		struct skymon_option option;
-		const char *error;
-	} cases[] = {
-		{{.name = "A", .type = SKYMON_TEXT},
-		 "option `A`: the name must be [a-z][a-z0-9_]*, at most 63 characters"},
-		{{.name = "a", .type = 99}, "option `a`: type 99 is not known"},
-		{{.name = "a", .type = SKYMON_TEXT, .offset = 60},
-		 "option `a`: offset 60 with its 8 bytes is outside of the 64 bytes of the state"},
-		{{.name = "a", .type = SKYMON_INTEGER, .min = 2, .max = 1},
-		 "option `a`: its range ends before it begins"},
-		{{.name = "a", .type = SKYMON_CHOICE}, "option `a`: a choice needs .words"},
-		{{.name = "a", .type = SKYMON_LIST}, "option `a`: a list needs .item and .item_size"},
-		{{.name = "a", .type = SKYMON_DURATION, .fallback = "5"},
-		 "option `a`: its default is wrong: option `a` of the table is wrong: `5` has no unit: write "
-		 "5s, 5m or 5ms"},
-		{{.name = "a", .type = SKYMON_BOOLEAN, .fallback = "1"},
-		 "option `a`: its default is wrong: option `a` of the table must be true or false, not `1`: "
-		 "write true"},
-		{{.name = "a", .type = SKYMON_TEXTS, .fallback = "[a"},
-		 "option `a`: its default is wrong: option `a` of the table has a default that is wrong: did "
-		 "not find expected ',' or ']', "
-		 "while parsing a flow sequence"},
-		{{.name = "a", .type = SKYMON_LIST, .item = nested, .item_size = 64},
-		 "option `a`: its items: option `l`: an item of a list cannot have a list"},
-	};
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct skymon_option alone[2] = {cases[i].option, {0}};
-		struct err err = {{0}};
-		CU_ASSERT_FALSE(option_table_check(alone, sizeof(*alone), 64, &err) &&
-				option_defaults_check(alone, &err));
-		UNIT_TEXT(err.text, cases[i].error);
-	}
-	struct skymon_option twice[3] = {
-		{.name = "a", .type = SKYMON_TEXT}, {.name = "a", .type = SKYMON_TEXT}, {0}};
-	struct err err = {{0}};
-	CU_ASSERT_FALSE(option_table_check(twice, sizeof(*twice), 64, &err));
-	UNIT_TEXT(err.text, "option `a` is declared twice");
-}
-
 /* ---- Secrets ---- */
 
 static void write_file(const char *path, const void *bytes, size_t size, mode_t mode)
@@ -584,7 +540,6 @@ int main(void)
 							     {"prints", prints},
 							     {"masks", masks},
 							     {"tables", tables},
-							     {"bad tables", bad_tables},
 							     {"secrets", secrets},
 							     {"quantities", quantities},
 							     {0}});

@@ -68,8 +68,8 @@ static void wrong_ones_are_refused(void)
 		{"t_nowhere", "cannot open"},
 		{"t_no_symbol", "exports no symbol skymon_plugin"},
 		{"t_small_symbol", "has 4 bytes"},
-		{"t_other_major", "speaks ABI 7.0 and this skymon 0.3"},
-		{"t_newer_minor", "newer skymon"},
+		{"t_other_major", "was built for ABI 7.0, this skymon has 0.4: build it again"},
+		{"t_newer_minor", "this skymon has 0.4: build it again"},
 		{"t_short_struct", "needs at least"},
 		{"t_long_struct", "needs"},
 		{"t_wrong_name", "names itself \"t_other_name\""},
@@ -246,6 +246,56 @@ static void what_the_host_lacks_does_nothing(void)
 	CU_ASSERT(skymon_render(&sm, rq, "metrics", &size) == NULL && size == 0 && !skymon_again(&sm, rq));
 }
 
+static void plugins_fit_by_their_abi(void)
+{
+	static const struct {
+		unsigned major, minor, our_major, our_minor;
+		bool fits;
+	} cases[] = {
+		{0, 4, 0, 4, true},  {0, 3, 0, 4, false}, {0, 5, 0, 4, false}, {1, 4, 0, 4, false},
+		{1, 0, 1, 0, true},  {1, 0, 1, 7, true},  {1, 7, 1, 7, true},  {1, 8, 1, 7, false},
+		{0, 4, 1, 7, false}, {2, 0, 1, 7, false}, {1, 7, 2, 0, false},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		CU_ASSERT_EQUAL(plugin_abi_fits(cases[i].major, cases[i].minor, cases[i].our_major,
+						cases[i].our_minor),
+				cases[i].fits);
+}
+
+static size_t print(char *text, const char *format, ...) PRINTF(2);
+static size_t print(char *text, const char *format, ...)
+{
+	va_list list;
+	va_start(list, format);
+	size_t size = skymon_format(text, format, list);
+	va_end(list);
+	return size;
+}
+
+/* A wrapper cuts a long sentence at the end of a character. */
+static void sentences_are_cut_between_characters(void)
+{
+	static const char *const characters[] = {"a", "\u00e4", "\u20ac", "\U0001F600"};
+	char text[SKYMON_TEXT_MAX + 2], all[SKYMON_TEXT_MAX + 16] = "";
+	CU_ASSERT_EQUAL(print(text, "%s", ""), 0);
+	CU_ASSERT_EQUAL(print(text, "%d of %s", 3, "x"), 6);
+	for (size_t i = 0; i < 4; i++) {
+		size_t size = strlen(characters[i]);
+		for (int before = -5; before <= 1;
+		     before++) { /* where the character begins, from the limit */
+			size_t at = (size_t)((int)SKYMON_TEXT_MAX + before);
+			memset(all, 'x', sizeof(all) - 1);
+			memcpy(all + at, characters[i], size);
+			bool split = at < SKYMON_TEXT_MAX && at + size > SKYMON_TEXT_MAX;
+			CU_ASSERT_EQUAL(print(text, "%s", all), split ? at : SKYMON_TEXT_MAX);
+			CU_ASSERT_EQUAL(memcmp(text, all, split ? at : SKYMON_TEXT_MAX), 0);
+		}
+	}
+	memset(all, 'x', sizeof(all) - 1);
+	all[SKYMON_TEXT_MAX] = '\0';
+	CU_ASSERT_EQUAL(print(text, "%s", all), SKYMON_TEXT_MAX);
+}
+
 /* One rule for plugins, routes and components, and for the components that secrets name. */
 static void names_are_checked(void)
 {
@@ -269,14 +319,17 @@ static void names_are_checked(void)
 
 int main(void)
 {
-	return unit_run("plugin",
-			(const struct unit_test[]){
-				{"good ones are opened", good_ones_are_opened},
-				{"wrong ones are refused", wrong_ones_are_refused},
-				{"infos cross", infos_cross},
-				{"hostile infos do no harm", hostile_infos_do_no_harm},
-				{"files are found and validated", files_are_found_and_validated},
-				{"what the host lacks does nothing", what_the_host_lacks_does_nothing},
-				{"names are checked", names_are_checked},
-				{0}});
+	return unit_run(
+		"plugin",
+		(const struct unit_test[]){
+			{"good ones are opened", good_ones_are_opened},
+			{"wrong ones are refused", wrong_ones_are_refused},
+			{"infos cross", infos_cross},
+			{"hostile infos do no harm", hostile_infos_do_no_harm},
+			{"files are found and validated", files_are_found_and_validated},
+			{"what the host lacks does nothing", what_the_host_lacks_does_nothing},
+			{"plugins fit by their ABI", plugins_fit_by_their_abi},
+			{"sentences are cut between characters", sentences_are_cut_between_characters},
+			{"names are checked", names_are_checked},
+			{0}});
 }

@@ -32,12 +32,12 @@ struct host {
 	char log[2000];
 };
 
-static void host_log(struct skymon *sm, int level, const char *format, va_list list)
+static void host_log(struct skymon *sm, int level, const char *text, size_t size)
 {
 	struct host *host = (struct host *)sm;
 	size_t used = strlen(host->log);
 	(void)level;
-	vsnprintf(host->log + used, sizeof(host->log) - used - 1, format, list);
+	snprintf(host->log + used, sizeof(host->log) - used - 1, "%.*s", (int)size, text);
 	strcat(host->log, "\n");
 }
 

@@ -12,10 +12,12 @@
 static void say(struct result_builder *b, const char *format, ...) PRINTF(2);
 static void say(struct result_builder *b, const char *format, ...)
 {
+	char text[SKYMON_TEXT_MAX + 2];
 	va_list list;
 	va_start(list, format);
-	result_say(b, format, list);
+	skymon_format(text, format, list);
 	va_end(list);
+	result_say(b, text);
 }
 
 /* Encodes and decodes, as the wire does, with the body in memory of exactly its size. */

@@ -86,9 +86,39 @@ static void reads_no_further(void)
 	mask_free(&mask);
 }
 
+/* A text that was cut: the rest of a secret may lie behind its end, in every spelling. */
+static void masks_what_a_cut_left(void)
+{
+	static const struct {
+		const char *text;
+		size_t whole;
+	} cut[] = {
+		{"is p@ss w", 3},
+		{"is p@s", 6}, /* three bytes are in any word */
+		{"is p%40ss+w%2", 3},
+		{"is p@ss w/\\u00f", 3},
+		{"is p@ss w/\\", 3},
+		{"tok-12345 is tok-123", 13},
+		{"is p@ss other", 13},
+		{"hunter2hunte", 0},
+		{"x aHVudGVyM", 2},
+		{"x aHVudGVyMmh1bnRlc", 2},
+		{"", 0},
+		{"whole", 5},
+	};
+	struct mask mask = secrets(), none = {0};
+	for (size_t i = 0; i < sizeof(cut) / sizeof(cut[0]); i++) {
+		size_t size = strlen(cut[i].text);
+		CU_ASSERT_EQUAL(mask_whole(&mask, cut[i].text, size), cut[i].whole);
+		CU_ASSERT_EQUAL(mask_whole(&none, cut[i].text, size), size);
+	}
+	mask_free(&mask);
+}
+
 int main(void)
 {
 	return unit_run("mask", (const struct unit_test[]){{"masks each spelling", masks_each_spelling},
 							   {"reads no further", reads_no_further},
+							   {"masks what a cut left", masks_what_a_cut_left},
 							   {0}});
 }

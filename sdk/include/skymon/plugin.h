@@ -21,8 +21,10 @@
  * Meaning  unhealthy and degraded: the check looked, and this is what it found (refused, wrong answer). unknown: it
  *          could not look. Never report a number that was not measured.
  * Secrets  The value of a secret, user info of a URL and data of a query never go into message, detail, metric or log.
- * ABI      Loaded when majors are equal and the plugin's minor is not above the core's. Fields are only appended and zero
- *          means "as before". While the major is 0, any minor may change anything. Changes, newest first:
+ * ABI      Loaded when majors are equal and the plugin's minor is not above the core's; while the major is 0, any minor may change
+ *          anything, and minors must be equal. Fields are only appended and zero means "as before". Changes, newest first:
+ *          0.4 (unreleased) The host takes texts with their size, and no va_list; an option has its member's size, and overlaps are
+ *          refused; .min without .max; struct skymon_sample. Minors must be equal.
  *          0.3 (2026-11) SKYMON_PATH_… and SKYMON_NEEDS_…; validate and skymon_invalid; skymon_resolve_within; routes.h:
  *          skymon_caller names the user, skymon_component has series_dropped_total; routes that write are guarded unless
  *          SKYMON_ROUTE_OPEN; unknown flags, reserved names and the core's own reasons are refused; skymon_ms_left leaves a margin; the
@@ -36,9 +38,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define SKYMON_ABI_MAJOR 0
-#define SKYMON_ABI_MINOR 3
+#define SKYMON_ABI_MINOR 4
 
 #ifdef __cplusplus
 extern "C" {
@@ -117,10 +120,10 @@ struct skymon_option {
 	const char *name;
 	const char *fallback;      /* default, as in the config file, ${VAR:-…} too; NULL: zero or NULL */
 	int32_t type;              /* enum skymon_type */
-	uint32_t offset;           /* of the member in state (or in the item of a list) */
+	uint32_t offset, size;     /* of the member in state (or in the item of a list); no two may overlap */
 	const char *help;          /* one line: what it is, and its unit */
 	uint32_t flags;
-	double min, max;           /* range of a number (ms, bytes, 1 = 100 %) when max > min */
+	double min, max;           /* range of a number (ms, bytes, 1 = 100 %) unless both are 0; a max of 0 below min: no upper bound */
 	const char *const *words;  /* SKYMON_CHOICE: the words; ends with NULL */
 	const struct skymon_option *item; /* SKYMON_LIST: the table of one item, without lists; ends with {0} */
 	uint32_t item_size;
@@ -129,30 +132,41 @@ struct skymon_option {
 /* SKYMON_OPT(struct s, member, fallback, help [, .flags = …, .min = …]): in C++ the extras in the struct's order. */
 #define SKYMON_OPT(T, member, fallback_, ...) SKYMON_OPT_NAMED(T, member, #member, fallback_, __VA_ARGS__)
 #define SKYMON_OPT_NAMED(T, member, name_, fallback_, ...) { .name = name_, .fallback = fallback_, \
-	.type = SKYMON_TYPE_OF(T, member), .offset = (uint32_t)offsetof(T, member), .help = __VA_ARGS__ }
+	.type = SKYMON_TYPE_OF(T, member), .offset = (uint32_t)offsetof(T, member), \
+	.size = (uint32_t)sizeof(((T *)0)->member), .help = __VA_ARGS__ }
 
 /* ---- What the host offers to a plugin (reached through the wrappers below) ---- */
 
 /* A declared number; unit: "s", "bytes", "ratio", "" … A name that ends with _ declares all that begin with it. */
 struct skymon_number { const char *name, *unit, *help; };
 enum skymon_metric_type { SKYMON_GAUGE = 1, SKYMON_COUNTER };
+/* One value of a time series. */
+struct skymon_sample {
+	uint32_t size;                     /* sizeof(struct skymon_sample) */
+	int32_t type;                      /* enum skymon_metric_type */
+	const char *name, *help;           /* as in Prometheus; a counter's name ends in _total */
+	double value;
+	const struct skymon_label *labels;
+	size_t label_count;
+};
 struct skymon_part { const void *bytes; size_t size; };
 struct skymon_snapshot; struct skymon_self; struct skymon_config; struct skymon_routes; struct skymon_caller;
 
-/* A function that a plugin cannot use where it runs (a check's in the daemon, the daemon's own in a worker) is NULL; its wrapper
+/* Plain C functions and structs, so that another language needs their layout and nothing else. A text comes as bytes with their size,
+ * UTF-8 and not ended by '\0', or as a const char * that is; the host copies both.
+ * A function that a plugin cannot use where it runs (a check's in the daemon, the daemon's own in a worker) is NULL; its wrapper
  * does nothing then, and returns NULL, 0 or false. */
 struct skymon_host {
 	uint32_t size;
-	void (*log)(struct skymon *, int level, const char *format, va_list);
-	void (*say)(struct skymon *, const char *format, va_list);
+	void (*log)(struct skymon *, int level, const char *text, size_t size);
+	void (*say)(struct skymon *, const char *text, size_t size);
 	void (*reason)(struct skymon *, int reason);
-	void (*detail_text)(struct skymon *, const char *key, const char *format, va_list);
+	void (*detail_text)(struct skymon *, const char *key, const char *text, size_t size);
 	void (*detail_number)(struct skymon *, const char *key, double);
 	void (*detail_boolean)(struct skymon *, const char *key, bool);
 	void (*detail_json)(struct skymon *, const char *key, const char *json);
 	void (*number)(struct skymon *, const char *name, double);
-	void (*metric)(struct skymon *, int type, const char *name, const char *help, double,
-		       const struct skymon_label *, size_t count);
+	void (*sample)(struct skymon *, const struct skymon_sample *);
 	int64_t (*ms_left)(struct skymon *);
 	void (*step)(struct skymon *, const char *step);
 	bool (*resolve)(struct skymon *, const char *host, char *addresses, size_t size);
@@ -169,7 +183,7 @@ struct skymon_host {
 	void (*reply)(struct skymon_request *, int code, const char *type, const void *bytes, size_t size);
 	void (*reply_parts)(struct skymon_request *, int code, const char *type, const struct skymon_part *, size_t count,
 			    uint64_t generation, void (*done)(void *), void *argument);
-	void (*reply_problem)(struct skymon_request *, int code, const char *format, va_list);
+	void (*reply_problem)(struct skymon_request *, int code, const char *text, size_t size);
 	const struct skymon_snapshot *(*snapshot)(struct skymon *);
 	void (*release)(struct skymon *, const struct skymon_snapshot *);
 	const struct skymon_self *(*self)(struct skymon *);
@@ -181,13 +195,13 @@ struct skymon_host {
 	const char *(*ask_field)(struct skymon_ask *);
 	bool (*ask_fresh)(struct skymon_ask *);
 	void (*answer)(struct skymon_ask *, const void *bytes, size_t size, int64_t lease_ms);
-	void (*refuse)(struct skymon_ask *, int reason, const char *format, va_list);
+	void (*refuse)(struct skymon_ask *, int reason, const char *text, size_t size);
 	void *(*shared)(struct skymon *);
 	const struct skymon_caller *(*request_caller)(struct skymon_request *);
 	bool (*request_again)(struct skymon_request *);
-	void (*request_audit)(struct skymon_request *, const char *format, va_list);
+	void (*request_audit)(struct skymon_request *, const char *text, size_t size);
 	void (*problem_json)(struct skymon_request *, const char *key, const char *json);
-	void (*invalid)(struct skymon *, const char *option, const char *format, va_list);
+	void (*invalid)(struct skymon *, const char *option, const char *text, size_t size);
 	bool (*resolve_within)(struct skymon *, const char *host, int64_t ms, char *addresses, size_t size);
 };
 struct skymon { const struct skymon_host *host; };
@@ -252,24 +266,39 @@ struct skymon_plugin {
 /* ---- What a check reports ---- */
 
 #define SKYMON_SAYS(nth) __attribute__((format(printf, nth, nth + 1), unused)) static inline
-#define SKYMON_TELL(call) do { va_list list_; va_start(list_, format); call; va_end(list_); } while (0)
+/* The wrappers print a sentence here, before they pass it on; a longer one is cut at the end of a character. */
+#define SKYMON_TEXT_MAX 2000u
+__attribute__((format(printf, 2, 0), unused)) static inline size_t skymon_format(char *text, const char *format, va_list list)
+{
+	int length = vsnprintf(text, SKYMON_TEXT_MAX + 2, format, list); /* one byte more: does a character end at the limit? */
+	size_t size = length > 0 ? (size_t)length : 0;
+	if (size <= SKYMON_TEXT_MAX)
+		return size;
+	for (size = SKYMON_TEXT_MAX; size > 0 && ((unsigned char)text[size] & 0xC0) == 0x80;)
+		size--;
+	return size;
+}
+/* Prints format and its arguments into text_ of size_ bytes for the call. */
+#define SKYMON_TELL(call) do { \
+	char text_[SKYMON_TEXT_MAX + 2]; va_list list_; va_start(list_, format); \
+	size_t size_ = skymon_format(text_, format, list_); va_end(list_); call; } while (0)
 
 /* The verdict: sets the message (one sentence, no newline, <= 500 bytes) and returns the status, to be returned by check. */
 SKYMON_SAYS(2) enum skymon_status skymon_healthy(struct skymon *sm, const char *format, ...)
-{ SKYMON_TELL(sm->host->say(sm, format, list_)); return SKYMON_HEALTHY; }
+{ SKYMON_TELL(sm->host->say(sm, text_, size_)); return SKYMON_HEALTHY; }
 SKYMON_SAYS(2) enum skymon_status skymon_degraded(struct skymon *sm, const char *format, ...)
-{ SKYMON_TELL(sm->host->say(sm, format, list_)); return SKYMON_DEGRADED; }
+{ SKYMON_TELL(sm->host->say(sm, text_, size_)); return SKYMON_DEGRADED; }
 SKYMON_SAYS(2) enum skymon_status skymon_unhealthy(struct skymon *sm, const char *format, ...)
-{ SKYMON_TELL(sm->host->say(sm, format, list_)); return SKYMON_UNHEALTHY; }
+{ SKYMON_TELL(sm->host->say(sm, text_, size_)); return SKYMON_UNHEALTHY; }
 SKYMON_SAYS(2) enum skymon_status skymon_unknown(struct skymon *sm, const char *format, ...)
-{ SKYMON_TELL(sm->host->say(sm, format, list_)); return SKYMON_UNKNOWN; }
+{ SKYMON_TELL(sm->host->say(sm, text_, size_)); return SKYMON_UNKNOWN; }
 SKYMON_SAYS(3) enum skymon_status skymon_verdict(struct skymon *sm, bool ok, const char *format, ...)
-{ SKYMON_TELL(sm->host->say(sm, format, list_)); return ok ? SKYMON_HEALTHY : SKYMON_UNHEALTHY; }
+{ SKYMON_TELL(sm->host->say(sm, text_, size_)); return ok ? SKYMON_HEALTHY : SKYMON_UNHEALTHY; }
 static inline void skymon_reason(struct skymon *sm, enum skymon_reason reason) { SKYMON_DO(sm, reason, sm, (int)reason); }
 
 /* Facts for `details` of the component's route (JSON); of a repeated key the last value counts. */
 SKYMON_SAYS(3) void skymon_detail(struct skymon *sm, const char *key, const char *format, ...)
-{ SKYMON_TELL(SKYMON_DO(sm, detail_text, sm, key, format, list_)); }
+{ SKYMON_TELL(SKYMON_DO(sm, detail_text, sm, key, text_, size_)); }
 static inline void skymon_detail_number(struct skymon *sm, const char *key, double value)
 { SKYMON_DO(sm, detail_number, sm, key, value); }
 static inline void skymon_detail_boolean(struct skymon *sm, const char *key, bool value)
@@ -283,11 +312,14 @@ static inline void skymon_number(struct skymon *sm, const char *name, double val
  * up, scrape_*, process_*, __*, and the labels job, instance, le, quantile, component. */
 static inline void skymon_metric(struct skymon *sm, enum skymon_metric_type type, const char *name, const char *help,
 				 double value, const struct skymon_label *labels, size_t count)
-{ SKYMON_DO(sm, metric, sm, (int)type, name, help, value, labels, count); }
+{
+	struct skymon_sample sample = {(uint32_t)sizeof(sample), (int32_t)type, name, help, value, labels, count};
+	SKYMON_DO(sm, sample, sm, &sample);
+}
 static inline void skymon_gauge(struct skymon *sm, const char *name, const char *help, double value)
-{ SKYMON_DO(sm, metric, sm, SKYMON_GAUGE, name, help, value, NULL, 0); }
+{ skymon_metric(sm, SKYMON_GAUGE, name, help, value, NULL, 0); }
 static inline void skymon_counter(struct skymon *sm, const char *name, const char *help, double value)
-{ SKYMON_DO(sm, metric, sm, SKYMON_COUNTER, name, help, value, NULL, 0); }  /* name ends in _total */
+{ skymon_metric(sm, SKYMON_COUNTER, name, help, value, NULL, 0); }  /* name ends in _total */
 
 /* ---- What a check may ask ---- */
 
@@ -313,16 +345,16 @@ static inline size_t skymon_print(struct skymon *sm, double value, char *text, s
 /* In validate: reports that an option ("url", "tls.ca_file", "queries[1].sql") is wrong. The text continues after its name:
  * "must begin with …". */
 SKYMON_SAYS(3) void skymon_invalid(struct skymon *sm, const char *option, const char *format, ...)
-{ SKYMON_TELL(SKYMON_DO(sm, invalid, sm, option, format, list_)); }
+{ SKYMON_TELL(SKYMON_DO(sm, invalid, sm, option, text_, size_)); }
 
 SKYMON_SAYS(2) void skymon_error(struct skymon *sm, const char *format, ...)
-{ SKYMON_TELL(sm->host->log(sm, 0, format, list_)); }
+{ SKYMON_TELL(sm->host->log(sm, 0, text_, size_)); }
 SKYMON_SAYS(2) void skymon_warn(struct skymon *sm, const char *format, ...)
-{ SKYMON_TELL(sm->host->log(sm, 1, format, list_)); }
+{ SKYMON_TELL(sm->host->log(sm, 1, text_, size_)); }
 SKYMON_SAYS(2) void skymon_info(struct skymon *sm, const char *format, ...)
-{ SKYMON_TELL(sm->host->log(sm, 2, format, list_)); }
+{ SKYMON_TELL(sm->host->log(sm, 2, text_, size_)); }
 SKYMON_SAYS(2) void skymon_debug(struct skymon *sm, const char *format, ...)
-{ SKYMON_TELL(sm->host->log(sm, 3, format, list_)); }
+{ SKYMON_TELL(sm->host->log(sm, 3, text_, size_)); }
 
 #ifdef __cplusplus
 }

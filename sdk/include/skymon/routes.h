@@ -203,7 +203,7 @@ static inline const struct skymon_caller *skymon_caller(struct skymon *sm, struc
 static inline bool skymon_again(struct skymon *sm, struct skymon_request *rq) { return SKYMON_CALL(sm, request_again, rq); }
 /* Describes what the request did, for the daemon's audit line (which has client, user, method, path and code already). */
 SKYMON_SAYS(3) void skymon_audit(struct skymon *sm, struct skymon_request *rq, const char *format, ...)
-{ SKYMON_TELL(sm->host->request_audit(rq, format, list_)); }
+{ SKYMON_TELL(sm->host->request_audit(rq, text_, size_)); }
 
 /* Adds a header to the coming reply. Content-Length, Connection, Date, Cache-Control: no-store and the headers that say what a
  * browser may do with it (Content-Security-Policy with `sandbox` for routes in a worker, X-Content-Type-Options) come by
@@ -226,7 +226,7 @@ static inline void skymon_problem_json(struct skymon *sm, struct skymon_request 
 { sm->host->problem_json(rq, key, json); }
 /* Answers with application/problem+json (RFC 9457); the sentence is its detail. */
 SKYMON_SAYS(4) void skymon_problem(struct skymon *sm, struct skymon_request *rq, int code, const char *format, ...)
-{ SKYMON_TELL(sm->host->reply_problem(rq, code, format, list_)); }
+{ SKYMON_TELL(sm->host->reply_problem(rq, code, text_, size_)); }
 
 #ifdef __cplusplus
 }

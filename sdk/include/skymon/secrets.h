@@ -30,7 +30,7 @@ static inline void skymon_answer(struct skymon *sm, struct skymon_ask *ask, cons
 { sm->host->answer(ask, bytes, size, lease_ms); }
 /* Refuses with one sentence that names the cause, without any secret. */
 SKYMON_SAYS(4) void skymon_refuse(struct skymon *sm, struct skymon_ask *ask, enum skymon_reason reason, const char *format, ...)
-{ SKYMON_TELL(sm->host->refuse(ask, (int)reason, format, list_)); }
+{ SKYMON_TELL(sm->host->refuse(ask, (int)reason, text_, size_)); }
 
 #ifdef __cplusplus
 }
