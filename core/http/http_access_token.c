@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_access: the daemon's own access token, and the routes that need none. Reads the token, re-reads its
+/* http_access_token: the daemon's own access token, and the routes that need none. Reads the token, re-reads its
  * file when it changes, compares what requests bring, and counts and logs wrong tokens. Called by http.c,
  * http_dispatch.c and http_request.c on the loop's thread. Owns struct access. While no token can be read, no
  * caller is trusted. */

@@ -273,8 +273,8 @@ static void end_if_slow(struct peer *peer, int64_t now_ms)
 	bool closed = age >= SWEEP_MIN_MS && is_half_closed(peer);
 	if (!closed && age < timeout_ms(peer->http, peer->state))
 		return;
-	/* libmicrohttpd sees the end, reads what the gate has, and answers 408 */
-	if (!closed && peer->state == PEER_HEADER && gate_expire(&peer->gate))
+	/* libmicrohttpd sees the end, reads what the framing check has kept, and answers 408 */
+	if (!closed && peer->state == PEER_HEADER && framing_expire(&peer->framing))
 		shutdown(peer->fd, SHUT_RD);
 	else
 		end_peer(peer);
@@ -314,11 +314,11 @@ struct peer *peer_of_socket(int fd)
 	return fd >= 0 && fd < SOCKETS_MAX ? __atomic_load_n(&sockets[fd], __ATOMIC_ACQUIRE) : NULL;
 }
 
-ssize_t peer_read(struct peer *peer, const struct gate_source *source, char *out, size_t size)
+ssize_t peer_read(struct peer *peer, const struct framing_source *source, char *out, size_t size)
 {
-	peer->gate.body_limit = (uint64_t)peer->http->settings->limits.request_body.count;
-	ssize_t got = gate_read(&peer->gate, source, out, size);
-	bool part = peer->gate.phase == GATE_HEAD && peer->gate.held_size > peer->gate.ready;
+	peer->framing.body_limit = (uint64_t)peer->http->settings->limits.request_body.count;
+	ssize_t got = framing_read(&peer->framing, source, out, size);
+	bool part = peer->framing.phase == FRAMING_HEAD && peer->framing.held_size > peer->framing.ready;
 	if (part && (peer->state == PEER_NEW || peer->state == PEER_IDLE))
 		peer_set_state(peer, PEER_HEADER);
 	return got;
@@ -366,9 +366,9 @@ static void close_peer(struct peer *peer)
 		stop_counting(peer);
 	drop_origin(all, peer->origin);
 	note_socket(peer->fd, NULL);
-	if (peer->gate.fault != 0 && !peer->ending)
+	if (peer->framing.fault != 0 && !peer->ending)
 		linger_start(peer->http, peer->fd);
-	gate_free(&peer->gate);
+	framing_free(&peer->framing);
 	free(peer);
 }
 

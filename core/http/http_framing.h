@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The gate in front of libmicrohttpd: heads (http_head.c) and the framing of bodies (http_gate.c) are
+/* The check in front of libmicrohttpd: heads (http_head.c) and the framing of bodies (http_framing.c) are
  * validated before the library reads them. */
-#ifndef HTTP_GATE_H
-#define HTTP_GATE_H
+#ifndef HTTP_FRAMING_H
+#define HTTP_FRAMING_H
 
 #include <sys/types.h>
 
@@ -35,20 +35,20 @@ bool head_is_host(const char *text, size_t size);
 /* Returns the host of a target in absolute form, or NULL. */
 const char *head_authority(const char *target, size_t target_size, size_t *size);
 
-/* ---- The gate of a connection ---- */
+/* ---- The framing of a connection ---- */
 
-enum gate_phase {
-	GATE_HEAD,
-	GATE_BODY,
-	GATE_CHUNK, /* the line with a chunk's size */
-	GATE_CHUNK_DATA,
-	GATE_CHUNK_END,
-	GATE_TRAILERS,
-	GATE_SHUT /* after a fault, nothing passes */
+enum framing_phase {
+	FRAMING_HEAD,
+	FRAMING_BODY,
+	FRAMING_CHUNK, /* the line with a chunk's size */
+	FRAMING_CHUNK_DATA,
+	FRAMING_CHUNK_END,
+	FRAMING_TRAILERS,
+	FRAMING_SHUT /* after a fault, nothing passes */
 };
 
-struct gate {
-	enum gate_phase phase;
+struct framing {
+	enum framing_phase phase;
 	enum http_method method; /* of the last head */
 	uint64_t body_limit;     /* limits.request_body */
 	uint64_t left;           /* bytes of the body or chunk that have yet to come */
@@ -64,16 +64,16 @@ struct gate {
 	size_t held_size, ready;
 };
 
-struct gate_source {
+struct framing_source {
 	ssize_t (*read)(void *arg, char *out, size_t size);
 	void *arg;
 	ssize_t again; /* return value that means: nothing to read now */
 	bool records;  /* a short read does not mean that the source is drained */
 };
 
-ssize_t gate_read(struct gate *gate, const struct gate_source *source, char *out, size_t size);
-/* Shuts the gate with 408. Returns false where that answer can no longer be given. */
-bool gate_expire(struct gate *gate);
-void gate_free(struct gate *gate);
+ssize_t framing_read(struct framing *framing, const struct framing_source *source, char *out, size_t size);
+/* Shuts with 408. Returns false where that answer can no longer be given. */
+bool framing_expire(struct framing *framing);
+void framing_free(struct framing *framing);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http_head: reads the head of a request by RFC 9112, and refuses what two programs could understand
- * differently. http_gate.c calls it on the loop's thread before libmicrohttpd sees the bytes. Pure; owns
+ * differently. http_framing.c calls it on the loop's thread before libmicrohttpd sees the bytes. Pure; owns
  * nothing. A head that passes is cleaned in place, so that libmicrohttpd 0.9 and 1.0 read the same. */
 #include <string.h>
 #include <strings.h>
 
-#include "http_gate.h"
+#include "http_framing.h"
 
 #define METHOD_MAX 32
 #define FIELDS_MAX 128 /* each costs libmicrohttpd an entry in the connection's memory */

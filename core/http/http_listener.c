@@ -78,7 +78,7 @@ static struct MHD_Daemon *start_daemon(struct listener *listener, const struct t
 	if (tls->client_ca != NULL)
 		options[count++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_TRUST, 0, tls->client_ca};
 #if MHD_VERSION >= 0x01000000
-	/* the gate passes nothing that this level refuses */
+	/* http_framing.c passes nothing that this level refuses */
 	options[count++] = (struct MHD_OptionItem){MHD_OPTION_CLIENT_DISCIPLINE_LVL, 2, NULL};
 #endif
 	options[count] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_guard: finds the client of a request, decides whether it counts as local and whether its Host and
- * Origin may use a GUARDED route, and writes the audit lines. http_dispatch.c, http_forward.c and
- * http_request.c call it on the loop's thread; owns nothing.
+/* http_local_caller: finds the client of a request, and decides whether it counts as local. http_dispatch.c,
+ * http_audit.c and handlers (through http_plugin_api.c) call it on the loop's thread; owns nothing.
  *
  * A GUARDED route uses a privileged key on its caller's behalf. An address proves nothing there: a reverse
  * proxy on this machine connects from 127.0.0.1, and so does any user. So a caller is local only if the
  * kernel names its user (http_peer_user.c), that user is root, the daemon's own or one of local_users, and it
- * is not one of the daemon's own workers (http_peer_process.c). A browser may be made to send requests by any
- * page (DNS rebinding, forms): Host must be a name of this machine, and an Origin must be the Host's. */
+ * is not one of the daemon's own workers (http_peer_process.c). */
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <netinet/in.h>
@@ -60,15 +58,6 @@ static bool same_address(const struct sockaddr_storage *a, const struct sockaddr
 
 /* ---- Proxies ---- */
 
-static bool has_word(const char *name, const char *const *words, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (words[i][0] == '^' ? strncmp(name, words[i] + 1, strlen(words[i]) - 1) == 0
-				       : strstr(name, words[i]) != NULL)
-			return true;
-	return false;
-}
-
 /* No list of names is complete. Proxies add headers that name themselves or a property of the client's
  * request (address, scheme, host), so these words are matched. A client whose header has one by accident
  * loses the local rights, and the refusal names the header. */
@@ -92,7 +81,11 @@ static bool is_proxy_name(const char *given)
 		return true;
 	if (size >= 2 && (strcmp(name + size - 2, "ip") == 0 || strstr(name, "ip-") != NULL))
 		return true;
-	return has_word(name, words, sizeof(words) / sizeof(words[0]));
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (words[i][0] == '^' ? strncmp(name, words[i] + 1, strlen(words[i]) - 1) == 0
+				       : strstr(name, words[i]) != NULL)
+			return true;
+	return false;
 }
 
 /* Headers that clients themselves send, in which an address does not stand for another client. */
@@ -262,97 +255,4 @@ const struct skymon_caller *request_caller(struct skymon_request *rq)
 	rq->caller.local = why == NULL;
 	rq->caller.why_not_local = why != NULL ? why : "";
 	return &rq->caller;
-}
-
-/* ---- Host and Origin ---- */
-
-static bool is_address(const char *host, size_t size)
-{
-	char text[INET6_ADDRSTRLEN + 2];
-	unsigned char bytes[16];
-	bool bracketed = size > 2 && host[0] == '[' && host[size - 1] == ']';
-	if (bracketed) {
-		host++;
-		size -= 2;
-	}
-	if (size >= sizeof(text))
-		return false;
-	memcpy(text, host, size);
-	text[size] = '\0';
-	return inet_pton(bracketed ? AF_INET6 : AF_INET, text, bytes) == 1;
-}
-
-static bool is_name(const char *host, size_t size, const char *name)
-{
-	return strlen(name) == size && strncasecmp(host, name, size) == 0;
-}
-
-/* Returns the size of a host without its port and without the final dot of an absolute name; 0 if invalid. */
-static size_t host_size(const char *host)
-{
-	size_t size = host[0] == '[' ? strcspn(host, "]") + (strchr(host, ']') != NULL) : strcspn(host, ":");
-	const char *port = host + size;
-	if (port[0] != '\0' && (port[0] != ':' || port[1 + strspn(port + 1, "0123456789")] != '\0'))
-		return 0;
-	return size > 1 && host[size - 1] == '.' ? size - 1 : size;
-}
-
-static bool is_ours(const struct http *http, const char *host)
-{
-	size_t size = host_size(host);
-	const struct skymon_texts *names = &http->settings->places.server_names;
-	bool ours = is_address(host, size) || is_name(host, size, "localhost") ||
-		    (http->machine[0] != '\0' && is_name(host, size, http->machine));
-	for (size_t i = 0; !ours && i < names->count; i++)
-		ours = is_name(host, size, names->items[i]);
-	return ours;
-}
-
-bool request_is_guarded(struct skymon_request *rq)
-{
-	const char *host = request_header(rq, "Host");
-	const char *origin = MHD_lookup_connection_value(rq->connection, MHD_HEADER_KIND, "Origin");
-	if (host == NULL || host[0] == '\0' || !is_ours(rq->http, host)) {
-		reply_problem(rq, 403,
-			      "this route is not served to the Host \"%.100s\": use an address, localhost or "
-			      "this machine's name, or list the name in server_names",
-			      host != NULL ? host : "");
-		return false;
-	}
-	const char *named = origin != NULL ? strstr(origin, "://") : NULL;
-	if (origin == NULL || (named != NULL && strcasecmp(named + 3, host) == 0))
-		return true;
-	reply_problem(rq, 403, "this route is not served to pages of another origin (\"%.100s\")", origin);
-	return false;
-}
-
-/* ---- The audit line ---- */
-
-void request_audit(struct skymon_request *rq, const char *text, size_t size)
-{
-	char line[300];
-	snprintf(line, sizeof(line), "%.*s", (int)size, text);
-	rq->audit = request_copy(rq, line);
-}
-
-void request_log_audit(struct skymon_request *rq, int code)
-{
-	const struct route_entry *entry = rq->entry;
-	if (entry == NULL || !(entry->route->flags & SKYMON_ROUTE_GUARDED) ||
-	    (rq->as_options && !(entry->route->flags & SKYMON_ROUTE_OPTIONS_AS_GET)))
-		return;
-	const struct skymon_caller *caller = request_caller(rq);
-	const struct owner *owner = rq->peer != NULL ? &rq->peer->owner : NULL;
-	bool known = owner != NULL && owner->known;
-	char word[16], uid[16], path[256];
-	snprintf(word, sizeof(word), "%d", code);
-	snprintf(uid, sizeof(uid), "%u", known ? (unsigned)owner->uid : 0);
-	snprintf(path, sizeof(path), "%s", rq->path);
-	log_audit((const char *[]){"client", caller->address, "uid", known ? uid : "unknown", "user",
-				   known && owner->name[0] != '\0' ? owner->name : "unknown", "method",
-				   rq->method, "path", path, "code", code != 0 ? word : "none", NULL},
-		  "%s",
-		  rq->audit != NULL ? rq->audit
-		  : code == 0       ? "its client left before it was answered"
-				    : "");
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http_peer_process: decides whether a process that this daemon did not start is at the other end of a local
  * connection. Workers run as the daemon's user, so the user alone proves nothing: a plugin that was taken
- * over could use the routes that only a local caller may use. http_guard.c calls it on the loop's thread,
+ * over could use the routes that only a local caller may use. http_local_caller.c calls it on the loop's thread,
  * once for each connection that uses a GUARDED route and whose user a worker can have. Owns its quota of
  * time.
  *

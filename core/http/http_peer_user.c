@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http_peer_user: asks the kernel for the user at the other end of a connection: SO_PEERCRED on a Unix
- * socket, and for TCP from this machine the owner of the peer's socket, by sock_diag(7). http_guard.c calls
+ * socket, and for TCP from this machine the owner of the peer's socket, by sock_diag(7). http_local_caller.c calls
  * it once for each connection that needs it, on the loop's thread; owns nothing. The kernel answers such a
  * lookup within the send, so that nothing here waits. Without an answer (no netlink, a peer in another
  * network namespace, a closed socket) the owner stays unknown. */

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "http.h"
 #include "http_metrics.h"
-#include "http_gate.h"
+#include "http_framing.h"
 #include "http_gzip.h"
 
 struct link { /* of a circular list; its head is a link too */
@@ -135,7 +135,7 @@ struct peer {                             /* one connection */
 	struct origin *origin;            /* NULL if it has no address */
 	int fd;
 	struct http *http;
-	struct gate gate;
+	struct framing framing;
 	uint64_t begun; /* requests */
 	bool tls;
 	bool ending;  /* was shut down: libmicrohttpd closes it when it looks */
@@ -154,8 +154,8 @@ bool connections_admit(struct http *http, const struct sockaddr_storage *address
 /* Ends the connection that has waited longest for its client. Returns false if none waits. */
 bool connections_make_room(struct http *http);
 void peer_set_state(struct peer *peer, enum peer_state state);
-/* Fills libmicrohttpd's buffer, through the gate (called by http_recv.c). */
-ssize_t peer_read(struct peer *peer, const struct gate_source *source, char *out, size_t size);
+/* Fills libmicrohttpd's buffer, through the framing check (called by http_recv.c). */
+ssize_t peer_read(struct peer *peer, const struct framing_source *source, char *out, size_t size);
 struct peer *peer_of_socket(int fd);
 /* libmicrohttpd's MHD_OPTION_NOTIFY_CONNECTION. */
 void peer_notify(void *listener, struct MHD_Connection *connection, void **peer,
@@ -254,7 +254,7 @@ void request_cancel(struct skymon_request *rq);
 /* http_validate.c */
 void request_split_target(struct skymon_request *rq, const char *uri);
 void request_validate(struct skymon_request *rq);         /* its head, once; sets fault */
-void request_validate_framing(struct skymon_request *rq); /* by what the gate found; sets fault */
+void request_validate_framing(struct skymon_request *rq); /* by what http_framing.c found; sets fault */
 const char *request_header(struct skymon_request *rq, const char *name); /* NULL if there is none */
 
 /* http_dispatch.c: finds the route and runs its handler. */
@@ -263,7 +263,7 @@ void request_dispatch(struct skymon_request *rq);
  * of a route above it. The caller frees. */
 uint8_t *request_choose_routes(const struct route_table *table, const struct skymon_texts *names);
 
-/* ---- The access token (http_access.c) ---- */
+/* ---- The access token (http_access_token.c) ---- */
 
 struct access *access_new(struct http *http);
 void access_free(struct access *access);
@@ -278,7 +278,7 @@ void access_note_reply(struct skymon_request *rq, int code);
 /* Logs a line with area=access; at most a few in ten seconds. */
 void access_log_refused(struct skymon_request *rq, const char *what, const char *why);
 
-/* ---- The caller (http_guard.c) ---- */
+/* ---- The caller (http_local_caller.c) ---- */
 
 const char *request_address(struct skymon_request *rq);
 const struct skymon_caller *request_caller(struct skymon_request *rq);

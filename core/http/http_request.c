@@ -148,7 +148,7 @@ enum MHD_Result request_handle(void *arg, struct MHD_Connection *connection, con
 	if (rq->phase == REQUEST_HEAD) {
 		head_is_read(rq, method);
 	} else if (*upload_size > 0) {
-		buf_add(&rq->body, upload, *upload_size); /* the gate has limited it */
+		buf_add(&rq->body, upload, *upload_size); /* http_framing.c has limited it */
 		*upload_size = 0;
 	} else if (rq->phase == REQUEST_BODY) {
 		body_is_read(rq);
@@ -185,7 +185,7 @@ void request_completed(void *arg, struct MHD_Connection *connection, void **cont
 			   rq->entry != NULL && rq->entry->forwarded, duration_ns,
 			   loop_now_ms(rq->http->loop));
 	if (rq->peer != NULL) {
-		bool part = rq->peer->gate.held_size > 0; /* of the next request */
+		bool part = rq->peer->framing.held_size > 0; /* of the next request */
 		peer_set_state(rq->peer, part ? PEER_HEADER : PEER_IDLE);
 	}
 	request_free(rq);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http_tls: reads the files of a listener's certificates, and marks files to find out whether they have
- * changed. http_listener.c and http_access.c call it on the loop's thread; the caller owns what was read. */
+ * changed. http_listener.c and http_access_token.c call it on the loop's thread; the caller owns what was read. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>

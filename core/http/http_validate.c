@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http_validate: splits the target of a request, and validates its head: the client's certificate, what the
- * gate found, escapes, Host. http_request.c calls it on the loop's thread. A fault is noted in the request
- * and answered once the request is read, or at once if its connection has to end. */
+ * framing check found, escapes, Host. http_request.c calls it on the loop's thread. A fault is noted in the
+ * request and answered once the request is read, or at once if its connection has to end. */
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -68,13 +68,13 @@ static void validate_client(struct skymon_request *rq)
 
 void request_validate_framing(struct skymon_request *rq)
 {
-	const struct gate *gate = &rq->peer->gate;
-	if (gate->fault_at == rq->ordinal) {
-		note_fault(rq, gate->fault, gate->why);
-		rq->method_index = gate->method;
+	const struct framing *framing = &rq->peer->framing;
+	if (framing->fault_at == rq->ordinal) {
+		note_fault(rq, framing->fault, framing->why);
+		rq->method_index = framing->method;
 		rq->close = true;
 	}
-	if (gate->passed >= rq->ordinal)
+	if (framing->passed >= rq->ordinal)
 		return;
 	note_fault(rq, 500, "this program was linked with a libmicrohttpd that reads past its checks");
 	rq->close = true;

@@ -3,7 +3,6 @@
  * daemon and its reload; owns the plugins. On the loop's thread. */
 #include "pool_private.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -112,12 +111,6 @@ uint64_t pool_number(void)
 	while (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number) || number == 0)
 		;
 	return number;
-}
-
-int64_t pool_back_off(int64_t back_off_ms)
-{
-	int64_t next = back_off_ms < BACK_OFF_MIN_MS ? BACK_OFF_MIN_MS : back_off_ms * 2;
-	return next > BACK_OFF_MAX_MS ? BACK_OFF_MAX_MS : next;
 }
 
 void pool_report_done(struct pool *pool)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pool_start: a component's life in the pool: it is added, started (again after a failure, or with other
+/* pool_component: a component's life in the pool: it is added, started (again after a failure, or with other
  * secrets), given runs, stopped and freed. Called by the schedule and by the pool's other files; owns struct
  * component. On the loop's thread. */
 #include <stdio.h>

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pool_events: what a slot's process reports: its hello, answers to starts and stops, results, replies, its
- * death. Called by process.c; checks that the worker was asked for what it sends, and ends it as broken
+/* pool_events: what a slot's process reports: its hello, answers to starts and stops, results, replies
+ * (pool_death.c has its death). Called by process.c; checks that the worker was asked for what it sends, and ends it as broken
  * otherwise. On the loop's thread. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "pool_private.h"
@@ -158,133 +157,6 @@ static void pool_on_stale(void *arg)
 static bool pool_knows(void *arg, uint32_t id)
 {
 	return slot_find_claim(arg, id) != NULL;
-}
-
-/* ---- A worker's death ---- */
-
-/* From now on in a slot of its own. */
-static void isolate(struct component *component, int64_t delay_ms)
-{
-	struct slot *old = component->slot;
-	struct pool *pool = old->pool;
-	if (old->own)
-		return;
-	slot_leave(component);
-	component->isolated = true;
-	struct slot *slot = slot_new(pool, old->plugin, true);
-	slot->back_off_ms = delay_ms;
-	slot_enter(slot, component);
-	loop_set_timer(pool->loop, &slot->restart, loop_now_ms(pool->loop) + delay_ms);
-}
-
-static bool is_overdue(const struct component *component)
-{
-	return component->run != 0 && loop_now_ms(component->pool->loop) >= component->run_overdue_ms;
-}
-
-static bool is_suspect(const struct slot *slot, const struct component *component,
-		       const struct process_end *end)
-{
-	if (end->culprit != 0)
-		return component->id == end->culprit ||
-		       (end->cause == PROCESS_KILLED && is_overdue(component));
-	return component->run != 0 || pool_requests_out(slot, component->id);
-}
-
-static size_t count_suspects(const struct slot *slot, const struct process_end *end)
-{
-	size_t suspects = 0;
-	for (size_t i = 0; i < slot->count; i++)
-		suspects += is_suspect(slot, slot->components[i], end);
-	return suspects;
-}
-
-static void report_death(struct slot *slot, struct component *component, const struct process_end *end,
-			 bool guilty)
-{
-	enum skymon_reason reason = end->cause == PROCESS_KILLED ? SKYMON_KILLED : SKYMON_CRASHED;
-	bool suspect = is_suspect(slot, component, end);
-	bool running = component->run != 0, named = component->id == end->culprit;
-	if (component->check == NULL) {
-		slot_leave(component);
-		pool_free_component(component);
-		return;
-	}
-	bool failed = suspect && guilty && (end->culprit == 0 || named);
-	if (failed && !is_overdue(component)) /* it did not hang: this is something else */
-		component->hangs = 0;
-	component->run = 0;
-	component->refresh = REFRESH_NONE; /* its secrets are read when it is started again */
-	pool_secrets_drop(component);
-	pool_enter_state(component, COMPONENT_DOWN, -1);
-	if (suspect)
-		isolate(component, guilty ? BACK_OFF_MIN_MS : 0);
-	if (failed)
-		pool_report_failure(component, reason, end->text);
-	else if (running)
-		slot->pool->callbacks->cut_off(component->check);
-}
-
-/* Reports the death to every component of the worker, and gives the likely culprits a worker of their own.
- * Several suspects without a name: each goes on alone, so that the next death has one name. Returns whether
- * the culprit is known and has moved out. */
-static bool report_deaths(struct slot *slot, const struct process_end *end)
-{
-	size_t count = slot->count, suspects = count_suspects(slot, end);
-	bool guilty = end->culprit != 0 || suspects == 1;
-	struct component **components = x_alloc((count + 1) * sizeof(*components));
-	if (count > 0)
-		memcpy(components, slot->components, count * sizeof(*components));
-	for (size_t i = 0; i < count; i++)
-		report_death(slot, components[i], end, guilty);
-	free(components);
-	return suspects > 0 && !slot->own;
-}
-
-static void log_death(const struct slot *slot, const struct process_end *end)
-{
-	const struct component *culprit = slot_find(slot, end->culprit);
-	bool repeated = culprit != NULL && culprit->hangs > 1; /* one line for a check that goes on hanging */
-	log_line(repeated ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR,
-		 (const char *[]){"plugin", slot->plugin->name, culprit != NULL ? "component" : NULL,
-				  culprit != NULL ? culprit->spec->name : NULL, NULL},
-		 "worker %s", end->text);
-}
-
-static void pool_on_ended(void *arg, const struct process_end *end)
-{
-	/* Neither a component's number nor 0, which would make each of them a suspect. */
-	static const struct process_end asked = {.cause = PROCESS_ENDED, .culprit = UINT32_MAX};
-	struct slot *slot = arg;
-	struct pool *pool = slot->pool;
-	struct pool_plugin *plugin = slot->plugin;
-	bool was_up = slot->up, at_once = false;
-	slot->process = NULL;
-	slot->up = false;
-	slot->claim_count = 0;
-	if (end->cause != PROCESS_ENDED && plugin->info != NULL && plugin->why == NULL) {
-		log_death(slot, end);
-		plugin->restarts++;
-	}
-	if (plugin->info == NULL && plugin->why == NULL) {
-		plugin->why = x_printf("its worker %s", end->text);
-		pool->preparing -= pool->preparing > 0; /* pool_end waits for none */
-	}
-	if (end->cause == PROCESS_ENDED)
-		at_once = report_deaths(slot, &asked);
-	else if (was_up)
-		at_once = report_deaths(slot, end);
-	else
-		pool_fail_all(slot, end->text);
-	pool_secrets_lost(slot, end->cause == PROCESS_ENDED ? NULL : end->text);
-	pool_requests_lost(slot, end->text);
-	pool_validate_lost(slot, end->cause == PROCESS_ENDED, end->text);
-	if (slot->count == 0)
-		slot_free(slot);
-	else
-		slot_plan_restart(slot, at_once || slot->ending);
-	pool_report_done(pool);
-	pool_validate_report_done(pool);
 }
 
 const struct process_events pool_process_events = {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The inside of the pool, shared by its files: pool.c (plugins), pool_slot.c (places to run in), pool_start.c
- * (components and their states), pool_events.c (what workers report), pool_secrets.c, pool_requests.c,
- * pool_sandbox.c, pool_validate.c. */
+/* The inside of the pool, shared by its files: pool.c (plugins), pool_slot.c (places to run in),
+ * pool_restart.c (their workers), pool_component.c (components and their states), pool_events.c (what workers
+ * report), pool_death.c (their ends), pool_secrets.c, pool_requests.c, pool_sandbox.c, pool_validate.c. */
 #ifndef POOL_PRIVATE_H
 #define POOL_PRIVATE_H
 
@@ -128,8 +128,7 @@ struct pool_plugin *pool_find_plugin(const struct pool *pool, const char *name);
 void pool_forget_plugins(struct pool *pool);
 /* Calls `done` when all that was waited for has come. */
 void pool_report_done(struct pool *pool);
-uint64_t pool_number(void);                 /* one that no worker can guess; never 0 */
-int64_t pool_back_off(int64_t back_off_ms); /* the next one */
+uint64_t pool_number(void); /* one that no worker can guess; never 0 */
 
 /* ---- pool_slot.c ---- */
 
@@ -137,9 +136,6 @@ struct slot *slot_new(struct pool *pool, struct pool_plugin *plugin, bool own);
 struct slot *slot_shared(struct pool *pool, struct pool_plugin *plugin, const struct component_spec *spec);
 void slot_enter(struct slot *slot, struct component *component);
 void slot_leave(struct component *component);
-void slot_spawn(struct slot *slot);
-void slot_plan_restart(struct slot *slot, bool at_once);
-void slot_renew(struct slot *slot); /* ends its worker, to start another at once */
 /* Ends the worker of a slot that no component needs; frees the slot when it has none. */
 void slot_retire(struct slot *slot);
 void slot_free(struct slot *slot); /* it has no components */
@@ -149,7 +145,15 @@ struct pool_claim *slot_find_claim(const struct slot *slot, uint32_t id);
 void slot_drop_claim(struct slot *slot, uint32_t id);
 void slot_break(struct slot *slot, const char *text); /* its worker sent what it may not send */
 
-/* ---- pool_start.c ---- */
+/* ---- pool_restart.c ---- */
+
+int64_t pool_back_off(int64_t back_off_ms); /* the next one, of a worker or of a component's start */
+void slot_spawn(struct slot *slot);
+void slot_plan_restart(struct slot *slot, bool at_once);
+void slot_on_restart(struct timer *timer, int64_t now_ms); /* the timer of the plan */
+void slot_renew(struct slot *slot);                        /* ends its worker, to start another at once */
+
+/* ---- pool_component.c ---- */
 
 /* wait_ms: for the timer; -1 clears it. */
 void pool_enter_state(struct component *component, enum component_state state, int64_t wait_ms);
@@ -171,6 +175,10 @@ void pool_free_component(struct component *component);
 /* ---- pool_events.c ---- */
 
 extern const struct process_events pool_process_events;
+
+/* ---- pool_death.c ---- */
+
+void pool_on_ended(void *arg, const struct process_end *end); /* arg: the slot */
 
 /* ---- pool_secrets.c ---- */
 

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* slot: a place to run in: one worker of a plugin, or the plan to start the next one, with its components and
- * the ids that the worker was given. Called by the pool's other files; owns slots and their processes. On the
- * loop's thread. */
+/* slot: a place to run in: one worker of a plugin, or the plan to start the next one (pool_restart.c), with
+ * its components and the ids that the worker was given. Called by the pool's other files; owns slots and
+ * their processes. On the loop's thread. */
 #include "pool_private.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 struct component *slot_find(const struct slot *slot, uint32_t id)
 {
@@ -104,68 +103,14 @@ void slot_retire(struct slot *slot)
 		slot_free(slot);
 }
 
-void slot_plan_restart(struct slot *slot, bool at_once)
-{
-	struct pool *pool = slot->pool;
-	int64_t now = loop_now_ms(pool->loop);
-	if (slot->up_since_ms > 0 && now - slot->up_since_ms > STABLE_MS)
-		slot->back_off_ms = 0;
-	slot->up_since_ms = 0; /* a worker that dies before its hello was not up */
-	if (!at_once)
-		slot->back_off_ms = pool_back_off(slot->back_off_ms);
-	loop_set_timer(pool->loop, &slot->restart, now + (at_once ? 0 : slot->back_off_ms));
-}
-
-static void restart(struct timer *timer, int64_t now_ms)
-{
-	(void)now_ms;
-	slot_spawn(container_of(timer, struct slot, restart));
-}
-
 struct slot *slot_new(struct pool *pool, struct pool_plugin *plugin, bool own)
 {
 	struct slot *slot = x_alloc(sizeof(*slot));
 	slot->pool = pool;
 	slot->plugin = plugin;
 	slot->own = own;
-	slot->restart.fire = restart;
+	slot->restart.fire = slot_on_restart;
 	slot->next = pool->slots;
 	pool->slots = slot;
 	return slot;
-}
-
-void slot_renew(struct slot *slot)
-{
-	slot->ending = true;
-	process_end(slot->process, slot->pool->exit_timeout_ms);
-}
-
-void slot_spawn(struct slot *slot)
-{
-	struct pool *pool = slot->pool;
-	if (slot->process != NULL || pool->ending)
-		return;
-	pool_sandbox_make(slot);
-	struct process_spec spec = {
-		.program = pool->program,
-		.plugin_path = slot->plugin->path,
-		.copy = slot->plugin->copy,
-		.sandbox = &slot->sandbox,
-		.name = slot->plugin->name,
-		.memory_limit = pool->worker_memory,
-		.hello_timeout_ms = HELLO_TIMEOUT_MS,
-	};
-	struct err err;
-	slot->ending = false;
-	slot->process = process_new(pool->loop, &spec, &pool_process_events, slot, &err);
-	if (slot->process != NULL)
-		return;
-	log_line(LOG_LEVEL_ERROR, (const char *[]){"plugin", slot->plugin->name, NULL}, "%s", err.text);
-	if (slot->plugin->info == NULL && slot->plugin->why == NULL) {
-		slot->plugin->why = x_strdup(err.text);
-		pool->preparing--;
-		return;
-	}
-	pool_fail_all(slot, err.text);
-	slot_plan_restart(slot, false);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bytes of a client through the gate before libmicrohttpd: what passes and which fault is found must not
+/* Bytes of a client through the framing check before libmicrohttpd: what passes and which fault is found must not
  * depend on how the bytes arrive. The first byte is how many come at once. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
-#include "http/http_gate.h"
+#include "http/http_framing.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -30,18 +30,18 @@ static struct buf pass(const uint8_t *bytes, size_t size, size_t step, size_t ro
 {
 	struct buf all = {0};
 	struct trickle from = {.bytes = bytes, .size = size};
-	const struct gate_source source = {.read = trickle_read, .arg = &from, .again = -1};
-	struct gate gate = {.body_limit = 4096};
+	const struct framing_source source = {.read = trickle_read, .arg = &from, .again = -1};
+	struct framing framing = {.body_limit = 4096};
 	while (from.at < size) {
 		from.batch = step;
 		ssize_t got;
 		do {
-			got = gate_read(&gate, &source, buf_room(&all, room), room);
+			got = framing_read(&framing, &source, buf_room(&all, room), room);
 			all.size += got > 0 ? (size_t)got : 0;
 		} while (got == (ssize_t)room);
 	}
-	*fault = gate.fault;
-	gate_free(&gate);
+	*fault = framing.fault;
+	framing_free(&framing);
 	return all;
 }
 

@@ -363,17 +363,18 @@ static ssize_t trickle_read(void *arg, char *out, size_t room)
 }
 
 /* Reads as libmicrohttpd does: repeatedly while reads are full, then only when new bytes have arrived. */
-static char *passed(const char *bytes, size_t size, size_t step, size_t room, bool records, struct gate *gate)
+static char *passed(const char *bytes, size_t size, size_t step, size_t room, bool records,
+		    struct framing *framing)
 {
 	struct buf all = {0};
 	struct trickle from = {.bytes = bytes, .size = size};
-	struct gate_source source = {.read = trickle_read, .arg = &from, .again = -1, .records = records};
-	*gate = (struct gate){.body_limit = 1024};
+	struct framing_source source = {.read = trickle_read, .arg = &from, .again = -1, .records = records};
+	*framing = (struct framing){.body_limit = 1024};
 	while (from.at < size) {
 		from.batch = step;
 		ssize_t got;
 		do {
-			got = gate_read(gate, &source, buf_room(&all, room), room);
+			got = framing_read(framing, &source, buf_room(&all, room), room);
 			all.size += got > 0 ? (size_t)got : 0;
 		} while (records ? got > 0 : got == (ssize_t)room);
 	}
@@ -393,23 +394,23 @@ static void passes_the_same(void)
 		memcpy(bytes, request, size);
 		strcpy(bytes + size, BEHIND);
 		size += strlen(BEHIND);
-		struct gate whole;
+		struct framing whole;
 		char *wanted = passed(bytes, size, size, 8192, false, &whole);
 		/* an unusual Host passes: routes that check it answer 403 */
 		bool shuts = i < count && strncmp(refused[i].detail, "the Host header is not", 22) != 0;
 		CU_ASSERT_EQUAL(whole.fault, shuts ? refused[i].code : 0);
-		struct gate gate;
+		struct framing framing;
 		for (size_t s = 0; s < sizeof(steps) / sizeof(steps[0]); s++)
 			for (size_t r = 0; r < 2 * sizeof(rooms) / sizeof(rooms[0]); r++) {
-				char *got = passed(bytes, size, steps[s], rooms[r / 2], r % 2, &gate);
+				char *got = passed(bytes, size, steps[s], rooms[r / 2], r % 2, &framing);
 				/* a fault after an answered head may be noticed sooner or later */
-				CU_ASSERT_EQUAL(gate.fault, whole.fault);
+				CU_ASSERT_EQUAL(framing.fault, whole.fault);
 				UNIT_TEXT(got, wanted);
-				CU_ASSERT(gate.fault != 0 || gate.held == NULL);
-				gate_free(&gate);
+				CU_ASSERT(framing.fault != 0 || framing.held == NULL);
+				framing_free(&framing);
 				free(got);
 			}
-		gate_free(&whole);
+		framing_free(&whole);
 		free(wanted);
 	}
 }
