@@ -17,8 +17,7 @@
 static bool cannot(const char *path, struct skymon_fault *fault)
 {
 	if (errno == ENOENT || errno == ENOTDIR)
-		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_OTHER, "%.200s: no such file",
-				 path);
+		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_OTHER, "%.200s: no such file", path);
 	else
 		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER, "%.200s: cannot be read: %s", path,
 				 strerror(errno));
