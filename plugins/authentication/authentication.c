@@ -371,22 +371,6 @@ static void stop(struct skymon *sm, void *state)
 	auth->discovery_url = NULL;
 }
 
-static bool load(struct skymon *sm, void *shared)
-{
-	(void)shared;
-	if (skymon_http_load())
-		return true;
-	skymon_unknown(sm, "libcurl cannot be initialised");
-	return false;
-}
-
-static void unload(struct skymon *sm, void *shared)
-{
-	(void)sm, (void)shared;
-	skymon_http_unload();
-}
-
 SKYMON_PLUGIN(authentication, "1.0", "An OpenID Connect provider: discovery, signing keys, a client's token",
 	      .state_size = sizeof(struct authentication), .options = options, .numbers = numbers,
-	      .load = load, .unload = unload, .start = start, .stop = stop, .check = check,
-	      .validate = validate);
+	      .start = start, .stop = stop, .check = check, .validate = validate);

@@ -61,7 +61,7 @@ static bool load(struct skymon *sm, void *shared)
 	 * at once. */
 	mallopt(M_ARENA_MAX, 1);
 	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
-	return grafana_budget_init(shared) && skymon_http_load();
+	return grafana_budget_init(shared);
 }
 
 static void unload(struct skymon *sm, void *shared)
@@ -69,7 +69,6 @@ static void unload(struct skymon *sm, void *shared)
 	(void)sm;
 	json_set_alloc_funcs(malloc, free);
 	grafana_budget_end(shared);
-	skymon_http_unload();
 }
 
 /* ---- Start and stop ---- */
@@ -91,21 +90,14 @@ static bool wants_token(const struct grafana *grafana)
 static void validate(struct skymon *sm, const void *state)
 {
 	const struct grafana *grafana = state;
-	const char *url = skymon_http_url_fault(grafana->url),
-		   *proxy = skymon_http_proxy_fault(grafana->proxy);
 	const char *prometheus =
 		grafana->prometheus_url != NULL ? skymon_http_url_fault(grafana->prometheus_url) : NULL;
-	if (url != NULL)
-		skymon_invalid(sm, "url", "%s", url);
-	else if (strpbrk(grafana->url, "?#") != NULL)
+	skymon_http_validate(sm, "url", grafana->url, grafana->proxy, &grafana->tls,
+			     grafana->api_key.bytes != NULL);
+	if (strpbrk(grafana->url, "?#") != NULL)
 		skymon_invalid(sm, "url", "must end with its path: it has a ? or #");
-	else if (strlen(grafana->url) >= sizeof(grafana->own->base))
+	if (strlen(grafana->url) >= sizeof(grafana->own->base))
 		skymon_invalid(sm, "url", "must not be longer than 500 bytes");
-	else if ((url = skymon_http_secret_fault(grafana->url, &grafana->tls,
-						 grafana->api_key.bytes != NULL)) != NULL)
-		skymon_invalid(sm, "url", "%s", url);
-	if (proxy != NULL)
-		skymon_invalid(sm, "proxy", "%s", proxy);
 	if (prometheus != NULL)
 		skymon_invalid(sm, "prometheus_url", "%s", prometheus);
 	if (wants_token(grafana) && grafana->access_token.bytes == NULL)

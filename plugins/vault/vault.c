@@ -51,7 +51,7 @@ static bool load(struct skymon *sm, void *shared)
 	(void)sm;
 	(void)shared;
 	json_set_alloc_funcs(malloc, skymon_json_free_wiped);
-	return skymon_http_load();
+	return true;
 }
 
 static void unload(struct skymon *sm, void *shared)
@@ -59,7 +59,6 @@ static void unload(struct skymon *sm, void *shared)
 	(void)sm;
 	(void)shared;
 	json_set_alloc_funcs(malloc, free);
-	skymon_http_unload();
 }
 
 /* ---- Start and stop ---- */
@@ -74,17 +73,10 @@ static void validate(struct skymon *sm, const void *state)
 	const struct vault *vault = state;
 	const char *hash = vault->read != NULL ? strrchr(vault->read, '#') : NULL;
 	bool role = is_given(vault->role_id), read = is_given(vault->read);
-	const char *address = skymon_http_url_fault(vault->address),
-		   *proxy = skymon_http_proxy_fault(vault->proxy);
-	if (address != NULL)
-		skymon_invalid(sm, "address", "%s", address);
-	else if (strlen(vault->address) >= sizeof(vault->own->base))
+	skymon_http_validate(sm, "address", vault->address, vault->proxy, &vault->tls,
+			     vault->token.bytes != NULL || role);
+	if (strlen(vault->address) >= sizeof(vault->own->base))
 		skymon_invalid(sm, "address", "must not be longer than 500 bytes");
-	else if ((address = skymon_http_secret_fault(vault->address, &vault->tls,
-						     vault->token.bytes != NULL || role)) != NULL)
-		skymon_invalid(sm, "address", "%s", address);
-	if (proxy != NULL)
-		skymon_invalid(sm, "proxy", "%s", proxy);
 	if (vault->token.bytes != NULL && role)
 		skymon_invalid(sm, "token", "must not be given together with role_id");
 	if (vault->secret_id.bytes != NULL && !role)

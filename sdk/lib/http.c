@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,22 +48,20 @@ struct call {
 	char words[CURL_ERROR_SIZE];
 };
 
-bool skymon_http_load(void)
-{
-	return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
-}
-
-void skymon_http_unload(void)
-{
-	skymon_tls_unload();
-	curl_global_cleanup();
-}
+/* How many structs there are in the process: the last one frees what all share. */
+static atomic_uint users;
 
 struct skymon_http *skymon_http_new(void)
 {
 	struct skymon_http *http = calloc(1, sizeof(*http));
-	if (http != NULL)
-		http->reconnect_ms = INT64_MAX; /* until skymon_http_begin sets it */
+	if (http == NULL)
+		return NULL;
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) { /* it counts its calls */
+		free(http);
+		return NULL;
+	}
+	users++;
+	http->reconnect_ms = INT64_MAX; /* until skymon_http_begin sets it */
 	return http;
 }
 
@@ -73,6 +72,9 @@ void skymon_http_free(struct skymon_http *http)
 	curl_easy_cleanup(http->old);
 	curl_easy_cleanup(http->easy);
 	free(http);
+	if (--users == 0)
+		skymon_tls_unload();
+	curl_global_cleanup();
 }
 
 static double clock_now(void)
@@ -219,14 +221,14 @@ static int on_opened(void *arg, curl_socket_t fd, curlsocktype purpose)
 
 /* ---- The request ---- */
 
-static bool add_header(struct call *call, const char *name, const char *value)
+static bool add_header(struct call *call, const char *name, const char *prefix, const char *value)
 {
-	size_t size = strlen(name) + strlen(value) + 3;
+	size_t size = strlen(name) + strlen(prefix) + strlen(value) + 3;
 	char *line = malloc(size);
 	if (line == NULL)
 		return false;
 	if (value[0] != '\0')
-		snprintf(line, size, "%s: %s", name, value);
+		snprintf(line, size, "%s: %s%s", name, prefix, value);
 	else
 		snprintf(line, size, "%s;", name); /* libcurl's syntax for a header without a value */
 	struct curl_slist *list = curl_slist_append(call->headers, line);
@@ -236,9 +238,19 @@ static bool add_header(struct call *call, const char *name, const char *value)
 	return list != NULL;
 }
 
+static bool is_clean(const char *name, const char *value, struct skymon_fault *fault)
+{
+	if (strpbrk(name, "\r\n:") == NULL && strpbrk(value, "\r\n") == NULL)
+		return true;
+	skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER,
+			 "the header %.60s has a line break in its value", name);
+	return false;
+}
+
 static bool fill_headers(struct call *call, struct skymon_fault *fault)
 {
 	const struct skymon_http_request *request = call->request;
+	const char *token = request->bearer != NULL ? request->bearer->bytes : NULL;
 	bool ok = true;
 	call->headers = curl_slist_append(NULL, "Expect:"); /* no 100-continue */
 	ok = call->headers != NULL;
@@ -246,18 +258,20 @@ static bool fill_headers(struct call *call, struct skymon_fault *fault)
 		bool usual = strcmp(call->port, "443") == 0;
 		snprintf(call->host_header, sizeof(call->host_header), "%.253s%s%s", call->host,
 			 usual ? "" : ":", usual ? "" : call->port);
-		ok = add_header(call, "Host", call->host_header);
+		ok = add_header(call, "Host", "", call->host_header);
+	}
+	if (token != NULL) {
+		if (!is_clean("Authorization", token, fault))
+			return false;
+		ok = ok && add_header(call, "Authorization", "Bearer ", token);
 	}
 	for (size_t i = 0; ok && i < request->header_count; i++) {
 		const struct skymon_label *header = &request->headers[i];
 		if (header->value == NULL)
 			continue;
-		if (strpbrk(header->name, "\r\n:") != NULL || strpbrk(header->value, "\r\n") != NULL) {
-			skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER,
-					 "the header %.60s has a line break in its value", header->name);
+		if (!is_clean(header->name, header->value, fault))
 			return false;
-		}
-		ok = add_header(call, header->name, header->value);
+		ok = add_header(call, header->name, "", header->value);
 	}
 	if (!ok)
 		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "out of memory for the request");

@@ -17,7 +17,7 @@ def test_installed_files():
     assert {"host", "process", "prometheus", "database"} <= set(plugins)
     expected = {
         "sbin/skymond", "bin/skymon", "libexec/skymon/skymon-worker", "libexec/skymon/skymon-grafana", "libexec/skymon/skymon-new",
-        "lib/pkgconfig/skymon.pc", "lib/libskymon.a", *(f"lib/pkgconfig/skymon-{name}.pc" for name in ("http", "json", "net")),
+        "lib/pkgconfig/skymon.pc", *(f"lib/{file}" for name in ("http", "json", "lib", "net") for file in (f"libskymon-{name}.a", f"pkgconfig/skymon-{name}.pc")),
         "lib/systemd/system/skymon.service", "etc/skymon/skymon.yaml",
         "share/man/man1/skymon.1", "share/man/man1/skymon-grafana.1", "share/man/man8/skymond.8", "share/man/man5/skymon.yaml.5",
     } | {f"lib/skymon/plugins/{name}.so" for name in plugins} | {

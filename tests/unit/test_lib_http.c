@@ -193,9 +193,13 @@ static void answers(void)
 	struct skymon_http *http = skymon_http_new();
 	static const char *const wanted[] = {"x-one", "X-TWO", "x-three", NULL};
 	struct skymon_label headers[] = {{"X-Vault-Token", "geheim"}, {"X-None", NULL}, {"X-Empty", ""}};
+	const struct skymon_secret token = {.bytes = "offen", .size = 5}, none = {.bytes = NULL},
+				   broken = {.bytes = "a\r\nB: c", .size = 7};
+
 	start_server(0, OK, strlen(OK), KEEP);
 	CU_ASSERT(get(http, (struct skymon_http_request){.url = url_of("127.0.0.1", "/a?b=c"),
 							 .wanted = wanted,
+							 .bearer = &token,
 							 .headers = headers,
 							 .header_count = 3}));
 	CU_ASSERT(answer.code == 200 && answer.size == 5 && !answer.reused && answer.seconds > 0 &&
@@ -205,6 +209,7 @@ static void answers(void)
 	UNIT_TEXT(answer.wanted[1], "b");
 	CU_ASSERT_PTR_NULL(answer.wanted[2]);
 	CU_ASSERT(strncmp(last_request(), "GET /a?b=c HTTP/1.1\r\n", 21) == 0);
+	CU_ASSERT(strstr(last_request(), "Authorization: Bearer offen\r\n") != NULL);
 	CU_ASSERT_PTR_NOT_NULL(strstr(last_request(), "\r\nX-Vault-Token: geheim\r\n"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(last_request(), "\r\nX-Empty:\r\n"));
 	CU_ASSERT_PTR_NULL(strstr(last_request(), "X-None"));
@@ -227,6 +232,11 @@ static void answers(void)
 							       .headers = headers,
 							       .header_count = 1}));
 	CU_ASSERT(fault.status == SKYMON_UNKNOWN && server.requests == 4);
+	CU_ASSERT_FALSE(
+		get(http, (struct skymon_http_request){.url = url_of("127.0.0.1", "/"), .bearer = &broken}));
+	UNIT_TEXT(fault.text, "the header Authorization has a line break in its value");
+	CU_ASSERT(get(http, (struct skymon_http_request){.url = url_of("127.0.0.1", "/"), .bearer = &none}));
+	CU_ASSERT_PTR_NULL(strstr(last_request(), "Authorization"));
 	stop_server();
 	skymon_http_free(http);
 	skymon_http_answer_free(&answer);
@@ -525,20 +535,16 @@ static void no_file(void)
 
 int main(void)
 {
-	if (!skymon_http_load())
-		return 2;
-	int failed = unit_run("http", (const struct unit_test[]){{"answers", answers},
-								 {"names", names},
-								 {"faults", faults},
-								 {"once", once},
-								 {"timeouts", timeouts},
-								 {"leaves", leaves},
-								 {"large", large},
-								 {"connect timeout", connect_timeout},
-								 {"proxies", proxies},
-								 {"accepts", accepts},
-								 {"no file", no_file},
-								 {0}});
-	skymon_http_unload();
-	return failed;
+	return unit_run("http", (const struct unit_test[]){{"answers", answers},
+							   {"names", names},
+							   {"faults", faults},
+							   {"once", once},
+							   {"timeouts", timeouts},
+							   {"leaves", leaves},
+							   {"large", large},
+							   {"connect timeout", connect_timeout},
+							   {"proxies", proxies},
+							   {"accepts", accepts},
+							   {"no file", no_file},
+							   {0}});
 }

@@ -4,9 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fake_host.h"
 #include "unit.h"
 
 #include "../../sdk/lib/json.c"
+#include "../../sdk/lib/json_check.c"
 #include "../../sdk/lib/json_loose.c"
 
 static void reads(void)
@@ -162,6 +164,76 @@ static void strict(void)
 		CU_ASSERT(skymon_json_read(refused[i], strlen(refused[i])) == NULL);
 }
 
+/* RFC 6901, 5: its own examples, and pointers that lead nowhere. */
+static void pointers(void)
+{
+	static const char text[] =
+		"{\"foo\": [\"bar\", \"baz\"], \"\": 0, \"a/b\": 1, \"c%d\": 2, \"e^f\": 3, \"g|h\": 4, "
+		"\"i\\\\j\": 5, \"k\\\"l\": 6, \" \": 7, \"m~n\": 8, \"o\": {\"p\": [9]}}";
+	static const struct {
+		const char *pointer;
+		int number; /* -1: none */
+	} rows[] = {{"/", 0},         {"/a~1b", 1},   {"/c%d", 2},
+		    {"/e^f", 3},      {"/g|h", 4},    {"/i\\j", 5},
+		    {"/k\"l", 6},     {"/ ", 7},      {"/m~0n", 8},
+		    {"/o/p/0", 9},    {"/o/p/1", -1}, {"/o/p/00", -1},
+		    {"/o/p/-", -1},   {"/o/p/", -1},  {"/o/p/0x", -1},
+		    {"/o/p/0/x", -1}, {"/m~2n", -1},  {"/m~", -1},
+		    {"/nothing", -1}, {"o", -1},      {"/o/p/99999999999", -1}};
+	json_t *json = skymon_json_read(text, sizeof(text) - 1);
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const json_t *value = skymon_json_at(json, rows[i].pointer);
+		CU_ASSERT((value != NULL && json_is_integer(value) ? json_integer_value(value) : -1) ==
+			  rows[i].number);
+	}
+	CU_ASSERT(skymon_json_at(json, "") == json && skymon_json_at(NULL, "/a") == NULL);
+	UNIT_TEXT(json_string_value(skymon_json_at(json, "/foo/0")), "bar");
+	json_decref(json);
+}
+
+static void expectations(void)
+{
+	static const struct {
+		const char *text, *pointer, *expected;
+		enum skymon_status status;
+		enum skymon_reason reason;
+		const char *message;
+	} rows[] = {
+		{"{\"a\": \"open\"}", "/a", "open", SKYMON_HEALTHY, SKYMON_NONE, "/a is open"},
+		{"{\"a\": \"shut\"}", "/a", "open", SKYMON_UNHEALTHY, SKYMON_BODY_MISMATCH,
+		 "/a is shut, not open"},
+		{"{\"a\": \"1\"}", "/a", "1.0", SKYMON_UNHEALTHY, SKYMON_BODY_MISMATCH, "/a is 1, not 1.0"},
+		{"{\"a\": 1}", "/a", "1.0", SKYMON_HEALTHY, SKYMON_NONE, "/a is 1"},
+		{"{\"a\": 0.1}", "/a", "1e-1", SKYMON_HEALTHY, SKYMON_NONE, "/a is 0.1"},
+		{"{\"a\": 1}", "/a", "1 or so", SKYMON_UNHEALTHY, SKYMON_BODY_MISMATCH,
+		 "/a is 1, not 1 or so"},
+		{"{\"a\": 0}", "/a", "", SKYMON_UNHEALTHY, SKYMON_BODY_MISMATCH, "/a is 0, not "},
+		{"{\"a\": true}", "/a", "true", SKYMON_HEALTHY, SKYMON_NONE, "/a is true"},
+		{"{\"a\": null}", "/a", "true", SKYMON_UNHEALTHY, SKYMON_BODY_MISMATCH,
+		 "/a is null, not true"},
+		{"{\"a\": \"x\\u0000y\"}", "/a", "x", SKYMON_UNHEALTHY, SKYMON_BODY_MISMATCH,
+		 "/a is x, not x"},
+		{"{\"a\": NaN}", "/a", "NaN", SKYMON_UNHEALTHY, SKYMON_BODY_MISMATCH,
+		 "/a of the answer is nothing that JSON has"},
+		{"{\"a\": [1]}", "/a", "1", SKYMON_UNHEALTHY, SKYMON_BODY_MISMATCH,
+		 "/a of the answer is not a single value"},
+		{"{}", "/a", "1", SKYMON_UNHEALTHY, SKYMON_BODY_MISMATCH, "/a of the answer is missing"},
+		{"<html>", "/a", "1", SKYMON_UNHEALTHY, SKYMON_BODY_MISMATCH,
+		 "the answer is HTML or XML, not JSON"},
+		{"", "/a", "1", SKYMON_UNHEALTHY, SKYMON_BODY_MISMATCH, "the answer is empty"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct skymon *sm = fake_new_run();
+		json_t *json = skymon_json_answer(sm, rows[i].text, strlen(rows[i].text));
+		CU_ASSERT(skymon_json_expect(sm, json, rows[i].pointer, rows[i].expected) == rows[i].status);
+		CU_ASSERT(fake.reason == (int)rows[i].reason);
+		UNIT_TEXT(fake.message, rows[i].message);
+		json_decref(json);
+	}
+}
+
 static void changed_at_random(void)
 {
 	static const char seed[] = "{\"a\":[1,2.5e3,true,null,\"x\\u00e4\\ud83d\\ude00\"],\"b\":{\"c\":{"
@@ -190,6 +262,8 @@ int main(void)
 	return unit_run("json", (const struct unit_test[]){{"read", reads},
 							   {"depth", depth},
 							   {"strict", strict},
+							   {"pointers", pointers},
+							   {"expectations", expectations},
 							   {"refused", refused},
 							   {"asked", asked},
 							   {"deep", deep},

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* skymon/fault.h - why a step of a check failed, as http.h and net.h return it and as a check reports it.
  *
- * Of the helper library (libskymon.a, `pkg-config skymon`), which a plugin links statically. It is outside of the ABI's promise: a
+ * Of the helper library (`pkg-config skymon-lib`), which a plugin links statically. It is outside of the ABI's promise: a
  * plugin keeps the library that it was built with, and a newer skymon may change it. */
 #ifndef SKYMON_FAULT_H
 #define SKYMON_FAULT_H

@@ -8,7 +8,7 @@
  * Threads: a struct skymon_http is for one thread at a time: a component whose check and secret callbacks both send requests has
  * two, or a lock. Functions without one may be called on any thread.
  *
- * Of the helper library (libskymon.a, `pkg-config skymon-http`: libcurl and OpenSSL), which a plugin links statically. It is outside
+ * Of the helper library (`pkg-config skymon-http`: libcurl and OpenSSL), which a plugin links statically. It is outside
  * of the ABI's promise: a plugin keeps the library that it was built with, and a newer skymon may change it. */
 #ifndef SKYMON_HTTP_H
 #define SKYMON_HTTP_H
@@ -22,14 +22,14 @@ extern "C" {
 
 struct skymon_http;
 
-/* Call them once per process, in the plugin's load and unload. skymon_http_load returns false if libcurl fails. */
-bool skymon_http_load(void);
-void skymon_http_unload(void);
-
-struct skymon_http *skymon_http_new(void); /* NULL if out of memory */
+/* One for each component, made in `start` or by skymon_http_check, and freed in `stop`. skymon_http_new returns NULL if out of memory. The process's last
+ * skymon_http_free ends libcurl and frees the certificates that all share. */
+struct skymon_http *skymon_http_new(void);
 void skymon_http_free(struct skymon_http *http);
 
-/* Call them before and after the requests of one check. If the connections are older than reconnect_ms, the next request opens new
+/* ---- A request ---- */
+
+/* Call them before and after the requests of one check; skymon_http_check does. If the connections are older than reconnect_ms, the next request opens new
  * ones; the old ones are closed once it is answered, and otherwise stay until the request after the next skymon_http_begin. With 0
  * all connections are closed in skymon_http_end. */
 void skymon_http_begin(struct skymon_http *http, int64_t reconnect_ms);
@@ -42,6 +42,7 @@ struct skymon_http_request {
 	const char *method;         /* NULL for GET */
 	const char *url;            /* its user info is sent as Basic authentication and never shown */
 	const struct skymon_label *headers; size_t header_count; /* one with a NULL value is not sent */
+	const struct skymon_secret *bearer; /* sent as `Authorization: Bearer …` if it is given; may be NULL */
 	const void *body;           /* NULL if there is none */
 	size_t body_size;
 	size_t body_max;            /* bytes of the answer, more is a fault; 0 for SKYMON_HTTP_BODY_MAX */
@@ -51,6 +52,7 @@ struct skymon_http_request {
 	bool (*grow)(void *arg);
 	void *grow_arg;
 	size_t small;
+	int64_t reconnect_ms;       /* for skymon_http_check: see skymon_http_begin; 0 for a new connection in each check */
 	int64_t timeout_ms;         /* for the whole request; 0 for the deadline alone */
 	int64_t connect_ms;         /* for the connection, TLS included; 0 for timeout_ms */
 	bool once;                  /* must not reach the server twice: not over a kept connection, where libcurl may repeat it */
@@ -80,9 +82,24 @@ bool skymon_http_do(struct skymon *sm, struct skymon_http *http, const struct sk
 		    struct skymon_http_answer *answer, struct skymon_fault *fault);
 void skymon_http_answer_free(struct skymon_http_answer *answer); /* wipes the body */
 
-/* ---- For `validate` ---- */
+/* ---- A check that is one request ---- */
 
-/* Return what is wrong with a URL, or with `proxy`, as in "address %s", without quoting it; NULL if it is valid. */
+/* Performs the request and reports: the fault, the code that is not 2xx, how the connection is protected (skymon/tls.h; the plugin has
+ * SKYMON_TLS_NUMBERS among its numbers), and a refused bearer token, so that the secret is read again. Returns SKYMON_HEALTHY with an
+ * answer of 2xx, which is the caller's to look at, report and free; otherwise the status that the check returns, with an empty answer.
+ * *http is NULL in the first check, which makes it; free it in `stop`. */
+enum skymon_status skymon_http_check(struct skymon *sm, struct skymon_http **http, const struct skymon_http_request *request,
+				     struct skymon_http_answer *answer);
+
+/* For `validate`: calls skymon_invalid if the URL of the option `name` is not http or https, the option `proxy` is not one, or a secret
+ * would be sent without TLS to another machine, unless tls->insecure allows that. tls may be NULL; secret: one is given, in addition to
+ * the URL's user info. */
+void skymon_http_validate(struct skymon *sm, const char *name, const char *url, const char *proxy, const struct skymon_tls *tls,
+			  bool secret);
+
+/* ---- URLs ---- */
+
+/* Return what is wrong, as in "address %s", without quoting it; NULL if it is valid. */
 const char *skymon_http_url_fault(const char *url);
 const char *skymon_http_proxy_fault(const char *proxy);
 /* Returns why a secret must not be sent to this URL, as in "address %s"; NULL if it may. Without TLS a secret is sent to this

@@ -6,14 +6,13 @@
  * it. For an answer of which a check needs a few values use skymon_json_read_loose: what it cannot represent does not void its
  * siblings. All functions may be called on any thread.
  *
- * Of the helper library (libskymon.a, `pkg-config skymon-json`), which a plugin links statically. It is outside of the ABI's promise:
+ * Of the helper library (`pkg-config skymon-json`), which a plugin links statically. It is outside of the ABI's promise:
  * a plugin keeps the library that it was built with, and a newer skymon may change it. */
 #ifndef SKYMON_JSON_H
 #define SKYMON_JSON_H
 
 #include <jansson.h>
-#include <stdbool.h>
-#include <stddef.h>
+#include <skymon/plugin.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -35,6 +34,21 @@ const char *skymon_json_odd(const json_t *value);
 /* Returns a text of the object, which lives as long as that; NULL if the key is missing, its value is not a text, or it contains
  * \u0000, with which it would look shorter in C. */
 const char *skymon_json_text(const json_t *object, const char *key);
+
+/* Returns the value at a JSON pointer (RFC 6901: "/queue/0/state", "" for the whole), which lives as long as json; NULL if there is none,
+ * or json is NULL. */
+const json_t *skymon_json_at(const json_t *json, const char *pointer);
+
+/* ---- For an answer that a check looks at ---- */
+
+/* Reads it tolerantly. Returns a value for json_decref(), or NULL after setting the check's reason and message. */
+json_t *skymon_json_answer(struct skymon *sm, const char *body, size_t size);
+/* Compares the value at a pointer: texts byte for byte, numbers by their value, others as JSON writes them (true, null). Sets the
+ * check's message, reason and status, and returns the status: unhealthy if the value is missing or another. With json NULL, it returns
+ * unhealthy and leaves what skymon_json_answer has set. */
+enum skymon_status skymon_json_expect(struct skymon *sm, const json_t *json, const char *pointer, const char *expected);
+
+/* ---- Less often ---- */
 
 /* Returns whether the text is nested more than SKYMON_JSON_DEPTH deep. Call it before another parser that recurses. */
 bool skymon_json_is_deep(const char *text, size_t size);

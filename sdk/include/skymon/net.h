@@ -7,7 +7,7 @@
  * connection; of the environment only SSL_CERT_FILE and SSL_CERT_DIR are read; no signal is raised.
  * Threads: a struct skymon_net is for one thread at a time. Functions without one may be called on any thread.
  *
- * Of the helper library (libskymon.a, `pkg-config skymon-net`: OpenSSL), which a plugin links statically. It is outside of the ABI's
+ * Of the helper library (`pkg-config skymon-net`: OpenSSL), which a plugin links statically. It is outside of the ABI's
  * promise: a plugin keeps the library that it was built with, and a newer skymon may change it. */
 #ifndef SKYMON_NET_H
 #define SKYMON_NET_H

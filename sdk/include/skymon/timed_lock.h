@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* skymon/timed_lock.h - a lock with the check's deadline as timeout, for data that is held while a server is queried.
  *
- * Of the helper library (libskymon.a, `pkg-config skymon`), which a plugin links statically. It is outside of the ABI's promise: a
+ * Of the helper library (`pkg-config skymon-lib`), which a plugin links statically. It is outside of the ABI's promise: a
  * plugin keeps the library that it was built with, and a newer skymon may change it. */
 #ifndef SKYMON_TIMED_LOCK_H
 #define SKYMON_TIMED_LOCK_H

@@ -5,7 +5,7 @@
  * http.h and net.h verify by themselves: with them only the reports are needed. All functions may be called on any thread; the
  * reports belong to the run of sm.
  *
- * Of the helper library (libskymon.a, `pkg-config skymon-net`), which a plugin links statically. It is outside of the ABI's promise:
+ * Of the helper library (`pkg-config skymon-net`), which a plugin links statically. It is outside of the ABI's promise:
  * a plugin keeps the library that it was built with, and a newer skymon may change it. */
 #ifndef SKYMON_TLS_H
 #define SKYMON_TLS_H
@@ -53,7 +53,7 @@ const char *skymon_tls_system_file(void);
 /* Returns in how many days the first certificate of the peer's chain to expire does so: negative if it has expired, NaN if the peer
  * sent none. */
 double skymon_tls_certificate_days(const SSL *tls);
-/* Frees the cache. Call it in the plugin's unload; skymon_http_unload and skymon_net_unload do. */
+/* Frees the cache. Call it in the plugin's unload; skymon_net_unload does. * */
 void skymon_tls_unload(void);
 
 #ifdef __cplusplus
