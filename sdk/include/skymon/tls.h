@@ -53,7 +53,7 @@ const char *skymon_tls_system_file(void);
 /* Returns in how many days the first certificate of the peer's chain to expire does so: negative if it has expired, NaN if the peer
  * sent none. */
 double skymon_tls_certificate_days(const SSL *tls);
-/* Frees the cache. Call it in the plugin's unload; skymon_net_unload does. * */
+/* Frees the cache. Call it in the plugin's unload; skymon_net_unload does. */
 void skymon_tls_unload(void);
 
 #ifdef __cplusplus
