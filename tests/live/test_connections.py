@@ -124,7 +124,9 @@ def test_thousands_of_connections_that_ask_nothing(skymond, tmp_path, kind):
             while time.monotonic() < began + 3 or evicted(daemon) < 2000:
                 assert served(daemon) and served(daemon, source="127.0.0.2")  # of an address that has all its places in use, too
                 assert time.monotonic() < began + 30 * SLOW, f"{evicted(daemon)} connections were evicted"
-            assert daemon.get("/api/v1/status").json()["health"]["metrics"]["active_connections"] <= 2032
+            # one that was ended for another counts until libmicrohttpd has closed it
+            wait_until(lambda: daemon.get("/api/v1/status").json()["health"]["metrics"]["active_connections"] <= 2032, 10,
+                       "no more than the limit and its reserve")
         finally:
             first.end()
             if second is not None:

@@ -20,6 +20,7 @@ import pathlib
 import re
 import sys
 import time
+from itertools import dropwhile
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 FILE = pathlib.Path(os.environ.get("SKYMON_TRUTH", SOURCE / "build" / "log" / "truth.jsonl"))
@@ -115,10 +116,12 @@ def restarted(check, daemon, component, restart):
 def documented(check, fault):
     """What doc/faults.md says of it: "unhealthy/refused"; None if it has no such cell."""
     lines = DOCUMENT.read_text(encoding="utf-8").splitlines()
+    columns = next((columns for columns in TABLES if check in columns), [])
+    rows = dropwhile(lambda line: line != head(columns), lines)
     for title, faults in SHARED.items():
-        if fault in faults and check in CHECKS:
-            row = next(line for line in lines if line.startswith(f"| {title} |"))
-            return row.split("|")[2 + CHECKS.index(check)].strip()
+        if fault in faults and columns:
+            row = next((line for line in rows if line.startswith(f"| {title} |")), None)
+            return row and row.split("|")[2 + columns.index(check)].strip()
     if fault in OWN.get(check, []):
         row = next(line for line in lines if line.startswith(f"- **{check}** "))
         return dict(cell.split(" → ") for cell in row.split("** ", 1)[1].split(" · "))[fault]
@@ -163,8 +166,8 @@ def said(rows, check, faults):
     return " or ".join(dict.fromkeys(found))
 
 
-# The document's rows: a fault that many have, and what the tests of each check call it.
-CHECKS = ["vault", "authentication", "websocket", "cache", "database", "grafana"]
+# The document's tables, and their rows: a fault that many have, and what the tests of each check call it.
+TABLES = [["vault", "authentication", "websocket", "cache", "database", "grafana"], ["scrape"]]
 SHARED = {
     "stopped": ["stopped"],
     "frozen": ["frozen", "frozen (SIGSTOP)"],
@@ -209,16 +212,25 @@ OWN = {
                 "a redirect", "JSON that is too deep in itself"],
     "database": ["no such database", "query: none", "query: slow", "starts up", "a primary where a standby is asked for",
                  "a standby that lost its primary"],
+    "scrape": ["a series is gone", "malformed lines", "an empty answer", "a page of HTML", "HTTP 404"],
 }
+
+
+def head(columns):
+    return "| fault | " + " | ".join(columns) + " |"
 
 
 def document(rows):
     """As in doc/faults.md: faults that checks share as a table, those of one check alone as a list."""
     rows = newest(rows)
-    lines = ["| fault | " + " | ".join(CHECKS) + " |", "|---" * (len(CHECKS) + 1) + "|"]
-    for title, faults in SHARED.items():
-        lines.append(f"| {title} | " + " | ".join(said(rows, check, faults) or "–" for check in CHECKS) + " |")
-    lines.append("")
+    lines = []
+    for columns in TABLES:
+        lines += [head(columns), "|---" * (len(columns) + 1) + "|"]
+        for title, faults in SHARED.items():
+            cells = [said(rows, check, faults) for check in columns]
+            if any(cells):
+                lines.append(f"| {title} | " + " | ".join(cell or "–" for cell in cells) + " |")
+        lines.append("")
     for check, faults in OWN.items():
         cells = [(fault, said(rows, check, [fault])) for fault in faults]
         missing = [fault for fault, cell in cells if not cell]

@@ -347,16 +347,16 @@ static void race(void)
 		double at_least_s;
 	} rows[] = {
 		{"127.0.0.1", 0},
-		{"127.0.0.2,127.0.0.1", 0.24},
-		{"127.0.0.2,127.0.0.3,127.0.0.1", 0.48},
-		{"::1,127.0.0.2,127.0.0.1", 0.24},              /* refused: the next one at once */
+		{"127.68.4.2,127.0.0.1", 0.24},
+		{"127.68.4.2,127.68.4.3,127.0.0.1", 0.48},
+		{"::1,127.68.4.2,127.0.0.1", 0.24},             /* refused: the next one at once */
 		{"100::1,127.0.0.1", 0},                        /* unreachable, or silent */
 		{"127.0.0.4,127.0.0.5,127.0.0.6,127.0.0.1", 0}, /* all refused, then good */
 	};
 
 	int before = open_descriptors();
 	start_server(NULL, NULL, true);
-	struct hole one = open_hole("127.0.0.2", server.port), two = open_hole("127.0.0.3", server.port);
+	struct hole one = open_hole("127.68.4.2", server.port), two = open_hole("127.68.4.3", server.port);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct skymon *sm = host(5000);
 		double began = skymon_net_clock();
@@ -368,7 +368,7 @@ static void race(void)
 	}
 	/* all silent: until the deadline, which the message names */
 	struct skymon *sm = host(700);
-	here_is = "127.0.0.2,127.0.0.3";
+	here_is = "127.68.4.2,127.68.4.3";
 	CU_ASSERT(open_at(sm, "here.test", server.port, NULL) == NULL);
 	CU_ASSERT(fault.reason == SKYMON_TIMEOUT);
 	close_hole(&one);
