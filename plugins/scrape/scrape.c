@@ -302,7 +302,7 @@ static enum skymon_status report_answer(struct skymon *sm, const struct scrape *
 		skymon_detail_number(sm, "first_malformed_line", (double)facts.first_malformed);
 	const char *missing = missing_metric(scrape);
 	if (missing != NULL) {
-		skymon_reason(sm, SKYMON_MISSING);
+		skymon_reason(sm, SKYMON_BODY_MISMATCH);
 		return skymon_degraded(sm, "%s: no series of %.100s among %llu samples", scrape->place,
 				       missing, (unsigned long long)facts.samples);
 	}
