@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The event loop: epoll, a heap of timers, and one turn for libmicrohttpd. Run by the daemon's only thread
- * and by the tool; owns the epoll descriptor and the heap. */
+/* The event loop: epoll, a heap of timers, and one turn for libmicrohttpd. Run by the daemon's only thread,
+ * by the main thread of a worker and by the tool; owns the epoll descriptor and the heap. */
 #include "loop.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -62,6 +63,15 @@ void loop_free(struct loop *loop)
 	free(loop);
 }
 
+void loop_raise(struct loop *loop, int least)
+{
+	int high = fcntl(loop->epoll_fd, F_DUPFD_CLOEXEC, least);
+	if (high < 0)
+		return; /* the limit of descriptors is lower */
+	close(loop->epoll_fd);
+	loop->epoll_fd = high;
+}
+
 int64_t loop_now_ms(const struct loop *loop)
 {
 	return loop->now_ms;
@@ -87,15 +97,42 @@ void loop_change(struct loop *loop, struct watch *watch, uint32_t events)
 	control(loop, watch, EPOLL_CTL_MOD, events);
 }
 
+static void drop_events(struct loop *loop, struct watch *watch)
+{
+	watch->fd = -1;
+	for (int i = 0; i < loop->batch_count; i++)
+		if (loop->batch[i].data.ptr == watch)
+			loop->batch[i].data.ptr = NULL;
+}
+
 void loop_remove(struct loop *loop, struct watch *watch)
 {
 	if (watch->fd < 0)
 		return;
 	control(loop, watch, EPOLL_CTL_DEL, 0);
-	watch->fd = -1;
-	for (int i = 0; i < loop->batch_count; i++)
-		if (loop->batch[i].data.ptr == watch)
-			loop->batch[i].data.ptr = NULL;
+	drop_events(loop, watch);
+}
+
+bool loop_try(struct loop *loop, struct watch *watch, int fd, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.ptr = watch};
+	if (watch->fd == fd && epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, fd, &event) == 0)
+		return true;
+	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
+		watch->fd = -1;
+		return false;
+	}
+	watch->fd = fd;
+	return true;
+}
+
+void loop_forget(struct loop *loop, struct watch *watch)
+{
+	struct epoll_event none = {0};
+	if (watch->fd < 0)
+		return;
+	(void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, &none);
+	drop_events(loop, watch);
 }
 
 /* ---- Timers: a binary heap; each timer knows its slot, so that it can be moved or removed ---- */
@@ -199,6 +236,7 @@ void loop_run(struct loop *loop)
 		}
 		loop->batch_count = 0;
 	}
+	loop->stopped = false;
 }
 
 void loop_stop(struct loop *loop)

@@ -309,11 +309,17 @@ static bool roles_ok(const struct skymon_plugin *plugin, struct err *err)
 			if (plugin->routes[i]->flags & SKYMON_ROUTE_HEALTH)
 				return err_set(err, "it is SKYMON_IN_DAEMON, so no component stands behind "
 						    "its SKYMON_ROUTE_HEALTH");
-		return (plugin->check == NULL && plugin->secret == NULL && plugin->validate == NULL) ||
+		return (plugin->check == NULL && plugin->begin == NULL && plugin->secret == NULL &&
+			plugin->validate == NULL) ||
 		       err_set(err, "it is SKYMON_IN_DAEMON, so it may have routes only: no check, "
-				    "secret or validate");
+				    "begin, secret or validate");
 	}
-	if (plugin->check != NULL)
+	if ((plugin->begin == NULL) != (plugin->cancel == NULL))
+		return err_set(err, "it has %s",
+			       plugin->begin != NULL ? "begin without cancel" : "cancel without begin");
+	if (plugin->begin != NULL && (plugin->check != NULL || routes || plugin->secret != NULL))
+		return err_set(err, "it has begin, so it may have neither a check nor routes nor secret");
+	if (plugin->check != NULL || plugin->begin != NULL)
 		return true;
 	return err_set(err, routes ? "it has routes in a worker and no check: such a plugin needs a check"
 				   : "it has neither a check nor routes");

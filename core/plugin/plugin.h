@@ -35,7 +35,8 @@ bool plugin_file_same(const char *path, const struct plugin_mark *mark);
  * copies of one process must have different descriptors. Reads the first 8 bytes, then validates: the
  * ABI (plugin_abi_fits), size plausible, then copies min(size) into *out (zero for fields that
  * it does not know) with options and numbers at today's stride. The file name must be the descriptor's name.
- * Checks routes, option table, roles (a check plugin has `check`; SKYMON_IN_DAEMON has routes and no check).
+ * Checks routes, option table, roles (a check plugin has `check`, or begin and cancel; SKYMON_IN_DAEMON has
+ * routes and no check).
  */
 bool plugin_open(const char *path, int copy, struct skymon_plugin *out, struct err *err) MUST_CHECK;
 /* Whether a plugin for that ABI may be loaded by a core with ours: majors equal and its minor not above ours;
@@ -53,6 +54,7 @@ struct plugin_info {
 	uint16_t abi_major, abi_minor;
 	uint32_t flags, interval_ms, timeout_ms;
 	bool has_check, has_secret, has_validate;
+	bool on_loop;                  /* its checks have begin and cancel */
 	struct skymon_option *options; /* today's stride, ends with {0} */
 	struct skymon_number *numbers; /* likewise */
 	struct skymon_route *routes;   /* without handle; ends with {0} */

@@ -28,7 +28,8 @@ void plugin_info_encode(const struct skymon_plugin *plugin, const char *build_id
 	wire_put_u32(body, plugin->flags);
 	wire_put_u32(body, plugin->interval_ms);
 	wire_put_u32(body, plugin->timeout_ms);
-	wire_put_u8(body, plugin->check != NULL);
+	wire_put_u8(body, plugin->check != NULL || plugin->begin != NULL);
+	wire_put_u8(body, plugin->begin != NULL);
 	wire_put_u8(body, plugin->secret != NULL);
 	wire_put_u8(body, plugin->validate != NULL);
 	option_table_encode(plugin->options, plugin->option_size, body);
@@ -107,6 +108,7 @@ static bool get_head(struct wire_reader *in, struct plugin_info *info)
 	info->interval_ms = wire_get_u32(in);
 	info->timeout_ms = wire_get_u32(in);
 	info->has_check = wire_get_u8(in) != 0;
+	info->on_loop = wire_get_u8(in) != 0;
 	info->has_secret = wire_get_u8(in) != 0;
 	info->has_validate = wire_get_u8(in) != 0;
 	return !in->bad && name_is_plugin(info->name) && major <= UINT16_MAX && minor <= UINT16_MAX;

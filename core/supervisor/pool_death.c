@@ -32,7 +32,7 @@ static bool is_suspect(const struct slot *slot, const struct component *componen
 {
 	if (end->culprit != 0)
 		return component->id == end->culprit ||
-		       (end->cause == PROCESS_KILLED && is_overdue(component));
+		       (end->cause == PROCESS_KILLED && !end->alone && is_overdue(component));
 	return component->run != 0 || pool_requests_out(slot, component->id);
 }
 

@@ -263,25 +263,31 @@ static void process_on_crash(struct process *process, const struct wire_message 
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
 	struct message_crash crash;
-	char text[200];
+	char text[200], step[100] = "";
 	message_get_crash(&in, &crash);
 	const char *name = sigabbrev_np(crash.number);
-	if (crash.cause == WIRE_CRASH_MEMORY || crash.cause == WIRE_CRASH_FILES) {
-		if (crash.cause == WIRE_CRASH_MEMORY)
-			snprintf(text, sizeof(text), "grew past the memory limit of %lld MiB",
-				 (long long)(process->memory_limit >> 20));
-		else
-			snprintf(text, sizeof(text), "had %.40s descriptors open and went on opening",
-				 crash.step);
-		process_kill(process, PROCESS_KILLED, message->id, text);
-		return;
-	}
-	if (crash.cause == WIRE_CRASH_EXIT)
-		snprintf(text, sizeof(text), "ended its process by exit(%d)", crash.number);
-	else
-		snprintf(text, sizeof(text), "crashed with SIG%s", name != NULL ? name : "?");
 	if (crash.step[0] != '\0')
-		snprintf(text + strlen(text), sizeof(text) - strlen(text), " while %.80s", crash.step);
+		snprintf(step, sizeof(step), " while %.80s", crash.step);
+	switch (crash.cause) {
+	case WIRE_CRASH_MEMORY:
+		snprintf(text, sizeof(text), "grew past the memory limit of %lld MiB",
+			 (long long)(process->memory_limit >> 20));
+		break;
+	case WIRE_CRASH_FILES:
+		snprintf(text, sizeof(text), "had %.40s descriptors open and went on opening", crash.step);
+		break;
+	case WIRE_CRASH_BLOCKED:
+		snprintf(text, sizeof(text), "blocked the loop of its worker for %u s%s", crash.number, step);
+		process->end.alone = !process->cause_set;
+		break;
+	case WIRE_CRASH_EXIT:
+		snprintf(text, sizeof(text), "ended its process by exit(%d)%s", crash.number, step);
+		break;
+	default:
+		snprintf(text, sizeof(text), "crashed with SIG%s%s", name != NULL ? name : "?", step);
+	}
+	if (crash.cause != WIRE_CRASH_EXIT && crash.cause != WIRE_CRASH_SIGNAL)
+		process_kill(process, PROCESS_KILLED, message->id, text);
 	set_cause(process, PROCESS_CRASHED, message->id, text);
 }
 

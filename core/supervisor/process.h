@@ -19,6 +19,7 @@ enum process_cause { PROCESS_ENDED /* as it was asked to */, PROCESS_CRASHED, PR
 struct process_end {
 	enum process_cause cause;
 	uint32_t culprit; /* id of the component that was running; 0 if it is not known */
+	bool alone;       /* it is the only culprit: what else is overdue has waited for it */
 	char text[256];   /* "crashed with SIGSEGV while connecting", "ended itself with exit(3)" … */
 };
 

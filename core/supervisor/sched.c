@@ -316,6 +316,9 @@ static struct check *new_check(struct sched *sched, struct component_spec *spec,
 {
 	struct check *check = x_alloc(sizeof(*check));
 	char *address = admission_address(spec->target);
+	const char *why;
+	const struct plugin_info *info = pool_info(sched->pool, spec->plugin, &why);
+	bool on_loop = info != NULL && info->on_loop; /* its runs take no threads, so any number may be out */
 	*check = (struct check){
 		.sched = sched,
 		.spec = spec,
@@ -324,7 +327,7 @@ static struct check *new_check(struct sched *sched, struct component_spec *spec,
 		.deadline.fire = on_deadline,
 		.stale.fire = on_stale,
 	};
-	admission_enter(sched->admission, &check->permit, spec->plugin, address);
+	admission_enter(sched->admission, &check->permit, on_loop ? NULL : spec->plugin, address);
 	free(address);
 	return check;
 }

@@ -80,9 +80,10 @@ static void drop_key(struct admission_key **buckets, struct admission_key *key)
 void admission_enter(struct admission *admission, struct permit *permit, const char *plugin,
 		     const char *address)
 {
-	*permit = (struct permit){.plugin = use_key(admission->plugins, plugin)};
-	if (address != NULL)
-		permit->address = use_key(admission->addresses, address);
+	*permit = (struct permit){
+		.plugin = plugin != NULL ? use_key(admission->plugins, plugin) : NULL,
+		.address = address != NULL ? use_key(admission->addresses, address) : NULL,
+	};
 }
 
 void admission_leave(struct admission *admission, struct permit *permit)
@@ -112,20 +113,29 @@ void admission_request(struct admission *admission, struct permit *permit)
 	admission->last = permit;
 }
 
+static bool is_full(const struct admission_key *key, uint32_t most)
+{
+	return key != NULL && key->held >= most;
+}
+
+static void count(struct admission_key *key, int by)
+{
+	if (key != NULL)
+		key->held = (uint32_t)((int)key->held + by);
+}
+
 struct permit *admission_next(struct admission *admission)
 {
 	struct permit *permit = admission->first;
-	while (permit != NULL &&
-	       (permit->plugin->held >= admission->per_plugin ||
-		(permit->address != NULL && permit->address->held >= admission->per_address)))
+	while (permit != NULL && (is_full(permit->plugin, admission->per_plugin) ||
+				  is_full(permit->address, admission->per_address)))
 		permit = permit->next;
 	if (permit == NULL)
 		return NULL;
 	take_out(admission, permit);
 	permit->state = PERMIT_HELD;
-	permit->plugin->held++;
-	if (permit->address != NULL)
-		permit->address->held++;
+	count(permit->plugin, 1);
+	count(permit->address, 1);
 	return permit;
 }
 
@@ -134,9 +144,8 @@ void admission_release(struct admission *admission, struct permit *permit)
 	if (permit->state == PERMIT_WAITING)
 		take_out(admission, permit);
 	if (permit->state == PERMIT_HELD) {
-		permit->plugin->held--;
-		if (permit->address != NULL)
-			permit->address->held--;
+		count(permit->plugin, -1);
+		count(permit->address, -1);
 	}
 	permit->state = PERMIT_NONE;
 }

@@ -13,7 +13,7 @@ struct admission_key;
 
 struct permit { /* zeroed until admission_enter */
 	enum { PERMIT_NONE, PERMIT_WAITING, PERMIT_HELD } state;
-	struct admission_key *plugin, *address; /* address: NULL for a component without one */
+	struct admission_key *plugin, *address; /* NULL: not limited by it */
 	struct permit *previous, *next;         /* in the queue */
 };
 
@@ -21,7 +21,8 @@ struct admission *admission_new(void);
 void admission_free(struct admission *admission); /* after admission_leave of all permits */
 void admission_configure(struct admission *admission, uint32_t per_plugin, uint32_t per_address);
 
-/* The first call for a permit; admission_leave is the last. address: NULL for a component without one. */
+/* The first call for a permit; admission_leave is the last. plugin: NULL if any number of its checks may run
+ * at once; address: NULL for a component without one. */
 void admission_enter(struct admission *admission, struct permit *permit, const char *plugin,
 		     const char *address);
 void admission_leave(struct admission *admission, struct permit *permit);

@@ -36,7 +36,13 @@ enum wire_type { /* message.h has the fields of each */
 		 WIRE_VALIDATED, /* id = the asker's number */
 		 WIRE_STALE, /* id 0: files of its sandbox were replaced, and it asks to be started again */
 };
-enum wire_crash { WIRE_CRASH_SIGNAL, WIRE_CRASH_EXIT, WIRE_CRASH_MEMORY, WIRE_CRASH_FILES };
+enum wire_crash {
+	WIRE_CRASH_SIGNAL,
+	WIRE_CRASH_EXIT,
+	WIRE_CRASH_MEMORY,
+	WIRE_CRASH_FILES,
+	WIRE_CRASH_BLOCKED
+};
 
 #define WIRE_PACKET_MAX 65536u      /* header and payload of one packet */
 #define WIRE_RESULT_MAX (64u << 20) /* one result */

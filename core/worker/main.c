@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -31,9 +32,11 @@
 #define COPY_FD 4   /* of the plugin's file (plugin_file_open) */
 #define HIGH_FD 900 /* out of reach of a plugin that closes the low descriptors */
 #define FILES_MAX 4096
+#define LOOP_FILES_MAX 65536 /* of a plugin with begin, whose components may be thousands */
 #define NICER 5
 #define CRASH_REPORT_MS 1000
-#define STOP_WAIT_MS 1000    /* for checks that are running when the daemon stops */
+#define STOP_WAIT_MS 1000 /* for checks that are running when the daemon stops */
+#define PACKETS_A_TURN 64
 #define STALE_MIN_US 1000000 /* more than the daemon wants between two starts (pool_events.c) */
 
 struct process {
@@ -42,6 +45,8 @@ struct process {
 	int64_t memory_limit, begun_us;
 	struct runner *runner;
 	struct skymon_plugin plugin;
+	struct loop *loop; /* of the main thread */
+	struct wire_inbox inbox;
 };
 
 static struct process worker = {.wire = -1, .wake = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
@@ -193,6 +198,13 @@ static void send_step(void *arg, uint32_t id, uint64_t run, const char *text)
 	buf_free(&body);
 }
 
+static void end_for_block(void *arg, uint32_t id, int seconds, const char *step)
+{
+	(void)arg;
+	report_crash(WIRE_CRASH_BLOCKED, seconds, id, step);
+	_exit(1);
+}
+
 static bool is_stale(void *arg, bool healthy)
 {
 	(void)arg;
@@ -217,6 +229,7 @@ static const struct runner_events events = {.ended = send_result,
 					    .replied = send_reply,
 					    .excess = end_for_excess,
 					    .step = send_step,
+					    .blocked = end_for_block,
 					    .wake = wake_main,
 					    .stale = is_stale,
 					    .stopped = send_stopped};
@@ -325,12 +338,14 @@ static void __attribute__((noreturn)) stop_all(void)
 	_exit(0);
 }
 
-static void receive_all(struct wire_inbox *inbox)
+static void wire_ready(struct watch *watch, uint32_t ready)
 {
-	for (;;) {
+	(void)ready;
+	for (int packets = 0; packets < PACKETS_A_TURN;
+	     packets++) { /* timers and descriptors have their turn */
 		struct wire_message message = {0};
 		struct err err;
-		switch (wire_receive(inbox, worker.wire, &message, &err)) {
+		switch (wire_receive(&worker.inbox, watch->fd, &message, &err)) {
 		case WIRE_MESSAGE:
 			take(&message);
 			free(message.body);
@@ -345,25 +360,30 @@ static void receive_all(struct wire_inbox *inbox)
 	}
 }
 
+static void wake_ready(struct watch *watch, uint32_t ready)
+{
+	uint64_t count;
+	(void)ready;
+	ssize_t got = read(watch->fd, &count, sizeof(count));
+	(void)got;
+	runner_tend(worker.runner);
+}
+
+static int turn(void *arg, int64_t now_ms)
+{
+	(void)arg;
+	(void)now_ms;
+	return runner_watch(worker.runner);
+}
+
 static void serve(void)
 {
-	struct wire_inbox inbox = {0};
-	for (;;) {
-		struct pollfd ready[2] = {{.fd = worker.wire, .events = POLLIN},
-					  {.fd = worker.wake, .events = POLLIN}};
-		if (poll(ready, 2, runner_watch(worker.runner)) < 0 && errno != EINTR)
-			_exit(1);
-		if (((ready[0].revents | ready[1].revents) & POLLNVAL) != 0)
-			_exit(1); /* the plugin has closed the descriptors of the worker */
-		if (ready[1].revents != 0) {
-			uint64_t count;
-			ssize_t got = read(worker.wake, &count, sizeof(count));
-			(void)got;
-			runner_tend(worker.runner);
-		}
-		if (ready[0].revents != 0)
-			receive_all(&inbox);
-	}
+	struct watch wire = {.ready = wire_ready}, wake = {.ready = wake_ready};
+	if (!loop_try(worker.loop, &wire, worker.wire, EPOLLIN) ||
+	    !loop_try(worker.loop, &wake, worker.wake, EPOLLIN))
+		_exit(1); /* the plugin has closed the descriptors of the worker */
+	loop_set_turn(worker.loop, turn, NULL);
+	loop_run(worker.loop);
 }
 
 /* ---- Start ---- */
@@ -388,7 +408,6 @@ static void confine(void)
 	prctl(PR_SET_DUMPABLE, 0);
 	(void)!nice(NICER); /* a plugin that spins leaves the daemon its CPU */
 	limit(RLIMIT_CORE, 0);
-	limit(RLIMIT_NOFILE, FILES_MAX);
 	if (worker.memory_limit > 0)
 		/* The limit counts resident memory (runner_usage.c). This one is of the address space, and
 		 * so counts stacks that are hardly used; it stops a plugin that outruns the other. */
@@ -485,8 +504,13 @@ int main(int argc, char **argv)
 		send_hello(NULL);
 		wait_for_end();
 	}
+	limit(RLIMIT_NOFILE, worker.plugin.begin != NULL ? LOOP_FILES_MAX : FILES_MAX);
 	phase = "loading";
-	worker.runner = runner_new(&worker.plugin, worker.memory_limit, &events, NULL, &err);
+	worker.loop = loop_new();
+	if (worker.loop == NULL)
+		_exit(1);
+	loop_raise(worker.loop, HIGH_FD);
+	worker.runner = runner_new(&worker.plugin, worker.loop, worker.memory_limit, &events, NULL, &err);
 	if (worker.runner == NULL) {
 		send_hello(err.text);
 		wait_for_end();

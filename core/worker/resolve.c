@@ -37,6 +37,9 @@ static struct {
 	struct ask *live;         /* queued, running, or done and still in use */
 	struct ask *first, *last; /* the queue */
 	unsigned threads, idle, waiting;
+	size_t queries; /* askers that do not wait; wake is for them */
+	void (*wake)(void *);
+	void *wake_arg;
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .once = PTHREAD_ONCE_INIT};
 
 static void prepare(void)
@@ -132,6 +135,8 @@ static void *resolver(void *arg)
 			free_ask(ask);
 		else
 			pthread_cond_broadcast(&pool.done);
+		if (pool.queries > 0)
+			pool.wake(pool.wake_arg);
 	}
 	pool.threads--;
 	pthread_mutex_unlock(&pool.lock);
@@ -190,6 +195,8 @@ static void drop(struct ask *ask)
 struct lookup {
 	struct ask *both, *v6, *v4; /* v6 and v4: NULL before they are asked for */
 	bool joined;                /* `both` was running before */
+	bool late;                  /* the deadline passed first */
+	int64_t began_us;
 };
 
 static bool has(const struct ask *ask)
@@ -218,25 +225,22 @@ static int64_t next_us(const struct lookup *lookup, int64_t began_us, int64_t de
 	return deadline_us;
 }
 
-/* Under the lock; false: the deadline passed first. */
-static bool wait_for(struct lookup *lookup, const char *host, int64_t deadline_us)
+/* Under the lock. Begins what it is time for. Returns until when to wait for lookups; 0 when it has ended. */
+static int64_t advance(struct lookup *lookup, const char *host, int64_t deadline_us)
 {
-	int64_t began_us = runner_clock_us(), at_us;
-	while ((at_us = next_us(lookup, began_us, deadline_us)) != 0) {
-		int64_t now = runner_clock_us();
-		if (now >= at_us && (has(lookup->v6) || has(lookup->v4)))
-			return true;
-		if (now >= deadline_us)
-			return false;
-		if (now >= at_us && lookup->v6 == NULL) {
-			bool joined;
-			lookup->v6 = join(host, AF_INET6, &joined);
-			lookup->v4 = join(host, AF_INET, &joined);
-		} else {
-			wait_until(&pool.done, at_us < deadline_us ? at_us : deadline_us);
-		}
+	for (;;) {
+		int64_t at_us = next_us(lookup, lookup->began_us, deadline_us), now = runner_clock_us();
+		if (at_us == 0 || (now >= at_us && (has(lookup->v6) || has(lookup->v4))))
+			return 0;
+		lookup->late = now >= deadline_us;
+		if (lookup->late)
+			return 0;
+		if (now < at_us || lookup->v6 != NULL)
+			return at_us < deadline_us ? at_us : deadline_us;
+		bool joined;
+		lookup->v6 = join(host, AF_INET6, &joined);
+		lookup->v4 = join(host, AF_INET, &joined);
 	}
-	return true;
 }
 
 /* All addresses, those of `both` first: a client that connects tries the next one soon. */
@@ -279,49 +283,143 @@ static bool give_addresses(const struct buf *list, const char *host, char *addre
 	return true;
 }
 
-/* Asks once. *again: the lookup failed, and others had begun it before something may have changed. */
-static bool ask_pool(const char *host, int64_t deadline_us, struct buf *list, bool *again,
+/* Under the lock. */
+static struct lookup begin_lookup(const char *host)
+{
+	struct lookup lookup = {.began_us = runner_clock_us()};
+	lookup.both = join(host, AF_UNSPEC, &lookup.joined);
+	return lookup;
+}
+
+/* Under the lock. */
+static void end_lookup(struct lookup *lookup)
+{
+	drop(lookup->both);
+	drop(lookup->v6);
+	drop(lookup->v4);
+	*lookup = (struct lookup){0};
+}
+
+/* Under the lock: ends a lookup that has ended. *again: it failed, and others had begun it before something
+ * may have changed. */
+static bool conclude(struct lookup *lookup, const char *host, struct buf *list, bool *again,
 		     enum skymon_reason *reason, struct err *err)
 {
-	struct lookup lookup = {.both = NULL};
-	pthread_mutex_lock(&pool.lock);
-	lookup.both = join(host, AF_UNSPEC, &lookup.joined);
-	bool done = wait_for(&lookup, host, deadline_us);
-	bool ended = lookup.both->done;
-	int failed = ended ? lookup.both->failed : 0, saved_errno = ended ? lookup.both->saved_errno : 0;
-	collect(&lookup, list);
-	drop(lookup.both);
-	drop(lookup.v6);
-	drop(lookup.v4);
-	pthread_mutex_unlock(&pool.lock);
+	bool ended = lookup->both->done, late = lookup->late;
+	int failed = ended ? lookup->both->failed : 0, saved_errno = ended ? lookup->both->saved_errno : 0;
+	collect(lookup, list);
+	*again = !late && lookup->joined;
+	end_lookup(lookup);
 	if (list->size > 0)
 		return true;
-	*again = done && lookup.joined;
-	*reason = done ? SKYMON_DNS : SKYMON_TIMEOUT;
-	if (!done)
+	*reason = late ? SKYMON_TIMEOUT : SKYMON_DNS;
+	if (late)
 		return err_set(err, "cannot resolve %s: no answer from the name service in time", host);
 	return err_set(err, "cannot resolve %s: %s", host,
 		       failed == EAI_SYSTEM ? strerror(saved_errno) : gai_strerror(failed));
 }
 
+/* Asks once. *again: as above. */
+static bool ask_pool(const char *host, int64_t deadline_us, struct buf *list, bool *again,
+		     enum skymon_reason *reason, struct err *err)
+{
+	pthread_mutex_lock(&pool.lock);
+	struct lookup lookup = begin_lookup(host);
+	int64_t until_us;
+	while ((until_us = advance(&lookup, host, deadline_us)) != 0)
+		wait_until(&pool.done, until_us);
+	bool found = conclude(&lookup, host, list, again, reason, err);
+	pthread_mutex_unlock(&pool.lock);
+	return found;
+}
+
+/* Returns whether the host needs a lookup: its address is given otherwise, or the error (*ok). */
+static bool needs_lookup(const char *host, char *addresses, size_t size, bool *ok, struct err *err)
+{
+	*ok = false;
+	if (host == NULL || host[0] == '\0' || strlen(host) > 253) {
+		err_set(err, "cannot resolve a name that is empty or longer than 253 bytes");
+		return false;
+	}
+	if (!is_numeric(host))
+		return true;
+	*ok = strlen(host) < size;
+	if (*ok)
+		memcpy(addresses, host, strlen(host) + 1);
+	else
+		err_set(err, "no room for the address %s", host);
+	return false;
+}
+
 bool resolve_host(const char *host, int64_t deadline_us, char *addresses, size_t size,
 		  enum skymon_reason *reason, struct err *err)
 {
+	bool ok;
 	*reason = SKYMON_DNS;
-	if (host == NULL || host[0] == '\0' || strlen(host) > 253)
-		return err_set(err, "cannot resolve a name that is empty or longer than 253 bytes");
-	if (is_numeric(host)) {
-		if (strlen(host) >= size)
-			return err_set(err, "no room for the address %s", host);
-		memcpy(addresses, host, strlen(host) + 1);
-		return true;
-	}
+	if (!needs_lookup(host, addresses, size, &ok, err))
+		return ok;
 	pthread_once(&pool.once, prepare);
 	struct buf list = {0};
 	bool again = false, found = ask_pool(host, deadline_us, &list, &again, reason, err);
 	if (!found && again)
 		found = ask_pool(host, deadline_us, &list, &again, reason, err);
-	bool ok = found && give_addresses(&list, host, addresses, size, err);
+	ok = found && give_addresses(&list, host, addresses, size, err);
 	buf_free(&list);
 	return ok;
+}
+
+/* ---- Without waiting ---- */
+
+struct resolve_query {
+	struct lookup lookup; /* both is NULL before the first poll */
+	bool repeated;
+	char *host;
+};
+
+struct resolve_query *resolve_begin(const char *host, void (*wake)(void *), void *arg)
+{
+	struct resolve_query *query = x_alloc(sizeof(*query));
+	query->host = x_strdup(host != NULL ? host : "");
+	pthread_once(&pool.once, prepare);
+	pthread_mutex_lock(&pool.lock);
+	pool.wake = wake;
+	pool.wake_arg = arg;
+	pool.queries++;
+	pthread_mutex_unlock(&pool.lock);
+	return query;
+}
+
+enum resolve_state resolve_poll(struct resolve_query *query, int64_t deadline_us, char *addresses,
+				size_t size, int64_t *again_us, enum skymon_reason *reason, struct err *err)
+{
+	struct buf list = {0};
+	bool again = false, ok;
+	*reason = SKYMON_DNS;
+	if (query->lookup.both == NULL && !needs_lookup(query->host, addresses, size, &ok, err))
+		return ok ? RESOLVE_FOUND : RESOLVE_FAILED;
+	pthread_mutex_lock(&pool.lock);
+	do {
+		if (query->lookup.both == NULL)
+			query->lookup = begin_lookup(query->host);
+		*again_us = advance(&query->lookup, query->host, deadline_us);
+		ok = *again_us == 0 && conclude(&query->lookup, query->host, &list, &again, reason, err);
+		again = again && !query->repeated && *again_us == 0 && !ok;
+		query->repeated = query->repeated || again;
+	} while (again);
+	pthread_mutex_unlock(&pool.lock);
+	if (*again_us != 0)
+		return RESOLVE_WAITS;
+	ok = ok && give_addresses(&list, query->host, addresses, size, err);
+	buf_free(&list);
+	return ok ? RESOLVE_FOUND : RESOLVE_FAILED;
+}
+
+void resolve_end(struct resolve_query *query)
+{
+	pthread_mutex_lock(&pool.lock);
+	pool.queries--;
+	end_lookup(&query->lookup);
+	pthread_mutex_unlock(&pool.lock);
+	free(query->host);
+	free(query);
 }

@@ -20,4 +20,15 @@
 bool resolve_host(const char *host, int64_t deadline_us, char *addresses, size_t size,
 		  enum skymon_reason *reason, struct err *err) MUST_CHECK;
 
+/* The same for a thread that does not wait. wake is called on another thread whenever resolve_poll may have
+ * news; it is one function for the whole process. */
+struct resolve_query;
+struct resolve_query *resolve_begin(const char *host, void (*wake)(void *), void *arg);
+enum resolve_state { RESOLVE_WAITS, RESOLVE_FOUND, RESOLVE_FAILED };
+/* As resolve_host does; while the query waits, *again_us is when to look again even without a wake. */
+enum resolve_state resolve_poll(struct resolve_query *query, int64_t deadline_us, char *addresses,
+				size_t size, int64_t *again_us, enum skymon_reason *reason,
+				struct err *err) MUST_CHECK;
+void resolve_end(struct resolve_query *query); /* at any time */
+
 #endif

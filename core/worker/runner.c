@@ -137,11 +137,13 @@ bool runner_run(struct runner *runner, uint32_t id, uint64_t run, int64_t timeou
 	if (begin) {
 		component->run = run;
 		component->timeout_ms = timeout_ms;
+		component->running = true;
+		runner->out++;
+	}
+	if (begin && runner->loop == NULL) {
 		component->late_us = runner_clock_us() + (timeout_ms + runner_own_ms(timeout_ms)) / 2 * 1000;
 		component->late_step[0] = '\0';
-		component->running = true;
 		component->queued = NULL;
-		runner->out++;
 		if (runner->queue_last != NULL)
 			runner->queue_last->queued = component;
 		else
@@ -153,6 +155,10 @@ bool runner_run(struct runner *runner, uint32_t id, uint64_t run, int64_t timeou
 			thread = add_thread(runner);
 	}
 	pthread_mutex_unlock(&runner->lock);
+	if (begin && runner->loop != NULL) {
+		runner_loop_begin(component, timeout_ms);
+		return true;
+	}
 	if (begin && component->late_us < runner->watch_us)
 		runner->watch_us = component->late_us;
 	if (!thread) /* the run waits for a busy thread; the daemon reports a timeout if that takes too long
@@ -196,8 +202,9 @@ int runner_watch(struct runner *runner)
 		return (int)((runner->watch_us - now_us) / 1000 + 1);
 	runner_usage_check(runner);
 	int64_t next_us = now_us + WATCH_MS * 1000;
-	for (struct runner_component *component = runner->components; component != NULL;
-	     component = component->next) {
+	struct runner_component *first =
+		runner->loop != NULL ? NULL : runner->components; /* else none is late */
+	for (struct runner_component *component = first; component != NULL; component = component->next) {
 		int64_t step_us = watch_step(runner, component, now_us);
 		next_us = step_us < next_us ? step_us : next_us;
 	}
@@ -290,6 +297,8 @@ bool runner_start(struct runner *runner, const struct runner_spec *spec, enum sk
 		runner_find_secrets(component);
 	ok = ok && runner_is_valid(component, err);
 	if (!ok || !call_start(component, reason, err)) {
+		if (runner->loop != NULL)
+			runner_loop_leave(component);
 		free_component(component);
 		return false;
 	}
@@ -310,7 +319,9 @@ static void call_stop(struct runner_component *component)
 void runner_tend(struct runner *runner)
 {
 	struct runner_component **link = &runner->components;
-	while (*link != NULL) {
+	if (runner->loop != NULL)
+		runner_loop_tend(runner->loop);
+	while (*link != NULL && runner->stopping > 0) {
 		struct runner_component *component = *link;
 		pthread_mutex_lock(&runner->lock);
 		bool gone = component->stopping && !component->running && component->held == 0;
@@ -320,7 +331,10 @@ void runner_tend(struct runner *runner)
 			continue;
 		}
 		*link = component->next;
+		runner->stopping--;
 		call_stop(component);
+		if (runner->loop != NULL)
+			runner_loop_leave(component);
 		uint32_t id = component->id;
 		runner_usage_forget(id);
 		free_component(component);
@@ -329,14 +343,23 @@ void runner_tend(struct runner *runner)
 	}
 }
 
+static void begin_stop(struct runner_component *component)
+{
+	struct runner *runner = component->runner;
+	pthread_mutex_lock(&runner->lock);
+	runner->stopping += !component->stopping;
+	component->stopping = true;
+	pthread_mutex_unlock(&runner->lock);
+	if (runner->loop != NULL)
+		runner_loop_cancel(component);
+}
+
 void runner_stop(struct runner *runner, uint32_t id)
 {
 	struct runner_component *component = runner_find(runner, id);
 	if (component == NULL)
 		return;
-	pthread_mutex_lock(&runner->lock);
-	component->stopping = true;
-	pthread_mutex_unlock(&runner->lock);
+	begin_stop(component);
 	runner_tend(runner);
 }
 
@@ -357,6 +380,7 @@ static bool call_load(struct runner *runner, struct err *err)
 
 static void free_runner(struct runner *runner)
 {
+	runner_loop_free(runner->loop);
 	pthread_mutex_destroy(&runner->lock);
 	pthread_condattr_destroy(&runner->monotonic);
 	pthread_cond_destroy(&runner->change);
@@ -366,7 +390,7 @@ static void free_runner(struct runner *runner)
 	free(runner);
 }
 
-struct runner *runner_new(const struct skymon_plugin *plugin, int64_t memory_limit,
+struct runner *runner_new(const struct skymon_plugin *plugin, struct loop *loop, int64_t memory_limit,
 			  const struct runner_events *events, void *arg, struct err *err)
 {
 	struct runner *runner = x_alloc(sizeof(*runner));
@@ -387,8 +411,12 @@ struct runner *runner_new(const struct skymon_plugin *plugin, int64_t memory_lim
 						 .state_dir = no_name,
 						 .label_names = no_labels,
 						 .builder = result_builder_new()};
+	if (plugin->begin != NULL)
+		runner->loop = runner_loop_new(runner, loop);
 	if (call_load(runner, err))
 		return runner;
+	if (runner->loop != NULL)
+		runner_loop_leave(&runner->self);
 	free_runner(runner);
 	return NULL;
 }
@@ -405,12 +433,12 @@ static bool wait_for(struct runner *runner, const size_t *count, int64_t until_u
 
 bool runner_free(struct runner *runner, int64_t timeout_ms)
 {
-	pthread_mutex_lock(&runner->lock);
 	for (struct runner_component *component = runner->components; component != NULL;
 	     component = component->next) {
-		component->stopping = true;
+		begin_stop(component);
 		atomic_store(&component->deadline_us, 0);
 	}
+	pthread_mutex_lock(&runner->lock);
 	for (struct runner_call *call = runner->calls; call != NULL; call = call->next)
 		atomic_store(&call->self.deadline_us, 0);
 	pthread_mutex_unlock(&runner->lock);
@@ -431,6 +459,8 @@ bool runner_free(struct runner *runner, int64_t timeout_ms)
 		runner->plugin->unload(&runner->self.sm, runner->shared);
 		runner_leave();
 	}
+	if (runner->loop != NULL)
+		runner_loop_leave(&runner->self);
 	free_runner(runner);
 	return true;
 }

@@ -5,10 +5,11 @@
  *
  * Threads: all functions are called on one thread (the main one), where load, start, stop and unload run. A
  * check runs on a thread of the runner's pool (an idle one, else a new one; small stacks), and `ended` is
- * called there. */
+ * called there. The callbacks of a plugin with begin all run on the main thread, from its loop. */
 #ifndef RUNNER_H
 #define RUNNER_H
 
+#include "base/loop.h"
 #include "wire/http_message.h"
 #include "wire/message.h"
 #include "base/log.h"
@@ -31,7 +32,10 @@ struct runner_events { /* called on any thread unless it says otherwise; the rec
 	/* Returns whether files that the checks open were replaced by others that they cannot open. The
 	 * result of the check, healthy or not, is then dropped. May be NULL. */
 	bool (*stale)(void *arg, bool healthy);
-	/* runner_tend has work: it is to be called on the main thread. May be NULL. */
+	/* A callback on the loop has not returned for some seconds: the process is to end. Need not return;
+	 * called on a thread that may wait for nothing. May be NULL without a loop. */
+	void (*blocked)(void *arg, uint32_t id, int seconds, const char *step);
+	/* runner_tend has work: it is to be called on the main thread. May be NULL without a loop. */
 	void (*wake)(void *arg);
 	/* The answer to a runner_ask; its texts and bytes are valid during the call. May be NULL without
 	 * asks. */
@@ -43,8 +47,10 @@ struct runner_events { /* called on any thread unless it says otherwise; the rec
 };
 
 /* plugin: from plugin_open, outlives the runner. Calls load; NULL with its sentence if that fails.
- * memory_limit: in bytes, 0 for none. */
-struct runner *runner_new(const struct skymon_plugin *plugin, int64_t memory_limit,
+ * memory_limit: in bytes, 0 for none. loop: of the main thread, for a plugin with begin; may be NULL for
+ * others.
+ */
+struct runner *runner_new(const struct skymon_plugin *plugin, struct loop *loop, int64_t memory_limit,
 			  const struct runner_events *events, void *arg, struct err *err) MUST_CHECK;
 
 struct runner_spec {

@@ -48,6 +48,13 @@ bool runner_current(uint32_t *id, const char **step)
 	return true;
 }
 
+struct runner_component *runner_swap_current(struct runner_component *component)
+{
+	struct runner_component *before = current;
+	current = component;
+	return before;
+}
+
 void runner_enter(struct runner_component *component, int64_t timeout_ms, const char *step)
 {
 	result_builder_reset(component->builder);
@@ -95,6 +102,15 @@ void runner_aside_free(struct runner_component *aside)
 {
 	result_builder_free(aside->builder);
 	free(aside->complaint);
+}
+
+/* ---- Reports of the runner's own ---- */
+
+void runner_unresolved(struct runner_component *component, enum skymon_reason why, const char *text)
+{
+	result_reason(component->builder, (int)why);
+	result_say(component->builder, text);
+	result_unresolved(component->builder);
 }
 
 /* ---- Threads ---- */

@@ -13,23 +13,10 @@
 
 #define SAMPLE_SIZE_MIN                                                                                      \
 	(offsetof(struct skymon_sample, label_count) + sizeof(size_t)) /* in the first minor */
-#define COMPLAINTS_MAX 20u /* in the log about wrong reports of a component, until it is started again */
 
 static struct runner_component *of(struct skymon *sm)
 {
 	return (struct runner_component *)sm;
-}
-
-/* A wrong report is dropped, and logged once. */
-static void log_dropped(struct runner_component *component, const struct err *err)
-{
-	if (component->complaints >= COMPLAINTS_MAX ||
-	    (component->complaint != NULL && strcmp(component->complaint, err->text) == 0))
-		return;
-	component->complaints++;
-	free(component->complaint);
-	component->complaint = x_strdup(err->text);
-	runner_log(component, LOG_LEVEL_WARN, "%s: dropped: %s", component->name, err->text);
 }
 
 /* ---- Reports of a check ---- */
@@ -50,7 +37,7 @@ static void add_detail(struct runner_component *component, const char *key, cons
 {
 	struct err err;
 	if (!result_detail(component->builder, key, json, &err))
-		log_dropped(component, &err);
+		runner_dropped(component, &err);
 }
 
 static void detail_text(struct skymon *sm, const char *key, const char *text, size_t size)
@@ -106,7 +93,7 @@ static void number(struct skymon *sm, const char *name, double value)
 	}
 	struct err err;
 	err_set(&err, "number %.100s is not declared by the plugin", name != NULL ? name : "");
-	log_dropped(component, &err);
+	runner_dropped(component, &err);
 }
 
 static bool label_taken(const struct runner_component *component, const struct skymon_label *labels,
@@ -130,7 +117,7 @@ static void add_sample(struct runner_component *component, const struct skymon_s
 	if (label_taken(component, sample->labels, sample->label_count, sample->name, &err) ||
 	    !result_metric(component->builder, sample->type, sample->name, sample->help, sample->value,
 			   sample->labels, sample->label_count, &err))
-		log_dropped(component, &err);
+		runner_dropped(component, &err);
 }
 
 static void sample(struct skymon *sm, const struct skymon_sample *given)
@@ -140,7 +127,7 @@ static void sample(struct skymon *sm, const struct skymon_sample *given)
 	if (given->size < SAMPLE_SIZE_MIN) {
 		struct err err;
 		err_set(&err, "a sample's size is %u, not sizeof(struct skymon_sample)", given->size);
-		log_dropped(of(sm), &err);
+		runner_dropped(of(sm), &err);
 		return;
 	}
 	memcpy(&sample, given, given->size < sizeof(sample) ? given->size : sizeof(sample));
@@ -173,6 +160,7 @@ static int64_t ms_left(struct skymon *sm)
 static void step(struct skymon *sm, const char *text)
 {
 	struct buf room = {0};
+	runner_loop_note(of(sm));
 	runner_set_step(of(sm), text != NULL ? mask_text(&of(sm)->mask, text, &room) : "");
 	buf_free(&room);
 }
@@ -187,9 +175,7 @@ static bool resolve_within(struct skymon *sm, const char *host, int64_t ms, char
 		until_us = now_us + ms * 1000;
 	if (resolve_host(host, until_us, addresses, size, &why, &err))
 		return true;
-	result_reason(component->builder, (int)why);
-	result_say(component->builder, err.text);
-	result_unresolved(component->builder);
+	runner_unresolved(component, why, err.text);
 	return false;
 }
 
@@ -261,4 +247,8 @@ const struct skymon_host runner_host = {
 	.answer = runner_ask_answer,
 	.refuse = runner_ask_refuse,
 	.invalid = runner_invalid,
+	.done = runner_loop_done,
+	.watch = runner_loop_watch,
+	.timer = runner_loop_timer,
+	.resolve_later = runner_loop_resolve,
 };

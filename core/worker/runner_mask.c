@@ -9,6 +9,7 @@
 
 #define LOG_LINES_MAX 20u /* of one component in LOG_WINDOW_US */
 #define LOG_WINDOW_US 10000000
+#define COMPLAINTS_MAX 20u /* of one component, until it is started again */
 
 /* ---- Secrets ---- */
 
@@ -134,4 +135,15 @@ void runner_log(struct runner_component *component, enum log_level level, const 
 	size_t size = skymon_format(text, format, list);
 	va_end(list);
 	runner_log_text(&component->sm, level, text, size);
+}
+
+void runner_dropped(struct runner_component *component, const struct err *err)
+{
+	if (component->complaints >= COMPLAINTS_MAX ||
+	    (component->complaint != NULL && strcmp(component->complaint, err->text) == 0))
+		return;
+	component->complaints++;
+	free(component->complaint);
+	component->complaint = x_strdup(err->text);
+	runner_log(component, LOG_LEVEL_WARN, "%s: dropped: %s", component->name, err->text);
 }

@@ -36,6 +36,17 @@ struct runner_component {
 	unsigned complaints;
 	int64_t log_window_us;       /* under the runner's lock, with the next two */
 	unsigned logged[2], dropped; /* logged: debug lines apart, as they are mostly not shown */
+	struct runner_on_loop {      /* of a plugin with begin (runner_loop.c); main thread */
+		int64_t begun_us;
+		struct timer deadline; /* of the run */
+		struct timer alarm;    /* skymon_timer */
+		void (*due)(struct skymon *, void *);
+		void *due_arg;
+		struct resolve_query *query;   /* skymon_resolve_later; NULL if there is none */
+		struct runner_component *next; /* of those with a query */
+		void (*resolved)(struct skymon *, void *, const char *);
+		void *resolved_arg;
+	} on_loop;
 };
 
 enum runner_call_kind { RUNNER_ASK, RUNNER_REQUEST, RUNNER_CALL_KINDS };
@@ -57,6 +68,8 @@ struct runner {
 	size_t out; /* runs and calls that have not ended */
 	struct runner_call *calls;
 	size_t call_counts[RUNNER_CALL_KINDS];
+	size_t stopping;          /* components that runner_tend is to free; main thread */
+	struct runner_loop *loop; /* of a plugin with begin; else NULL */
 	bool quit;
 };
 
@@ -90,10 +103,34 @@ void runner_set_step(struct runner_component *component, const char *step);
 /* A second handle: shares what does not change, and has a step, a deadline and a message of its own. */
 struct runner_component runner_aside(const struct runner_component *component);
 void runner_aside_free(struct runner_component *aside);
+/* Makes this the component at work on this thread, and returns the one before. */
+struct runner_component *runner_swap_current(struct runner_component *component);
+/* Sets message and reason: a name could not be resolved. */
+void runner_unresolved(struct runner_component *component, enum skymon_reason reason, const char *text);
 bool runner_spawn_thread(void *(*run)(void *),
 			 void *arg); /* detached, small stack, no signals but fatal ones */
 
 extern const struct skymon_host runner_host;
+
+/* ---- runner_loop.c: main thread ---- */
+struct runner_loop *runner_loop_new(struct runner *runner, struct loop *loop);
+void runner_loop_free(struct runner_loop *loop); /* no component is left */
+void runner_loop_begin(struct runner_component *component, int64_t timeout_ms);
+/* Calls cancel, if it runs. */
+void runner_loop_cancel(struct runner_component *component);
+/* Ends its watches and its timer. */
+void runner_loop_leave(struct runner_component *component);
+/* Names may have been resolved. */
+void runner_loop_tend(struct runner_loop *loop);
+/* A callback was given a component's handle, in a callback of the load's handle. */
+void runner_loop_note(struct runner_component *component);
+/* The host's functions of skymon/loop.h. */
+void runner_loop_done(struct skymon *sm, int status);
+bool runner_loop_watch(struct skymon *sm, int fd, unsigned events,
+		       void (*ready)(struct skymon *, void *, int, unsigned), void *argument);
+void runner_loop_timer(struct skymon *sm, int64_t ms, void (*due)(struct skymon *, void *), void *argument);
+void runner_loop_resolve(struct skymon *sm, const char *host,
+			 void (*resolved)(struct skymon *, void *, const char *), void *argument);
 
 /* The host's functions of skymon/secrets.h. */
 const char *runner_ask_path(struct skymon_ask *ask);
@@ -132,6 +169,10 @@ void runner_usage_start(int64_t memory_limit); /* 0: only descriptors are limite
 void runner_usage_begin(uint32_t id);
 void runner_usage_end(uint32_t id);
 void runner_usage_forget(uint32_t id);
+/* For callbacks on the loop, which are short and many: weighs some of them. Returns whether this one is
+ * weighed; then runner_usage_weighed is to be called when it has returned. */
+bool runner_usage_weigh(int64_t now_us);
+void runner_usage_weighed(uint32_t id);
 void runner_usage_check(struct runner *runner); /* calls `excess`, which need not return */
 
 /* ---- runner_mask.c ---- */
@@ -146,5 +187,7 @@ json_t *runner_masked_json(const struct runner_component *component, json_t *val
 /* Logs one sentence for the component, masked and rate limited. */
 void runner_log(struct runner_component *component, enum log_level level, const char *format, ...) PRINTF(3);
 void runner_log_text(struct skymon *sm, int level, const char *text, size_t size);
+/* Logs once that something which the plugin reported, or asked for, is wrong and was dropped. */
+void runner_dropped(struct runner_component *component, const struct err *err);
 
 #endif

@@ -34,6 +34,8 @@ static struct {
 	struct tally *tallies;
 	size_t count, room;
 	size_t at_work;
+	int64_t weighed_us;      /* when a callback on the loop was weighed last, … */
+	int64_t unweighed;       /* … and how many there were since */
 	_Atomic uint32_t grower; /* of memory; for the signal handler */
 } usage = {.lock = PTHREAD_MUTEX_INITIALIZER, .statm = -1, .files = -1};
 
@@ -150,6 +152,36 @@ void runner_usage_end(uint32_t id)
 	settle();
 	tally_of(id)->at_work--;
 	usage.at_work--;
+	pthread_mutex_unlock(&usage.lock);
+}
+
+#define WEIGH_US 5000 /* between two that are weighed: reading costs more than most callbacks do */
+
+bool runner_usage_weigh(int64_t now_us)
+{
+	if (!usage.on)
+		return false;
+	usage.unweighed++;
+	if (now_us - usage.weighed_us < WEIGH_US)
+		return false;
+	usage.weighed_us = now_us;
+	pthread_mutex_lock(&usage.lock);
+	settle();
+	pthread_mutex_unlock(&usage.lock);
+	return true;
+}
+
+/* Its growth counts for all those that were not weighed, so that a component that leaks in each callback gets
+ * its due, however many there are. */
+void runner_usage_weighed(uint32_t id)
+{
+	pthread_mutex_lock(&usage.lock);
+	int64_t before[KINDS];
+	memcpy(before, usage.held, sizeof(before));
+	settle();
+	for (int kind = 0; kind < KINDS; kind++)
+		tally_of(id)->grown[kind] += (usage.held[kind] - before[kind]) * usage.unweighed;
+	usage.unweighed = 0;
 	pthread_mutex_unlock(&usage.lock);
 }
 

@@ -243,7 +243,7 @@ static struct runner *open_runner(struct seen *seen)
 	memset(seen, 0, sizeof(*seen));
 	pthread_mutex_init(&seen->lock, NULL);
 	pthread_cond_init(&seen->change, NULL);
-	struct runner *runner = runner_new(&plugin, 0, &events, seen, &err);
+	struct runner *runner = runner_new(&plugin, NULL, 0, &events, seen, &err);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(runner);
 	return runner;
 }

@@ -193,7 +193,7 @@ static struct runner *open_runner(void)
 	struct runner_spec spec = {.id = 1,
 				   .start = {.name = "c", .state_dir = "", .labels = ""},
 				   .values = option_values_decode(&in, &err)};
-	struct runner *runner = runner_new(&plugin, 0, &events, NULL, &err);
+	struct runner *runner = runner_new(&plugin, NULL, 0, &events, NULL, &err);
 	enum skymon_reason reason;
 	CU_ASSERT_FATAL(runner != NULL && runner_start(runner, &spec, &reason, &err));
 	buf_free(&body);

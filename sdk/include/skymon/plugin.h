@@ -24,7 +24,7 @@
  * ABI      Loaded when majors are equal and the plugin's minor is not above the core's; while the major is 0, any minor may change
  *          anything, and minors must be equal. Fields are only appended and zero means "as before". Changes, newest first:
  *          0.4 (unreleased) The host takes texts with their size, and no va_list; an option has its member's size, and overlaps are
- *          refused; .min without .max; struct skymon_sample. Minors must be equal.
+ *          refused; .min without .max; struct skymon_sample. Minors must be equal. begin and cancel (loop.h).
  *          0.3 (2026-11) SKYMON_PATH_… and SKYMON_NEEDS_…; validate and skymon_invalid; skymon_resolve_within; routes.h:
  *          skymon_caller names the user, skymon_component has series_dropped_total; routes that write are guarded unless
  *          SKYMON_ROUTE_OPEN; unknown flags, reserved names and the core's own reasons are refused; skymon_ms_left leaves a margin; the
@@ -203,6 +203,13 @@ struct skymon_host {
 	void (*problem_json)(struct skymon_request *, const char *key, const char *json);
 	void (*invalid)(struct skymon *, const char *option, const char *text, size_t size);
 	bool (*resolve_within)(struct skymon *, const char *host, int64_t ms, char *addresses, size_t size);
+	/* of skymon/loop.h */
+	void (*done)(struct skymon *, int status);
+	bool (*watch)(struct skymon *, int fd, unsigned events, void (*ready)(struct skymon *, void *, int fd, unsigned events),
+		      void *argument);
+	void (*timer)(struct skymon *, int64_t ms, void (*due)(struct skymon *, void *), void *argument);
+	void (*resolve_later)(struct skymon *, const char *host, void (*resolved)(struct skymon *, void *, const char *addresses),
+			      void *argument);
 };
 struct skymon { const struct skymon_host *host; };
 
@@ -250,6 +257,9 @@ struct skymon_plugin {
 	/* Reports wrong options by skymon_invalid, all of them. Pure: no I/O, no memory kept; called before any start, on a reload and by
 	 * --check-config. A secret that is given has size 0 here; one that is left out has NULL bytes. The target may be "". */
 	void (*validate)(struct skymon *, const void *state);
+	/* In place of check, both: a run that starts now and ends later, on the worker's loop (skymon/loop.h). */
+	void (*begin)(struct skymon *, void *state);
+	enum skymon_status (*cancel)(struct skymon *, void *state);
 };
 
 /* SKYMON_PLUGIN(name, "version", "summary", .state_size = …, .check = …): one per shared object. */
