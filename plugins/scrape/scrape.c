@@ -345,22 +345,6 @@ static enum skymon_status check(struct skymon *sm, void *state)
 	return status;
 }
 
-static bool load(struct skymon *sm, void *shared)
-{
-	(void)shared;
-	if (skymon_http_load())
-		return true;
-	skymon_unknown(sm, "libcurl does not start");
-	return false;
-}
-
-static void unload(struct skymon *sm, void *shared)
-{
-	(void)sm;
-	(void)shared;
-	skymon_http_unload();
-}
-
 SKYMON_PLUGIN(scrape, "1.0", "Numbers from another program's metrics endpoint",
-	      .state_size = sizeof(struct scrape), .options = options, .numbers = numbers, .load = load,
-	      .unload = unload, .start = start, .stop = stop, .check = check, .validate = validate);
+	      .state_size = sizeof(struct scrape), .options = options, .numbers = numbers, .start = start,
+	      .stop = stop, .check = check, .validate = validate);
