@@ -287,7 +287,8 @@ void component_encode(const struct component_spec *spec, const char *state_dir, 
 	message_put_start(body, &(struct message_start){.name = spec->name,
 							.state_dir = state_dir,
 							.labels = spec->labels,
-							.series_max = series_max});
+							.series_max = series_max,
+							.interval_ms = spec->interval_ms});
 	option_values_encode(spec->values, secrets, body);
 }
 

@@ -245,7 +245,9 @@ void pool_run(struct component *component, int64_t timeout_ms)
 {
 	component->run = pool_number();
 	component->run_overdue_ms = loop_now_ms(component->pool->loop) + timeout_ms;
-	process_run(component->slot->process, component->id, component->run, (uint32_t)timeout_ms);
+	process_run(
+		component->slot->process, component->id,
+		&(struct message_run){component->run, (uint32_t)timeout_ms, component->spec->interval_ms});
 }
 
 void pool_end_run(struct component *component)

@@ -219,7 +219,9 @@ void pool_sandbox_make(struct slot *slot); /* for the next worker */
 /* May a component run in this slot without costing the present components their worker? */
 bool pool_sandbox_suits(const struct slot *slot, const struct component_spec *spec);
 bool pool_sandbox_fits(const struct slot *slot); /* is the present worker's enough? */
-char *pool_state_dir(const struct slot *slot);   /* as skymon_state_dir returns it; malloc'd */
+/* As skymon_state_dir returns it to the component; malloc'd. */
+char *pool_state_dir(const struct slot *slot, const char *component);
+void pool_make_folder(const struct pool *pool, const char *folder, mode_t mode); /* "": nothing */
 
 /* ---- pool_validate.c ---- */
 

@@ -17,10 +17,13 @@ static char *own_folder(const struct slot *slot)
 }
 
 /* Relative names of files that a plugin writes are relative to state_dir itself. */
-char *pool_state_dir(const struct slot *slot)
+char *pool_state_dir(const struct slot *slot, const char *component)
 {
-	return option_table_writes(slot->plugin->info->options) ? x_strdup(slot->pool->state_dir)
-								: own_folder(slot);
+	const struct pool *pool = slot->pool;
+	bool writes = option_table_writes(slot->plugin->info->options);
+	if (writes || pool->state_dir[0] == '\0')
+		return x_strdup(pool->state_dir);
+	return x_printf("%s/%s/%s", pool->state_dir, slot->plugin->name, component);
 }
 
 struct adding {
@@ -82,12 +85,16 @@ bool pool_sandbox_fits(const struct slot *slot)
 	return fits;
 }
 
+void pool_make_folder(const struct pool *pool, const char *folder, mode_t mode)
+{
+	if (pool->makes_folders && folder[0] != '\0' && mkdir(folder, mode) < 0 && errno != EEXIST &&
+	    errno != EROFS)
+		log_warn("cannot make the state folder %s: %s", folder, strerror(errno));
+}
+
 void pool_sandbox_make(struct slot *slot)
 {
 	sandbox_free(&slot->sandbox);
 	sandbox_of(slot, &slot->sandbox);
-	const char *folder = slot->sandbox.state_dir;
-	if (slot->pool->makes_folders && folder[0] != '\0' && mkdir(folder, 0750) < 0 && errno != EEXIST &&
-	    errno != EROFS)
-		log_warn("cannot make the state folder %s: %s", folder, strerror(errno));
+	pool_make_folder(slot->pool, slot->sandbox.state_dir, 0750);
 }

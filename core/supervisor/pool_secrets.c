@@ -120,7 +120,8 @@ static void note_blank(const struct pool_secrets *secrets)
 static void start_with(struct component *component, const struct pool_secrets *secrets)
 {
 	struct buf body = {0};
-	char *state_dir = pool_state_dir(component->slot);
+	char *state_dir = pool_state_dir(component->slot, component->spec->name);
+	pool_make_folder(component->pool, state_dir, 0700);
 	component_encode(component->spec, state_dir, component->pool->series_max, secrets->bytes, &body);
 	free(state_dir);
 	pool_send_start(component, &body);

@@ -49,7 +49,7 @@ static void send_options(struct slot *slot, struct pool_validation *validation)
 {
 	struct pool *pool = slot->pool;
 	struct buf body = {0};
-	char *state_dir = pool_state_dir(slot);
+	char *state_dir = pool_state_dir(slot, validation->spec->name);
 	message_put_start(&body,
 			  &(struct message_start){.name = validation->spec->name, .state_dir = state_dir});
 	free(state_dir);

@@ -425,10 +425,10 @@ void process_validate(struct process *process, uint32_t id, const struct buf *bo
 	post(process, WIRE_VALIDATE, id, body->data, body->size);
 }
 
-void process_run(struct process *process, uint32_t id, uint64_t run, uint32_t timeout_ms)
+void process_run(struct process *process, uint32_t id, const struct message_run *run)
 {
 	struct buf body = {0};
-	message_put_run(&body, run, timeout_ms);
+	message_put_run(&body, run);
 	post(process, WIRE_RUN, id, body.data, body.size);
 	buf_free(&body);
 }

@@ -59,7 +59,7 @@ struct process *process_new(struct loop *loop, const struct process_spec *spec,
 			    const struct process_events *events, void *arg, struct err *err) MUST_CHECK;
 /* body: of WIRE_START; the caller wipes it. A broken wire is reported by `ended`, later. */
 void process_start(struct process *process, uint32_t id, const struct buf *body);
-void process_run(struct process *process, uint32_t id, uint64_t run, uint32_t timeout_ms);
+void process_run(struct process *process, uint32_t id, const struct message_run *run);
 void process_ask(struct process *process, uint32_t id, uint64_t number, bool fresh, uint32_t timeout_ms,
 		 const char *path);
 void process_stop(struct process *process, uint32_t id);

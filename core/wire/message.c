@@ -15,6 +15,7 @@ void message_put_start(struct buf *body, const struct message_start *start)
 	wire_put_text(body, start->state_dir);
 	wire_put_text(body, start->labels);
 	wire_put_u32(body, start->series_max);
+	wire_put_u64(body, (uint64_t)start->interval_ms);
 }
 
 bool message_get_start(struct wire_reader *in, struct message_start *start)
@@ -23,19 +24,22 @@ bool message_get_start(struct wire_reader *in, struct message_start *start)
 	start->state_dir = wire_get_text_or_empty(in);
 	start->labels = wire_get_text_or_empty(in);
 	start->series_max = wire_get_u32(in);
+	start->interval_ms = (int64_t)wire_get_u64(in);
 	return !in->bad;
 }
 
-void message_put_run(struct buf *body, uint64_t run, uint32_t timeout_ms)
+void message_put_run(struct buf *body, const struct message_run *run)
 {
-	wire_put_u64(body, run);
-	wire_put_u32(body, timeout_ms);
+	wire_put_u64(body, run->run);
+	wire_put_u32(body, run->timeout_ms);
+	wire_put_u64(body, (uint64_t)run->interval_ms);
 }
 
-bool message_get_run(struct wire_reader *in, uint64_t *run, uint32_t *timeout_ms)
+bool message_get_run(struct wire_reader *in, struct message_run *run)
 {
-	*run = wire_get_u64(in);
-	*timeout_ms = wire_get_u32(in);
+	run->run = wire_get_u64(in);
+	run->timeout_ms = wire_get_u32(in);
+	run->interval_ms = (int64_t)wire_get_u64(in);
 	return wire_end(in);
 }
 

@@ -21,12 +21,19 @@ struct message_start {
 	const char *name, *state_dir;
 	const char *labels;  /* as labels_print writes them: metrics may not use their names */
 	uint32_t series_max; /* of a result; 0: any number */
+	int64_t interval_ms;
 };
 void message_put_start(struct buf *body, const struct message_start *start);
 bool message_get_start(struct wire_reader *in, struct message_start *start) MUST_CHECK;
 
-void message_put_run(struct buf *body, uint64_t run, uint32_t timeout_ms);
-bool message_get_run(struct wire_reader *in, uint64_t *run, uint32_t *timeout_ms) MUST_CHECK;
+/* WIRE_RUN; the interval as it is now: a reload may have changed it. */
+struct message_run {
+	uint64_t run;
+	uint32_t timeout_ms;
+	int64_t interval_ms;
+};
+void message_put_run(struct buf *body, const struct message_run *run);
+bool message_get_run(struct wire_reader *in, struct message_run *run) MUST_CHECK;
 
 /* WIRE_ASK: a secret store is asked for a value. */
 struct message_ask {

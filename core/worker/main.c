@@ -260,11 +260,12 @@ static void take_start(const struct wire_message *message)
 static void take_run(const struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
-	uint64_t run;
-	uint32_t timeout_ms;
-	if (message_get_run(&in, &run, &timeout_ms))
-		(void)runner_run(worker.runner, message->id, run,
-				 timeout_ms); /* false for a late run of a component that was stopped */
+	struct message_run run;
+	if (!message_get_run(&in, &run))
+		return;
+	runner_set_interval(worker.runner, message->id, run.interval_ms);
+	(void)runner_run(worker.runner, message->id, run.run,
+			 run.timeout_ms); /* false for a late run of a component that was stopped */
 }
 
 static void take_ask(const struct wire_message *message)

@@ -128,6 +128,13 @@ static bool add_thread(struct runner *runner)
 	return done;
 }
 
+void runner_set_interval(struct runner *runner, uint32_t id, int64_t interval_ms)
+{
+	struct runner_component *component = runner_find(runner, id);
+	if (component != NULL)
+		component->interval_ms = interval_ms;
+}
+
 bool runner_run(struct runner *runner, uint32_t id, uint64_t run, int64_t timeout_ms)
 {
 	struct runner_component *component = runner_find(runner, id);
@@ -258,6 +265,7 @@ static struct runner_component *new_component(struct runner *runner, const struc
 	component->id = spec->id;
 	component->name = x_strdup(spec->start.name);
 	component->state_dir = x_strdup(spec->start.state_dir);
+	component->interval_ms = spec->start.interval_ms;
 	component->label_names = label_names(spec->start.labels);
 	component->values = spec->values;
 	component->state = x_alloc(runner->plugin->state_size);

@@ -65,6 +65,8 @@ bool runner_start(struct runner *runner, const struct runner_spec *spec, enum sk
 /* Has the plugin validate options, without a component: appends the body of WIRE_VALIDATED to out. The id of
  * spec is the asker's. */
 void runner_validate(struct runner *runner, const struct runner_spec *spec, struct buf *out);
+/* Sets what skymon_interval_ms returns. */
+void runner_set_interval(struct runner *runner, uint32_t id, int64_t interval_ms);
 /* Begins a run; false if no component has that id, or its last run has not ended. */
 bool runner_run(struct runner *runner, uint32_t id, uint64_t run, int64_t timeout_ms);
 /* Calls stop and frees: now, or in runner_tend when the current run has ended. */

@@ -90,6 +90,7 @@ struct runner_component runner_aside(const struct runner_component *component)
 		.id = component->id,
 		.name = component->name,
 		.state_dir = component->state_dir,
+		.interval_ms = component->interval_ms,
 		.label_names = component->label_names,
 		.values = component->values,
 		.state = component->state,

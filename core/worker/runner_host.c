@@ -200,6 +200,11 @@ static const char *state_dir(struct skymon *sm)
 	return of(sm)->state_dir;
 }
 
+static int64_t interval_ms(struct skymon *sm)
+{
+	return of(sm)->interval_ms;
+}
+
 static void *shared(struct skymon *sm)
 {
 	return of(sm)->runner->shared;
@@ -225,6 +230,7 @@ const struct skymon_host runner_host = {
 	.secret_refused = secret_refused,
 	.name = name_of,
 	.state_dir = state_dir,
+	.interval_ms = interval_ms,
 	.print = number_print,
 	.shared = shared,
 	.request_method = runner_request_method,

@@ -28,6 +28,7 @@ struct runner_component {
 	unsigned held;          /* by calls, and by threads that send a result of it */
 	uint64_t run;
 	int64_t timeout_ms;
+	_Atomic int64_t interval_ms;
 	_Atomic int64_t deadline_us; /* another thread may take a call's time away */
 	char step[RUNNER_STEP_MAX], late_step[RUNNER_STEP_MAX]; /* late_step: as it was reported */
 	int64_t late_us;                                        /* when the step of a late run is reported */

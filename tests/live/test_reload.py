@@ -140,3 +140,19 @@ def test_a_stop_that_hangs_costs_no_neighbour_its_name(skymond):
     wait_until(lambda: not set(daemon.children()) & worker, 20, "the worker with the hanging stop to be ended")
     daemon.wait_component("good", status="healthy", reason="ok")
     assert not any("component=good" in line and "killed" in line for line in daemon.log_lines())
+
+
+def test_the_interval_and_the_folder_of_a_component(skymond):
+    """Each component has a folder of its own, which only skymond's user may enter; a reload changes the interval that the check sees, and no worker."""
+    config = {"components": {name: component("t_all_options", interval="300ms") for name in ("a", "b-1")}}
+    daemon = skymond(config)
+    for name in config["components"]:
+        folder = daemon.state_dir / "t_all_options" / name
+        found = daemon.wait_component(name, status="healthy")
+        assert found["message"] == f"state_dir is {folder}" and found["details"]["interval_ms"] == 300
+        assert folder.stat().st_mode & 0o7777 == 0o700
+    workers = set(daemon.children())
+    config["components"]["a"]["interval"] = "200ms"
+    reload(daemon, config)
+    wait_until(lambda: daemon.component("a")["details"]["interval_ms"] == 200, 10, "the new interval")
+    assert daemon.component("b-1")["details"]["interval_ms"] == 300 and set(daemon.children()) == workers

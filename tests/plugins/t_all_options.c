@@ -82,6 +82,7 @@ static enum skymon_status check(struct skymon *sm, void *state)
 	skymon_detail(sm, "tls_ca_file", "%s", all->tls.ca_file != NULL ? all->tls.ca_file : "none");
 	skymon_detail_boolean(sm, "tls_insecure", all->tls.insecure);
 	show_many(sm, all);
+	skymon_detail_number(sm, "interval_ms", (double)skymon_interval_ms(sm));
 	return skymon_healthy(sm, "state_dir is %s", skymon_state_dir(sm));
 }
 

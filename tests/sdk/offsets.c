@@ -16,7 +16,7 @@
 
 _Static_assert(SKYMON_ABI_MAJOR == 0 && SKYMON_ABI_MINOR == 4, "a new ABI: review this file");
 _Static_assert(sizeof(enum skymon_status) == 4 && SKYMON_UNHEALTHY == 3, "the status words");
-_Static_assert(SKYMON_REASON_COUNT >= 25 && SKYMON_OTHER == 24, "the reasons: only appended");
+_Static_assert(SKYMON_REASON_COUNT >= 31 && SKYMON_OTHER == 30, "the reasons: only appended");
 _Static_assert(SKYMON_TEXT == 1 && SKYMON_TLS == 13, "the types of options: only appended");
 _Static_assert(SKYMON_GAUGE == 1 && SKYMON_COUNTER == 2, "the types of metrics");
 
@@ -136,6 +136,11 @@ AT(skymon_host, request_audit, 328);
 AT(skymon_host, problem_json, 336);
 AT(skymon_host, invalid, 344);
 AT(skymon_host, resolve_within, 352);
+AT(skymon_host, interval_ms, 360);
+AT(skymon_host, done, 368);
+AT(skymon_host, watch, 376);
+AT(skymon_host, timer, 384);
+AT(skymon_host, resolve_later, 392);
 AT_LEAST(skymon_host, 344);
 
 AT(skymon_caller, size, 0);

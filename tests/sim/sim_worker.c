@@ -394,7 +394,7 @@ void process_start(struct process *worker, uint32_t id, const struct buf *body)
 		send_later(worker, at_ms, send_started, id, 0, !sim_fault(START_FAILS));
 }
 
-void process_run(struct process *worker, uint32_t id, uint64_t run, uint32_t timeout_ms)
+void process_run(struct process *worker, uint32_t id, const struct message_run *asked)
 {
 	bool open = is_open(worker);
 	struct instance *instance = worker_find(worker, id);
@@ -403,11 +403,12 @@ void process_run(struct process *worker, uint32_t id, uint64_t run, uint32_t tim
 	if (instance->run != 0)
 		sim_fail("%s runs twice at once", sim_names[instance->name]);
 	sim_trace("worker %u: run %s (%u)", worker->number, sim_names[instance->name], id);
-	model_run(instance->name, run, worker->number);
-	instance->run = run;
+	model_run(instance->name, asked->run, worker->number);
+	instance->run = asked->run;
 	if (!open)
 		return;
-	int64_t timeout = timeout_ms, at_ms = sim.now_ms + sim_between(1, sim.troubled ? timeout / 2 : 20);
+	int64_t timeout = asked->timeout_ms,
+		at_ms = sim.now_ms + sim_between(1, sim.troubled ? timeout / 2 : 20);
 	enum skymon_status status =
 		sim_fault(RUN_UNHEALTHY) ? (enum skymon_status)sim_draw(4) : SKYMON_HEALTHY;
 	if (status == SKYMON_UNKNOWN)
@@ -415,7 +416,7 @@ void process_run(struct process *worker, uint32_t id, uint64_t run, uint32_t tim
 	if (sim_fault(RUN_LATE))
 		at_ms = sim.now_ms + sim_between(timeout - 20, 6 * timeout);
 	if (sim_fault(RUN_STEP))
-		send_later(worker, sim.now_ms + sim_between(1, timeout), send_step, id, run, 0);
+		send_later(worker, sim.now_ms + sim_between(1, timeout), send_step, id, asked->run, 0);
 	if (sim_fault(RUN_HANGS)) {
 		instance->hung = true;
 	} else if (sim_fault(RUN_CRASHES)) {
@@ -426,10 +427,11 @@ void process_run(struct process *worker, uint32_t id, uint64_t run, uint32_t tim
 		process_kill(worker, PROCESS_KILLED, id, "grew past the memory limit");
 	} else {
 		if (sim_fault(RUN_WRONG))
-			send_later(worker, at_ms - 1, send_result, id, run, 0);
+			send_later(worker, at_ms - 1, send_result, id, asked->run, 0);
 		if (sim_fault(RUN_TWICE))
-			send_later(worker, at_ms + sim_between(0, 50), send_result, id, run, (int64_t)status);
-		send_later(worker, at_ms, send_result, id, run, (int64_t)status);
+			send_later(worker, at_ms + sim_between(0, 50), send_result, id, asked->run,
+				   (int64_t)status);
+		send_later(worker, at_ms, send_result, id, asked->run, (int64_t)status);
 	}
 }
 

@@ -9,7 +9,7 @@
 
 static void put_start(struct buf *body)
 {
-	message_put_start(body, &(struct message_start){"c", "/state", "a=\"b\"", 7});
+	message_put_start(body, &(struct message_start){"c", "/state", "a=\"b\"", 7, 30000});
 }
 
 static bool get_start(struct wire_reader *in)
@@ -17,19 +17,19 @@ static bool get_start(struct wire_reader *in)
 	struct message_start start;
 	return message_get_start(in, &start) && strcmp(start.name, "c") == 0 &&
 	       strcmp(start.state_dir, "/state") == 0 && strcmp(start.labels, "a=\"b\"") == 0 &&
-	       start.series_max == 7;
+	       start.series_max == 7 && start.interval_ms == 30000;
 }
 
 static void put_run(struct buf *body)
 {
-	message_put_run(body, 1ull << 40, 5000);
+	message_put_run(body, &(struct message_run){1ull << 40, 5000, 30000});
 }
 
 static bool get_run(struct wire_reader *in)
 {
-	uint64_t run;
-	uint32_t timeout_ms;
-	return message_get_run(in, &run, &timeout_ms) && run == 1ull << 40 && timeout_ms == 5000;
+	struct message_run run;
+	return message_get_run(in, &run) && run.run == 1ull << 40 && run.timeout_ms == 5000 &&
+	       run.interval_ms == 30000;
 }
 
 static void put_ask(struct buf *body)
@@ -275,8 +275,8 @@ static void what_follows_is_refused(void)
 	wire_put_u8(&body, 0);
 	struct wire_reader in = wire_reader(body.data, body.size);
 	uint64_t number;
-	uint32_t timeout_ms;
-	CU_ASSERT_FALSE(message_get_run(&in, &number, &timeout_ms));
+	struct message_run run;
+	CU_ASSERT_FALSE(message_get_run(&in, &run));
 	body.size = 0;
 	put_cancel(&body);
 	wire_put_u8(&body, 0);

@@ -22,14 +22,8 @@
  *          could not look. Never report a number that was not measured.
  * Secrets  The value of a secret, user info of a URL and data of a query never go into message, detail, metric or log.
  * ABI      Loaded when majors are equal and the plugin's minor is not above the core's; while the major is 0, any minor may change
- *          anything, and minors must be equal. Fields are only appended and zero means "as before". Changes, newest first:
- *          0.4 (unreleased) The host takes texts with their size, and no va_list; an option has its member's size, and overlaps are
- *          refused; .min without .max; struct skymon_sample. Minors must be equal. begin and cancel (loop.h).
- *          0.3 (2026-11) SKYMON_PATH_… and SKYMON_NEEDS_…; validate and skymon_invalid; skymon_resolve_within; routes.h:
- *          skymon_caller names the user, skymon_component has series_dropped_total; routes that write are guarded unless
- *          SKYMON_ROUTE_OPEN; unknown flags, reserved names and the core's own reasons are refused; skymon_ms_left leaves a margin; the
- *          unused begin, cancel and event are gone; what the host lacks where a plugin runs is NULL in its table.
- *          0.2 (2026-11) routes of plugins in a worker. 0.1 (2026-11) first.
+ *          anything, and minors must be equal. Fields are only appended and zero means "as before". NEWS.md has the changes of
+ *          each minor; 0.4 is not released.
  */
 #ifndef SKYMON_PLUGIN_H
 #define SKYMON_PLUGIN_H
@@ -52,7 +46,10 @@ enum skymon_status { SKYMON_UNKNOWN, SKYMON_HEALTHY, SKYMON_DEGRADED, SKYMON_UNH
 /* Why a status is what it is; a closed list: the word of each in answers and metrics, and 1 if it is the core's own. A plugin's
  * result that gives one of these has `other`, or `ok` if healthy. NONE lets the core choose so. */
 #define SKYMON_REASONS(X) \
-	X(SKYMON_NONE, "other", 1) X(SKYMON_OK, "ok", 1) X(SKYMON_TIMEOUT, "timeout", 0) X(SKYMON_DNS, "dns", 0) \
+	X(SKYMON_NONE, "other", 1) X(SKYMON_OK, "ok", 1) \
+	X(SKYMON_MISSING, "missing", 0) X(SKYMON_TOO_OLD, "too_old", 0) X(SKYMON_DENIED, "denied", 0) \
+	X(SKYMON_WRONG_VALUE, "wrong_value", 0) X(SKYMON_FAILED, "failed", 0) X(SKYMON_FULL, "full", 0) \
+	X(SKYMON_TIMEOUT, "timeout", 0) X(SKYMON_DNS, "dns", 0) \
 	X(SKYMON_REFUSED, "refused", 0) X(SKYMON_UNREACHABLE, "unreachable", 0) \
 	X(SKYMON_TLS_EXPIRED, "tls_expired", 0) X(SKYMON_TLS_UNTRUSTED, "tls_untrusted", 0) \
 	X(SKYMON_TLS_OTHER, "tls_other", 0) X(SKYMON_HTTP_STATUS, "http_status", 0) \
@@ -203,6 +200,7 @@ struct skymon_host {
 	void (*problem_json)(struct skymon_request *, const char *key, const char *json);
 	void (*invalid)(struct skymon *, const char *option, const char *text, size_t size);
 	bool (*resolve_within)(struct skymon *, const char *host, int64_t ms, char *addresses, size_t size);
+	int64_t (*interval_ms)(struct skymon *);
 	/* of skymon/loop.h */
 	void (*done)(struct skymon *, int status);
 	bool (*watch)(struct skymon *, int fd, unsigned events, void (*ready)(struct skymon *, void *, int fd, unsigned events),
@@ -345,7 +343,10 @@ static inline bool skymon_resolve_within(struct skymon *sm, const char *host, in
 { return SKYMON_CALL(sm, resolve_within, sm, host, ms, addresses, size); }
 static inline void skymon_secret_refused(struct skymon *sm) { SKYMON_DO(sm, secret_refused, sm); } /* the secret is read again */
 static inline const char *skymon_name(struct skymon *sm) { return sm->host->name(sm); }
-static inline const char *skymon_state_dir(struct skymon *sm) { return sm->host->state_dir(sm); } /* the plugin's own folder; "": none */
+/* The component's own folder, state_dir/PLUGIN/COMPONENT (of a plugin with a SKYMON_PATH_WRITE option state_dir itself, where relative
+ * paths are); "" if skymon has no state_dir. */
+static inline const char *skymon_state_dir(struct skymon *sm) { return sm->host->state_dir(sm); }
+static inline int64_t skymon_interval_ms(struct skymon *sm) { return SKYMON_CALL(sm, interval_ms, sm); } /* a reload may change it */
 static inline void *skymon_shared(struct skymon *sm) /* shared_size bytes; your own lock */
 { return sm->host->shared != NULL ? sm->host->shared(sm) : NULL; }
 /* Prints the shortest text that reads back as the same number ("NaN", "+Inf" too); returns its length. size >= 32. */
