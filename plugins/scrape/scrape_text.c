@@ -5,55 +5,17 @@
  * sample costs itself only: it is counted, and its siblings are read. */
 #include "scrape_text.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define LABELS_MAX 64 /* of one sample; more and the line is malformed */
 
-struct label { /* as it stands in the text: value with its escapes */
-	const char *name, *value;
-	size_t name_size, value_size;
-};
-
 struct sample {
 	const char *name;
 	size_t name_size, label_count;
-	struct label labels[LABELS_MAX];
+	struct series_label labels[LABELS_MAX];
 	double value;
 };
-
-static bool is_letter(char c, bool colon)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (colon && c == ':');
-}
-
-static bool is_name_part(char c, bool colon)
-{
-	return is_letter(c, colon) || (c >= '0' && c <= '9');
-}
-
-static size_t name_size(const char *at, bool colon)
-{
-	size_t size = 0;
-	if (!is_letter(*at, colon))
-		return 0;
-	while (is_name_part(at[size], colon))
-		size++;
-	return size;
-}
-
-bool scrape_text_is_metric(const char *name)
-{
-	size_t size = name_size(name, true);
-	return size > 0 && name[size] == '\0';
-}
-
-bool scrape_text_is_label(const char *name)
-{
-	size_t size = name_size(name, false);
-	return size > 0 && name[size] == '\0';
-}
 
 static const char *skip_blanks(const char *at)
 {
@@ -63,9 +25,9 @@ static const char *skip_blanks(const char *at)
 }
 
 /* Takes `name="value"`; returns what follows, or NULL. */
-static const char *take_label(const char *at, struct label *label)
+static const char *take_label(const char *at, struct series_label *label)
 {
-	*label = (struct label){.name = at, .name_size = name_size(at, false)};
+	*label = (struct series_label){.name = at, .name_size = series_label_size(at)};
 	at = skip_blanks(at + label->name_size);
 	if (label->name_size == 0 || *at != '=')
 		return NULL;
@@ -132,7 +94,7 @@ static bool read_sample(const char *at, struct sample *sample)
 {
 	sample->label_count = 0;
 	sample->name = at;
-	sample->name_size = name_size(at, true);
+	sample->name_size = series_metric_size(at);
 	if (sample->name_size == 0)
 		return false;
 	at = skip_blanks(at + sample->name_size);
@@ -147,77 +109,10 @@ static bool read_sample(const char *at, struct sample *sample)
 	return at != NULL && is_rest(at);
 }
 
-/* Compares with the value's escapes undone: \\ \" and \n. */
-static bool has_value(const struct label *label, const char *wanted)
-{
-	const char *at = label->value, *end = at + label->value_size;
-	for (; at < end; at++, wanted++) {
-		char c = *at;
-		if (wanted[0] == '*' && wanted[1] == '\0')
-			return true;
-		if (c == '\\' && at + 1 < end) {
-			at++;
-			c = *at;
-			if (c == 'n')
-				c = '\n';
-		}
-		if (*wanted != c)
-			return false;
-	}
-	return *wanted == '\0' || strcmp(wanted, "*") == 0;
-}
-
-/* A label that the sample lacks has the empty value, as in Prometheus. */
-static bool has_label(const struct sample *sample, const struct skymon_label *wanted)
-{
-	size_t size = strlen(wanted->name);
-	for (size_t i = 0; i < sample->label_count; i++)
-		if (sample->labels[i].name_size == size &&
-		    memcmp(sample->labels[i].name, wanted->name, size) == 0)
-			return has_value(&sample->labels[i], wanted->value);
-	return wanted->value[0] == '\0';
-}
-
-static bool is_selected(const struct sample *sample, const struct scrape_selector *selector)
-{
-	for (size_t i = 0; i < selector->label_count; i++)
-		if (!has_label(sample, &selector->labels[i]))
-			return false;
-	return true;
-}
-
-static void add(struct scrape_tally *tally, double value)
-{
-	if (isnan(value)) {
-		tally->nan++;
-		return;
-	}
-	tally->min = tally->samples == 0 ? value : fmin(tally->min, value);
-	tally->max = tally->samples == 0 ? value : fmax(tally->max, value);
-	tally->sum += value;
-	tally->samples++;
-}
-
-static void tally_sample(const struct sample *sample, const struct scrape_selector *selectors,
-			 struct scrape_tally *tallies, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		if (strncmp(selectors[i].metric, sample->name, sample->name_size) != 0 ||
-		    selectors[i].metric[sample->name_size] != '\0')
-			continue;
-		tallies[i].named = true;
-		if (is_selected(sample, &selectors[i]))
-			add(&tallies[i], sample->value);
-	}
-}
-
-void scrape_text_read(const char *text, size_t size, const struct scrape_selector *selectors,
-		      struct scrape_tally *tallies, size_t count, struct scrape_facts *facts)
+void scrape_text_read(const char *text, size_t size, struct series *series, struct scrape_facts *facts)
 {
 	struct sample sample;
 	*facts = (struct scrape_facts){0};
-	for (size_t i = 0; i < count; i++)
-		tallies[i] = (struct scrape_tally){0};
 	uint64_t line = 0;
 	for (const char *at = text, *next; at < text + size; at = next) {
 		const char *end = memchr(at, '\n', (size_t)(text + size - at));
@@ -228,7 +123,8 @@ void scrape_text_read(const char *text, size_t size, const struct scrape_selecto
 			continue;
 		if (read_sample(at, &sample)) {
 			facts->samples++;
-			tally_sample(&sample, selectors, tallies, count);
+			series_add(series, sample.name, sample.name_size, sample.labels, sample.label_count,
+				   sample.value);
 			continue;
 		}
 		if (facts->malformed++ == 0)

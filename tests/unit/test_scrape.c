@@ -1,21 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* scrape_text: expositions of both formats, odd and broken lines, selectors. */
+/* scrape_text and series: expositions of both formats, odd and broken lines, selectors. */
 #include "unit.h"
 
 #include <math.h>
 
 #include "../../plugins/scrape/scrape_text.c"
+#include "../../sdk/lib/series.c"
 
 static struct scrape_facts facts;
-static struct scrape_tally tally;
+static struct tally tally;
 
 /* Reads the text with one selector. */
-static const struct scrape_tally *read_text(const char *text, const char *metric,
-					    const struct skymon_label *labels, size_t count)
+static void read_text(const char *text, const char *metric, struct skymon_label *labels, size_t count)
 {
-	const struct scrape_selector selector = {metric, labels, count};
-	scrape_text_read(text, strlen(text), &selector, &tally, 1, &facts);
-	return &tally;
+	const struct series_number item = {.name = "x", .metric = metric, .labels = {labels, count}};
+	const struct skymon_list numbers = {&item, 1};
+	struct series *series = series_new(&numbers, true);
+	CU_ASSERT_FATAL(series != NULL);
+	series_begin(series);
+	scrape_text_read(text, strlen(text), series, &facts);
+	tally = series->tallies[0];
+	series_free(series);
 }
 
 /* Each line alone: is it a sample, and of which value? */
@@ -96,7 +101,7 @@ static void selectors(void)
 	static const char text[] =
 		"r{code=\"200\",path=\"/\"} 1\nr{path=\"/a\\\"b\\\\c\\nd\",code=\"204\"} 2\n"
 		"r{code=\"500\"} 4\nr{code=\"\"} 8\nr 16\n";
-	static const struct {
+	static struct {
 		struct skymon_label labels[2];
 		size_t count;
 		double sum;
@@ -136,17 +141,38 @@ static void many_labels(void)
 	CU_ASSERT(facts.samples == 0 && facts.malformed == 1);
 }
 
-static void names(void)
+/* What was added since the last check. */
+static void changes(void)
 {
 	static const struct {
-		const char *name;
-		bool metric, label;
-	} rows[] = {{"a", true, true},           {"a:b_1", true, false}, {"_x1", true, true},
-		    {"1a", false, false},        {"", false, false},     {"a b", false, false},
-		    {"a{x=\"1\"}", false, false}};
+		double now, added;
+	} rows[] = {{10, NAN}, {12, 2}, {12, 0}, {3, 3}, {NAN, NAN}, {5, NAN}, {6, 1}};
+	struct before before = {0};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		CU_ASSERT_EQUAL(scrape_text_is_metric(rows[i].name), rows[i].metric);
-		CU_ASSERT_EQUAL(scrape_text_is_label(rows[i].name), rows[i].label);
+		double added = take_change(rows[i].now, &before);
+		CU_ASSERT(isnan(rows[i].added) ? isnan(added) : added == rows[i].added);
+	}
+}
+
+/* Of several series, and of none. */
+static void folds(void)
+{
+	static const struct {
+		struct tally tally;
+		double sum, min, mean, count;
+	} rows[] = {
+		{{.named = true, .samples = 2, .sum = 8, .min = 3, .max = 5}, 8, 3, 4, 2},
+		{{.named = true}, 0, NAN, NAN, 0},
+		{{.named = true, .nan = 1}, NAN, NAN, NAN, NAN},
+		{{.named = false}, NAN, NAN, NAN, NAN},
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const double expected[] = {rows[i].sum, rows[i].min, rows[i].mean, rows[i].count};
+		const enum fold folds[] = {FOLD_SUM, FOLD_MIN, FOLD_MEAN, FOLD_COUNT};
+		for (int k = 0; k < 4; k++) {
+			double found = fold(&rows[i].tally, folds[k]);
+			CU_ASSERT(isnan(expected[k]) ? isnan(found) : found == expected[k]);
+		}
 	}
 }
 
@@ -156,6 +182,7 @@ int main(void)
 							     {"siblings", siblings},
 							     {"selectors", selectors},
 							     {"many labels", many_labels},
-							     {"names", names},
+							     {"changes", changes},
+							     {"folds", folds},
 							     {0}});
 }
