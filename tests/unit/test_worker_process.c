@@ -232,7 +232,8 @@ static void asked_to_exit(void)
 		;
 	CU_ASSERT_EQUAL(recv(world.wire, &byte, 1, MSG_DONTWAIT), 0); /* the daemon's side is shut */
 	worker_sends(WIRE_STOPPED, COMPONENT, &body);
-	process_run(world.process, COMPONENT, 1, 1000); /* … and sends nothing more */
+	process_run(world.process, COMPONENT,
+		    &(struct message_run){1, 1000, 30000}); /* … and sends nothing more */
 	settle();
 	UNIT_TEXT(world.seen.data, "");
 	loop_pass(world.loop, 4000);
@@ -306,7 +307,7 @@ static void backlog(void)
 	CU_ASSERT(sent >= 3 && sent < 64);              /* BACKLOG_MAX, and what the kernel took */
 	process_start(world.process, COMPONENT, &body); /* the rest of the outbox is for these */
 	process_start(world.process, COMPONENT, &body);
-	process_run(world.process, COMPONENT, 9, 1000);
+	process_run(world.process, COMPONENT, &(struct message_run){9, 1000, 30000});
 	settle();
 	CU_ASSERT_FALSE(world.ended);
 	int runs = 0;
