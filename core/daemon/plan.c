@@ -28,11 +28,7 @@ static void add_names(struct plan *plan)
 struct plan *plan_read(const char *path, config_lookup *lookup, struct err_list *errs)
 {
 	struct config config;
-	bool whole = config_load(path, lookup, &config, errs);
-	if (!whole && config.root == NULL) {
-		config_free(&config);
-		return NULL;
-	}
+	(void)!config_load(path, lookup, &config, errs); /* go on with what could be read, for more errors */
 	struct plan *plan = x_alloc(sizeof(*plan));
 	plan->settings = settings_read(&config, lookup, errs);
 	add_names(plan);

@@ -29,7 +29,7 @@ struct plan {
 };
 
 /* Reads the file. errs gets all errors that can be found without the plugins; a plan with errors is usable
- * only for plan_bind(), which finds the rest. Returns NULL if the file cannot be parsed. */
+ * only for plan_bind(), which finds the rest. */
 struct plan *plan_read(const char *path, config_lookup *lookup, struct err_list *errs) MUST_CHECK;
 /* Returns an unbound plan from the same settings, to retry plugins that could not be used. */
 struct plan *plan_again(const struct plan *plan) MUST_CHECK;

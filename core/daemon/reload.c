@@ -226,14 +226,6 @@ void reload_begin(struct reload *reload, bool lenient)
 	reload->lenient = lenient;
 	reload->again = false;
 	struct plan *plan = plan_read(reload->path, config_environment, &reload->errs.mistakes);
-	if (plan == NULL) {
-		size_t count = reload->errs.mistakes.count;
-		log_all(&reload->errs);
-		forget_errors(reload);
-		plan_next_try(reload);
-		reload->events->bad(reload->arg, count);
-		return;
-	}
 	reload->events->read(reload->arg, plan->settings);
 	prepare(reload, plan);
 }
