@@ -22,10 +22,10 @@ def test_named_files_exist():
 
 def test_every_wrapper_is_in_a_header():
     """A function that the guide names is one that an author can call."""
-    headers = "".join((SOURCE / "sdk/include/skymon" / name).read_text() for name in ("plugin.h", "routes.h", "secrets.h"))
+    headers = "".join(path.read_text() for path in (SOURCE / "sdk/include/skymon").glob("*.h"))
     for word in set(re.findall(r"\b(skymon_[a-z_]+|SKYMON_[A-Z_]+)\b", GUIDE)):
         assert re.search(rf"\b{word}\b", headers), word
 
 
 def test_length():
-    assert len(GUIDE.splitlines()) <= 200
+    assert len(GUIDE.splitlines()) <= 300
