@@ -288,7 +288,8 @@ void component_encode(const struct component_spec *spec, const char *state_dir, 
 							.state_dir = state_dir,
 							.labels = spec->labels,
 							.series_max = series_max,
-							.interval_ms = spec->interval_ms});
+							.interval_ms = spec->interval_ms,
+							.observe = spec->observe});
 	option_values_encode(spec->values, secrets, body);
 }
 

@@ -17,7 +17,8 @@ struct component_spec {
 	int64_t interval_ms, timeout_ms;
 	enum skymon_impact impact;
 	bool unknown_is_unhealthy, isolation_own;
-	bool serves;    /* it is under `plugins`: its plugin's routes are served */
+	uint8_t observe; /* enum message_observe; 0 in skymond */
+	bool serves;     /* it is under `plugins`: its plugin's routes are served */
 	char *unusable; /* why its plugin cannot be used, in one sentence; NULL: it can. Then nothing is bound
 			 */
 	uint32_t rise, fall;

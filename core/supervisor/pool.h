@@ -32,6 +32,9 @@ struct pool_callbacks {
 	void (*result)(struct check *check, struct result *result); /* taken over */
 	/* The run has no time left, and is at that step. */
 	void (*step)(struct check *check, const char *text);
+	/* For a component that is to be observed; after `result` for what it holds at the end of a run. NULL in
+	 * skymond. */
+	void (*observed)(struct check *check, const struct message_observed *observed);
 };
 
 struct pool *pool_new(struct loop *loop, const char *program, const struct pool_callbacks *callbacks);

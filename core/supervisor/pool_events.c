@@ -128,12 +128,27 @@ static void pool_on_result(void *arg, uint32_t id, uint64_t run, struct result *
 		result_unref(result);
 }
 
-static void pool_on_step(void *arg, uint32_t id, uint64_t run, const char *text)
+static void pool_on_step(void *arg, uint32_t id, struct wire_reader in)
 {
 	struct slot *slot = arg;
 	const struct component *component = slot_find(slot, id);
-	if (component != NULL && component->check != NULL && run != 0 && component->run == run)
+	uint64_t run;
+	const char *text;
+	if (!message_get_step(&in, &run, &text))
+		slot_break(slot, "sent a message that is broken");
+	else if (component != NULL && component->check != NULL && run != 0 && component->run == run)
 		slot->pool->callbacks->step(component->check, text);
+}
+
+/* Dropped unless it was asked for. */
+static void pool_on_observed(void *arg, uint32_t id, struct wire_reader in)
+{
+	struct message_observed observed;
+	struct slot *slot = arg;
+	const struct component *component = slot_find(slot, id);
+	if (component != NULL && component->check != NULL && component->spec->observe != 0 &&
+	    message_get_observed(&in, &observed))
+		slot->pool->callbacks->observed(component->check, &observed);
 }
 
 /* A check that was refused is not repeated: its next run has the other secret. */
@@ -164,6 +179,7 @@ const struct process_events pool_process_events = {
 	.started = pool_on_started,
 	.result = pool_on_result,
 	.step = pool_on_step,
+	.observed = pool_on_observed,
 	.refused = pool_on_refused,
 	.answered = pool_secrets_on_answered,
 	.replied = pool_requests_on_replied,

@@ -233,17 +233,6 @@ static void process_on_replied(struct process *process, struct wire_message *mes
 	http_message_free_reply(&reply);
 }
 
-static void process_on_step(struct process *process, const struct wire_message *message)
-{
-	struct wire_reader in = wire_reader(message->body, message->size);
-	uint64_t run;
-	const char *text;
-	if (!message_get_step(&in, &run, &text))
-		process_kill(process, PROCESS_CRASHED, message->id, "sent a message that is broken");
-	else
-		process->events->step(process->arg, message->id, run, text);
-}
-
 static void process_on_log(struct process *process, const struct wire_message *message)
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
@@ -337,7 +326,11 @@ static void on_message(struct process *process, struct wire_message *message)
 		process_on_replied(process, message);
 		break;
 	case WIRE_STEP:
-		process_on_step(process, message);
+		process->events->step(process->arg, message->id, wire_reader(message->body, message->size));
+		break;
+	case WIRE_OBSERVED:
+		process->events->observed(process->arg, message->id,
+					  wire_reader(message->body, message->size));
 		break;
 	case WIRE_VALIDATED:
 		process->events->validated(process->arg, message->id,

@@ -32,7 +32,9 @@ struct process_events {
 	/* answer: to process_ask; valid during the call. */
 	void (*answered)(void *arg, uint32_t id, const struct message_answer *answer);
 	/* The run has no time left, and is at that step. */
-	void (*step)(void *arg, uint32_t id, uint64_t run, const char *text);
+	void (*step)(void *arg, uint32_t id, struct wire_reader in);
+	/* in, here and of step: the body of WIRE_OBSERVED, and of WIRE_STEP; valid during the call. */
+	void (*observed)(void *arg, uint32_t id, struct wire_reader in);
 	void (*stopped)(void *arg, uint32_t id);
 	/* reply: to process_request; valid during the call. */
 	void (*replied)(void *arg, uint32_t id, uint64_t number, const struct http_message_reply *reply);

@@ -66,5 +66,9 @@ enum tool_format { TOOL_JSON, TOOL_TEXT, TOOL_METRICS, TOOL_NAGIOS };
 bool tool_format_parse(const char *word, enum tool_format *format) MUST_CHECK;
 void tool_show(enum tool_format format, const struct component_spec *spec, const struct plugin_info *info,
 	       const struct skymon_result *result);
+/* Reports what the worker holds more of in each quarter of so many runs. Returns whether it leaks. held: after
+ * the first run, and at the end of each quarter. */
+#define TOOL_QUARTERS 4
+bool tool_leaks(const struct message_observed held[TOOL_QUARTERS + 1], long runs);
 
 #endif

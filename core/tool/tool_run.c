@@ -13,6 +13,7 @@
 
 #define GRACE_MS 200         /* so that a check that keeps its deadline can report its last step */
 #define PAUSE_MS 1000        /* between two runs */
+#define REPEAT_MS 1          /* the same of --repeat */
 #define EXIT_TIMEOUT_MS 2000 /* of the workers */
 
 /* The component and its runs. The pool reports to it. */
@@ -24,9 +25,12 @@ struct check {
 	const char *state_dir;
 	enum tool_format format;
 	struct tool_config *config;
-	long left;      /* runs; 0 ends the pool */
-	char step[100]; /* of a run that has no time left */
-	int code;       /* the exit code */
+	long left;          /* runs; 0 ends the pool */
+	long count, repeat; /* as given; 0 if not */
+	bool trace;
+	struct message_observed held[TOOL_QUARTERS + 1]; /* by the worker, as tool_leaks wants it */
+	char step[100];                                  /* of a run that has no time left */
+	int code;                                        /* the exit code */
 	struct loop *loop;
 	struct pool *pool;
 	struct component *component;
@@ -131,11 +135,40 @@ static void on_result(struct check *check, struct result *result)
 		result_worsen(result, SKYMON_UNHEALTHY, SKYMON_TIMEOUT, "took %lld ms of %lld: %s",
 			      (long long)(result->view.duration_us / 1000), (long long)check->timeout_ms,
 			      result->view.message);
+	check->left--;
+	if (check->repeat > 0) { /* on_observed comes next */
+		if (check->left > 0)
+			result_unref(result);
+		else
+			check->code = show(check, result);
+		return;
+	}
 	check->code = show(check, result);
-	if (--check->left == 0)
+	if (check->left == 0)
 		finish(check, check->code);
 	else
 		loop_set_timer(check->loop, &check->next, loop_now_ms(check->loop) + PAUSE_MS);
+}
+
+static void on_observed(struct check *check, const struct message_observed *observed)
+{
+	if (observed->text[0] != '\0') {
+		fprintf(stderr, "%10.3f ms  ", (double)observed->at_us / 1000);
+		for (const unsigned char *at = (const unsigned char *)observed->text; *at != '\0'; at++)
+			putc(*at < ' ' || *at == 0x7F ? ' ' : *at, stderr);
+		putc('\n', stderr);
+		return;
+	}
+	long done = check->repeat - check->left;
+	if (done == 1)
+		check->held[0] = *observed;
+	check->held[1 + (done - 1) * TOOL_QUARTERS / check->repeat] = *observed;
+	if (check->left > 0) /* a moment later, when the thread of this run is idle again */
+		loop_set_timer(check->loop, &check->next, loop_now_ms(check->loop) + REPEAT_MS);
+	else
+		finish(check, tool_leaks(check->held, check->repeat) && check->code == TOOL_HEALTHY
+				      ? TOOL_DEGRADED
+				      : check->code);
 }
 
 static void on_step(struct check *check, const char *text)
@@ -144,8 +177,12 @@ static void on_step(struct check *check, const char *text)
 		snprintf(check->step, sizeof(check->step), " while %s", text);
 }
 
-static const struct pool_callbacks callbacks = {
-	.able = on_able, .unable = on_unable, .cut_off = on_cut_off, .result = on_result, .step = on_step};
+static const struct pool_callbacks callbacks = {.able = on_able,
+						.unable = on_unable,
+						.cut_off = on_cut_off,
+						.result = on_result,
+						.step = on_step,
+						.observed = on_observed};
 
 /* ---- The component ---- */
 
@@ -165,6 +202,8 @@ static void on_opened(void *arg)
 	}
 	if (check->timeout_ms == 0)
 		check->timeout_ms = spec->timeout_ms;
+	config->specs[0]->observe =
+		(uint8_t)((check->trace ? MESSAGE_CALLS : 0) | (check->repeat > 0 ? MESSAGE_USAGE : 0));
 	for (size_t i = 1; i < config->spec_count; i++)
 		if (option_not_configured(config->specs[i]->values) == NULL)
 			pool_add(check->pool, config->specs[i], false, check->store);
@@ -214,9 +253,18 @@ static int run(struct check *check)
 
 /* ---- The command line ---- */
 
-static bool take_option(struct check *check, int option, const char *value)
+static bool take_number(const char *value, const char *name, long least, long *number)
 {
 	char *end;
+	*number = strtol(value, &end, 10);
+	if (end != value && *end == '\0' && *number >= least && *number <= 1000000)
+		return true;
+	tool_fail("%s %s is not a number between %ld and 1000000", name, value, least);
+	return false;
+}
+
+static bool take_option(struct check *check, int option, const char *value)
+{
 	switch (option) {
 	case 'c':
 		check->arguments.config = value;
@@ -241,12 +289,13 @@ static bool take_option(struct check *check, int option, const char *value)
 			return true;
 		tool_fail("--timeout %s is not a time between 1ms and 24h", value);
 		return false;
+	case 'T':
+		check->trace = true;
+		return true;
 	case 'n':
-		check->left = strtol(value, &end, 10);
-		if (end != value && *end == '\0' && check->left >= 1 && check->left <= 1000000)
-			return true;
-		tool_fail("--count %s is not a number between 1 and 1000000", value);
-		return false;
+		return take_number(value, "--count", 1, &check->count);
+	case 'r':
+		return take_number(value, "--repeat", 10, &check->repeat);
 	default: /* getopt has printed the error */
 		return false;
 	}
@@ -258,11 +307,17 @@ static bool parse_options(struct check *check, int argc, char **argv)
 		{"config", required_argument, NULL, 'c'},    {"plugin-path", required_argument, NULL, 'p'},
 		{"timeout", required_argument, NULL, 't'},   {"count", required_argument, NULL, 'n'},
 		{"state-dir", required_argument, NULL, 's'}, {"output", required_argument, NULL, 'o'},
+		{"repeat", required_argument, NULL, 'r'},    {"trace", no_argument, NULL, 'T'},
 		{"verbose", no_argument, NULL, 'v'},         {0}};
 	for (int option; (option = getopt_long(argc, argv, "c:p:t:n:s:o:v", longs, NULL)) != -1;)
 		if (!take_option(check, option, optarg))
 			return false;
 	struct tool_arguments *arguments = &check->arguments;
+	check->left = check->repeat > 0 ? check->repeat : check->count > 0 ? check->count : 1;
+	if (check->repeat > 0 && check->count > 0) {
+		tool_fail("--count and --repeat cannot be combined");
+		return false;
+	}
 	if (optind == argc) {
 		tool_fail(arguments->config != NULL ? "run what? skymon run -c FILE COMPONENT"
 						    : "run what? skymon run PLUGIN [OPTION=VALUE…]");
@@ -283,7 +338,7 @@ static bool parse_options(struct check *check, int argc, char **argv)
 int tool_run(int argc, char **argv)
 {
 	struct check store = {0};
-	struct check check = {.store = &store, .left = 1, .next.fire = on_next, .overdue.fire = on_overdue};
+	struct check check = {.store = &store, .next.fire = on_next, .overdue.fire = on_overdue};
 	log_configure(LOG_LEVEL_INFO, LOG_FORMAT_PLAIN);
 	int code = parse_options(&check, argc, argv) ? run(&check) : TOOL_UNKNOWN;
 	free(check.folders.items);

@@ -229,6 +229,44 @@ static void show_nagios(const struct component_spec *spec, const struct plugin_i
 	putchar('\n');
 }
 
+/* ---- Leaks ---- */
+
+/* It is a leak if it grows in each quarter of the runs: what grows now and then is a cache. */
+static bool is_leak(const int64_t held[TOOL_QUARTERS + 1], double each, long runs)
+{
+	for (int i = 0; i < TOOL_QUARTERS; i++)
+		if ((double)(held[i + 1] - held[i]) < each * (double)(runs / TOOL_QUARTERS - 1))
+			return false;
+	return held[TOOL_QUARTERS] > held[0];
+}
+
+bool tool_leaks(const struct message_observed held[TOOL_QUARTERS + 1], long runs)
+{
+	struct {
+		const char *unit;
+		double each; /* more of it in each run is a leak */
+		int64_t held[TOOL_QUARTERS + 1];
+	} kinds[] = {{"bytes of memory", 16, {0}}, {"descriptors", 0.2, {0}}, {"threads", 0.2, {0}}};
+	for (int i = 0; i <= TOOL_QUARTERS; i++) {
+		kinds[0].held[i] = held[i].heap_bytes;
+		kinds[1].held[i] = held[i].files;
+		kinds[2].held[i] = held[i].threads;
+	}
+	struct buf text = {0};
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+		if (is_leak(kinds[i].held, kinds[i].each, runs))
+			buf_printf(&text, "%s %lld %s", text.size > 0 ? "," : "",
+				   (long long)(kinds[i].held[TOOL_QUARTERS] - kinds[i].held[0]),
+				   kinds[i].unit);
+	bool leaks = text.size > 0;
+	if (leaks)
+		tool_fail("leaked in %ld runs after the first:%s", runs - 1, text.data);
+	else
+		tool_fail("no memory, descriptor or thread was leaked in %ld runs after the first", runs - 1);
+	buf_free(&text);
+	return leaks;
+}
+
 /* ---- All ---- */
 
 bool tool_format_parse(const char *word, enum tool_format *format)

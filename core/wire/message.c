@@ -16,6 +16,7 @@ void message_put_start(struct buf *body, const struct message_start *start)
 	wire_put_text(body, start->labels);
 	wire_put_u32(body, start->series_max);
 	wire_put_u64(body, (uint64_t)start->interval_ms);
+	wire_put_u8(body, start->observe);
 }
 
 bool message_get_start(struct wire_reader *in, struct message_start *start)
@@ -25,6 +26,7 @@ bool message_get_start(struct wire_reader *in, struct message_start *start)
 	start->labels = wire_get_text_or_empty(in);
 	start->series_max = wire_get_u32(in);
 	start->interval_ms = (int64_t)wire_get_u64(in);
+	start->observe = wire_get_u8(in);
 	return !in->bad;
 }
 
@@ -199,6 +201,25 @@ bool message_get_step(struct wire_reader *in, uint64_t *run, const char **step)
 {
 	*run = wire_get_u64(in);
 	*step = wire_get_text_or_empty(in);
+	return wire_end(in);
+}
+
+void message_put_observed(struct buf *body, const struct message_observed *observed)
+{
+	wire_put_text(body, observed->text);
+	wire_put_u64(body, (uint64_t)observed->at_us);
+	wire_put_u64(body, (uint64_t)observed->heap_bytes);
+	wire_put_u64(body, (uint64_t)observed->files);
+	wire_put_u64(body, (uint64_t)observed->threads);
+}
+
+bool message_get_observed(struct wire_reader *in, struct message_observed *observed)
+{
+	observed->text = wire_get_text_or_empty(in);
+	observed->at_us = (int64_t)wire_get_u64(in);
+	observed->heap_bytes = (int64_t)wire_get_u64(in);
+	observed->files = (int64_t)wire_get_u64(in);
+	observed->threads = (int64_t)wire_get_u64(in);
 	return wire_end(in);
 }
 

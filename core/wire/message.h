@@ -16,12 +16,16 @@
 
 /* ---- From the daemon ---- */
 
+/* Parts of a run that the worker reports by WIRE_OBSERVED, for `skymon run`. */
+enum message_observe { MESSAGE_CALLS = 1, MESSAGE_USAGE = 2 };
+
 /* WIRE_START and WIRE_VALIDATE; option values follow (option_values_encode). */
 struct message_start {
 	const char *name, *state_dir;
 	const char *labels;  /* as labels_print writes them: metrics may not use their names */
 	uint32_t series_max; /* of a result; 0: any number */
 	int64_t interval_ms;
+	uint8_t observe;     /* of enum message_observe */
 };
 void message_put_start(struct buf *body, const struct message_start *start);
 bool message_get_start(struct wire_reader *in, struct message_start *start) MUST_CHECK;
@@ -105,6 +109,15 @@ void message_get_reply(struct wire_reader *in, uint64_t *number);
 /* WIRE_STEP: where a run is whose time is over. */
 void message_put_step(struct buf *body, uint64_t run, const char *step);
 bool message_get_step(struct wire_reader *in, uint64_t *run, const char **step) MUST_CHECK;
+
+/* WIRE_OBSERVED: a call of the plugin, or, with an empty text, what the process holds after a run. */
+struct message_observed {
+	const char *text;
+	int64_t at_us; /* since the run began */
+	int64_t heap_bytes, files, threads;
+};
+void message_put_observed(struct buf *body, const struct message_observed *observed);
+bool message_get_observed(struct wire_reader *in, struct message_observed *observed) MUST_CHECK;
 
 /* WIRE_VALIDATED: mistakes, one after the other until the body ends; none if the options are valid. The get
  * returns false at the end, and when in->bad is set. */

@@ -34,6 +34,7 @@ enum wire_type { /* message.h has the fields of each */
 		 WIRE_REPLY,
 		 WIRE_STEP,
 		 WIRE_VALIDATED, /* id = the asker's number */
+		 WIRE_OBSERVED,  /* a call of a run, or its end: only if it is asked for (message_start) */
 		 WIRE_STALE, /* id 0: files of its sandbox were replaced, and it asks to be started again */
 };
 enum wire_crash {

@@ -205,6 +205,15 @@ static void end_for_block(void *arg, uint32_t id, int seconds, const char *step)
 	_exit(1);
 }
 
+static void send_observed(void *arg, uint32_t id, const struct message_observed *observed)
+{
+	struct buf body = {0};
+	(void)arg;
+	message_put_observed(&body, observed);
+	send_message(WIRE_OBSERVED, id, body.data, body.size);
+	buf_free(&body);
+}
+
 static bool is_stale(void *arg, bool healthy)
 {
 	(void)arg;
@@ -230,6 +239,7 @@ static const struct runner_events events = {.ended = send_result,
 					    .excess = end_for_excess,
 					    .step = send_step,
 					    .blocked = end_for_block,
+					    .observed = send_observed,
 					    .wake = wake_main,
 					    .stale = is_stale,
 					    .stopped = send_stopped};

@@ -28,8 +28,10 @@ static void run_check(struct runner_component *component)
 	runner_usage_begin(component->id);
 	int64_t begun = runner_clock_us();
 	runner_enter(component, runner_own_ms(component->timeout_ms), "");
+	runner_trace(component, "check, with %lld ms", (long long)runner_own_ms(component->timeout_ms));
 	enum skymon_status status = runner->plugin->check(&component->sm, component->state);
 	int64_t duration = runner_clock_us() - begun;
+	runner_trace(component, "returned %s", skymon_status_word(status));
 	runner_leave();
 	struct buf body = {0};
 	message_put_result(&body, component->run);
@@ -44,6 +46,7 @@ static void run_check(struct runner_component *component)
 		runner->events->ended(runner->arg, component->id, &body);
 	buf_free(&body);
 	runner_usage_end(component->id);
+	runner_usage_report(component);
 	runner_usage_check(runner);
 }
 
@@ -263,6 +266,9 @@ static struct runner_component *new_component(struct runner *runner, const struc
 	component->sm.host = &runner_host;
 	component->runner = runner;
 	component->id = spec->id;
+	component->observe = runner->events->observed != NULL ? spec->start.observe : 0;
+	if ((component->observe & MESSAGE_CALLS) != 0)
+		component->sm.host = runner_trace_host();
 	component->name = x_strdup(spec->start.name);
 	component->state_dir = x_strdup(spec->start.state_dir);
 	component->interval_ms = spec->start.interval_ms;

@@ -29,6 +29,8 @@ struct runner_events { /* called on any thread unless it says otherwise; the rec
 	void (*excess)(void *arg, uint32_t id, bool files, const char *text);
 	/* The step of a run whose time is over; again when the step changes. Main thread. May be NULL. */
 	void (*step)(void *arg, uint32_t id, uint64_t run, const char *text);
+	/* A call, or the end of a run, of a component that is to be observed. May be NULL. */
+	void (*observed)(void *arg, uint32_t id, const struct message_observed *observed);
 	/* Returns whether files that the checks open were replaced by others that they cannot open. The
 	 * result of the check, healthy or not, is then dropped. May be NULL. */
 	bool (*stale)(void *arg, bool healthy);

@@ -59,7 +59,8 @@ void runner_enter(struct runner_component *component, int64_t timeout_ms, const 
 {
 	result_builder_reset(component->builder);
 	runner_set_step(component, step);
-	atomic_store(&component->deadline_us, runner_clock_us() + timeout_ms * 1000);
+	component->begun_us = runner_clock_us();
+	atomic_store(&component->deadline_us, component->begun_us + timeout_ms * 1000);
 	current = component;
 }
 

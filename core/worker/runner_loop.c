@@ -175,6 +175,7 @@ static void end_run(struct runner_component *component, enum skymon_status statu
 	struct runner *runner = component->runner;
 	struct runner_loop *loop = runner->loop;
 	int64_t now_us = runner_clock_us();
+	runner_trace(component, "done: %s", skymon_status_word(status));
 	loop_clear_timer(loop->loop, &component->on_loop.deadline);
 	drop_query(component);
 	atomic_store(&component->deadline_us, 0);
@@ -188,6 +189,7 @@ static void end_run(struct runner_component *component, enum skymon_status statu
 	pthread_mutex_unlock(&runner->lock);
 	if (!is_stale(runner, status == SKYMON_HEALTHY, now_us))
 		runner->events->ended(runner->arg, component->id, &loop->body);
+	runner_usage_report(component);
 }
 
 void runner_loop_cancel(struct runner_component *component)
@@ -219,6 +221,7 @@ void runner_loop_begin(struct runner_component *component, int64_t timeout_ms)
 	loop_set_timer(loop->loop, &component->on_loop.deadline, loop_clock_ms() + own_ms);
 	struct callback callback = enter(component);
 	runner_enter(component, own_ms, "");
+	runner_trace(component, "begin, with %lld ms", (long long)own_ms);
 	component->runner->plugin->begin(&component->sm, component->state);
 	leave(&callback);
 }

@@ -80,6 +80,24 @@ json_t *runner_masked_json(const struct runner_component *component, json_t *val
 	return masked_json(&component->mask, value);
 }
 
+/* ---- Trace ---- */
+
+void runner_trace(struct runner_component *component, const char *format, ...)
+{
+	if ((component->observe & MESSAGE_CALLS) == 0)
+		return;
+	va_list list;
+	char text[1000];
+	struct buf room = {0};
+	va_start(list, format);
+	vsnprintf(text, sizeof(text), format, list);
+	va_end(list);
+	struct message_observed observed = {.text = mask_text(&component->mask, text, &room),
+					    .at_us = runner_clock_us() - component->begun_us};
+	component->runner->events->observed(component->runner->arg, component->id, &observed);
+	buf_free(&room);
+}
+
 /* ---- Log ---- */
 
 /* Returns whether a line may be logged; *more is the number of lines that were dropped before it. */

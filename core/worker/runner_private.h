@@ -18,6 +18,7 @@ struct runner_component {
 	struct runner_component *next;   /* of all; main thread */
 	struct runner_component *queued; /* of those that wait for a thread */
 	uint32_t id;
+	uint8_t observe; /* enum message_observe */
 	char *name, *state_dir;
 	char **label_names; /* its own labels; ends with NULL */
 	struct option_values *values;
@@ -30,6 +31,7 @@ struct runner_component {
 	int64_t timeout_ms;
 	_Atomic int64_t interval_ms;
 	_Atomic int64_t deadline_us; /* another thread may take a call's time away */
+	int64_t begun_us;            /* when the callback that runs was called */
 	char step[RUNNER_STEP_MAX], late_step[RUNNER_STEP_MAX]; /* late_step: as it was reported */
 	int64_t late_us;                                        /* when the step of a late run is reported */
 	struct runner_mistakes *mistakes;                       /* while validate runs; else NULL */
@@ -164,6 +166,11 @@ void runner_invalid(struct skymon *sm, const char *option, const char *text, siz
  * mistake. */
 bool runner_is_valid(struct runner_component *component, struct err *err);
 
+/* ---- runner_trace.c ---- */
+
+/* For a component that is traced; main thread. */
+const struct skymon_host *runner_trace_host(void);
+
 /* ---- runner_usage.c ---- */
 void runner_usage_start(int64_t memory_limit); /* 0: only descriptors are limited */
 /* A callback of that component begins or ends. */
@@ -174,6 +181,8 @@ void runner_usage_forget(uint32_t id);
  * weighed; then runner_usage_weighed is to be called when it has returned. */
 bool runner_usage_weigh(int64_t now_us);
 void runner_usage_weighed(uint32_t id);
+/* Reports what the process holds at the end of a run, if that is asked for. */
+void runner_usage_report(struct runner_component *component);
 void runner_usage_check(struct runner *runner); /* calls `excess`, which need not return */
 
 /* ---- runner_mask.c ---- */
@@ -185,6 +194,8 @@ void runner_find_secrets(struct runner_component *component);
  * masked too. */
 char *runner_masked(const struct runner_component *component, const char *text, size_t size);
 json_t *runner_masked_json(const struct runner_component *component, json_t *value);
+/* Reports a line about the run that is out, masked; nothing if the component is not traced. */
+void runner_trace(struct runner_component *component, const char *format, ...) PRINTF(2);
 /* Logs one sentence for the component, masked and rate limited. */
 void runner_log(struct runner_component *component, enum log_level level, const char *format, ...) PRINTF(3);
 void runner_log_text(struct skymon *sm, int level, const char *text, size_t size);

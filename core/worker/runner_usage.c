@@ -6,6 +6,7 @@
  * of /proc stay open, because a confined process may not open them any more. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +94,23 @@ void runner_usage_start(int64_t memory_limit)
 		usage.statm = open_high("/proc/self/statm", 0);
 	if (usage.files < 0)
 		usage.files = open_high("/proc/self/fd", O_DIRECTORY);
+}
+
+void runner_usage_report(struct runner_component *component)
+{
+	if ((component->observe & MESSAGE_USAGE) == 0)
+		return;
+	struct mallinfo2 heap = mallinfo2();
+	struct stat threads;
+	bool known = stat("/proc/self/task", &threads) == 0;
+	struct message_observed observed = {
+		.text = "",
+		.heap_bytes = (int64_t)(heap.uordblks + heap.hblkhd),
+		.files = open_files(),
+		/* links of a folder: `.`, that of its parent, and one for each folder in it */
+		.threads = known ? (int64_t)threads.st_nlink - 2 : 0,
+	};
+	component->runner->events->observed(component->runner->arg, component->id, &observed);
 }
 
 /* ---- Tallies; under the lock ---- */

@@ -177,3 +177,53 @@ def test_output_is_one_of_four():
     assert done.returncode == 3 and "json, text, metrics and nagios" in done.stderr
     assert json.loads(run("t_ok", *OWN, "--output", "json"))["status"] == "healthy"
     assert (ROOT / "bin" / "skymon").is_file()
+
+
+# ---- Observed runs ----
+
+@pytest.mark.parametrize("words, named", [
+    (["bytes=100"], "bytes of memory"), (["files=1"], "descriptors"), (["threads=1"], "threads"), (["bytes=5000", "files=1", "threads=1"], "threads")])
+def test_repeat_names_what_is_leaked(words, named):
+    done = run_tool("run", "t_loses", *words, "--repeat", "30", *OWN)
+    assert done.returncode == 1 and json.loads(done.stdout)["status"] == "healthy", done
+    line = done.stderr.strip()
+    assert line.startswith("skymon: leaked in 29 runs after the first: "), line
+    found = {unit: int(number) for number, unit in re.findall(r"(\d+) (bytes of memory|descriptors|threads)", line)}
+    units = {"bytes": "bytes of memory", "files": "descriptors", "threads": "threads"}
+    lost = {units[word.split("=")[0]]: int(word.split("=")[1]) for word in words}
+    assert named in found and set(found) >= set(lost)
+    for unit, each in lost.items():
+        slack = 40000 if unit == "bytes of memory" else 2  # a second thread of the runner, once
+        assert 29 * each <= found[unit] <= 29 * (each + 32) + slack, line
+
+
+@pytest.mark.parametrize("plugin", ["t_ok", "t_loses", "t_all_options", "t_series"])
+def test_repeat_finds_no_leak_where_there_is_none(plugin):
+    done = run_tool("run", plugin, "--repeat", "200", *OWN)
+    assert done.returncode == 0 and done.stdout.count('"status"') == 1, done
+    assert done.stderr == "skymon: no memory, descriptor or thread was leaked in 199 runs after the first\n"
+
+
+def test_repeat_and_a_plugin_that_dies():
+    assert "crashed" in run("t_crash_segv", "--repeat", "10", *OWN, code=3)
+    for words in (["--repeat", "9"], ["--repeat", "x"], ["--repeat", "20", "--count", "2"], ["--count", "2", "--repeat", "20"]):
+        assert run_tool("run", "t_ok", *words, *OWN).returncode == 3
+
+
+def test_trace_shows_each_call_and_its_time(numbers, tmp_path):
+    done = run_tool("run", "t_numbers", numbers("used 0.8\nlag 0.25\n"), "--trace", *OWN)
+    lines = [re.fullmatch(r" *(\d+\.\d{3}) ms  (.*)", line).groups() for line in done.stderr.splitlines()]
+    assert [text for _, text in lines] == [
+        "check, with 4800 ms", "number used: 0.8", "number lag: 0.25", "message: 2 numbers", "returned healthy"]
+    times = [float(time) for time, _ in lines]
+    assert times == sorted(times) and times[-1] > 0
+    done = run_tool("run", "t_file", f"path={tmp_path / 'none'}", "--trace", *OWN)
+    assert "step: " in done.stderr or "message: " in done.stderr
+
+
+def test_trace_masks_secrets(tmp_path):
+    key = tmp_path / "key"
+    key.write_text("hunter2-of-the-trace")
+    key.chmod(0o600)
+    done = run_tool("run", "t_all_options", f"secret={{file: {key}}}", "text=x hunter2-of-the-trace", "--trace", *OWN)
+    assert "detail text: x " in done.stderr and "hunter2" not in done.stderr, done.stderr

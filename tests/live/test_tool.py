@@ -110,7 +110,7 @@ def test_plugins_lists_the_good_and_names_the_bad():
     listed = {line.split()[0] for line in done.stdout.splitlines()[1:]}
     assert {"t_ok", "t_crash_segv", "t_duplicate_route"} <= listed
     for name, why in {"t_constructor_crash": "SIGSEGV", "t_constructor_exit": "exit(0)", "t_constructor_hang": "5000 ms",
-                      "t_no_symbol": "no symbol", "t_default_wrong": "`5` has no unit", "t_newer_minor": "newer skymon", "t_short_struct": "needs"}.items():
+                      "t_no_symbol": "no symbol", "t_default_wrong": "`5` has no unit", "t_newer_minor": "was built for ABI", "t_short_struct": "needs"}.items():
         assert name not in listed
         assert any(name in line and why in line for line in done.stderr.splitlines()), (name, done.stderr)
 

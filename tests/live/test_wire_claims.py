@@ -38,6 +38,7 @@ CLAIMS = {
     "ANSWER": ("sent a secret that it was not asked for", FOREIGN, FOREIGN),
     "REPLY": ("sent a reply to a request that it did not get", FOREIGN, FOREIGN),
     "STEP": (None, FOREIGN, FOREIGN),  # of a run that there is not: dropped
+    "OBSERVED": (None, FOREIGN, FOREIGN),  # asked for by skymon run alone: dropped
     "VALIDATED": ("validated options that it was not asked for", FOREIGN, FOREIGN),
     "STALE": (SOON, FOREIGN, SOON),
     **{name: (KIND, FOREIGN, FOREIGN) for name in FROM_THE_DAEMON},

@@ -57,7 +57,7 @@ static void put_bytes(struct message *message, const char *bytes)
 	put(message, bytes, strlen(bytes) + 1);
 }
 
-enum { STARTED = 33, RESULT, REFUSED, LOG, CRASH, STOPPED, ANSWER, REPLY, STEP };
+enum { STARTED = 33, RESULT, REFUSED, LOG, CRASH, STOPPED, ANSWER, REPLY, STEP, VALIDATED, OBSERVED };
 
 /* As the worker itself would put it. */
 static void put_body(struct message *message, uint64_t number)
@@ -106,6 +106,11 @@ static void put_body(struct message *message, uint64_t number)
 	case STEP:
 		put_number(message, number, 8);
 		put_text(message, "forged");
+		break;
+	case OBSERVED:
+		put_text(message, "forged");
+		for (int i = 0; i < 4; i++)
+			put_number(message, number, 8);
 		break;
 	default:
 		break;

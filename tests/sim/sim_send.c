@@ -126,8 +126,12 @@ void send_step(const struct event *event)
 {
 	struct process *worker = event->worker;
 	const struct instance *instance = worker_find(worker, event->id);
-	if (instance != NULL && instance->run == event->number && may_send(worker, event->id))
-		worker->events->step(worker->arg, event->id, event->number, "connecting");
+	if (instance == NULL || instance->run != event->number || !may_send(worker, event->id))
+		return;
+	struct buf body = {0};
+	message_put_step(&body, event->number, "connecting");
+	worker->events->step(worker->arg, event->id, wire_reader(body.data, body.size));
+	buf_free(&body);
 }
 
 /* more: the status; 0: of a run that does not exist. A server refuses a secret that was replaced in its

@@ -144,10 +144,21 @@ static void on_answered(void *arg, uint32_t id, const struct message_answer *ans
 	buf_printf(&world.seen, "answer %u %llu;", id, (unsigned long long)answer->number);
 }
 
-static void on_step(void *arg, uint32_t id, uint64_t run, const char *text)
+static void on_step(void *arg, uint32_t id, struct wire_reader in)
 {
+	uint64_t run;
+	const char *text;
 	(void)arg;
-	buf_printf(&world.seen, "step %u %llu %s;", id, (unsigned long long)run, text);
+	if (message_get_step(&in, &run, &text))
+		buf_printf(&world.seen, "step %u %llu %s;", id, (unsigned long long)run, text);
+	else
+		process_break(world.process, "sent a message that is broken");
+}
+
+static void on_observed(void *arg, uint32_t id, struct wire_reader in)
+{
+	(void)arg, (void)in;
+	buf_printf(&world.seen, "observed %u;", id);
 }
 
 static void on_stopped(void *arg, uint32_t id)
@@ -200,6 +211,7 @@ static const struct process_events events = {.hello = on_hello,
 					     .refused = on_refused,
 					     .answered = on_answered,
 					     .step = on_step,
+					     .observed = on_observed,
 					     .stopped = on_stopped,
 					     .replied = on_replied,
 					     .stale = on_stale,

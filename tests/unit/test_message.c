@@ -9,7 +9,7 @@
 
 static void put_start(struct buf *body)
 {
-	message_put_start(body, &(struct message_start){"c", "/state", "a=\"b\"", 7, 30000});
+	message_put_start(body, &(struct message_start){"c", "/state", "a=\"b\"", 7, 30000, 3});
 }
 
 static bool get_start(struct wire_reader *in)
@@ -17,7 +17,7 @@ static bool get_start(struct wire_reader *in)
 	struct message_start start;
 	return message_get_start(in, &start) && strcmp(start.name, "c") == 0 &&
 	       strcmp(start.state_dir, "/state") == 0 && strcmp(start.labels, "a=\"b\"") == 0 &&
-	       start.series_max == 7 && start.interval_ms == 30000;
+	       start.series_max == 7 && start.interval_ms == 30000 && start.observe == 3;
 }
 
 static void put_run(struct buf *body)
@@ -186,6 +186,18 @@ static bool get_step(struct wire_reader *in)
 	return message_get_step(in, &run, &step) && run == 9 && strcmp(step, "connecting") == 0;
 }
 
+static void put_observed(struct buf *body)
+{
+	message_put_observed(body, &(struct message_observed){"resolve", 5, 6, 7, 8});
+}
+
+static bool get_observed(struct wire_reader *in)
+{
+	struct message_observed seen;
+	return message_get_observed(in, &seen) && strcmp(seen.text, "resolve") == 0 && seen.at_us == 5 &&
+	       seen.heap_bytes == 6 && seen.files == 7 && seen.threads == 8;
+}
+
 static void put_mistake(struct buf *body)
 {
 	message_put_mistake(body, "url", "must be one");
@@ -219,6 +231,7 @@ static void each_reads_back(void)
 		{"answer", put_answer, get_answer},
 		{"reply", put_reply, get_reply},
 		{"step", put_step, get_step},
+		{"observed", put_observed, get_observed},
 		{"mistake", put_mistake, get_mistake},
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
