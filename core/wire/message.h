@@ -25,7 +25,7 @@ struct message_start {
 	const char *labels;  /* as labels_print writes them: metrics may not use their names */
 	uint32_t series_max; /* of a result; 0: any number */
 	int64_t interval_ms;
-	uint8_t observe;     /* of enum message_observe */
+	uint8_t observe; /* of enum message_observe */
 };
 void message_put_start(struct buf *body, const struct message_start *start);
 bool message_get_start(struct wire_reader *in, struct message_start *start) MUST_CHECK;
