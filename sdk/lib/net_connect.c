@@ -29,7 +29,7 @@ static const struct {
 };
 #define CONNECT_ERRORS (sizeof(connect_errors) / sizeof(connect_errors[0]))
 
-static void explain_connect(const char *role, const char *place, int error, struct skymon_fault *fault)
+void skymon_net_explain_connect(const char *role, const char *place, int error, struct skymon_fault *fault)
 {
 	size_t i = 0;
 	while (i < CONNECT_ERRORS && connect_errors[i].error != error)
@@ -62,7 +62,7 @@ int skymon_net_connect_unix(struct skymon *sm, const char *path, struct skymon_f
 	int fd = skymon_net_race_one(sm, (struct sockaddr *)&address, sizeof(address), skymon_ms_left(sm),
 				     &error);
 	if (fd < 0)
-		explain_connect("", path, error, fault);
+		skymon_net_explain_connect("", path, error, fault);
 	return fd;
 }
 
@@ -83,7 +83,7 @@ int skymon_net_connect_name(struct skymon *sm, const char *role, const char *hos
 	char place[300];
 	if (fd < 0) {
 		skymon_net_place(host, port, place, sizeof(place));
-		explain_connect(role, place, error, fault);
+		skymon_net_explain_connect(role, place, error, fault);
 	}
 	return fd;
 }

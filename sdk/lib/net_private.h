@@ -6,6 +6,8 @@
 #include <skymon/net.h>
 #include <sys/socket.h>
 
+#include "net_loop.h"
+
 /* net_connect.c: return a descriptor, or -1 with *fault set. role is "" or "proxy ", for the message. */
 int skymon_net_connect_unix(struct skymon *sm, const char *path, struct skymon_fault *fault);
 int skymon_net_connect_name(struct skymon *sm, const char *role, const char *host, uint16_t port,
@@ -24,8 +26,5 @@ ssize_t skymon_net_tls_read(struct skymon *sm, struct skymon_net *net, void *byt
 ssize_t skymon_net_tls_write(struct skymon *sm, struct skymon_net *net, const void *bytes, size_t size,
 			     struct skymon_fault *fault);
 bool skymon_net_tls_silent(struct skymon_net *net);
-void skymon_net_tls_free(struct skymon_net *net);
-/* net.c: explains an errno of an established connection. */
-void skymon_net_broken(const char *place, int error, struct skymon_fault *fault);
 
 #endif

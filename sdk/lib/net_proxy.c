@@ -11,8 +11,6 @@
 
 #include "net_private.h"
 
-#define HEAD_MAX 8192 /* bytes of the head of the proxy's answer */
-
 bool skymon_net_no_proxy(const char *proxy)
 {
 	return proxy == NULL || proxy[0] == '\0' || strcmp(proxy, "none") == 0;
@@ -73,10 +71,10 @@ static bool send_all(struct skymon *sm, int fd, const char *text, size_t size)
 
 /* Reads the head of the answer byte by byte: what follows belongs to the server's protocol. Returns false
  * with errno, EBADMSG if the answer is not HTTP. */
-static bool read_head(struct skymon *sm, int fd, char head[HEAD_MAX + 1])
+static bool read_head(struct skymon *sm, int fd, char head[SKYMON_NET_PROXY_HEAD_MAX + 1])
 {
 	size_t used = 0;
-	while (used < HEAD_MAX) {
+	while (used < SKYMON_NET_PROXY_HEAD_MAX) {
 		ssize_t got = recv(fd, head + used, 1, 0);
 		if (got == 1) {
 			head[++used] = '\0';
@@ -98,7 +96,7 @@ static bool read_head(struct skymon *sm, int fd, char head[HEAD_MAX + 1])
 	return false;
 }
 
-static bool check_answer(const char *head, const char *place, struct skymon_fault *fault)
+bool skymon_net_proxy_answer(const char *head, const char *place, struct skymon_fault *fault)
 {
 	const char *at = strchr(head, ' ');
 	long code = at != NULL ? strtol(at, NULL, 10) : 0;
@@ -116,30 +114,38 @@ static bool check_answer(const char *head, const char *place, struct skymon_faul
 	return false;
 }
 
+size_t skymon_net_proxy_request(const struct skymon_net_target *to, const struct skymon_net_url *proxy,
+				char *request, size_t size, struct skymon_fault *fault)
+{
+	char target[300], word[700];
+	skymon_net_place(to->host, to->port, target, sizeof(target));
+	bool fits = authorization(proxy, word, sizeof(word));
+	int used = snprintf(request, size, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n%s%s%s\r\n", target, target,
+			    word[0] != '\0' ? "Proxy-Authorization: Basic " : "", word,
+			    word[0] != '\0' ? "\r\n" : "");
+	explicit_bzero(word, sizeof(word));
+	if (fits && (size_t)used < size)
+		return (size_t)used;
+	char place[300];
+	skymon_net_place(proxy->host, proxy->port, place, sizeof(place));
+	skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER, "proxy %s: its user info is too long", place);
+	return 0;
+}
+
 bool skymon_net_through(struct skymon *sm, int fd, const struct skymon_net_target *to,
 			const struct skymon_net_url *proxy, struct skymon_fault *fault)
 {
-	char target[300];
-	skymon_net_place(to->host, to->port, target, sizeof(target));
-	char place[300];
+	char place[300], ask[2048];
 	skymon_net_place(proxy->host, proxy->port, place, sizeof(place));
-	char word[700];
-	if (!authorization(proxy, word, sizeof(word))) {
-		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER, "proxy %s: its user info is too long",
-				 place);
+	size_t size = skymon_net_proxy_request(to, proxy, ask, sizeof(ask), fault);
+	if (size == 0)
 		return false;
-	}
 	skymon_step(sm, "asking the proxy to connect");
-	char ask[2048];
-	int size = snprintf(ask, sizeof(ask), "CONNECT %s HTTP/1.1\r\nHost: %s\r\n%s%s%s\r\n", target, target,
-			    word[0] != '\0' ? "Proxy-Authorization: Basic " : "", word,
-			    word[0] != '\0' ? "\r\n" : "");
-	char head[HEAD_MAX + 1];
-	bool done = send_all(sm, fd, ask, (size_t)size) && read_head(sm, fd, head);
+	char head[SKYMON_NET_PROXY_HEAD_MAX + 1];
+	bool done = send_all(sm, fd, ask, size) && read_head(sm, fd, head);
 	explicit_bzero(ask, sizeof(ask));
-	explicit_bzero(word, sizeof(word));
 	if (done)
-		return check_answer(head, place, fault);
+		return skymon_net_proxy_answer(head, place, fault);
 	if (errno == ETIMEDOUT)
 		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TIMEOUT,
 				 "proxy %s: accepted the connection and did not connect it further in time",

@@ -14,8 +14,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RACE_MAX 8   /* the most addresses that the host's resolver returns */
-#define DELAY_MS 250 /* RFC 8305, 5: "Connection Attempt Delay" */
 /* How often skymon_ms_left() is read: it becomes 0 early if the client has closed its connection. */
 #define LOOK_MS 500
 
@@ -38,15 +36,19 @@ static size_t rank_of(int error)
 }
 
 struct race {
-	struct pollfd pending[RACE_MAX];
+	struct pollfd pending[SKYMON_NET_RACE_MAX];
 	nfds_t count;
 	int error; /* the most telling so far */
 };
 
+int skymon_net_more_telling(int error, int other)
+{
+	return error == 0 || (other != 0 && rank_of(other) < rank_of(error)) ? other : error;
+}
+
 static void lose(struct race *race, int error)
 {
-	if (race->error == 0 || rank_of(error) < rank_of(race->error))
-		race->error = error;
+	race->error = skymon_net_more_telling(race->error, error);
 }
 
 /* Starts one attempt. Returns the descriptor if it connects at once, else -1. */
@@ -114,17 +116,18 @@ static int wait_race(struct race *race, int64_t wait_ms)
 }
 
 /* Interleaves the two families, so that a family without a route costs one delay. */
-static size_t in_turn(char *addresses, const char *sorted[RACE_MAX])
+size_t skymon_net_in_turn(char *addresses, const char *sorted[SKYMON_NET_RACE_MAX])
 {
-	const char *of_family[2][RACE_MAX], *address;
+	const char *of_family[2][SKYMON_NET_RACE_MAX], *address;
 	size_t count[2] = {0, 0}, used[2] = {0, 0}, all = 0;
 	bool family, first_is_v6 = strcspn(addresses, ":") < strcspn(addresses, ",");
 	while ((address = strsep(&addresses, ",")) != NULL) {
 		family = (strchr(address, ':') != NULL) != first_is_v6;
-		if (count[family] < RACE_MAX)
+		if (count[family] < SKYMON_NET_RACE_MAX)
 			of_family[family][count[family]++] = address;
 	}
-	for (family = false; all < RACE_MAX && (used[0] < count[0] || used[1] < count[1]); family = !family)
+	for (family = false; all < SKYMON_NET_RACE_MAX && (used[0] < count[0] || used[1] < count[1]);
+	     family = !family)
 		if (used[family] < count[family])
 			sorted[all++] = of_family[family][used[family]++];
 	return all;
@@ -145,7 +148,7 @@ static int run_race(struct skymon *sm, struct race *race, const char *const *add
 		}
 		if (begun < count && (race->count == 0 || now >= next_ms)) {
 			won = begin_numeric(race, addresses[begun++], port);
-			next_ms = now + DELAY_MS;
+			next_ms = now + SKYMON_NET_DELAY_MS;
 			continue;
 		}
 		if (begun < count && next_ms < until)
@@ -159,9 +162,9 @@ static int run_race(struct skymon *sm, struct race *race, const char *const *add
 
 int skymon_net_race(struct skymon *sm, char *addresses, uint16_t port, int64_t max_ms, int *error)
 {
-	const char *sorted[RACE_MAX];
+	const char *sorted[SKYMON_NET_RACE_MAX];
 	struct race race = {.count = 0};
-	size_t count = in_turn(addresses, sorted);
+	size_t count = skymon_net_in_turn(addresses, sorted);
 	int fd = run_race(sm, &race, sorted, count, port, max_ms);
 	*error = race.error;
 	return fd;

@@ -153,22 +153,32 @@ static void explain_library(const struct skymon_net *net, const char *name, stru
 	}
 }
 
+enum skymon_net_wants skymon_net_tls_wants(struct skymon_net *net, int result, const char *name,
+					   struct skymon_fault *fault)
+{
+	int error = errno, kind = SSL_get_error(net->tls, result);
+	if (kind == SSL_ERROR_WANT_READ)
+		return SKYMON_NET_READ;
+	if (kind == SSL_ERROR_WANT_WRITE)
+		return SKYMON_NET_WRITE;
+	if (kind == SSL_ERROR_SSL)
+		explain_library(net, name, fault);
+	else
+		skymon_net_broken(net->place, kind == SSL_ERROR_SYSCALL ? error : 0, fault);
+	return SKYMON_NET_FAILED;
+}
+
 /* Waits as the `result` of an OpenSSL call demands. Returns true if the call can be repeated; else *fault
  * explains. */
 static bool again(struct skymon *sm, struct skymon_net *net, int result, const char *late, const char *name,
 		  struct skymon_fault *fault)
 {
-	int error = errno, kind = SSL_get_error(net->tls, result);
-	if (kind == SSL_ERROR_WANT_READ || kind == SSL_ERROR_WANT_WRITE) {
-		if (skymon_net_wait(sm, net->fd, kind == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT,
-				    net->margin_ms))
-			return true;
-		bad(net, SKYMON_TIMEOUT, late, fault);
-	} else if (kind == SSL_ERROR_SSL) {
-		explain_library(net, name, fault);
-	} else {
-		skymon_net_broken(net->place, kind == SSL_ERROR_SYSCALL ? error : 0, fault);
-	}
+	enum skymon_net_wants wants = skymon_net_tls_wants(net, result, name, fault);
+	if (wants == SKYMON_NET_FAILED)
+		return false;
+	if (skymon_net_wait(sm, net->fd, wants == SKYMON_NET_READ ? POLLIN : POLLOUT, net->margin_ms))
+		return true;
+	bad(net, SKYMON_TIMEOUT, late, fault);
 	return false;
 }
 
@@ -230,7 +240,8 @@ static const char *name_of(const struct skymon_net_target *to)
 	return to->host[0] == '/' ? "localhost" : to->host;
 }
 
-static bool prepare(struct skymon_net *net, const struct skymon_net_target *to, struct skymon_fault *fault)
+bool skymon_net_tls_prepare(struct skymon_net *net, const struct skymon_net_target *to,
+			    struct skymon_fault *fault)
 {
 	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
 	bool done = context != NULL && SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
@@ -256,7 +267,7 @@ bool skymon_net_secure(struct skymon *sm, struct skymon_net *net, const struct s
 {
 	double began = skymon_net_clock();
 	ERR_clear_error();
-	if (!prepare(net, to, fault))
+	if (!skymon_net_tls_prepare(net, to, fault))
 		return false;
 	skymon_step(sm, "TLS handshake");
 	int result;

@@ -167,7 +167,7 @@ def said(rows, check, faults):
 
 
 # The document's tables, and their rows: a fault that many have, and what the tests of each check call it.
-TABLES = [["vault", "authentication", "websocket", "cache", "database", "grafana"], ["scrape"]]
+TABLES = [["vault", "authentication", "websocket", "cache", "database", "grafana"], ["scrape"], ["tcp"]]
 SHARED = {
     "stopped": ["stopped"],
     "frozen": ["frozen", "frozen (SIGSTOP)"],
@@ -217,6 +217,8 @@ OWN = {
                 "a redirect", "JSON that is too deep in itself"],
     "database": ["no such database", "query: none", "query: slow", "starts up", "a primary where a standby is asked for",
                  "a standby that lost its primary"],
+    "tcp": ["wrong answer", "closes at once", "queue full", "no TLS there", "frozen under TLS", "STARTTLS not offered",
+            "another protocol than `starttls`", "proxy wants a login", "refused behind the proxy", "no proxy there"],
     "scrape": ["a series is gone", "malformed lines", "an empty answer", "a page of HTML", "HTTP 404"],
 }
 

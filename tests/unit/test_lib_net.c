@@ -320,8 +320,8 @@ static void order(void)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		char given[200], joined[200] = "";
 		snprintf(given, sizeof(given), "%s", rows[i].given);
-		const char *sorted[RACE_MAX];
-		size_t count = in_turn(given, sorted);
+		const char *sorted[SKYMON_NET_RACE_MAX];
+		size_t count = skymon_net_in_turn(given, sorted);
 		for (size_t j = 0; j < count; j++) {
 			strcat(joined, j > 0 ? "," : "");
 			strcat(joined, sorted[j]);
