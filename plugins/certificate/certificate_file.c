@@ -17,10 +17,10 @@
 static bool cannot(const char *path, struct skymon_fault *fault)
 {
 	if (errno == ENOENT || errno == ENOTDIR)
-		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_OTHER, "%.200s: no such file", path);
+		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_MISSING, "%.200s: no such file", path);
 	else
-		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_OTHER, "%.200s: cannot be read: %s", path,
-				 strerror(errno));
+		skymon_fault_set(fault, SKYMON_UNKNOWN, errno == EACCES ? SKYMON_DENIED : SKYMON_OTHER,
+				 "%.200s: cannot be read: %s", path, strerror(errno));
 	return false;
 }
 
@@ -37,7 +37,7 @@ static ssize_t read_file(const char *path, char **bytes, struct skymon_fault *fa
 		return -1;
 	}
 	if (fstat(fd, &about) != 0 || !S_ISREG(about.st_mode) || about.st_size > FILE_MAX) {
-		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TLS_OTHER,
+		skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_WRONG_VALUE,
 				 "%.200s: not a regular file of at most 1 MiB", path);
 	} else if ((*bytes = malloc(FILE_MAX)) == NULL) {
 		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "out of memory");
@@ -74,7 +74,7 @@ bool certificate_read(const char *path, struct certificate_seen *seen, struct sk
 		return false;
 	if (sk_X509_num(seen->chain) > 0 && !broken)
 		return true;
-	skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_TLS_OTHER, "%.200s: %s", path,
+	skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_WRONG_VALUE, "%.200s: %s", path,
 			 broken ? "a certificate in it cannot be read (PEM)" : "holds no certificate (PEM)");
 	return false;
 }

@@ -188,7 +188,10 @@ static enum skymon_status evaluate(struct skymon *sm, const struct dns *dns, con
 		skymon_unhealthy(sm, "%s: %s %s: %s%s%s", place, dns->name, type, rcode,
 				 dns->rcode.index != 0 ? ", not " : "",
 				 dns->rcode.index != 0 ? dns_rcode_words[dns->rcode.index] : "");
-		return wrong(sm, SKYMON_QUERY_ERROR);
+		/* an error of the server, or its word about the name */
+		return wrong(sm, answer->rcode == 3   ? SKYMON_MISSING
+				 : answer->rcode == 0 ? SKYMON_BODY_MISMATCH
+						      : SKYMON_QUERY_ERROR);
 	}
 	if (dns->authoritative && !answer->authoritative) {
 		skymon_unhealthy(sm, "%s: %s %s: the server does not hold the zone (no flag AA)", place,
@@ -205,7 +208,7 @@ static enum skymon_status evaluate(struct skymon *sm, const struct dns *dns, con
 				      rcode, seconds * 1000);
 	if (answer->count == 0 && !dns->empty) {
 		skymon_unhealthy(sm, "%s: %s has no record of type %s", place, dns->name, type);
-		return wrong(sm, SKYMON_BODY_MISMATCH);
+		return wrong(sm, SKYMON_MISSING);
 	}
 	if (answer->count > 0 && dns->empty) {
 		skymon_unhealthy(sm, "%s: %s %s has the unexpected answer %.150s", place, dns->name, type,

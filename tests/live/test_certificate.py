@@ -273,6 +273,35 @@ def test_what_answers_is_not_tls(skymond, certs, double):
         truth.cell("certificate", name, sm, name.lower().replace(" ", "-").replace(",", ""), status="unhealthy", reason=reason, words=words, within=4)
 
 
+def test_through_a_proxy(skymond, certs, tls_server, double):
+    """The proxy is asked to CONNECT by name; one that refuses, and one that is not there."""
+    server = tls_server(certs.pem("good"), certs.key("good"))
+    asked = []
+
+    def relay(connection):
+        asked.append(connection.recv(4096).split(b"\r\n")[0])
+        with socket.create_connection(("127.0.0.1", server.port)) as onward:
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            pump = threading.Thread(target=copy, args=(connection, onward), daemon=True)
+            pump.start()
+            copy(onward, connection)
+
+    def copy(source, to):
+        try:
+            while data := source.recv(65536):
+                to.sendall(data)
+        except OSError:
+            pass
+
+    proxies = {"through": double(relay).port, "refuses": double(lambda c: (c.recv(4096), c.sendall(b"HTTP/1.1 403 No\r\n\r\n"))).port,
+               "gone": free_port()}
+    sm = skymond({"components": {name: component(certs, "good.test:443", proxy=f"http://127.0.0.1:{port}") for name, port in proxies.items()}})
+    assert sm.wait_component("through", status="healthy")["details"]["subject"] == "CN=good"
+    assert asked[0] == b"CONNECT good.test:443 HTTP/1.1"
+    assert sm.wait_component("refuses", status="unhealthy")["reason"] == "unreachable"
+    truth.cell("certificate", "proxy stopped", sm, "gone", status="unhealthy", reason="refused", words="proxy")
+
+
 # ---- STARTTLS ----
 
 def lines(connection):
@@ -377,9 +406,9 @@ def test_files(skymond, certs, tmp_path):
     put(two, maker.make("localhost", ends=-3))
     truth.cell("certificate", "file: expired", sm, "files", status="unhealthy", reason="tls_expired", words=f"{two}: the certificate", within=5)
     two.unlink()
-    truth.cell("certificate", "file: missing", sm, "files", status="unhealthy", reason="other", words="no such file", within=5)
+    truth.cell("certificate", "file: missing", sm, "files", status="unhealthy", reason="missing", words="no such file", within=5)
     two.write_text("no certificate\n")
-    truth.cell("certificate", "file: not PEM", sm, "files", status="unhealthy", reason="tls_other", words="holds no certificate", within=5)
+    truth.cell("certificate", "file: not PEM", sm, "files", status="unhealthy", reason="wrong_value", words="holds no certificate", within=5)
     put(two, maker.make("localhost", ends=20))
     truth.cell("certificate", "file: back to normal", sm, "files", status="healthy", reason="ok", within=5)
 

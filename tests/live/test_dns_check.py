@@ -300,10 +300,10 @@ def test_each_fault_of_a_real_server(skymond, knot):
 
     def cell(fault, name, reason, words, status="unhealthy"):
         return truth.cell("dns", fault, sm, name, status=status, reason=reason, words=words)
-    cell("no such name", "gone", "query_error", "nope.example.test A: NXDOMAIN")
-    cell("no record of the type", "empty", "body_mismatch", "has no record of type MX")
+    cell("no such name", "gone", "missing", "nope.example.test A: NXDOMAIN")
+    cell("no record of the type", "empty", "missing", "has no record of type MX")
     cell("a record where none is expected", "full", "body_mismatch", "the unexpected answer 192.0.2.1")
-    cell("a name that must not exist", "exists", "query_error", "NOERROR, not NXDOMAIN")
+    cell("a name that must not exist", "exists", "body_mismatch", "NOERROR, not NXDOMAIN")
     cell("another's zone", "foreign", "query_error", "REFUSED")
     knot.reload(serial=2024010102, www="192.0.2.99")
     cell("another answer", "web", "body_mismatch", "lacks the expected answer 192.0.2.10")
@@ -353,7 +353,7 @@ ODD = {  # mode: (status, reason, words)
     "forged, then good": ("healthy", "ok", "1 answer"),
     "SERVFAIL": ("unhealthy", "query_error", "SERVFAIL"),
     "REFUSED": ("unhealthy", "query_error", "REFUSED"),
-    "NXDOMAIN": ("unhealthy", "query_error", "NXDOMAIN"),
+    "NXDOMAIN": ("unhealthy", "missing", "NXDOMAIN"),
     "no EDNS": ("healthy", "ok", "1 answer"),
     "first is lost": ("healthy", "ok", "1 answer"),
     "cut, then TCP": ("healthy", "ok", "1 answer"),

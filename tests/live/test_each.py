@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from harness import TEST_PLUGINS, Folder, run_skymond, wait_until
+from harness import TEST_PLUGINS, Folder, run_skymond, run_tool, wait_until
 from test_reload import reload
 from test_workers import component
 
@@ -106,6 +106,15 @@ def test_print_config_reads_back(folder):
     (folder / "again.yaml").write_text(done.stdout)
     again = run(folder / "again.yaml", "--print-config")
     assert again.stdout == done.stdout
+
+
+def test_the_tool_runs_one(folder):
+    """`skymon run -c FILE NAME` takes an item by the name that it has."""
+    (folder / "up").write_text("healthy")
+    (folder / "c.yaml").write_text(HEAD + f"components:\n  s: {{plugin: t_file, each: {{x: {{path: {folder}/up}}, y: {{path: {folder}/none}}}}}}\n")
+    done = run_tool("run", "-c", folder / "c.yaml", "s-x")
+    assert done.returncode == 0 and '"healthy"' in done.stdout, done.stderr
+    assert run_tool("run", "-c", folder / "c.yaml", "s").returncode != 0
 
 
 def test_five_thousand(skymond, folder):

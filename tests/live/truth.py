@@ -200,7 +200,7 @@ OWN = {
     "websocket": ["no WebSocket there", "no pong", "wrong answer", "sub-protocol not agreed", "closes with 1011", "closes with 3000"],
     "cache": ["no right to INFO", "loading its data", "memory full, noeviction", "cannot save, takes no writes", "replica, link down",
               "CLIENT PAUSE", "cluster without slots", "too few replicas for writes", "a replica where a primary is asked for"],
-    "certificate": ["stopped", "frozen", "silence", "garbage", "plain HTTP", "closes at once", "half a handshake, closed", "certificate: expired",
+    "certificate": ["stopped", "frozen", "silence", "garbage", "plain HTTP", "closes at once", "half a handshake, closed", "proxy stopped", "certificate: expired",
                     "certificate: early", "certificate: wrong_name", "certificate: untrusted", "certificate: brief", "self-signed",
                     "missing intermediate", "expired intermediate", "staple: good", "staple: revoked", "staple: unknown", "staple: expired",
                     "staple: of the future", "staple: another's", "staple: signed by another", "no staple",
