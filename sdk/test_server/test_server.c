@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <openssl/ssl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -221,6 +222,7 @@ int main(int argc, char **argv)
 		wait_for_the_end(&ends);
 	}
 	if (tls) {
+		SSL_CTX_free(server.tls); /* open connections have references of their own */
 		unlink(places.ca);
 		rmdir(places.folder);
 	}
