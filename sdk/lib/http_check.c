@@ -31,7 +31,9 @@ static enum skymon_status report_code(struct skymon *sm, const struct skymon_htt
 	skymon_http_place(request->url, place, sizeof(place));
 	if (code == 401 && request->bearer != NULL && request->bearer->bytes != NULL)
 		skymon_secret_refused(sm);
-	skymon_reason(sm, code == 401 || code == 403 ? SKYMON_AUTH_FAILED : SKYMON_HTTP_STATUS);
+	skymon_reason(sm, code == 401   ? SKYMON_AUTH_FAILED
+			  : code == 403 ? SKYMON_DENIED
+					: SKYMON_HTTP_STATUS);
 	return skymon_unhealthy(sm, "%s: HTTP %d%s", place, code, meaning_of(code));
 }
 

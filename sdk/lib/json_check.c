@@ -92,7 +92,7 @@ enum skymon_status skymon_json_expect(struct skymon *sm, const json_t *json, con
 	bool equal = is_equal(value, text, expected) &&
 		     (!json_is_string(value) || strlen(text) == json_string_length(value));
 	if (!equal)
-		skymon_reason(sm, SKYMON_BODY_MISMATCH);
+		skymon_reason(sm, SKYMON_WRONG_VALUE);
 	enum skymon_status status =
 		equal ? skymon_healthy(sm, "%s is %.200s", pointer, text)
 		      : skymon_unhealthy(sm, "%s is %.200s, not %.200s", pointer, text, expected);

@@ -44,8 +44,8 @@ const json_t *skymon_json_at(const json_t *json, const char *pointer);
 /* Reads it tolerantly. Returns a value for json_decref(), or NULL after setting the check's reason and message. */
 json_t *skymon_json_answer(struct skymon *sm, const char *body, size_t size);
 /* Compares the value at a pointer: texts byte for byte, numbers by their value, others as JSON writes them (true, null). Sets the
- * check's message, reason and status, and returns the status: unhealthy if the value is missing or another. With json NULL, it returns
- * unhealthy and leaves what skymon_json_answer has set. */
+ * check's message, reason and status, and returns the status: unhealthy with wrong_value if the value is another, with body_mismatch if
+ * there is none. With json NULL, it returns unhealthy and leaves what skymon_json_answer has set. */
 enum skymon_status skymon_json_expect(struct skymon *sm, const json_t *json, const char *pointer, const char *expected);
 
 /* ---- Less often ---- */
