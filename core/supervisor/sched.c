@@ -382,6 +382,9 @@ static struct check *replace(struct check *old, struct component_spec *spec, int
 	struct check *check = new_check(sched, spec, old->item);
 	bool isolated = old->component != NULL && pool_is_isolated(old->component);
 	board_item_configure(sched->board, check->item, &traits, true, wall_clock_ms());
+	/* Its status stays until the first result, and is as old as before. */
+	if (old->stale.slot != 0 && option_not_configured(spec->values) == NULL)
+		loop_set_timer(sched->loop, &check->stale, old->stale.due_ms);
 	dismiss(old);
 	schedule(check, isolated, due_ms);
 	return check;

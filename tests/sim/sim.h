@@ -19,7 +19,7 @@
  * - back-off: none 4 · does not grow 1 · grows without limit 140 · begins again at each death before a hello
  * 58 · a start is retried at once 4 · a worker is given up 31 · a shared worker waits for its culprit 1,025
  * - reload: replaces what did not change 19 · forgets the status 2 · or since 273 · misses a changed
- * isolation 1,587 · code 5 · variable 511 · interval 26
+ * isolation 1,587 · code 5 · variable 511 · interval 26 · a status that stays never turns stale 383
  * - roll-up: starting does not count 1 · unknown is healthy 0 · kept over a change 1 · fall counts one less 2
  * · an old snapshot 2
  * - shutdown: a worker that starts is forgotten 47 · one that leaves already keeps its time 1,567 · a request

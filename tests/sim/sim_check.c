@@ -427,13 +427,14 @@ void model_apply(const struct plan *plan)
 		life->variable = plan->variables[i];
 		if (!life->there || life->same)
 			continue;
-		if (!was_there || !was_configured || !life->want.configured)
+		if (!was_there || !was_configured || !life->want.configured) {
 			forget_status(life);
+			life->stale_ms = life->stale_by_ms = 0;
+		} /* else the status that stays turns stale when it would have without the reload */
 		life->fresh = true;
 		life->row_count = 0;
 		life->run = 0;
 		life->open = false;
-		life->stale_ms = life->stale_by_ms = 0;
 		life->news_ms = sim_useful_ms();
 		life->asked_ms = life->lease_ms = 0;
 		life->failed_ms = life->retry_ms = 0;

@@ -370,13 +370,15 @@ void process_start(struct process *worker, uint32_t id, const struct buf *body)
 	bool open = is_open(worker);
 	struct instance instance = {.id = id};
 	struct wire_reader in = wire_reader(body->data, body->size);
-	const char *name = wire_get_text_or_empty(&in), *url = memmem(body->data, body->size, "/v", 2);
+	const char *name = wire_get_text_or_empty(&in);
+	const char *url =
+		memmem(body->data, body->size, ":80/v", 5); /* what no number on the wire looks like */
 	while (instance.name < NAMES && strcmp(sim_names[instance.name], name) != 0)
 		instance.name++;
 	if (instance.name == NAMES || url == NULL || worker_find(worker, id) != NULL ||
 	    worker->count == INSTANCES_MAX)
 		sim_fail("worker %u is to start %s as %u", worker->number, name, id);
-	instance.version = (unsigned)atoi(url + 2);
+	instance.version = (unsigned)atoi(url + 5);
 	read_secrets(body, &instance);
 	sim_trace("worker %u: start %u, %s of version %u, secrets %u and %u", worker->number, id, name,
 		  instance.version, instance.secrets[0], instance.secrets[1]);
