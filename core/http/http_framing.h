@@ -17,7 +17,7 @@ struct head {
 	int fault; /* the status code that refuses the head, or 0 */
 	const char *why;
 	enum http_method method; /* known even when the rest is refused */
-	bool http_1_0, chunked, has_length, has_host, has_origin, has_authorization;
+	bool http_1_0, chunked, has_length, has_host, has_origin, has_type, has_authorization;
 	bool cookies, blanks; /* to be cleaned away */
 	unsigned fields;
 	uint64_t length; /* of the body; UINT64_MAX also stands for larger ones */

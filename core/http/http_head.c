@@ -204,6 +204,9 @@ static bool take_field(struct head *head, const char *name, size_t name_size, co
 		head->cookies |= is_name(name, name_size, "Cookie");
 		return !is_name(name, name_size, "Origin") ||
 		       take_once(head, &head->has_origin, "there are two Origin headers");
+	case 12:
+		return !is_name(name, name_size, "Content-Type") ||
+		       take_once(head, &head->has_type, "there are two Content-Type headers");
 	case 13:
 		return !is_name(name, name_size, "Authorization") ||
 		       take_once(head, &head->has_authorization, "there are two Authorization headers");

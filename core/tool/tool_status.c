@@ -171,8 +171,9 @@ static int show(struct asking *asking, bool one)
 			    : json_is_object(json_object_get(body, "health"));
 	if (!expected) {
 		const char *detail = text_at(body, "detail");
-		tool_fail("%s answered %ld%s%s", asking->url, asking->code,
-			  detail[0] != '\0' ? ": " : " and no JSON of skymond", detail);
+		tool_fail("%s answered %ld%s%s%s", asking->url, asking->code,
+			  detail[0] != '\0' ? ": " : " and no JSON of skymond", detail,
+			  asking->code == 401 && asking->token_file == NULL ? "; --token-file sends it" : "");
 	} else if (asking->json) {
 		fwrite(asking->answer.data, 1, asking->answer.size, stdout);
 		putchar('\n');

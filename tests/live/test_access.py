@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from harness import SOURCE, family_values, free_port, run_skymond, wait_until
+from harness import SOURCE, family_values, free_port, run_skymond, run_tool, wait_until
 from test_grafana import grafana  # noqa: F401
 from test_http import watched
 from test_wire_claims import TYPES
@@ -97,6 +97,17 @@ def test_wrong_tokens_are_counted_and_logged(skymond, tmp_path):
     assert failed(sm) >= 107
     lines = [line for line in sm.log_lines() if line.startswith("area=access")]
     assert 5 <= len(lines) <= 15 and "guess" not in sm.log_text()
+
+
+def test_skymon_status_names_the_option_that_is_missing(skymond, tmp_path):
+    sm = skymond(watched(tmp_path, access={"token": FIRST}))
+    done = run_tool("status", "--url", sm.url)
+    assert done.returncode == 3 and "answered 401" in done.stderr and "; --token-file sends it" in done.stderr, done
+    put(tmp_path / "right", FIRST)
+    put(tmp_path / "wrong", SECOND)
+    wait_until(lambda: run_tool("status", "--url", sm.url, "--token-file", tmp_path / "right").returncode == 0, what="exit code 0")
+    done = run_tool("status", "--url", sm.url, "--token-file", tmp_path / "wrong")
+    assert done.returncode == 3 and "--token-file" not in done.stderr, done
 
 
 def test_wrong_tokens_of_the_broker_count_too(skymond, grafana):

@@ -78,6 +78,8 @@ static const struct {
 	{BYTES(GET "Authorization: Basic a\r\nHost: x\r\nauthorization:\r\n\r\n"), 400, "there are two Auth"},
 	{BYTES(GET "Host: x\r\nOrigin: http://x\r\nA: b\r\nORIGIN: http://evil\r\n\r\n"), 400,
 	 "there are two Origin"},
+	{BYTES(POST "Content-Type: application/json\r\ncontent-type: text/plain\r\n\r\n"), 400,
+	 "there are two Content-Type"},
 	/* lines [2.2] and fields [5] */
 	{BYTES("GET /echo HTTP/1.1\nHost: x\n\n"), 400, "a line ends with LF alone"},
 	{BYTES("GET /echo HTTP/1.0\n\n"), 400, "a line ends with LF alone"},
