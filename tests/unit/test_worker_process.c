@@ -87,7 +87,7 @@ static void each_message(void)
 		{WIRE_ANSWER, COMPONENT, put_rubbish, "", "sent an answer that is broken", 0, false},
 		{WIRE_REPLY, COMPONENT, put_rubbish, "", "sent a reply that is broken", 0, false},
 		{WIRE_STEP, COMPONENT, put_step, "step 7 5 reading;", NULL, 0, false},
-		{WIRE_STEP, COMPONENT, put_rubbish, "", BROKEN, COMPONENT, false},
+		{WIRE_STEP, COMPONENT, put_rubbish, "", BROKEN, 0, false},
 		{WIRE_VALIDATED, COMPONENT, put_nothing, "validated 7;", NULL, 0, false},
 		{WIRE_STALE, 0, put_nothing, "stale;", NULL, 0, false},
 		{WIRE_STALE, 0, put_nothing, "stale;", NULL, 0, true}, /* of none: it may */
