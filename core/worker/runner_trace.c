@@ -94,6 +94,11 @@ static void resolve_later(struct skymon *sm, const char *host,
 	runner_host.resolve_later(sm, host, resolved, argument);
 }
 
+static void trace(struct skymon *sm, const char *text, size_t size)
+{
+	runner_trace(of(sm), "%.*s", cut(size), text);
+}
+
 static void secret_refused(struct skymon *sm)
 {
 	runner_trace(of(sm), "the secret was refused");
@@ -118,6 +123,7 @@ const struct skymon_host *runner_trace_host(void)
 	traced.resolve = resolve;
 	traced.resolve_within = resolve_within;
 	traced.resolve_later = resolve_later;
+	traced.trace = trace;
 	traced.secret_refused = secret_refused;
 	return &traced;
 }

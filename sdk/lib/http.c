@@ -465,6 +465,20 @@ static long time_for(const struct call *call)
 	return left < 0 ? 0 : left > 86400000 ? 86400000 : (long)left;
 }
 
+static void trace(const struct call *call, CURL *easy)
+{
+	bool reused = number_of(easy, CURLINFO_NUM_CONNECTS) == 0;
+	skymon_trace(call->sm,
+		     "http %s: %s after %.3f ms, TLS %.3f ms, request %.3f ms, answer began %.3f ms, "
+		     "%ld after %.3f ms",
+		     call->place, reused ? "kept connection" : "connected",
+		     1e3 * seconds_of(easy, CURLINFO_CONNECT_TIME_T),
+		     1e3 * seconds_of(easy, CURLINFO_APPCONNECT_TIME_T),
+		     1e3 * seconds_of(easy, CURLINFO_PRETRANSFER_TIME_T),
+		     1e3 * seconds_of(easy, CURLINFO_STARTTRANSFER_TIME_T),
+		     number_of(easy, CURLINFO_RESPONSE_CODE), 1e3 * seconds_of(easy, CURLINFO_TOTAL_TIME_T));
+}
+
 static CURLcode attempt(struct call *call)
 {
 	CURL *easy = call->http->easy;
@@ -472,7 +486,10 @@ static CURLcode attempt(struct call *call)
 	call->timeout_ms = timeout_ms > 0 ? timeout_ms : 1;
 	call->tried = clock_now();
 	set_options(call, easy);
-	return curl_easy_perform(easy);
+	CURLcode code = curl_easy_perform(easy);
+	if (call->sm->host->trace != NULL)
+		trace(call, easy);
+	return code;
 }
 
 static bool prepare(struct call *call, struct skymon_fault *fault)

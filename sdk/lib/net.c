@@ -118,8 +118,10 @@ ssize_t skymon_net_read(struct skymon *sm, struct skymon_net *net, void *bytes, 
 		return skymon_net_tls_read(sm, net, bytes, size, fault);
 	for (;;) {
 		ssize_t got = recv(net->fd, bytes, size, 0);
-		if (got > 0)
+		if (got > 0) {
+			skymon_trace(sm, "received %zd bytes", got);
 			return got;
+		}
 		if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
 			skymon_net_broken(net->place, got == 0 ? 0 : errno, fault);
 			return got;
@@ -139,6 +141,7 @@ bool skymon_net_write(struct skymon *sm, struct skymon_net *net, const void *byt
 		ssize_t sent = net->tls != NULL ? skymon_net_tls_write(sm, net, at, size, fault)
 						: send(net->fd, at, size, MSG_NOSIGNAL);
 		if (sent > 0) {
+			skymon_trace(sm, "sent %zd bytes", sent);
 			at += sent;
 			size -= (size_t)sent;
 		} else if (net->tls != NULL) {

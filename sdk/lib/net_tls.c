@@ -292,8 +292,10 @@ ssize_t skymon_net_tls_read(struct skymon *sm, struct skymon_net *net, void *byt
 		ERR_clear_error();
 		errno = 0;
 		got = SSL_read(net->tls, bytes, size > 1 << 30 ? 1 << 30 : (int)size);
-		if (got > 0)
+		if (got > 0) {
+			skymon_trace(sm, "received %d bytes", got);
 			return got;
+		}
 	} while (again(sm, net, got, "no answer in time", "", fault));
 	return fault->lost ? 0 : -1;
 }

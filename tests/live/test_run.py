@@ -227,3 +227,15 @@ def test_trace_masks_secrets(tmp_path):
     key.chmod(0o600)
     done = run_tool("run", "t_all_options", f"secret={{file: {key}}}", "text=x hunter2-of-the-trace", "--trace", *OWN)
     assert "detail text: x " in done.stderr and "hunter2" not in done.stderr, done.stderr
+
+
+def test_trace_times_a_request():
+    """By skymon_trace, which the helper library uses: the phases of an HTTP request, what a connection sends and receives."""
+    done = run_tool("test-server", "http", "--tls", "good", "--", ROOT / "bin/skymon", "run", "vault", "--trace", "address={url}", "tls.ca_file={ca}")
+    found = re.search(r"http 127\.0\.0\.1:\d+: connected after (\S+) ms, TLS (\S+) ms, request (\S+) ms, answer began (\S+) ms, 200 after (\S+) ms$", done.stderr, re.M)
+    assert found, done.stderr
+    times = [float(time) for time in found.groups()]
+    assert times == sorted(times) and times[0] > 0
+    done = run_tool("test-server", "tcp", "--", ROOT / "bin/skymon", "run", "cache", "--trace", "url=redis://{address}")
+    for text in ("resolved 127.0.0.1 in ", "step: connecting", "sent 14 bytes", "received "):
+        assert text in done.stderr, done.stderr

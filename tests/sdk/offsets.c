@@ -141,6 +141,7 @@ AT(skymon_host, done, 368);
 AT(skymon_host, watch, 376);
 AT(skymon_host, timer, 384);
 AT(skymon_host, resolve_later, 392);
+AT(skymon_host, trace, 400);
 AT_LEAST(skymon_host, 344);
 
 AT(skymon_caller, size, 0);

@@ -208,6 +208,7 @@ struct skymon_host {
 	void (*timer)(struct skymon *, int64_t ms, void (*due)(struct skymon *, void *), void *argument);
 	void (*resolve_later)(struct skymon *, const char *host, void (*resolved)(struct skymon *, void *, const char *addresses),
 			      void *argument);
+	void (*trace)(struct skymon *, const char *text, size_t size);
 };
 struct skymon { const struct skymon_host *host; };
 
@@ -358,6 +359,9 @@ static inline size_t skymon_print(struct skymon *sm, double value, char *text, s
 SKYMON_SAYS(3) void skymon_invalid(struct skymon *sm, const char *option, const char *format, ...)
 { SKYMON_TELL(SKYMON_DO(sm, invalid, sm, option, text_, size_)); }
 
+/* A line for `skymon run --trace`; otherwise this costs nothing. */
+SKYMON_SAYS(2) void skymon_trace(struct skymon *sm, const char *format, ...)
+{ if (sm->host->trace != NULL) SKYMON_TELL(sm->host->trace(sm, text_, size_)); }
 SKYMON_SAYS(2) void skymon_error(struct skymon *sm, const char *format, ...)
 { SKYMON_TELL(sm->host->log(sm, 0, text_, size_)); }
 SKYMON_SAYS(2) void skymon_warn(struct skymon *sm, const char *format, ...)
