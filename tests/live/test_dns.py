@@ -36,6 +36,7 @@ def test_an_outage_of_dns(skymond, silent_name_server, postgres, tmp_path):
         "authentication": component("authentication", issuer="http://id.example.test/realms/x"),
         "websocket": component("websocket", url="ws://ws.example.test:9000/"),
         "cache": component("cache", url="redis://cache.example.test:6379"),
+        "http": component("http", url="http://http.example.test:8000/"),
     }
     for i in range(6):  # more of them than the helper has slots for calls that hang
         named[f"db{i}"] = component("database", url=f"postgresql://u@db{i}.example.test/x")

@@ -167,7 +167,7 @@ def said(rows, check, faults):
 
 
 # The document's tables, and their rows: a fault that many have, and what the tests of each check call it.
-TABLES = [["vault", "authentication", "websocket", "cache", "database", "grafana"], ["scrape"], ["tcp"]]
+TABLES = [["vault", "authentication", "websocket", "cache", "database", "grafana"], ["scrape", "http"], ["tcp"]]
 SHARED = {
     "stopped": ["stopped"],
     "frozen": ["frozen", "frozen (SIGSTOP)"],
@@ -198,6 +198,12 @@ OWN = {
     "authentication": ["issuer mismatch", "no usable key", "token signed by another key", "expired token", "private keys are published",
                        "clock of yesterday", "HTTP 404"],
     "websocket": ["no WebSocket there", "no pong", "wrong answer", "sub-protocol not agreed", "closes with 1011", "closes with 3000"],
+    "http": ["HTTP 404", "HTTP 500", "HTTP 200 where 404 is asked for", "no password", "token without the right", "text is missing", "text is there",
+             "pattern does not match", "not JSON", "JSON without the value", "another value in JSON", "a number above its limit",
+             "a pattern that never ends", "an answer that unpacks to more than is read", "a redirect", "redirect /other, same_host",
+             "redirect /loop, follow", "redirects a body to another host", "HTTP/1 where HTTP/2 is asked for", "no TLS there",
+             "TLS asked for without TLS", "client certificate required", "the proxy asks for a login", "resets", "endless headers",
+             "refused to newcomers: the name moved", "certificate ends soon"],
     "cache": ["no right to INFO", "loading its data", "memory full, noeviction", "cannot save, takes no writes", "replica, link down",
               "CLIENT PAUSE", "cluster without slots", "too few replicas for writes", "a replica where a primary is asked for"],
     "certificate": ["stopped", "frozen", "silence", "garbage", "plain HTTP", "closes at once", "half a handshake, closed", "proxy stopped", "certificate: expired",
