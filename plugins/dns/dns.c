@@ -20,6 +20,9 @@ static const struct skymon_option options[] = {
 	SKYMON_OPT(struct dns, server, NULL,
 		   "address or name of the server to ask, with :port unless it is 53; left out: the system's "
 		   "(/etc/resolv.conf)"),
+	SKYMON_OPT(
+		struct dns, primary, NULL,
+		"with type SOA another server, to compare the zone's serial number with: the number serial_lag"),
 	SKYMON_OPT(struct dns, transport, "udp",
 		   "udp turns to TCP for an answer that is cut; tcp asks over TCP alone",
 		   .words = transports),
@@ -42,6 +45,7 @@ static const struct skymon_number numbers[] = {
 	{"answers", "", "records of the type in the answer"},
 	{"ttl", "s", "the least time to live of these records, and of the CNAMEs before them"},
 	{"serial", "", "the zone's serial number; with type SOA"},
+	{"serial_lag", "", "by how much the primary's serial number is ahead; with `primary`"},
 	{0}};
 
 /* ---- Options ---- */
@@ -76,6 +80,10 @@ static void validate(struct skymon *sm, const void *state)
 			"must be a domain name: labels of 1 to 63 characters, ASCII (xn--… for others), 253 in all");
 	if (is_set(dns->server) && !skymon_address_parse(dns->server, 53, &address, &why))
 		skymon_invalid(sm, "server", "%s", why);
+	if (is_set(dns->primary) && !skymon_address_parse(dns->primary, 53, &address, &why))
+		skymon_invalid(sm, "primary", "%s", why);
+	if (is_set(dns->primary) && (dns->type.index != DNS_SOA || dns->rcode.index != 0 || dns->empty))
+		skymon_invalid(sm, "primary", "needs type SOA, and excludes rcode and empty");
 	validate_texts(sm, "expect", &dns->expect, dns->type.index);
 	validate_texts(sm, "contains", &dns->contains, dns->type.index);
 	if (dns->empty && some)
@@ -126,8 +134,11 @@ static bool start(struct skymon *sm, void *state)
 	const char *why;
 	dns_forget(dns);
 	dns->at.given = is_set(dns->server);
-	if (dns->at.given && !skymon_address_parse(dns->server, 53, &dns->at.address, &why)) {
-		skymon_unknown(sm, "server %s", why);
+	dns->primary_at.given = is_set(dns->primary);
+	if ((dns->at.given && !skymon_address_parse(dns->server, 53, &dns->at.address, &why)) ||
+	    (dns->primary_at.given &&
+	     !skymon_address_parse(dns->primary, 53, &dns->primary_at.address, &why))) {
+		skymon_unknown(sm, "server or primary %s", why);
 		return false;
 	}
 	dns->expected = normal_texts(&dns->expect, dns->type.index);
@@ -255,12 +266,36 @@ static void report(struct skymon *sm, const struct dns *dns, const struct dns_an
 
 /* ---- The run ---- */
 
+/* The primary has answered. Its faults degrade only: the server itself has answered well, and its message stays otherwise. */
+static void compare_serials(struct skymon *sm, const struct dns *dns, const struct dns_answer *answer)
+{
+	if (answer->rcode != 0 || answer->count == 0) {
+		skymon_reason(sm, SKYMON_QUERY_ERROR);
+		skymon_done(sm, skymon_degraded(sm, "the primary %s has no SOA record of %s",
+						dns->query.place, dns->name));
+		return;
+	}
+	skymon_detail_number(sm, "primary_serial", answer->serial);
+	skymon_number(sm, "serial_lag", (int32_t)(answer->serial - dns->serial)); /* RFC 1982 */
+	skymon_done(sm, SKYMON_HEALTHY);
+}
+
 void dns_answered(struct skymon *sm, struct dns *dns, const struct dns_answer *answer)
 {
 	double seconds = (double)dns_elapsed_us(&dns->query) / 1e6;
 	dns_drop(sm, dns);
+	if (dns->comparing) {
+		compare_serials(sm, dns, answer);
+		return;
+	}
 	report(sm, dns, answer, seconds);
-	skymon_done(sm, evaluate(sm, dns, answer, seconds));
+	enum skymon_status status = evaluate(sm, dns, answer, seconds);
+	dns->comparing = status == SKYMON_HEALTHY && dns->primary_at.given;
+	dns->serial = answer->serial;
+	if (dns->comparing)
+		dns_begin_query(sm, dns, &dns->primary_at);
+	else
+		skymon_done(sm, status);
 }
 
 void dns_failed(struct skymon *sm, struct dns *dns, enum skymon_status status, enum skymon_reason reason,
@@ -272,37 +307,38 @@ void dns_failed(struct skymon *sm, struct dns *dns, enum skymon_status status, e
 	vsnprintf(text, sizeof(text), format, list);
 	va_end(list);
 	dns_drop(sm, dns);
-	skymon_unhealthy(sm, "%s", text);
+	skymon_unhealthy(sm, "%s%s", dns->comparing ? "the primary " : "", text);
 	skymon_reason(sm, reason);
-	skymon_done(sm, status);
+	skymon_done(sm, dns->comparing ? SKYMON_DEGRADED : status);
 }
 
 static void begin(struct skymon *sm, void *state)
 {
-	dns_begin_query(sm, state);
+	struct dns *dns = state;
+	dns->comparing = false;
+	dns_begin_query(sm, dns, &dns->at);
 }
 
 static enum skymon_status cancel(struct skymon *sm, void *state)
 {
 	struct dns *dns = state;
 	struct dns_query *query = &dns->query;
-	size_t packets = query->packets;
-	dns_drop(sm, dns);
-	if (query->place[0] == '\0') {
-		skymon_unhealthy(sm, "the name of the server %s is not resolved in time",
-				 dns->at.address.host);
-		return wrong(sm, SKYMON_TIMEOUT);
-	}
-	if (query->odd > 0) {
-		skymon_unhealthy(sm, "%s: no answer in time, but %u packets that do not fit the question",
-				 query->place, query->odd);
-		return wrong(sm, SKYMON_PROTOCOL);
-	}
-	if (query->tcp)
-		skymon_unhealthy(sm, "%s: no answer over TCP in time", query->place);
+	const char *role = dns->comparing ? "the primary " : "";
+	enum skymon_reason reason = query->odd > 0 ? SKYMON_PROTOCOL : SKYMON_TIMEOUT;
+	if (query->place[0] == '\0')
+		skymon_unhealthy(sm, "%s%s: the server's name is not resolved in time", role,
+				 query->server->address.host);
+	else if (query->odd > 0)
+		skymon_unhealthy(sm, "%s%s: no answer in time, but %u packets that do not fit the question",
+				 role, query->place, query->odd);
+	else if (query->tcp)
+		skymon_unhealthy(sm, "%s%s: no answer over TCP in time", role, query->place);
 	else
-		skymon_unhealthy(sm, "%s: no answer in time, asked %zu times", query->place, packets);
-	return wrong(sm, SKYMON_TIMEOUT);
+		skymon_unhealthy(sm, "%s%s: no answer in time, asked %zu times", role, query->place,
+				 query->packets);
+	dns_drop(sm, dns);
+	skymon_reason(sm, reason);
+	return dns->comparing ? SKYMON_DEGRADED : SKYMON_UNHEALTHY;
 }
 
 SKYMON_PLUGIN(dns, "1.0", "a name server's answer: records, response code, DNSSEC, serial, time",

@@ -26,27 +26,33 @@ struct dns_query {                         /* of one run */
 	unsigned char bytes[2 + DNS_QUESTION_SIZE]; /* the question as over TCP, with its length */
 	size_t size;                                /* without it */
 	uint16_t id;
-	bool tcp;         /* it was, or is, asked over TCP */
+	bool tcp; /* it was, or is, asked over TCP */
+	const struct dns_server *server;
 	unsigned odd;     /* packets that came and are not the answer */
 	int64_t began_us; /* when the first packet was sent */
 	char place[80];   /* the server that answered, or that was asked last */
 };
 
+struct dns_server {
+	bool given; /* otherwise the system's servers are asked */
+	struct skymon_address address;
+};
+
 struct dns {
-	const char *name, *server;
+	const char *name, *server, *primary;
 	struct skymon_choice type, transport, rcode;
 	struct skymon_texts expect, contains;
 	bool empty, dnssec, authoritative;
 	char **expected, **contained; /* as dns_parse writes answers; of expect and contains */
-	struct {
-		bool given; /* otherwise the system's servers are asked */
-		struct skymon_address address;
-	} at;
+	struct dns_server at, primary_at;
 	struct dns_query query;
+	/* Of a run, once the server has answered well and the primary is asked: */
+	bool comparing;
+	uint32_t serial;
 };
 
 /* dns_query.c: asks the server; the run ends in dns_answered or dns_failed, within the call or later. */
-void dns_begin_query(struct skymon *sm, struct dns *dns);
+void dns_begin_query(struct skymon *sm, struct dns *dns, const struct dns_server *server);
 /* Sets the query to none, without closing anything. */
 void dns_forget(struct dns *dns);
 /* Closes all sockets and ends the timer. */

@@ -141,7 +141,8 @@ static bool take(struct skymon *sm, struct dns *dns, unsigned char server, const
 		/* an old server that does not know EDNS (RFC 6891 7) */
 		query->question.edns = false;
 		ask(sm, dns);
-	} else if ((answer.rcode == 2 || answer.rcode == 5) && !stream && !dns->at.given && has_next(query)) {
+	} else if ((answer.rcode == 2 || answer.rcode == 5) && !stream && !query->server->given &&
+		   has_next(query)) {
 		/* as the system's resolver does */
 		ask_udp(sm, dns);
 	} else {
@@ -341,21 +342,22 @@ static void read_system(struct dns_query *query)
 		add_servers(query, "127.0.0.1");
 }
 
-void dns_begin_query(struct skymon *sm, struct dns *dns)
+void dns_begin_query(struct skymon *sm, struct dns *dns, const struct dns_server *server)
 {
 	struct dns_query *query = &dns->query;
 	dns_forget(dns);
+	query->server = server;
 	query->question = (struct dns_question){.name = dns->name,
 						.type = (enum dns_type)dns->type.index,
 						.recurse = !dns->authoritative,
 						.dnssec = dns->dnssec,
 						.edns = true};
-	if (!dns->at.given) {
+	if (!server->given) {
 		read_system(query);
 		ask(sm, dns);
 		return;
 	}
-	query->port = dns->at.address.port;
+	query->port = server->address.port;
 	skymon_step(sm, "looking the server's name up");
-	skymon_resolve_later(sm, dns->at.address.host, on_resolved, dns);
+	skymon_resolve_later(sm, server->address.host, on_resolved, dns);
 }

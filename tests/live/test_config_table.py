@@ -92,6 +92,7 @@ ROWS = {
     "dns of no name": ("components:\n  a: {plugin: dns, name: 'a..b'}\n", "2:26", "must be a domain name"),
     "dns of an IDN": ("components:\n  a: {plugin: dns, name: 'café.example'}\n", "2:26", "xn--"),
     "dns server": ("components:\n  a: {plugin: dns, name: h, server: 'h:0'}\n", "2:37", "a port from 1 to 65535"),
+    "dns primary": ("components:\n  a: {plugin: dns, name: h, primary: ns1}\n", "2:38", "needs type SOA"),
     "dns answer": ("components:\n  a: {plugin: dns, name: h, expect: example.com}\n", "2:37", "must be IPv4 addresses"),
     "dns mail": ("components:\n  a: {plugin: dns, name: h, type: MX, contains: mail}\n", "2:49", "a preference and a name"),
     "dns type": ("components:\n  a: {plugin: dns, name: h, type: AX}\n", "2:35", "must be A, AAAA, CNAME"),

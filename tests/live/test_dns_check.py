@@ -323,6 +323,27 @@ def test_each_fault_of_a_real_server(skymond, knot):
     cell("back to normal", "tcp", "ok", "2 answers", status="healthy")
 
 
+def test_serials_of_two_servers(skymond, knot, odd):
+    """A secondary that lags behind its primary; a primary that is gone or knows nothing."""
+    primary, nothing = Knot(), odd("REFUSED")
+    try:
+        soa = component(knot.port, "plain.test", type="SOA", primary=f"127.0.0.1:{primary.port}", warn={"serial_lag": 0})
+        sm = skymond({"components": {"zone": soa, "nothing": {**soa, "primary": f"127.0.0.1:{nothing.port}"}}})
+        found = sm.wait_component("zone", status="healthy")
+        assert found["numbers"]["serial_lag"] == 0 and found["details"]["primary_serial"] == found["numbers"]["serial"]
+        primary.reload(www="192.0.2.99")  # Knot counts the serial up itself
+        truth.cell("dns", "behind its primary", sm, "zone", status="degraded", reason="threshold_warn", words="serial_lag is 1")
+        truth.cell("dns", "primary: REFUSED", sm, "nothing", status="degraded", reason="query_error", words="the primary 127.0.0.1")
+        knot.reload(www="192.0.2.99")
+        sm.wait_component("zone", status="healthy")
+        primary.pause()
+        truth.cell("dns", "primary: frozen", sm, "zone", status="degraded", reason="timeout", words="the primary 127.0.0.1")
+        primary.stop()
+        truth.cell("dns", "primary: stopped", sm, "zone", status="degraded", reason="refused", words="the primary 127.0.0.1")
+    finally:
+        primary.close()
+
+
 def test_dnssec(skymond, knot, unbound):
     """Unbound verifies: AD for the signed zone alone; with a wrong anchor it answers SERVFAIL; Knot itself verifies nothing."""
     wrong = Unbound(knot, anchor=knot.anchor[:-4] + ("0000" if not knot.anchor.endswith("0000") else "1111"))

@@ -216,6 +216,7 @@ OWN = {
     "dns": ["stopped", "stopped, over TCP", "frozen", "frozen, over TCP", "silence", "garbage", "half a record", "wrong id", "wrong question", "another address",
             "forged, then good", "SERVFAIL", "REFUSED", "no such name", "no record of the type", "a record where none is expected",
             "a name that must not exist", "another answer", "another's zone", "not signed, with dnssec", "signatures that are not valid",
+            "behind its primary", "primary: REFUSED", "primary: frozen", "primary: stopped",
             "first is lost", "no EDNS", "cut, then TCP", "TCP: silence", "TCP: half an answer", "TCP: garbage", "TCP: closes at once",
             "back to normal"],
     "exec": ["exit code 0", "exit code 1", "exit code 2", "exit code 3", "exit code 7", "a signal", "no end", "a flood", "no such program",
