@@ -3,12 +3,14 @@
 client would refuse is refused for its own reason, and its dates are shown all the same."""
 import datetime
 import os
+import shutil
 import socket
 import ssl
 import subprocess
 import threading
 import time
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509 import ocsp
@@ -16,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 import truth
 from conftest import factory
-from harness import Server, free_port, need, wait_until
+from harness import Folder, Server, free_port, need, wait_until
 
 BASE = {"plugin": "certificate", "interval": "300ms", "timeout": "2s"}
 
@@ -413,7 +415,28 @@ def test_files(skymond, certs, tmp_path):
     truth.cell("certificate", "file: back to normal", sm, "files", status="healthy", reason="ok", within=5)
 
 
-def test_an_unreadable_file(skymond, certs, tmp_path):
+@pytest.mark.skipif(os.geteuid() != 0, reason="the test starts as root")
+def test_a_file_of_root(skymond, certs):
+    """skymond's user may not read it, which says nothing about the certificate: unknown, and well once it may."""
+    made = Folder("certificate")
+    made.path.chmod(0o755)
+    file = made.path / "one.pem"
+    shutil.copy(certs.pem("good"), file)
+    file.chmod(0o600)
+
+    def opened():
+        os.chmod(".", 0o755)
+        os.chmod("skymond.yaml", 0o644)
+    try:
+        sm = skymond({"user": "nobody", "components": {"a": {**BASE, "files": str(file)}}}, preexec_fn=opened)
+        truth.cell("certificate", "file: unreadable", sm, "a", status="unknown", reason="denied", words="Permission denied")
+        file.chmod(0o644)
+        sm.wait_component("a", status="healthy")
+    finally:
+        made.remove()
+
+
+def test_what_is_not_a_file_of_certificates(skymond, certs, tmp_path):
     """The private key beside it is not shown, and a folder is not a file."""
     folder = tmp_path / "folder"
     folder.mkdir()

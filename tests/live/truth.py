@@ -211,7 +211,7 @@ OWN = {
                     "missing intermediate", "expired intermediate", "staple: good", "staple: revoked", "staple: unknown", "staple: expired",
                     "staple: of the future", "staple: another's", "staple: signed by another", "no staple",
                     "no staple, which the certificate demands", "STARTTLS not offered", "another protocol than `starttls`",
-                    "TLS switched off", "file: missing", "file: not PEM", "file: expired", "file: missing intermediate",
+                    "TLS switched off", "file: missing", "file: unreadable", "file: not PEM", "file: expired", "file: missing intermediate",
                     "file: replaced by one that ends soon", "file: back to normal", "back to normal"],
     "dns": ["stopped", "stopped, over TCP", "frozen", "frozen, over TCP", "silence", "garbage", "half a record", "wrong id", "wrong question", "another address",
             "forged, then good", "SERVFAIL", "REFUSED", "no such name", "no record of the type", "a record where none is expected",
