@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Five checks of five kinds on real servers (those of tests/live), plain and on loopback: what skymond and its workers take when nobody
+"""Five checks of five kinds on real servers (those of tests/live), plain and on loopback: what skymond and its workers take when no client
 asks them anything, and how soon they are there."""
 import os
 import pathlib

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a new TLS connection costs a worker in CPU, beside openssl s_client, which reads the system's certificates each time."""
+"""The CPU that a new TLS connection costs a worker in CPU, beside openssl s_client, which reads the system's certificates each time."""
 import os
 import pathlib
 import resource

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of local callers share: a broker that runs as a user of its own and listens on every kind of socket, its guarded routes,
+"""Shared by the tests of local callers: a broker that runs as a user of its own and listens on every kind of socket, its guarded routes,
 and curl as any user. They change users and network namespaces: only root can run them."""
 import ctypes
 import os
@@ -149,7 +149,7 @@ class Broker:
 
 
 def guarded_routes(sm):
-    """What the daemon itself lists of the broker's routes."""
+    """The broker's routes as the daemon itself lists them."""
     lines = sm.get("/", headers={"Accept": "application/json"}).json()["routes"]
     return {(line["method"], line["path"].removeprefix("/api/v1/grafana/").replace("{uid}", "x")) for line in lines
             if line["path"].startswith("/api/v1/grafana/") and not line["path"].endswith("/health")}

@@ -8,7 +8,7 @@
 
     good        127.0.0.1, ::1, localhost and good.test; 30 days
     expired     the same names; ended yesterday
-    brief       the same names; made anew by certs.brief(seconds), and ends after them
+    brief       the same names; made again by certs.brief(seconds), and ends after them
     early       the same names; begins tomorrow
     wrong_name  else.test only
     untrusted   the names of good, signed by other_ca

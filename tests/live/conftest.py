@@ -20,7 +20,7 @@ def pytest_configure(config):
 
 @pytest.fixture
 def skymond():
-    """skymond(config, …) starts a daemon; all of them are stopped and judged at the end of the test."""
+    """skymond(config, …) starts a daemon; all of them are stopped and checked at the end of the test."""
     started = []
 
     def start(config, **options):

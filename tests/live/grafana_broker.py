@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of grafana's faults share: a skymond with the plugin and the double of grafana_server.py, what is asked of it, what a
+"""Shared by the tests of grafana's faults: a skymond with the plugin and the double of grafana_server.py, what is asked of it, what a
 problem has.
 
     one = Broker(start, keeper, key, url, timeout="2s", …)   # see the fixtures `broker` of the tests

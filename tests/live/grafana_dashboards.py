@@ -9,7 +9,7 @@ from grafana_unproven import NotRecorded, unproven
 
 
 def slug(title):
-    """What stands in URLs, and what counts as the same title. Recorded: letters, digits, spaces, "?", and that other scripts vanish."""
+    """The slug of a title, as it stands in URLs; titles of one slug count as the same. Recorded: letters, digits, spaces, "?", and that other scripts vanish."""
     if not re.fullmatch(r"[A-Za-z0-9 ?]*", title):
         unproven("slug: other characters")
     plain = unicodedata.normalize("NFD", title.lower().replace("ß", "ss"))
@@ -145,7 +145,7 @@ class Dashboards:
         return found
 
     def _replaced(self, model, uid, folder, overwrite):
-        """The uid to write at: of the dashboard that is replaced, or a new one. An id that is no number counts as none."""
+        """The uid to write at: of the dashboard that is replaced, or a new one. An id that is not a number counts as none."""
         old = None
         if uid in self.folders:
             unproven("dashboard: uid of a folder")

@@ -204,7 +204,7 @@ class Rules:
     # ---- Evaluation ----
 
     def wrong(self, rule):
-        """What a real Grafana would find when it evaluates the rule, or why nobody would see it: sentences, [] when all is well."""
+        """Mistakes that a real Grafana would find when it evaluates the rule, or why it would show the rule to no user: sentences, [] when all is well."""
         unproven("evaluation")
         found = []
         if rule["folderUID"] not in self.org.dashboards.folders:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the Grafana of the tests knows and does, without its HTTP server (grafana_server.py): keys' roles, data sources; folders and
+"""The state of the tests' Grafana and its behaviour, without its HTTP server (grafana_server.py): keys' roles, data sources; folders and
 dashboards are in grafana_dashboards.py, alert rules in grafana_rules.py. Made from the exchanges recorded with a real one
 (grafana_exchanges.json, grafana_exchanges_2.json), which test_grafana_double.py replays. What no exchange shows is answered 500
 "not recorded", but for what grafana_unproven.py lists.
@@ -280,7 +280,7 @@ class Sources:
         return self._answer(self._keep(wanted, uid, self.ids.take(), 1), "Datasource added")
 
     def replace(self, call):
-        """What the body leaves out is reset, isDefault too, but for secrets, which stay; a version refuses when it is older than what
+        """A field that the body leaves out is reset, isDefault too, but for secrets, which stay; a version refuses when it is older than what
         is there."""
         uid = call.args[0]
         self.org.need(call, "datasources:write", scopes=[f"datasources:uid:{uid}"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the Grafana of the tests answers although no recorded exchange shows it: the plugin needs it, or is tried with it. UNPROVEN is the
+"""Answers of the tests' Grafana that no recorded exchange shows: the plugin needs it, or is tried with it. UNPROVEN is the
 whole list, each entry with its source; the code says unproven(NAME) where it follows one, and raises NotRecorded for anything else that
 no exchange shows. test_grafana_double.py holds list and code together."""
 

@@ -179,7 +179,7 @@ def config_text(config):
 
 
 def environment(extra=None):
-    """What a program under test gets: little, so that the machine's own variables do not change a test."""
+    """The environment of a program under test: small, so that the machine's own variables do not change a test."""
     keep = ("PATH", "HOME", "TZ", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS")
     env = {key: os.environ[key] for key in keep if key in os.environ}
     env["LANG"] = "C.UTF-8"
@@ -344,7 +344,7 @@ class Skymond:
 
     # The end
     def stop(self, how=signal.SIGTERM, expect=0, timeout=15):
-        """Ends the daemon and judges its end: exit code, leftover workers, what sanitizers said. expect=None: any code."""
+        """Ends the daemon and checks its end: exit code, leftover workers, reports of sanitizers. expect=None: any code."""
         if self.ended:
             return self.process.returncode
         self.ended = True

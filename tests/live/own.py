@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a test needs of this machine: an address that is not loopback, a file that one process alone sees at another's place."""
+"""Needed of this machine by some tests: an address that is not loopback, a file that one process alone sees at another's place."""
 import ctypes
 import os
 import socket

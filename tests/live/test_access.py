@@ -85,7 +85,7 @@ def test_wrong_tokens_are_counted_and_logged(skymond, tmp_path):
     sm = skymond(watched(tmp_path, access={"token": FIRST, "public": PUBLIC}))
     for path, headers, counts in [("/metrics", bearer("x"), 1), ("/metrics", bearer(FIRST + "x"), 1), ("/metrics", bearer(FIRST[:-1]), 1),
                                   ("/metrics", {"Authorization": "Basic eDp5"}, 1), ("/", bearer(""), 1), ("/api/v1/status", bearer("x"), 1),
-                                  ("/api/v1/health", bearer("x"), 1),  # it is public, and tells more with the right one: it can be tried there
+                                  ("/api/v1/health", bearer("x"), 1),  # it is public, and shows more with the right one, so guesses can be tried there
                                   ("/metrics", {}, 0), ("/api/v1/alive", {}, 0), ("/metrics", bearer(FIRST), 0), ("/nowhere", bearer("x"), 0)]:
         before = failed(sm)
         sm.get(path, headers=headers)

@@ -137,7 +137,7 @@ def test_stopped_frozen_slow_and_back(skymond, provider):
 
 
 def test_restart_between_two_checks(skymond, provider):
-    """A kept connection that the server ended is no failure."""
+    """A kept connection that the server ended does not count as a failure."""
     op = provider()
     sm = skymond(watching(op, interval="8s"))
     sm.wait_component("sso", status="healthy")
@@ -473,7 +473,7 @@ def test_fakes(skymond, fake, tmp_path):
             return True
         wait_until(look, 15, f"{fault}: {status}/{reason} by the check's own sentence")
     truth.hides(sm, faults.secrets)
-    # Deep and huge answers cost nobody the worker, nor memory.
+    # Deep and huge answers cost neither the worker nor memory.
     assert family_values(sm, "skymon_plugin_restarts_total")['{plugin="authentication"}'] == 0, sm.log_text()
     (pid,) = sm.children()
     status = pathlib.Path(f"/proc/{pid}/status").read_text()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every kind of mistake in a config, and every kind of file that is no plugin: a clear error that names the culprit, exit 2, and nothing
+"""Every kind of mistake in a config, and every kind of file that is not a plugin: a clear error that names the culprit, exit 2, and nothing
 half-started. All errors of a file come at once."""
 import os
 import time

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong around the config costs its own components: a plugin that cannot be opened, a secret file that cannot be read. At a start
+"""A fault outside the config costs its own components only: a plugin that cannot be opened, a secret file that cannot be read. At a start
 they are unknown with the sentence, everything else runs, and they are tried again; a reload and --check-config refuse them."""
 import os
 import re

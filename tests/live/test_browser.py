@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a browser may do with an answer: headers on all of them, a sandbox round what comes from a worker, and no way for a worker to change it."""
+"""Limits on the use that a browser makes of an answer: headers on all of them, a sandbox round what comes from a worker, and no way for a worker to change it."""
 import os
 import shutil
 import subprocess

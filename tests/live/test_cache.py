@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """cache: a real Redis that is stopped, frozen, paused, slowed, filled, restarted, replicated, locked. Each fault is a cell of the truth
-table: status, reason, sentence, time, no secret shown. TLS, proxy, names and what is no Redis: test_cache_link.py."""
+table: status, reason, sentence, time, no secret shown. TLS, proxy, names, and servers other than Redis: test_cache_link.py."""
 import json
 import os
 import socket
@@ -69,7 +69,7 @@ def test_hit_rate(skymond, redis):
     assert found["details"]["cache_hit_rate_percent"] == 93.75 and found["status"] == "healthy"
     assert value(sm, "sky_genesis_cache_hit_rate_percent") == 93.75
     assert (value(sm, "skymon_cache_hits_total"), value(sm, "skymon_cache_requests_total")) == (75, 80)
-    # Counters that begin anew are no negative rate.
+    # Counters that begin again do not give a negative rate.
     server.command("config", "resetstat")
     rates(1, 3, 25, 25)
 
@@ -167,7 +167,7 @@ def test_frozen_and_paused(skymond, redis):
     server.resume()
     cell("thawed", sm, "healthy", "ok")
     over = time.monotonic() + 3 * SLOW
-    server.command("client", "pause", int(3000 * SLOW), "all")  # nobody can end it early: CLIENT UNPAUSE waits too
+    server.command("client", "pause", int(3000 * SLOW), "all")  # it cannot be ended early: CLIENT UNPAUSE waits too
     cell("CLIENT PAUSE", sm, "unhealthy", "timeout", "did not answer PING in time")
     wait_until(lambda: time.monotonic() > over, 5, "the end of the pause")
     cell("pause over", sm, "healthy", "ok")

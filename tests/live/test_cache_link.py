@@ -126,7 +126,7 @@ def test_newcomers_meet_another_certificate(skymond, redis, certs):
 
 
 def test_name_moves(skymond, redis, tmp_path):
-    """The kept connection leads to the old address, where all is well; the name leads to one where nobody listens, and back."""
+    """The kept connection leads to the old address, where all is well; the name leads to one without a listener, and back."""
     server = redis(bind="127.0.0.1")
     hosts = tmp_path / "hosts"
     hosts.write_text("127.0.0.1 moving.test\n")
@@ -200,7 +200,7 @@ def test_proxy(skymond, redis, fake):
     server = redis(requirepass=SECRET)
 
     def connect(link):
-        """What a proxy does after its 200: bytes both ways."""
+        """A proxy's work after its 200: bytes both ways."""
         far = socket.create_connection(("127.0.0.1", server.port))
         link.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
 

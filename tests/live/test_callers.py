@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who counts as local before the guarded routes: users that the kernel names, by every way; not proxies, strangers, other namespaces, nor
+"""Callers that count as local at the guarded routes: users that the kernel names, by every way; not proxies, strangers, other namespaces, nor
 what the kernel does not name. And what the audit lines say of them."""
 import json
 import os

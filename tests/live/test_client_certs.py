@@ -150,7 +150,7 @@ def tls_port(daemon):
 
 
 def s_client(port, *more, request=b"GET /api/v1/alive HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"):
-    """What openssl s_client prints, with the answer in it."""
+    """The output of openssl s_client, with the answer in it."""
     return subprocess.run([need("openssl"), "s_client", "-connect", f"127.0.0.1:{port}", "-ign_eof", *map(str, more)], input=request, capture_output=True,
                           timeout=30 * SLOW).stdout.decode(errors="replace")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many connections that ask nothing: whoever holds them, probes and newcomers are answered at once."""
+"""Many connections without a request: whichever client holds them, probes and newcomers are answered at once."""
 import os
 import re
 import resource

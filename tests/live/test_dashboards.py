@@ -39,7 +39,7 @@ def panel_of(name, title):
 
 
 def substituted(expression, values, span=600, step=1, scrape=1):
-    """What Grafana sends: a list of values becomes a regular expression, $__rate_interval is never below four scrapes."""
+    """The query that Grafana sends: a list of values becomes a regular expression, $__rate_interval is never below four scrapes."""
     values = {"__range": f"{span}s", "__range_s": str(span), "__rate_interval": f"{max(step + scrape, 4 * scrape)}s", **values}
 
     def one(match):
@@ -242,7 +242,7 @@ class World:
         return wait_until(look, 10, "the values of the variables")
 
     def use(self):
-        """What a service does: it is asked, and looks things up."""
+        """The load of a service: it gets requests, and looks things up."""
         for path in ("/api/v1/health", "/api/v1/health/vault", "/api/v1/ready", "/nowhere"):
             self.skymond.get(path)
         self.redis.command("GET", "nothing")
@@ -328,6 +328,6 @@ def test_the_first_row_tells_what_is_wrong_and_never_makes_up_a_green(skymond, p
     name = f"skymond at 127.0.0.1:{daemon.port}"
     seen = shows(0, {}, {name: 5}, name)
     assert 0 <= time.time() - seen < 60
-    # What Prometheus does not scrape is no green either.
+    # A target that Prometheus does not scrape does not look green either.
     expression = panel_of("system-overview", "Not Healthy")["targets"][0]["expr"].replace("sky-genesis-api", "nobody")
     assert server.query(substituted(expression, {"instance": ["127.0.0.1:1"]})) == []

@@ -33,7 +33,7 @@ def watching(url, **options):
 
 
 def expect(sm, status, reason, *words, since=None, name="db", fault=None):
-    """Waits for the component to be so; judges its sentence, and how long it took since the deed. A `fault` is a row of the truth table."""
+    """Waits for the component to be so; checks its sentence, and how long it took since the deed. A `fault` is a row of the truth table."""
     began = since or time.monotonic()
 
     def look():
@@ -201,7 +201,7 @@ def test_session_that_ends_under_a_question_is_no_outage(skymond, fresh_postgres
 
 
 def unread_bytes(port):
-    """What the server's own ends of its connections have received and nobody has read."""
+    """Bytes that the server's ends of its connections have received and no process has read."""
     rows = [line.split() for line in open("/proc/net/tcp").read().splitlines()[1:]]
     return sum(int(row[4].split(":")[1], 16) for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01")
 

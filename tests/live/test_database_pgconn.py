@@ -36,7 +36,7 @@ NEWCOMERS = {
 
 
 class Deeds:
-    """What SQL cannot do."""
+    """Faults that SQL cannot make."""
 
     def __init__(self, pg):
         self.pg, self.sessions, self.refused = pg, [], 0

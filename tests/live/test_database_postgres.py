@@ -7,7 +7,7 @@ from postgres_versions import ColdStandby, postgres_of  # noqa: F401
 from test_database import config, expect, part
 
 MAJORS = [10, 13, 15, 18]
-# What may be refused; which numbers that costs, and some that it must not cost.
+# Rights that may be refused; the numbers that each costs, and some that it must not cost.
 REFUSED = {
     "execute on function pg_last_xact_replay_timestamp()": ("pg_last_xact_replay_timestamp", set(), {"connections_used", "cache_hit_rate"}),
     "execute on function pg_stat_get_wal_receiver()": ("pg_stat_wal_receiver", set(), {"connections_used", "active_connections"}),

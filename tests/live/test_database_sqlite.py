@@ -24,7 +24,7 @@ def test_sqlite(skymond):
     other.execute("commit")
     other.close()
     expect(sm, "healthy", "ok")
-    # Not a database any more; removed: begun anew.
+    # Not a database any more; removed: a new one is made.
     (sm.state_dir / "a.db").write_bytes(b"x" * 8192)
     expect(sm, "unhealthy", "query_error", "not a database")
     (sm.state_dir / "a.db").unlink()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A name server that never answers: the daemon runs with a resolv.conf of the test's own, mounted over the real one in a mount namespace of
-its own. No worker is ended for it, and nobody else's result is lost."""
+its own. No worker is ended for it, and no other component's result is lost."""
 import os
 import socket
 import time

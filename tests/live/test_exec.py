@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The check `exec`: real programs by each protocol, their faults, Debian's monitoring-plugins against real servers, and that nothing of
-a program is left, whatever ends it."""
+a program is left, however it ends."""
 import json
 import os
 import pathlib

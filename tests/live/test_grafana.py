@@ -136,7 +136,7 @@ def test_dashboards(broker, grafana):
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", gone["timestamp"])
     for method, body in (("GET", None), ("DELETE", None), ("PUT", {"dashboard": {"title": "x"}})):
         assert one.ask(method, "/dashboards/own", body, 404).json()["upstream_status"] == 404
-        assert "upstream_status" not in one.ask(method, "/dashboards/a%20b", body, 404).json()  # nobody was asked
+        assert "upstream_status" not in one.ask(method, "/dashboards/a%20b", body, 404).json()  # Grafana was not asked
     assert not grafana.dashboards
 
 
@@ -447,7 +447,7 @@ def test_concurrent_writers_of_one_dashboard(broker, grafana):
 @pytest.mark.asan
 @pytest.mark.parametrize("later", [False, True])
 def test_a_lost_answer(broker, grafana, monkeypatch, later):
-    """What creates is sent once, and the same again says that it is there. What replaces or deletes is sent again by itself."""
+    """A request that creates is sent once, and the same again answers that it exists. One that replaces or deletes is repeated by the broker."""
     one = broker()
     if later:
         allow_same_titles(grafana, monkeypatch)
@@ -527,7 +527,7 @@ def test_a_key_that_is_replaced_in_the_store(skymond, grafana):
         sm.wait_component("grafana", status="healthy")
         grafana.revoke(old)
         bao.put("grafana/api_key", key=new)
-        assert sm.get(BASE + "/dashboards").status_code == 200  # refused, read anew, asked once more
+        assert sm.get(BASE + "/dashboards").status_code == 200  # refused, read again, sent once more
         assert sm.request("POST", BASE + "/dashboards", json={"dashboard": DASHBOARD}).status_code == 200
         grafana.revoke(new)
         newest = grafana.add_key("admin")

@@ -430,7 +430,7 @@ def test_check_with_less(broker, grafana):
     assert "ok     permission dashboards:create" in found and "ok     permission folders:create" in found
     one.new_key("viewer")
     one.sm.hup()
-    one.grafana.fail("GET", "^/api/org$", "status", code=401, body={"message": "invalid API key"}, times=1)  # read it anew
+    one.grafana.fail("GET", "^/api/org$", "status", code=401, body={"message": "invalid API key"}, times=1)  # read it again
     found = checks(one, 1)
     for name in ("dashboards:create", "dashboards:write", "dashboards:delete", "folders:create", "datasources:create"):
         assert f"FAILED permission {name}" in found
@@ -465,7 +465,7 @@ def test_apply_with_an_editor_key(broker, grafana):
 
 def test_a_wrong_key(broker, grafana):
     one = broker(None)
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:  # each waits until the key may be read anew
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:  # each waits until the key may be read again
         diff, export = pool.submit(one.tool, "diff", code=2), pool.submit(one.tool, "export", "d1", code=1)
         check, apply = pool.submit(one.lines, "check", code=1), pool.submit(one.apply)
     assert check.result()[0].startswith("ok ") and check.result()[1].startswith("FAILED key: ") and len(check.result()) == 2

@@ -109,7 +109,7 @@ def strike(grafana, case, writes_only):
 
 
 def works(one, grafana):
-    """What follows a fault."""
+    """The requests after a fault."""
     seed(grafana)
     assert one.ask("GET", "/dashboards")[0].status_code == 200
     assert one.ask("POST", "/dashboards", dashboard("After"))[0].status_code == 200
@@ -148,7 +148,7 @@ def test_each_fault(broker, grafana):
 
 
 def test_a_key_that_is_refused_for_good(broker, grafana):
-    """Read anew once for each request, and then the answer says so."""
+    """The key is read again once for each request, and then the answer says so."""
     seed(grafana)
     one = broker().ready()
     grafana.revoke(one.key)
@@ -231,7 +231,7 @@ def test_a_lost_answer_leaves_no_duplicate(broker, grafana, kind):
             found = problem(one.ask(*ALL[name])[0], 409)
             assert found["uid"] == next(iter(new)), found
         assert set(place) - before == new
-    # What may be done twice is tried once more, and nobody notices.
+    # A request that may be done twice is tried once more, and its client does not notice.
     fault = grafana.fail("POST", "/api/dashboards/db", kind, times=1, **done)
     answer, _ = one.ask("PUT", "/dashboards/d1", dashboard("One, renamed"))
     assert answer.status_code == 200 and fault.hits == 1, answer.text
@@ -255,7 +255,7 @@ def test_a_lost_answer_leaves_no_duplicate(broker, grafana, kind):
 
 
 def test_kept_connections_that_the_server_closes(broker, grafana):
-    """Between two requests, or when the next one has come: nobody notices, and nothing is done twice."""
+    """Between two requests, or when the next one has come: no client notices, and nothing is done twice."""
     seed(grafana)
     one = broker(interval="1h").ready()
     for number in range(3):

@@ -55,7 +55,7 @@ def config(bao, **options):
 
 
 class Steady:
-    """What does not change while a key is replaced: worker and daemon."""
+    """Worker and daemon, which do not change while a key is replaced."""
 
     def __init__(self, sm):
         sm.wait_component("grafana", status="healthy")
@@ -170,7 +170,7 @@ def test_replaced_then_revoked(skymond, shared_bao, grafana):
 
 @pytest.mark.sanitized
 def test_many_at_once(skymond, shared_bao, grafana):
-    """All are refused together: one reads the key anew for all of them, and each is repeated once, without waiting for another reading."""
+    """All are refused together: one reads the key again for all of them, and each is repeated once, without waiting for another reading."""
     seed(grafana)
     first, second = grafana.add_key("admin"), grafana.add_key("admin")
     kv_put(shared_bao, "secret/grafana/many", first)
@@ -194,7 +194,7 @@ def test_many_at_once(skymond, shared_bao, grafana):
 
 
 def test_vault_is_sealed_meanwhile(skymond, shared_bao, grafana):
-    """The new key cannot be had: Grafana's refusal is told, and why the key could not be read is in the log. Unsealed, it is read."""
+    """The new key cannot be had: Grafana's refusal is the answer, and why the key could not be read is in the log. Unsealed, it is read."""
     seed(grafana)
     first, second = grafana.add_key("admin"), grafana.add_key("admin")
     kv_put(shared_bao, "secret/grafana/sealed", first)
@@ -205,7 +205,7 @@ def test_vault_is_sealed_meanwhile(skymond, shared_bao, grafana):
     try:
         sm.wait_component("vault", reason="sealed")
         answer = sm.get(BASE + "/dashboards")
-        assert answer.status_code == 200, "while the key is good nobody needs Vault"
+        assert answer.status_code == 200, "while the key is good Vault is not needed"
         grafana.revoke(first)
         mark = sm.log_mark()
         answer = sm.get(BASE + "/dashboards", timeout=40 * SLOW)
@@ -243,7 +243,7 @@ def test_version_1_and_the_end_of_a_lease(skymond, shared_bao, grafana):
 
 
 def test_from_a_file(skymond, shared_bao, grafana, tmp_path):
-    """Replaced as Kubernetes does it; the file is read anew when the key is refused."""
+    """Replaced as Kubernetes does it; the file is read again when the key is refused."""
     seed(grafana)
     keys = [grafana.add_key("admin") for _ in range(2)]
     for number, key in enumerate(keys):
@@ -407,7 +407,7 @@ def striking(grafana, kind, **options):
 
 
 def use_everything(search, sm, grafana, key):
-    """Successes and refusals on all routes, and a Grafana that tells the key back, also where it is cut in two."""
+    """Successes and refusals on all routes, and a Grafana that sends the key back, also cut in two."""
     for method, path, body in USED:
         search.answer(sm.request(method, BASE + path, json=body, timeout=40 * SLOW))
     for headers in ({"Host": "evil.example.com"}, {"Origin": "http://evil.example.com"}, {"X-Forwarded-For": "192.0.2.1"}):
@@ -522,7 +522,7 @@ def test_the_daemon_forgets_the_key(skymond, shared_bao, grafana, tmp_path, sour
     put(keys[1])
     grafana.revoke(keys[0])
     assert sm.get(BASE + "/dashboards", timeout=40 * SLOW).status_code == 200
-    assert in_memory(sm.pid, words) == [], "after the key was read anew"
+    assert in_memory(sm.pid, words) == [], "after the key was read again"
     for method, path, body in USED:
         sm.request(method, BASE + path, json=body, timeout=40 * SLOW)
     grafana.fail("GET", "^/api/search", "status", code=500, body={"message": f"no {keys[1]}"})

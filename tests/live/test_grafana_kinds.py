@@ -367,7 +367,7 @@ def test_what_comes_out_of_the_condition(one, grafana, frames, words):
                                    ("html", {"code": 504}), ("slow", {"seconds": 60}),
                                    ("status", {"code": 500, "body": {"message": "[A] invalid API key of the data source"}})])
 def test_an_evaluation_that_says_nothing(one, grafana, fault):
-    """The data source's trouble, or a Grafana without this route, is no mistake of the rule."""
+    """The data source's trouble, or a Grafana without this route, does not count as a mistake of the rule."""
     one.ask("POST", "/datasources", SOURCE, 200)
     struck = grafana.fail("POST", "^/api/v1/eval", fault[0], **fault[1])
     one.ask("POST", "/alerts", RULE, 201)
@@ -438,7 +438,7 @@ def test_a_quota(one, grafana, target, path, body):
 
 
 def test_a_rule_whose_folder_cannot_be_made(one, grafana):
-    """Grafana 9 has taken the rule already: it does not stay where nobody sees it. A later one refuses it until the folder is there."""
+    """Grafana 9 has taken the rule already: it does not stay where no user sees it. A later one refuses it until the folder is there."""
     one.ask("POST", "/datasources", SOURCE, 200)
     grafana.fail("POST", "^/api/folders", "status", code=403, times=1, body={"message": "Permissions needed: folders:create"})
     assert "folders:create" in one.ask("POST", "/alerts", RULE, 403).json()["detail"]
@@ -501,7 +501,7 @@ def test_what_grafana_has_from_a_file(one, grafana):
 
 @pytest.mark.parametrize("how, status", [("deleted", 500), ("unlinked", 500), ("disabled", 401), ("expired", 401)])
 def test_a_key_that_is_gone_is_replaced(skymond, grafana, tmp_path, how, status):
-    """Whatever Grafana calls it: auth_failed, the key is read again, and the request is done with the new one."""
+    """With any wording of Grafana's: auth_failed, the key is read again, and the request is done with the new one."""
     old, new = grafana.add_key("admin"), grafana.add_key("admin")
     file = tmp_path / "key"
 

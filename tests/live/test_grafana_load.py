@@ -87,7 +87,7 @@ def status(pid, name):
 
 @pytest.mark.parametrize("slow", [0, 2])
 def test_64_dashboards_of_1_mb(broker, grafana, slow):
-    """What was answered with 200 is there, as it was sent; and all come back whole, and are replaced."""
+    """All that was answered with 200 is there, as it was sent; and all come back whole, and are replaced."""
     one = broker()
     if slow:
         grafana.fail("POST", "dashboards/db", "slow", seconds=slow)

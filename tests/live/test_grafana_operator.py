@@ -224,7 +224,7 @@ def test_force_is_spelt_right(broker, query, code):
 
 
 def test_what_people_have_moved_stays(broker, grafana, content):
-    """To another folder or group. General is no folder, and a folder that is gone shows nothing: from there it comes back."""
+    """To another folder or group. General is not a folder, and a folder that is gone shows nothing: from there it comes back."""
     one = broker()
     one.tool("apply")
     for uid in ("team", "gone"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""grafana and the way to its Grafana: a path in the URL, a redirect, a place that nobody answers from, certificates, proxies, restarts."""
+"""grafana and the way to its Grafana: a path in the URL, a redirect, an address without an answer, certificates, proxies, restarts."""
 import contextlib
 import re
 import socket
@@ -77,7 +77,7 @@ def full_listener():
 
 @contextlib.contextmanager
 def plain_listener():
-    """Answers whoever connects in plain HTTP."""
+    """Answers each client in plain HTTP."""
     def serve():
         with contextlib.suppress(OSError):
             while True:
@@ -148,7 +148,7 @@ def test_places_without_a_grafana(broker, grafana):
 
 
 def test_certificates(broker, certs):
-    """Nobody who cannot show a good one is told the key."""
+    """A server that cannot show a good certificate does not get the key."""
     with contextlib.ExitStack() as stack:
         doubles, places = {}, []
         for name, reason, words in (("untrusted", "tls_untrusted", "certificate is not accepted"),

@@ -115,7 +115,7 @@ def test_what_is_never_evaluated_is_refused(broker, grafana):
 
 
 def test_another_type_of_data_source_is_not_judged(broker, grafana):
-    """What its queries look like, and what comes back, we do not know."""
+    """A plugin whose queries and answers are not known here."""
     one = broker()
     one.ask("POST", "/datasources", {"name": "M", "type": "mysql", "uid": "m"}, 200)
     one.ask("POST", "/alerts", {"title": "t", "condition": "A", "data": [query("A", {"rawSql": "select 1"}, "m")]}, 201)
@@ -137,7 +137,7 @@ def test_a_taken_uid(broker, grafana):
 @pytest.mark.parametrize("role", ["editor", "viewer"])
 @pytest.mark.parametrize("sources", [[], [SOURCE]])
 def test_a_key_that_may_not(broker, grafana, role, sources):
-    """It may not see data sources either: the permission is told all the same, and not that there is none."""
+    """It may not see data sources either: the answer names the permission all the same, and does not claim that data sources are missing."""
     for body in sources:
         grafana.org.sources._keep(body, "prometheus", 1, 1)
     one = broker(role)

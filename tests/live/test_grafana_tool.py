@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""skymon WORD starts the program of a plugin; skymon grafana: its words, exit codes, and what it says when nobody answers well. What it does
+"""skymon WORD starts the program of a plugin; skymon grafana: its arguments, exit codes, and its messages when no server answers well. What it does
 with a Grafana is in test_grafana_apply.py."""
 import http.server
 import os

@@ -23,7 +23,7 @@ def series(sm):
 
 
 def test_without_options(skymond):
-    """No option, no privilege, no server: it tells the root's disk, memory and load, and agrees with the kernel."""
+    """No option, no privilege, no server: it reports the root's disk, memory and load, and agrees with the kernel."""
     sm = skymond(host())
     found = sm.wait_component("host", status="healthy")
     details = found["details"]

@@ -315,14 +315,14 @@ def test_tls_and_certificates_that_change(skymond, certs, tmp_path):
     kept.request("GET", "/api/v1/alive")  # an open connection stays
     assert kept.getresponse().read().startswith(b'{"status":"alive"')
     kept.close()
-    # one that is no certificate changes nothing, and is said
+    # one that is not a certificate changes nothing, and is logged
     now = serial(port)
     mark = daemon.log_mark()
     pem.write_text("no certificate")
     daemon.hup()
     daemon.wait_log("old certificate", after=mark)
     assert serial(port) == now
-    # and a file that changes is noticed without being told
+    # and a file that changes is noticed without a signal
     mark = daemon.log_mark()
     put(certs, "good", pem, key)
     daemon.wait_log("new certificate", timeout=20, after=mark)

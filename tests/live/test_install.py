@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `make install` leaves behind, and what the shipped configuration answers on a machine with no server at all."""
+"""The files that `make install` leaves, and the answers of the shipped configuration on a machine with no server at all."""
 import os
 import re
 import subprocess

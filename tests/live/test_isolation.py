@@ -36,7 +36,7 @@ def as_nobody():
 
 
 class Attack:
-    """What t_hostile got of a daemon; each user is attacked once."""
+    """Secrets that t_hostile got of a daemon; each user is attacked once."""
 
     def __init__(self, user):
         self.folder = Folder("attack")  # one that every user reaches

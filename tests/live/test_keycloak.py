@@ -73,7 +73,7 @@ def test_refusals(skymond, keycloak):
     cell("client disabled", sm, "unhealthy", "auth_failed", "(HTTP 401, invalid_client)")
     keycloak.admin("PUT", path, {**client, "secret": SECRET})
     sm.wait_component("sso", status="healthy")
-    # Discovery and keys are still there: only a token tells.
+    # Discovery and keys are still there: only a token shows it.
     keycloak.admin("PUT", "/realms/main", {"enabled": False})
     cell("realm disabled", sm, "unhealthy", "http_status", "token: ", "HTTP 403, access_denied")
     keycloak.admin("PUT", "/realms/main", {"enabled": True})
@@ -81,7 +81,7 @@ def test_refusals(skymond, keycloak):
 
 
 def test_keys_rotate(skymond, keycloak):
-    """A new key of a higher priority signs from now on: nobody notices."""
+    """A new key of a higher priority signs from now on: the check stays healthy."""
     sm = skymond(watching(keycloak))
     sm.wait_component("sso", status="healthy", timeout=30)
     realm = keycloak.admin("GET", "/realms/main")

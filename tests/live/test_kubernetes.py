@@ -200,7 +200,7 @@ def test_skymond_takes_the_configuration(env):
 
 
 def test_it_answers_probes_and_scrapes_as_the_manifests_ask(skymond):
-    """With its addresses, at which nobody answers: ready all the same, and the components of the service's documentation are there."""
+    """With its addresses, at which no server answers: ready all the same, and the components of the service's documentation are there."""
     daemon = skymond(CONFIG, env=ADDRESSES)
     daemon.wait_component("database", status="unhealthy")
     for probe in ("readinessProbe", "livenessProbe"):
@@ -211,7 +211,7 @@ def test_it_answers_probes_and_scrapes_as_the_manifests_ask(skymond):
 
 
 def test_it_has_stopped_before_it_is_killed():
-    """It drains, then gives open requests and workers 10 s (the default of shutdown.timeout); the kubelet waits 30 s unless told."""
+    """It drains, then gives open requests and workers 10 s (the default of shutdown.timeout); the kubelet waits 30 s by default."""
     drain = int(yaml.safe_load(CONFIG)["shutdown"]["drain"].removesuffix("s"))
     assert 0 < drain + 10 < POD["spec"].get("terminationGracePeriodSeconds", 30)
 

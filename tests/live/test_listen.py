@@ -17,7 +17,7 @@ ALIVE = "/api/v1/alive"
 
 
 def codes(port):
-    """What IPv4 and IPv6 get; None: refused."""
+    """The answers over IPv4 and IPv6; None: refused."""
     found = []
     for host in ("127.0.0.1", "[::1]"):
         try:

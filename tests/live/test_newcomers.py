@@ -48,7 +48,7 @@ def behind_door(bao, websocket, doors):
         if kind == "websocket":
             door = doors(websocket().port)
             return door, part("websocket", url=f"ws://127.0.0.1:{door.port}/", **options)
-        port = free_port()  # the issuer that the provider tells is the door's
+        port = free_port()  # the issuer that the provider announces is the door's
         servers.append(OidcProvider(issuer=f"http://127.0.0.1:{port}"))
         op = servers[-1]
         return doors(op.port, port=port), part("authentication", issuer=op.issuer, client_id=op.client_id, client_secret=op.client_secret,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What probes and balancers do: a real HAProxy, the drain, ready and alive."""
+"""Probes and balancers: a real HAProxy, the drain, ready and alive."""
 import fcntl
 import resource
 import signal
@@ -41,7 +41,7 @@ def test_haproxy_takes_the_server_out_and_back(skymond, haproxy, tmp_path):
 
 
 def test_required_component_down_is_no_error_rate(skymond, prometheus, tmp_path):
-    """The seed's HighErrorRate must not fire because probes are told the truth with a 503."""
+    """The seed's HighErrorRate must not fire because probes get a 503."""
     daemon = skymond({"plugins": {"prometheus": {}}, "components": {"db": watch_file(tmp_path, "unhealthy")}})
     daemon.wait_component("db", status="unhealthy")
     rules = """

@@ -131,7 +131,7 @@ def test_cpu(skymond, tmp_path):
 
 
 def as_nobody(tmp_path):
-    """The command line that runs a program as nobody. A build below a folder that is closed to others is mounted where it is again,
+    """The command line that runs a program as `nobody`. A build below a folder that is closed to others is mounted where it is again,
     in a mount namespace of its own: the paths of the worker and the plugins are compiled in, so a copy elsewhere would not find them."""
     user = [need("setpriv"), "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
     if subprocess.run([*user, "test", "-x", str(ROOT / "bin/skymon")], timeout=60).returncode == 0:
@@ -143,7 +143,7 @@ def as_nobody(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs another user's process")
 def test_without_privilege(nginx, tmp_path):
-    """As nobody: memory of a named process is there, open files and connections are absent, not 0, and the details say so."""
+    """As `nobody`: memory of a named process is there, open files and connections are absent, not 0, and the details say so."""
     server = nginx_on(nginx)
     pid_file = server.folder.path / "pid"
     server.folder.path.chmod(0o755)
@@ -162,7 +162,7 @@ def test_without_privilege(nginx, tmp_path):
 
 
 def test_exactly_one_target():
-    """Nothing to look at, or two things: the config is wrong, and is told where."""
+    """Nothing to look at, or two things: the config is wrong, and the error has its place."""
     done = run_skymond("components:\n  none: {plugin: process}\n  two: {plugin: process, port: 1, unit: x}\n", "--check-config", name="c.yaml")
     assert done.returncode == 2
     assert "c.yaml:2:3: option `pid_file` of component none is missing: one of pid_file, unit and port must be given" in done.stderr

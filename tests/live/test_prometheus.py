@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exposition of a real daemon before its real judges: promtool, the strict parser of OpenMetrics, Prometheus itself."""
+"""The exposition of a real daemon before its real readers: promtool, the strict parser of OpenMetrics, Prometheus itself."""
 import re
 import subprocess
 
@@ -42,7 +42,7 @@ def daemon(skymond, tmp_path):
     found.numbers = numbers
     for name in ("host", "numbers", "series"):
         found.wait_component(name, status="healthy")
-    found.metrics()  # so that there is a scrape before, whose duration is told
+    found.metrics()  # so that there is a scrape before, whose duration is shown
     return found
 
 
@@ -82,7 +82,7 @@ def test_strict_openmetrics(daemon):
 
 
 def test_both_formats_hold_the_same_samples(daemon):
-    """Those of components: the daemon's own are read anew for each answer."""
+    """Those of components: the daemon's own are read again for each answer."""
     def stable(text):
         return [line for line in samples_of(text) if "component=" in line]
 

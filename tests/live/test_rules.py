@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The alert rules that are shipped, for Prometheus and for Grafana: judged by promtool, by each other, and on a real Prometheus that
+"""The alert rules that are shipped, for Prometheus and for Grafana: tested by promtool, by each other, and on a real Prometheus that
 scrapes a real skymond."""
 import copy
 import json
@@ -184,25 +184,25 @@ def test_each_rule_has_cases_that_fire_and_cases_that_do_not(name, tmp_path):
 # ---- Grafana's ----
 
 def threshold_of(rule):
-    """What Prometheus compares, as Grafana's threshold: those of Grafana 9 are gt and lt. An expression that is no comparison with
+    """The comparison of Prometheus as Grafana's threshold: those of Grafana 9 are gt and lt. An expression that is not a comparison with
     a number gives its series only when there is something to tell."""
     found = comparison(rule["expr"])
     if found is None:
         return rule["expr"], ("gt", 0)
     what, operator, number = found
-    assert operator in (">", "<") or (operator, number) == ("==", 0), f"say how Grafana should judge {operator} {number:g}"
+    assert operator in (">", "<") or (operator, number) == ("==", 0), f"say how Grafana should evaluate {operator} {number:g}"
     return what, {">": ("gt", number), "<": ("lt", number), "==": ("lt", 1)}[operator]
 
 
 def shown(text):
-    """What an annotation says for a series. A rule whose query is empty is a row without labels in Grafana: each text that needs labels or
+    """The text of an annotation for a series. A rule whose query is empty is a row without labels in Grafana: each text that needs labels or
     values has another one for that, which needs none."""
     found = re.fullmatch(r"\{\{ if (\$(?:labels|values)\.\w+) \}\}(.*)\{\{ else \}\}([^{}$]+)\{\{ end \}\}", text)
     return found[2] if found and found[1] in found[2] else text
 
 
 def differences(prometheus, grafana):
-    """What of a rule for Grafana is not what the rule for Prometheus says: [] when they are in step."""
+    """Differences of a rule for Grafana from the rule for Prometheus: [] when they agree."""
     what, threshold = threshold_of(prometheus)
     queries = {query["refId"]: query for query in grafana["data"]}
     evaluator = queries["C"]["model"]["conditions"][0]["evaluator"]
@@ -241,7 +241,7 @@ def test_a_rule_out_of_step_is_found(where, value):
 
 @pytest.mark.parametrize("file", GRAFANA)
 def test_structure_of_a_rule_for_grafana(file):
-    """What Grafana would take, and then never evaluate."""
+    """Rules that Grafana would take, and then never evaluate."""
     rule = GRAFANA[file]
     kebab = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", rule["title"]).lower()
     assert file == f"{kebab}.json" and rule["uid"] == f"sky-genesis-{kebab}"
@@ -249,7 +249,7 @@ def test_structure_of_a_rule_for_grafana(file):
     assert set(rule) == {"uid", "title", "folderUID", "ruleGroup", "condition", "data", "noDataState", "execErrState", "for", "labels",
                          "annotations"}
     assert (rule["folderUID"], rule["ruleGroup"], rule["execErrState"]) == ("sky-genesis", "sky-genesis", "Error")
-    # Only a target that is not scraped at all is bad news by its absence; of the rest APIDown tells.
+    # Only a target that is not scraped at all alerts by its absence; APIDown covers the rest.
     assert rule["noDataState"] == ("Alerting" if rule["title"] == "APIDown" else "OK")
     known = []
     for query in rule["data"]:
@@ -411,7 +411,7 @@ def test_a_start_and_a_new_component_are_no_change(skymond, prometheus):
 
 
 def test_a_reload_with_another_version_of_the_service_is_told(skymond, prometheus):
-    """By the rule as it is, but that 10 minutes are 3 seconds here; and whatever moment the query comes."""
+    """By the rule as it is, but that 10 minutes are 3 seconds here; and at any moment of the query."""
     config = {"service": {"name": "api", "version": "2.1"}, "plugins": {"prometheus": {}}}
     daemon = skymond(config)
     server = prometheus([f"127.0.0.1:{daemon.port}"])

@@ -147,7 +147,7 @@ def test_those_that_ignore_the_deadline_starve_no_one(skymond, held):
 
 
 def test_of_one_plugin(skymond, held):
-    """Many servers: sixty-four checks at once, all told."""
+    """Many servers: sixty-four checks at once in all."""
     server = held(0.2, 8)
     components = {}
     for number in range(8):

@@ -77,7 +77,7 @@ def test_numbers(skymond, nginx):
     assert {key: numbers[key] for key in ("total_requests", "memory_usage_mb", "value_queue", "value_mail", "samples", "malformed_lines")} == {
         "total_requests": 1015, "memory_usage_mb": 250, "value_queue": 7, "value_mail": 7, "samples": 9, "malformed_lines": 0}
     assert "error_rate_percent" not in numbers or numbers["error_rate_percent"] == 0, "the first check has no increase"
-    assert "value_nothing" not in numbers, "NaN is no measurement"
+    assert "value_nothing" not in numbers, "NaN is not a measurement"
     wait_until(lambda: sm.component("shop")["numbers"].get("error_rate_percent") == 0, what="an interval without a request")
 
     def seen(share, mean):

@@ -33,7 +33,7 @@ def store_config(tmp_path, lease="0"):
 def test_a_secret_of_a_store_and_its_rotation(skymond, tmp_path):
     daemon = skymond(store_config(tmp_path))
     daemon.wait_component("lock", status="healthy")
-    assert not any("reason=auth_failed" in line for line in daemon.log_lines())  # a store that only starts is no news
+    assert not any("reason=auth_failed" in line for line in daemon.log_lines())  # a store that only starts is not logged
     (tmp_path / "right").write_text(SECOND)
     found = daemon.wait_component("lock", status="unhealthy", reason="auth_failed")
     assert FIRST not in json.dumps(found)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the daemon makes of the machine that it runs on: the journal, a machine that lacks something, `./dev run`."""
+"""The machine that the daemon runs on: the journal, a machine that lacks something, `./dev run`."""
 import ctypes
 import os
 import re

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nothing of a worker survives it, whatever ends it; what is not a worker's is reaped and left alone."""
+"""Nothing of a worker survives it, however it ends; what is not a worker's is reaped and left alone."""
 import os
 import pathlib
 import signal

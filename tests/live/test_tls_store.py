@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A file of authorities is read once for all components of a worker and all their connections, and again when it is another: whichever way it
-was replaced, the next connection is judged by what it holds then. (What it costs: ./dev bench tls.)"""
+was replaced, the next connection is verified by what it holds then. (Its cost: ./dev bench tls.)"""
 import ctypes
 import os
 import pathlib

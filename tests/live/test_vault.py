@@ -125,7 +125,7 @@ def test_not_configured_and_by_its_variable(skymond, shared_bao):
     assert "VAULT_ADDR" in found["message"], found
     sm = skymond(config({"vault": {"plugin": "vault"}}), env={"VAULT_ADDR": shared_bao.url, "VAULT_TOKEN": "not-ours"})
     found = sm.wait_component("vault", status="healthy")
-    assert "authentication_valid" not in found["details"]  # nobody gave it a token
+    assert "authentication_valid" not in found["details"]  # it has no token
 
 
 def test_names_and_places(skymond, shared_bao):
@@ -208,7 +208,7 @@ def test_approle(skymond, shared_bao):
     found = cell(sm, "wrong secret_id", "unhealthy", "auth_failed", "refuses the login", secrets=["wrong-geheim"], name="wrong")
     assert found["details"]["authentication_valid"] is False
     sm.wait_component("mount", status="unhealthy", reason="auth_failed")
-    # Past its longest life, and after all its tokens were revoked, it logs in anew, and nobody notices.
+    # Past its longest life, and after all its tokens were revoked, it logs in again, and stays healthy.
     since = sm.component("vault")["since"]
     wait_until(lambda: min(family_values(sm, "skymon_component_checks_total").values()) >= 9, 20, "nine checks")
     shared_bao.do("POST", "sys/leases/revoke-prefix/auth/approle/login")
@@ -216,7 +216,7 @@ def test_approle(skymond, shared_bao):
     wait_until(lambda: min(family_values(sm, "skymon_component_checks_total").values()) >= before + 3, 20, "three checks more")
     found = sm.component("vault")
     assert (found["status"], found["since"], found["last_result"]) == ("healthy", since, None), found
-    # One that is refused does not go on until Vault locks the role (at the fifth time) for everybody.
+    # One that is refused does not go on until Vault locks the role (at the fifth time) for all.
     assert family_values(sm, "skymon_component_checks_total")['{component="wrong"}'] > 10
     word = shared_bao.do("POST", "auth/approle/role/locked/secret-id", {})["data"]["secret_id"]
     shared_bao.do("POST", "auth/approle/login", {"role_id": locked_role, "secret_id": word})
@@ -321,7 +321,7 @@ def test_authorities_are_replaced(skymond, bao, certs, tmp_path):
 # ---- What is not OpenBao ----
 
 class Stand:
-    """Answers /v1/sys/health as told; forward: passes everything on, but for paths that begin with `forbid`; delay: s."""
+    """Answers /v1/sys/health as it is set; forward: passes everything on, but for paths that begin with `forbid`; delay: s."""
 
     def __init__(self, code=200, body=None, forward=None, forbid=None, delay=0.0):
         self.code, self.body, self.forward, self.forbid, self.delay, self.count = code, body, forward, forbid, delay, 0
@@ -418,7 +418,7 @@ def test_our_own_requests_are_limited(skymond, shared_bao):
 @pytest.mark.parametrize("sibling", [r'"odd":"a\u0000b"', r'"odd":"\ud800"', '"odd":1,"odd":2', '"odd":' + "9" * 400, '"odd":' + "[" * 500 + "]" * 500,
                                      '"odd":NaN', '"":"x"'])
 def test_odd_siblings(skymond, sibling):
-    """What is asked for is read, whatever stands beside it."""
+    """The field that is asked for is read, with anything beside it."""
     body = '{"request_id":"x","lease_duration":0,"data":{"data":{%s,"key":"%s"},"metadata":{"version":1}}}' % (sibling, SECRET)
     stand = Stand(200, body)
     stand.health = health()

@@ -96,7 +96,7 @@ def test_vault_is_down_at_the_start(skymond, bao, fresh_postgres):
 
 @pytest.mark.sanitized
 def test_vault_goes_later(skymond, bao, fresh_postgres):
-    """A running consumer goes on; one that starts anew gets the last value; one that is refused waits for Vault."""
+    """A running consumer goes on; one that starts again gets the last value; one that is refused waits for Vault."""
     pg = fresh_postgres()
     token = reader(bao)
     bao.put("database/orders", password=FIRST)
@@ -117,7 +117,7 @@ def test_vault_goes_later(skymond, bao, fresh_postgres):
     cell(sm, "started anew while Vault is down", "healthy", "ok", within=20)
     wait_until(lambda: family_values(sm, "skymon_vault_secrets_total")['{component="vault",result="remembered"}'] >= 1, 5, "it to be counted")
 
-    # What was refused is not answered from memory.
+    # A value that was refused is not answered from memory.
     rotate(pg, SECOND)
     cell(sm, "rotated while Vault is down", "unhealthy", "auth_failed", within=4)
     bao.start()
@@ -158,7 +158,7 @@ def test_kinds_of_values(skymond, bao, tmp_path):
 
 
 def test_the_end_of_a_lease(skymond, bao, tmp_path):
-    """KV version 1 says how long a value holds: it is read again before that, though nobody refused it."""
+    """KV version 1 says how long a value holds: it is read again before that, without a refusal."""
     bao.put("app/brief", mount="kv1", text=FIRST, ttl="3s")
     (tmp_path / "right").write_text(FIRST)
     sm = skymond(config({"vault": part(bao.url, token=reader(bao)), "lock": lock("/kv1/app/brief#text", tmp_path)}))
@@ -175,7 +175,7 @@ def test_the_end_of_a_lease(skymond, bao, tmp_path):
 
 
 def test_dynamic_secrets(skymond, bao, fresh_postgres, tmp_path):
-    """A role of PostgreSQL that Vault makes for us: all who ask within a moment share one lease, and it is made anew before its end."""
+    """A role of PostgreSQL that Vault makes for us: all who ask within a moment share one lease, and it is renewed before its end."""
     pg = fresh_postgres()
     bao.do("POST", "sys/mounts/postgres", {"type": "database"})
     bao.do("POST", "postgres/config/pg", {
@@ -185,7 +185,7 @@ def test_dynamic_secrets(skymond, bao, fresh_postgres, tmp_path):
         "db_name": "pg", "default_ttl": "6s", "max_ttl": "6s",
         "creation_statements": ["create role \"{{name}}\" login password '{{password}}' valid until '{{expiration}}'"]})
     (tmp_path / "right").write_text("never")
-    # Nothing is refused here: with no file to compare with, the consumer cannot judge its secret.
+    # Nothing is refused here: with no file to compare with, the consumer cannot check its secret.
     sm = skymond(config({"vault": part(bao.url, token=reader(bao)),
                          "user": lock("/postgres/creds/app#username", tmp_path, "gone"),
                          "word": lock("/postgres/creds/app#password", tmp_path, "gone")}))
@@ -239,7 +239,7 @@ def test_nobody_is_hammered(skymond, tmp_path):
         for i in range(12):
             found = sm.wait_component(f"lock{i}", status="unknown", reason="auth_failed")
             assert "HTTP 500" in found["message"], found
-        time.sleep(6)  # the time itself is what is judged: three rounds of twelve who ask again
+        time.sleep(6)  # the time itself is tested: three rounds of twelve who ask again
         assert stand.count <= 8, stand.count
     finally:
         stand.close()

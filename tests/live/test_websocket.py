@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""websocket: a real server that is stopped, frozen, restarted, told to refuse, to be silent and to close, behind TLS and a proxy, and raw
+"""websocket: a real server that is stopped, frozen, restarted, set to refuse, to be silent and to close, behind TLS and a proxy, and raw
 ones that break the protocol. Each time: status, reason, a sentence without a secret, and that it was said in time."""
 import json
 import pathlib
@@ -184,7 +184,7 @@ def test_restart_under_a_kept_connection(skymond, websocket):
 
 
 def test_closed_between_two_checks(skymond, websocket):
-    """With a close frame, of whatever code: a new connection decides."""
+    """With a close frame of any code: a new connection decides."""
     server = websocket()
     sm = skymond(config({"ws": part(server.url, interval="1s")}))
     first = healthy(sm)
@@ -199,7 +199,7 @@ def test_closed_between_two_checks(skymond, websocket):
 
 
 def test_server_that_pings_and_gives_up(skymond, websocket):
-    """Its pings wait for our next check; when it does not wait that long, each check connects anew, and nothing is wrong."""
+    """Its pings wait for our next check; when it does not wait that long, each check connects again, and nothing is wrong."""
     server = websocket(ping_interval=0.2, ping_timeout=0.3)
     patient = websocket(ping_interval=0.2, ping_timeout=20)
     sm = skymond(config({"ws": part(server.url, interval="2s"), "ok": part(patient.url, interval="1s")}))
@@ -281,14 +281,14 @@ def test_what_the_server_says(skymond, websocket):
 
 
 def test_talkative_servers(skymond, websocket):
-    """What they say is read past: it takes no memory, and the pong is found behind it."""
+    """Such frames are skipped: they take no memory, and the pong is found behind it."""
     server = websocket()
     sm = skymond(config({"ws": part(server.url + "/flood", timeout="5s"), "huge": part(server.url + "/huge", send="x"),
                          "expects": part(server.url + "/flood", timeout="5s", send="a", expect="never")}))
     cell(sm, "talks without end", "healthy", "ok", "pong after")
     found = cell(sm, "talks without end, and not of what is expected", "unhealthy", "body_mismatch", "none holds", name="expects")
     assert found["response_time_ms"] <= 5000 * SLOW
-    # A flood fills the kernel's buffers between two checks; that is no fault either.
+    # A flood fills the kernel's buffers between two checks; that does not count as a fault either.
     wait_until(lambda: sm.component("ws")["details"].get("connection_age_seconds", 0) > 1, 15, "the flood to be kept")
     wait_until(lambda: sm.component("huge")["details"].get("connection_age_seconds", 0) > 1, 15, "huge answers to be read past")
     assert sm.component("huge")["consecutive_failures"] == 0
@@ -348,7 +348,7 @@ def test_broken_servers(skymond, raw):
 
 
 def test_garbage_on_a_kept_connection(skymond, pongs):
-    """Nothing that a new connection could put right without a word: it is told, once."""
+    """Nothing that a new connection could put right silently: it is reported, once."""
     server = pongs()
     sm = skymond(config({"ws": part(server.url, interval="1s")}))
     healthy(sm)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a worker may claim: each type of message, in its own name and in that of others, with numbers that a counter would give."""
+"""The claims of a worker: each type of message, in its own name and in that of others, with numbers that a counter would give."""
 import re
 
 import pytest
@@ -26,7 +26,7 @@ NO_TYPE = "unknown type of message"
 FROM_THE_DAEMON = ["START", "RUN", "STOP", "ASK", "REQUEST", "SANDBOX", "CANCEL", "VALIDATE"]
 SOON = "asked to be started again as soon as it was up"
 
-# What the log says of the worker that sent it in its own name, in that of another component, and in that of none. None: it may.
+# The log's text about the worker that sent it in its own name, in that of another component, and in that of none. None: it may.
 CLAIMS = {
     "HELLO": ("sent a hello of a component", "sent a hello of a component", "sent its hello twice"),
     "STARTED": ("reported twice that a component was started", FOREIGN, FOREIGN),

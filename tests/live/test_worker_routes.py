@@ -214,7 +214,7 @@ def test_the_audit_line(skymond, tmp_path):
 
 @pytest.mark.asan
 def test_the_audit_line_of_one_that_left(skymond, tmp_path):
-    """It is told when it leaves, and once more when the write was done all the same."""
+    """The audit names it when it leaves, and once more when the write was done all the same."""
     daemon = start(skymond, tmp_path)
     held = Held(daemon, tmp_path, 1, method="POST", body=b"{}", query="&deaf=1")
     held.asked[0].reset()

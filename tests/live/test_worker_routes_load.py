@@ -51,7 +51,7 @@ def at_once(count, call):
 
 @pytest.mark.sanitized
 def test_sixty_four_at_once(skymond, tmp_path):
-    """All are answered, the next is told to come later, and neither probes nor scrapes nor the health route wait for them."""
+    """All are answered, the next is refused with Retry-After, and neither probes nor scrapes nor the health route wait for them."""
     daemon = start(skymond, tmp_path)
     memory = daemon.memory_kb()
     held = Held(daemon, tmp_path, 64)
@@ -82,7 +82,7 @@ def test_large_bodies_at_once_are_taken_or_refused(skymond, tmp_path):
 
 @pytest.mark.sanitized
 def test_a_full_house_that_asks_again_at_once(skymond, tmp_path):
-    """A handler that has answered, and is still on its way out, takes nobody's place."""
+    """A handler that has answered, and is still on its way out, takes no other's place."""
     daemon = start(skymond, tmp_path)
 
     def many():
@@ -238,7 +238,7 @@ def test_a_literal_key_that_is_refused(skymond, tmp_path):
     began = time.monotonic()
     answer = ask(daemon, "/t/ask")
     assert answer.code == 502 and time.monotonic() - began < 2 * SLOW
-    assert answer.json()["detail"] == "the key ******** is refused"  # whatever JSON does to its quotes
+    assert answer.json()["detail"] == "the key ******** is refused"  # with any escapes of its quotes in JSON
     (tmp_path / "accepted").write_text('wrong "key"')
 
 
@@ -366,7 +366,7 @@ def test_reloads_while_requests_are_out(skymond, tmp_path):
 
 @pytest.mark.sanitized
 def test_a_plugin_that_is_removed_while_requests_are_out(skymond, tmp_path):
-    """They are answered as they were asked: a route that everybody might read then still says so."""
+    """They are answered as they were asked: a route that all may read by then still says so."""
     (tmp_path / "token").write_text("the-token-of-18-b.")
     (tmp_path / "token").chmod(0o600)
     access = {"token": {"file": str(tmp_path / "token")}, "public": ["health", "component", "slow"]}
@@ -384,7 +384,7 @@ def test_a_plugin_that_is_removed_while_requests_are_out(skymond, tmp_path):
 
 
 def test_one_that_waits_for_a_plugin_that_is_removed(skymond, tmp_path):
-    """It waits for its key to be read anew, which nobody will do any more."""
+    """It waits for its key to be read again, which will not happen any more."""
     daemon = store(skymond, tmp_path)
     (tmp_path / "accepted").write_text("second-key")
     assert ask(daemon, "/t/ask").code == 502
@@ -469,7 +469,7 @@ def hostile(skymond, tmp_path):
 
 @pytest.mark.asan
 def test_forged_answers(skymond, tmp_path):
-    """Nobody answers what another was asked; what was never asked is answered by nobody."""
+    """No worker answers a request to another; a reply to no request reaches no client."""
     daemon = hostile(skymond, tmp_path)
     held = Held(daemon, tmp_path, 2)
     for number in [1, 3, 2**64 - 1]:

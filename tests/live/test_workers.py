@@ -242,7 +242,7 @@ def test_workers_are_nice(skymond):
 
 
 def test_closed_descriptors_do_not_reach_the_wire(skymond):
-    """A plugin that closes 0 to 255 still has its results told, or is named as crashed; a neighbour plugin sees nothing of it."""
+    """A plugin that closes 0 to 255 still has its results published, or is named as crashed; a neighbour plugin sees nothing of it."""
     daemon = skymond({"components": {"closer": component("t_close_fds"), "good": component("t_ok")}})
     found = wait_until(lambda: (lambda c: c if c["last_check"] else None)(daemon.component("closer")), 10, "a result")
     assert found["status"] in ("healthy", "unknown"), found

@@ -33,7 +33,7 @@ def seconds(text):
     """'1m30s' -> 90.0"""
     units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
     parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smhd])", str(text))
-    assert parts, f"{text!r} is no duration"
+    assert parts, f"{text!r} is not a duration"
     return sum(float(number) * units[unit] for number, unit in parts)
 
 
@@ -73,7 +73,7 @@ def cell(check, fault, daemon, component, status, reason, within=None, secrets=(
         assert all(word in found["message"] for word in words), f"not all of {words} are in {found['message']!r}"
         assert longest is None or (found["response_time_ms"] or 0) <= longest, found
         return found
-    # Waiting longer than allowed tells "late" from "wrong".
+    # Waiting longer than allowed distinguishes "late" from "wrong".
     found = wait_until(look, within / SLOW + 10, f"{check}, {fault}: {component} to be {status}/{reason}")
     took = time.monotonic() - began
     assert took <= within, f"{check}, {fault}: {status}/{reason} after {took:.2f} s, later than {within:.2f} s: {found}"
@@ -114,7 +114,7 @@ def restarted(check, daemon, component, restart):
 
 
 def documented(check, fault):
-    """What doc/faults.md says of it: "unhealthy/refused"; None if it has no such cell."""
+    """The cell of doc/faults.md: "unhealthy/refused"; None if it has no such cell."""
     lines = DOCUMENT.read_text(encoding="utf-8").splitlines()
     columns = next((columns for columns in TABLES if check in columns), [])
     rows = dropwhile(lambda line: line != head(columns), lines)
@@ -161,7 +161,7 @@ def table(rows):
 
 
 def said(rows, check, faults):
-    """What a check says of faults that are one row: `unhealthy/refused`; of two kinds, both."""
+    """The status and reason for faults that are one row: `unhealthy/refused`; of two kinds, both."""
     found = [f"{row['status']}/{row['reason']}" for row in rows if row["check"] == check and row["fault"] in faults]
     return " or ".join(dict.fromkeys(found))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of routes in a worker share: a config with the plugin t_routes, and requests whose answer is read later."""
+"""Shared by the tests of routes in a worker: a config with the plugin t_routes, and requests whose answer is read later."""
 import fcntl
 import http.client
 import json
@@ -98,7 +98,7 @@ class Held:
 
 
 def echoed(answer):
-    """What the route echo saw: its lines, and the body."""
+    """The request as the route echo saw it: its lines, and the body."""
     head, _, body = answer.body.partition(b"\n\n")
     return {**dict(line.split("=", 1) for line in head.decode().splitlines()), "body": body}
 
@@ -118,5 +118,5 @@ def own_address():
 
 
 def audits(daemon, after=0):
-    """What follows `area=audit ts=… level=info ` in the lines that doc/grafana.md's grep finds."""
+    """The text after `area=audit ts=… level=info ` in the lines that doc/grafana.md's grep finds."""
     return [line.split(" level=info ", 1)[1] for line in daemon.log_lines()[after:] if re.match("area=audit ", line)]

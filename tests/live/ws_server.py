@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real WebSocket server (Debian's python3-websockets) that can be told to misbehave, and raw ones for what no real server does.
+"""A real WebSocket server (Debian's python3-websockets) that can be set to misbehave, and raw ones for what no real server does.
 
     server = WsServer()                      # or the fixture ws_server(…) of test_websocket.py
     server.url                               # ws://127.0.0.1:PORT; with tls=(pem, key): wss://

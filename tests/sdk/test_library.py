@@ -105,7 +105,7 @@ class Server:
         self.process.stdout.close()
 
     def talk(self, *requests):
-        """What comes back until the server closes the connection, or is silent for a while."""
+        """The bytes that come back until the server closes the connection, or is silent for a while."""
         with socket.create_connection(self.address, timeout=10 * SLOW) as client:
             out = b""
             for request in requests:

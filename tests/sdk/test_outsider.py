@@ -103,7 +103,7 @@ def test_cplusplus(compiler, tmp_path):
 
 
 def test_bad_options_are_named(tmp_path):
-    """What the plugin declared, skymon checks: unknown name with the nearest one, type, range, word."""
+    """skymon checks what the plugin declared: unknown name with the nearest one, type, range, word."""
     build("g++", CXX, HERE / "gauge.cc", tmp_path / "gauge.so")
     for words, expected in {"wrod=x": "word", "count=10": "9", "count=many": "count", "colour=blue": "green",
                             "pause=3": "pause"}.items():
