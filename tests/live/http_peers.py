@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers for the tests of the plugin http: nginx with a site of many answers, and one that says what it is told, byte by byte.
+"""Servers for the tests of the plugin http: nginx with a site of many answers, and one that sends what a test sets, byte by byte.
 
     web = site(nginx, certs)          # web.url, web.tls_url (HTTP/1.1 and HTTP/2), web.other_url: the same on another host
     raw = RawHttp({"/half": (b"HTTP/1.1 200 OK\\r\\n", "hang")})     # what it sends, and what it does then: hang, close, reset, keep

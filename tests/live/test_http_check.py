@@ -209,7 +209,7 @@ REDIRECTS = {
 
 @pytest.mark.asan
 def test_redirects(skymond, site):
-    """Whatever is configured goes to the configured host, port and scheme alone."""
+    """All that is configured goes to the configured host, port and scheme alone."""
     web = site()
     login = {"token": "geheim-token", "headers": {"Cookie": "a=b"}, "secret_headers": [{"name": "X-Key", "value": "geheim-key"}]}
     parts = {}
