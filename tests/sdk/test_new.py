@@ -8,7 +8,7 @@ import pytest
 
 from harness import ROOT, SLOW, need, run_skymond, run_tool
 
-KINDS = {"c": "CC=gcc", "c++": "CXX=g++"}
+KINDS = ["c", "c++", "exec"]
 WARNINGS = "-O2 -Wall -Wextra -Wshadow -Wpedantic -Werror"
 
 
@@ -39,14 +39,15 @@ def test_at_once(kind, name, tmp_path):
     make(folder)
     assert "\nok\n" in make(folder, "check")
     make(folder, "install", f"DESTDIR={stage}")
-    plugin = next(stage.rglob(f"{name}.so"))
+    installed = next(stage.rglob(name if kind == "exec" else f"{name}.so"))
     example = next(stage.rglob(f"{name}.yaml.example"))
-    assert example.parent.name == "conf.d"
-    done = run_skymond(f"plugin_path: [{plugin.parent}]\n{example.read_text()}", "--check-config")
+    assert example.parent.name == "conf.d" and (kind == "exec" or installed.parent.name == "plugins")
+    done = run_skymond(f"plugin_path: [{installed.parent}]\n{example.read_text()}", "--check-config")
     assert done.returncode == 0, done.stderr
+    assert kind != "exec" or str(installed)[len(str(stage)):] in example.read_text()
     make(folder, "clean")
-    assert sorted(path.name for path in folder.iterdir()) == sorted(
-        ["Makefile", "README.md", "test", f"{name}.yaml", "check.cc" if kind == "c++" else "check.c"])
+    source = {"c": "check.c", "c++": "check.cc", "exec": name}[kind]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(["Makefile", "README.md", "test", f"{name}.yaml", source])
 
 
 @pytest.mark.parametrize("variable", ["CC=gcc", "CC=clang", "CXX=g++", "CXX=clang++"])
@@ -61,8 +62,9 @@ def test_no_warnings(variable, tmp_path):
 def test_twenty_lines(kind, tmp_path):
     """Of code: without blank lines, comments and includes. Nothing of the template is left to be renamed."""
     new(tmp_path, "short", f"--{kind}")
-    source = next((tmp_path / "short").glob("check.*")).read_text()
-    code = re.sub(r"/\*.*?\*/|//[^\n]*|#include[^\n]*|using [^\n]*|namespace [^\n]*", "", source, flags=re.S)
+    source = (tmp_path / "short" / "short" if kind == "exec" else next((tmp_path / "short").glob("check.*"))).read_text()
+    ignored = r'""".*?"""|#[^\n]*|import [^\n]*' if kind == "exec" else r"/\*.*?\*/|//[^\n]*|#include[^\n]*|using [^\n]*|namespace [^\n]*"
+    code = re.sub(ignored, "", source, flags=re.S)
     assert len([line for line in code.splitlines() if line.strip()]) <= 20
     for path in (tmp_path / "short").iterdir():
         assert not re.search(r"@\w+@|NAME\.|SPDX|freshness", path.read_text()), path
