@@ -74,12 +74,12 @@ static void validate(struct skymon *sm, const void *state)
 {
 	const struct certificate *it = state;
 	const char *proxy = skymon_net_proxy_fault(it->proxy), *why;
-	struct skymon_address to;
+	struct skymon_net_address to;
 	if (!is_set(it->address) && it->files.count == 0)
 		skymon_invalid(sm, "address", "is missing: one of address and files must be given");
 	if (is_set(it->address) && it->files.count > 0)
 		skymon_invalid(sm, "files", "excludes address: give one of them");
-	if (is_set(it->address) && !skymon_address_parse(it->address, 443, &to, &why))
+	if (is_set(it->address) && !skymon_net_address_parse(it->address, 443, &to, &why))
 		skymon_invalid(sm, "address", "%s", why);
 	for (size_t i = 0; i < it->files.count; i++)
 		if (it->files.items[i][0] != '/')
@@ -97,9 +97,9 @@ static bool start(struct skymon *sm, void *state)
 	struct certificate *it = state;
 	const char *why;
 	if (is_set(it->address) &&
-	    !skymon_address_parse(it->address,
-				  skymon_starttls_port((enum skymon_starttls_protocol)it->starttls.index),
-				  &it->to, &why)) {
+	    !skymon_net_address_parse(it->address,
+				      skymon_starttls_port((enum skymon_starttls_protocol)it->starttls.index),
+				      &it->to, &why)) {
 		skymon_unknown(sm, "address %s", why);
 		return false;
 	}

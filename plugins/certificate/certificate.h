@@ -8,7 +8,7 @@
 #include <skymon/fault.h>
 #include <skymon/plugin.h>
 
-#include "address.h"
+#include <skymon/net.h>
 #include "starttls.h"
 
 enum certificate_staples { STAPLE_CHECKED, STAPLE_REQUIRED, STAPLE_IGNORED };
@@ -18,7 +18,7 @@ struct certificate {
 	struct skymon_texts files;
 	struct skymon_choice starttls, staple;
 	struct skymon_tls tls;
-	struct skymon_address to;
+	struct skymon_net_address to;
 };
 
 #define CERTIFICATE_TIME_SIZE 32  /* "2026-11-27T10:00:00Z" */

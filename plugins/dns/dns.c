@@ -69,7 +69,7 @@ static void validate_texts(struct skymon *sm, const char *option, const struct s
 static void validate(struct skymon *sm, const void *state)
 {
 	const struct dns *dns = state;
-	struct skymon_address address;
+	struct skymon_net_address address;
 	unsigned char bytes[DNS_QUESTION_SIZE];
 	const char *why;
 	struct dns_question question = {.name = dns->name, .type = (enum dns_type)dns->type.index};
@@ -78,9 +78,9 @@ static void validate(struct skymon *sm, const void *state)
 		skymon_invalid(
 			sm, "name",
 			"must be a domain name: labels of 1 to 63 characters, ASCII (xn--… for others), 253 in all");
-	if (is_set(dns->server) && !skymon_address_parse(dns->server, 53, &address, &why))
+	if (is_set(dns->server) && !skymon_net_address_parse(dns->server, 53, &address, &why))
 		skymon_invalid(sm, "server", "%s", why);
-	if (is_set(dns->primary) && !skymon_address_parse(dns->primary, 53, &address, &why))
+	if (is_set(dns->primary) && !skymon_net_address_parse(dns->primary, 53, &address, &why))
 		skymon_invalid(sm, "primary", "%s", why);
 	if (is_set(dns->primary) && (dns->type.index != DNS_SOA || dns->rcode.index != 0 || dns->empty))
 		skymon_invalid(sm, "primary", "needs type SOA, and excludes rcode and empty");
@@ -135,9 +135,9 @@ static bool start(struct skymon *sm, void *state)
 	dns_forget(dns);
 	dns->at.given = is_set(dns->server);
 	dns->primary_at.given = is_set(dns->primary);
-	if ((dns->at.given && !skymon_address_parse(dns->server, 53, &dns->at.address, &why)) ||
+	if ((dns->at.given && !skymon_net_address_parse(dns->server, 53, &dns->at.address, &why)) ||
 	    (dns->primary_at.given &&
-	     !skymon_address_parse(dns->primary, 53, &dns->primary_at.address, &why))) {
+	     !skymon_net_address_parse(dns->primary, 53, &dns->primary_at.address, &why))) {
 		skymon_unknown(sm, "server or primary %s", why);
 		return false;
 	}

@@ -5,7 +5,7 @@
 
 #include <skymon/plugin.h>
 
-#include "address.h"
+#include <skymon/net.h>
 #include "dns_message.h"
 
 #define DNS_SERVERS_MAX 8u
@@ -35,7 +35,7 @@ struct dns_query {                         /* of one run */
 
 struct dns_server {
 	bool given; /* otherwise the system's servers are asked */
-	struct skymon_address address;
+	struct skymon_net_address address;
 };
 
 struct dns {

@@ -88,10 +88,10 @@ static uint16_t usual_port(const struct tcp *tcp)
 	return protocol != SKYMON_STARTTLS_NONE ? skymon_starttls_port(protocol) : 0;
 }
 
-static const char *address_fault(const struct tcp *tcp, struct skymon_address *to)
+static const char *address_fault(const struct tcp *tcp, struct skymon_net_address *to)
 {
 	const char *why;
-	if (!skymon_address_parse(tcp->address, usual_port(tcp), to, &why))
+	if (!skymon_net_address_parse(tcp->address, usual_port(tcp), to, &why))
 		return why;
 	return to->port == 0 ? "must have a port: host:port" : NULL;
 }
@@ -99,7 +99,7 @@ static const char *address_fault(const struct tcp *tcp, struct skymon_address *t
 static void validate(struct skymon *sm, const void *state)
 {
 	const struct tcp *tcp = state;
-	struct skymon_address to;
+	struct skymon_net_address to;
 	const char *why = address_fault(tcp, &to), *proxy = skymon_net_proxy_fault(tcp->proxy);
 	bool starttls = tcp->starttls.index != SKYMON_STARTTLS_NONE;
 	if (why != NULL)

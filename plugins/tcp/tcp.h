@@ -6,7 +6,7 @@
 #include <netinet/in.h>
 #include <skymon/loop.h>
 
-#include "address.h"
+#include <skymon/net.h>
 #include "net_loop.h"
 #include "starttls.h"
 
@@ -57,7 +57,7 @@ struct tcp {
 	bool secure;
 	struct skymon_tls tls;
 	/* made of them by start */
-	struct skymon_address to;
+	struct skymon_net_address to;
 	struct skymon_net_url proxy_url; /* memory is NULL without a proxy */
 	char place[300];
 	struct tcp_words *words;

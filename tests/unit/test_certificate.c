@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "address.h"
+#include <skymon/net.h>
 #include "starttls.h"
 #include "unit.h"
 
@@ -209,9 +209,9 @@ static void addresses(void)
 		 "must have a port from 1 to 65535 after the colon; an IPv6 address with a port is in [ ]"},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct skymon_address address;
+		struct skymon_net_address address;
 		const char *why;
-		bool ok = skymon_address_parse(cases[i].text, 443, &address, &why);
+		bool ok = skymon_net_address_parse(cases[i].text, 443, &address, &why);
 		CU_ASSERT_EQUAL(ok, cases[i].why == NULL);
 		if (ok) {
 			UNIT_TEXT(address.host, cases[i].host);
@@ -221,11 +221,11 @@ static void addresses(void)
 		}
 	}
 	char longest[400];
-	struct skymon_address address;
+	struct skymon_net_address address;
 	const char *why;
 	memset(longest, 'a', sizeof(longest) - 1);
 	longest[sizeof(longest) - 1] = '\0';
-	CU_ASSERT_FALSE(skymon_address_parse(longest, 1, &address, &why));
+	CU_ASSERT_FALSE(skymon_net_address_parse(longest, 1, &address, &why));
 }
 
 int main(void)

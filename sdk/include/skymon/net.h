@@ -88,6 +88,14 @@ bool skymon_net_accepts_proxy(const char *proxy, struct skymon_fault *fault);
 /* Returns whether `proxy` asks for a direct connection: NULL, "" or "none". */
 bool skymon_net_no_proxy(const char *proxy);
 
+/* An option `address`: host, host:port, [v6]:port or an IPv6 address alone. */
+struct skymon_net_address {
+	char host[256];               /* without brackets */
+	uint16_t port;
+};
+/* port: what it is without one. Returns false with *why set, as in "address %s". */
+bool skymon_net_address_parse(const char *text, uint16_t port, struct skymon_net_address *address, const char **why);
+
 /* scheme://user:password@host:port/path?query, user info decoded. Texts are never NULL: parts that the URL lacks are "". Free it with
  * skymon_net_url_free(). */
 struct skymon_net_url {

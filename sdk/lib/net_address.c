@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* address: parses host:port. Called by plugins, in validate and start; owns nothing. */
-#include "address.h"
+/* net_address: parses host:port. Called by plugins, in validate and start; owns nothing. Pure. */
+#include <skymon/net.h>
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -24,11 +24,12 @@ static bool parse_port(const char *text, uint16_t *port)
 	return value >= 1 && value <= 65535;
 }
 
-bool skymon_address_parse(const char *text, uint16_t port, struct skymon_address *address, const char **why)
+bool skymon_net_address_parse(const char *text, uint16_t port, struct skymon_net_address *address,
+			      const char **why)
 {
 	const char *end = text + strlen(text), *rest = end;
 	bool bracket = text[0] == '[', v6 = !bracket && is_v6(text);
-	*address = (struct skymon_address){.port = port};
+	*address = (struct skymon_net_address){.port = port};
 	*why = "must be host:port";
 	if (strstr(text, "://") != NULL)
 		*why = "must be host:port, without a scheme";
