@@ -19,6 +19,7 @@ struct view {
 	struct result *shown, *latest;
 	char *texts[4]; /* name, plugin, labels, message */
 	struct skymon_limit *limits;
+	const struct skymon_limit **limit_list;
 	size_t limit_count;
 };
 
@@ -73,6 +74,7 @@ static void view_unref(struct view *view)
 		free((char *)(uintptr_t)view->limits[i].text);
 	}
 	free(view->limits);
+	free(view->limit_list);
 	free(view);
 }
 
@@ -97,10 +99,13 @@ static const char *why_unmeasured(const struct board_item *item, const struct ve
 static void view_limits(struct view *view, const struct board_item *item)
 {
 	view->limits = x_alloc((item->limit_count + 1) * sizeof(*view->limits));
+	view->limit_list = x_alloc((item->limit_count + 1) * sizeof(*view->limit_list));
 	for (; view->limit_count < item->limit_count; view->limit_count++) {
 		const struct verdict_limit *limit = &item->limits[view->limit_count];
 		struct skymon_limit *out = &view->limits[view->limit_count];
 		const struct skymon_result *latest = item->latest != NULL ? &item->latest->view : NULL;
+		view->limit_list[view->limit_count] = out;
+		out->size = sizeof(*out);
 		out->number = x_strdup(limit->name);
 		out->text = x_strdup(limit->text);
 		out->critical = limit->critical;
@@ -108,7 +113,7 @@ static void view_limits(struct view *view, const struct board_item *item)
 			out->why = why_unmeasured(item, limit);
 		out->unmeasured = latest != NULL && verdict_limit_unmeasured(limit, latest);
 	}
-	view->component.limits = view->limits;
+	view->component.limits = view->limit_list;
 	view->component.limit_count = view->limit_count;
 }
 
@@ -126,6 +131,7 @@ static struct view *view_new(const struct board_item *item)
 		.size = sizeof(view->component),
 		.status = item->status,
 		.reason = item->reason,
+		.reason_word = skymon_reason_word(item->reason),
 		.impact = (int32_t)item->traits.impact,
 		.configured = item->traits.not_configured == NULL,
 		.stale = item->stale,

@@ -139,7 +139,7 @@ static void add_last_result(struct buf *out, const struct skymon_component *comp
 	buf_text(out, "{\"status\":");
 	buf_json(out, skymon_status_word(latest->status));
 	add_key(out, "reason");
-	buf_json(out, skymon_reason_word(latest->reason));
+	buf_json(out, latest->reason_word);
 	add_key(out, "message");
 	buf_json(out, trusted ? latest->message : "");
 	add_run(out, latest);
@@ -166,7 +166,7 @@ static void add_limits(struct buf *out, const struct skymon_component *component
 	add_key(out, "limits");
 	buf_text(out, "[");
 	for (size_t i = 0; trusted && i < component->limit_count; i++) {
-		const struct skymon_limit *limit = &component->limits[i];
+		const struct skymon_limit *limit = component->limits[i];
 		buf_text(out, i > 0 ? ",{\"number\":" : "{\"number\":");
 		buf_json(out, limit->number);
 		add_key(out, "limit");
@@ -201,7 +201,7 @@ void api_add_component(struct buf *out, const struct skymon_component *component
 	add_key(out, "details");
 	buf_text(out, trusted && shown != NULL ? shown->details : "{}");
 	add_key(out, "reason");
-	buf_json(out, skymon_reason_word(component->reason));
+	buf_json(out, component->reason_word);
 	add_key(out, "since");
 	buf_json_time(out, component->since_ms);
 	add_key(out, "last_success");

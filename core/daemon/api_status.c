@@ -24,7 +24,7 @@ static bool is_integer(const char *key)
 static void add_metrics(struct buf *out, const struct skymon_self *self)
 {
 	for (size_t i = 0; i < self->source_count; i++) {
-		const struct skymon_source *source = &self->sources[i];
+		const struct skymon_source *source = self->sources[i];
 		buf_text(out, i > 0 ? "," : "");
 		buf_json(out, source->key);
 		buf_text(out, ":");
@@ -66,7 +66,7 @@ static void add_configuration(struct buf *out, const struct skymon_config *confi
 static bool named_before(const struct skymon_routes *routes, size_t index)
 {
 	for (size_t i = 0; i < index; i++)
-		if (strcmp(routes->lines[i].name, routes->lines[index].name) == 0)
+		if (strcmp(routes->lines[i]->name, routes->lines[index]->name) == 0)
 			return true;
 	return false;
 }
@@ -80,9 +80,9 @@ static void add_endpoints(struct buf *out, const struct skymon_routes *routes)
 		if (named_before(routes, i))
 			continue;
 		buf_text(out, first ? "" : ",");
-		buf_json(out, routes->lines[i].name);
+		buf_json(out, routes->lines[i]->name);
 		buf_text(out, ":");
-		buf_json(out, routes->lines[i].path);
+		buf_json(out, routes->lines[i]->path);
 		first = false;
 	}
 	buf_text(out, "}");
@@ -214,7 +214,7 @@ static void print_html(struct skymon *sm, struct buf *out)
 	add_html(out, self->version);
 	buf_text(out, ".</p>\n<table>\n");
 	for (size_t i = 0; i < routes->count; i++)
-		add_html_line(out, &routes->lines[i]);
+		add_html_line(out, routes->lines[i]);
 	buf_text(out, "</table>\n</body></html>\n");
 }
 
@@ -230,7 +230,7 @@ static void print_json(struct skymon *sm, struct buf *out)
 	buf_json(out, self->version);
 	buf_text(out, ",\"routes\":[");
 	for (size_t i = 0; i < routes->count; i++) {
-		const struct skymon_route_line *line = &routes->lines[i];
+		const struct skymon_route_line *line = routes->lines[i];
 		const char *const pairs[] = {"method", line->method, "path",    line->path,
 					     "name",   line->name,   "summary", line->summary,
 					     "plugin", line->plugin};

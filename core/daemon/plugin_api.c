@@ -47,7 +47,9 @@ struct plugin_api {
 	const char **features;
 	struct skymon_routes routes;
 	struct skymon_route_line *lines;
+	const struct skymon_route_line **line_list;
 	struct skymon_source sources[SETTINGS_SOURCES];
+	const struct skymon_source *source_list[SETTINGS_SOURCES];
 	enum own own[SETTINGS_SOURCES]; /* the daemon's own value behind each source */
 	int64_t started_clock_ms, memory_time_ms;
 	int statm;
@@ -299,7 +301,9 @@ struct plugin_api *plugin_api_new(struct loop *loop, struct http *http, struct b
 	api->self.compiler = __VERSION__;
 	api->self.service = api->self.title = api->self.service_version = "";
 	api->self.started_ms = wall_clock_ms();
-	api->self.sources = api->sources;
+	api->self.sources = api->source_list;
+	api->self.bucket_seconds = http_bucket_seconds;
+	api->self.bucket_count = HTTP_BUCKETS;
 	api->self.isolation = SANDBOX_ALL & ~sandbox_missing();
 	api->started_clock_ms = loop_clock_ms();
 	api->config.size = sizeof(api->config);
@@ -323,6 +327,7 @@ void plugin_api_free(struct plugin_api *api)
 		close(api->statm);
 	free(api->features);
 	free(api->lines);
+	free(api->line_list);
 	free(api);
 }
 
@@ -351,8 +356,10 @@ void plugin_api_set_settings(struct plugin_api *api, const struct settings *sett
 	api->self.source_count = SETTINGS_SOURCES;
 	for (size_t i = 0; i < api->self.source_count; i++) {
 		const struct settings_source *source = &settings->sources[i];
-		api->sources[i] =
-			(struct skymon_source){.key = source->key, .counter = is_counter(source->key)};
+		api->sources[i] = (struct skymon_source){.size = sizeof(api->sources[i]),
+							 .key = source->key,
+							 .counter = is_counter(source->key)};
+		api->source_list[i] = &api->sources[i];
 		api->own[i] = own_of(source);
 	}
 	api->features = x_realloc(api->features, settings->plugin_count * sizeof(*api->features));
@@ -369,16 +376,19 @@ void plugin_api_set_routes(struct plugin_api *api, struct route_table *table)
 {
 	size_t count = route_count(table);
 	api->lines = x_realloc(api->lines, count * sizeof(*api->lines));
+	api->line_list = x_realloc(api->line_list, count * sizeof(*api->line_list));
 	for (size_t i = 0; i < count; i++) {
 		const struct route_entry *entry = route_at(table, i);
 		const struct skymon_route *route = entry->route;
-		api->lines[i] = (struct skymon_route_line){.method = route->method,
+		api->lines[i] = (struct skymon_route_line){.size = sizeof(api->lines[i]),
+							   .method = route->method,
 							   .path = route->path,
 							   .name = route->name,
 							   .summary = route->summary,
 							   .plugin = entry->plugin};
+		api->line_list[i] = &api->lines[i];
 	}
-	api->routes.lines = api->lines;
+	api->routes.lines = api->line_list;
 	api->routes.count = count;
 }
 

@@ -9,8 +9,12 @@
 
 #define WINDOW_S 60
 
+const double http_bucket_seconds[HTTP_BUCKETS] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
+						  0.01,   0.025,   0.1,    0.5,   1,      5};
+
 struct count_route {
 	struct skymon_http_time time;
+	uint64_t buckets[HTTP_BUCKETS];
 	struct skymon_http_count **rows[HTTP_METHODS];
 	size_t row_count[HTTP_METHODS];
 	char template[];
@@ -62,6 +66,7 @@ struct count_route *counts_route(struct counts *counts, const char *template)
 	memcpy(route->template, template, size);
 	route->time.size = sizeof(route->time);
 	route->time.route = route->template;
+	route->time.buckets = route->buckets;
 	counts->routes =
 		x_grow(counts->routes, &counts->route_capacity, counts->route_count + 1, sizeof(route));
 	counts->routes[counts->route_count++] = route;
@@ -111,9 +116,9 @@ static void count_time(struct counts *counts, struct count_route *route, int64_t
 	}
 	double seconds = (double)duration_ns / 1e9;
 	route->time.sum_seconds += seconds;
-	for (size_t i = 0; i < SKYMON_BUCKETS; i++)
-		if (seconds <= skymon_bucket_seconds[i]) {
-			route->time.buckets[i]++;
+	for (size_t i = 0; i < HTTP_BUCKETS; i++)
+		if (seconds <= http_bucket_seconds[i]) {
+			route->buckets[i]++;
 			return;
 		}
 }

@@ -27,6 +27,7 @@ static struct result *new_result(int status, int reason, int64_t time_ms, int64_
 	result->view = (struct skymon_result){.size = sizeof(result->view),
 					      .status = status,
 					      .reason = reason,
+					      .reason_word = skymon_reason_word(reason),
 					      .id = ++last_id,
 					      .time_ms = time_ms,
 					      .duration_us = duration_us,
@@ -83,6 +84,7 @@ void result_worsen(struct result *result, enum skymon_status status, enum skymon
 	result->view.message = text;
 	result->view.status = status;
 	result->view.reason = reason;
+	result->view.reason_word = skymon_reason_word(reason);
 }
 
 const struct skymon_value *result_number(const struct skymon_result *result, const char *name)
@@ -321,6 +323,7 @@ static bool series_ok(const struct skymon_family *family)
 
 static bool decode_number(struct wire_reader *in, struct skymon_value *out)
 {
+	out->size = sizeof(*out);
 	out->name = wire_get_text_or_empty(in);
 	out->text = wire_get_text_or_empty(in);
 	out->number = wire_get_f64(in);
@@ -404,6 +407,7 @@ static bool decode(struct result *result, struct wire_reader *in, struct err *er
 	    view->reason >= SKYMON_REASON_COUNT || view->duration_us < 0)
 		return err_set(err, "a result with a malformed head");
 	view->reason = result_claim(view->status, view->reason);
+	view->reason_word = skymon_reason_word(view->reason);
 	if (view->message[0] == '\0' || strlen(view->message) > RESULT_MESSAGE_MAX ||
 	    strpbrk(view->message, "\n\r") != NULL)
 		return err_set(err, "a result whose message is empty, too long or of several lines");

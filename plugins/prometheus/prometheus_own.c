@@ -40,7 +40,7 @@ static void print_source(struct text *out, const char *name, const struct live *
 	if (size > suffix && strcmp(key + size - suffix, "_total") == 0)
 		size -= suffix;
 	for (size_t i = 0; i < live->self->source_count; i++) {
-		const struct skymon_source *source = &live->self->sources[i];
+		const struct skymon_source *source = live->self->sources[i];
 		if (!source->present || strlen(source->key) != size || strncmp(source->key, key, size) != 0)
 			continue;
 		put_labelled(out, name, "service", live->self->service);
@@ -140,16 +140,26 @@ static void put_bucket(struct text *out, const char *name, const char *route, co
 	text_put(out, "\n");
 }
 
-static void put_histogram(struct text *out, const char *name, const struct live *live,
-			  const struct skymon_http_time *row)
+#define BUCKETS_MAX 32u
+#define LE_MAX 36
+
+/* Prints upper bounds as floats, which OpenMetrics requires; the same in both formats, since other spellings
+ * would be other series. */
+static void print_bounds(const struct live *live, char les[][LE_MAX], size_t count)
 {
-	/* Floats as OpenMetrics requires; the same in both formats, since other spellings would be other
-	 * series. */
-	static const char *const les[SKYMON_BUCKETS] = {"0.0001", "0.00025", "0.0005", "0.001",
-							"0.0025", "0.005",   "0.01",   "0.025",
-							"0.1",    "0.5",     "1.0",    "5.0"};
+	for (size_t i = 0; i < count; i++) {
+		char *le = les[i];
+		size_t size = skymon_print(live->sm, live->self->bucket_seconds[i], le, LE_MAX - 2);
+		if (strpbrk(le, ".eIN") == NULL)
+			memcpy(le + size, ".0", sizeof(".0"));
+	}
+}
+
+static void put_histogram(struct text *out, const char *name, const struct live *live,
+			  const struct skymon_http_time *row, char les[][LE_MAX], size_t bounds)
+{
 	uint64_t count = 0;
-	for (size_t i = 0; i < SKYMON_BUCKETS; i++) {
+	for (size_t i = 0; i < bounds; i++) {
 		count += row->buckets[i];
 		put_bucket(out, name, row->route, les[i], count);
 	}
@@ -168,8 +178,11 @@ static void put_histogram(struct text *out, const char *name, const struct live 
 
 static void print_durations(struct text *out, const char *name, const struct live *live)
 {
+	char les[BUCKETS_MAX][LE_MAX];
+	size_t bounds = live->self->bucket_count < BUCKETS_MAX ? live->self->bucket_count : BUCKETS_MAX;
+	print_bounds(live, les, bounds);
 	for (size_t i = 0; i < live->self->http_time_count; i++)
-		put_histogram(out, name, live, live->self->http_times[i]);
+		put_histogram(out, name, live, live->self->http_times[i], les, bounds);
 }
 
 static void print_dropped(struct text *out, const char *name, const struct live *live)
@@ -340,7 +353,7 @@ static void print_reason(struct text *out, const char *name, const struct skymon
 		return;
 	text_put(out, name);
 	put_label(out, "{component=\"", component->name);
-	put_label(out, ",reason=\"", skymon_reason_word(component->reason));
+	put_label(out, ",reason=\"", component->reason_word);
 	text_put(out, "} 1\n");
 }
 
@@ -348,10 +361,10 @@ static void print_reason(struct text *out, const char *name, const struct skymon
 static void print_limits(struct text *out, const char *name, const struct skymon_component *component)
 {
 	for (size_t i = 0; i < component->limit_count; i++) {
-		const struct skymon_limit *limit = &component->limits[i];
+		const struct skymon_limit *limit = component->limits[i];
 		bool before = false;
 		for (size_t j = 0; j < i; j++)
-			before = before || strcmp(component->limits[j].number, limit->number) == 0;
+			before = before || strcmp(component->limits[j]->number, limit->number) == 0;
 		if (before || !component->configured)
 			continue;
 		text_put(out, name);

@@ -142,7 +142,7 @@ AT(skymon_host, watch, 376);
 AT(skymon_host, timer, 384);
 AT(skymon_host, resolve_later, 392);
 AT(skymon_host, trace, 400);
-AT_LEAST(skymon_host, 344);
+AT_LEAST(skymon_host, 408);
 
 AT(skymon_caller, size, 0);
 AT(skymon_caller, local, 4);
@@ -186,12 +186,15 @@ AT(skymon_plugin, check, 112);
 AT(skymon_plugin, routes, 120);
 AT(skymon_plugin, secret, 128);
 AT(skymon_plugin, validate, 136);
-AT_LEAST(skymon_plugin, 144);
+AT(skymon_plugin, begin, 144);
+AT(skymon_plugin, cancel, 152);
+AT_LEAST(skymon_plugin, 160);
 
-AT(skymon_value, name, 0);
-AT(skymon_value, text, 8);
-AT(skymon_value, number, 16);
-LAST(skymon_value, 24);
+AT(skymon_value, size, 0);
+AT(skymon_value, name, 8);
+AT(skymon_value, text, 16);
+AT(skymon_value, number, 24);
+AT_LEAST(skymon_value, 32);
 
 AT(skymon_family, size, 0);
 AT(skymon_family, type, 4);
@@ -220,7 +223,8 @@ AT(skymon_result, numbers, 56);
 AT(skymon_result, number_count, 64);
 AT(skymon_result, families, 72);
 AT(skymon_result, family_count, 80);
-AT_LEAST(skymon_result, 88);
+AT(skymon_result, reason_word, 88);
+AT_LEAST(skymon_result, 96);
 
 AT(skymon_component, size, 0);
 AT(skymon_component, status, 4);
@@ -242,7 +246,20 @@ AT(skymon_component, checks_total, 88);
 AT(skymon_component, failures_total, 96);
 AT(skymon_component, shown, 104);
 AT(skymon_component, latest, 112);
-AT_LEAST(skymon_component, 120);
+AT(skymon_component, series_dropped_total, 120);
+AT(skymon_component, limits, 128);
+AT(skymon_component, limit_count, 136);
+AT(skymon_component, reason_word, 144);
+AT_LEAST(skymon_component, 152);
+
+AT(skymon_limit, size, 0);
+AT(skymon_limit, critical, 4);
+AT(skymon_limit, unmeasured, 5);
+AT(skymon_limit, number, 8);
+AT(skymon_limit, text, 16);
+AT(skymon_limit, why, 24);
+AT(skymon_limit, value, 32);
+AT_LEAST(skymon_limit, 40);
 
 AT(skymon_snapshot, size, 0);
 AT(skymon_snapshot, status, 4);
@@ -263,8 +280,8 @@ AT(skymon_http_time, size, 0);
 AT(skymon_http_time, route, 8);
 AT(skymon_http_time, count, 16);
 AT(skymon_http_time, buckets, 24);
-AT(skymon_http_time, sum_seconds, 120);
-AT_LEAST(skymon_http_time, 128);
+AT(skymon_http_time, sum_seconds, 32);
+AT_LEAST(skymon_http_time, 40);
 
 AT(skymon_plugin_state, size, 0);
 AT(skymon_plugin_state, name, 8);
@@ -276,11 +293,12 @@ AT(skymon_plugin_state, up, 36);
 AT(skymon_plugin_state, restarts_total, 40);
 AT_LEAST(skymon_plugin_state, 48);
 
-AT(skymon_source, key, 0);
-AT(skymon_source, present, 8);
-AT(skymon_source, counter, 9);
+AT(skymon_source, size, 0);
+AT(skymon_source, present, 4);
+AT(skymon_source, counter, 5);
+AT(skymon_source, key, 8);
 AT(skymon_source, value, 16);
-LAST(skymon_source, 24);
+AT_LEAST(skymon_source, 24);
 
 AT(skymon_self, size, 0);
 AT(skymon_self, phase, 4);
@@ -310,7 +328,13 @@ AT(skymon_self, plugins, 184);
 AT(skymon_self, plugin_count, 192);
 AT(skymon_self, failed_tokens_total, 200);
 AT(skymon_self, evicted_connections_total, 208);
-AT_LEAST(skymon_self, 200);
+AT(skymon_self, open_fds, 216);
+AT(skymon_self, max_fds, 224);
+AT(skymon_self, refused_connections_total, 232);
+AT(skymon_self, isolation, 240);
+AT(skymon_self, bucket_seconds, 248);
+AT(skymon_self, bucket_count, 256);
+AT_LEAST(skymon_self, 264);
 
 AT(skymon_config, size, 0);
 AT(skymon_config, environment, 8);
@@ -320,12 +344,13 @@ AT(skymon_config, feature_count, 32);
 AT(skymon_config, ready_follows_self, 40);
 AT_LEAST(skymon_config, 48);
 
-AT(skymon_route_line, method, 0);
-AT(skymon_route_line, path, 8);
-AT(skymon_route_line, name, 16);
-AT(skymon_route_line, summary, 24);
-AT(skymon_route_line, plugin, 32);
-LAST(skymon_route_line, 40);
+AT(skymon_route_line, size, 0);
+AT(skymon_route_line, method, 8);
+AT(skymon_route_line, path, 16);
+AT(skymon_route_line, name, 24);
+AT(skymon_route_line, summary, 32);
+AT(skymon_route_line, plugin, 40);
+AT_LEAST(skymon_route_line, 48);
 
 AT(skymon_routes, size, 0);
 AT(skymon_routes, lines, 8);

@@ -128,11 +128,12 @@ static const struct skymon_config *fake_config(struct skymon *sm)
 static const struct skymon_routes *fake_routes(struct skymon *sm)
 {
 	static const struct skymon_route_line lines[] = {
-		{"GET", "/api/v1/health", "health", "the <whole>", "api"},
-		{"GET", "/d/{uid}", "dashboard", "one", "grafana"},
-		{"PUT", "/d/{uid}", "dashboard", "change it", "grafana"},
+		{sizeof(lines[0]), "GET", "/api/v1/health", "health", "the <whole>", "api"},
+		{sizeof(lines[0]), "GET", "/d/{uid}", "dashboard", "one", "grafana"},
+		{sizeof(lines[0]), "PUT", "/d/{uid}", "dashboard", "change it", "grafana"},
 	};
-	static const struct skymon_routes routes = {sizeof(routes), lines, 3};
+	static const struct skymon_route_line *const list[] = {&lines[0], &lines[1], &lines[2]};
+	static const struct skymon_routes routes = {sizeof(routes), list, 3};
 	(void)sm;
 	return &routes;
 }
@@ -176,6 +177,7 @@ static const struct skymon_result good = {
 	.size = sizeof(struct skymon_result),
 	.status = SKYMON_HEALTHY,
 	.reason = SKYMON_OK,
+	.reason_word = "ok",
 	.id = 1,
 	.time_ms = NOW - 5000,
 	.duration_us = 12600,
@@ -186,6 +188,7 @@ static const struct skymon_result bad = {
 	.size = sizeof(struct skymon_result),
 	.status = SKYMON_UNHEALTHY,
 	.reason = SKYMON_REFUSED,
+	.reason_word = "refused",
 	.id = 2,
 	.time_ms = NOW - 1000,
 	.duration_us = -1,
@@ -195,6 +198,7 @@ static const struct skymon_result bad = {
 static struct skymon_component database, vault, fresh;
 static const struct skymon_component *const all[] = {&database, &vault, &fresh};
 static struct skymon_source sources[8];
+static const struct skymon_source *source_list[8];
 
 static void begin(void)
 {
@@ -205,6 +209,7 @@ static void begin(void)
 	database = (struct skymon_component){.size = sizeof(database),
 					     .status = SKYMON_HEALTHY,
 					     .reason = SKYMON_OK,
+					     .reason_word = "ok",
 					     .configured = true,
 					     .name = "database",
 					     .plugin = "database",
@@ -219,6 +224,7 @@ static void begin(void)
 	vault = (struct skymon_component){.size = sizeof(vault),
 					  .status = SKYMON_UNKNOWN,
 					  .reason = SKYMON_NOT_CONFIGURED,
+					  .reason_word = "not_configured",
 					  .name = "vault",
 					  .plugin = "vault",
 					  .message = "set VAULT_ADDR",
@@ -227,6 +233,7 @@ static void begin(void)
 	fresh = (struct skymon_component){.size = sizeof(fresh),
 					  .status = SKYMON_UNKNOWN,
 					  .reason = SKYMON_STARTING,
+					  .reason_word = "starting",
 					  .starting = true,
 					  .configured = true,
 					  .name = "fresh",
@@ -235,9 +242,11 @@ static void begin(void)
 					  .labels = "",
 					  .next_check_ms = NOW + 9000,
 					  .interval_ms = 1500};
-	for (size_t i = 0; i < 8; i++)
+	for (size_t i = 0; i < 8; i++) {
 		sources[i] =
 			(struct skymon_source){.key = keys[i], .present = i < 6, .value = (double)i + 0.25};
+		source_list[i] = &sources[i];
+	}
 	memset(&world, 0, sizeof(world));
 	world.snapshot = (struct skymon_snapshot){.size = sizeof(world.snapshot),
 						  .status = SKYMON_HEALTHY,
@@ -253,7 +262,7 @@ static void begin(void)
 					  .service_version = "2.1",
 					  .now_ms = NOW,
 					  .uptime_seconds = 3601,
-					  .sources = sources,
+					  .sources = source_list,
 					  .source_count = 8};
 	world.config = (struct skymon_config){.size = sizeof(world.config),
 					      .environment = "production",

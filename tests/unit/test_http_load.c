@@ -211,7 +211,7 @@ static void look(void)
 	seen.times = seen.echo = 0;
 	for (size_t i = 0; i < count; i++) {
 		uint64_t sum = 0;
-		for (size_t b = 0; b < SKYMON_BUCKETS; b++)
+		for (size_t b = 0; b < HTTP_BUCKETS; b++)
 			sum += times[i]->buckets[b];
 		CU_ASSERT(sum <= times[i]->count);
 		seen.times += times[i]->count;

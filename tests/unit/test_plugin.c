@@ -297,6 +297,21 @@ static void sentences_are_cut_between_characters(void)
 	CU_ASSERT_EQUAL(print(text, "%s", all), SKYMON_TEXT_MAX);
 }
 
+static int64_t never(struct skymon *sm)
+{
+	(void)sm;
+	CU_FAIL("a function beyond the end of an older core's table was called");
+	return 1;
+}
+
+static void an_older_core_lacks_functions(void)
+{
+	static const struct skymon_host older = {.size = offsetof(struct skymon_host, interval_ms),
+						 .interval_ms = never};
+	struct skymon sm = {.host = &older};
+	CU_ASSERT_EQUAL(skymon_interval_ms(&sm), 0);
+}
+
 /* One rule for plugins, routes and components, and for the components that secrets name. */
 static void names_are_checked(void)
 {
@@ -329,6 +344,7 @@ int main(void)
 			{"hostile infos do no harm", hostile_infos_do_no_harm},
 			{"files are found and validated", files_are_found_and_validated},
 			{"what the host lacks does nothing", what_the_host_lacks_does_nothing},
+			{"an older core lacks functions", an_older_core_lacks_functions},
 			{"plugins fit by their ABI", plugins_fit_by_their_abi},
 			{"sentences are cut between characters", sentences_are_cut_between_characters},
 			{"names are checked", names_are_checked},

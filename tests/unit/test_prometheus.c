@@ -106,8 +106,10 @@ static const struct skymon_http_count counts[] = {
 	{sizeof(counts[0]), "", "GET", 404, 1},
 };
 static const struct skymon_http_count *const count_rows[] = {&counts[0], &counts[1], &counts[2]};
+static const double bounds[] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1, 5};
+static const uint64_t buckets[] = {5, 0, 4, 3, 0, 0, 2, 0, 0, 0, 0, 1};
 static const struct skymon_http_time times[] = {
-	{sizeof(times[0]), "/api/v1/health", 16, {5, 0, 4, 3, 0, 0, 2, 0, 0, 0, 0, 1}, 1.25},
+	{sizeof(times[0]), "/api/v1/health", 16, buckets, 1.25},
 };
 static const struct skymon_http_time *const time_rows[] = {&times[0]};
 static const struct skymon_plugin_state plugins[] = {
@@ -116,15 +118,17 @@ static const struct skymon_plugin_state plugins[] = {
 };
 static const struct skymon_plugin_state *const plugin_rows[] = {&plugins[0], &plugins[1]};
 static const struct skymon_source sources[] = {
-	{"active_connections", true, false, 3},
-	{"total_requests", true, true, 16},
-	{"error_rate_percent", true, false, 6.25},
-	{"average_response_time_ms", true, false, 0.5},
-	{"memory_usage_mb", true, false, 5.767168},
-	{"cpu_usage_percent", true, false, 0},
-	{"database_connections", true, false, 42},
-	{"cache_hit_rate_percent", false, false, 0}, /* never measured */
+	{sizeof(sources[0]), true, false, "active_connections", 3},
+	{sizeof(sources[0]), true, true, "total_requests", 16},
+	{sizeof(sources[0]), true, false, "error_rate_percent", 6.25},
+	{sizeof(sources[0]), true, false, "average_response_time_ms", 0.5},
+	{sizeof(sources[0]), true, false, "memory_usage_mb", 5.767168},
+	{sizeof(sources[0]), true, false, "cpu_usage_percent", 0},
+	{sizeof(sources[0]), true, false, "database_connections", 42},
+	{sizeof(sources[0]), false, false, "cache_hit_rate_percent", 0}, /* never measured */
 };
+static const struct skymon_source *const source_rows[] = {&sources[0], &sources[1], &sources[2], &sources[3],
+							  &sources[4], &sources[5], &sources[6], &sources[7]};
 
 static void set_up(struct host *host)
 {
@@ -145,8 +149,10 @@ static void set_up(struct host *host)
 		.cpu_seconds = 1.5,
 		.reload_ok = true,
 		.reload_time_ms = 1699999999500,
-		.sources = sources,
-		.source_count = COUNT(sources),
+		.sources = source_rows,
+		.source_count = COUNT(source_rows),
+		.bucket_seconds = bounds,
+		.bucket_count = COUNT(bounds),
 		.http_counts = count_rows,
 		.http_count_count = COUNT(count_rows),
 		.http_times = time_rows,
@@ -194,6 +200,7 @@ static struct skymon_result result_of(int status, const struct skymon_family *co
 	return (struct skymon_result){.size = sizeof(struct skymon_result),
 				      .status = status,
 				      .reason = SKYMON_OK,
+				      .reason_word = "ok",
 				      .id = next_id++,
 				      .time_ms = 1699999990250,
 				      .duration_us = 1500,
@@ -214,6 +221,7 @@ static struct skymon_component component_of(const char *name, const struct skymo
 					 .message = "fine",
 					 .labels = "",
 					 .reason = result != NULL ? result->reason : SKYMON_STARTING,
+					 .reason_word = result != NULL ? result->reason_word : "starting",
 					 .since_ms = result != NULL ? 1699999000000 : 0,
 					 .last_success_ms = result != NULL ? 1699999960125 : 0,
 					 .interval_ms = 30000,
@@ -302,6 +310,7 @@ static void frozen(void)
 						component_of("host-1", &second), component_of("vault", NULL),
 						component_of("cache", NULL)};
 	components[1].reason = SKYMON_REFUSED;
+	components[1].reason_word = "refused";
 	components[1].last_success_ms = 0; /* never */
 	components[1].labels = "team=\"x\\\"y\",type=\"mine\"";
 	components[2].configured = components[2].starting = false;

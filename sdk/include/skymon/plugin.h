@@ -36,6 +36,9 @@
 
 #define SKYMON_ABI_MAJOR 0
 #define SKYMON_ABI_MINOR 4
+#ifndef SKYMON_ABI_WANT /* defined before the include: the oldest core's minor; what it lacks does nothing (from 1.0 on) */
+#define SKYMON_ABI_WANT SKYMON_ABI_MINOR
+#endif
 
 #ifdef __cplusplus
 extern "C" {
@@ -66,7 +69,7 @@ enum skymon_reason {
 	SKYMON_REASON_COUNT
 };
 
-/* The words. A value out of range gives "unknown" and "other". */
+/* The words, as this header knows them. A value out of range gives "unknown" and "other"; routes.h has the words of a newer core. */
 static inline const char *skymon_status_word(int status)
 {
 	static const char *const words[] = {"unknown", "healthy", "degraded", "unhealthy"};
@@ -86,7 +89,7 @@ struct skymon_ask;     /* a request for a secret of this store (skymon/secrets.h
 
 /* ---- Options: declared once, parsed by the core, stored in `state` before start ---- */
 
-/* The type of an option is the type of its member. */
+/* The type of an option is the type of its member. Of these only skymon_tls may grow; skymon_label and skymon_part never do. */
 struct skymon_duration { int64_t ms; };      /* "30s", "5m", "250ms", "1h30m" */
 struct skymon_bytes { int64_t count; };      /* "64KiB", "10MB", "512" */
 struct skymon_ratio { double of_one; };      /* "80%" or 0.8 */
@@ -263,14 +266,15 @@ struct skymon_plugin {
 
 /* SKYMON_PLUGIN(name, "version", "summary", .state_size = …, .check = …): one per shared object. */
 #define SKYMON_PLUGIN(name_, version_, summary_, ...) SKYMON_EXPORT const struct skymon_plugin skymon_plugin = { \
-	.abi_major = SKYMON_ABI_MAJOR, .abi_minor = SKYMON_ABI_MINOR, .size = sizeof(struct skymon_plugin), \
+	.abi_major = SKYMON_ABI_MAJOR, .abi_minor = SKYMON_ABI_WANT, .size = sizeof(struct skymon_plugin), \
 	.name = #name_, .version = version_, .summary = summary_, .option_size = sizeof(struct skymon_option), \
 	.number_size = sizeof(struct skymon_number), __VA_ARGS__ }
 
-#define SKYMON_CALL(sm, function, ...) \
-	((sm)->host->function != NULL ? (sm)->host->function(__VA_ARGS__) : 0)
+#define SKYMON_HAS(sm, function) \
+	((sm)->host->size > offsetof(struct skymon_host, function) && (sm)->host->function != NULL)
+#define SKYMON_CALL(sm, function, ...) (SKYMON_HAS(sm, function) ? (sm)->host->function(__VA_ARGS__) : 0)
 #define SKYMON_DO(sm, function, ...) \
-	do { if ((sm)->host->function != NULL) (sm)->host->function(__VA_ARGS__); } while (0)
+	do { if (SKYMON_HAS(sm, function)) (sm)->host->function(__VA_ARGS__); } while (0)
 
 /* ---- What a check reports ---- */
 
@@ -349,7 +353,7 @@ static inline const char *skymon_name(struct skymon *sm) { return sm->host->name
 static inline const char *skymon_state_dir(struct skymon *sm) { return sm->host->state_dir(sm); }
 static inline int64_t skymon_interval_ms(struct skymon *sm) { return SKYMON_CALL(sm, interval_ms, sm); } /* a reload may change it */
 static inline void *skymon_shared(struct skymon *sm) /* shared_size bytes; your own lock */
-{ return sm->host->shared != NULL ? sm->host->shared(sm) : NULL; }
+{ return SKYMON_HAS(sm, shared) ? sm->host->shared(sm) : NULL; }
 /* Prints the shortest text that reads back as the same number ("NaN", "+Inf" too); returns its length. size >= 32. */
 static inline size_t skymon_print(struct skymon *sm, double value, char *text, size_t size)
 { return sm->host->print(value, text, size); }

@@ -25,7 +25,7 @@ extern "C" {
 
 /* ---- The board ---- */
 
-struct skymon_value { const char *name, *text; double number; };   /* a declared number that a result holds */
+struct skymon_value { uint32_t size; const char *name, *text; double number; };   /* a declared number that a result holds */
 
 /* The series of one family in one result. `series` is a row of records for skymon_series_next; the host has checked them. */
 struct skymon_family {
@@ -63,12 +63,13 @@ struct skymon_result {
 	const char *message, *details; /* details: a JSON object */
 	const struct skymon_value *const *numbers; size_t number_count;
 	const struct skymon_family *const *families; size_t family_count;
+	const char *reason_word;      /* also of a reason that the plugin's header does not have yet */
 };
 
 enum skymon_impact { SKYMON_IMPACT_UNHEALTHY, SKYMON_IMPACT_DEGRADED, SKYMON_IMPACT_NONE };
 
 /* A limit (warn, crit) of a component, compared with its newest result. why: the cause if the value is missing, otherwise NULL. */
-struct skymon_limit { const char *number, *text, *why; bool critical, unmeasured; double value; };
+struct skymon_limit { uint32_t size; bool critical, unmeasured; const char *number, *text, *why; double value; };
 
 struct skymon_component {
 	uint32_t size;
@@ -83,7 +84,8 @@ struct skymon_component {
 	const struct skymon_result *latest; /* the newest; its numbers and families are the current ones */
 	uint64_t series_dropped_total;      /* of its results, by limits.series */
 	/* unmeasured: the newest check could look, and did not report the number, so that the limit has no effect */
-	const struct skymon_limit *limits; size_t limit_count;
+	const struct skymon_limit *const *limits; size_t limit_count;
+	const char *reason_word;
 };
 
 struct skymon_snapshot {
@@ -95,10 +97,6 @@ struct skymon_snapshot {
 
 /* ---- The daemon itself ---- */
 
-#define SKYMON_BUCKETS 12
-static const double skymon_bucket_seconds[SKYMON_BUCKETS] __attribute__((unused)) =
-	{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1, 5};
-
 struct skymon_http_count {         /* one row for each route x method x code that was answered */
 	uint32_t size;
 	const char *route, *method;    /* route: the template, or "" for no route */
@@ -108,7 +106,8 @@ struct skymon_http_count {         /* one row for each route x method x code tha
 struct skymon_http_time {          /* one row for each route */
 	uint32_t size;
 	const char *route;
-	uint64_t count, buckets[SKYMON_BUCKETS]; /* not cumulative; above the last: count minus all */
+	uint64_t count;
+	const uint64_t *buckets;       /* skymon_self.bucket_count of them; not cumulative; above the last: count minus all */
 	double sum_seconds;
 };
 struct skymon_plugin_state {       /* one for each loaded plugin */
@@ -118,7 +117,7 @@ struct skymon_plugin_state {       /* one for each loaded plugin */
 	bool up;
 	uint64_t restarts_total;
 };
-struct skymon_source { const char *key; bool present, counter; double value; }; /* a metric of the seed */
+struct skymon_source { uint32_t size; bool present, counter; const char *key; double value; }; /* a metric of the seed */
 
 enum skymon_phase { SKYMON_PHASE_STARTING, SKYMON_PHASE_RUNNING, SKYMON_PHASE_DRAINING };
 
@@ -134,7 +133,7 @@ struct skymon_self {               /* valid until the handler returns */
 	int64_t resident_bytes;
 	double cpu_seconds;
 	bool reload_ok; int64_t reload_time_ms;        /* whether the newest reload (or the start) succeeded; time of the newest good one */
-	const struct skymon_source *sources; size_t source_count; /* the eight, in the seed's order */
+	const struct skymon_source *const *sources; size_t source_count; /* the eight, in the seed's order */
 	const struct skymon_http_count *const *http_counts; size_t http_count_count;
 	const struct skymon_http_time *const *http_times; size_t http_time_count;
 	const struct skymon_plugin_state *const *plugins; size_t plugin_count;
@@ -142,6 +141,7 @@ struct skymon_self {               /* valid until the handler returns */
 	int64_t open_fds, max_fds;                     /* 0: not known; so is resident_bytes without /proc */
 	uint64_t refused_connections_total;            /* by limits.connections or connections_per_address */
 	uint32_t isolation;                            /* what this kernel confines of workers: SKYMON_CONFINES_… */
+	const double *bucket_seconds; size_t bucket_count; /* upper bounds of the buckets of http_times */
 };
 #define SKYMON_CONFINES_FILES 1u
 #define SKYMON_CONFINES_SIGNALS 2u
@@ -154,20 +154,20 @@ struct skymon_config {
 	bool ready_follows_self;
 };
 
-struct skymon_route_line { const char *method, *path, *name, *summary, *plugin; };
-struct skymon_routes { uint32_t size; const struct skymon_route_line *lines; size_t count; };
+struct skymon_route_line { uint32_t size; const char *method, *path, *name, *summary, *plugin; };
+struct skymon_routes { uint32_t size; const struct skymon_route_line *const *lines; size_t count; };
 
 /* Take, read, release. A snapshot may be held as long as its bytes are needed (by a reply on its way). */
 static inline const struct skymon_snapshot *skymon_snapshot(struct skymon *sm)
-{ return sm->host->snapshot != NULL ? sm->host->snapshot(sm) : NULL; }
+{ return SKYMON_HAS(sm, snapshot) ? sm->host->snapshot(sm) : NULL; }
 static inline void skymon_release(struct skymon *sm, const struct skymon_snapshot *snapshot)
 { SKYMON_DO(sm, release, sm, snapshot); }
 static inline const struct skymon_self *skymon_self(struct skymon *sm)
-{ return sm->host->self != NULL ? sm->host->self(sm) : NULL; }
+{ return SKYMON_HAS(sm, self) ? sm->host->self(sm) : NULL; }
 static inline const struct skymon_config *skymon_config_public(struct skymon *sm)
-{ return sm->host->config_public != NULL ? sm->host->config_public(sm) : NULL; }
+{ return SKYMON_HAS(sm, config_public) ? sm->host->config_public(sm) : NULL; }
 static inline const struct skymon_routes *skymon_routes(struct skymon *sm)
-{ return sm->host->routes != NULL ? sm->host->routes(sm) : NULL; }
+{ return SKYMON_HAS(sm, routes) ? sm->host->routes(sm) : NULL; }
 
 /* ---- The request, and its one answer ---- */
 
@@ -188,7 +188,7 @@ static inline bool skymon_is_trusted(struct skymon *sm, struct skymon_request *r
 /* Returns the body of GET of the named route (of a SKYMON_IN_DAEMON plugin) without request headers, valid until this request
  * was answered; NULL if no such route exists or its code was not 200. */
 static inline const char *skymon_render(struct skymon *sm, struct skymon_request *rq, const char *route, size_t *size)
-{ *size = 0; return sm->host->render != NULL ? sm->host->render(rq, route, size) : NULL; }
+{ *size = 0; return SKYMON_HAS(sm, render) ? sm->host->render(rq, route, size) : NULL; }
 
 /* The client that sends the request. local: from this machine (a Unix socket, loopback, or the connection's own local address),
  * the kernel names the user at the other end, that user is root, the daemon's own or one of `local_users`, and no header
