@@ -2,6 +2,7 @@
 """The helper library and the test server, as an author has them: the installed files, pkg-config, a compiler, `skymon`."""
 import os
 import pathlib
+import re
 import shutil
 import socket
 import ssl
@@ -82,6 +83,31 @@ def test_each_library_by_its_pc_file(compiler, names, tmp_path):
     run(need(compiler), *language, *SHARED, *flags[0], "-o", tmp_path / "x.so", source, *flags[1])
     names = [line.split()[-1] for line in run("nm", "-D", "--defined-only", tmp_path / "x.so").splitlines()]
     assert names == ["skymon_plugin"], names
+
+
+def test_the_code_in_the_guide(tmp_path):
+    """Each piece is the body of a check, in one plugin; those of one HTTP request are one check."""
+    section = re.search(r"^## The helper library\n(.*?)^## ", (SOURCE / "sdk/GUIDE.md").read_text(), re.S | re.M)[1]
+    request, json, *others = re.findall(r"^```c\n(.*?)^```", section, re.S | re.M)
+    head = request.split("status = skymon_verdict")[0]
+    pieces = [request, head + json + "skymon_http_answer_free(&answer);\nreturn status;\n", *others]
+    assert len(pieces) == 4
+    source = "".join(f"#include <skymon/{name}.h>\n" for name in ("http", "json", "net", "spawn")) + """#include <string.h>
+struct it { const char *url, *address; struct skymon_secret token; struct skymon_tls tls; struct skymon_http *http; bool has_tls; };
+"""
+    for number, piece in enumerate(pieces):
+        source += f"static enum skymon_status check_{number}(struct skymon *sm, void *state)\n{{\nstruct it *it = state;\n(void)it;\n{piece}}}\n"
+    source += """static enum skymon_status check(struct skymon *sm, void *state)
+{
+	enum skymon_status (*const all[])(struct skymon *, void *) = {check_0, check_1, check_2, check_3};
+	return all[skymon_ms_left(sm) % 4](sm, state);
+}
+SKYMON_PLUGIN(x, "1", "Compiles", .state_size = sizeof(struct it), .check = check);
+"""
+    (tmp_path / "x.c").write_text(source)
+    make = re.search(r"^```make\n(.*?)^```", section, re.S | re.M)[1].replace("skymon-http skymon-json", "skymon-http skymon-json skymon-lib")
+    (tmp_path / "Makefile").write_text(make)
+    run("make", "-C", tmp_path, f"CC=gcc {' '.join(flag for flag in SHARED if flag.startswith('-W'))}")
 
 
 # ---- The test server ----
