@@ -210,6 +210,7 @@ STAPLES = {  # name: (arguments of Maker.staple, the detail, status, reason, wor
 }
 
 
+@pytest.mark.asan
 def test_staples(skymond, certs, tls_server, nginx, tmp_path):
     maker = Maker(certs, tmp_path)
     leaf, other = maker.make("localhost"), maker.make("localhost")
@@ -379,6 +380,7 @@ def test_starttls(skymond, certs, double, fresh_postgres):
 
 # ---- Files ----
 
+@pytest.mark.asan
 def test_files(skymond, certs, tmp_path):
     maker = Maker(certs, tmp_path)
     middle = maker.make("middle", authority=True, ends=10)

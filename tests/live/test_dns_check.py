@@ -386,6 +386,7 @@ ODD = {  # mode: (status, reason, words)
 }
 
 
+@pytest.mark.asan
 def test_a_server_that_misbehaves(skymond, odd):
     names = {mode: mode.lower().replace(":", "").replace(",", "").replace(" ", "-") for mode in ODD}
     sm = skymond({"plugins": {"prometheus": {}}, "components": {
