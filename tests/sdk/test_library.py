@@ -130,20 +130,30 @@ class Server:
         assert self.process.wait(10 * SLOW) == 0
         self.process.stdout.close()
 
-    def talk(self, *requests):
-        """The bytes that come back until the server closes the connection, or is silent for a while."""
-        with socket.create_connection(self.address, timeout=10 * SLOW) as client:
-            out = b""
-            for request in requests:
-                client.sendall(request)
-                client.settimeout(0.3 if request is requests[-1] else 0.1)
-                try:
-                    while got := client.recv(65536):
-                        out += got
-                except TimeoutError:
-                    continue
-                break
-            return out
+    def client(self):
+        return socket.create_connection(self.address, timeout=30 * SLOW)
+
+    def answer(self, request):
+        """All that comes until the server closes the connection."""
+        with self.client() as client:
+            return exchange(client, request)
+
+
+def exchange(client, request, size=1 << 20):
+    """What comes back: that many bytes, or all until the server closes the connection."""
+    client.sendall(request)
+    out = b""
+    while len(out) < size and (got := client.recv(65536)):
+        out += got
+    return out
+
+
+def silent(client):
+    client.settimeout(0.2)
+    try:
+        return client.recv(1) == b""
+    except TimeoutError:
+        return True
 
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -152,39 +162,49 @@ AUTHORIZED = b"GET / HTTP/1.1\r\nHost: x\r\nauthorization: bearer geheim\r\n\r\n
 
 
 def test_http_answers():
-    with Server("http", "--status", "203", "--header", "X-One: 1", "--body", "hello") as server:
-        whole = b"HTTP/1.1 203 Test\r\nX-One: 1\r\nContent-Length: 5\r\n\r\n"
-        assert server.talk(GET, GET) == 2 * (whole + b"hello")  # the connection is kept
-        assert server.talk(b"HEAD / HTTP/1.1\r\n\r\n") == whole
-        assert server.talk(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", GET) == whole + b"hello"
+    with Server("http", "--status", "203", "--header", "X-One: 1", "--body", "hello") as server, server.client() as client:
+        head = b"HTTP/1.1 203 Test\r\nX-One: 1\r\nContent-Length: 5\r\n\r\n"
+        whole = head + b"hello"
+        for _ in range(2):  # the connection is kept
+            assert exchange(client, GET, len(whole)) == whole
+        assert exchange(client, b"HEAD / HTTP/1.1\r\n\r\n", len(head)) == head and silent(client)
+        assert server.answer(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n" + GET) == whole
     with Server("http", "--token", "geheim") as server:
-        assert server.talk(POST).startswith(b"HTTP/1.1 401 Test\r\nWWW-Authenticate: Bearer\r\nContent-Length: 0\r\n\r\n")
-        assert server.talk(AUTHORIZED.replace(b"geheim", b"geheimer")).startswith(b"HTTP/1.1 401 ")
-        assert server.talk(AUTHORIZED) == b"HTTP/1.1 200 Test\r\nContent-Length: 2\r\n\r\nok"
-    with Server("http", "--status", "204") as server:
-        assert server.talk(GET) == b"HTTP/1.1 204 Test\r\n\r\n"
+        refusal = b"HTTP/1.1 401 Test\r\nWWW-Authenticate: Bearer\r\nContent-Length: 0\r\n\r\n"
+        for request in POST, AUTHORIZED.replace(b"geheim", b"geheimer"), AUTHORIZED.replace(b"geheim", b"gehei"):
+            with server.client() as client:
+                assert exchange(client, request, len(refusal)) == refusal and silent(client), request
+        with server.client() as client:
+            good = b"HTTP/1.1 200 Test\r\nContent-Length: 2\r\n\r\nok"
+            assert exchange(client, AUTHORIZED, len(good)) == good
+    with Server("http", "--status", "204") as server, server.client() as client:
+        assert exchange(client, GET, 21) == b"HTTP/1.1 204 Test\r\n\r\n"
 
 
 def test_kinds_that_are_wrong():
     with Server("half", "--body", "12345678") as server:
-        assert server.talk(GET).endswith(b"\r\n\r\n1234")
+        assert server.answer(GET).endswith(b"\r\n\r\n1234")
+    with Server("half", "--body", "") as server:
+        assert server.answer(GET) == b"HTTP/1.1 200 Test\r\nC"
     with Server("garbage") as server:
-        assert len(server.talk(b"?")) == 512
-    with Server("tcp", "--body", "220 hello\r\n") as server:
-        assert server.talk(b"", b"QUIT\r\n") == b"220 hello\r\n"
-    with Server("silent") as server:
-        assert server.talk(GET) == b""
-    with Server("reset") as server, pytest.raises(ConnectionResetError):
-        server.talk(GET, GET)
-    with Server("slow", "--delay", "700") as server, socket.create_connection(server.address, timeout=30 * SLOW) as client:
-        began = time.monotonic()
+        assert len(server.answer(b"?")) == 512
+    with Server("tcp", "--body", "220 hello\r\n") as server, server.client() as client:
+        assert exchange(client, b"", 11) == b"220 hello\r\n" and exchange(client, b"QUIT\r\n", 0) == b"" and silent(client)
+    with Server("silent") as server, server.client() as client:
         client.sendall(GET)
-        assert client.recv(100).startswith(b"HTTP/1.1 200 ") and time.monotonic() >= began + 0.7
+        assert silent(client)
+    with Server("close") as server, server.client() as client:
+        assert client.recv(1) == b""
+    with Server("reset") as server, pytest.raises(ConnectionResetError):
+        server.answer(GET)
+    with Server("slow", "--delay", "700") as server, server.client() as client:
+        began = time.monotonic()
+        assert exchange(client, GET, 1).startswith(b"HTTP/1.1 200 ") and time.monotonic() >= began + 0.7
     with Server("refuse") as server, pytest.raises(ConnectionRefusedError):
-        server.talk(GET)
-    with Server("garbage,http", "--body", "x") as server:
-        assert len(server.talk(b"?")) == 512
-        assert server.talk(GET).endswith(b"x") and server.talk(GET).endswith(b"x")
+        server.client()
+    with Server("garbage,half", "--body", "xyz.") as server:
+        assert len(server.answer(b"?")) == 512
+        assert server.answer(GET).endswith(b"xy") and server.answer(GET).endswith(b"xy")
 
 
 @pytest.mark.parametrize("kind, fault", [("good", None), ("expired", "expired"), ("future", "not yet valid"), ("self-signed", "self-signed"),
