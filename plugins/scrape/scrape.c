@@ -105,7 +105,7 @@ static enum skymon_status report_answer(struct skymon *sm, const struct scrape *
 	if (facts.malformed > 0)
 		skymon_detail_number(sm, "first_malformed_line", (double)facts.first_malformed);
 	if (missing != NULL) {
-		skymon_reason(sm, SKYMON_BODY_MISMATCH);
+		skymon_reason(sm, SKYMON_MISSING);
 		return skymon_degraded(sm, "%s: no series of %.100s among %llu samples", scrape->place,
 				       missing, (unsigned long long)facts.samples);
 	}

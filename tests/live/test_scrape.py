@@ -90,7 +90,7 @@ def test_numbers(skymond, nginx):
     assert 'sky_genesis_total_requests_total{service="api"} 8\n' in sm.metrics()
     assert 'sky_genesis_memory_usage_mb{service="api"} 250\n' in sm.metrics()
     shop.write(SHOP.format(good=1, lost=1, bad=1, seconds=1, count=3).replace("shop_queue", "shop_line"))
-    cell(sm, "a series is gone", "degraded", "body_mismatch", "no series of shop_queue")
+    cell(sm, "a series is gone", "degraded", "missing", "no series of shop_queue")
     assert "value_queue" not in sm.component("shop")["numbers"] and sm.component("shop")["numbers"]["total_requests"] == 3
     shop.write(bad="1e", good="0x10")
     cell(sm, "malformed lines", "healthy", "ok", "7 samples")

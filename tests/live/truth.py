@@ -230,6 +230,7 @@ OWN = {
     "tcp": ["wrong answer", "closes at once", "queue full", "no TLS there", "frozen under TLS", "STARTTLS not offered",
             "another protocol than `starttls`", "proxy wants a login", "refused behind the proxy", "no proxy there"],
     "scrape": ["a series is gone", "malformed lines", "an empty answer", "a page of HTML", "HTTP 404"],
+    "statsd": ["above a limit", "more series than allowed", "no packet", "its address is in use", "back"],
 }
 
 

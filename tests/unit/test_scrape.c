@@ -141,7 +141,7 @@ static void many_labels(void)
 	CU_ASSERT(facts.samples == 0 && facts.malformed == 1);
 }
 
-/* The part that was added since the last check. */
+/* The increase since the last check. */
 static void changes(void)
 {
 	static const struct {
