@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <skymon/loop.h>
+#include <skymon/net.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <skymon/net.h>
 #include "statsd.h"
 
 #define PACKET_MAX 9000 /* bytes; a longer packet is malformed */
@@ -76,7 +76,7 @@ static const struct skymon_number numbers[] = {
 static const char *listen_fault(const char *text, struct skymon_net_address *address)
 {
 	const char *why;
-	*address = (struct skymon_address){0};
+	*address = (struct skymon_net_address){0};
 	if (text[0] == ':') { /* all addresses */
 		char *end;
 		unsigned long port = strtoul(text + 1, &end, 10);
