@@ -183,6 +183,24 @@ static struct config_node *pick_common(struct binding *b, const struct config_no
 	return picked;
 }
 
+/* Binds the options that a section of either kind may have. plugin: its key of that name, or NULL. */
+static bool bind_common(struct binding *b, struct settings_section *section,
+			const struct skymon_option *table, const struct config_node *picked,
+			const struct config_node *plugin, struct common *common)
+{
+	char *what = x_printf("%s %s", section->serves ? "plugin" : "component", section->name);
+	struct option_values *values = settings_bind(b, table, picked, NULL, what, common);
+	free(what);
+	check_labels(b, config_value(picked, "labels"));
+	section->warn = read_limits(b, section, plugin, "warn");
+	section->crit = read_limits(b, section, plugin, "crit");
+	if (values == NULL)
+		return false;
+	apply_common(b, section, common);
+	option_values_free(values);
+	return true;
+}
+
 static void read_component(struct binding *b, const struct config_pair *pair, bool defaults_ok)
 {
 	struct settings *s = b->settings;
@@ -207,21 +225,11 @@ static void read_component(struct binding *b, const struct config_pair *pair, bo
 	struct config_node *picked =
 		pick_common(b, pair->value, common_keys, defaults_ok && named ? plugin->text : NULL,
 			    defaults_ok ? default_keys : NULL);
-	char *what = x_printf("component %s", pair->key);
-	struct option_values *values = settings_bind(b, common_table, picked, NULL, what, &common);
-	free(what);
-	check_labels(b, config_value(picked, "labels"));
-	section->warn = read_limits(b, section, plugin, "warn");
-	section->crit = read_limits(b, section, plugin, "crit");
-	if (values == NULL) {
-		/* named all the same, so that its plugin's options are validated too */
-		if (plugin != NULL && plugin->kind == CONFIG_SCALAR && name_is_plugin(plugin->text))
-			section->plugin = plugin->text;
-		return;
-	}
-	section->plugin = plugin->text; /* common.plugin ends with the values */
-	apply_common(b, section, &common);
-	option_values_free(values);
+	section->plugin = named ? plugin->text : NULL;
+	/* named even after other mistakes, so that its plugin's options are validated too */
+	if (!bind_common(b, section, common_table, picked, plugin, &common) && named &&
+	    !name_is_plugin(plugin->text))
+		section->plugin = NULL;
 }
 
 /* Defaults for all are meant for components; only the interval is for plugins too. */
@@ -239,16 +247,7 @@ static void read_served(struct binding *b, struct settings_section *section, boo
 	struct config_node *picked =
 		pick_common(b, section->node, default_keys, defaults_ok ? section->plugin : NULL,
 			    defaults_ok ? served_keys : NULL);
-	char *what = x_printf("plugin %s", section->name);
-	struct option_values *values = settings_bind(b, table, picked, NULL, what, &common);
-	free(what);
-	check_labels(b, config_value(picked, "labels"));
-	section->warn = read_limits(b, section, NULL, "warn");
-	section->crit = read_limits(b, section, NULL, "crit");
-	if (values == NULL)
-		return;
-	apply_common(b, section, &common);
-	option_values_free(values);
+	(void)bind_common(b, section, table, picked, NULL, &common);
 }
 
 static void read_plugin(struct binding *b, const struct config_pair *pair, bool defaults_ok)

@@ -1,36 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cache_fault: turns the server's errors into a reason and a sentence. Called by cache_link.c, on the check's
  * thread. Pure. An error's text is untrusted: it is cleaned, and user and password are masked in it. */
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cache.h"
-
-/* Copies an untrusted line: printable ASCII only, with "***" in place of user and password. */
-static void copy_clean(char *to, size_t room, const char *from, const char *const hide[2])
-{
-	size_t used = 0;
-	while (*from != '\0' && used + 4 < room) {
-		size_t secret = 0;
-		for (int i = 0; i < 2; i++) {
-			size_t size = hide[i] != NULL ? strlen(hide[i]) : 0;
-			if (size > secret && strncmp(from, hide[i], size) == 0)
-				secret = size;
-		}
-		if (secret > 0) {
-			memcpy(to + used, "***", 3);
-			used += 3;
-			from += secret;
-		} else {
-			to[used++] = isprint((unsigned char)*from) ? *from : '?';
-			from++;
-		}
-	}
-	while (used > 0 && (to[used - 1] == ' ' || to[used - 1] == '.'))
-		used--;
-	to[used] = '\0';
-}
+#include "text.h"
 
 static bool begins(const char *text, const char *with)
 {
@@ -100,7 +75,7 @@ void cache_explain(const char *error, enum cache_question question, const char *
 		return;
 	}
 	char line[200];
-	copy_clean(line, sizeof(line), error, hide);
+	text_copy_line(line, sizeof(line), error, hide, 2);
 	skymon_fault_set(fault, SKYMON_UNHEALTHY, SKYMON_QUERY_ERROR, "%s: the server answered %s with: %s",
 			 place, questions[question], line);
 }

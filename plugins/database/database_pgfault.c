@@ -4,12 +4,12 @@
  * messages carry an SQLSTATE in any language. Called by the other files of the backend, on the check's
  * thread; pure functions.
  */
-#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "database_postgres.h"
+#include "text.h"
 
 void pg_fault_set(struct pg_fault *fault, enum skymon_reason reason, const char *format, ...)
 {
@@ -26,51 +26,6 @@ void pg_fault_cleartext(struct pg_fault *fault)
 		fault, SKYMON_AUTH_FAILED,
 		"the server requests the password in clear, but its certificate is not verified: it was not "
 		"sent (sslmode=verify-full verifies; tls: {insecure: true} sends it)");
-}
-
-/* Returns the length of the UTF-8 character at text, or 0 if it is invalid. */
-static size_t utf8_size(const unsigned char *text)
-{
-	size_t size = text[0] < 0x80   ? 1
-		      : text[0] < 0xc2 ? 0
-		      : text[0] < 0xe0 ? 2
-		      : text[0] < 0xf0 ? 3
-		      : text[0] < 0xf5 ? 4
-				       : 0;
-	for (size_t i = 1; i < size; i++)
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-	return size;
-}
-
-/* Copies one line of untrusted text: without control characters, as valid UTF-8, and with "***" for each text
- * in `hide`. */
-static void copy_clean(char *to, size_t room, const char *from, const char *const *hide, size_t hidden)
-{
-	size_t used = 0;
-	while (*from != '\0' && *from != '\n' && used + 5 < room) {
-		size_t size = utf8_size((const unsigned char *)from), secret = 0;
-		for (size_t i = 0; i < hidden; i++) {
-			size_t length = hide[i] != NULL ? strlen(hide[i]) : 0;
-			if (length > secret && strncmp(from, hide[i], length) == 0)
-				secret = length;
-		}
-		if (secret > 0) {
-			memcpy(to + used, "***", 3);
-			used += 3;
-			from += secret;
-		} else if (size == 0 || (size == 1 && iscntrl((unsigned char)*from))) {
-			to[used++] = '?';
-			from++;
-		} else {
-			memcpy(to + used, from, size);
-			used += size;
-			from += size;
-		}
-	}
-	while (used > 0 && (to[used - 1] == ' ' || to[used - 1] == '.'))
-		used--;
-	to[used] = '\0';
 }
 
 /* Finds the SQLSTATE in a message of PQERRORS_VERBOSE: "FATAL:  28P01: password authentication failed …".
@@ -167,7 +122,7 @@ static void explain_local(const char *message, const char *const *hide, struct p
 		return;
 	}
 	char line[240];
-	copy_clean(line, sizeof(line), message, hide, 2);
+	text_copy_line(line, sizeof(line), message, hide, 2);
 	for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++) {
 		const struct meaning *is = &meanings[i];
 		if (strstr(message, is->words) == NULL)
@@ -194,7 +149,7 @@ void pg_explain(const char *message, const char *user, const char *password, str
 		return;
 	}
 	char line[240];
-	copy_clean(line, sizeof(line), text, hide, 2);
+	text_copy_line(line, sizeof(line), text, hide, 2);
 	if (strcmp(sqlstate, "28P01") == 0) {
 		pg_fault_set(fault, SKYMON_AUTH_FAILED, "the server refused the password (SQLSTATE 28P01)");
 		fault->login = true;
@@ -246,7 +201,7 @@ void pg_explain_statement(const char *sqlstate, const char *primary, const char 
 		return;
 	}
 	char line[220];
-	copy_clean(line, sizeof(line), primary != NULL ? primary : "", NULL, 0);
+	text_copy_line(line, sizeof(line), primary != NULL ? primary : "", NULL, 0);
 	if (strcmp(sqlstate, "57014") == 0 && strstr(line, "user request") == NULL)
 		pg_fault_set(fault, SKYMON_TIMEOUT, "%s did not finish in time", what);
 	else if (of_user && !is_harmless(sqlstate))

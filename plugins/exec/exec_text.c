@@ -1,46 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* exec_text: what programs print, made fit for messages and labels. Pure; called by the other files of exec. */
 #include "exec.h"
+#include "text.h"
 
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Returns the length of the UTF-8 character at p, of which `left` bytes are there; 0 if it is not valid. */
-static size_t character(const unsigned char *p, size_t left)
-{
-	static const struct {
-		unsigned char mask, lead;
-		uint32_t least;
-	} forms[] = {{0x80, 0x00, 0}, {0xE0, 0xC0, 0x80}, {0xF0, 0xE0, 0x800}, {0xF8, 0xF0, 0x10000}};
-	for (size_t extra = 0; extra < 4; extra++) {
-		if ((p[0] & forms[extra].mask) != forms[extra].lead)
-			continue;
-		uint32_t code = p[0] & (unsigned char)~forms[extra].mask;
-		if (extra >= left)
-			return 0;
-		for (size_t i = 1; i <= extra; i++) {
-			if ((p[i] & 0xC0) != 0x80)
-				return 0;
-			code = code << 6 | (p[i] & 0x3Fu);
-		}
-		bool surrogate = code >= 0xD800 && code <= 0xDFFF,
-		     control = code < 0x20 || (code >= 0x7F && code < 0xA0);
-		bool allowed = code == '\n' || code == '\t';
-		return code < forms[extra].least || surrogate || code > 0x10FFFF || (control && !allowed)
-			       ? 0
-			       : extra + 1;
-	}
-	return 0;
-}
-
 void exec_clean(char *bytes, size_t size)
 {
 	for (size_t i = 0; i < size;) {
-		size_t length = character((const unsigned char *)bytes + i, size - i);
-		if (length == 0)
+		size_t length = text_character(bytes + i, size - i);
+		const unsigned char *p = (const unsigned char *)bytes + i;
+		bool control = (p[0] < 0x20 && p[0] != '\n' && p[0] != '\t') || p[0] == 0x7F ||
+			       (length == 2 && p[0] == 0xC2 && p[1] < 0xA0);
+		if (length == 0 || control)
 			bytes[i] = '?';
-		i += length == 0 ? 1 : length;
+		i += length == 0 || control ? 1 : length;
 	}
 }
 

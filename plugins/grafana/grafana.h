@@ -211,8 +211,6 @@ void grafana_explain_fetch(const struct skymon_fault *from, struct grafana_fault
 /* Makes a foreign text fit for a message or a log: one line, printable, whole UTF-8 characters, at most
  * `size`. */
 void grafana_clean(const char *text, char *out, size_t size);
-/* Returns the size of the UTF-8 character at `text`, or 0 if it is invalid. */
-size_t grafana_character(const char *text, const char *end);
 /* Removes a last character that was cut in its middle. */
 void grafana_trim_cut(char *text);
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "grafana.h"
+#include "text.h"
 #include <skymon/json.h>
 
 /* ---- JSON as text ---- */
@@ -64,7 +65,7 @@ static bool skip_string(struct scan *s)
 				return false;
 			continue;
 		}
-		size_t size = grafana_character(s->at, s->end);
+		size_t size = text_character(s->at, (size_t)(s->end - s->at));
 		if (size == 0)
 			return false;
 		s->at += size;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "grafana.h"
+#include "text.h"
 
 void grafana_forget(struct grafana_fault *fault)
 {
@@ -129,31 +130,12 @@ void grafana_member(struct grafana_fault *fault, const char *key, json_t *value)
 	json_object_set_new(fault->members, key, value);
 }
 
-size_t grafana_character(const char *at, const char *end)
-{
-	const unsigned char *text = (const unsigned char *)at;
-	size_t size = text[0] < 0x80    ? 1
-		      : text[0] >= 0xf0 ? 4
-		      : text[0] >= 0xe0 ? 3
-		      : text[0] >= 0xc2 ? 2
-					: 0;
-	if (text[0] > 0xf4 || size > (size_t)(end - at))
-		return 0;
-	for (size_t i = 1; i < size; i++)
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-	if ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xf0 && text[1] < 0x90) ||
-	    (text[0] == 0xed && text[1] >= 0xa0) || (text[0] == 0xf4 && text[1] >= 0x90))
-		return 0; /* overlong, a surrogate, or beyond Unicode */
-	return size;
-}
-
 void grafana_trim_cut(char *text)
 {
 	char *end = text + strlen(text), *at = end;
 	while (at > text && ((unsigned char)at[-1] & 0xc0) == 0x80)
 		at--;
-	if (at > text && grafana_character(at - 1, end) == 0)
+	if (at > text && text_character(at - 1, (size_t)(end - at) + 1) == 0)
 		at[-1] = '\0';
 }
 
@@ -163,7 +145,7 @@ void grafana_clean(const char *text, char *out, size_t size)
 	size_t used = 0, bytes;
 	for (const unsigned char *at = (const unsigned char *)text; *at != '\0';
 	     at += bytes > 0 ? bytes : 1) {
-		bytes = grafana_character((const char *)at, end);
+		bytes = text_character((const char *)at, (size_t)(end - (const char *)at));
 		if (used + (bytes > 0 ? bytes : 1) >= size)
 			break;
 		/* C1 controls (U+0080 … U+009F) begin with c2 */

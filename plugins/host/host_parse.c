@@ -2,6 +2,7 @@
 /* host_parse: parses /proc for the check `host`, on its thread. Pure. See host_parse.h. */
 #include "host_parse.h"
 #include "procfs.h"
+#include "text.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -204,29 +205,12 @@ void host_mounts_add(struct host_mounts *mounts, const char *line)
 	mounts->items[mounts->count++] = mount;
 }
 
-/* Returns the bytes of the UTF-8 character at p, 0 if it is invalid. */
-static size_t utf8_length(const unsigned char *p)
-{
-	size_t length = p[0] < 0x80                   ? 1
-			: p[0] >= 0xc2 && p[0] < 0xe0 ? 2
-			: (p[0] & 0xf0) == 0xe0       ? 3
-			: p[0] >= 0xf0 && p[0] < 0xf5 ? 4
-						      : 0;
-	for (size_t i = 1; i < length; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] >= 0xa0) ||
-	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] >= 0x90))
-		return 0;
-	return length;
-}
-
 void host_json_text(const char *text, char *out)
 {
 	const unsigned char *p = (const unsigned char *)text;
 	*out++ = '"';
 	while (*p != '\0') {
-		size_t length = utf8_length(p);
+		size_t length = text_character((const char *)p, SIZE_MAX);
 		if (length == 0) {
 			*out++ = '?';
 			p++;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "websocket_frame.h"
+#include "text.h"
 
 /* ---- Writing ---- */
 
@@ -125,30 +126,12 @@ static bool keep(struct websocket_reader *reader, const unsigned char *bytes, si
 	return true;
 }
 
-/* RFC 3629: refuses overlong forms, surrogates and everything above U+10FFFF. */
-static bool is_utf8(const void *text, size_t size)
+static bool is_utf8(const void *bytes, size_t size)
 {
-	const unsigned char *at = text, *end = size > 0 ? at + size : at;
-	while (at < end) {
-		size_t more = *at < 0x80   ? 0
-			      : *at < 0xC2 ? 9
-			      : *at < 0xE0 ? 1
-			      : *at < 0xF0 ? 2
-			      : *at < 0xF5 ? 3
-					   : 9;
-		if (more >= (size_t)(end - at))
+	const char *text = bytes;
+	for (size_t length, at = 0; at < size; at += length)
+		if ((length = text_character(text + at, size - at)) == 0)
 			return false;
-		if (more > 0) {
-			unsigned char low = *at == 0xE0 ? 0xA0 : *at == 0xF0 ? 0x90 : 0x80;
-			unsigned char high = *at == 0xED ? 0x9F : *at == 0xF4 ? 0x8F : 0xBF;
-			if (at[1] < low || at[1] > high)
-				return false;
-		}
-		for (size_t i = 2; i <= more; i++)
-			if ((at[i] & 0xC0) != 0x80)
-				return false;
-		at += more + 1;
-	}
 	return true;
 }
 
