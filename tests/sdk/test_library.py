@@ -14,7 +14,7 @@ import pytest
 from harness import ROOT, SLOW, need, wait_until
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
-ORDERS = SOURCE / "sdk/examples/orders"
+ORDERS = ROOT / "share/doc/skymon/sdk/examples/orders"
 SHARED = ["-fPIC", "-fvisibility=hidden", "-shared", "-Wl,-z,defs", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 
 
