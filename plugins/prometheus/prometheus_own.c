@@ -347,6 +347,20 @@ static void print_last_success(struct text *out, const char *name, const struct 
 	put_time(out, name, component, component->last_success_ms);
 }
 
+/* Prints the declared numbers of the newest result, with their text as it crossed the wire. */
+static void print_numbers(struct text *out, const char *name, const struct skymon_component *component)
+{
+	const struct skymon_result *latest = component->latest;
+	for (size_t i = 0; latest != NULL && i < latest->number_count; i++) {
+		text_put(out, name);
+		put_label(out, "{component=\"", component->name);
+		put_label(out, ",number=\"", latest->numbers[i]->name);
+		text_put(out, "} ");
+		text_put(out, latest->numbers[i]->text);
+		text_put(out, "\n");
+	}
+}
+
 static void print_reason(struct text *out, const char *name, const struct skymon_component *component)
 {
 	if (!component->configured)
@@ -476,6 +490,9 @@ const struct own own_families[] = {
 	{"skymon_component_limit_unmeasured", GAUGE,
 	 "1 when a limit watches nothing, because the newest check did not report its number", NULL,
 	 print_limits, false},
+	{"skymon_component_number", GAUGE,
+	 "Number that the newest check reported, in the unit that the plugin declares", NULL, print_numbers,
+	 false},
 	{"skymon_component_reason", GAUGE, "Always 1; the label says why the component has its status", NULL,
 	 print_reason, false},
 	{"skymon_component_series_dropped_total", COUNTER,

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A limit on a number that the check does not report is visible: in the component's JSON, once in the log, and as a metric."""
+"""A limit on a number that the check does not report is visible: in the component's JSON, once in the log, and as a metric. A number
+that it reports is one, too."""
 from harness import family_values, wait_until
 
 FAMILY = "skymon_component_limit_unmeasured"
+NUMBERS = "skymon_component_number"
 
 
 def test_a_limit_that_watches_nothing(skymond, tmp_path):
@@ -23,12 +25,15 @@ def test_a_limit_that_watches_nothing(skymond, tmp_path):
         '{component="a",number="lag"}': 1}
     checks = family_values(sm, "skymon_component_checks_total")['{component="a"}']
     wait_until(lambda: family_values(sm, "skymon_component_checks_total")['{component="a"}'] > checks + 3, 10, "some more checks")
+    assert family_values(sm, NUMBERS) == {'{component="a",number="value"}': 5}  # as in `numbers`: not what was not measured
     lines = [line for line in sm.log_lines() if "watches nothing" in line]
     assert len(lines) == 2 and any("its limit 90% of used watches nothing" in line for line in lines), lines
     path.write_text("value 25\nused 0.95\nlag 1\n")  # reported at last
     found = sm.wait_component("a", status="unhealthy", reason="threshold_crit")
     assert found["numbers"] == {"lag": 1, "used": 0.95, "value": 25} or set(found["numbers"]) == {"lag", "used", "value"}
     wait_until(lambda: set(family_values(sm, FAMILY).values()) == {0}, 10, "all limits to be measured")
+    wait_until(lambda: family_values(sm, NUMBERS) == {f'{{component="a",number="{name}"}}': value for name, value in
+                                                       {"lag": 1, "used": 0.95, "value": 25}.items()}, 10, "all numbers")
     path.unlink()  # it cannot look: that is not the limit's fault
     sm.wait_component("a", status="unhealthy", reason="other")
     wait_until(lambda: all(limit["why"] == "the check could not measure it" for limit in sm.component("a")["limits"]

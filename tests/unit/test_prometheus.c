@@ -309,6 +309,11 @@ static void frozen(void)
 	struct skymon_component components[] = {component_of("orders", &first),
 						component_of("host-1", &second), component_of("vault", NULL),
 						component_of("cache", NULL)};
+	static const struct skymon_value values[] = {{sizeof(values[0]), "connections_used", "0.25", 0.25},
+						     {sizeof(values[0]), "query_value_orders", "12", 12}};
+	static const struct skymon_value *const numbers[] = {&values[0], &values[1]};
+	first.numbers = numbers;
+	first.number_count = 2;
 	components[1].reason = SKYMON_REFUSED;
 	components[1].reason_word = "refused";
 	components[1].last_success_ms = 0; /* never */

@@ -1,29 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* skymon/plugin.h - everything that a skymon plugin needs, and all that it may use.
  *
- * A plugin is a shared object that exports one data symbol, `skymon_plugin` (SKYMON_PLUGIN below). It links
- * with no symbol of the core: it calls back through a table of functions behind the inline wrappers here.
+ * A plugin is a shared object that exports one data symbol, `skymon_plugin` (SKYMON_PLUGIN below). It links with no symbol of
+ * the core: it calls back through a table of functions behind the inline wrappers here.
  *
- * Place    A plugin runs in a worker process of its own kind; with SKYMON_IN_DAEMON in the daemon itself, where
- *          it may only have routes that answer from memory.
- * Life     load -> validate -> start -> check ... -> stop -> unload. `start` and `stop` once per component (again after
- *          a worker's restart), never concurrently with a check of the same component.
+ * Place    A worker process of its own kind; with SKYMON_IN_DAEMON the daemon itself, for routes that answer from memory.
+ * Life     load -> validate -> start -> check ... -> stop -> unload. `start` and `stop` once per component (again after a worker's
+ *          restart), never concurrently with a check of the same component.
  * Threads  `check` runs on a thread of the worker, never concurrently with itself for one component, concurrently for
- *          different components. So mutable data belongs in `state` (one per component) or `shared` (one per
- *          process, your own lock), never at file scope. load, start and stop: the worker's main thread.
- *          Routes of a SKYMON_IN_DAEMON plugin: the daemon's only thread; they must not wait for anything. Other
- *          routes: a thread of the worker for each request, concurrently with each other and the check, never with start and stop.
+ *          different components. So mutable data belongs in `state` (one per component) or `shared` (one per process, your own
+ *          lock), never at file scope. load, start and stop: the worker's main thread. Routes of a SKYMON_IN_DAEMON plugin: the
+ *          daemon's only thread; they must not wait. Other routes: a thread of the worker for each, never beside start and stop.
  * Time     Every wait in a check takes skymon_ms_left(), which leaves a margin before the deadline, so that a check that respects
  *          it reports its own result. When the deadline passes the daemon publishes unhealthy/timeout, with the last
  *          skymon_step, and drops the late result; a check that never returns costs the worker.
- * Memory   The side that allocates frees. Texts given to a wrapper are
- *          copied. Option values live until stop has returned. Snapshots live until skymon_release.
- * Meaning  unhealthy and degraded: the check looked, and this is what it found (refused, wrong answer). unknown: it
- *          could not look. Never report a number that was not measured.
+ * Memory   The side that allocates frees. Texts given to a wrapper are copied. Option values live until stop has returned.
+ * Meaning  unhealthy and degraded: the check looked, and this is what it found (refused, wrong answer). unknown: it could not
+ *          look. Never report a number that was not measured.
  * Secrets  The value of a secret, user info of a URL and data of a query never go into message, detail, metric or log.
  * ABI      Loaded when majors are equal and the plugin's minor is not above the core's; while the major is 0, any minor may change
- *          anything, and minors must be equal. Fields are only appended and zero means "as before". NEWS.md has the changes of
- *          each minor; 0.4 is not released.
+ *          anything, and minors must be equal. Fields are only appended and zero means "as before". Changes: NEWS.md.
  */
 #ifndef SKYMON_PLUGIN_H
 #define SKYMON_PLUGIN_H
@@ -319,7 +315,7 @@ static inline void skymon_detail_boolean(struct skymon *sm, const char *key, boo
 static inline void skymon_detail_json(struct skymon *sm, const char *key, const char *json)
 { SKYMON_DO(sm, detail_json, sm, key, json); }  /* any JSON value; one that does not parse is dropped and logged */
 
-/* A declared number: thresholds and service.metrics apply to it. `response_time` (s) is measured by the core. */
+/* A declared number, shown in JSON and as skymon_component_number; thresholds and service.metrics apply. `response_time`: the core's. */
 static inline void skymon_number(struct skymon *sm, const char *name, double value) { SKYMON_DO(sm, number, sm, name, value); }
 /* A time series of this result. Names as in Prometheus; `component` and the component's labels are added by the core. Reserved:
  * up, scrape_*, process_*, __*, and the labels job, instance, le, quantile, component. */
