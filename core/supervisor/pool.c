@@ -105,11 +105,18 @@ void pool_free(struct pool *pool)
 	free(pool);
 }
 
-uint64_t pool_number(void)
+uint64_t pool_number(struct pool *pool)
 {
 	uint64_t number = 0;
-	while (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number) || number == 0)
-		;
+	while (number == 0) {
+		if (pool->number_count == 0) {
+			while (getrandom(pool->numbers, sizeof(pool->numbers), 0) !=
+			       (ssize_t)sizeof(pool->numbers))
+				;
+			pool->number_count = sizeof(pool->numbers) / sizeof(pool->numbers[0]);
+		}
+		number = pool->numbers[--pool->number_count];
+	}
 	return number;
 }
 

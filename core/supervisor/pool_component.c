@@ -104,7 +104,7 @@ void pool_send_start(struct component *component, const struct buf *body)
 {
 	component->id = ++component->pool->last_id;
 	pool_enter_state(component, COMPONENT_STARTING, START_TIMEOUT_MS);
-	slot_claim(component->slot, (struct pool_claim){.id = component->id});
+	slot_claim(component->slot, (struct pool_claim){.id = component->id, .component = component});
 	process_start(component->slot->process, component->id, body);
 }
 
@@ -243,7 +243,7 @@ void pool_remove(struct component *component, struct component_spec *spec, int64
 
 void pool_run(struct component *component, int64_t timeout_ms)
 {
-	component->run = pool_number();
+	component->run = pool_number(component->pool);
 	component->run_overdue_ms = loop_now_ms(component->pool->loop) + timeout_ms;
 	process_run(
 		component->slot->process, component->id,

@@ -19,7 +19,7 @@ static void take_info(struct slot *slot, struct plugin_info *info, const char *w
 		process_kill(slot->process, PROCESS_CRASHED, 0, why); /* its components report it */
 	} else if (first) {
 		plugin->info = info;
-		plugin->info->code = pool_number();
+		plugin->info->code = pool_number(slot->pool);
 	} else {
 		if (strcmp(info->build_id, SKYMON_BUILD_ID) != 0)
 			log_warn("skymon was upgraded in place (worker %s, daemon %s): restart skymond",

@@ -30,9 +30,10 @@ struct pool_plugin {
 /* The meaning of an id in its worker: the worker may send nothing else about that id. */
 struct pool_claim {
 	uint32_t id;
-	bool started;    /* its start was answered */
-	bool stopping;   /* its stop was requested */
-	bool validation; /* of options only, which no component has yet */
+	struct component *component; /* whose id this is, or was; NULL once it has left */
+	bool started;                /* its start was answered */
+	bool stopping;               /* its stop was requested */
+	bool validation;             /* of options only, which no component has yet */
 };
 
 struct slot {
@@ -120,6 +121,8 @@ struct pool {
 	pool_done *validated; /* NULL while no plan is being validated */
 	void *validate_arg;
 	struct timer validate_timeout;
+	uint64_t numbers[32]; /* of the kernel's generator, for pool_number */
+	size_t number_count;
 };
 
 /* ---- pool.c ---- */
@@ -128,7 +131,7 @@ struct pool_plugin *pool_find_plugin(const struct pool *pool, const char *name);
 void pool_forget_plugins(struct pool *pool);
 /* Calls `done` when all that was waited for has come. */
 void pool_report_done(struct pool *pool);
-uint64_t pool_number(void); /* one that no worker can guess; never 0 */
+uint64_t pool_number(struct pool *pool); /* one that no worker can guess; never 0 */
 
 /* ---- pool_slot.c ---- */
 

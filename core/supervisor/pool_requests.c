@@ -194,7 +194,7 @@ uint64_t pool_request(struct pool *pool, const char *name, const struct http_mes
 		return 0;
 	}
 	struct pool_request *request = x_alloc(sizeof(*request));
-	uint64_t number = pool_number();
+	uint64_t number = pool_number(pool);
 	request->pool = pool;
 	request->number = number;
 	request->name = x_strdup(name);

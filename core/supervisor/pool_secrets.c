@@ -175,7 +175,7 @@ static bool ask_store(struct pool_secrets *secrets, size_t index, const struct o
 		return false;
 	struct pool_ask *ask = x_alloc(sizeof(*ask));
 	*ask = (struct pool_ask){.next = pool->asks,
-				 .number = pool_number(),
+				 .number = pool_number(pool),
 				 .slot = store->slot,
 				 .id = store->id,
 				 .secrets = secrets,

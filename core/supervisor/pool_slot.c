@@ -5,9 +5,13 @@
 #include "pool_private.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct component *slot_find(const struct slot *slot, uint32_t id)
 {
+	const struct pool_claim *claim = slot_find_claim(slot, id);
+	if (claim != NULL && claim->component != NULL && claim->component->id == id)
+		return claim->component;
 	for (size_t i = 0; id != 0 && i < slot->count; i++) /* 0: not started yet */
 		if (slot->components[i]->id == id)
 			return slot->components[i];
@@ -37,6 +41,9 @@ void slot_leave(struct component *component)
 {
 	struct slot *slot = component->slot;
 	size_t kept = 0;
+	struct pool_claim *claim = slot_find_claim(slot, component->id);
+	if (claim != NULL && claim->component == component)
+		claim->component = NULL;
 	for (size_t i = 0; i < slot->count; i++)
 		if (slot->components[i] != component)
 			slot->components[kept++] = slot->components[i];
@@ -48,10 +55,15 @@ void slot_leave(struct component *component)
 
 struct pool_claim *slot_find_claim(const struct slot *slot, uint32_t id)
 {
-	for (size_t i = 0; i < slot->claim_count; i++)
-		if (slot->claims[i].id == id)
-			return &slot->claims[i];
-	return NULL;
+	size_t low = 0, high = slot->claim_count; /* they are in the order of their ids, which only grow */
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (slot->claims[middle].id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < slot->claim_count && slot->claims[low].id == id ? &slot->claims[low] : NULL;
 }
 
 void slot_claim(struct slot *slot, struct pool_claim claim)
@@ -64,8 +76,10 @@ void slot_claim(struct slot *slot, struct pool_claim claim)
 void slot_drop_claim(struct slot *slot, uint32_t id)
 {
 	struct pool_claim *claim = slot_find_claim(slot, id);
-	if (claim != NULL)
-		*claim = slot->claims[--slot->claim_count];
+	if (claim == NULL)
+		return;
+	const struct pool_claim *end = slot->claims + slot->claim_count--;
+	memmove(claim, claim + 1, (size_t)(end - claim - 1) * sizeof(*claim));
 }
 
 void slot_break(struct slot *slot, const char *text)

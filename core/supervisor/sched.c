@@ -57,6 +57,9 @@ int64_t sched_next_due(const char *name, int64_t interval_ms, int64_t now_ms)
 	hash = (hash ^ hash >> 33) * 0xFF51AFD7ED558CCDu;
 	hash = (hash ^ hash >> 33) * 0xC4CEB9FE1A85EC53u;
 	int64_t offset = (int64_t)((hash ^ hash >> 33) % (uint64_t)interval_ms);
+	/* Thousands of checks share wake-ups: those of a two-hundredth of the interval are due together. */
+	int64_t grain_ms = interval_ms / 200 > 100 ? 100 : interval_ms / 200;
+	offset -= grain_ms > 1 ? offset % grain_ms : 0;
 	return now_ms + interval_ms - (now_ms - offset + interval_ms) % interval_ms;
 }
 

@@ -37,6 +37,8 @@
 #define CRASH_REPORT_MS 1000
 #define STOP_WAIT_MS 1000 /* for checks that are running when the daemon stops */
 #define PACKETS_A_TURN 64
+#define RESULT_SMALL 16384 /* a larger one is sent at once */
+#define RESULTS_MAX 65536
 #define STALE_MIN_US 1000000 /* more than the daemon wants between two starts (pool_events.c) */
 
 struct process {
@@ -47,6 +49,7 @@ struct process {
 	struct skymon_plugin plugin;
 	struct loop *loop; /* of the main thread */
 	struct wire_inbox inbox;
+	struct buf results; /* id, size and body of each that is to be sent at the end of this turn */
 };
 
 static struct process worker = {.wire = -1, .wake = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
@@ -141,10 +144,31 @@ static void send_log(void *arg, uint32_t id, enum log_level level, const char *t
 	buf_free(&body);
 }
 
+/* Results of a plugin on the loop wait for the end of its turn, so that the daemon is woken once for all of them. */
+static void send_results(void)
+{
+	for (size_t at = 0; at < worker.results.size;) {
+		uint32_t head[2];
+		memcpy(head, worker.results.data + at, sizeof(head));
+		at += sizeof(head);
+		send_message(WIRE_RESULT, head[0], worker.results.data + at, head[1]);
+		at += head[1];
+	}
+	worker.results.size = 0;
+}
+
 static void send_result(void *arg, uint32_t id, const struct buf *body)
 {
+	const uint32_t head[2] = {id, (uint32_t)body->size};
 	(void)arg;
-	send_message(WIRE_RESULT, id, body->data, body->size);
+	if (worker.plugin.begin == NULL || body->size > RESULT_SMALL) {
+		send_message(WIRE_RESULT, id, body->data, body->size);
+		return;
+	}
+	buf_add(&worker.results, head, sizeof(head));
+	buf_add(&worker.results, body->data, body->size);
+	if (worker.results.size > RESULTS_MAX)
+		send_results();
 }
 
 static void send_refused(void *arg, uint32_t id)
@@ -156,6 +180,7 @@ static void send_refused(void *arg, uint32_t id)
 static void send_stopped(void *arg, uint32_t id)
 {
 	(void)arg;
+	send_results(); /* its last one comes first */
 	send_message(WIRE_STOPPED, id, NULL, 0);
 }
 
@@ -384,6 +409,7 @@ static int turn(void *arg, int64_t now_ms)
 {
 	(void)arg;
 	(void)now_ms;
+	send_results();
 	return runner_watch(worker.runner);
 }
 

@@ -316,6 +316,9 @@ bool runner_start(struct runner *runner, const struct runner_spec *spec, enum sk
 		free_component(component);
 		return false;
 	}
+	struct runner_component **bucket = &runner->buckets[component->id % RUNNER_BUCKETS];
+	component->same = *bucket;
+	*bucket = component;
 	component->next = runner->components;
 	runner->components = component;
 	return true;
@@ -345,6 +348,10 @@ void runner_tend(struct runner *runner)
 			continue;
 		}
 		*link = component->next;
+		struct runner_component **same = &runner->buckets[component->id % RUNNER_BUCKETS];
+		while (*same != component)
+			same = &(*same)->same;
+		*same = component->same;
 		runner->stopping--;
 		call_stop(component);
 		if (runner->loop != NULL)

@@ -29,9 +29,9 @@ int64_t runner_clock_us(void)
 
 struct runner_component *runner_find(struct runner *runner, uint32_t id)
 {
-	struct runner_component *component = runner->components;
+	struct runner_component *component = runner->buckets[id % RUNNER_BUCKETS];
 	while (component != NULL && component->id != id)
-		component = component->next;
+		component = component->same;
 	return component;
 }
 

@@ -11,12 +11,14 @@
 #include "runner.h"
 
 #define RUNNER_STEP_MAX 80
+#define RUNNER_BUCKETS 1024
 
 struct runner_component {
 	struct skymon sm; /* the first member: the plugin's handle is the component */
 	struct runner *runner;
 	struct runner_component *next;   /* of all; main thread */
 	struct runner_component *queued; /* of those that wait for a thread */
+	struct runner_component *same;   /* the next in its bucket of ids */
 	uint32_t id;
 	uint8_t observe; /* enum message_observe */
 	char *name, *state_dir;
@@ -61,6 +63,7 @@ struct runner {
 	void *shared;
 	struct runner_component self; /* for load and unload: id 0 */
 	struct runner_component *components;
+	struct runner_component *buckets[RUNNER_BUCKETS]; /* the same, by id */
 	pthread_mutex_t lock;
 	pthread_cond_t change; /* for runner_free */
 	pthread_condattr_t monotonic;

@@ -200,11 +200,12 @@ static void report(struct skymon *sm, const struct tcp *tcp)
 	report_time(sm, "connect_time", run->connect_time);
 	report_time(sm, "tls_time", run->tls_time);
 	report_time(sm, "first_byte_time", run->first_byte_time);
-	if (run->peer[0] != '\0')
+	if (run->peer != NULL)
 		skymon_detail(sm, "peer", "%s", run->peer);
 	if (run->tls_time < 0)
 		return;
-	skymon_tls_report(sm, tcp->tls.insecure ? SKYMON_TLS_UNVERIFIED : SKYMON_TLS_VERIFIED, run->local);
+	skymon_tls_report(sm, tcp->tls.insecure ? SKYMON_TLS_UNVERIFIED : SKYMON_TLS_VERIFIED,
+			  tcp->proxy_url.memory == NULL && skymon_net_peer_is_local(run->net.fd));
 	skymon_tls_report_days(sm, skymon_net_certificate_days(&run->net));
 	skymon_detail(sm, "version", "%s", SSL_get_version(run->net.tls));
 }

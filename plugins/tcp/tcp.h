@@ -33,13 +33,15 @@ struct tcp_run {
 	char addresses[SKYMON_NET_ADDRESSES_SIZE];
 	const char *sorted[SKYMON_NET_RACE_MAX];
 	size_t address_count, begun; /* begun: attempts so far */
-	int pending[SKYMON_NET_RACE_MAX];
+	struct tcp_attempt {
+		int fd;
+		const char *address; /* of sorted */
+	} pending[SKYMON_NET_RACE_MAX];
 	size_t pending_count;
 	int error;             /* the most telling of the attempts */
 	struct skymon_net net; /* fd is -1 before it is connected */
 	unsigned watched;      /* for what net.fd is watched */
-	char peer[64];
-	bool local;
+	const char *peer;      /* the address that answered, or NULL */
 	struct skymon_starttls dialog;
 	const char *output; /* what is to be sent before what comes next */
 	size_t output_size;

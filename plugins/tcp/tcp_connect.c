@@ -26,8 +26,8 @@ static uint16_t port_of(const struct tcp *tcp)
 
 static void close_attempt(struct skymon *sm, struct tcp_run *run, size_t index)
 {
-	skymon_watch(sm, run->pending[index], 0, NULL, NULL);
-	close(run->pending[index]);
+	skymon_watch(sm, run->pending[index].fd, 0, NULL, NULL);
+	close(run->pending[index].fd);
 	run->pending[index] = run->pending[--run->pending_count];
 }
 
@@ -42,15 +42,14 @@ static void win(struct skymon *sm, struct tcp *tcp, int fd)
 {
 	struct tcp_run *run = tcp->run;
 	for (size_t i = 0; i < run->pending_count; i++)
-		if (run->pending[i] == fd)
+		if (run->pending[i].fd == fd) {
+			run->peer = run->pending[i].address;
 			run->pending[i] = run->pending[--run->pending_count];
+		}
 	skymon_watch(sm, fd, 0, NULL, NULL);
 	tcp_give_up(sm, tcp);
 	run->net.fd = fd;
 	run->connect_time = skymon_net_clock() - run->phase_began;
-	if (!skymon_net_peer_address(fd, run->peer, sizeof(run->peer)))
-		run->peer[0] = '\0';
-	run->local = skymon_net_no_proxy(tcp->proxy) && skymon_net_peer_is_local(fd);
 	tcp_talk(sm, tcp);
 }
 
@@ -85,7 +84,7 @@ static void on_attempt(struct skymon *sm, void *argument, int fd, unsigned event
 	}
 	run->error = skymon_net_more_telling(run->error, error);
 	for (size_t i = 0; i < run->pending_count; i++)
-		if (run->pending[i] == fd)
+		if (run->pending[i].fd == fd)
 			close_attempt(sm, run, i);
 	if (run->pending_count == 0)
 		go_on(sm, tcp);
@@ -135,11 +134,12 @@ static bool begin_attempt(struct skymon *sm, struct tcp *tcp, const char *addres
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	if (connect(fd, (struct sockaddr *)&to, size) == 0) {
 		*connected = fd;
+		run->peer = address;
 		return false;
 	}
 	int error = errno;
 	if ((error == EINPROGRESS || error == EINTR) && skymon_watch(sm, fd, SKYMON_WRITE, on_attempt, tcp)) {
-		run->pending[run->pending_count++] = fd;
+		run->pending[run->pending_count++] = (struct tcp_attempt){fd, address};
 		return true;
 	}
 	run->error = skymon_net_more_telling(run->error, error);
