@@ -93,14 +93,7 @@ static void validate_url(struct skymon *sm, const struct http *http)
 {
 	bool secret =
 		http->token.bytes != NULL || http->password.bytes != NULL || http->secret_headers.count > 0;
-	const char *why = skymon_http_url_fault(http->target);
-	if (why == NULL)
-		why = skymon_http_secret_fault(http->target, &http->tls, secret);
-	if (why != NULL)
-		skymon_invalid(sm, "url", "%s", why);
-	why = skymon_http_proxy_fault(http->proxy);
-	if (why != NULL)
-		skymon_invalid(sm, "proxy", "%s", why);
+	skymon_http_validate(sm, "url", http->target, http->proxy, &http->tls, secret);
 	if (http->version.index == HTTP_VERSION_2 && skymon_http_given_proxy(http->proxy) != NULL &&
 	    strncasecmp(http->target, "http:", 5) == 0)
 		skymon_invalid(sm, "http_version", "cannot be 2 for http:// through a proxy");
