@@ -140,7 +140,7 @@ class Server:
 
 
 def exchange(client, request, size=1 << 20):
-    """What comes back: that many bytes, or all until the server closes the connection."""
+    """Returns that many bytes of what comes back, or all until the server closes the connection."""
     client.sendall(request)
     out = b""
     while len(out) < size and (got := client.recv(65536)):
