@@ -295,6 +295,10 @@ static void compare_with(const char *file, const struct skymon_request *rq)
 
 static void frozen(void)
 {
+	size_t by_component = 0;
+	for (size_t i = 0; i < own_count; i++)
+		by_component += own_families[i].print_component != NULL;
+	CU_ASSERT_EQUAL(by_component, OWN_COMPONENT); /* the room of a record */
 	struct host host;
 	set_up(&host);
 	static struct family disk, hits, bare;
