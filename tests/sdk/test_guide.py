@@ -27,5 +27,40 @@ def test_every_wrapper_is_in_a_header():
         assert re.search(rf"\b{word}\b", headers), word
 
 
+def test_tests_are_named_at_the_end():
+    """One table: the rules can be read without them."""
+    assert "`tests/" not in re.sub(r"`tests/sdk/offsets.c`", "", GUIDE.split("\n## Tests\n")[0])
+
+
+def test_the_twenty_lines():
+    code = (SOURCE / "sdk/examples/disk/disk.c").read_text().split("\n", 1)[1]
+    assert f"```c\n{code}```" in GUIDE
+
+
+def number_of(text):
+    """Of `4,096`, `256 KiB`, `(256u << 10)`."""
+    text = re.sub(r"(?<=\d)[uUL,]+", "", text.strip("() "))
+    if shift := re.fullmatch(r"(\d+) << (\d+)", text):
+        return int(shift[1]) << int(shift[2])
+    count, _, unit = text.partition(" ")
+    return int(count) * {"KiB": 1024, "MiB": 1 << 20}.get(unit, 1)
+
+
+def test_the_limits_are_those_of_the_code():
+    defined = {}
+    for path in (*(SOURCE / "core").rglob("*.[ch]"), *(SOURCE / "sdk/include").rglob("*.h")):
+        for name, value in re.findall(r"^#define (\w+) (\d+u?|\(\d+u? << \d+\))(?= |$)", path.read_text(), re.M):
+            defined.setdefault(name, set()).add(number_of(value))
+    section = re.search(r"^## Limits\n(.*?)^## ", GUIDE, re.S | re.M)[1]
+    rows = re.findall(r"^\| .* \| (\d[^|]*) \| (`[^|]*) \|$", section, re.M)
+    assert len(rows) > 25
+    for text, names in rows:
+        names = re.findall(r"`(\w+)`", names)
+        values = [number_of(value) for value in text.split(", ")]
+        assert len(values) in (1, len(names))
+        for name, value in zip(names, values * (len(names) if len(values) == 1 else 1)):
+            assert value in defined.get(name, ()), f"{name} is {defined.get(name)}, not {value}"
+
+
 def test_length():
-    assert len(GUIDE.splitlines()) <= 360
+    assert len(GUIDE.splitlines()) <= 420
