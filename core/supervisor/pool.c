@@ -256,7 +256,7 @@ static void fill_state(const struct pool *pool, struct pool_plugin *plugin)
 	for (const struct slot *slot = pool->slots; slot != NULL; slot = slot->next) {
 		if (slot->plugin != plugin)
 			continue;
-		up = up || slot->up;
+		up = up || slot->up_since_ms > 0;
 		own = own || slot->own;
 		shared = shared || !slot->own;
 	}

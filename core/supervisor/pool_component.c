@@ -94,7 +94,7 @@ void pool_fail_all(struct slot *slot, const char *text)
 
 void pool_start(struct component *component)
 {
-	if (component->slot->ending) /* its next worker starts it */
+	if (component->slot->state != SLOT_UP) /* its next worker starts it */
 		pool_enter_state(component, COMPONENT_DOWN, -1);
 	else
 		pool_secrets_gather(component, COMPONENT_AWAITING_SECRETS, false);
@@ -187,9 +187,9 @@ struct component *pool_add(struct pool *pool, const struct component_spec *spec,
 	struct slot *slot = spec->isolation_own || isolated ? slot_new(pool, plugin, true)
 							    : slot_shared(pool, plugin, spec);
 	slot_enter(slot, component);
-	if (slot->up && !slot->ending && !pool_sandbox_fits(slot))
+	if (slot->state == SLOT_UP && !pool_sandbox_fits(slot))
 		slot_renew(slot);
-	else if (slot->up && !slot->ending)
+	else if (slot->state == SLOT_UP)
 		pool_start(component);
 	else if (slot->process == NULL && slot->restart.slot == 0)
 		loop_set_timer(pool->loop, &slot->restart, loop_now_ms(pool->loop));

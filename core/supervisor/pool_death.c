@@ -103,9 +103,9 @@ void pool_on_ended(void *arg, const struct process_end *end)
 	struct slot *slot = arg;
 	struct pool *pool = slot->pool;
 	struct pool_plugin *plugin = slot->plugin;
-	bool was_up = slot->up, at_once = false;
+	bool was_up = slot->up_since_ms > 0, renewed = slot->state == SLOT_ENDING, at_once = false;
 	slot->process = NULL;
-	slot->up = false;
+	slot->state = SLOT_DOWN;
 	slot->claim_count = 0;
 	if (end->cause != PROCESS_ENDED && plugin->info != NULL && plugin->why == NULL) {
 		log_death(slot, end);
@@ -127,7 +127,7 @@ void pool_on_ended(void *arg, const struct process_end *end)
 	if (slot->count == 0)
 		slot_free(slot);
 	else
-		slot_plan_restart(slot, at_once || slot->ending);
+		slot_plan_restart(slot, at_once || renewed);
 	pool_report_done(pool);
 	pool_validate_report_done(pool);
 }

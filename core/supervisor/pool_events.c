@@ -37,11 +37,11 @@ static void pool_on_hello(void *arg, struct plugin_info *info, const char *why)
 	bool usable = info != NULL;
 	take_info(slot, info, why);
 	if (usable) {
-		slot->up = true;
+		slot->state = SLOT_UP;
 		slot->up_since_ms = loop_now_ms(pool->loop);
 		if (!pool_sandbox_fits(slot))
 			slot_renew(slot);
-		for (size_t i = 0; !slot->ending && i < slot->count; i++)
+		for (size_t i = 0; slot->state == SLOT_UP && i < slot->count; i++)
 			pool_start(slot->components[i]);
 		pool_validate_slot_up(slot);
 	}
@@ -165,7 +165,7 @@ static void pool_on_stale(void *arg)
 	struct slot *slot = arg;
 	if (loop_now_ms(slot->pool->loop) - slot->up_since_ms < STALE_MIN_MS)
 		slot_break(slot, "asked to be started again as soon as it was up");
-	else if (!slot->ending)
+	else if (slot->state == SLOT_UP)
 		slot_renew(slot);
 }
 

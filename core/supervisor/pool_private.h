@@ -36,17 +36,18 @@ struct pool_claim {
 	bool validation;             /* of options only, which no component has yet */
 };
 
+/* STARTING: its worker's hello is awaited. ENDING: its worker was asked to exit. */
+enum slot_state { SLOT_DOWN, SLOT_STARTING, SLOT_UP, SLOT_ENDING };
 struct slot {
 	struct slot *next;
 	struct pool *pool;
 	struct pool_plugin *plugin;
+	enum slot_state state;
 	struct process *process; /* NULL while it is down */
 	bool own;                /* for one component only */
-	bool up;                 /* its hello has come */
-	bool ending;             /* it was asked to exit */
 	size_t validating;       /* components whose options its worker was asked to validate */
 	struct timer restart;
-	int64_t back_off_ms, up_since_ms;
+	int64_t back_off_ms, up_since_ms; /* up_since_ms: 0 before its worker's hello */
 	struct component **components;
 	size_t count, capacity;
 	struct sandbox sandbox;    /* that its worker was started with */

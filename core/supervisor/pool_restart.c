@@ -29,7 +29,7 @@ void slot_on_restart(struct timer *timer, int64_t now_ms)
 
 void slot_renew(struct slot *slot)
 {
-	slot->ending = true;
+	slot->state = SLOT_ENDING;
 	process_end(slot->process, slot->pool->exit_timeout_ms);
 }
 
@@ -49,8 +49,8 @@ void slot_spawn(struct slot *slot)
 		.hello_timeout_ms = HELLO_TIMEOUT_MS,
 	};
 	struct err err;
-	slot->ending = false;
 	slot->process = process_new(pool->loop, &spec, &pool_process_events, slot, &err);
+	slot->state = slot->process != NULL ? SLOT_STARTING : SLOT_DOWN;
 	if (slot->process != NULL)
 		return;
 	log_line(LOG_LEVEL_ERROR, (const char *[]){"plugin", slot->plugin->name, NULL}, "%s", err.text);

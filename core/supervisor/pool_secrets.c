@@ -324,7 +324,7 @@ void pool_secrets_store_up(struct component *store)
 {
 	struct pool *pool = store->slot->pool;
 	for (struct slot *slot = pool->slots; slot != NULL; slot = slot->next) {
-		for (size_t i = 0; slot->up && i < slot->count; i++) {
+		for (size_t i = 0; slot->state == SLOT_UP && i < slot->count; i++) {
 			struct component *component = slot->components[i];
 			bool waits = component->state == COMPONENT_BACKING_OFF ||
 				     component->state == COMPONENT_AWAITING_STORE;

@@ -110,7 +110,7 @@ void slot_retire(struct slot *slot)
 {
 	if (slot->count > 0 || slot->validating > 0 || slot->pool->preparing > 0)
 		return;
-	slot->ending = true;
+	slot->state = SLOT_ENDING;
 	if (slot->process != NULL)
 		process_end(slot->process, slot->pool->exit_timeout_ms);
 	else

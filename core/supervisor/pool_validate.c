@@ -79,11 +79,10 @@ static struct slot *find_slot(const struct pool *pool, const struct pool_plugin 
 {
 	struct slot *coming = NULL;
 	for (struct slot *slot = pool->slots; slot != NULL; slot = slot->next) {
-		if (slot->plugin != plugin || slot->process == NULL || slot->ending)
-			continue;
-		if (slot->up)
+		if (slot->plugin == plugin && slot->state == SLOT_UP)
 			return slot;
-		coming = slot;
+		if (slot->plugin == plugin && slot->state == SLOT_STARTING)
+			coming = slot;
 	}
 	return coming;
 }
@@ -94,7 +93,7 @@ static void find_worker(struct pool *pool, struct pool_validation *validation)
 	struct slot *slot = find_slot(pool, validation->plugin);
 	if (slot == NULL)
 		slot_spawn(slot_new(pool, validation->plugin, true));
-	else if (slot->up)
+	else if (slot->state == SLOT_UP)
 		send_options(slot, validation);
 }
 
@@ -125,7 +124,8 @@ void pool_validate(struct pool *pool, struct component_spec *const *specs, size_
 
 void pool_validate_slot_up(struct slot *slot)
 {
-	for (struct pool_validation *at = slot->pool->validations; !slot->ending && at != NULL; at = at->next)
+	for (struct pool_validation *at = slot->pool->validations; slot->state == SLOT_UP && at != NULL;
+	     at = at->next)
 		if (at->plugin == slot->plugin && at->slot == NULL)
 			send_options(slot, at);
 }

@@ -20,6 +20,10 @@
 #include "timeouts.h"
 #include "process_spawn.h"
 
+/* STARTING: its hello is awaited. WIRE_LOST: its wire is closed or broken, so it must exit. ASKED: to exit;
+ * only its logs and a crash are read. */
+enum process_state { PROCESS_STARTING, PROCESS_RUNNING, PROCESS_WIRE_LOST, PROCESS_ASKED };
+
 struct process {
 	struct loop *loop;
 	const struct process_events *events;
@@ -27,14 +31,13 @@ struct process {
 	char *name;
 	int64_t memory_limit, hello_timeout_ms;
 	pid_t pid;
+	enum process_state state;
 	struct watch wire, exit, print;
 	struct timer timeout; /* of its hello, later of its exit */
 	struct wire_inbox inbox;
 	struct wire_outbox outbox;
 	bool writing; /* waits until its wire is writable */
-	bool said_hello, cause_set;
-	bool asked;   /* to exit */
-	bool exiting; /* it was asked to, or its wire is closed or broken */
+	bool cause_set;
 	struct process_end end;
 	char line[PRINT_LINE_MAX];
 	size_t line_size;
@@ -87,12 +90,12 @@ static void close_watch(struct process *process, struct watch *watch)
 void process_end(struct process *process, int64_t timeout_ms)
 {
 	int64_t until_ms = loop_now_ms(process->loop) + timeout_ms;
-	if (process->exiting) { /* a shutdown may give it less time */
+	if (process->state >= PROCESS_WIRE_LOST) { /* a shutdown may give it less time */
 		if (process->timeout.slot != 0 && process->timeout.due_ms > until_ms)
 			loop_set_timer(process->loop, &process->timeout, until_ms);
 		return;
 	}
-	process->exiting = process->asked = true;
+	process->state = PROCESS_ASKED;
 	wire_outbox_free(&process->outbox);
 	if (process->wire.fd >= 0)
 		shutdown(process->wire.fd, SHUT_WR);
@@ -106,16 +109,16 @@ static void on_timeout(struct timer *timer, int64_t now_ms)
 	char text[128];
 	snprintf(text, sizeof(text), "did not answer within %lld ms of its start",
 		 (long long)process->hello_timeout_ms);
-	process_kill(process, PROCESS_KILLED, 0, process->said_hello ? "did not exit" : text);
+	process_kill(process, PROCESS_KILLED, 0, process->state == PROCESS_STARTING ? text : "did not exit");
 }
 
 /* The wire is closed or broken: nothing can be sent, so the worker must exit. */
 static void close_wire(struct process *process)
 {
 	close_watch(process, &process->wire);
-	if (process->exiting)
+	if (process->state >= PROCESS_WIRE_LOST)
 		return;
-	process->exiting = true;
+	process->state = PROCESS_WIRE_LOST;
 	loop_set_timer(process->loop, &process->timeout, loop_now_ms(process->loop) + BROKEN_EXIT_MS);
 }
 
@@ -128,7 +131,7 @@ void process_break(struct process *process, const char *text)
 static void describe_exit(struct process *process, const siginfo_t *info)
 {
 	char text[128];
-	if (process->asked && info->si_code == CLD_EXITED && info->si_status == 0)
+	if (process->state == PROCESS_ASKED && info->si_code == CLD_EXITED && info->si_status == 0)
 		set_cause(process, PROCESS_ENDED, 0, "was ended");
 	if (info->si_code == CLD_EXITED)
 		snprintf(text, sizeof(text), "ended with exit code %d", info->si_status);
@@ -155,11 +158,11 @@ static void process_on_hello(struct process *process, const struct wire_message 
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
 	const char *why = NULL;
-	if (process->said_hello) {
+	if (process->state != PROCESS_STARTING) {
 		process_break(process, "sent its hello twice");
 		return;
 	}
-	process->said_hello = true;
+	process->state = PROCESS_RUNNING;
 	loop_clear_timer(process->loop, &process->timeout);
 	struct err err = {"its hello is broken"};
 	struct plugin_info *info = NULL;
@@ -287,7 +290,8 @@ static const char *check_head(struct process *process, const struct wire_message
 	if (message->type == WIRE_HELLO)
 		return message->id == 0 ? NULL : "sent a hello of a component";
 	own = own || message->type == WIRE_STALE;
-	if (!process->said_hello && (!own || message->id != 0)) /* a constructor wrote to the wire */
+	if (process->state == PROCESS_STARTING &&
+	    (!own || message->id != 0)) /* a constructor wrote to the wire */
 		return "sent a message before its hello";
 	if (message->id == 0 ? own : process->events->knows(process->arg, message->id))
 		return NULL;
@@ -296,7 +300,7 @@ static const char *check_head(struct process *process, const struct wire_message
 
 static void on_message(struct process *process, struct wire_message *message)
 {
-	if (process->asked && message->type != WIRE_LOG && message->type != WIRE_CRASH)
+	if (process->state == PROCESS_ASKED && message->type != WIRE_LOG && message->type != WIRE_CRASH)
 		return; /* its components are gone */
 	const char *wrong = check_head(process, message);
 	if (wrong != NULL) {
@@ -399,7 +403,7 @@ static void wire_ready(struct watch *watch, uint32_t events)
 
 static void post(struct process *process, enum wire_type type, uint32_t id, const void *body, size_t size)
 {
-	if (process->wire.fd < 0 || process->asked)
+	if (process->wire.fd < 0 || process->state == PROCESS_ASKED)
 		return; /* `ended` follows */
 	struct err err;
 	if (!wire_post(&process->outbox, process->wire.fd, type, id, body, size, &err))
