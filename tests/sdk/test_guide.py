@@ -5,6 +5,7 @@ import re
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 GUIDE = (SOURCE / "sdk" / "GUIDE.md").read_text()
+MANUAL = (SOURCE / "man" / "skymon-plugin.7").read_text()
 
 
 def test_named_tests_exist():
@@ -23,7 +24,7 @@ def test_named_files_exist():
 def test_every_wrapper_is_in_a_header():
     """A function that the guide names is one that an author can call."""
     headers = "".join(path.read_text() for path in (SOURCE / "sdk/include/skymon").glob("*.h"))
-    for word in set(re.findall(r"\b(skymon_[a-z_]+|SKYMON_[A-Z_]+)\b", GUIDE)):
+    for word in set(re.findall(r"\b(skymon_[a-z_]+|SKYMON_[A-Z_]+)\b", GUIDE + MANUAL)):
         assert re.search(rf"\b{word}\b", headers), word
 
 
@@ -60,6 +61,13 @@ def test_the_limits_are_those_of_the_code():
         assert len(values) in (1, len(names))
         for name, value in zip(names, values * (len(names) if len(values) == 1 else 1)):
             assert value in defined.get(name, ()), f"{name} is {defined.get(name)}, not {value}"
+
+
+def test_the_manual_has_the_same_limits():
+    found = re.search(r"^\.Ss Limits\n(.*?)GUIDE", MANUAL, re.S | re.M)[1]
+    section = re.search(r"^## Limits\n(.*?)^## ", GUIDE, re.S | re.M)[1].replace(",", "")
+    for number in re.findall(r"\d+", found):
+        assert re.search(rf"\| {number}\b", section), number
 
 
 def test_length():

@@ -5,6 +5,7 @@ import re
 import subprocess
 
 import pytest
+import yaml
 
 from harness import ROOT, SLOW, need, run_skymond, run_tool
 
@@ -75,6 +76,27 @@ def test_its_test_can_fail(tmp_path):
     source = tmp_path / "broken" / "check.c"
     source.write_text(source.read_text().replace("st_size > 0", "st_size == 0"))
     assert 'exit 2, 0 was expected, with "written"' in make(tmp_path / "broken", "check", expect=2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_seen_by_all_who_ask(kind, skymond, tmp_path):
+    """As GUIDE has it: a new project, make, make install, its example renamed, a daemon: then in /status, /metrics and at /health/NAME."""
+    new(tmp_path, "shop-age", f"--{kind}")
+    stage = tmp_path / "stage"
+    make(tmp_path / "shop-age", "all" if kind == "exec" else "shop-age.so")
+    make(tmp_path / "shop-age", "install", f"DESTDIR={stage}")
+    example = next(stage.rglob("shop-age.yaml.example")).read_text()
+    folder = ROOT / "lib/skymon"
+    tree = yaml.safe_load(example.replace(str(folder), f"{stage}{folder}"))
+    tree["components"]["shop-age"]["interval"] = "1s"
+    daemon = skymond({"plugins": {"prometheus": {}}, "plugin_path": [f"{stage}{folder}/plugins"], **tree})
+    found = daemon.wait_component("shop-age", status="healthy")
+    number = "seconds_age" if kind == "exec" else "age"
+    assert "written" in found["message"] and found["numbers"][number] >= 0
+    assert "shop-age" in [component["name"] for component in daemon.get("/api/v1/status").json()["health"]["components"]]
+    metrics = daemon.metrics()
+    assert re.search(r'^skymon_component_status\{component="shop-age".*\} 1$', metrics, re.M), metrics
+    assert re.search(rf'^skymon_component_number\{{component="shop-age",.*number="{number}".*\}} [0-9.e+]+$', metrics, re.M), metrics
 
 
 @pytest.mark.parametrize("words, text", [
