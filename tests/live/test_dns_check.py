@@ -109,8 +109,12 @@ class Knot(Server):
         self.config.write_text(CONFIG.format(port=self.port, folder=path))
         (path / "reverse.zone").write_text(REVERSE)
         self.zone()
-        self.start()
-        self.anchor = wait_until(self.find_anchor, 20, "the zone to be signed")
+        try:
+            self.start()
+            self.anchor = wait_until(self.find_anchor, 20, "the zone to be signed")
+        except BaseException:
+            self.close()
+            raise
 
     def find_anchor(self):
         done = subprocess.run([need("keymgr"), "-c", self.config, "example.test", "ds"], capture_output=True, text=True, timeout=30)
