@@ -239,3 +239,24 @@ def test_trace_times_a_request():
     done = run_tool("test-server", "tcp", "--", ROOT / "bin/skymon", "run", "cache", "--trace", "url=redis://{address}")
     for text in ("resolved 127.0.0.1 in ", "step: connecting", "sent 14 bytes", "received "):
         assert text in done.stderr, done.stderr
+
+
+def test_an_api_from_the_config_alone(config, tmp_path):
+    """TLS, a token, a value of its JSON and a limit on its certificate: no line of code."""
+    token = tmp_path / "token"
+    token.write_text("word-of-the-api\n")
+    token.chmod(0o600)
+    path = config({"components": {"orders": {
+        "plugin": "http", "url": "${API_URL}", "token": {"file": str(token)}, "json": [{"pointer": "/queue/state", "equals": "open"}],
+        "tls": {"ca_file": "${API_CA}"}, "warn": {"certificate_days": "<14"}}}})
+
+    def ask(body, *words, code, tls="good"):
+        done = run_tool("test-server", "http", "--tls", tls, *words, "--body", body, "--", "sh", "-c",
+                        f"API_URL={{url}} API_CA={{ca}} {ROOT / 'bin/skymon'} run -c {path} orders")
+        assert done.returncode == code, done
+        return json.loads(done.stdout)
+    good = '{"queue": {"state": "open"}}'
+    assert ask(good, "--token", "word-of-the-api", code=0)["details"]["tls"] == "verified"
+    assert "/queue/state is not open" in ask(good.replace("open", "shut"), "--token", "word-of-the-api", code=2)["message"]
+    assert ask(good, "--token", "another-word", code=2)["reason"] == "auth_failed"
+    assert ask(good, code=2, tls="expired")["reason"] == "tls_expired"
