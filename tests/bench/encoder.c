@@ -157,6 +157,7 @@ int main(int argc, char **argv)
 	struct skymon_component component = {.size = sizeof(component),
 					     .status = SKYMON_HEALTHY,
 					     .configured = true,
+					     .reason_word = "ok",
 					     .name = "series",
 					     .plugin = "t_series",
 					     .labels = "",
