@@ -127,11 +127,11 @@ static void send_message(const struct message *message)
 			(void)!send(fd, message, 16 + message->size, MSG_NOSIGNAL);
 }
 
-/* The component's number: behind the four pointers that the worker's record of it begins with. */
+/* The component's number: behind the five pointers that the worker's record of it begins with. */
 static uint32_t own_id(struct skymon *sm)
 {
 	uint32_t id;
-	memcpy(&id, (const char *)sm + 4 * sizeof(void *), sizeof(id));
+	memcpy(&id, (const char *)sm + 5 * sizeof(void *), sizeof(id));
 	return id;
 }
 
