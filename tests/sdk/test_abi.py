@@ -42,6 +42,39 @@ def test_no_member_has_moved(version, tmp_path):
     assert not moved and not others, done.stderr
 
 
+PROBE = """#include <skymon/routes.h>
+#include <skymon/loop.h>
+SKYMON_PLUGIN(probe, "1", "p", .state_size = 1);
+const struct skymon_host *host;
+const struct skymon_snapshot *snapshot;
+const struct skymon_self *self;
+const struct skymon_config *config;
+const struct skymon_routes *routes;
+const struct skymon_caller *caller;
+"""
+
+
+def abidiff(tmp_path, old, new):
+    """Returns what abidiff says of members that are gone, elsewhere or of another type; what was appended is no such line."""
+    (tmp_path / "probe.c").write_text(PROBE)
+    for name, include in (("old", old), ("new", new)):
+        run(need("gcc"), "-g", *SHARED, f"-I{include}", "-o", tmp_path / f"{name}.so", tmp_path / "probe.c")
+    done = subprocess.run([need("abidiff"), tmp_path / "old.so", tmp_path / "new.so"], capture_output=True, text=True, timeout=120)
+    assert done.returncode in (0, 4, 12), done
+    return re.findall(r"offset changed from .*|.*member deletion.*|type of '.*' changed|[1-9]\d* Removed", done.stdout)
+
+
+@pytest.mark.parametrize("version", LOADED)
+def test_abidiff(version, tmp_path):
+    old = SOURCE / "sdk/abi" / version
+    assert not abidiff(tmp_path, old, SOURCE / "sdk/include")
+    (tmp_path / "skymon").mkdir()
+    for header in (old / "skymon").iterdir():
+        text = header.read_text().replace("double min, max;", "double max, min;").replace("bool stale, starting", "bool starting, stale")
+        (tmp_path / "skymon" / header.name).write_text(text)
+    assert abidiff(tmp_path, old, tmp_path)
+
+
 def test_rust(tmp_path):
     """No line of C: a Rust compiler and the layout are enough."""
     run(need("rustc"), "--edition", "2021", "--crate-type", "cdylib", "-C", "opt-level=2", "-o", tmp_path / "lines.so", HERE / "lines.rs")
