@@ -28,7 +28,7 @@ static const char help[] =
 	"       skymon plugins [NAME] [--plugin-path DIR]\n"
 	"         Lists the plugins, or the options and numbers of one.\n"
 	"\n"
-	"       skymon new NAME [--c | --c++ | --exec]\n"
+	"       skymon new NAME [--c | --c++ | --rust | --exec]\n"
 	"         Makes the folder NAME with the project of a plugin of that name: a check, a build file and a\n"
 	"         test. --exec: of a program that the plugin exec runs, in Python.\n"
 	"\n"

@@ -2,6 +2,7 @@
 """`skymon new`: projects that build, test and install themselves against the installed files alone."""
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -9,7 +10,8 @@ import yaml
 
 from harness import ROOT, SLOW, need, run_skymond, run_tool
 
-KINDS = ["c", "c++", "exec"]
+KINDS = ["c", "c++", "exec", pytest.param("rust", marks=pytest.mark.skipif(shutil.which("rustc") is None, reason="no rustc"))]
+NAMES = ["c", "c++", "exec", "rust"]
 WARNINGS = "-O2 -Wall -Wextra -Wshadow -Wpedantic -Werror"
 
 
@@ -47,8 +49,8 @@ def test_at_once(kind, name, tmp_path):
     assert done.returncode == 0, done.stderr
     assert kind != "exec" or str(installed)[len(str(stage)):] in example.read_text()
     make(folder, "clean")
-    source = {"c": "check.c", "c++": "check.cc", "exec": name}[kind]
-    assert sorted(path.name for path in folder.iterdir()) == sorted(["Makefile", "README.md", "test", f"{name}.yaml", source])
+    sources = {"c": ["check.c"], "c++": ["check.cc"], "exec": [name], "rust": ["check.rs", "skymon.rs"]}[kind]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(["Makefile", "README.md", "test", f"{name}.yaml", *sources])
 
 
 @pytest.mark.parametrize("variable", ["CC=gcc", "CC=clang", "CXX=g++", "CXX=clang++"])
@@ -64,7 +66,7 @@ def test_twenty_lines(kind, tmp_path):
     """Of code: without blank lines, comments and includes. Nothing of the template is left to be renamed."""
     new(tmp_path, "short", f"--{kind}")
     source = (tmp_path / "short" / "short" if kind == "exec" else next((tmp_path / "short").glob("check.*"))).read_text()
-    ignored = r'""".*?"""|#[^\n]*|import [^\n]*' if kind == "exec" else r"/\*.*?\*/|//[^\n]*|#include[^\n]*|using [^\n]*|namespace [^\n]*"
+    ignored = r'""".*?"""|#[^\n]*|import [^\n]*' if kind == "exec" else r"/\*.*?\*/|//[^\n]*|#include[^\n]*|using [^\n]*|namespace [^\n]*|mod [^\n]*|use [^\n]*"
     code = re.sub(ignored, "", source, flags=re.S)
     assert len([line for line in code.splitlines() if line.strip()]) <= 20
     for path in (tmp_path / "short").iterdir():
@@ -99,6 +101,25 @@ def test_seen_by_all_who_ask(kind, skymond, tmp_path):
     assert re.search(rf'^skymon_component_number\{{component="shop-age",.*number="{number}".*\}} [0-9.e+]+$', metrics, re.M), metrics
 
 
+def test_rust_is_for_this_abi():
+    """Its layout is written by hand, so it may not be forgotten when the header changes."""
+    header = (ROOT / "include/skymon/plugin.h").read_text()
+    abi = [re.search(rf"#define SKYMON_ABI_{part} (\d+)", header)[1] for part in ("MAJOR", "MINOR")]
+    folder = ROOT / "share/skymon/template/rust"
+    assert f"const ABI: (u16, u16) = ({', '.join(abi)});" in (folder / "skymon.rs").read_text()
+    assert f"\nABI = {'.'.join(abi)}\n" in (folder / "Makefile").read_text()
+
+
+@pytest.mark.skipif(shutil.which("rustc") is None, reason="no rustc")
+def test_a_panic_costs_one_run(tmp_path):
+    new(tmp_path, "panics", "--rust")
+    source = tmp_path / "panics" / "check.rs"
+    source.write_text(source.read_text().replace("let path = own.file.get();", "let path = own.file.get();\n    assert!(path != \"/panic\");"))
+    make(tmp_path / "panics")
+    done = run_tool("run", "panics", "file=/panic", "--plugin-path", tmp_path / "panics", "--repeat", "50")
+    assert done.returncode == 3 and "the check panicked" in done.stdout and "no memory" in done.stderr, done
+
+
 @pytest.mark.parametrize("words, text", [
     ([], "skymon new NAME"), (["Upper"], "not a valid name"), (["a b"], "not a valid name"), (["../x"], "not a valid name"),
     (["a/b"], "not a valid name"), (["_x"], "not a valid name"), (["x-"], "not a valid name"), (["a.b"], "not a valid name"), (["ü"], "not a valid name"),
@@ -120,5 +141,5 @@ def test_a_folder_is_never_overwritten(tmp_path):
 
 def test_help_names_the_kinds(tmp_path):
     text = new(tmp_path, "--help")
-    assert all(f"--{kind}" in text for kind in KINDS)
+    assert all(f"--{kind}" in text for kind in NAMES)
     assert "skymon new" in run_tool("--help").stdout
