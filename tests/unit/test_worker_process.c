@@ -268,7 +268,7 @@ static void last_words(void)
 	put_crash(&body);
 	worker_sends(WIRE_CRASH, COMPONENT, &body);
 	buf_free(&body);
-	kill(process_pid(world.process), SIGSEGV);
+	kill(process_pid(world.process), SIGKILL); /* the report came from its handler */
 	await_end(PROCESS_CRASHED, COMPONENT, "crashed with SIGSEGV while parsing");
 	finish();
 
@@ -280,7 +280,7 @@ static void last_words(void)
 	worker_sends(WIRE_CRASH, COMPONENT, &body);
 	buf_free(&body);
 	siginfo_t info;
-	kill(process_pid(world.process), SIGSEGV);
+	kill(process_pid(world.process), SIGKILL); /* the report came from its handler */
 	waitid(P_PID, (id_t)process_pid(world.process), &info, WEXITED | WNOWAIT);
 	loop_turn_once(world.loop, 0);
 	await_end(PROCESS_CRASHED, COMPONENT, "crashed with SIGSEGV while parsing");
