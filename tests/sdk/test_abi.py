@@ -55,7 +55,7 @@ const struct skymon_caller *caller;
 
 
 def abidiff(tmp_path, old, new):
-    """Returns what abidiff says of members that are gone, elsewhere or of another type; what was appended is no such line."""
+    """Returns what abidiff says of members that are gone, elsewhere or of another type, not of those that were appended."""
     (tmp_path / "probe.c").write_text(PROBE)
     for name, include in (("old", old), ("new", new)):
         run(need("gcc"), "-g", *SHARED, f"-I{include}", "-o", tmp_path / f"{name}.so", tmp_path / "probe.c")
