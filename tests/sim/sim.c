@@ -151,6 +151,8 @@ static const struct story {
 	 {[HELLO_DIES] = 600}},
 	{"a worker that leaves already has no longer than the shutdown", {[LEAVE_HANGS] = 500}},
 	{"a reload keeps since when a component is not configured", {[FILE_BROKEN] = 0}},
+	{"a status that stays over a reload turns stale in its time",
+	 {[START_SLOW] = 500, [HELLO_NEVER] = 300}},
 	{"a lease that ends during a start is renewed", {[START_SLOW] = 700, [ASK_LEASE] = 700}},
 	{"a removed component's second result costs its worker", {[RUN_TWICE] = 500, [RUN_LATE] = 500}},
 };
