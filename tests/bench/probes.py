@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks by the thousand on the workers' loop: what one costs skymon in CPU (daemon and worker), and that those that hang cost the others nothing."""
+import pathlib
+import shutil
+import socket
+import subprocess
+import time
+
+from parts import ROOT, Server, cpu_ns, folder, free_port, get, median, memory_mib, need, nginx
+
+
+class Checks:
+    """A daemon with these components; settled once each has a result."""
+
+    def __init__(self, components, env=None):
+        self.count = len(components)
+        self.place, port = folder("probes"), free_port()
+        lines = "".join(f"  {name}: {{{options}}}\n" for name, options in components.items())
+        (self.place / "skymon.yaml").write_text("plugins: {prometheus: {}}\nlimits: {checks_per_address: 10000}\n"
+                                                f"log: {{level: error}}\ncomponents:\n{lines}")
+        self.began = time.monotonic()
+        self.daemon = Server([ROOT / "sbin" / "skymond", "-c", self.place / "skymon.yaml", "--listen", f"127.0.0.1:{port}"], self.place, port,
+                             env={"PATH": "/usr/bin:/bin", "STATE_DIRECTORY": str(self.place), **(env or {})})
+
+    def series(self, name):
+        """{component: value} of a family of the exposition."""
+        found = {}
+        for line in get(self.daemon.url + "/metrics").decode().splitlines():
+            if line.startswith(name + "{"):
+                found[line.split('component="')[1].split('"')[0]] = float(line.rsplit(" ", 1)[1])
+        return found
+
+    def settle(self, seconds=60):
+        """Seconds from the start until every component has a result."""
+        while len(found := self.series("skymon_component_checks_total")) < self.count or min(found.values()) < 1:
+            if time.monotonic() - self.began > seconds:
+                raise SystemExit("bench: not all of the checks have run")
+            time.sleep(0.02)
+        return time.monotonic() - self.began
+
+    def processes(self):
+        pid = self.daemon.process.pid
+        return [pid, *map(int, pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+
+    def measure(self, seconds):
+        """Checks, and CPU in ns, of so many seconds."""
+        pids = self.processes()
+        before, used, began = self.series("skymon_component_checks_total"), cpu_ns(pids), time.monotonic()
+        time.sleep(seconds)
+        used, took = cpu_ns(pids) - used, time.monotonic() - began
+        after = self.series("skymon_component_checks_total")
+        down = [name for name, up in self.series("skymon_component_up").items() if up == 0]
+        checks = sum(after[name] - before.get(name, 0) for name in after)
+        return {"checks": checks, "cpu_ns": used, "seconds": took, "down": down, "each": {name: after[name] - before.get(name, 0) for name in after}}
+
+    def stop(self):
+        self.daemon.stop()
+
+
+def rate(components, seconds, rounds, env=None):
+    """Checks a second for each second of CPU of daemon and worker: the median of rounds."""
+    checks = Checks(components, env)
+    try:
+        checks.settle()
+        rates, rounds_of = [], [checks.measure(seconds) for _ in range(rounds)]
+        for found in rounds_of:
+            if len(found["down"]) > len(components) // 2 or found["checks"] < len(components):
+                raise SystemExit(f"bench: {len(found['down'])} of the checks fail, {found['checks']:.0f} have run")
+            rates.append(found["checks"] / found["cpu_ns"] * 1e9)
+        return median(rates), median([found["checks"] / found["seconds"] for found in rounds_of])
+    finally:
+        checks.stop()
+
+
+def tcp(seconds, rounds, row):
+    server = nginx("location / { return 200 'ok'; }")
+    try:
+        per_core, a_second = rate({f"c{i}": f"plugin: tcp, address: '127.0.0.1:{server.port}', interval: 100ms, timeout: 1s" for i in range(300)},
+                                  seconds, rounds)
+        row("tcp checks per second of a core of skymon's own", ">= 12,000", f"{per_core:,.0f} (at {a_second:,.0f} a second)", per_core >= 12000)
+    finally:
+        server.stop()
+
+
+def http(seconds, rounds, row):
+    server = nginx("location / { return 200 'ok'; }")
+    try:
+        for what, reconnect, goal in (("a new connection each", "0s", 9000), ("connections kept", "1h", 20000)):
+            per_core, a_second = rate({f"c{i}": f"plugin: http, url: 'http://127.0.0.1:{server.port}/', reconnect: {reconnect}, interval: 100ms, "
+                                       "timeout: 1s" for i in range(300)}, seconds, rounds)
+            row(f"http checks per second of a core of skymon's own, {what}", f">= {goal:,}", f"{per_core:,.0f} (at {a_second:,.0f} a second)",
+                per_core >= goal)
+    finally:
+        server.stop()
+
+
+def https(seconds, rounds, row):
+    place, port = folder("https"), free_port()
+    subprocess.run([need("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+                    "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", place / "key", "-out", place / "pem"],
+                   check=True, capture_output=True)
+    server = nginx(f"}} server {{ listen 127.0.0.1:{port} ssl; ssl_session_tickets off; ssl_certificate {place}/pem; ssl_certificate_key {place}/key;\n"
+                   "location / { return 200 'ok'; }")
+    try:
+        per_core, a_second = rate({f"c{i}": f"plugin: http, url: 'https://127.0.0.1:{port}/', reconnect: 0s, interval: 500ms, timeout: 2s, "
+                                   f"tls: {{ca_file: '{place}/pem'}}" for i in range(100)}, seconds, rounds)
+        row("https checks per second of a core of skymon's own, a new connection each, one CA file", "none here: see doc/performance.md",
+            f"{per_core:,.0f} (at {a_second:,.0f} a second)", None)
+    finally:
+        server.stop()
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def many(seconds, row, count=2000):
+    server = nginx("location / { return 200 'ok'; }")
+    checks = Checks({f"c{i}": f"plugin: http, url: 'http://127.0.0.1:{server.port}/', reconnect: 1h, interval: 10s, timeout: 5s" for i in range(count)})
+    try:
+        time.sleep(max(0.0, 3 - (time.monotonic() - checks.began)))
+        pids = checks.processes()
+        memory = sum(memory_mib(pid) for pid in pids)  # before the first scrape, which keeps the text of each series
+        first = checks.series("skymon_component_checks_total")
+        used, began = cpu_ns(pids), time.monotonic()
+        time.sleep(seconds)
+        share = (cpu_ns(pids) - used) / 1e9 / (time.monotonic() - began)
+        row(f"{count:,} http checks each 10 s, kept: CPU of daemon and worker", "<= 1.5 % of a core", f"{share * 100:.2f} %", share <= 0.015)
+        row("the same: RSS of daemon and worker, before a scrape", "< 25 MiB", f"{memory:.1f} MiB ({sum(memory_mib(pid) for pid in pids):.1f} after one)",
+            memory < 25)
+        row("the same: components with a result 3 s after the start", "all", f"{sum(value >= 1 for value in first.values()):,}",
+            len(first) == count and min(first.values()) >= 1)
+    finally:
+        checks.stop()
+        server.stop()
+
+
+def hung(seconds, row, count=500):
+    server = nginx("location / { return 200 'ok'; }")
+    silent = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    port = silent.getsockname()[1]
+    checks = Checks({**{f"hung{i}": f"plugin: tcp, address: '127.0.0.1:{port}', expect: '220', interval: 2s, timeout: 30s" for i in range(count)},
+                     **{f"good{i}": f"plugin: tcp, address: '127.0.0.1:{server.port}', interval: 1s, timeout: 500ms" for i in range(count)}})
+    try:
+        time.sleep(3)
+        found, slowest = checks.measure(max(seconds, 3)), 0.0
+        for _ in range(200):
+            began = time.perf_counter()
+            get(checks.daemon.url + "/api/v1/alive")
+            slowest = max(slowest, time.perf_counter() - began)
+        good = [ran for name, ran in found["each"].items() if name.startswith("good")]
+        late = sum(ran < int(found["seconds"]) - 1 for ran in good)
+        down = sum(name.startswith("good") for name in found["down"])
+        row(f"{count} hung checks beside {count} good ones", "every good one on time", f"{late} late, {down} not healthy; the slowest of 200 /alive: "
+            f"{slowest * 1000:.1f} ms", late == 0 and down == 0)
+    finally:
+        checks.stop()
+        silent.close()
+        server.stop()
