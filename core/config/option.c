@@ -166,8 +166,8 @@ static bool check_table(const struct skymon_option *table, size_t stride, size_t
 		struct skymon_option option = option_entry(table, stride, i);
 		if (!check_option(&option, stride, state_size, items, err))
 			return err_prefix(err, "option `%.63s`: ", option.name);
-		if ((option.flags &
-		     ~(SKYMON_TARGET | SKYMON_REQUIRED | SKYMON_PATH_READ | SKYMON_PATH_WRITE)) != 0)
+		if ((option.flags & ~(SKYMON_TARGET | SKYMON_REQUIRED | SKYMON_PATH_READ | SKYMON_PATH_WRITE |
+				      SKYMON_PATH_FOLLOW)) != 0)
 			return err_set(err, "option `%s` has flags that this skymon does not know: %#x",
 				       option.name, option.flags);
 		if ((option.flags & SKYMON_TARGET) != 0 && (++targets > 1 || items))

@@ -70,6 +70,12 @@ static void tell_value(const struct walk *walk, const struct skymon_option *opti
 	bool write = (option->flags & SKYMON_PATH_WRITE) != 0;
 	if (text == NULL)
 		return;
+	if ((option->flags & SKYMON_PATH_FOLLOW) != 0 && text[0] == '/' && strrchr(text, '/') != text) {
+		char *folder = x_strndup(text, (size_t)(strrchr(text, '/') - text));
+		walk->found(walk->arg, folder,
+			    OPTION_PATH_READ); /* a rule for the file would end with its rotation */
+		free(folder);
+	}
 	if (write || (option->flags & SKYMON_PATH_READ) != 0)
 		tell_text(walk, text, write ? OPTION_PATH_WRITE : OPTION_PATH_READ);
 	else if (looks_like_path(text))

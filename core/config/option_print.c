@@ -228,7 +228,7 @@ static void print_table(const struct skymon_option *table, int indent, struct bu
 		print_range(option, out);
 		if ((option->flags & SKYMON_REQUIRED) != 0)
 			buf_text(out, ", required");
-		if ((option->flags & (SKYMON_PATH_READ | SKYMON_PATH_WRITE)) != 0)
+		if ((option->flags & (SKYMON_PATH_READ | SKYMON_PATH_WRITE | SKYMON_PATH_FOLLOW)) != 0)
 			buf_text(out, (option->flags & SKYMON_PATH_WRITE) != 0
 					      ? ", names a file to be written"
 					      : ", names a file to be read");

@@ -219,6 +219,7 @@ OWN = {
             "behind its primary", "primary: REFUSED", "primary: frozen", "primary: stopped",
             "first is lost", "no EDNS", "cut, then TCP", "TCP: silence", "TCP: half an answer", "TCP: garbage", "TCP: closes at once",
             "back to normal"],
+    "accesslog": ["a log without requests", "no log", "the log is there", "another format"],
     "exec": ["exit code 0", "exit code 1", "exit code 2", "exit code 3", "exit code 7", "a signal", "no end", "a flood", "no such program",
              "no interpreter", "not executable", "its file is gone", "others may change the program", "binary output", "prints nothing",
              "stream: the program crashes", "stream: garbage", "stream: late answers"],

@@ -99,6 +99,12 @@ static void fake_invalid(struct skymon *sm, const char *option, const char *text
 	snprintf(fake.message, sizeof(fake.message), "%s %.*s", option, (int)size, text);
 }
 
+static const char *fake_state_dir(struct skymon *sm)
+{
+	(void)sm;
+	return "";
+}
+
 static struct skymon *fake_new_run(void)
 {
 	static const struct skymon_host host = {.size = sizeof(host),
@@ -112,6 +118,7 @@ static struct skymon *fake_new_run(void)
 						.number = fake_set_number,
 						.sample = fake_sample,
 						.ms_left = fake_ms_left,
+						.state_dir = fake_state_dir,
 						.step = fake_step,
 						.invalid = fake_invalid};
 	static struct skymon sm = {&host};
