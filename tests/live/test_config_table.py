@@ -145,7 +145,7 @@ ROWS = {
     "unclosed list": ("include: [a,\n  b\ncomponents: {}\n", "3:11", "a flow sequence that begins at 1:10"),
     "nested default": ("components:\n  a: {plugin: t_file, path: '${A:-${B}}'}\n", "2:29", "the variable B is not set"),
     # plugins and other programs' words
-    "unknown plugin": ("components:\n  a: {plugin: databse}\n", "2:15", "did you mean `database`?; there are: authentication, cache, certificate, database"),
+    "unknown plugin": ("components:\n  a: {plugin: databse}\n", "2:15", "did you mean `database`?; there are: accesslog, authentication, cache, certificate, database"),
     "Gatus": ("endpoints: [{name: a, url: 'https://h'}]\n", "1:1", "Gatus's: write `components`"),
     "Prometheus": ("scrape_configs: [{job_name: x}]\n", "1:1", "Prometheus's: write `components`"),
     "scrape_interval": ("components:\n  a: {plugin: host, scrape_interval: 5s}\n", "2:21", "write `interval`"),
