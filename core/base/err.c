@@ -56,6 +56,7 @@ void err_add(struct err_list *list, const char *format, ...)
 		cut(err.text, sizeof(err.text));
 	list->texts = x_realloc(list->texts, (list->count + 1) * sizeof(*list->texts));
 	list->texts[list->count++] = x_strdup(err.text);
+	list->met++;
 }
 
 void err_list_free(struct err_list *list)

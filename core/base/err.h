@@ -25,6 +25,7 @@ bool err_prefix(struct err *err, const char *format, ...) PRINTF(2);
 struct err_list {
 	char **texts;
 	size_t count;
+	size_t met; /* errors that were met, also those that are not in the list because they repeat one */
 };
 void err_add(struct err_list *list, const char *format, ...) PRINTF(2);
 void err_list_free(struct err_list *list);

@@ -198,7 +198,7 @@ struct component_spec *component_bind(const struct settings *settings, const str
 				      config_lookup *lookup, struct component_errs *all)
 {
 	struct err_list *errs = &all->mistakes;
-	size_t errors = errs->count;
+	size_t errors = errs->met;
 	char what[128];
 	snprintf(what, sizeof(what), "%s %s", section->serves ? "plugin" : "component", section->name);
 	if (!info->has_check) { /* only a plugin in the daemon has none */
@@ -229,7 +229,7 @@ struct component_spec *component_bind(const struct settings *settings, const str
 		check_stores(spec, section, info, stores, errs);
 	if (spec->values != NULL && option_not_configured(spec->values) == NULL)
 		read_own(spec, section, lookup, all);
-	if (errs->count == errors)
+	if (errs->met == errors)
 		return spec;
 	component_spec_free(spec);
 	return NULL;

@@ -187,7 +187,7 @@ bool config_load(const char *path, config_lookup *lookup, struct config *out, st
 {
 	struct arena arena = {0};
 	struct loader l = {.reader = {.arena = &arena, .lookup = lookup, .errs = errs}};
-	size_t before = errs->count;
+	size_t before = errs->met;
 	first_time(&l, path);
 	l.root = config_read(&l.reader, path, NULL, true);
 	if (l.root != NULL) {
@@ -198,14 +198,14 @@ bool config_load(const char *path, config_lookup *lookup, struct config *out, st
 	free(l.seen);
 	free(l.parts[0]);
 	free(l.parts[1]);
-	return finish(&arena, l.root, out, errs->count == before);
+	return finish(&arena, l.root, out, errs->met == before);
 }
 
 bool config_parse(const char *name, const char *text, size_t size, config_lookup *lookup, struct config *out,
 		  struct err_list *errs)
 {
 	struct arena arena = {0};
-	size_t before = errs->count;
+	size_t before = errs->met;
 	struct config_node *root = config_build(&arena, arena_text(&arena, name), text, size, errs);
 	if (root != NULL) {
 		config_expand_tree(&arena, root, lookup, true, errs);
@@ -213,7 +213,7 @@ bool config_parse(const char *name, const char *text, size_t size, config_lookup
 		if (include != NULL)
 			config_error_key(errs, include, "only a config file can include others");
 	}
-	return finish(&arena, root, out, errs->count == before);
+	return finish(&arena, root, out, errs->met == before);
 }
 
 void config_free(struct config *config)

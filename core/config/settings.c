@@ -358,9 +358,9 @@ struct settings *settings_read(struct config *config, config_lookup *lookup, str
 
 struct settings *settings_new(struct config *config, config_lookup *lookup, struct err_list *errs)
 {
-	size_t before = errs->count;
+	size_t before = errs->met;
 	struct settings *settings = settings_read(config, lookup, errs);
-	if (errs->count == before)
+	if (errs->met == before)
 		return settings;
 	settings_free(settings);
 	return NULL;

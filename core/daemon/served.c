@@ -185,7 +185,7 @@ static void check_settings(const struct served *served, const struct route_table
 struct served *served_plan(const struct settings *settings, const struct served_lookup *plugins,
 			   config_lookup *lookup, struct err_list *errs)
 {
-	size_t errors = errs->count;
+	size_t errors = errs->met;
 	struct served *served = x_alloc(sizeof(*served));
 	struct route_table *table = route_table_new();
 	add_instance(served, "api")->builtin = &api_plugin;
@@ -195,7 +195,7 @@ struct served *served_plan(const struct settings *settings, const struct served_
 		plan_section(served, table, settings, &settings->plugins[i], plugins, lookup, errs);
 	check_settings(served, table, settings, errs);
 	route_table_unref(table);
-	if (errs->count == errors)
+	if (errs->met == errors)
 		return served;
 	served_free(served);
 	return NULL;

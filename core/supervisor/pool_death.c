@@ -7,6 +7,8 @@
 
 #include "pool_private.h"
 
+#define SUSPECTS_MAX 16 /* without a name, that get a worker of their own each */
+
 /* From now on in a slot of its own. */
 static void isolate(struct component *component, int64_t delay_ms)
 {
@@ -45,7 +47,7 @@ static size_t count_suspects(const struct slot *slot, const struct process_end *
 }
 
 static void report_death(struct slot *slot, struct component *component, const struct process_end *end,
-			 bool guilty)
+			 bool guilty, bool moves)
 {
 	enum skymon_reason reason = end->cause == PROCESS_KILLED ? SKYMON_KILLED : SKYMON_CRASHED;
 	bool suspect = is_suspect(slot, component, end);
@@ -62,7 +64,7 @@ static void report_death(struct slot *slot, struct component *component, const s
 	component->refresh = REFRESH_NONE; /* its secrets are read when it is started again */
 	pool_secrets_drop(component);
 	pool_enter_state(component, COMPONENT_DOWN, -1);
-	if (suspect)
+	if (suspect && moves)
 		isolate(component, guilty ? BACK_OFF_MIN_MS : 0);
 	if (failed)
 		pool_report_failure(component, reason, end->text);
@@ -71,19 +73,21 @@ static void report_death(struct slot *slot, struct component *component, const s
 }
 
 /* Reports the death to every component of the worker, and gives the likely culprits a worker of their own.
- * Several suspects without a name: each goes on alone, so that the next death has one name. Returns whether
- * the culprit is known and has moved out. */
+ * Several suspects without a name: each goes on alone, so that the next death has one name; very many, as of a
+ * plugin with thousands of runs on its loop, stay together, as a process for each would cost more than the
+ * culprit does. Returns whether the culprit has moved out. */
 static bool report_deaths(struct slot *slot, const struct process_end *end)
 {
 	size_t count = slot->count, suspects = count_suspects(slot, end);
 	bool guilty = end->culprit != 0 || suspects == 1;
+	bool moves = end->culprit != 0 || suspects <= SUSPECTS_MAX;
 	struct component **components = x_alloc((count + 1) * sizeof(*components));
 	if (count > 0)
 		memcpy(components, slot->components, count * sizeof(*components));
 	for (size_t i = 0; i < count; i++)
-		report_death(slot, components[i], end, guilty);
+		report_death(slot, components[i], end, guilty, moves);
 	free(components);
-	return suspects > 0 && !slot->own;
+	return suspects > 0 && moves && !slot->own;
 }
 
 static void log_death(const struct slot *slot, const struct process_end *end)

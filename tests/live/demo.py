@@ -3,6 +3,7 @@
 """./dev demo: real servers on loopback, skymond with etc/demo.yaml on port 8080, Prometheus that scrapes it, and one-liners that break and mend
 each part. Ctrl-C stops and removes all of it. (The live test of the demo starts it with --port 0 and runs its one-liners.)"""
 import argparse
+import http.client
 import itertools
 import json
 import os
@@ -12,11 +13,16 @@ import sys
 import threading
 import time
 
-from harness import ROOT, SOURCE, Postgres, Prometheus, Skymond, wait_until
+from harness import ROOT, SOURCE, Nginx, Postgres, Prometheus, Skymond, free_port, wait_until
 from oidc import OidcProvider
 from openbao import OpenBao
 from redis_server import Redis
 from ws_server import WsServer
+
+
+FRONT = """log_format timed '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" $request_time';
+server { listen 127.0.0.1:PORT; access_log {folder}/access.log timed; keepalive_requests 100000; default_type text/plain;
+location /orders { return 200 "12 orders\\n"; } location /broken { return 500 "broken\\n"; } }"""
 
 
 class Demo:
@@ -30,7 +36,8 @@ class Demo:
 
     def start(self):
         say = lambda text: print(text, file=sys.stderr, flush=True)  # noqa: E731
-        say("starting PostgreSQL, Redis, OpenBao, a WebSocket server and an OpenID provider …")
+        say("starting nginx, PostgreSQL, Redis, OpenBao, a WebSocket server and an OpenID provider …")
+        self.front = self.add(Nginx(FRONT.replace("PORT", str(port := free_port())), port))
         self.database = self.add(Postgres())
         self.cache = self.add(Redis(requirepass="demo-cache-1"))
         self.vault = self.add(OpenBao())
@@ -41,7 +48,8 @@ class Demo:
         self.vault.put("cache/demo", password="demo-cache-1")
         self.vault.put("websocket/demo", bearer="Bearer demo-websocket-1")
         self.vault.put("authentication/demo", secret=self.oidc.client_secret)
-        threading.Thread(target=self.use_the_cache, daemon=True).start()
+        for load in (self.use_the_cache, self.use_the_front):
+            threading.Thread(target=load, daemon=True).start()
         say("starting skymond and Prometheus …")
         self.skymond = self.add(Skymond(
             (SOURCE / "etc" / "demo.yaml").read_text(), listen=f"127.0.0.1:{self.port}",
@@ -49,6 +57,7 @@ class Demo:
             env={"DEMO_VAULT": self.vault.url, "DEMO_VAULT_TOKEN": self.vault.token,
                  "DEMO_DATABASE": f"postgresql://orders@127.0.0.1:{self.database.port}/postgres",
                  "DEMO_ISSUER": self.oidc.issuer, "DEMO_CLIENT": self.oidc.client_id,
+                 "DEMO_PORT": str(self.front.port), "DEMO_LOG": str(self.front.folder.path / "access.log"),
                  "DEMO_WEBSOCKET": self.websocket.url, "DEMO_CACHE": f"redis://127.0.0.1:{self.cache.port}"}))
         self.skymond.close = self.skymond.stop
         self.prometheus = self.add(Prometheus([f"127.0.0.1:{self.skymond.port}"],
@@ -64,6 +73,17 @@ class Demo:
             except Exception:  # it is frozen or gone: the service goes on as soon as it can
                 pass
             time.sleep(0.2)
+
+    def use_the_front(self):
+        """Ten requests a second over one connection; one of fifty is answered with an error."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.front.port, timeout=5)
+        for turn in itertools.count():
+            try:
+                connection.request("GET", "/orders" if turn % 50 else "/broken")
+                connection.getresponse().read()
+            except (OSError, http.client.HTTPException):  # it is frozen or gone: the clients come back
+                connection.close()
+            time.sleep(0.1)
 
     def one_liners(self):
         """[(component, what breaks it, the command, what it shows, the command that mends it)]"""
@@ -83,7 +103,7 @@ Everything is up and healthy. Look:
   curl -s {url}/api/v1/health | jq
   curl -s {url}/api/v1/health/vault | jq              # database, authentication, websocket, cache
   curl -s {url}/api/v1/status | jq .health
-  curl -s {url}/api/v1/metrics/prometheus | head -20
+  curl -s {url}/api/v1/metrics/prometheus | head -24  # the service's eight: of nginx, its log, PostgreSQL and Redis
   SKYMON={ROOT}/bin/skymon; $SKYMON status --url {url}
   Prometheus: {self.prometheus.url}/graph?g0.expr=sky_genesis_database_connections&g0.tab=1   (job sky-genesis-api)
 

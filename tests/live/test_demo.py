@@ -41,7 +41,7 @@ def test_the_demo(tmp_path):
             found = requests.get(f"{told['url']}/api/v1/health/{name}", timeout=10).json()
             return f"{found['status']}/{found['reason']}"
 
-        for name in ("vault", "database", "authentication", "websocket", "cache"):
+        for name in ("vault", "database", "authentication", "websocket", "cache", "nginx", "requests"):
             assert component(name) == "healthy/ok"
         def details(name):  # upstream's keys
             shown = subprocess.run(["bash", "-c", f"curl -s {told['url']}/api/v1/health/{name} | jq .details"], capture_output=True,
@@ -51,8 +51,16 @@ def test_the_demo(tmp_path):
         assert details("vault")["accessible"] is True and details("vault")["authentication_valid"] is True
         assert details("database")["active_connections"] >= 0 and details("database")["idle_connections"] >= 0
         assert details("authentication")["usable_keys"] >= 1 and details("websocket") and details("cache")
-        health = requests.get(told["url"] + "/api/v1/status", timeout=10).json()["health"]
-        assert all(value is not None for key, value in health["metrics"].items() if key != "cache_hit_rate_percent")
+        def of_all():
+            found = requests.get(told["url"] + "/api/v1/status", timeout=10).json()["health"]["metrics"]
+            return all(value is not None for key, value in found.items() if key != "cache_hit_rate_percent")
+        wait_until(of_all, 10, "two checks, for what is of an interval")
+        def of_the_service():
+            found = requests.get(told["url"] + "/api/v1/status", timeout=10).json()["health"]["metrics"]
+            log = requests.get(f"{told['url']}/api/v1/health/requests", timeout=10).json()["numbers"]
+            return found["total_requests"] == log["total_requests"] > 60 and 0 < found["error_rate_percent"] < 10 and found
+        found = wait_until(of_the_service, 30, "what nginx has served, one of fifty with an error")
+        assert found["active_connections"] >= 1 and 0 < found["memory_usage_mb"] < 100 and found["database_connections"] >= 1, found
         for name, _, breaks, shows, mends in told["one_liners"]:
             subprocess.run(["bash", "-c", breaks], check=True, timeout=20, capture_output=True)
             wait_until(lambda: component(name) == shows, 10, f"{name} to be {shows}")

@@ -131,3 +131,30 @@ def test_five_thousand(skymond, folder):
     mark = daemon.log_mark()
     daemon.hup()
     daemon.wait_log("no component changed", after=mark)
+
+
+@pytest.mark.parametrize("plugin, options, words", [
+    ("t_ok", {"nope": "x"}, "unknown option `nope` of component"),
+    ("t_file", {"path": ["x"]}, "option `path` of component"),
+    ("http", {"url": "http://127.0.0.1:1/", "tokn": "x"}, "unknown option `tokn`"),
+    ("http", {"url": "http://127.0.0.1:1/", "json": ["x"]}, "json"),
+    ("http", {"url": "http://127.0.0.1:1/", "json": [{"pointer": "/a", "equal": "b"}]}, "equal"),
+    ("http", {"url": "http://127.0.0.1:1/", "tls": 3}, "tls"),
+    ("http", {"url": "http://127.0.0.1:1/", "tls": {"ca_fil": "/x"}}, "ca_fil"),
+    ("http", {"url": "http://127.0.0.1:1/", "token": {"fil": "/x"}}, "fil"),
+    ("http", {"url": "http://127.0.0.1:1/", "warn": {"nope": 3}}, "nope"),
+    ("tcp", {"address": "127.0.0.1:1", "reconnect": "x"}, "reconnect"),
+])
+def test_a_mistake_that_all_items_share(skymond, folder, plugin, options, words):
+    """Reported once, at a start and a reload, which is refused: the daemon goes on with what it had."""
+    good = {"components": {"alone": {"plugin": "t_ok", "interval": "60s"}}}
+    bad = {"components": {**good["components"], "s": {"plugin": plugin, "impact": "none", **options, "each": {"a": {}, "b": {}, "c": {}}}}}
+    done = run_skymond({"plugin_path": [str(TEST_PLUGINS)], **bad}, "--check-config")
+    errors = [line for line in done.stderr.splitlines() if "level=error" in line]
+    assert done.returncode == 2 and len(errors) == 1 and words in errors[0], done
+    daemon = skymond(good)
+    mark = daemon.log_mark()
+    daemon.write_config(bad)
+    daemon.hup()
+    daemon.wait_log(words, after=mark)
+    assert daemon.get("/api/v1/health/alone").status_code == 200 and daemon.get("/api/v1/health/s-a").status_code == 404
