@@ -51,8 +51,8 @@ static void handle(struct skymon *sm, void *state, struct skymon_request *rq)
 		   *cut = skymon_query(sm, rq, "cut");
 	struct message message = {.magic = 0x316D6B73, .type = WIRE_REPLY};
 	(void)state;
-	/* The component's number: behind the four pointers that the worker's record of it begins with. */
-	memcpy(&message.id, (const char *)sm + 4 * sizeof(void *), sizeof(message.id));
+	/* The component's number: behind the five pointers that the worker's record of it begins with. */
+	memcpy(&message.id, (const char *)sm + 5 * sizeof(void *), sizeof(message.id));
 	const char *texts[4];
 	for (int i = 0; i < 4; i++) {
 		texts[i] = skymon_query(sm, rq, keys[i]);
