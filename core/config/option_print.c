@@ -230,8 +230,8 @@ static void print_table(const struct skymon_option *table, int indent, struct bu
 			buf_text(out, ", required");
 		if ((option->flags & (SKYMON_PATH_READ | SKYMON_PATH_WRITE | SKYMON_PATH_FOLLOW)) != 0)
 			buf_text(out, (option->flags & SKYMON_PATH_WRITE) != 0
-					      ? ", names a file to be written"
-					      : ", names a file to be read");
+					      ? ", names a file or folder to be written"
+					      : ", names a file or folder to be read");
 		if ((option->flags & SKYMON_TARGET) != 0)
 			buf_text(out, ", not configured while empty");
 		if (option->fallback != NULL)

@@ -61,7 +61,8 @@ bool exec_is_trusted(const char *path, char why[EXEC_WHY])
 			       0;
 		if (!is_safe(done[0] != '\0' ? done : "/", true, why))
 			return false;
-		snprintf(done + before, sizeof(done) - before, "/%.*s", (int)length, name);
+		if (length > 1 || *name != '.')
+			snprintf(done + before, sizeof(done) - before, "/%.*s", (int)length, name);
 		memmove(left, name + length, strlen(name + length) + 1);
 		ssize_t got = readlink(done, target, sizeof(target) - 1);
 		if (got < 0)

@@ -53,6 +53,33 @@ def test_at_once(kind, name, tmp_path):
     assert sorted(path.name for path in folder.iterdir()) == sorted(["Makefile", "README.md", "test", f"{name}.yaml", *sources])
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_exports(kind, tmp_path, monkeypatch):
+    """The project finds the skymon that made it, wherever that is; another one is named, or its absence is."""
+    monkeypatch.delenv("PKG_CONFIG_PATH")
+    monkeypatch.setenv("PATH", os.environ["PATH"].removeprefix(f"{ROOT / 'bin'}:"))
+    new(tmp_path, "x", f"--{kind}")
+    make(tmp_path / "x")
+    assert "\nok\n" in make(tmp_path / "x", "check")
+    make(tmp_path / "x", "install", f"DESTDIR={tmp_path / 'stage'}")
+    assert list((tmp_path / "stage").rglob("x.yaml.example"))
+    assert subprocess.run([tmp_path / "x" / "test"], capture_output=True, timeout=60 * SLOW).stdout == b"ok\n"
+    for absent in ("/nowhere/skymon", "skymon-nowhere"):
+        done = subprocess.run(["make", "-C", tmp_path / "x", "check", f"SKYMON={absent}"], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2 and f"{absent} is not in PATH: make check SKYMON=/" in done.stderr and "FAILED" not in done.stdout
+
+
+def test_a_folder_that_the_program_reads(tmp_path):
+    """A folder among the arguments is opened by `read` alone, as the template's comment and its test have it."""
+    new(tmp_path, "x", "--exec")
+    program = tmp_path / "x" / "x"
+    program.write_text(program.read_text().replace("file = os.stat(path)", "file = os.stat(path)\n        os.listdir(os.path.dirname(path))"))
+    assert "\nok\n" in make(tmp_path / "x", "check")
+    words = ("run", "exec", "protocol=json", f"command=[{program}, {tmp_path}/x/]")
+    assert "cannot look at" in run_tool(*words).stdout
+    assert run_tool(*words, f"read=[{tmp_path}/x]").returncode == 0
+
+
 @pytest.mark.parametrize("variable", ["CC=gcc", "CC=clang", "CXX=g++", "CXX=clang++"])
 def test_no_warnings(variable, tmp_path):
     need(variable.split("=")[1])

@@ -297,6 +297,9 @@ static void trusted(void)
 	CU_ASSERT_FALSE(exec_is_trusted(loose, why));
 	CU_ASSERT_PTR_NOT_NULL(strstr(why, "may be written by others: chmod go-w"));
 	CU_ASSERT_FALSE(exec_is_trusted(inside, why)); /* the folder may be written by others */
+	snprintf(link, sizeof(link), "%s/./open/./file", folder);
+	CU_ASSERT_FALSE(exec_is_trusted(link, why));
+	CU_ASSERT_PTR_NOT_NULL(strstr(why, "/open may be written by others: chmod go-w"));
 	CU_ASSERT_FALSE(exec_is_trusted(folder, why));
 	CU_ASSERT_PTR_NOT_NULL(strstr(why, "is not a file"));
 	CU_ASSERT_FALSE(exec_is_trusted("bin/true", why));

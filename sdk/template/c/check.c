@@ -10,6 +10,7 @@
 
 struct check { const char *file; }; /* one for each component: the options, then what the check remembers */
 
+/* An option that names a folder to read, or a file to write, has SKYMON_PATH_READ or SKYMON_PATH_WRITE too. */
 static const struct skymon_option options[] = {
 	SKYMON_OPT(struct check, file, NULL, "file to watch", .flags = SKYMON_TARGET), {0}};
 static const struct skymon_number numbers[] = {{"age", "s", "time since the file was written"}, {0}};
