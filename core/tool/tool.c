@@ -40,6 +40,16 @@ static const char help[] =
 	"--plugin-path may be repeated; the installed plugins come last.\n"
 	"Exit codes: 0 healthy, 1 degraded, 2 unhealthy, 3 unknown, could not be asked, or bad usage.\n";
 
+/* Prints the part of --help about run, status or plugins. */
+static int print_help(const char *command)
+{
+	char *synopsis = x_printf("skymon %s ", command);
+	const char *from = strstr(help, synopsis), *to = strstr(from, "\n\n");
+	printf("Usage: %.*s\n\n%s", (int)(to - from), from, strstr(to, "--plugin-path may"));
+	free(synopsis);
+	return 0;
+}
+
 void tool_folders_add(struct tool_folders *folders, const char *folder)
 {
 	folders->items = x_grow(folders->items, &folders->room, folders->count + 1, sizeof(*folders->items));
@@ -97,12 +107,18 @@ int main(int argc, char **argv)
 		return TOOL_UNKNOWN;
 	}
 	const char *word = argv[1];
-	if (strcmp(word, "run") == 0)
-		return tool_run(argc - 1, argv + 1);
-	if (strcmp(word, "status") == 0)
-		return tool_status(argc - 1, argv + 1);
-	if (strcmp(word, "plugins") == 0)
-		return tool_plugins(argc - 1, argv + 1);
+	char name[] = "skymon";
+	int (*command)(int, char **) = strcmp(word, "run") == 0       ? tool_run
+				       : strcmp(word, "status") == 0  ? tool_status
+				       : strcmp(word, "plugins") == 0 ? tool_plugins
+								      : NULL;
+	for (int i = 2; command != NULL && i < argc; i++)
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+			return print_help(word);
+	if (command != NULL) {
+		argv[1] = name; /* getopt begins its errors with it */
+		return command(argc - 1, argv + 1);
+	}
 	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
 		fputs(help, stdout);
 		tool_words_print();

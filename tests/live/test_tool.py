@@ -160,6 +160,14 @@ def test_status(skymond, tmp_path):
 def test_usage():
     assert "skymon run PLUGIN" in run_tool("--help").stdout
     assert run_tool("--version").stdout.startswith("skymon ")
+    for command in ("run", "status", "plugins"):
+        for words in ([command, "--help"], [command, "-h"], [command, "name", "--help"]):
+            done = run_tool(*words)
+            assert done.returncode == 0 and not done.stderr and done.stdout.startswith(f"Usage: skymon {command} "), (words, done)
+            assert done.stdout.count(" skymon ") == (2 if command == "run" else 1) and "Exit codes: 0 healthy" in done.stdout, done.stdout
+        for words in (["--nope"], ["--plugin-path" if command != "status" else "--url"]):
+            done = run_tool(command, *words)
+            assert done.returncode == 3 and done.stderr.startswith("skymon: ") and words[0] in done.stderr, done
     for words in ([], ["frobnicate"], ["worker"], ["../x"], ["--nope"], ["run"], ["status", "a", "b"]):
         done = run_tool(*words)
         assert done.returncode == 3 and done.stderr, (words, done)
