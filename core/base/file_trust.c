@@ -78,6 +78,8 @@ static bool folders_ok(const char *path, bool apart, struct err *err)
 		copy = x_printf("%s/%s", here != NULL ? here : ".", path);
 	for (char *name = dirname(copy); ok; name = dirname(name), nearest = false) {
 		struct stat folder;
+		for (size_t size = strlen(name); size > 2 && strcmp(name + size - 2, "/.") == 0; size -= 2)
+			name[size - 2] = '\0';
 		if (stat(name, &folder) != 0) {
 			ok = err_set(err, "cannot look at the folder %.200s: %s", name, strerror(errno));
 		} else {

@@ -214,6 +214,7 @@ struct component_spec *component_bind(const struct settings *settings, const str
 			.table = info->options,
 			.section = section->node,
 			.defaults = config_value(settings->defaults, section->plugin),
+			.only_suggested = section->serves ? NULL : "each",
 			.also = settings_component_keys + section->serves, /* `plugin` comes first */
 			.what = what,
 			.lookup = lookup,

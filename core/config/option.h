@@ -49,6 +49,7 @@ struct option_binding {
 	const struct skymon_option *table;
 	const struct config_node *section;  /* a MAP, EMPTY or NULL */
 	const struct config_node *defaults; /* a MAP of the same options, weaker than section; or NULL */
+	const char *only_suggested; /* a key that was read before, offered for a misspelt one; or NULL */
 	const char *const *also; /* keys of the section that somebody else binds; ends with NULL; or NULL */
 	const char *what;        /* for messages: "component orders" */
 	config_lookup *lookup;

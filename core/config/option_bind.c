@@ -482,7 +482,7 @@ static bool reject_unknown(struct binder *b, const struct option_binding *bindin
 			   const struct config_node *map)
 {
 	const char *names[OPTION_TABLE_MAX + 64];
-	size_t count = known_names(binding, names, sizeof(names) / sizeof(names[0]));
+	size_t count = known_names(binding, names, sizeof(names) / sizeof(names[0]) - 1);
 	bool ok = true;
 	for (size_t i = 0; map != NULL && map->kind == CONFIG_MAP && i < map->count; i++) {
 		const struct config_pair *pair = &map->pairs[i];
@@ -493,7 +493,9 @@ static bool reject_unknown(struct binder *b, const struct option_binding *bindin
 			continue;
 		char what[160];
 		snprintf(what, sizeof(what), " of %s", binding->what);
-		config_unknown_key(b->errs, pair, "option", what, names, count);
+		names[count] = binding->only_suggested;
+		config_unknown_key(b->errs, pair, "option", what, names,
+				   count + (binding->only_suggested != NULL));
 		ok = false;
 	}
 	return ok;

@@ -163,7 +163,9 @@ bool option_parse_quantity(const char *text, const char *unit, double *value, st
 	}
 	if (unit != NULL && strcmp(unit, "ratio") == 0)
 		return option_parse_ratio(text, value, err);
-	return err_set(err, "`%.40s` is not a number", text);
+	const char *rest = text;
+	return err_set(err, "`%.40s` is not a number%s", text,
+		       number_at(&rest, true, value) ? ": write it without a unit" : "");
 }
 
 /* Three digits are enough for people. */
@@ -198,8 +200,10 @@ void option_print_quantity(double value, const char *unit, char *text, size_t si
 	} else if (strcmp(unit, "ratio") == 0) {
 		print_scaled(value * 100, "%", text, size);
 	} else {
+		/* Four decimals are enough, unless they hide on which side of a whole number the value is. */
+		double shown = isfinite(value) ? round(value * 1e4) / 1e4 : value;
 		char number[32];
-		number_print(value, number, sizeof(number));
+		number_print(shown == round(shown) ? value : shown, number, sizeof(number));
 		snprintf(text, size, "%s%s%s", number, *unit != '\0' ? " " : "", unit);
 	}
 }

@@ -154,6 +154,9 @@ ROWS = {
     # limits that watch nothing
     "10 is 1000 %": ("components:\n  a: {plugin: host, crit: {disk_free: '<10'}}\n", "2:39", "never above 100 % (write 10%"),
     "a negative time": ("components:\n  a: {plugin: host, warn: {response_time: -5s}}\n", "2:43", "-5s"),
+    "a unit where there is none": ("components:\n  a: {plugin: certificate, address: h, warn: {certificate_days: '<21d'}}\n", "2:65", "`21d` is not a number: write it without a unit"),
+    "each, misspelt": ("components:\n  a: {plugin: host, eech: {b: {}}}\n", "2:21", "unknown option `eech` of component a (did you mean `each`?)"),
+    "each of a plugin": ("components: {a: {plugin: host}}\nplugins:\n  prometheus: {each: {b: {}}}\n", "3:16", "unknown option `each` of plugin prometheus"),
     "a negative number of s": ("components:\n  a: {plugin: host, warn: {uptime: '<-5'}}\n", "2:36", "never negative"),
 }
 

@@ -83,7 +83,11 @@ static void links_and_ancestors(void)
 	CU_ASSERT_EQUAL(ask(link, false, &err), TRUST_GOOD);
 	CU_ASSERT_EQUAL(chmod(folder, 0777), 0);
 	CU_ASSERT_EQUAL(ask(link, false, &err), TRUST_BAD);
-	char deep[128];
+	char deep[128], dotted[128], says[128];
+	snprintf(dotted, sizeof(dotted), "%s/././%s", folder, path + strlen(folder) + 1);
+	snprintf(says, sizeof(says), "the folder %s may be written by others: chmod go-w %s", folder, folder);
+	CU_ASSERT_EQUAL(ask(dotted, false, &err), TRUST_BAD);
+	UNIT_TEXT(err.text, says);
 	snprintf(deep, sizeof(deep), "%s/deep", folder);
 	char file[160];
 	snprintf(file, sizeof(file), "%s/file", deep);

@@ -519,11 +519,18 @@ static void quantities(void)
 	static const struct {
 		double value;
 		const char *unit, *text;
-	} shown[] = {{0.25, "s", "250 ms"},   {0, "s", "0 s"},
-		     {5400, "s", "90 min"},   {1610612736, "bytes", "1.5 GiB"},
-		     {512, "bytes", "512 B"}, {0.8, "ratio", "80 %"},
-		     {12, "", "12"},          {1234567, "", "1234567"},
-		     {1.5, "MB", "1.5 MB"}};
+	} shown[] = {{0.25, "s", "250 ms"},
+		     {0, "s", "0 s"},
+		     {5400, "s", "90 min"},
+		     {1610612736, "bytes", "1.5 GiB"},
+		     {512, "bytes", "512 B"},
+		     {0.8, "ratio", "80 %"},
+		     {12, "", "12"},
+		     {1234567, "", "1234567"},
+		     {1.5, "MB", "1.5 MB"},
+		     {29.9996875, "", "29.9997"},
+		     {-0.12345, "", "-0.1235"},
+		     {29.999999, "", "29.999999"}};
 	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++) {
 		char text[64];
 		option_print_quantity(shown[i].value, shown[i].unit, text, sizeof(text));
