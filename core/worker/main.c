@@ -234,6 +234,10 @@ static void send_observed(void *arg, uint32_t id, const struct message_observed 
 {
 	struct buf body = {0};
 	(void)arg;
+	/* The report of a run's end follows its result. Calls are reported by threads that must not touch the
+	 * results that wait. */
+	if (observed->text[0] == '\0')
+		send_results();
 	message_put_observed(&body, observed);
 	send_message(WIRE_OBSERVED, id, body.data, body.size);
 	buf_free(&body);

@@ -2,6 +2,7 @@
 """skymon run: components of a configuration, thresholds, and the forms of its output."""
 import json
 import re
+import socket
 import subprocess
 
 import pytest
@@ -201,7 +202,32 @@ def test_repeat_names_what_is_leaked(words, named):
 def test_repeat_finds_no_leak_where_there_is_none(plugin):
     done = run_tool("run", plugin, "--repeat", "200", *OWN)
     assert done.returncode == 0 and done.stdout.count('"status"') == 1, done
-    assert done.stderr == "skymon: no memory, descriptor or thread was leaked in 199 runs after the first\n"
+    assert done.stderr == no_leak(200)
+
+
+def no_leak(runs):
+    return f"skymon: no memory, descriptor or thread was leaked in {runs - 1} runs after the first\n"
+
+
+@pytest.mark.parametrize("does", ["now", "later", "pipe", "hang_up", "in_cancel"])
+def test_repeat_of_a_plugin_on_the_loop(does):
+    """Its result is sent at the end of a turn of the loop, and what is held after the run behind it: each run is counted once, in its turn."""
+    done = run_tool("run", "t_loop", f"does={does}", "after=1ms", "--timeout", "300ms", "--repeat", "12", *OWN)
+    found = json.loads(done.stdout)
+    assert done.returncode == 0 and (found["status"], found["numbers"]["runs"]) == ("healthy", 12), done
+    assert no_leak(12) in done.stderr and "asked for" not in done.stderr, done
+
+
+def test_repeat_of_tcp():
+    """Each run connects once, and the descriptor of each is closed again."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        done = run_tool("run", "tcp", f"address=127.0.0.1:{server.getsockname()[1]}", "--repeat", "30")
+        assert done.returncode == 0 and done.stdout.count('"status": "healthy"') == 1 and done.stderr == no_leak(30), done
+        server.setblocking(False)
+        for _ in range(30):
+            server.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            server.accept()
 
 
 def test_repeat_and_a_plugin_that_dies():
