@@ -14,12 +14,13 @@
 #include "config/config.h"
 
 /* Do not pass on variables that client libraries read implicitly, such as VAULT_TOKEN, PG* or DATABASE_URL.
- */
+ * GLIBC_TUNABLES is of the allocator: tool_run.c sets it to count memory. */
 static char **make_environment(void)
 {
 	static const char *const passed[] = {
 		"PATH",
 		"TZ",
+		"GLIBC_TUNABLES",
 		"SSL_CERT_FILE",
 		"SSL_CERT_DIR",
 		"http_proxy",

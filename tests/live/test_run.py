@@ -218,6 +218,13 @@ def test_repeat_of_a_plugin_on_the_loop(does):
     assert no_leak(12) in done.stderr and "asked for" not in done.stderr, done
 
 
+@pytest.mark.parametrize("runs", [10, 30, 100])
+def test_repeat_of_host(runs):
+    """It frees blocks of many sizes in each run, which malloc would keep for its thread."""
+    done = run_tool("run", "host", "--repeat", runs)
+    assert done.stderr == no_leak(runs), done
+
+
 def test_repeat_of_tcp():
     """Each run connects once, and the descriptor of each is closed again."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
