@@ -104,6 +104,16 @@ static const char *unit_of(const struct plugin_info *info, const char *number)
 	return "";
 }
 
+/* Four digits are enough for people; those before the point are never cut. */
+static double shortened(double value)
+{
+	char text[32];
+	if (!(fabs(value) < 1000))
+		return round(value);
+	snprintf(text, sizeof(text), "%.4g", value);
+	return strtod(text, NULL);
+}
+
 static void show_limits(const struct component_spec *spec, const char *number)
 {
 	for (size_t i = 0; i < spec->limit_count; i++)
@@ -116,6 +126,8 @@ static void show_details(const char *text)
 	json_t *details = json_loads(text, 0, NULL), *value;
 	const char *key;
 	json_object_foreach(details, key, value) {
+		if (json_is_real(value))
+			json_real_set(value, shortened(json_real_value(value)));
 		char *json = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
 		printf("  ");
 		tool_print(key);
@@ -141,7 +153,8 @@ static void show_text(const struct component_spec *spec, const struct plugin_inf
 	for (size_t i = 0; i < result->number_count; i++) {
 		const struct skymon_value *number = result->numbers[i];
 		char text[64];
-		option_print_quantity(number->number, unit_of(info, number->name), text, sizeof(text));
+		option_print_quantity(shortened(number->number), unit_of(info, number->name), text,
+				      sizeof(text));
 		printf("  %s: %s", number->name, text);
 		show_limits(spec, number->name);
 		putchar('\n');

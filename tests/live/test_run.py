@@ -143,6 +143,8 @@ def test_output_text(numbers):
     assert first.startswith("degraded (threshold_warn): ") and "used" in first
     assert "  used: 80.5 %, warn 50%, crit 90%" in rest and "  lag: 250 ms, warn <100ms" in rest and "  value: 12" in rest
     assert re.search(r"^  response_time: \d+\.\d+ ms$", text, re.M)
+    for value, shown in (("29.99998842", "30"), ("0.123456", "0.1235"), ("1234567.8", "1234568"), ("-0.5", "-0.5"), ("123.456", "123.5")):
+        assert f"\n  value: {shown}\n" in run("t_numbers", numbers(f"value {value}\n"), *OWN, "--output", "text")
     assert "  text: a b" in run("t_all_options", "text=a b", *OWN, "--output", "text")
 
 
