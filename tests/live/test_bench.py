@@ -8,7 +8,7 @@ import pytest
 
 from harness import SOURCE, need
 
-ROWS = ["health", "connections", "scrape", "gzip", "large", "encoder", "start", "tls", "exec", "tcp", "http", "https", "many", "hung"]  # all but `five`
+ROWS = ["health", "connections", "scrape", "gzip", "large", "encoder", "start", "tls", "exec", "tcp", "http", "https", "many", "hung", "statsd", "lines"]  # all but `five`
 
 
 @pytest.mark.parametrize("row", ROWS)
