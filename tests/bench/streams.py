@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What others send: StatsD packets beside a plain loop of recv(), and lines of an access log beside `wc -l`; each for a second of CPU."""
+"""The rows statsd and lines: StatsD packets beside a plain loop of recv(), and lines of an access log beside `wc -l`; each for a second of CPU."""
 import json
 import os
 import resource
