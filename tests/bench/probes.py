@@ -72,12 +72,48 @@ def rate(components, seconds, rounds, env=None):
         checks.stop()
 
 
+class Blackbox(Server):
+    """The peer, with a module for each row; asked for one probe after the other, as a Prometheus would."""
+
+    def __init__(self, program, ca_file=None):
+        place, port = folder("blackbox"), free_port()
+        (place / "blackbox.yml").write_text(
+            "modules:\n  tcp: {prober: tcp, timeout: 2s}\n"
+            f"  http: {{prober: http, timeout: 2s, http: {{preferred_ip_protocol: ip4{f', tls_config: {{ca_file: {ca_file}}}' if ca_file else ''}}}}}\n")
+        super().__init__([program, f"--config.file={place}/blackbox.yml", f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"], place, port)
+
+    def rate(self, module, target, seconds):
+        """Probes for each second of its CPU."""
+        path = f"{self.url}/probe?module={module}&target={target}"
+        if b"probe_success 1" not in get(path):
+            raise SystemExit(f"bench: blackbox_exporter's probe of {target} fails")
+        used, until, probes = cpu_ns(self.pids), time.monotonic() + seconds, 0
+        while time.monotonic() < until:
+            get(path)
+            probes += 1
+        return probes / (cpu_ns(self.pids) - used) * 1e9
+
+
+def beside(ours, module, target, seconds, ca_file=None):
+    """(how a row ends, times the peer's rate; None where it is not installed)"""
+    program = shutil.which("prometheus-blackbox-exporter") or shutil.which("blackbox_exporter")
+    if program is None:
+        return "; blackbox_exporter is not installed", None
+    peer = Blackbox(program, ca_file)
+    try:
+        theirs = peer.rate(module, target, seconds)
+        return f"; blackbox_exporter {theirs:,.0f}: {ours / theirs:.1f} x", ours / theirs
+    finally:
+        peer.stop()
+
+
 def tcp(seconds, rounds, row):
     server = nginx("location / { return 200 'ok'; }")
     try:
         per_core, a_second = rate({f"c{i}": f"plugin: tcp, address: '127.0.0.1:{server.port}', interval: 100ms, timeout: 1s" for i in range(300)},
                                   seconds, rounds)
-        row("tcp checks per second of a core of skymon's own", ">= 12,000", f"{per_core:,.0f} (at {a_second:,.0f} a second)", per_core >= 12000)
+        peer, _ = beside(per_core, "tcp", f"127.0.0.1:{server.port}", seconds)
+        row("tcp checks per second of a core of skymon's own", ">= 12,000", f"{per_core:,.0f} (at {a_second:,.0f} a second){peer}", per_core >= 12000)
     finally:
         server.stop()
 
@@ -88,8 +124,9 @@ def http(seconds, rounds, row):
         for what, reconnect, goal in (("a new connection each", "0s", 9000), ("connections kept", "1h", 20000)):
             per_core, a_second = rate({f"c{i}": f"plugin: http, url: 'http://127.0.0.1:{server.port}/', reconnect: {reconnect}, interval: 100ms, "
                                        "timeout: 1s" for i in range(300)}, seconds, rounds)
-            row(f"http checks per second of a core of skymon's own, {what}", f">= {goal:,}", f"{per_core:,.0f} (at {a_second:,.0f} a second)",
-                per_core >= goal)
+            peer = "" if reconnect == "1h" else beside(per_core, "http", f"http://127.0.0.1:{server.port}/", seconds)[0]
+            row(f"http checks per second of a core of skymon's own, {what}", f">= {goal:,}",
+                f"{per_core:,.0f} (at {a_second:,.0f} a second){peer}", per_core >= goal)
     finally:
         server.stop()
 
@@ -104,8 +141,9 @@ def https(seconds, rounds, row):
     try:
         per_core, a_second = rate({f"c{i}": f"plugin: http, url: 'https://127.0.0.1:{port}/', reconnect: 0s, interval: 500ms, timeout: 2s, "
                                    f"tls: {{ca_file: '{place}/pem'}}" for i in range(100)}, seconds, rounds)
-        row("https checks per second of a core of skymon's own, a new connection each, one CA file", "none here: see doc/performance.md",
-            f"{per_core:,.0f} (at {a_second:,.0f} a second)", None)
+        peer, times = beside(per_core, "http", f"https://127.0.0.1:{port}/", seconds, f"{place}/pem")
+        row("https checks per second of a core of skymon's own, a new connection each, one CA file", ">= 5 x blackbox_exporter",
+            f"{per_core:,.0f} (at {a_second:,.0f} a second){peer}", None if times is None else times >= 5)
     finally:
         server.stop()
         shutil.rmtree(place, ignore_errors=True)
