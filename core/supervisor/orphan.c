@@ -12,6 +12,8 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "base/err.h"
+
 static long own_filters = -1;
 
 /* Returns -1 when the kernel does not say (before Linux 5.9) or the process is gone. */
@@ -46,8 +48,13 @@ static void tend_one(pid_t pid)
 		kill(pid, SIGKILL); /* its own children follow, once it is dead */
 }
 
+struct children {
+	pid_t *pids;
+	size_t count, capacity;
+};
+
 /* Any thread of the daemon may be the parent. */
-void orphan_tend(bool (*is_worker)(void *arg, pid_t pid), void *arg)
+static void list_children(struct children *children)
 {
 	DIR *threads = opendir("/proc/self/task");
 	const struct dirent *entry;
@@ -55,13 +62,27 @@ void orphan_tend(bool (*is_worker)(void *arg, pid_t pid), void *arg)
 		char path[300];
 		long pid;
 		snprintf(path, sizeof(path), "/proc/self/task/%s/children", entry->d_name);
-		FILE *children = entry->d_name[0] != '.' ? fopen(path, "re") : NULL;
-		while (children != NULL && fscanf(children, "%ld", &pid) == 1)
-			if (!is_worker(arg, (pid_t)pid))
-				tend_one((pid_t)pid);
-		if (children != NULL)
-			fclose(children);
+		FILE *file = entry->d_name[0] != '.' ? fopen(path, "re") : NULL;
+		while (file != NULL && fscanf(file, "%ld", &pid) == 1) {
+			children->pids = x_grow(children->pids, &children->capacity, children->count + 1,
+						sizeof(*children->pids));
+			children->pids[children->count++] = (pid_t)pid;
+		}
+		if (file != NULL)
+			fclose(file);
 	}
 	if (threads != NULL)
 		closedir(threads);
+}
+
+/* The list is read whole before the first is reaped: where the last one that was read is gone, the kernel walks
+ * the list from its beginning for each further piece, and thousands of zombies grow faster than they go. */
+void orphan_tend(bool (*is_worker)(void *arg, pid_t pid), void *arg)
+{
+	struct children children = {0};
+	list_children(&children);
+	for (size_t i = 0; i < children.count; i++)
+		if (!is_worker(arg, children.pids[i]))
+			tend_one(children.pids[i]);
+	free(children.pids);
 }
