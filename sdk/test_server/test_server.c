@@ -222,9 +222,8 @@ int main(int argc, char **argv)
 		wait_for_the_end(&ends);
 	}
 	if (tls) {
-		SSL_CTX_free(server.tls); /* open connections have references of their own */
 		unlink(places.ca);
 		rmdir(places.folder);
 	}
-	return code;
+	_exit(code); /* threads serve until the end: nothing that they use may go before them */
 }
