@@ -189,9 +189,9 @@ static void detached(void)
 	CU_ASSERT(run.code == 0 && is_gone(atoi(out)));
 }
 
-static void *run_two_seconds(void *arg)
+static void *run_five_seconds(void *arg)
 {
-	const char *const argv[] = {"/bin/sleep", "2", NULL};
+	const char *const argv[] = {"/bin/sleep", "5", NULL};
 	struct skymon_program program = {.argv = argv};
 	char text[100], errors[100];
 	struct skymon_spawn_run run = {
@@ -207,8 +207,8 @@ static void *run_two_seconds(void *arg)
 static void detached_beside_another(void)
 {
 	pthread_t thread;
-	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, run_two_seconds, NULL), 0);
-	nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL); /* its start must have an earlier tick */
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, run_five_seconds, NULL), 0);
+	nanosleep(&(struct timespec){.tv_sec = 1}, NULL); /* its start must have an earlier tick */
 	(void)run_shell("setsid sleep 1000 & echo $!", NULL, 20000);
 	pid_t pid = atoi(out);
 	CU_ASSERT(pid > 1 && is_alive(pid));
