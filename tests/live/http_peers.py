@@ -5,13 +5,12 @@
     raw = RawHttp({"/half": (b"HTTP/1.1 200 OK\\r\\n", "hang")})     # what it sends, and what it does then: hang, close, reset, keep
     raw.requests                      # what it was sent, in order: bytes
 """
-import contextlib
 import pathlib
 import re
 import socket
 import struct
-import threading
 
+from double import Double
 from harness import free_port
 
 SITE = """
@@ -65,7 +64,7 @@ class Site:
         self.certs.copy(name, self.folder / "pem", self.folder / "key")
 
 
-class RawHttp:
+class RawHttp(Double):
     """Takes connections and answers the requests on them as `answers` has it, by path; "*" is for all others."""
 
     name = "raw_http"
@@ -74,59 +73,34 @@ class RawHttp:
 
     def __init__(self, answers=None, address="127.0.0.1", port=0, family=socket.AF_INET):
         self.answers = {"*": (self.OK, "keep"), **(answers or {})}
-        self.requests, self.kept, self.connections = [], [], 0
-        self.listener = socket.create_server((address, port), backlog=1024, family=family)
-        self.port = self.listener.getsockname()[1]
-        self.place = f"{address}:{self.port}"
+        self.requests, self.connections = [], 0
+        super().__init__(address=address, port=port, family=family)
+        self.place = self.address
         self.url = f"http://{self.place}"
-        threading.Thread(target=self._accept, daemon=True).start()
 
-    def _accept(self):
+    def serve(self, connection):
+        self.connections += 1
+        rest = b""
         while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            self.kept.append(connection)
-            threading.Thread(target=self._serve, args=[connection], daemon=True).start()
-
-    def _serve(self, connection):
-        with contextlib.suppress(OSError):
-            rest = b""
-            while True:
-                while b"\r\n\r\n" not in rest:
-                    more = connection.recv(65536)
-                    if not more:
-                        return connection.close()
-                    rest += more
-                head, rest = rest.split(b"\r\n\r\n", 1)
-                self.requests.append(head)
-                rest = rest[int((re.search(rb"(?i)^content-length: (\d+)", head, re.M) or [0, 0])[1]):]
-                path = head.split(b" ")[1].decode()
-                answer, then = self.answers.get(path.split("?")[0], self.answers["*"])
-                connection.sendall(answer)
-                if then == "keep":
-                    continue
-                if then == "hang":
-                    while connection.recv(65536):
-                        pass
-                if then == "reset":
-                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                return connection.close()
-
-    def drop(self):
-        """Closes all connections; it goes on listening."""
-        for connection in self.kept:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-        self.kept.clear()
-
-    def close(self):
-        with contextlib.suppress(OSError):
-            self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        self.drop()
+            while b"\r\n\r\n" not in rest:
+                more = connection.recv(65536)
+                if not more:
+                    return
+                rest += more
+            head, rest = rest.split(b"\r\n\r\n", 1)
+            self.requests.append(head)
+            rest = rest[int((re.search(rb"(?i)^content-length: (\d+)", head, re.M) or [0, 0])[1]):]
+            path = head.split(b" ")[1].decode()
+            answer, then = self.answers.get(path.split("?")[0], self.answers["*"])
+            connection.sendall(answer)
+            if then == "keep":
+                continue
+            if then == "hang":
+                while connection.recv(65536):
+                    pass
+            if then == "reset":
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return
 
 
 class Silent:

@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import ssl
-import subprocess
 import threading
 import time
 
@@ -18,6 +17,7 @@ from cryptography.x509.oid import NameOID
 
 import truth
 from conftest import factory
+from double import Double
 from harness import Folder, Server, free_port, need, wait_until
 
 BASE = {"plugin": "certificate", "interval": "300ms", "timeout": "2s"}
@@ -56,38 +56,6 @@ class TlsServer(Server):
     def restart(self, certificate, key, *more):
         self.stop()
         self.start(certificate, key, *more)
-
-
-class Double:
-    """Takes connections and hands each to `serve(connection)` on a thread."""
-
-    name = "double"
-
-    def __init__(self, serve):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.address = f"127.0.0.1:{self.port}"
-        self.serve = serve
-        threading.Thread(target=self.run, daemon=True).start()
-
-    def run(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.guard, args=(connection,), daemon=True).start()
-
-    def guard(self, connection):
-        with connection:
-            try:
-                self.serve(connection)
-            except (OSError, AssertionError):
-                pass  # the check has left, or speaks another protocol
-
-    def close(self):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
 
 
 tls_server = factory(TlsServer)

@@ -8,12 +8,12 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 import time
 
 import pytest
 
 import truth
+from double import Double
 from harness import Postgres, SLOW, end_process, family_values, free_port, need, processes, run_skymond, run_tool, wait_until
 
 SECRET = Postgres.PASSWORD
@@ -292,42 +292,20 @@ def test_urls_that_cannot_be():
 
 # ---- Something else than PostgreSQL ----
 
-class Fake:
+class Fake(Double):
     """Takes connections, says no to TLS, sends `answer` to what follows, then closes (or hangs)."""
 
     def __init__(self, answer, hang, tls=b"N"):
         self.answer, self.hang, self.tls = answer, hang, tls
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.port = self.listener.getsockname()[1]
-        self.kept = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__()
 
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            self.kept.append(connection)
-            threading.Thread(target=self._serve, args=[connection], daemon=True).start()
-
-    def _serve(self, connection):
-        try:
-            connection.settimeout(20)
-            if connection.recv(4096)[4:8] == b"\x04\xd2\x16\x2f" and self.tls:
-                connection.sendall(self.tls)
-            if self.answer is not None:
-                connection.recv(4096)
-                connection.sendall(self.answer)
-            if not self.hang:
-                connection.close()
-        except OSError:
-            pass
-
-    def close(self):
-        self.listener.close()
-        for connection in self.kept:
-            connection.close()
+    def serve(self, connection):
+        connection.settimeout(20)
+        if connection.recv(4096)[4:8] == b"\x04\xd2\x16\x2f" and self.tls:
+            connection.sendall(self.tls)
+        if self.answer is not None:
+            connection.recv(4096)
+            connection.sendall(self.answer)
 
 
 def message(kind, body):

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The check `scrape`: a real Prometheus' own metrics, a file behind nginx that changes, and servers that misbehave."""
-import socket
-import threading
 
 import pytest
 
 import truth
+from double import Raw
 from harness import end_process, free_port, run_skymond, wait_until
 
 TOKEN = "s3cret-token"
@@ -148,41 +147,6 @@ def test_tls(skymond, nginx, certs):
         server.close()
 
 
-class Raw:
-    """Answers each connection with these bytes, then closes it or hangs; over and over as long as `flood`."""
-
-    def __init__(self, answer, hang=False, flood=False):
-        self.answer, self.hang, self.flood, self.kept = answer, hang, flood, []
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}/metrics"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            self.kept.append(connection)
-            threading.Thread(target=self._serve, args=[connection], daemon=True).start()
-
-    def _serve(self, connection):
-        try:
-            connection.recv(4096)
-            connection.sendall(self.answer)
-            while self.flood:
-                connection.sendall(b"up 1\n" * 10000)
-            if not self.hang:
-                connection.close()
-        except OSError:
-            pass
-
-    def close(self):
-        self.listener.close()
-        for connection in self.kept:
-            connection.close()
-
-
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 
 
@@ -191,12 +155,12 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
     ("garbage", b"\xff\x00\x17\r\n" * 100, {}, "protocol"),
     ("half an answer and silent", HEAD + b"Content-Length: 900\r\n\r\nup 1\n", {"hang": True}, "timeout"),
     ("half an answer", HEAD + b"Content-Length: 900\r\n\r\nup 1\n", {}, "protocol"),
-    ("huge answer", HEAD + b"\r\n", {"flood": True}, "protocol"),
+    ("huge answer", HEAD + b"\r\n", {"flood": b"up 1\n" * 10000}, "protocol"),
 ])
 def test_misbehaving(skymond, fault, answer, more, reason):
     server = Raw(answer, **more)
     try:
-        cell(skymond(watching(server.url, timeout="5s")), fault, "unhealthy", reason)
+        cell(skymond(watching(server.url + "/metrics", timeout="5s")), fault, "unhealthy", reason)
     finally:
         server.close()
 

@@ -10,9 +10,10 @@ import pytest
 
 import truth
 from conftest import factory
+from double import Double
 from harness import free_port, wait_until
 from redis_server import Redis
-from test_certificate import Double, imap, ldap, pop3, smtp
+from test_certificate import imap, ldap, pop3, smtp
 from test_websocket import Proxy
 
 BASE = {"plugin": "tcp", "interval": "300ms", "timeout": "1s"}

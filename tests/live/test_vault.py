@@ -3,7 +3,6 @@
 AppRole logins; paths that may and may not be read. Codes that OpenBao does not send come from a stand-in of a few lines."""
 import http.server
 import json
-import socket
 import threading
 import time
 
@@ -11,6 +10,7 @@ import pytest
 import requests
 
 import truth
+from double import Raw
 from harness import SLOW, family_values, wait_until
 from openbao import OpenBao
 
@@ -477,42 +477,6 @@ def test_slow(skymond, shared_bao):
         cell(sm, "fast again", "healthy", "ok")
     finally:
         behind.close()
-
-
-class Raw:
-    """Takes connections, reads once, sends `answer` (again and again when `flood`; or flood's bytes), then closes or hangs."""
-
-    def __init__(self, answer, hang=False, flood=False):
-        self.answer, self.hang, self.flood, self.kept = answer, hang, flood, []
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            self.kept.append(connection)
-            threading.Thread(target=self._serve, args=[connection], daemon=True).start()
-
-    def _serve(self, connection):
-        try:
-            connection.settimeout(20)
-            connection.recv(4096)
-            connection.sendall(self.answer)
-            while self.flood:
-                connection.sendall(self.flood if isinstance(self.flood, bytes) else self.answer)
-            if not self.hang:
-                connection.close()
-        except OSError:
-            pass
-
-    def close(self):
-        self.listener.close()
-        for connection in self.kept:
-            connection.close()
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

@@ -7,12 +7,12 @@ import re
 import select
 import socket
 import subprocess
-import threading
 
 import pytest
 
 import truth
 from conftest import factory
+from double import Double, read_head
 from harness import SANITIZED, SLOW, free_port, need, run_skymond, run_tool, wait_until
 from ws_server import TOKEN, Pongs, RawWs, WsServer
 
@@ -443,45 +443,31 @@ def test_client_certificate(skymond, websocket, haproxy, certs, tmp_path):
 
 # ---- Proxy ----
 
-class Proxy:
+class Proxy(Double):
     """An HTTP proxy that connects further (CONNECT) when it is asked with the right login."""
 
     def __init__(self, login=None):
         self.login, self.asked = login, []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__()
 
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=[connection], daemon=True).start()
-
-    def _serve(self, client):
-        with client:
-            client.settimeout(20)
-            head = b""
-            while b"\r\n\r\n" not in head:
-                more = client.recv(4096)
-                if not more:
-                    return
-                head += more
-            self.asked.append(head.split(b"\r\n")[0].decode())
-            if self.login and f"Proxy-Authorization: Basic {self.login}".encode() not in head:
-                client.sendall(b"HTTP/1.1 407 Login\r\n\r\n")
-                return
-            host, port = head.split()[1].decode().rsplit(":", 1)
-            try:
-                server = socket.create_connection((host, int(port)), timeout=5)
-            except OSError:
-                client.sendall(b"HTTP/1.1 502 No\r\n\r\n")
-                return
-            client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-            with server:
-                self._pass(client, server)
+    def serve(self, client):
+        client.settimeout(20)
+        head = read_head(client)
+        if head is None:
+            return
+        self.asked.append(head.split(b"\r\n")[0].decode())
+        if self.login and f"Proxy-Authorization: Basic {self.login}".encode() not in head:
+            client.sendall(b"HTTP/1.1 407 Login\r\n\r\n")
+            return
+        host, port = head.split()[1].decode().rsplit(":", 1)
+        try:
+            server = socket.create_connection((host, int(port)), timeout=5)
+        except OSError:
+            client.sendall(b"HTTP/1.1 502 No\r\n\r\n")
+            return
+        client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        with server:
+            self._pass(client, server)
 
     @staticmethod
     def _pass(one, other):
@@ -494,9 +480,6 @@ class Proxy:
                     (other if ready is one else one).sendall(data)
         except OSError:
             pass
-
-    def close(self):
-        self.listener.close()
 
 
 def test_proxy(skymond, websocket, certs):

@@ -32,7 +32,6 @@ import pathlib
 import socket
 import ssl
 import sys
-import threading
 
 TOKEN = "geheim-token"
 MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -124,6 +123,7 @@ if __name__ == "__main__":
 # ---- For the tests ----
 
 import pytest  # noqa: E402
+from double import Double, read_head  # noqa: E402
 from harness import Server, end_process, free_port  # noqa: E402
 
 
@@ -170,7 +170,7 @@ def accept_of(request):
     return base64.b64encode(hashlib.sha1(key + MAGIC.encode()).digest())
 
 
-class RawWs:
+class RawWs(Double):
     """Takes connections, reads the handshake, sends `answer` (in which ACCEPT is replaced), then `frames`; then it closes, or hangs."""
 
     name = "raw"
@@ -179,51 +179,23 @@ class RawWs:
 
     def __init__(self, answer=AGREE, frames=b"", hang=True):
         self.answer, self.frames, self.hang = answer, frames, hang
-        self.requests, self.kept = [], []
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.port = self.listener.getsockname()[1]
-        self.url = f"ws://127.0.0.1:{self.port}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.requests = []
+        super().__init__()
+        self.url = f"ws://{self.address}"
 
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            self.kept.append(connection)
-            threading.Thread(target=self._serve, args=[connection], daemon=True).start()
-
-    def _serve(self, connection):
-        try:
-            connection.settimeout(60)
-            request = b""
-            while b"\r\n\r\n" not in request:
-                more = connection.recv(4096)
-                if not more:
-                    return
-                request += more
-            self.requests.append(request)
-            connection.sendall(self.answer.replace(b"ACCEPT", accept_of(request)))
-            self._talk(connection)
-        except (OSError, EOFError):
-            pass
-        if not self.hang:
-            connection.close()
+    def serve(self, connection):
+        connection.settimeout(60)
+        request = read_head(connection)
+        if request is None:
+            return
+        self.requests.append(request)
+        connection.sendall(self.answer.replace(b"ACCEPT", accept_of(request)))
+        self._talk(connection)
 
     def _talk(self, connection):
         connection.sendall(self.frames)
         while self.hang and connection.recv(4096):
             pass
-
-    def close(self):
-        self.listener.close()
-        for connection in self.kept:
-            try:
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-            connection.close()
 
 
 class Pongs(RawWs):
