@@ -11,18 +11,6 @@
 #include "http_check.h"
 #include "http_private.h"
 
-static double seconds_of(CURL *easy, CURLINFO what)
-{
-	curl_off_t us = 0;
-	return curl_easy_getinfo(easy, what, &us) == CURLE_OK ? (double)us / 1e6 : 0;
-}
-
-static long number_of(CURL *easy, CURLINFO what)
-{
-	long value = 0;
-	return curl_easy_getinfo(easy, what, &value) == CURLE_OK ? value : 0;
-}
-
 static const struct http_url *url_of(const struct http_run *run)
 {
 	return run->hop.url != NULL ? &run->hop : &run->http->url;
@@ -41,16 +29,18 @@ static const char *version_word(long version)
 static void report_times(struct skymon *sm, const struct http_run *run, double whole)
 {
 	CURL *easy = run->easy;
-	double connect = seconds_of(easy, CURLINFO_CONNECT_TIME_T);
-	double ready = seconds_of(easy, CURLINFO_PRETRANSFER_TIME_T);
+	double connect = skymon_http_seconds(easy, CURLINFO_CONNECT_TIME_T);
+	double ready = skymon_http_seconds(easy, CURLINFO_PRETRANSFER_TIME_T);
 	if (run->resolve_us >= 0)
 		skymon_number(sm, "resolve_time", (double)run->resolve_us / 1e6);
 	if (run->opened) {
 		skymon_number(sm, "connect_time", connect);
 		if (url_of(run)->tls)
-			skymon_number(sm, "tls_time", seconds_of(easy, CURLINFO_APPCONNECT_TIME_T) - connect);
+			skymon_number(sm, "tls_time",
+				      skymon_http_seconds(easy, CURLINFO_APPCONNECT_TIME_T) - connect);
 	}
-	skymon_number(sm, "first_byte_time", seconds_of(easy, CURLINFO_STARTTRANSFER_TIME_T) - ready);
+	skymon_number(sm, "first_byte_time",
+		      skymon_http_seconds(easy, CURLINFO_STARTTRANSFER_TIME_T) - ready);
 	skymon_number(sm, "request_time", whole);
 }
 
@@ -62,7 +52,8 @@ static void report_connection(struct skymon *sm, const struct http_run *run)
 	curl_easy_getinfo(run->easy, CURLINFO_PRIMARY_IP, &address);
 	if (address != NULL && address[0] != '\0')
 		skymon_detail(sm, http->by.url != NULL ? "proxy_address" : "address", "%s", address);
-	skymon_detail(sm, "http_version", "%s", version_word(number_of(run->easy, CURLINFO_HTTP_VERSION)));
+	skymon_detail(sm, "http_version", "%s",
+		      version_word(skymon_http_number(run->easy, CURLINFO_HTTP_VERSION)));
 	skymon_detail_boolean(sm, "kept_connection", !run->opened);
 	if (run->redirects > 0) {
 		skymon_detail_number(sm, "redirects", run->redirects);
@@ -124,7 +115,7 @@ enum skymon_status http_report_answer(struct http_run *run)
 	struct skymon *sm = http->sm;
 	struct http_mismatch mismatch;
 	double whole = (double)(http_clock_us() - run->began_us) / 1e6;
-	long code = number_of(run->easy, CURLINFO_RESPONSE_CODE);
+	long code = skymon_http_number(run->easy, CURLINFO_RESPONSE_CODE);
 	report_connection(sm, run);
 	report_times(sm, run, whole);
 	skymon_number(sm, "status_code", (double)code);
@@ -132,7 +123,7 @@ enum skymon_status http_report_answer(struct http_run *run)
 	if (!http_statuses_hold(&http->statuses, (int)code))
 		return refuse_status(run, code);
 	if (http->version.index == HTTP_VERSION_2 &&
-	    number_of(run->easy, CURLINFO_HTTP_VERSION) != CURL_HTTP_VERSION_2_0)
+	    skymon_http_number(run->easy, CURLINFO_HTTP_VERSION) != CURL_HTTP_VERSION_2_0)
 		return refuse(run, SKYMON_PROTOCOL, "answers with HTTP/1, not HTTP/2");
 	if (http_body_is_asked(&http->body) &&
 	    !http_body_fits(&http->body, run->bytes != NULL ? run->bytes : "", run->size, &mismatch)) {
@@ -154,15 +145,15 @@ enum skymon_status http_report_fault(struct http_run *run, CURLcode code)
 	struct skymon_http_failure failure = {
 		.code = (int)code,
 		.words = run->words,
-		.os_errno = (int)number_of(easy, CURLINFO_OS_ERRNO),
-		.verify = number_of(easy, CURLINFO_SSL_VERIFYRESULT),
-		.connect_code = number_of(easy, CURLINFO_HTTP_CONNECTCODE),
+		.os_errno = (int)skymon_http_number(easy, CURLINFO_OS_ERRNO),
+		.verify = skymon_http_number(easy, CURLINFO_SSL_VERIFYRESULT),
+		.connect_code = skymon_http_number(easy, CURLINFO_HTTP_CONNECTCODE),
 		.by_proxy = http->by.url != NULL,
 		.tls = url->tls,
 		.reused = !run->opened,
-		.connected = seconds_of(easy, CURLINFO_CONNECT_TIME_T) > 0,
-		.secured = seconds_of(easy, CURLINFO_APPCONNECT_TIME_T) > 0,
-		.asked = seconds_of(easy, CURLINFO_PRETRANSFER_TIME_T) > 0,
+		.connected = skymon_http_seconds(easy, CURLINFO_CONNECT_TIME_T) > 0,
+		.secured = skymon_http_seconds(easy, CURLINFO_APPCONNECT_TIME_T) > 0,
+		.asked = skymon_http_seconds(easy, CURLINFO_PRETRANSFER_TIME_T) > 0,
 		.answered = run->answered,
 		.received = run->received,
 		.body_max =

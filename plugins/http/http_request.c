@@ -56,50 +56,20 @@ const char *http_name_fault(const char *name)
 	return NULL;
 }
 
-static bool add_line(struct http *http, const char *name, const char *value)
-{
-	size_t size = strlen(name) + strlen(value) + 3;
-	char *line = malloc(size);
-	if (line == NULL)
-		return false;
-	if (value[0] != '\0')
-		snprintf(line, size, "%s: %s", name, value);
-	else
-		snprintf(line, size, "%s;", name); /* libcurl's syntax for a header without a value */
-	struct curl_slist *list = curl_slist_append(http->lines, line);
-	skymon_http_wipe(line, size);
-	if (list != NULL)
-		http->lines = list;
-	return list != NULL;
-}
-
 /* Adds "Authorization: Basic …". */
 static bool add_basic(struct http *http, const char *user, const char *password)
 {
 	size_t size = strlen(user) + strlen(password) + 1;
-	char *pair = malloc(size + 1), *value = malloc(size * 4 / 3 + 16);
+	char *pair = malloc(size + 1), *value = malloc(size * 4 / 3 + 8);
 	bool ok = pair != NULL && value != NULL;
 	if (ok) {
 		snprintf(pair, size + 1, "%s:%s", user, password);
-		memcpy(value, "Basic ", 6);
-		EVP_EncodeBlock((unsigned char *)value + 6, (const unsigned char *)pair, (int)size);
-		ok = add_line(http, "Authorization", value);
+		EVP_EncodeBlock((unsigned char *)value, (const unsigned char *)pair, (int)size);
+		ok = skymon_http_add_line(&http->lines, "Authorization", "Basic ", value);
 		explicit_bzero(value, strlen(value));
 	}
 	skymon_http_wipe(pair, pair != NULL ? size : 0);
 	free(value);
-	return ok;
-}
-
-static bool add_bearer(struct http *http)
-{
-	size_t size = http->token.size + sizeof("Bearer ");
-	char *value = malloc(size);
-	if (value == NULL)
-		return false;
-	snprintf(value, size, "Bearer %s", http->token.bytes);
-	bool ok = add_line(http, "Authorization", value);
-	skymon_http_wipe(value, size);
 	return ok;
 }
 
@@ -146,10 +116,10 @@ static bool add_secrets(struct http *http, const char **why)
 		if (!is_sendable(&items[i].value,
 				 "secret_headers: a value holds a line break or another control character",
 				 why) ||
-		    !add_line(http, items[i].name, items[i].value.bytes))
+		    !skymon_http_add_line(&http->lines, items[i].name, "", items[i].value.bytes))
 			return false;
 	if (http->token.bytes != NULL)
-		return add_bearer(http);
+		return skymon_http_add_line(&http->lines, "Authorization", "Bearer ", http->token.bytes);
 	if (http->username != NULL)
 		return add_basic(http, http->username,
 				 http->password.bytes != NULL ? http->password.bytes : "");
@@ -167,14 +137,14 @@ static bool add_headers(struct http *http)
 		if (strcasecmp(header->name, "Accept-Encoding") == 0)
 			http->encoding = header->value; /* libcurl sends it, and decodes the answer */
 		else
-			ok = add_line(http, header->name, header->value);
+			ok = skymon_http_add_line(&http->lines, header->name, "", header->value);
 	}
 	if (ok && http->url.tls && http->tls.server_name != NULL && !has_host) {
 		char host[300];
 		bool usual = is_default_port(&http->url);
 		snprintf(host, sizeof(host), "%.253s%s%s", http->url.host, usual ? "" : ":",
 			 usual ? "" : http->url.port);
-		ok = add_line(http, "Host", host);
+		ok = skymon_http_add_line(&http->lines, "Host", "", host);
 	}
 	return ok;
 }
@@ -240,9 +210,7 @@ bool http_request_prepare(struct http *http, const char **why)
 
 void http_request_free(struct http *http)
 {
-	for (struct curl_slist *at = http->lines; at != NULL; at = at->next)
-		explicit_bzero(at->data, strlen(at->data));
-	curl_slist_free_all(http->lines);
+	skymon_http_free_lines(http->lines);
 	curl_slist_free_all(http->connect_to);
 	curl_free(http->proxy_url);
 	http_url_free(&http->by);

@@ -221,23 +221,6 @@ static int on_opened(void *arg, curl_socket_t fd, curlsocktype purpose)
 
 /* ---- The request ---- */
 
-static bool add_header(struct call *call, const char *name, const char *prefix, const char *value)
-{
-	size_t size = strlen(name) + strlen(prefix) + strlen(value) + 3;
-	char *line = malloc(size);
-	if (line == NULL)
-		return false;
-	if (value[0] != '\0')
-		snprintf(line, size, "%s: %s%s", name, prefix, value);
-	else
-		snprintf(line, size, "%s;", name); /* libcurl's syntax for a header without a value */
-	struct curl_slist *list = curl_slist_append(call->headers, line);
-	skymon_http_wipe(line, size);
-	if (list != NULL)
-		call->headers = list;
-	return list != NULL;
-}
-
 static bool is_clean(const char *name, const char *value, struct skymon_fault *fault)
 {
 	if (strpbrk(name, "\r\n:") == NULL && strpbrk(value, "\r\n") == NULL)
@@ -258,12 +241,12 @@ static bool fill_headers(struct call *call, struct skymon_fault *fault)
 		bool usual = strcmp(call->port, "443") == 0;
 		snprintf(call->host_header, sizeof(call->host_header), "%.253s%s%s", call->host,
 			 usual ? "" : ":", usual ? "" : call->port);
-		ok = add_header(call, "Host", "", call->host_header);
+		ok = skymon_http_add_line(&call->headers, "Host", "", call->host_header);
 	}
 	if (token != NULL) {
 		if (!is_clean("Authorization", token, fault))
 			return false;
-		ok = ok && add_header(call, "Authorization", "Bearer ", token);
+		ok = ok && skymon_http_add_line(&call->headers, "Authorization", "Bearer ", token);
 	}
 	for (size_t i = 0; ok && i < request->header_count; i++) {
 		const struct skymon_label *header = &request->headers[i];
@@ -271,7 +254,7 @@ static bool fill_headers(struct call *call, struct skymon_fault *fault)
 			continue;
 		if (!is_clean(header->name, header->value, fault))
 			return false;
-		ok = add_header(call, header->name, "", header->value);
+		ok = skymon_http_add_line(&call->headers, header->name, "", header->value);
 	}
 	if (!ok)
 		skymon_fault_set(fault, SKYMON_UNKNOWN, SKYMON_RESOURCE, "out of memory for the request");
@@ -391,28 +374,16 @@ static void set_options(struct call *call, CURL *easy)
 
 /* ---- Performing ---- */
 
-static double seconds_of(CURL *easy, CURLINFO what)
-{
-	curl_off_t us = 0;
-	return curl_easy_getinfo(easy, what, &us) == CURLE_OK ? (double)us / 1e6 : 0;
-}
-
-static long number_of(CURL *easy, CURLINFO what)
-{
-	long value = 0;
-	return curl_easy_getinfo(easy, what, &value) == CURLE_OK ? value : 0;
-}
-
 static void take_answer(struct call *call, CURL *easy)
 {
 	struct skymon_http_answer *answer = call->sink.answer;
 	const char *address = NULL;
-	double connect = seconds_of(easy, CURLINFO_CONNECT_TIME_T);
-	double ready = seconds_of(easy, CURLINFO_PRETRANSFER_TIME_T);
-	answer->code = (int)number_of(easy, CURLINFO_RESPONSE_CODE);
-	answer->reused = number_of(easy, CURLINFO_NUM_CONNECTS) == 0;
-	answer->seconds = seconds_of(easy, CURLINFO_TOTAL_TIME_T);
-	answer->wait_seconds = seconds_of(easy, CURLINFO_STARTTRANSFER_TIME_T) - ready;
+	double connect = skymon_http_seconds(easy, CURLINFO_CONNECT_TIME_T);
+	double ready = skymon_http_seconds(easy, CURLINFO_PRETRANSFER_TIME_T);
+	answer->code = (int)skymon_http_number(easy, CURLINFO_RESPONSE_CODE);
+	answer->reused = skymon_http_number(easy, CURLINFO_NUM_CONNECTS) == 0;
+	answer->seconds = skymon_http_seconds(easy, CURLINFO_TOTAL_TIME_T);
+	answer->wait_seconds = skymon_http_seconds(easy, CURLINFO_STARTTRANSFER_TIME_T) - ready;
 	answer->trust = !call->tls                                                   ? SKYMON_TLS_NONE
 			: call->request->tls != NULL && call->request->tls->insecure ? SKYMON_TLS_UNVERIFIED
 										     : SKYMON_TLS_VERIFIED;
@@ -422,7 +393,7 @@ static void take_answer(struct call *call, CURL *easy)
 	if (!answer->reused) {
 		answer->connect_seconds = connect;
 		if (call->tls)
-			answer->tls_seconds = seconds_of(easy, CURLINFO_APPCONNECT_TIME_T) - connect;
+			answer->tls_seconds = skymon_http_seconds(easy, CURLINFO_APPCONNECT_TIME_T) - connect;
 	}
 	if (answer->body == NULL)
 		answer->body = calloc(1, 1);
@@ -434,14 +405,14 @@ static void explain(struct call *call, CURL *easy, CURLcode code, struct skymon_
 		.code = (int)code,
 		.words = call->words,
 		.os_errno = call->connect_error,
-		.verify = number_of(easy, CURLINFO_SSL_VERIFYRESULT),
-		.connect_code = number_of(easy, CURLINFO_HTTP_CONNECTCODE),
+		.verify = skymon_http_number(easy, CURLINFO_SSL_VERIFYRESULT),
+		.connect_code = skymon_http_number(easy, CURLINFO_HTTP_CONNECTCODE),
 		.by_proxy = call->proxy != NULL,
 		.tls = call->tls,
-		.reused = number_of(easy, CURLINFO_NUM_CONNECTS) == 0,
-		.connected = call->connected || seconds_of(easy, CURLINFO_CONNECT_TIME_T) > 0,
-		.secured = seconds_of(easy, CURLINFO_APPCONNECT_TIME_T) > 0,
-		.asked = seconds_of(easy, CURLINFO_PRETRANSFER_TIME_T) > 0,
+		.reused = skymon_http_number(easy, CURLINFO_NUM_CONNECTS) == 0,
+		.connected = call->connected || skymon_http_seconds(easy, CURLINFO_CONNECT_TIME_T) > 0,
+		.secured = skymon_http_seconds(easy, CURLINFO_APPCONNECT_TIME_T) > 0,
+		.asked = skymon_http_seconds(easy, CURLINFO_PRETRANSFER_TIME_T) > 0,
 		.answered = call->sink.answered,
 		.received = call->sink.answer->size,
 		.body_max = call->sink.max,
@@ -467,16 +438,17 @@ static long time_for(const struct call *call)
 
 static void trace(const struct call *call, CURL *easy)
 {
-	bool reused = number_of(easy, CURLINFO_NUM_CONNECTS) == 0;
+	bool reused = skymon_http_number(easy, CURLINFO_NUM_CONNECTS) == 0;
 	skymon_trace(call->sm,
 		     "http %s: %s after %.3f ms, TLS %.3f ms, request %.3f ms, answer began %.3f ms, "
 		     "%ld after %.3f ms",
 		     call->place, reused ? "kept connection" : "connected",
-		     1e3 * seconds_of(easy, CURLINFO_CONNECT_TIME_T),
-		     1e3 * seconds_of(easy, CURLINFO_APPCONNECT_TIME_T),
-		     1e3 * seconds_of(easy, CURLINFO_PRETRANSFER_TIME_T),
-		     1e3 * seconds_of(easy, CURLINFO_STARTTRANSFER_TIME_T),
-		     number_of(easy, CURLINFO_RESPONSE_CODE), 1e3 * seconds_of(easy, CURLINFO_TOTAL_TIME_T));
+		     1e3 * skymon_http_seconds(easy, CURLINFO_CONNECT_TIME_T),
+		     1e3 * skymon_http_seconds(easy, CURLINFO_APPCONNECT_TIME_T),
+		     1e3 * skymon_http_seconds(easy, CURLINFO_PRETRANSFER_TIME_T),
+		     1e3 * skymon_http_seconds(easy, CURLINFO_STARTTRANSFER_TIME_T),
+		     skymon_http_number(easy, CURLINFO_RESPONSE_CODE),
+		     1e3 * skymon_http_seconds(easy, CURLINFO_TOTAL_TIME_T));
 }
 
 static CURLcode attempt(struct call *call)
@@ -540,9 +512,7 @@ static void end_call(struct call *call)
 		curl_easy_setopt(easy, CURLOPT_HTTPHEADER, NULL);
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, NULL);
 	}
-	for (struct curl_slist *at = call->headers; at != NULL; at = at->next)
-		explicit_bzero(at->data, strlen(at->data));
-	curl_slist_free_all(call->headers);
+	skymon_http_free_lines(call->headers);
 	curl_slist_free_all(call->resolve);
 	curl_slist_free_all(call->connect_to);
 	curl_free(call->proxy_port);

@@ -26,6 +26,14 @@ size_t skymon_http_sink_body(char *bytes, size_t one, size_t count, void *sink);
 size_t skymon_http_sink_header(char *line, size_t one, size_t count, void *sink);
 void skymon_http_wipe(void *bytes, size_t size); /* and frees it */
 
+/* ---- http_easy.c: libcurl's handle ---- */
+
+double skymon_http_seconds(CURL *easy, CURLINFO what); /* of a time in us; 0 if it has none */
+long skymon_http_number(CURL *easy, CURLINFO what);
+/* Adds "NAME: PREFIXVALUE" to the list of headers. Returns false if out of memory. */
+bool skymon_http_add_line(struct curl_slist **lines, const char *name, const char *prefix, const char *value);
+void skymon_http_free_lines(struct curl_slist *lines); /* wipes them first */
+
 /* ---- http_tls.c: options of a request over TLS, to the server or the proxy; tls may be NULL ---- */
 
 bool skymon_http_files_are_readable(const struct skymon_tls *tls, struct skymon_fault *fault);
