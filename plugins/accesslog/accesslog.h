@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "quantile.h"
+
 #define ACCESSLOG_LINE_MAX (64 * 1024)
 #define ACCESSLOG_WHY 160
 
@@ -41,12 +43,11 @@ bool accesslog_line_parse(const struct accesslog_format *format, const char *lin
 /* ---- accesslog_window.c: pure ---- */
 
 #define ACCESSLOG_SLOTS 60
-#define ACCESSLOG_BUCKETS 340 /* each 5 % wider than the one before, from 0.1 ms to 1,600 s */
 struct accesslog_slot {
 	int64_t number; /* of the time that it is for */
 	uint32_t requests, errors, timed;
 	double seconds;
-	uint32_t buckets[ACCESSLOG_BUCKETS];
+	struct quantile times;
 };
 struct accesslog_window {
 	int64_t slot_ms;

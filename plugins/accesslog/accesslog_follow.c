@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "hash.h"
+
 #define PRINT_MAX 1024
 #define LINGER_MS 10000
 #define CANDIDATES_MAX 64
@@ -32,15 +34,14 @@ static int64_t now_ms(void)
 
 /* ---- Which file it is ---- */
 
-/* FNV-1a of the first bytes; false if the file has fewer. */
+/* Returns false if the file has fewer bytes. */
 static bool hash_start(int fd, uint32_t size, uint64_t *print)
 {
 	unsigned char bytes[PRINT_MAX];
-	*print = 0xcbf29ce484222325u;
+	*print = HASH_START;
 	if (size > 0 && pread(fd, bytes, size, 0) != (ssize_t)size)
 		return false;
-	for (uint32_t i = 0; i < size; i++)
-		*print = (*print ^ bytes[i]) * 0x100000001b3u;
+	*print = hash_add(*print, bytes, size);
 	return true;
 }
 

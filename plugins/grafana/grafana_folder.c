@@ -5,22 +5,20 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "grafana_search.h"
 #include <skymon/json.h>
+
+#include "grafana_search.h"
+#include "hash.h"
 
 /* ---- Uids and locks ---- */
 
-/* FNV-1a. Each text with its '\0', so that "a", "bc" differs from "ab", "c". */
+/* Each text with its '\0', so that "a", "bc" differs from "ab", "c". */
 static uint64_t number_of(const char *kind, const char *folder, const char *title)
 {
 	const char *const texts[] = {kind, folder, title};
-	uint64_t state = 14695981039346656037u;
+	uint64_t state = HASH_START;
 	for (size_t i = 0; i < 3; i++)
-		for (const char *at = texts[i];; at++) {
-			state = (state ^ (unsigned char)*at) * 1099511628211u;
-			if (*at == '\0')
-				break;
-		}
+		state = hash_add(state, texts[i], strlen(texts[i]) + 1);
 	return state;
 }
 

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hash.h"
+
 struct entry {
 	struct entry *next; /* of its slot */
 	uint64_t hash;
@@ -90,14 +92,6 @@ static size_t make_key(const struct statsd_line *line, char key[KEY_MAX])
 		size = add_part(key, size, line->tags[i].value, line->tags[i].value_size);
 	}
 	return size;
-}
-
-static uint64_t hash_of(const char *key, size_t size, enum statsd_type type)
-{
-	uint64_t hash = 14695981039346656037u ^ (uint64_t)type; /* FNV-1a */
-	for (size_t i = 0; i < size; i++)
-		hash = (hash ^ (unsigned char)key[i]) * 1099511628211u;
-	return hash;
 }
 
 static void copy_name(char *out, const char *text, size_t size, bool colon)
@@ -197,7 +191,7 @@ bool statsd_table_add(struct statsd_table *table, const struct statsd_line *line
 {
 	char key[KEY_MAX];
 	size_t size = make_key(line, key);
-	uint64_t hash = hash_of(key, size, line->type);
+	uint64_t hash = hash_add(HASH_START ^ (uint64_t)line->type, key, size);
 	struct entry **slot = &table->entries[hash & (table->slots - 1)], *entry = *slot;
 	while (entry != NULL && (entry->hash != hash || entry->type != line->type ||
 				 entry->key_size != size || memcmp(entry->key, key, size) != 0))

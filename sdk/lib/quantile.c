@@ -22,13 +22,28 @@ static size_t bucket_of(double value)
 		return 0;
 	if (exponent - 1 >= LOWEST + QUANTILE_OCTAVES)
 		return QUANTILE_BUCKETS - 1;
-	return (size_t)(exponent - 1 - LOWEST) * 16 + (size_t)((fraction - 0.5) * 32);
+	return (size_t)(exponent - 1 - LOWEST) * QUANTILE_STEPS +
+	       (size_t)((fraction - 0.5) * 2 * QUANTILE_STEPS);
 }
 
 void quantile_add(struct quantile *quantile, double value, double weight)
 {
 	quantile->buckets[bucket_of(value)] += (float)weight;
 	quantile->total += weight;
+}
+
+void quantile_merge(struct quantile *quantile, const struct quantile *other)
+{
+	for (size_t i = 0; i < QUANTILE_BUCKETS; i++)
+		quantile->buckets[i] += other->buckets[i];
+	quantile->total += other->total;
+}
+
+/* The middle of the bucket. */
+static double bucket_value(size_t bucket)
+{
+	double step = (double)(bucket % QUANTILE_STEPS) + 0.5;
+	return bucket == 0 ? 0 : ldexp(1 + step / QUANTILE_STEPS, (int)(bucket / QUANTILE_STEPS) + LOWEST);
 }
 
 double quantile_at(const struct quantile *quantile, double share)
@@ -38,9 +53,8 @@ double quantile_at(const struct quantile *quantile, double share)
 		return NAN;
 	for (size_t i = 0; i < QUANTILE_BUCKETS; i++) {
 		before += quantile->buckets[i];
-		if (before >= share * quantile->total &&
-		    quantile->buckets[i] > 0) /* the middle of the bucket */
-			return ldexp(1 + ((double)(i % 16) + 0.5) / 16, (int)(i / 16) + LOWEST);
+		if (before >= share * quantile->total && quantile->buckets[i] > 0)
+			return bucket_value(i);
 	}
-	return ldexp(2, LOWEST + QUANTILE_OCTAVES - 1); /* rounding of the sums */
+	return bucket_value(QUANTILE_BUCKETS - 1); /* rounding of the sums */
 }
