@@ -44,14 +44,14 @@ static bool same_but_component(const char *a, const char *b)
 /* An error that is met again through an alias, `each` or a default is reported once. */
 static void add_once(struct err_list *errs, const struct err *err, bool placed)
 {
-	errs->met++;
-	if (errs->count >= CONFIG_ERRORS_MAX)
+	bool listed = errs->count >= CONFIG_ERRORS_MAX;
+	for (size_t i = 0; i < errs->count && !listed; i++)
+		listed = strcmp(errs->texts[i], err->text) == 0 ||
+			 (placed && same_but_component(errs->texts[i], err->text));
+	if (listed) {
+		errs->met++;
 		return;
-	for (size_t i = 0; i < errs->count; i++)
-		if (strcmp(errs->texts[i], err->text) == 0 ||
-		    (placed && same_but_component(errs->texts[i], err->text)))
-			return;
-	errs->met--; /* err_add counts it */
+	}
 	err_add(errs, "%s", err->text);
 	if (errs->count == CONFIG_ERRORS_MAX)
 		err_add(errs, "there are more errors than these");
