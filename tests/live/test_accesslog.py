@@ -101,9 +101,10 @@ def test_rotation_under_load(skymond, nginx, how):
                     worker = next(iter(sm.children()))
                     os.kill(worker, signal.SIGKILL)
                 reopen(server)
-            total += load.end()
-            if how == "copytruncate":
-                time.sleep(0.2)  # nginx writes a line after its answer
+            of_the_turn = load.end()
+            total += of_the_turn
+            if how == "copytruncate":  # nginx writes a line after its answer
+                wait_until(lambda: path.read_bytes().count(b"\n") == of_the_turn, 20, "the last line to be written")
                 path.with_name("access.log.1").write_bytes(path.read_bytes())
                 os.truncate(path, 0)
                 wait_until(lambda: counted(sm) == total, 20, "the copy to be read")  # before the next one replaces it
@@ -113,7 +114,9 @@ def test_rotation_under_load(skymond, nginx, how):
             assert (counted(sm), total) == (total, total)
             return True
         wait_until(whole, 10, "all requests to be counted")
-        time.sleep(1)
+        checks = lambda: sum(family_values(sm, "skymon_component_checks_total").values())  # noqa: E731
+        later = checks() + 2
+        wait_until(lambda: checks() >= later, 20, "two more checks")
         assert counted(sm) == total
         assert list(family_values(sm, "skymon_accesslog_gaps_total").values()) == [0]
         assert list(family_values(sm, "skymon_accesslog_malformed_lines_total").values()) == [0]

@@ -119,7 +119,8 @@ def test_stop_takes_a_run_back(skymond):
                              "busy": loop("pipe")}}
     daemon = skymond(config)
     daemon.wait_component("busy", status="healthy")
-    time.sleep(1)  # the two are out
+    daemon.wait_log("begun gone")
+    daemon.wait_log("begun stays")
     del config["components"]["gone"]
     daemon.write_config(config)
     daemon.hup()

@@ -65,8 +65,8 @@ def test_mistakes_are_those_of_a_config(numbers, words, says):
 # ---- A component of a configuration ----
 
 def test_a_component_of_a_file(config, tmp_path):
-    (tmp_path / "told").write_text("healthy all is well")
-    path = config({"service": {"name": "shop"}, "defaults": {"t_file": {"path": str(tmp_path / "told")}}, "components": {
+    (tmp_path / "status").write_text("healthy all is well")
+    path = config({"service": {"name": "shop"}, "defaults": {"t_file": {"path": str(tmp_path / "status")}}, "components": {
         "first": {"plugin": "t_file"}, "hanging": {"plugin": "t_hang", "timeout": "300ms"},
         "many": {"plugin": "t_series", "count": 3, "warn": {"response_time": "0s"}}}})
     assert json.loads(run("-c", path, "first"))["message"] == "all is well"
@@ -159,8 +159,8 @@ def test_output_nagios(numbers):
 
 @pytest.mark.parametrize("word, code, status", [("healthy", 0, "OK"), ("degraded", 1, "WARNING"), ("unhealthy", 2, "CRITICAL"), ("unknown", 3, "UNKNOWN")])
 def test_the_words_of_nagios(tmp_path, word, code, status):
-    (tmp_path / "told").write_text(f"{word} a|b=3;4")
-    line = run("t_file", f"path={tmp_path / 'told'}", *OWN, "--output", "nagios", code=code)
+    (tmp_path / "status").write_text(f"{word} a|b=3;4")
+    line = run("t_file", f"path={tmp_path / 'status'}", *OWN, "--output", "nagios", code=code)
     assert line.startswith(f"t_file {status} - a/b=3;4 | response_time="), line
     assert run("t_hang", "--timeout", "200ms", *OWN, "--output", "nagios", code=2).startswith("t_hang CRITICAL - no result within 200 ms")
     assert run("t_crash_segv", *OWN, "--output", "nagios", code=3).startswith("t_crash_segv UNKNOWN - ")

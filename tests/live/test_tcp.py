@@ -11,7 +11,7 @@ import pytest
 import truth
 from conftest import factory
 from double import Double
-from harness import free_port, wait_until
+from harness import family_values, free_port, wait_until
 from redis_server import Redis
 from test_certificate import imap, ldap, pop3, smtp
 from test_websocket import Proxy
@@ -67,11 +67,12 @@ def test_a_real_server(skymond, redis):
 
 def test_thousands_of_descriptors_are_not_left(skymond, redis):
     server = redis()
-    sm = skymond({"components": {f"c{i}": component(server.port, **PING, interval="100ms") for i in range(50)}})
+    sm = skymond({"plugins": {"prometheus": {}},
+                  "components": {f"c{i}": component(server.port, **PING, interval="100ms") for i in range(50)}})
     for i in range(50):
         sm.wait_component(f"c{i}", status="healthy")
     worker = next(iter(sm.children()))
-    time.sleep(2)
+    wait_until(lambda: min(family_values(sm, "skymon_component_checks_total").values()) >= 10, 60, "ten checks of each")
 
     def few():
         assert len(os.listdir(f"/proc/{worker}/fd")) < 40

@@ -193,6 +193,7 @@ static void begin(struct skymon *sm, void *state)
 	case NEVER:
 	case IN_CANCEL:
 		skymon_step(sm, "doing nothing");
+		skymon_info(sm, "begun %s", skymon_name(sm));
 		skymon_number(sm, "runs", ++loop->runs);
 		break;
 	case PIPE:
