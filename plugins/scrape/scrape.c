@@ -47,13 +47,8 @@ static const struct skymon_number numbers[] = {
 static void validate(struct skymon *sm, const void *state)
 {
 	const struct scrape *scrape = state;
-	const char *proxy = skymon_http_proxy_fault(scrape->proxy), *url = skymon_http_url_fault(scrape->url);
-	if (url == NULL)
-		url = skymon_http_secret_fault(scrape->url, &scrape->tls, scrape->token.bytes != NULL);
-	if (url != NULL)
-		skymon_invalid(sm, "url", "%s", url);
-	if (proxy != NULL)
-		skymon_invalid(sm, "proxy", "%s", proxy);
+	skymon_http_validate(sm, "url", scrape->url, scrape->proxy, &scrape->tls,
+			     scrape->token.bytes != NULL);
 	series_validate(sm, &scrape->numbers);
 }
 
@@ -63,9 +58,8 @@ static bool start(struct skymon *sm, void *state)
 {
 	struct scrape *scrape = state;
 	skymon_http_place(scrape->url, scrape->place, sizeof(scrape->place));
-	scrape->http = skymon_http_new();
 	scrape->series = series_new(&scrape->numbers, true);
-	if (scrape->http != NULL && scrape->series != NULL)
+	if (scrape->series != NULL)
 		return true;
 	skymon_unknown(sm, "out of memory");
 	return false;
@@ -85,13 +79,6 @@ static enum skymon_status report_answer(struct skymon *sm, const struct scrape *
 					const struct skymon_http_answer *answer)
 {
 	struct scrape_facts facts;
-	if (answer->code != 200) {
-		bool refused = answer->code == 401 || answer->code == 403;
-		if (refused)
-			skymon_secret_refused(sm);
-		skymon_reason(sm, refused ? SKYMON_AUTH_FAILED : SKYMON_HTTP_STATUS);
-		return skymon_unhealthy(sm, "%s answers HTTP %d", scrape->place, answer->code);
-	}
 	series_begin(scrape->series);
 	scrape_text_read(answer->body, answer->size, scrape->series, &facts);
 	skymon_number(sm, "samples", (double)facts.samples);
@@ -117,34 +104,24 @@ static enum skymon_status report_answer(struct skymon *sm, const struct scrape *
 static enum skymon_status check(struct skymon *sm, void *state)
 {
 	struct scrape *scrape = state;
-	char bearer[4200] = "";
-	const struct skymon_label headers[] = {
-		{"Accept", "application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4"},
-		{"Authorization", scrape->token.bytes != NULL ? bearer : NULL}};
-	struct skymon_http_request request = {.url = scrape->url,
-					      .headers = headers,
-					      .header_count = 2,
-					      .body_max = BODY_MAX,
-					      .tls = &scrape->tls,
-					      .proxy = scrape->proxy};
+	static const struct skymon_label accept = {
+		"Accept", "application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4"};
+	const struct skymon_http_request request = {.url = scrape->url,
+						    .headers = &accept,
+						    .header_count = 1,
+						    .bearer = &scrape->token,
+						    .body_max = BODY_MAX,
+						    .reconnect_ms = scrape->reconnect.ms,
+						    .tls = &scrape->tls,
+						    .proxy = scrape->proxy};
 	struct skymon_http_answer answer;
-	struct skymon_fault fault;
-	enum skymon_status status;
-	if (scrape->token.bytes != NULL)
-		snprintf(bearer, sizeof(bearer), "Bearer %s", scrape->token.bytes);
 	skymon_step(sm, "scrape");
-	skymon_http_begin(scrape->http, scrape->reconnect.ms);
-	if (skymon_http_do(sm, scrape->http, &request, &answer, &fault)) {
-		skymon_number(sm, "request_time", answer.seconds);
-		skymon_tls_report(sm, answer.trust, answer.local);
-		skymon_tls_report_days(sm, answer.certificate_days);
-		status = report_answer(sm, scrape, &answer);
-		skymon_http_answer_free(&answer);
-	} else {
-		status = skymon_report(sm, NULL, &fault);
-	}
-	skymon_http_end(scrape->http);
-	explicit_bzero(bearer, sizeof(bearer));
+	enum skymon_status status = skymon_http_check(sm, &scrape->http, &request, &answer);
+	if (status != SKYMON_HEALTHY)
+		return status;
+	skymon_number(sm, "request_time", answer.seconds);
+	status = report_answer(sm, scrape, &answer);
+	skymon_http_answer_free(&answer);
 	return status;
 }
 
