@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The live tests' tools serve here too: harness.py, and the fixtures of their conftest.py."""
+import importlib.util
+import pathlib
+import sys
+
+LIVE = pathlib.Path(__file__).resolve().parents[1] / "live"
+sys.path.insert(0, str(LIVE))
+spec = importlib.util.spec_from_file_location("live_conftest", LIVE / "conftest.py")
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+skymond = module.skymond
+certs = module.certs
