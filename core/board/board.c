@@ -7,57 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "board.h"
 #include "base/hash.h"
-
-#define REPORTED_MAX 8 /* kinds of message while a status lasts */
-
-/* A component at one time, as readers see it; immutable and reference-counted. */
-struct view {
-	struct skymon_component component; /* the first member: a skymon_component is its view */
-	uint32_t references;
-	struct result *shown, *latest;
-	char *texts[4]; /* name, plugin, labels, message */
-	struct skymon_limit *limits;
-	const struct skymon_limit **limit_list;
-	size_t limit_count;
-};
-
-struct snapshot {
-	struct skymon_snapshot view; /* the first member */
-	uint32_t references;
-	const struct skymon_component *components[];
-};
-
-struct board_item {
-	struct board *board; /* NULL while it is not on a board */
-	struct board_traits traits;
-	char *texts[4]; /* that traits point to */
-	struct verdict_limit *limits;
-	size_t limit_count;
-	struct verdict_streak streak;
-	struct result *shown, *latest;
-	int status, reason;
-	char *message;
-	bool stale, starting;
-	uint32_t consecutive_failures;
-	uint64_t checks_total, failures_total, series_dropped_total;
-	uint64_t reported[REPORTED_MAX]; /* kinds of message, since the status changed */
-	size_t reported_count;
-	int64_t since_ms, last_success_ms, next_check_ms;
-	struct view *view; /* NULL after a change, until it is read */
-};
-
-struct board {
-	board_changed *changed;
-	void *arg;
-	struct board_item **items;
-	size_t count;
-	uint64_t generation;
-	struct snapshot *snapshot; /* the same */
-	int overall;
-	bool overall_known;
-};
+#include "board_private.h"
 
 /* ---- Views ---- */
 
@@ -127,6 +78,7 @@ static struct view *view_new(const struct board_item *item)
 	view->texts[1] = x_strdup(item->traits.plugin);
 	view->texts[2] = x_strdup(item->traits.labels);
 	view->texts[3] = x_strdup(item->message);
+	view->texts[4] = x_strdup(item->traits.group != NULL ? item->traits.group : "");
 	view->component = (struct skymon_component){
 		.size = sizeof(view->component),
 		.status = item->status,
@@ -150,6 +102,7 @@ static struct view *view_new(const struct board_item *item)
 		.series_dropped_total = item->series_dropped_total,
 		.shown = view->shown != NULL ? &view->shown->view : NULL,
 		.latest = view->latest != NULL ? &view->latest->view : NULL,
+		.group = view->texts[4],
 	};
 	view_limits(view, item);
 	return view;
@@ -170,6 +123,8 @@ static void snapshot_unref(struct snapshot *snapshot)
 		return;
 	for (size_t i = 0; i < snapshot->view.count; i++)
 		view_unref((struct view *)snapshot->components[i]);
+	free(snapshot->groups);
+	free(snapshot->group_list);
 	free(snapshot);
 }
 
@@ -326,9 +281,9 @@ static void free_limits(struct board_item *item)
 
 static void set_traits(struct board_item *item, const struct board_traits *traits)
 {
-	char *texts[4] = {x_strdup(traits->name), x_strdup(traits->plugin), x_strdup(traits->labels),
-			  x_strdup(traits->not_configured)};
-	for (size_t i = 0; i < 4; i++)
+	char *texts[ITEM_TEXTS] = {x_strdup(traits->name), x_strdup(traits->plugin), x_strdup(traits->labels),
+				   x_strdup(traits->not_configured), x_strdup(traits->group)};
+	for (size_t i = 0; i < ITEM_TEXTS; i++)
 		free(item->texts[i]);
 	memcpy(item->texts, texts, sizeof(texts));
 	item->traits = *traits;
@@ -336,6 +291,7 @@ static void set_traits(struct board_item *item, const struct board_traits *trait
 	item->traits.plugin = texts[1];
 	item->traits.labels = texts[2];
 	item->traits.not_configured = texts[3];
+	item->traits.group = texts[4];
 	free_limits(item);
 	item->limits = x_alloc((traits->limit_count + 1) * sizeof(*item->limits));
 	for (size_t i = 0; i < traits->limit_count; i++) {
@@ -403,11 +359,12 @@ void board_item_free(struct board_item *item)
 			if (board->items[i] != item)
 				board->items[kept++] = board->items[i];
 		board->count = kept;
+		board_number_groups(board);
 		touch_board(board);
 	}
 	forget(item);
 	view_unref(item->view);
-	for (size_t i = 0; i < 4; i++)
+	for (size_t i = 0; i < ITEM_TEXTS; i++)
 		free(item->texts[i]);
 	free_limits(item);
 	free(item->message);
@@ -447,6 +404,7 @@ void board_set_items(struct board *board, struct board_item *const *items, size_
 	free(board->items);
 	board->items = copy;
 	board->count = count;
+	board_number_groups(board);
 	touch_board(board);
 }
 
@@ -456,15 +414,7 @@ int board_overall(struct board *board)
 		return board->overall;
 	board->overall = SKYMON_HEALTHY;
 	for (size_t i = 0; i < board->count; i++) {
-		const struct board_item *item = board->items[i];
-		struct verdict_part part = {
-			.status = item->status,
-			.impact = item->traits.impact,
-			.configured = item->traits.not_configured == NULL,
-			.starting = item->starting,
-			.unknown_is_unhealthy = item->traits.unknown_is_unhealthy,
-		};
-		int status = verdict_overall(&part, 1);
+		int status = board_contribution(board->items[i]);
 		if (verdict_severity(status) > verdict_severity(board->overall))
 			board->overall = status;
 	}
@@ -474,15 +424,7 @@ int board_overall(struct board *board)
 
 int board_ready_reason(struct board *board)
 {
-	/* Only a required component that is starting makes the whole unknown. */
-	switch (board_overall(board)) {
-	case SKYMON_UNHEALTHY:
-		return SKYMON_OTHER;
-	case SKYMON_UNKNOWN:
-		return SKYMON_STARTING;
-	default:
-		return SKYMON_OK;
-	}
+	return board_reason_of(board_overall(board));
 }
 
 const struct skymon_snapshot *board_snapshot(struct board *board)
@@ -502,6 +444,7 @@ const struct skymon_snapshot *board_snapshot(struct board *board)
 			.components = snapshot->components,
 			.count = board->count,
 		};
+		board_roll_groups(board, snapshot);
 		snapshot->references = 1; /* the board's own */
 		board->snapshot = snapshot;
 	}

@@ -12,6 +12,7 @@ struct board_item; /* one component on the board; its maker frees it */
 struct board_traits { /* policy of a component, from its config; copied */
 	const char *name, *plugin;
 	const char *labels; /* as labels_print writes them */
+	const char *group;  /* NULL if it is in none */
 	enum skymon_impact impact;
 	bool unknown_is_unhealthy;
 	uint32_t rise, fall;

@@ -154,6 +154,7 @@ static struct component_spec *copy_section(const struct settings_section *sectio
 	spec->name = x_strdup(section->name);
 	spec->plugin = x_strdup(section->plugin);
 	spec->labels = x_strdup(section->labels != NULL ? section->labels : "");
+	spec->group = x_strdup(section->group);
 	int64_t interval_ms = info != NULL && info->interval_ms > 0 ? info->interval_ms : 30000;
 	int64_t timeout_ms = info != NULL && info->timeout_ms > 0 ? info->timeout_ms : 5000;
 	spec->interval_ms = section->interval_ms > 0 ? section->interval_ms : interval_ms;
@@ -262,6 +263,7 @@ void component_spec_free(struct component_spec *spec)
 	free(spec->name);
 	free(spec->plugin);
 	free(spec->labels);
+	free(spec->group);
 	free(spec->target);
 	free(spec->unusable);
 	free(spec);
@@ -355,6 +357,11 @@ void component_print(const struct component_spec *spec, struct buf *out)
 		   impacts[spec->impact], spec->unknown_is_unhealthy ? "unhealthy" : "degraded", spec->rise,
 		   spec->fall, spec->isolation_own ? "own" : "shared");
 	print_labels(spec->labels, out);
+	if (spec->group != NULL) {
+		buf_text(out, "    group: ");
+		option_text_print(spec->group, out);
+		buf_text(out, "\n");
+	}
 	print_limits(spec, false, out);
 	print_limits(spec, true, out);
 	option_values_print(spec->values, 4, out);

@@ -10,6 +10,7 @@
 
 struct component_spec {
 	char *name, *plugin, *labels;
+	char *group;  /* NULL if it is in none */
 	char *target; /* text of its SKYMON_TARGET option; NULL if the plugin has none */
 	struct option_values *values;
 	struct verdict_limit *limits;

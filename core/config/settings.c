@@ -398,8 +398,10 @@ void settings_compare(const struct settings *old, const struct settings *new, se
 
 static void free_sections(struct settings_section *sections, size_t count)
 {
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		free(sections[i].labels);
+		free(sections[i].group);
+	}
 	free(sections);
 }
 

@@ -93,6 +93,7 @@ struct settings_section {          /* one entry of `plugins` or `components` */
 	bool serves; /* an entry of `plugins` */
 	uint32_t rise, fall;
 	char *labels; /* as labels_print */
+	char *group;  /* NULL if it is in none */
 	const struct config_node *warn,
 		*crit; /* MAPs or NULL; validated against the plugin's numbers later */
 };

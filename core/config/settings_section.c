@@ -10,7 +10,7 @@
 #include "wire/result.h"
 
 struct common {
-	const char *plugin;
+	const char *plugin, *group;
 	struct skymon_duration interval, timeout;
 	struct skymon_choice impact, unknown_is, isolation;
 	int64_t rise, fall;
@@ -35,13 +35,14 @@ static const struct skymon_option common_table[] = {
 	SKYMON_OPT(struct common, fall, "1", "worse results in a row that turn the status", .min = 1,
 		   .max = 1000),
 	SKYMON_OPT(struct common, labels, NULL, "labels of all its metrics"),
+	SKYMON_OPT(struct common, group, NULL, "the group that it is part of"),
 	{0}};
 
-const char *const settings_component_keys[] = {"plugin",     "interval", "timeout", "impact",
-					       "unknown_is", "rise",     "fall",    "labels",
-					       "isolation",  "warn",     "crit",    NULL};
-static const char *const common_keys[] = {"plugin", "interval", "timeout",   "impact", "unknown_is",
-					  "rise",   "fall",     "isolation", "labels", NULL};
+const char *const settings_component_keys[] = {"plugin", "interval", "timeout", "impact",    "unknown_is",
+					       "rise",   "fall",     "labels",  "isolation", "group",
+					       "warn",   "crit",     NULL};
+static const char *const common_keys[] = {"plugin", "interval",  "timeout", "impact", "unknown_is", "rise",
+					  "fall",   "isolation", "labels",  "group",  NULL};
 /* keys of defaults: all but `plugin` */
 static const char *const *const default_keys = common_keys + 1;
 
@@ -163,6 +164,7 @@ static void apply_common(struct binding *b, struct settings_section *section, co
 	section->rise = (uint32_t)common->rise;
 	section->fall = (uint32_t)common->fall;
 	section->labels = labels_text(&common->labels);
+	section->group = x_strdup(common->group);
 	if (!name_is_plugin(section->plugin))
 		config_error(b->errs, config_value(section->node, "plugin"),
 			     "`%.63s` is not a valid plugin name: a-z, 0-9, _ and -", section->plugin);
@@ -192,6 +194,11 @@ static bool bind_common(struct binding *b, struct settings_section *section,
 	struct option_values *values = settings_bind(b, table, picked, NULL, what, common);
 	free(what);
 	check_labels(b, config_value(picked, "labels"));
+	if (values != NULL && common->group != NULL && !name_is_component(common->group))
+		config_error(
+			b->errs, config_value(picked, "group"),
+			"`%.80s` is not a valid group name: a-z and 0-9, with _ and - between, at most 63",
+			common->group);
 	section->warn = read_limits(b, section, plugin, "warn");
 	section->crit = read_limits(b, section, plugin, "crit");
 	if (values == NULL)

@@ -63,43 +63,108 @@ static void add_retry_after(struct skymon *sm, struct skymon_request *rq, int co
 	buf_free(&text);
 }
 
-static int64_t soonest_check(const struct skymon_snapshot *snapshot)
+/* group: NULL for all components. */
+static int64_t soonest_check(const struct skymon_snapshot *snapshot, const char *group)
 {
 	int64_t soonest = 0;
 	for (size_t i = 0; i < snapshot->count; i++) {
 		int64_t next = snapshot->components[i]->next_check_ms;
+		if (group != NULL && strcmp(snapshot->components[i]->group, group) != 0)
+			continue;
 		if (next != 0 && (soonest == 0 || next < soonest))
 			soonest = next;
 	}
 	return soonest;
 }
 
+/* ---- The whole, or one group ---- */
+
+#define NAMES_SHOWN 50
+
+struct whole {
+	const char *group; /* NULL for all components; of the snapshot */
+	int status, ready_reason;
+};
+
+static void reply_unknown_group(struct skymon *sm, struct skymon_request *rq, const char *name,
+				const struct skymon_snapshot *snapshot)
+{
+	struct buf names = {0};
+	size_t shown = snapshot->group_count < NAMES_SHOWN ? snapshot->group_count : NAMES_SHOWN;
+	for (size_t i = 0; i < shown; i++)
+		buf_printf(&names, "%s%s", i > 0 ? ", " : "", snapshot->groups[i]->name);
+	if (snapshot->group_count > shown)
+		buf_printf(&names, " and %zu more", snapshot->group_count - shown);
+	if (snapshot->group_count == 0)
+		skymon_problem(sm, rq, 404,
+			       "no such group: \"%.64s\"; no component of the config has a group", name);
+	else
+		skymon_problem(sm, rq, 404, "no such group: \"%.64s\"; the config has: %s", name, names.data);
+	buf_free(&names);
+}
+
+/* Finds what the request asks for: all components, or the group of its query. Returns false after answering
+ * 404. */
+static bool find_whole(struct skymon *sm, struct skymon_request *rq, const struct skymon_snapshot *snapshot,
+		       struct whole *whole)
+{
+	const char *name = skymon_query(sm, rq, "group");
+	*whole = (struct whole){NULL, snapshot->status, snapshot->ready_reason};
+	if (name == NULL)
+		return true;
+	for (size_t i = 0; i < snapshot->group_count; i++) {
+		const struct skymon_group *group = snapshot->groups[i];
+		if (strcmp(group->name, name) != 0)
+			continue;
+		*whole = (struct whole){group->name, group->status, group->ready_reason};
+		return true;
+	}
+	reply_unknown_group(sm, rq, name, snapshot);
+	return false;
+}
+
+static void add_group(struct buf *out, const struct whole *whole)
+{
+	if (whole->group == NULL)
+		return;
+	buf_text(out, ",\"group\":");
+	buf_json(out, whole->group);
+}
+
 /* ---- health ---- */
 
-static void handle_health(struct skymon *sm, void *state, struct skymon_request *rq)
+static void reply_health(struct skymon *sm, struct skymon_request *rq, const struct whole *whole,
+			 int64_t next_ms)
 {
-	(void)state;
 	const struct skymon_self *self = skymon_self(sm);
-	const struct skymon_snapshot *snapshot = skymon_snapshot(sm);
-	int code, status = snapshot->status;
-	int64_t next_ms = soonest_check(snapshot);
-	skymon_release(sm, snapshot);
-	if (!choose_code(sm, rq, status, &code))
+	int code;
+	if (!choose_code(sm, rq, whole->status, &code))
 		return;
 	struct buf body = {0};
 	buf_room(&body, 255);
 	buf_text(&body, "{\"status\":\"");
-	buf_text(&body, skymon_status_word(status));
+	buf_text(&body, skymon_status_word(whole->status));
 	buf_text(&body, "\",\"timestamp\":");
 	buf_json_time(&body, self->now_ms);
 	buf_text(&body, ",\"version\":");
 	buf_json(&body, self->service_version);
 	buf_text(&body, ",\"uptime_seconds\":");
 	buf_json_number(&body, (double)self->uptime_seconds);
+	add_group(&body, whole);
 	buf_text(&body, "}");
-	skymon_reply_header(sm, rq, "X-Health-Status", skymon_status_word(status));
+	skymon_reply_header(sm, rq, "X-Health-Status", skymon_status_word(whole->status));
 	add_retry_after(sm, rq, code, next_ms);
 	api_reply(sm, rq, code, JSON, &body);
+}
+
+static void handle_health(struct skymon *sm, void *state, struct skymon_request *rq)
+{
+	(void)state;
+	const struct skymon_snapshot *snapshot = skymon_snapshot(sm);
+	struct whole whole;
+	if (find_whole(sm, rq, snapshot, &whole))
+		reply_health(sm, rq, &whole, soonest_check(snapshot, whole.group));
+	skymon_release(sm, snapshot);
 }
 
 /* ---- One component ---- */
@@ -117,6 +182,12 @@ static void add_number_or_null(struct buf *out, bool known, int64_t value)
 		buf_printf(out, "%lld", (long long)value);
 	else
 		buf_text(out, "null");
+}
+
+static void add_text_or_null(struct buf *out, const char *key, const char *text)
+{
+	add_key(out, key);
+	buf_json(out, text[0] != '\0' ? text : NULL);
 }
 
 static void add_run(struct buf *out, const struct skymon_result *result)
@@ -215,10 +286,9 @@ void api_add_component(struct buf *out, const struct skymon_component *component
 	add_last_result(out, component, trusted);
 	add_numbers(out, component, trusted);
 	add_limits(out, component, trusted);
+	add_text_or_null(out, "group", component->group);
 	buf_text(out, "}");
 }
-
-#define NAMES_SHOWN 50
 
 static void reply_unknown_component(struct skymon *sm, struct skymon_request *rq, const char *name,
 				    const struct skymon_snapshot *snapshot)
@@ -312,38 +382,47 @@ static void handle_component(struct skymon *sm, void *state, struct skymon_reque
 
 /* ---- ready and alive ---- */
 
-/* Returns why the service is not ready, the weightiest reason first; NULL if it is ready. */
-static const char *not_ready(struct skymon *sm, const struct skymon_self *self,
-			     const struct skymon_snapshot *snapshot)
+/* Returns why the service, or the group that was asked for, is not ready, the weightiest reason first; NULL if
+ * it is ready. `ready.follow: self` says what the service depends on; a group is always its components. */
+static const char *not_ready(struct skymon *sm, const struct skymon_self *self, const struct whole *whole)
 {
 	if (self->phase == SKYMON_PHASE_DRAINING)
 		return "draining";
 	if (self->phase == SKYMON_PHASE_STARTING)
 		return "starting";
-	if (skymon_config_public(sm)->ready_follows_self || snapshot->ready_reason == SKYMON_OK)
+	bool follows_self = whole->group == NULL && skymon_config_public(sm)->ready_follows_self;
+	if (follows_self || whole->ready_reason == SKYMON_OK)
 		return NULL;
-	return snapshot->ready_reason == SKYMON_STARTING ? "starting" : "unhealthy";
+	return whole->ready_reason == SKYMON_STARTING ? "starting" : "unhealthy";
+}
+
+static void reply_ready(struct skymon *sm, struct skymon_request *rq, const struct whole *whole,
+			int64_t next_ms)
+{
+	const struct skymon_self *self = skymon_self(sm);
+	const char *reason = not_ready(sm, self, whole);
+	struct buf body = {0};
+	buf_printf(&body, "{\"status\":\"%s\",\"ready\":%s,\"timestamp\":", skymon_status_word(whole->status),
+		   reason == NULL ? "true" : "false");
+	buf_json_time(&body, self->now_ms);
+	if (reason != NULL)
+		buf_printf(&body, ",\"reason\":\"%s\"", reason);
+	add_group(&body, whole);
+	buf_text(&body, "}");
+	skymon_reply_header(sm, rq, "X-Health-Status", skymon_status_word(whole->status));
+	if (reason != NULL && self->phase != SKYMON_PHASE_DRAINING)
+		add_retry_after(sm, rq, 503, next_ms);
+	api_reply(sm, rq, reason == NULL ? 200 : 503, JSON, &body);
 }
 
 static void handle_ready(struct skymon *sm, void *state, struct skymon_request *rq)
 {
 	(void)state;
-	const struct skymon_self *self = skymon_self(sm);
 	const struct skymon_snapshot *snapshot = skymon_snapshot(sm);
-	const char *reason = not_ready(sm, self, snapshot);
-	struct buf body = {0};
-	buf_printf(&body,
-		   "{\"status\":\"%s\",\"ready\":%s,\"timestamp\":", skymon_status_word(snapshot->status),
-		   reason == NULL ? "true" : "false");
-	buf_json_time(&body, self->now_ms);
-	if (reason != NULL)
-		buf_printf(&body, ",\"reason\":\"%s\"", reason);
-	buf_text(&body, "}");
-	skymon_reply_header(sm, rq, "X-Health-Status", skymon_status_word(snapshot->status));
-	if (reason != NULL && self->phase != SKYMON_PHASE_DRAINING)
-		add_retry_after(sm, rq, 503, soonest_check(snapshot));
+	struct whole whole;
+	if (find_whole(sm, rq, snapshot, &whole))
+		reply_ready(sm, rq, &whole, soonest_check(snapshot, whole.group));
 	skymon_release(sm, snapshot);
-	api_reply(sm, rq, reason == NULL ? 200 : 503, JSON, &body);
 }
 
 static void handle_alive(struct skymon *sm, void *state, struct skymon_request *rq)

@@ -303,6 +303,7 @@ static struct board_traits traits_of(const struct component_spec *spec)
 		.name = spec->name,
 		.plugin = spec->plugin,
 		.labels = spec->labels,
+		.group = spec->group,
 		.impact = spec->impact,
 		.unknown_is_unhealthy = spec->unknown_is_unhealthy,
 		.rise = spec->rise,

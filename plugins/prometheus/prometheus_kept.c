@@ -194,6 +194,7 @@ static void record_free(struct record *record)
 	free(record->name);
 	free(record->labels);
 	free(record->plugin);
+	free(record->group);
 	free(record);
 }
 
@@ -212,9 +213,10 @@ static bool own_is_current(const struct record *record, const struct skymon_comp
 	       record->last_latest_id == id_of(now->latest) && record->last_shown_id == id_of(now->shown);
 }
 
-static void update_own(struct record *record, const struct skymon_component *now)
+/* texts_changed: of those that own families have as labels, and that `last` does not keep. */
+static void update_own(struct record *record, const struct skymon_component *now, bool texts_changed)
 {
-	if (own_is_current(record, now))
+	if (!texts_changed && own_is_current(record, now))
 		return;
 	record->own.size = 0;
 	for (size_t i = 0, n = 0; i < own_count; i++) {
@@ -240,8 +242,9 @@ static bool replace(char **old, const char *text)
 static void update_record(struct record *record, const struct skymon_component *now)
 {
 	bool labels_changed = replace(&record->labels, now->labels);
-	replace(&record->plugin, now->plugin);
-	update_own(record, now);
+	bool texts_changed = replace(&record->plugin, now->plugin);
+	texts_changed |= replace(&record->group, now->group);
+	update_own(record, now, texts_changed);
 	update_chunk(record, now->latest, labels_changed);
 }
 

@@ -322,6 +322,15 @@ static void print_configured(struct text *out, const char *name, const struct sk
 	text_put(out, component->configured ? "1\n" : "0\n");
 }
 
+static void print_info(struct text *out, const char *name, const struct skymon_component *component)
+{
+	text_put(out, name);
+	put_label(out, "{component=\"", component->name);
+	put_label(out, ",group=\"", component->group);
+	put_label(out, ",plugin=\"", component->plugin);
+	text_put(out, "} 1\n");
+}
+
 static void put_time(struct text *out, const char *name, const struct skymon_component *component, int64_t ms)
 {
 	if (!component->configured || ms <= 0)
@@ -480,6 +489,8 @@ const struct own own_families[] = {
 	{"skymon_component_checks_total", COUNTER, "Runs of the check", NULL, print_checks, false},
 	{"skymon_component_configured", GAUGE, "1 when the component has the address that its check needs",
 	 NULL, print_configured, false},
+	{"skymon_component_info", GAUGE, "Always 1; the labels say which group and plugin the component has",
+	 NULL, print_info, false},
 	{"skymon_component_last_change_timestamp_seconds", GAUGE,
 	 "When the present status began, as Unix time", NULL, print_last_change, false},
 	{"skymon_component_last_check_timestamp_seconds", GAUGE,

@@ -250,7 +250,14 @@ AT(skymon_component, series_dropped_total, 120);
 AT(skymon_component, limits, 128);
 AT(skymon_component, limit_count, 136);
 AT(skymon_component, reason_word, 144);
-AT_LEAST(skymon_component, 152);
+AT(skymon_component, group, 152);
+AT_LEAST(skymon_component, 160);
+
+AT(skymon_group, size, 0);
+AT(skymon_group, status, 4);
+AT(skymon_group, ready_reason, 8);
+AT(skymon_group, name, 16);
+AT_LEAST(skymon_group, 24);
 
 AT(skymon_limit, size, 0);
 AT(skymon_limit, critical, 4);
@@ -267,7 +274,9 @@ AT(skymon_snapshot, ready_reason, 8);
 AT(skymon_snapshot, generation, 16);
 AT(skymon_snapshot, components, 24);
 AT(skymon_snapshot, count, 32);
-AT_LEAST(skymon_snapshot, 40);
+AT(skymon_snapshot, groups, 40);
+AT(skymon_snapshot, group_count, 48);
+AT_LEAST(skymon_snapshot, 56);
 
 AT(skymon_http_count, size, 0);
 AT(skymon_http_count, route, 8);

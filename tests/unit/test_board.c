@@ -288,6 +288,46 @@ static void rolls_up(void)
 	tear_down(&f);
 }
 
+/* A group is the worst of what its components contribute, as the whole is; a component without one is in none. */
+static void groups(void)
+{
+	struct board_traits all[3] = {traits("a"), traits("b"), traits("c")};
+	struct fixture f;
+	set_up(&f, NULL);
+	const struct skymon_snapshot *now = board_snapshot(f.board);
+	CU_ASSERT_EQUAL(now->group_count, 0);
+	UNIT_TEXT(now->components[0]->group, "");
+	board_release(f.board, now);
+	all[0].group = all[2].group = "one";
+	all[1].group = "two";
+	for (size_t i = 0; i < 3; i++)
+		board_item_configure(f.board, f.items[i], &all[i], false, 1);
+	board_set_items(f.board, f.items, 3);
+	publish(&f, 0, SKYMON_DEGRADED, 2, "slow");
+	publish(&f, 1, SKYMON_UNHEALTHY, 2, "refused");
+	now = board_snapshot(f.board);
+	CU_ASSERT_EQUAL_FATAL(now->group_count, 2);
+	UNIT_TEXT(now->groups[0]->name, "one");
+	UNIT_TEXT(now->groups[1]->name, "two");
+	CU_ASSERT(now->groups[0]->status == SKYMON_UNKNOWN &&
+		  now->groups[0]->ready_reason == SKYMON_STARTING);
+	CU_ASSERT(now->groups[1]->status == SKYMON_UNHEALTHY && now->groups[1]->ready_reason == SKYMON_OTHER);
+	CU_ASSERT_EQUAL(now->status, SKYMON_UNHEALTHY);
+	publish(&f, 2, SKYMON_HEALTHY, 3, "fine");
+	const struct skymon_snapshot *next = board_snapshot(f.board);
+	CU_ASSERT(next->groups[0]->status == SKYMON_DEGRADED && next->groups[0]->ready_reason == SKYMON_OK);
+	CU_ASSERT_EQUAL(now->groups[0]->status, SKYMON_UNKNOWN);
+	board_release(f.board, next);
+	board_item_free(f.items[1]);
+	f.items[1] = NULL;
+	next = board_snapshot(f.board);
+	CU_ASSERT_EQUAL(next->group_count, 1);
+	board_release(f.board, next);
+	tear_down(&f);
+	UNIT_TEXT(now->groups[1]->name, "two"); /* as long as the snapshot */
+	board_release(NULL, now);
+}
+
 static void snapshots_do_not_change(void)
 {
 	struct fixture f;
@@ -393,6 +433,7 @@ int main(void)
 					 {"kinds of failure are reported", kinds_of_failure_are_reported},
 					 {"reload", reload},
 					 {"rolls up", rolls_up},
+					 {"groups", groups},
 					 {"snapshots do not change", snapshots_do_not_change},
 					 {NULL, NULL},
 				 });

@@ -220,6 +220,7 @@ static struct skymon_component component_of(const char *name, const struct skymo
 					 .plugin = "tcp",
 					 .message = "fine",
 					 .labels = "",
+					 .group = "",
 					 .reason = result != NULL ? result->reason : SKYMON_STARTING,
 					 .reason_word = result != NULL ? result->reason_word : "starting",
 					 .since_ms = result != NULL ? 1699999000000 : 0,
@@ -322,6 +323,7 @@ static void frozen(void)
 	components[1].reason_word = "refused";
 	components[1].last_success_ms = 0; /* never */
 	components[1].labels = "team=\"x\\\"y\",type=\"mine\"";
+	components[1].group = "payments";
 	components[2].configured = components[2].starting = false;
 	const struct skymon_component *rows[] = {&components[0], &components[1], &components[2],
 						 &components[3]};

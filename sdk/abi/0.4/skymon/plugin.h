@@ -29,7 +29,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-
 #define SKYMON_ABI_MAJOR 0
 #define SKYMON_ABI_MINOR 4
 #ifndef SKYMON_ABI_WANT /* defined before the include: the oldest core's minor; what it lacks does nothing (from 1.0 on) */
@@ -111,6 +110,7 @@ enum skymon_type {
 #define SKYMON_PATH_READ 4u  /* flag: names a file or folder that is read; in a URL: ?name=/path. Unflagged, an absolute path of a
                               * file may be read; the worker reaches no other files but the system's libraries and settings */
 #define SKYMON_PATH_WRITE 8u /* flag: … and is written, with its folder; relative, or SCHEME:PATH: in the daemon's state_dir */
+#define SKYMON_PATH_FOLLOW 16u /* flag: names a file that is read and rotated: its folder is read too */
 
 struct skymon_option {
 	const char *name;

@@ -86,13 +86,18 @@ struct skymon_component {
 	/* unmeasured: the newest check could look, and did not report the number, so that the limit has no effect */
 	const struct skymon_limit *const *limits; size_t limit_count;
 	const char *reason_word;
+	const char *group;             /* the group that it is part of; may be empty */
 };
+
+/* The roll-up of the components of one group. */
+struct skymon_group { uint32_t size; int32_t status, ready_reason; const char *name; };
 
 struct skymon_snapshot {
 	uint32_t size;
 	int32_t status, ready_reason;  /* the roll-up; why not ready: SKYMON_STARTING, SKYMON_OTHER (unhealthy), SKYMON_OK */
 	uint64_t generation;           /* changes whenever anything in it does */
 	const struct skymon_component *const *components; size_t count; /* in config order */
+	const struct skymon_group *const *groups; size_t group_count;         /* in the order of their first components */
 };
 
 /* ---- The daemon itself ---- */
