@@ -181,39 +181,57 @@ static void limits(void)
 
 /* ---- Processes that leave their group ---- */
 
+/* Prints its number once the process has left, which the program that started it waits for. */
+#define LEAVE "echo $(setsid sh -c 'echo $$; exec sleep 1000 >/dev/null 2>&1' &)"
+
 static void detached(void)
 {
-	struct skymon_spawn_run run = run_shell("setsid sleep 1000 & echo $!", NULL, 20000);
+	struct skymon_spawn_run run = run_shell(LEAVE, NULL, 20000);
 	CU_ASSERT(run.code == 0 && is_gone(atoi(out)));
-	run = run_shell("setsid sh -c 'setsid sleep 1000 & echo $!; wait' & sleep 0.2", NULL, 20000);
+	run = run_shell(
+		"echo $(setsid sh -c 'setsid sleep 1000 >/dev/null 2>&1 & echo $!; exec >&- 2>&-; wait' &)",
+		NULL, 20000);
 	CU_ASSERT(run.code == 0 && is_gone(atoi(out)));
 }
 
-static void *run_five_seconds(void *arg)
+/* Runs until the file is gone; the program makes it. */
+static void *run_while_there(void *file)
 {
-	const char *const argv[] = {"/bin/sleep", "5", NULL};
+	const char *const argv[] = {"/bin/sh", "-c", ": >\"$0\"; while [ -e \"$0\" ]; do sleep 0.05; done",
+				    file, NULL};
 	struct skymon_program program = {.argv = argv};
 	char text[100], errors[100];
 	struct skymon_spawn_run run = {
 		.out = text, .err = errors, .out_room = sizeof(text), .err_room = sizeof(errors)};
 	struct skymon_fault fault;
-	deadline = now_ms() + 20000;
-	(void)arg;
+	deadline = now_ms() + 60000;
 	(void)skymon_spawn(&component, &program, &run, &fault);
 	return NULL;
+}
+
+static void wait_ms(long ms)
+{
+	nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
 }
 
 /* It may belong to either of two runs: it is left alone until both have ended. */
 static void detached_beside_another(void)
 {
 	pthread_t thread;
-	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, run_five_seconds, NULL), 0);
-	nanosleep(&(struct timespec){.tv_sec = 1}, NULL); /* its start must have an earlier tick */
-	(void)run_shell("setsid sleep 1000 & echo $!", NULL, 20000);
+	char folder[] = "/tmp/test_lib_spawn.XXXXXX", file[sizeof(folder) + sizeof("/runs")];
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
+	snprintf(file, sizeof(file), "%s/runs", folder);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, run_while_there, file), 0);
+	while (access(file, F_OK) != 0)
+		wait_ms(1);
+	wait_ms(50); /* its start must have an earlier tick */
+	(void)run_shell(LEAVE, NULL, 20000);
 	pid_t pid = atoi(out);
 	CU_ASSERT(pid > 1 && is_alive(pid));
+	CU_ASSERT_EQUAL(unlink(file), 0);
 	pthread_join(thread, NULL);
 	CU_ASSERT(is_gone(pid));
+	CU_ASSERT_EQUAL(rmdir(folder), 0);
 }
 
 static void nothing_is_left(void)
