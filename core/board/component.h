@@ -60,6 +60,8 @@ uint64_t component_hash(const struct option_bytes *secrets, size_t count);
 /* Hashes the whole spec, with its secrets. */
 uint64_t component_fingerprint(const struct component_spec *spec);
 void component_print(const struct component_spec *spec, struct buf *out); /* as YAML, secrets masked */
+/* Prints the JSON Schema of a config in which these plugins may be named. */
+void component_schema(const struct plugin_info *const *infos, size_t count, struct buf *out);
 void component_wipe(struct buf *body);
 
 #endif

@@ -123,6 +123,19 @@ void option_text_print(const char *text, struct buf *out);
 /* name, type, default, range, help: a line or two each, for `skymon plugins NAME`. */
 void option_table_print(const struct skymon_option *table, struct buf *out);
 
+/* ---- JSON Schema: for --config-schema ---- */
+#define SCHEMA_COMPONENT "^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$" /* as name_is_component */
+void schema_next(struct buf *out); /* separates the next member or item from the one before */
+void schema_member(const char *name, struct buf *out); /* begins `"name": {`; the caller ends it */
+void option_schema_define(struct buf *out);            /* the types, as members of $defs */
+/* The options as members of `properties`. None is required, as defaults may give it. */
+void option_schema_members(const struct skymon_option *table, struct buf *out);
+/* The keywords of a map with these options and no others. Between begin and end, more members of `properties`
+ * may follow. */
+void option_schema_object(const struct skymon_option *table, struct buf *out);
+void option_schema_begin(const struct skymon_option *table, struct buf *out);
+void option_schema_end(const struct skymon_option *table, struct buf *out);
+
 /* ---- Quantities: texts with units, also for thresholds ---- */
 bool option_parse_duration(const char *text, int64_t *ms, struct err *err) MUST_CHECK;
 bool option_parse_bytes(const char *text, int64_t *count, struct err *err) MUST_CHECK;

@@ -394,6 +394,33 @@ void settings_compare(const struct settings *old, const struct settings *new, se
 	settings_compare_listens(old, new, found, arg);
 }
 
+/* ---- JSON Schema ---- */
+
+void settings_schema_members(struct buf *out)
+{
+	for (size_t i = 0; i < SETTINGS_PARTS; i++) {
+		const struct settings_part_table *part = &settings_parts[i];
+		if (part->key == NULL) {
+			option_schema_members(part->table, out);
+			continue;
+		}
+		schema_member(part->key, out);
+		option_schema_begin(part->table, out);
+		if (i == SETTINGS_SERVICE)
+			settings_sources_schema(out);
+		option_schema_end(part->table, out);
+		buf_text(out, "}");
+	}
+	buf_text(
+		out,
+		",\n\"listen\": {\"anyOf\": [{\"$ref\": \"#/$defs/listen\"},\n{\"type\": \"array\", \"items\": "
+		"{\"$ref\": \"#/$defs/listen\"}}], \"description\": \"where to listen\", \"default\": \":8080\"}");
+	buf_text(
+		out,
+		",\n\"include\": {\"$ref\": \"#/$defs/texts\", \"description\": \"files, or patterns of files, "
+		"that hold more components and plugins\"}");
+}
+
 /* ---- The end ---- */
 
 static void free_sections(struct settings_section *sections, size_t count)

@@ -165,4 +165,10 @@ void settings_free(struct settings *settings); /* drops one reference */
  * options are not known here. */
 void settings_print(const struct settings *settings, struct buf *out);
 
+/* For the JSON Schema of the config: members of $defs; members of `properties` of the top level, without
+ * those of sections; and the options that the core gives to each section (component: with `plugin`). */
+void settings_listen_define(struct buf *out);
+void settings_schema_members(struct buf *out);
+void settings_schema_common(bool component, struct buf *out);
+
 #endif

@@ -218,3 +218,20 @@ void settings_read_listens(struct binding *b)
 	for (size_t i = 0; i < (list ? node->count : 1); i++)
 		add_listen(b, list ? node->items[i] : node);
 }
+
+/* ---- JSON Schema ---- */
+
+#define PORT ":(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[0-5]?[0-9]{1,4})$"
+
+void settings_listen_define(struct buf *out)
+{
+	static const char address[] =
+		"\"pattern\": \"^unix:/|^[^:]*" PORT "|^\\\\[[0-9A-Fa-f:.]+\\\\]" PORT "|[$][{]\"";
+	buf_printf(out, ",\n\"listen\": {\"anyOf\": [{\"type\": [\"string\", \"null\"], %s},\n{", address);
+	option_schema_begin(entry_table, out);
+	schema_member("tls", out);
+	option_schema_object(tls_table, out);
+	buf_text(out, "}");
+	option_schema_end(entry_table, out);
+	buf_printf(out, ", \"allOf\": [{\"properties\": {\"address\": {%s}}}]}]}", address);
+}

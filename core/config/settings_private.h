@@ -41,6 +41,7 @@ void settings_compare_values(const char *prefix, const struct skymon_option *tab
 void settings_compare_listens(const struct settings *old, const struct settings *new, settings_change *found,
 			      void *arg);
 
+void settings_sources_schema(struct buf *out); /* service.metrics */
 void settings_read_listens(struct binding *b);
 void settings_read_sections(struct binding *b);
 void settings_read_sources(struct binding *b, const struct config_node *metrics);

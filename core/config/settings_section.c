@@ -359,3 +359,25 @@ void settings_read_sources(struct binding *b, const struct config_node *metrics)
 	for (size_t i = 0; i < metrics->count; i++)
 		read_source(b, &metrics->pairs[i]);
 }
+
+/* ---- JSON Schema ---- */
+
+void settings_schema_common(bool component, struct buf *out)
+{
+	option_schema_members(component ? common_table : common_table + 1, out);
+}
+
+void settings_sources_schema(struct buf *out)
+{
+	schema_member("metrics", out);
+	buf_text(out, "\"type\": [\"object\", \"null\"], \"additionalProperties\": false, \"properties\": {");
+	for (size_t i = 0; i < SETTINGS_SOURCES; i++) {
+		schema_member(source_keys[i], out);
+		buf_printf(
+			out,
+			"\"type\": [\"string\", \"null\"], \"description\": \"%sthe component that reports it\"%s}",
+			i < OWN_SOURCES ? "self: this daemon; else " : "",
+			i < OWN_SOURCES ? "" : ", \"not\": {\"const\": \"self\"}");
+	}
+	buf_text(out, "}}");
+}

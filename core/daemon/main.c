@@ -12,6 +12,7 @@
 #include <skymon/plugin.h>
 
 #include "daemon.h"
+#include "daemon_schema.h"
 #include "base/log.h"
 
 #define LISTENS_MAX 16
@@ -23,6 +24,8 @@ static const char help[] =
 	"  -c, --config FILE      the config (default " SKYMON_CONFDIR "/skymon.yaml)\n"
 	"  -t, --check-config     check the config, plugins and files, open no network; exit 0 or 2\n"
 	"      --print-config     print what is in effect after defaults, secrets masked\n"
+	"      --config-schema    print a JSON Schema of the config, for editors; with the plugins of its "
+	"plugin_path\n"
 	"      --list-routes      print method, path, plugin and summary of every route\n"
 	"      --listen ADDR:PORT listen there in place of the config's `listen`; may be repeated; port 0: "
 	"any free one\n"
@@ -51,11 +54,12 @@ static void open_standard(void)
 
 int main(int argc, char **argv)
 {
-	enum { PRINT_CONFIG = 256, LIST_ROUTES, LISTEN };
+	enum { PRINT_CONFIG = 256, CONFIG_SCHEMA, LIST_ROUTES, LISTEN };
 	static const struct option longs[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"check-config", no_argument, NULL, 't'},
 		{"print-config", no_argument, NULL, PRINT_CONFIG},
+		{"config-schema", no_argument, NULL, CONFIG_SCHEMA},
 		{"list-routes", no_argument, NULL, LIST_ROUTES},
 		{"listen", required_argument, NULL, LISTEN},
 		{"version", no_argument, NULL, 'V'},
@@ -68,6 +72,7 @@ int main(int argc, char **argv)
 		.worker_program = SKYMON_LIBEXECDIR "/skymon-worker",
 		.listens = listens,
 	};
+	bool schema = false;
 	open_standard();
 	log_find_journal(getenv("JOURNAL_STREAM"));
 	/* This process holds secrets: keep them out of core files, and from other processes of the same
@@ -87,6 +92,9 @@ int main(int argc, char **argv)
 			break;
 		case PRINT_CONFIG:
 			options.mode = DAEMON_PRINT_CONFIG;
+			break;
+		case CONFIG_SCHEMA:
+			schema = true;
 			break;
 		case LIST_ROUTES:
 			options.mode = DAEMON_LIST_ROUTES;
@@ -109,5 +117,8 @@ int main(int argc, char **argv)
 	}
 	if (optind < argc)
 		return usage("it takes no words beside its options");
+	if (schema)
+		return daemon_print_schema(options.config_path, options.worker_program) ? DAEMON_OK
+											: DAEMON_FAILED;
 	return daemon_run(&options);
 }

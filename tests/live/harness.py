@@ -42,12 +42,14 @@ import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 
 import pytest
 import requests
 import yaml
+
+import schema  # validates the config of each daemon that starts
+from output import Output
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 ROOT = pathlib.Path(os.environ.get("SKYMON_ROOT", SOURCE / "build" / "root"))
@@ -121,33 +123,6 @@ def end_process(process, how=signal.SIGTERM, timeout=10.0):
     return process.returncode
 
 
-class Output:
-    """Collects the lines of a pipe on a thread of its own."""
-
-    def __init__(self, stream):
-        self.lines = []
-        self.stream = stream
-        self.reading = threading.Event()
-        self.reading.set()
-        self.thread = threading.Thread(target=self._read, daemon=True)
-        self.thread.start()
-
-    def _read(self):
-        for line in self.stream:
-            self.lines.append(line.rstrip("\n"))
-            self.reading.wait()
-
-    def pause(self):
-        """Stops reading, as a log's reader that hangs; go_on() goes on."""
-        self.reading.clear()
-
-    def go_on(self):
-        self.reading.set()
-
-    def join(self):
-        self.thread.join(5)
-
-
 def processes():
     """{pid: (parent, start time, program name)} of all that live; zombies are not counted."""
     found = {}
@@ -197,8 +172,11 @@ def run_skymond(config, *args, env=None, timeout=30, name="skymond.yaml"):
             (folder.path / name).write_text(config_text(config))
             command[1:1] = ["-c", name]
         env = environment({"STATE_DIRECTORY": str(folder.path), **(env or {})})
-        return subprocess.run(command, cwd=folder.path, env=env, capture_output=True, text=True, timeout=timeout * SLOW,
+        done = subprocess.run(command, cwd=folder.path, env=env, capture_output=True, text=True, timeout=timeout * SLOW,
                               stdin=subprocess.DEVNULL)
+        if done.returncode == 0 and config is not None and "--check-config" in args:
+            schema.expect_good(folder.path / name)
+        return done
     finally:
         folder.remove()
 
@@ -285,6 +263,7 @@ class Skymond:
         assert port, f"no port in {line!r}"
         self.port = int(port.group(1))
         self.url = f"http://127.0.0.1:{self.port}"
+        schema.expect_good(self.config)
 
     # HTTP
     def request(self, method, path, **options):
