@@ -19,6 +19,7 @@
 #include "notify.h"
 #include "supervisor/orphan.h"
 #include "reload.h"
+#include "reload_request.h"
 #include "supervisor/sched.h"
 
 #define LEAVE_MIN_MS 1000   /* time for workers to exit if HTTP has used up shutdown.timeout */
@@ -45,8 +46,8 @@ struct daemon {
 	int exit_code;
 	int64_t give_up_ms;
 	struct watch signals;
-	struct timer stop, watchdog;
-	int64_t watchdog_ms;
+	struct timer stop;
+	struct reload_requester requester;
 };
 
 /* ---- Exit ---- */
@@ -77,10 +78,14 @@ static void refuse(struct daemon *daemon, size_t count)
 	if (daemon->phase == STARTING) {
 		finish(daemon, DAEMON_BAD_CONFIG);
 	} else {
-		log_error("the new config has %zu error%s and is refused; the old one stays in force", count,
-			  count == 1 ? "" : "s");
+		struct err err;
+		(void)err_set(&err,
+			      "the new config has %zu error%s and is refused; the old one stays in force",
+			      count, count == 1 ? "" : "s");
+		log_error("%s", err.text);
+		reload_answer(&daemon->requester, err.text);
 		plugin_api_set_reload(daemon->plugin_api, false, wall_clock_ms());
-		notify_ready();
+		notify_refused();
 	}
 }
 
@@ -231,7 +236,7 @@ static void begin(struct daemon *daemon)
 		log_start(daemon);
 		daemon->phase = RUNNING;
 		plugin_api_set_phase(daemon->plugin_api, SKYMON_PHASE_RUNNING);
-		notify_ready();
+		notify_ready(wall_clock_ms());
 	}
 }
 
@@ -246,7 +251,8 @@ static void finish_reload(struct daemon *daemon, bool again)
 			log_info("plugins that could not be used were opened: %s", changes.data);
 		else
 			log_info("config reloaded from %s: %s", daemon->options->config_path, changes.data);
-		notify_ready();
+		reload_answer(&daemon->requester, NULL);
+		notify_ready(wall_clock_ms());
 	} else {
 		log_error("%s", err.text);
 		plan_free(daemon->next);
@@ -392,8 +398,11 @@ static void plan_is_bad(void *arg, size_t count)
 static const struct reload_events reload_events = {
 	.read = settings_are_read, .good = plan_is_good, .bad = plan_is_bad};
 
-static void reload(struct daemon *daemon)
+static void reload(struct daemon *daemon, const struct signalfd_siginfo *info)
 {
+	struct reload_requester requester = reload_requester_of(info);
+	if (requester.pid != 0)
+		daemon->requester = requester;
 	notify_reloading();
 	reload_begin(daemon->reload, false);
 }
@@ -450,7 +459,7 @@ static void signals_ready(struct watch *watch, uint32_t events)
 		else if (info.ssi_signo != SIGHUP)
 			stop(daemon, info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
 		else if (daemon->phase == RUNNING)
-			reload(daemon);
+			reload(daemon, &info);
 	}
 }
 
@@ -474,22 +483,6 @@ static void note_lag(void *arg, double seconds)
 {
 	struct daemon *daemon = arg;
 	plugin_api_set_lag(daemon->plugin_api, seconds);
-}
-
-static void tell_watchdog(struct timer *timer, int64_t now_ms)
-{
-	struct daemon *daemon = container_of(timer, struct daemon, watchdog);
-	notify_watchdog();
-	loop_set_timer(daemon->loop, timer, now_ms + daemon->watchdog_ms);
-}
-
-static void start_watchdog(struct daemon *daemon)
-{
-	const char *usec = config_environment("WATCHDOG_USEC");
-	daemon->watchdog_ms = usec != NULL ? atoll(usec) / 2000 : 0;
-	daemon->watchdog.fire = tell_watchdog;
-	if (daemon->watchdog_ms > 0)
-		loop_set_timer(daemon->loop, &daemon->watchdog, loop_now_ms(daemon->loop));
 }
 
 static bool watch_signals(struct daemon *daemon)
@@ -518,7 +511,7 @@ static void tear_down(struct daemon *daemon)
 		close(fd);
 	loop_clear_timer(daemon->loop, &daemon->stop);
 	loop_clear_timer(daemon->loop, &daemon->free_retired);
-	loop_clear_timer(daemon->loop, &daemon->watchdog);
+	notify_close();
 	if (daemon->http != NULL)
 		http_free(daemon->http);
 	plan_free(daemon->next);
@@ -561,12 +554,12 @@ int daemon_run(const struct daemon_options *options)
 		log_error("cannot make the event loop: %s", strerror(errno));
 		return DAEMON_FAILED;
 	}
-	notify_open(config_environment("NOTIFY_SOCKET"));
 	daemon.board = board_new(log_change, &daemon);
 	daemon.sched = sched_new(daemon.loop, daemon.board, options->worker_program, note_lag, &daemon);
 	daemon.reload = reload_new(daemon.loop, sched_pool(daemon.sched), options->config_path,
 				   &reload_events, &daemon);
-	start_watchdog(&daemon);
+	if (options->mode == DAEMON_RUN)
+		notify_open(daemon.loop, daemon.board);
 	daemon.phase = STARTING;
 	reload_begin(daemon.reload, options->mode == DAEMON_RUN);
 	loop_run(daemon.loop);

@@ -13,6 +13,7 @@
 
 #include "daemon.h"
 #include "daemon_schema.h"
+#include "reload_request.h"
 #include "base/log.h"
 
 #define LISTENS_MAX 16
@@ -27,6 +28,7 @@ static const char help[] =
 	"      --config-schema    print a JSON Schema of the config, for editors; with the plugins of its "
 	"plugin_path\n"
 	"      --list-routes      print method, path, plugin and summary of every route\n"
+	"      --reload PID       have a running skymond reload, and wait; exit 0 or 2\n"
 	"      --listen ADDR:PORT listen there in place of the config's `listen`; may be repeated; port 0: "
 	"any free one\n"
 	"  -V, --version\n"
@@ -54,7 +56,7 @@ static void open_standard(void)
 
 int main(int argc, char **argv)
 {
-	enum { PRINT_CONFIG = 256, CONFIG_SCHEMA, LIST_ROUTES, LISTEN };
+	enum { PRINT_CONFIG = 256, CONFIG_SCHEMA, LIST_ROUTES, LISTEN, RELOAD };
 	static const struct option longs[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"check-config", no_argument, NULL, 't'},
@@ -62,6 +64,7 @@ int main(int argc, char **argv)
 		{"config-schema", no_argument, NULL, CONFIG_SCHEMA},
 		{"list-routes", no_argument, NULL, LIST_ROUTES},
 		{"listen", required_argument, NULL, LISTEN},
+		{"reload", required_argument, NULL, RELOAD},
 		{"version", no_argument, NULL, 'V'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
@@ -73,6 +76,7 @@ int main(int argc, char **argv)
 		.listens = listens,
 	};
 	bool schema = false;
+	struct err err;
 	open_standard();
 	log_find_journal(getenv("JOURNAL_STREAM"));
 	/* This process holds secrets: keep them out of core files, and from other processes of the same
@@ -104,6 +108,11 @@ int main(int argc, char **argv)
 				return usage("too many --listen");
 			listens[options.listen_count++] = optarg;
 			break;
+		case RELOAD:
+			if (reload_request(optarg, &err))
+				return DAEMON_OK;
+			fprintf(stderr, "skymond: %s\n", err.text);
+			return DAEMON_BAD_CONFIG;
 		case 'V':
 			printf("skymond %s (plugin ABI %d.%d)\n", SKYMON_VERSION, SKYMON_ABI_MAJOR,
 			       SKYMON_ABI_MINOR);

@@ -34,6 +34,7 @@
 #define FILES_MAX 4096
 #define LOOP_FILES_MAX 65536 /* of a plugin with begin, whose components may be thousands */
 #define NICER 5
+#define OOM_RAISE 200 /* of 1000: out of memory, the kernel ends a worker rather than the daemon */
 #define CRASH_REPORT_MS 1000
 #define STOP_WAIT_MS 1000 /* for checks that are running when the daemon stops */
 #define PACKETS_A_TURN 64
@@ -440,12 +441,29 @@ static void limit(int what, rlim_t value)
 	(void)setrlimit(what, &now);
 }
 
+/* Relative, so that OOMScoreAdjust= of the unit moves daemon and workers together. Where /proc is missing, the
+ * kernel chooses by size. */
+static void raise_oom_score(void)
+{
+	static const char path[] = "/proc/self/oom_score_adj";
+	int score = 0;
+	FILE *file = fopen(path, "r+e");
+	if (file == NULL)
+		return;
+	if (fscanf(file, "%d", &score) == 1) {
+		rewind(file);
+		fprintf(file, "%d", score + OOM_RAISE < 1000 ? score + OOM_RAISE : 1000);
+	}
+	fclose(file);
+}
+
 static void confine(void)
 {
 	pid_t parent = getppid();
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent) /* the parent died before this process asked to die with it */
 		_exit(0);
+	raise_oom_score(); /* before this process stops being dumpable, and its files in /proc become root's */
 	prctl(PR_SET_DUMPABLE, 0);
 	(void)!nice(NICER); /* a plugin that spins leaves the daemon its CPU */
 	limit(RLIMIT_CORE, 0);

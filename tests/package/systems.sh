@@ -3,7 +3,7 @@
 
 # Debian 13: made once, for the row trixie.
 trixie_system=$build/trixie-system
-trixie_packages="$build_packages libcunit1-dev g++ binutils mandoc curl jq openssl procps util-linux postgresql-17 redis-server prometheus
+trixie_packages="$build_packages libcunit1-dev g++ binutils mandoc curl jq openssl procps util-linux systemd postgresql-17 redis-server prometheus
 	nginx-light haproxy nodejs python3 python3-pytest python3-requests python3-yaml python3-prometheus-client python3-websockets python3-cryptography knot unbound monitoring-plugins-basic monitoring-plugins-standard"
 
 # Runs a command in a mount namespace of its own, so that every mount ends with the command, however that ends.

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shipped units under a real systemd: machine.py boots it."""
+import json
+import re
+import time
+
+import pytest
+import yaml
+
+from harness import ROOT, wait_until
+from machine import Machine
+
+CONFIG = ROOT / "etc/skymon/skymon.yaml"
+WEB = {"plugin": "tcp", "interval": "1s", "address": "127.0.0.1:8080"}
+REFUSED = {"plugin": "tcp", "interval": "1s", "address": "127.0.0.1:9"}
+
+
+@pytest.fixture(scope="module")
+def booted():
+    machine = Machine()
+    yield machine
+    machine.close()
+
+
+@pytest.fixture
+def machine(booted):
+    """The machine with the units as shipped, and nothing of an earlier test."""
+    booted.run("bash", "-c", "systemctl stop skymon.socket skymon.service; systemctl reset-failed skymon.socket skymon.service;"
+               "rm -rf /etc/systemd/system/skymon.* /etc/default/skymon /var/lib/private/skymon", check=False)
+    for unit in (ROOT / "lib/systemd/system").glob("skymon.*"):
+        booted.write(f"/etc/systemd/system/{unit.name}", unit.read_text())
+    booted.run("systemctl", "daemon-reload")
+    booted.since = time.time()
+    return booted
+
+
+def configure(machine, components=None, **keys):
+    machine.write(CONFIG, yaml.safe_dump({"components": components or {"web": WEB}, **keys}, sort_keys=False))
+
+
+def start(machine, *args, **keys):
+    configure(machine, *args, **keys)
+    done = machine.run("systemctl", "start", "skymon", check=False)
+    assert done.returncode == 0, done.stderr + machine.journal("skymon")
+
+
+def drop_in(machine, text):
+    machine.write("/etc/systemd/system/skymon.service.d/test.conf", text)
+    machine.run("systemctl", "daemon-reload")
+
+
+def get(machine, path, *options):
+    """(code, body) of a request from inside the machine."""
+    done = machine.run("curl", "-sS", "-w", "\n%{http_code}", *options, "http://127.0.0.1:8080" + path, check=False)
+    body, _, code = done.stdout.rpartition("\n")
+    return int(code or 0), body or done.stderr
+
+
+def status_text(machine, pattern):
+    return wait_until(lambda: re.fullmatch(pattern, machine.show("skymon", "StatusText")) or None, 15, f"the status {pattern}")
+
+
+def test_the_unit_starts_ready_and_confined(machine):
+    start(machine)
+    main = machine.show("skymon", "MainPID")
+    wait_until(lambda: get(machine, "/api/v1/ready")[0] == 200, 10, "ready")
+    user = machine.run("stat", "-c", "%u", f"/proc/{main}/root/var/lib/private/skymon").stdout.strip()
+    assert int(user) >= 61184, "the dynamic user owns the state"
+    for line in ("Landlock", "seccomp", "level=error"):
+        assert line not in machine.journal("skymon")
+
+
+def test_workers_are_ended_by_the_daemon(machine):
+    """SIGTERM is for the daemon alone: workers that it met too would be crashes in the log, and unknown components in a drain."""
+    start(machine)
+    wait_until(lambda: get(machine, "/api/v1/health/web")[0] == 200, 10, "a result")
+    machine.run("systemctl", "stop", "skymon")
+    assert "level=error" not in machine.journal("skymon") and machine.show("skymon", "Result") == "success"
+
+
+def test_the_kernel_ends_a_worker_before_the_daemon(machine):
+    """Out of memory it takes the process with the highest score; the service outlives that, and the worker comes back."""
+    drop_in(machine, "[Service]\nOOMScoreAdjust=50\n")
+    start(machine)
+    main = machine.show("skymon", "MainPID")
+
+    def workers():
+        return machine.run("pgrep", "-P", main, check=False).stdout.split()
+    old = wait_until(workers, 10, "a worker")
+    wait_until(lambda: get(machine, "/api/v1/health/web")[0] == 200, 10, "a result")
+    assert [machine.run("cat", f"/proc/{pid}/oom_score_adj").stdout.strip() for pid in (main, *old)] == ["50", *["250"] * len(old)]
+    assert machine.show("skymon", "OOMPolicy") == "continue"
+    machine.run("kill", "-KILL", *old)
+    wait_until(lambda: (now := workers()) and not set(now) & set(old), 15, "another worker")
+    wait_until(lambda: get(machine, "/api/v1/health/web")[0] == 200, 15, "a result of the new worker")
+    assert machine.show("skymon", "MainPID") == main and machine.show("skymon", "ActiveState") == "active"
+
+
+def test_reload_fails_when_the_configuration_is_bad(machine):
+    start(machine, {"web": WEB, "database": REFUSED})
+    status_text(machine, r"1 of 2 healthy; database: refused")
+    main = machine.show("skymon", "MainPID")
+    machine.write(CONFIG, "components: {web: {plugin: tcp, adress: '127.0.0.1:8080'}}\n")
+    done = machine.run("systemctl", "reload", "skymon", check=False)
+    assert done.returncode != 0, "a bad configuration was reloaded in silence"
+    assert machine.show("skymon", "ActiveState") == "active" and machine.show("skymon", "MainPID") == main
+    assert "adress" in machine.journal("skymon")
+    assert get(machine, "/api/v1/health/database")[0] == 503, "the old configuration is in force"
+    status_text(machine, r"1 of 2 healthy; database: refused; reload failed, the config of 20\d\d-\d\d-\d\d \d\d:\d\d is in force")
+    configure(machine)
+    machine.run("systemctl", "reload", "skymon")
+    status_text(machine, r"1 of 1 healthy")
+    assert get(machine, "/api/v1/health/database")[0] == 404 and machine.show("skymon", "MainPID") == main
+
+
+def test_systemd_waits_for_a_reload(machine):
+    """`systemctl reload` returns when the new configuration is in force."""
+    version = int(re.search(r"\d+", machine.run("systemctl", "--version").stdout).group())
+    assert machine.show("skymon", "Type") == ("notify" if version < 253 else "notify-reload")
+    start(machine)
+    for count in range(5):
+        configure(machine, {f"c{count}": REFUSED})
+        machine.run("systemctl", "reload", "skymon")
+        names = json.loads(get(machine, "/api/v1/status")[1])["health"]["components"]
+        assert [component["name"] for component in names] == [f"c{count}"]
+
+
+def test_a_bad_configuration_is_not_tried_again(machine):
+    machine.write(CONFIG, "components: {web: {plugin: tcp, adress: x}}\n")
+    assert machine.run("systemctl", "start", "skymon", check=False).returncode != 0
+    assert machine.show("skymon", "ActiveState") == "failed" and machine.show("skymon", "ExecMainStatus") == "2"
+    assert machine.show("skymon", "NRestarts") == "0"
+
+
+def test_a_credential_is_a_secret(machine):
+    """Only root may read the file; the daemon gets it as a credential, at a start: a rotated one needs a restart."""
+    cache = {"plugin": "cache", "interval": "1s", "url": "redis://127.0.0.1:9", "password": {"file": "${CREDENTIALS_DIRECTORY}/orders"}}
+    machine.write("/etc/skymon-secrets/orders", "hunter2-hunter2\n", mode=0o600)
+    drop_in(machine, "[Service]\nLoadCredential=orders:/etc/skymon-secrets/orders\n")
+    start(machine, {"cache": cache})
+    wait_until(lambda: json.loads(get(machine, "/api/v1/health/cache")[1])["reason"] == "refused", 10, "the check that has its secret")
+    machine.run("systemctl", "reload", "skymon")
+    log = machine.journal("skymon")
+    assert "area=config" not in log and "hunter2" not in log, log
