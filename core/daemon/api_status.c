@@ -212,7 +212,9 @@ static void print_html(struct skymon *sm, struct buf *out)
 	buf_printf(out, "</h1>\n<p>%s. Watched by skymon ", skymon_status_word(snapshot->status));
 	skymon_release(sm, snapshot);
 	add_html(out, self->version);
-	buf_text(out, ".</p>\n<table>\n");
+	buf_text(
+		out,
+		".</p>\n<p>With <code>page: {}</code> among its plugins, this is a status page.</p>\n<table>\n");
 	for (size_t i = 0; i < routes->count; i++)
 		add_html_line(out, routes->lines[i]);
 	buf_text(out, "</table>\n</body></html>\n");
@@ -250,13 +252,19 @@ void api_handle_index(struct skymon *sm, void *state, struct skymon_request *rq)
 {
 	(void)state;
 	struct buf body = {0};
+	size_t size;
 	bool html = wants_html(skymon_header(sm, rq, "Accept"));
-	if (html)
+	const char *page = html ? skymon_render(sm, rq, "index_page", &size) : NULL;
+	if (page != NULL)
+		buf_add(&body, page, size);
+	else if (html)
 		print_html(sm, &body);
 	else
 		print_json(sm, &body);
 	skymon_reply_header(sm, rq, "Vary", "Accept");
-	api_reply(sm, rq, 200, html ? "text/html; charset=utf-8" : "application/json", &body);
+	struct skymon_part part = {body.data, body.size};
+	skymon_reply_parts(sm, rq, 200, html ? "text/html; charset=utf-8" : "application/json", &part, 1, 0,
+			   free, body.data);
 }
 
 /* ---- Queries of a misconfigured data source ---- */

@@ -69,6 +69,7 @@ static const char *host_render(struct skymon_request *rq, const char *name, size
 	char *text = NULL;
 	if (inner->phase == REQUEST_ANSWERED && inner->code == 200) {
 		*size = inner->output.size;
+		buf_add(&rq->extra, inner->extra.data, inner->extra.size);
 		text = request_text(rq, inner->output.size + 1);
 		memcpy(text, inner->output.size > 0 ? inner->output.data : "", inner->output.size + 1);
 	}

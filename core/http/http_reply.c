@@ -55,6 +55,24 @@ static void add_header(struct buf *head, const char *name, const char *value)
 	buf_add(head, value, strlen(value) + 1);
 }
 
+static const char *find_header(const struct buf *head, const char *name)
+{
+	for (const char *at = head->data; at < head->data + head->size;) {
+		const char *value = at + strlen(at) + 1;
+		if (strcmp(at, name) == 0)
+			return value;
+		at = value + strlen(value) + 1;
+	}
+	return NULL;
+}
+
+/* Adds a header unless the handler, which runs in the daemon, has set its own. */
+static void add_default(struct buf *head, const char *name, const char *value)
+{
+	if (find_header(head, name) == NULL)
+		add_header(head, name, value);
+}
+
 static bool has_reply(const struct skymon_request *rq)
 {
 	return rq->phase >= REQUEST_COMPRESSING;
@@ -104,9 +122,9 @@ static void finish_head(struct skymon_request *rq, const char *type)
 	add_header(head, "Date", date_now(rq->http->replies));
 	if (type != NULL)
 		add_header(head, "Content-Type", type);
-	add_header(head, "Cache-Control", "no-store");
-	add_header(head, "Content-Security-Policy",
-		   rq->entry != NULL && rq->entry->forwarded ? WORKER_POLICY : POLICY);
+	add_default(head, "Cache-Control", "no-store");
+	add_default(head, "Content-Security-Policy",
+		    rq->entry != NULL && rq->entry->forwarded ? WORKER_POLICY : POLICY);
 	add_header(head, "X-Content-Type-Options", "nosniff");
 	if (is_public_read(rq))
 		add_header(head, "Access-Control-Allow-Origin", "*");

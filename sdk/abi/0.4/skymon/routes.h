@@ -191,7 +191,7 @@ static inline const char *skymon_body(struct skymon *sm, struct skymon_request *
 /* Whether this caller may see messages and details. False only where `access` asks for a token and the request brought none. */
 static inline bool skymon_is_trusted(struct skymon *sm, struct skymon_request *rq) { return sm->host->request_trusted(rq); }
 /* Returns the body of GET of the named route (of a SKYMON_IN_DAEMON plugin) without request headers, valid until this request
- * was answered; NULL if no such route exists or its code was not 200. */
+ * was answered; NULL if no such route exists or its code was not 200. The headers that its handler added join the coming reply. */
 static inline const char *skymon_render(struct skymon *sm, struct skymon_request *rq, const char *route, size_t *size)
 { *size = 0; return SKYMON_HAS(sm, render) ? sm->host->render(rq, route, size) : NULL; }
 
@@ -212,7 +212,7 @@ SKYMON_SAYS(3) void skymon_audit(struct skymon *sm, struct skymon_request *rq, c
 
 /* Adds a header to the coming reply. Content-Length, Connection, Date, Cache-Control: no-store and the headers that say what a
  * browser may do with it (Content-Security-Policy with `sandbox` for routes in a worker, X-Content-Type-Options) come by
- * themselves: a worker's own (and Set-Cookie, Access-Control-…, Refresh and their like) are dropped. */
+ * themselves. A handler in the daemon may set its own Cache-Control and Content-Security-Policy; a worker's (and Set-Cookie, Access-Control-…, Refresh and their like) are dropped. */
 static inline void skymon_reply_header(struct skymon *sm, struct skymon_request *rq, const char *name, const char *value)
 { sm->host->reply_header(rq, name, value); }
 /* Answers with a copy of the bytes. */
