@@ -38,7 +38,7 @@ static const char *why_unmeasured(const struct board_item *item, const struct ve
 {
 	if (item->traits.not_configured != NULL)
 		return "the component is not configured";
-	if (item->latest == NULL)
+	if (item->latest == NULL || item->restored)
 		return "not checked yet";
 	if (item->stale)
 		return "the newest result is too old";
@@ -54,7 +54,8 @@ static void view_limits(struct view *view, const struct board_item *item)
 	for (; view->limit_count < item->limit_count; view->limit_count++) {
 		const struct verdict_limit *limit = &item->limits[view->limit_count];
 		struct skymon_limit *out = &view->limits[view->limit_count];
-		const struct skymon_result *latest = item->latest != NULL ? &item->latest->view : NULL;
+		bool looked = item->latest != NULL && !item->restored;
+		const struct skymon_result *latest = looked ? &item->latest->view : NULL;
 		view->limit_list[view->limit_count] = out;
 		out->size = sizeof(*out);
 		out->number = x_strdup(limit->name);
@@ -134,6 +135,8 @@ static void touch_board(struct board *board)
 	board->overall_known = false;
 	snapshot_unref(board->snapshot);
 	board->snapshot = NULL;
+	if (board->touched != NULL)
+		board->touched(board->touched_arg);
 }
 
 static void touch(struct board *board, struct board_item *item)
@@ -214,7 +217,9 @@ void board_publish(struct board *board, struct board_item *item, struct result *
 		return;
 	}
 	int before = item->status;
-	bool first = item->starting;
+	bool first = item->starting && !item->restored;
+	if (item->restored)
+		item->starting = item->restored = false;
 	if (counted)
 		count_run(item, &result->view);
 	item->series_dropped_total += result->dropped;
@@ -310,7 +315,7 @@ static void forget(struct board_item *item)
 	verdict_streak_reset(&item->streak);
 	set_result(&item->shown, NULL);
 	set_result(&item->latest, NULL);
-	item->stale = false;
+	item->stale = item->restored = false;
 	item->since_ms = 0;
 	item->starting = item->traits.not_configured == NULL;
 	if (item->starting)
@@ -325,6 +330,28 @@ struct board_item *board_item_new(const struct board_traits *traits)
 	set_traits(item, traits);
 	forget(item);
 	return item;
+}
+
+void board_item_restore(struct board_item *item, const struct board_record *record, bool believed)
+{
+	item->checks_total = record->checks_total;
+	item->failures_total = record->failures_total;
+	item->series_dropped_total = record->series_dropped_total;
+	item->consecutive_failures = record->consecutive_failures;
+	item->last_success_ms = record->last_success_ms;
+	if (!believed)
+		return;
+	struct result *result =
+		result_new((enum skymon_status)record->status, (enum skymon_reason)record->reason,
+			   record->time_ms, record->duration_us, "%s", record->message);
+	result_set_details(result, record->details);
+	set_result(&item->shown, result);
+	set_result(&item->latest, result);
+	result_unref(result);
+	set_status(item, record->status, record->reason, record->message);
+	item->since_ms = record->since_ms;
+	item->streak.first_seen = true; /* rise and fall count from this status */
+	item->restored = true;
 }
 
 void board_item_configure(struct board *board, struct board_item *item, const struct board_traits *traits,
@@ -380,6 +407,12 @@ struct board *board_new(board_changed *changed, void *arg)
 	board->arg = arg;
 	board->generation = 1;
 	return board;
+}
+
+void board_set_touched(struct board *board, void (*touched)(void *arg), void *arg)
+{
+	board->touched = touched;
+	board->touched_arg = arg;
 }
 
 void board_free(struct board *board)

@@ -22,6 +22,16 @@ struct board_traits { /* policy of a component, from its config; copied */
 	size_t limit_count;
 };
 
+struct board_record { /* what survives a restart of a component's state */
+	uint64_t checks_total, failures_total, series_dropped_total;
+	uint32_t consecutive_failures;
+	int64_t last_success_ms;
+	/* of the result that gave the status; looked_ms: of the newest result, 0 if there is none */
+	int status, reason;
+	int64_t since_ms, time_ms, duration_us, looked_ms;
+	const char *message, *details;
+};
+
 /* Called after each change of a component's status; for the first result from_status is -1, and a healthy one
  * is not reported. Also called, with from_status equal to the status, when a component that is not healthy
  * has a reason or a message, digits aside, that was not reported since its status changed (at most
@@ -38,6 +48,8 @@ typedef void board_changed(void *arg, const struct skymon_component *now, int fr
  * - While stale, latest is the daemon's own unknown/stale, without numbers and families; shown is the newest
  *   result of a run, for its time and details. */
 struct board *board_new(board_changed *changed, void *arg);
+/* Has `touched` called after each change of anything that a snapshot shows. */
+void board_set_touched(struct board *board, void (*touched)(void *arg), void *arg);
 void board_free(struct board *board);
 
 struct board_item *board_item_new(const struct board_traits *traits);
@@ -45,6 +57,9 @@ struct board_item *board_item_new(const struct board_traits *traits);
  * so the next result sets the status at once. */
 void board_item_configure(struct board *board, struct board_item *item, const struct board_traits *traits,
 			  bool restarted, int64_t now_ms);
+/* Continues the counters of before the restart and, if believed, the status: the component is starting until
+ * its first result, and contributes that status to the whole meanwhile. For a new item. */
+void board_item_restore(struct board_item *item, const struct board_record *record, bool believed);
 void board_item_free(struct board_item *item); /* removes it from its board; may be NULL */
 
 /* Sets the components, in config order; the array is copied, the items are not. */

@@ -40,6 +40,7 @@ struct board_item {
 	int status, reason;
 	char *message;
 	bool stale, starting;
+	bool restored; /* starting, with the status of before the restart */
 	uint32_t consecutive_failures;
 	uint64_t checks_total, failures_total, series_dropped_total;
 	uint64_t reported[REPORTED_MAX]; /* kinds of message, since the status changed */
@@ -51,6 +52,8 @@ struct board_item {
 struct board {
 	board_changed *changed;
 	void *arg;
+	void (*touched)(void *arg); /* may be NULL */
+	void *touched_arg;
 	struct board_item **items;
 	size_t count, group_count;
 	uint64_t generation;

@@ -14,7 +14,7 @@ int board_contribution(const struct board_item *item)
 		.status = item->status,
 		.impact = item->traits.impact,
 		.configured = item->traits.not_configured == NULL,
-		.starting = item->starting,
+		.starting = item->starting && !item->restored,
 		.unknown_is_unhealthy = item->traits.unknown_is_unhealthy,
 	};
 	return verdict_overall(&part, 1);

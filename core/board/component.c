@@ -194,6 +194,17 @@ static void warn_of_timeout(const struct settings *settings, const struct settin
 		     timeout, spec->name, interval);
 }
 
+/* Hashes what is measured: the plugin and its options, as --print-config shows them. */
+static uint64_t identify(const struct component_spec *spec)
+{
+	struct buf text = {0};
+	buf_printf(&text, "%s\n", spec->plugin);
+	option_values_print(spec->values, 0, &text);
+	uint64_t identity = hash_add(HASH_START, text.data, text.size);
+	component_wipe(&text);
+	return identity;
+}
+
 struct component_spec *component_bind(const struct settings *settings, const struct settings_section *section,
 				      const struct plugin_info *info, const struct component_stores *stores,
 				      config_lookup *lookup, struct component_errs *all)
@@ -231,8 +242,10 @@ struct component_spec *component_bind(const struct settings *settings, const str
 		check_stores(spec, section, info, stores, errs);
 	if (spec->values != NULL && option_not_configured(spec->values) == NULL)
 		read_own(spec, section, lookup, all);
-	if (errs->met == errors)
+	if (errs->met == errors) {
+		spec->identity = identify(spec);
 		return spec;
+	}
 	component_spec_free(spec);
 	return NULL;
 }

@@ -23,7 +23,8 @@ struct component_spec {
 	char *unusable; /* why its plugin cannot be used, in one sentence; NULL: it can. Then nothing is bound
 			 */
 	uint32_t rise, fall;
-	uint64_t code;         /* of its plugin (plugin.h) */
+	uint64_t code;     /* of its plugin (plugin.h) */
+	uint64_t identity; /* of plugin and options, without secrets, the same in each process; 0: unusable */
 	uint64_t secrets_hash; /* of its secrets when it was bound: a changed file is a changed option */
 };
 

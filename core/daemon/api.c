@@ -281,6 +281,8 @@ void api_add_component(struct buf *out, const struct skymon_component *component
 	buf_printf(out, "%u", component->consecutive_failures);
 	add_key(out, "stale");
 	buf_text(out, component->stale ? "true" : "false");
+	add_key(out, "starting");
+	buf_text(out, component->starting ? "true" : "false");
 	add_key(out, "interval_seconds");
 	add_number_or_null(out, true, (component->interval_ms + 999) / 1000);
 	add_last_result(out, component, trusted);

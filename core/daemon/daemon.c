@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "daemon_user.h"
+#include "history.h"
 #include "http/http.h"
 #include "notify.h"
 #include "supervisor/orphan.h"
@@ -38,9 +39,10 @@ struct daemon {
 	struct http *http;
 	struct plugin_api *plugin_api;
 	struct reload *reload;
-	struct plan *plan; /* in force */
-	struct plan *next; /* being carried out */
-	struct plan *old;  /* retired, while requests in flight still use them */
+	struct history *history; /* NULL before the start is complete, and without state_dir */
+	struct plan *plan;       /* in force */
+	struct plan *next;       /* being carried out */
+	struct plan *old;        /* retired, while requests in flight still use them */
 	struct timer free_retired;
 	enum phase phase;
 	int exit_code;
@@ -64,6 +66,8 @@ static void finish(struct daemon *daemon, int exit_code)
 	daemon->exit_code = exit_code;
 	daemon->phase = LEAVING;
 	reload_in_force(daemon->reload, NULL);
+	history_free(daemon->history);
+	daemon->history = NULL;
 	int64_t now_ms = loop_now_ms(daemon->loop), patience_ms = daemon->give_up_ms - now_ms;
 	if (patience_ms < LEAVE_MIN_MS)
 		patience_ms = LEAVE_MIN_MS;
@@ -227,12 +231,17 @@ static void begin(struct daemon *daemon)
 {
 	warn_of_isolation();
 	struct err err;
+	const char *state_dir = daemon->next->settings->places.state_dir;
+	if (access(state_dir, F_OK) == 0) /* else make_state_dir has logged why */
+		daemon->history = history_new(daemon->loop, state_dir, daemon->sched, daemon->board);
 	if (!carry_out(daemon, &err)) {
 		log_error("%s", err.text);
 		finish(daemon, DAEMON_FAILED);
 	} else if (!listen_all(daemon)) {
 		finish(daemon, DAEMON_FAILED);
 	} else {
+		if (daemon->history != NULL)
+			history_begin(daemon->history);
 		log_start(daemon);
 		daemon->phase = RUNNING;
 		plugin_api_set_phase(daemon->plugin_api, SKYMON_PHASE_RUNNING);
@@ -521,6 +530,7 @@ static void tear_down(struct daemon *daemon)
 		plan_free(plan);
 	}
 	reload_free(daemon->reload);
+	history_free(daemon->history);
 	if (daemon->plugin_api != NULL)
 		plugin_api_free(daemon->plugin_api);
 	sched_free(daemon->sched);

@@ -46,6 +46,8 @@ struct sched {
 	uint32_t series_max;
 	sched_lag *lag;
 	void *lag_arg;
+	sched_recall *recall; /* for the first sched_apply; then NULL */
+	void *recall_arg;
 	struct check **checks; /* in config order */
 	size_t count;
 };
@@ -411,6 +413,23 @@ static void adjust(struct check *check, struct component_spec *spec)
 			       sched_next_due(spec->name, spec->interval_ms, now_ms));
 }
 
+/* Continues what was kept over a restart; a status that is too old is dropped. */
+static void inherit(struct check *check)
+{
+	struct sched *sched = check->sched;
+	const struct component_spec *spec = check->spec;
+	struct board_record record;
+	if (sched->recall == NULL || spec->unusable != NULL || option_not_configured(spec->values) != NULL ||
+	    !sched->recall(sched->recall_arg, spec, &record))
+		return;
+	int64_t age_ms = wall_clock_ms() - record.looked_ms;
+	int64_t left_ms = verdict_stale_after_ms(spec->interval_ms, spec->timeout_ms) - age_ms;
+	bool believed = record.looked_ms != 0 && record.reason != SKYMON_STALE && age_ms >= 0 && left_ms > 0;
+	board_item_restore(check->item, &record, believed);
+	if (believed)
+		loop_set_timer(sched->loop, &check->stale, loop_now_ms(sched->loop) + left_ms);
+}
+
 static struct check *take_old(struct sched *sched, const char *name)
 {
 	for (size_t i = 0; i < sched->count; i++) {
@@ -434,6 +453,7 @@ static struct check *apply(struct sched *sched, struct component_spec *spec, int
 		return replace(old, spec, due_ms);
 	struct board_traits traits = traits_of(spec);
 	struct check *check = new_check(sched, spec, board_item_new(&traits));
+	inherit(check);
 	schedule(check, false, due_ms);
 	return check;
 }
@@ -461,6 +481,19 @@ void sched_apply(struct sched *sched, struct component_spec *const *specs, size_
 	free(sched->checks);
 	sched->checks = checks;
 	sched->count = count;
+	sched->recall = NULL;
+}
+
+void sched_set_recall(struct sched *sched, sched_recall *recall, void *arg)
+{
+	sched->recall = recall;
+	sched->recall_arg = arg;
+}
+
+void sched_each(struct sched *sched, sched_visit *visit, void *arg)
+{
+	for (size_t i = 0; i < sched->count; i++)
+		visit(arg, sched->checks[i]->spec, board_item_view(sched->checks[i]->item));
 }
 
 struct sched *sched_new(struct loop *loop, struct board *board, const char *worker_program, sched_lag *lag,

@@ -32,6 +32,14 @@ void sched_configure(struct sched *sched, const struct settings *settings);
  * hash of its name, within the interval, so that many components do not stay in step. */
 int64_t sched_next_due(const char *name, int64_t interval_ms, int64_t now_ms);
 
+/* Finds what was kept of a component over a restart. */
+typedef bool sched_recall(void *arg, const struct component_spec *spec, struct board_record *record);
+/* Before the first sched_apply, which calls it for each configured component. A status is believed if it is not
+ * older than a result that is not stale. */
+void sched_set_recall(struct sched *sched, sched_recall *recall, void *arg);
+typedef void sched_visit(void *arg, const struct component_spec *spec, const struct skymon_component *view);
+void sched_each(struct sched *sched, sched_visit *visit, void *arg); /* in config order */
+
 /* Replaces the components by these, in this order; takes over the specs (not the array). A component that did
  * not change keeps its worker, state, result, counters and schedule. First checks of new components are due
  * within FIRST_CHECKS_MS. */

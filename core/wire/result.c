@@ -357,6 +357,15 @@ static bool details_ok(const char *text)
 	return ok;
 }
 
+void result_set_details(struct result *result, const char *json)
+{
+	if (!details_ok(json))
+		return;
+	free(result->memory);
+	result->memory = x_strdup(json);
+	result->view.details = result->memory;
+}
+
 static void *make_views(size_t numbers, size_t families, struct views *out)
 {
 	char *memory = x_alloc(numbers * (sizeof(*out->values) + sizeof(void *)) +

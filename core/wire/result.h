@@ -30,6 +30,8 @@ void result_unref(struct result *result); /* NULL is fine */
  * 1). */
 void result_worsen(struct result *result, enum skymon_status status, enum skymon_reason reason,
 		   const char *format, ...) PRINTF(4);
+/* Sets details that are a JSON object, and drops others, before the result is shared. */
+void result_set_details(struct result *result, const char *json);
 /* Returns the number of that name, or NULL. */
 const struct skymon_value *result_number(const struct skymon_result *result, const char *name);
 

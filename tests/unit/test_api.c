@@ -71,16 +71,16 @@ static void refuses_codes(void)
 	"\"last_check\":\"2026-11-22T15:01:55.123Z\",\"response_time_ms\":13,"                               \
 	"\"details\":{\"active_connections\":4},\"reason\":\"ok\","                                          \
 	"\"since\":\"2026-11-22T14:02:00.123Z\",\"last_success\":\"2026-11-22T15:01:55.123Z\","              \
-	"\"consecutive_failures\":0,\"stale\":false,\"interval_seconds\":10,\"last_result\":"
-#define VAULT                                                                                                \
-	"{\"name\":\"vault\",\"status\":\"unknown\",\"message\":\"set VAULT_ADDR\",\"last_check\":null,"     \
-	"\"response_time_ms\":null,\"details\":{},\"reason\":\"not_configured\",\"since\":null,"             \
-	"\"last_success\":null,\"consecutive_failures\":0,\"stale\":false,\"interval_seconds\":30,\"last_"   \
+	"\"consecutive_failures\":0,\"stale\":false,\"starting\":false,\"interval_seconds\":10,\"last_result\":"
+#define VAULT                                                                                                                 \
+	"{\"name\":\"vault\",\"status\":\"unknown\",\"message\":\"set VAULT_ADDR\",\"last_check\":null,"                      \
+	"\"response_time_ms\":null,\"details\":{},\"reason\":\"not_configured\",\"since\":null,"                              \
+	"\"last_success\":null,\"consecutive_failures\":0,\"stale\":false,\"starting\":false,\"interval_seconds\":30,\"last_" \
 	"result\":null,\"numbers\":{},\"limits\":[],\"group\":null}"
-#define FRESH                                                                                                \
-	"{\"name\":\"fresh\",\"status\":\"unknown\",\"message\":\"not checked yet\",\"last_check\":null,"    \
-	"\"response_time_ms\":null,\"details\":{},\"reason\":\"starting\",\"since\":null,"                   \
-	"\"last_success\":null,\"consecutive_failures\":0,\"stale\":false,\"interval_seconds\":2,\"last_"    \
+#define FRESH                                                                                                               \
+	"{\"name\":\"fresh\",\"status\":\"unknown\",\"message\":\"not checked yet\",\"last_check\":null,"                   \
+	"\"response_time_ms\":null,\"details\":{},\"reason\":\"starting\",\"since\":null,"                                  \
+	"\"last_success\":null,\"consecutive_failures\":0,\"stale\":false,\"starting\":true,\"interval_seconds\":2,\"last_" \
 	"result\":null,\"numbers\":{},\"limits\":[],\"group\":null}"
 
 static void component(void)

@@ -422,6 +422,55 @@ static void kinds_of_failure_are_reported(void)
 	tear_down(&f);
 }
 
+/* A restored status counts in the whole until the first result, which goes on from it. */
+static void goes_on_after_a_restart(void)
+{
+	struct fixture f;
+	set_up(&f, NULL);
+	publish(&f, 1, SKYMON_HEALTHY, 2000, "fine");
+	publish(&f, 2, SKYMON_HEALTHY, 2000, "fine");
+	CU_ASSERT_EQUAL(board_ready_reason(f.board), SKYMON_STARTING);
+	struct board_record record = {.checks_total = 7,
+				      .failures_total = 2,
+				      .last_success_ms = 1500,
+				      .status = SKYMON_DEGRADED,
+				      .reason = SKYMON_THRESHOLD_WARN,
+				      .since_ms = 900,
+				      .time_ms = 1500,
+				      .looked_ms = 1500,
+				      .duration_us = 10,
+				      .message = "slow",
+				      .details = "{\"a\":1}"};
+	struct board_traits a = traits("a");
+	board_item_free(f.items[0]);
+	f.items[0] = board_item_new(&a);
+	board_item_restore(f.items[0], &record, true);
+	board_set_items(f.board, f.items, 3);
+	const struct skymon_component *v = board_item_view(f.items[0]);
+	EXPECT_STATUS(v, "degraded", "threshold_warn", "slow");
+	CU_ASSERT(v->starting && v->since_ms == 900 && v->checks_total == 7 && v->failures_total == 2);
+	UNIT_TEXT(v->shown->details, record.details);
+	CU_ASSERT_EQUAL(board_overall(f.board), SKYMON_DEGRADED);
+	CU_ASSERT_EQUAL(board_ready_reason(f.board), SKYMON_OK);
+	f.told.text[0] = '\0';
+	publish(&f, 0, SKYMON_DEGRADED, 3000, "slow");
+	v = board_item_view(f.items[0]);
+	CU_ASSERT(!v->starting && v->since_ms == 900 && v->checks_total == 8);
+	publish(&f, 0, SKYMON_UNHEALTHY, 4000, "down");
+	CU_ASSERT_EQUAL(board_item_view(f.items[0])->since_ms, 4000);
+	/* the counters alone */
+	board_item_free(f.items[0]);
+	f.items[0] = board_item_new(&a);
+	record.details = "[]";
+	board_item_restore(f.items[0], &record, false);
+	board_set_items(f.board, f.items, 3);
+	v = board_item_view(f.items[0]);
+	EXPECT_STATUS(v, "unknown", "starting", "not checked yet");
+	CU_ASSERT(v->since_ms == 0 && v->checks_total == 7 && v->last_success_ms == 1500);
+	CU_ASSERT_EQUAL(board_ready_reason(f.board), SKYMON_STARTING);
+	tear_down(&f);
+}
+
 int main(void)
 {
 	return unit_run("board", (const struct unit_test[]){
@@ -432,6 +481,7 @@ int main(void)
 					 {"grows stale", grows_stale},
 					 {"kinds of failure are reported", kinds_of_failure_are_reported},
 					 {"reload", reload},
+					 {"goes on after a restart", goes_on_after_a_restart},
 					 {"rolls up", rolls_up},
 					 {"groups", groups},
 					 {"snapshots do not change", snapshots_do_not_change},
