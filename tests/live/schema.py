@@ -37,19 +37,20 @@ def validator(path):
     return jsonschema.Draft202012Validator(json.loads(path.read_text()))
 
 
-def foreign(config, known):
-    """The config without components of plugins that the schema does not have (the tests' own), and without what is too much."""
+def ours(config, schema):
+    """The config without plugins that the schema does not have (the tests' own), and without what is too much."""
     if not isinstance(config, dict):
         return config
     config = dict(config)
+    known = schema["$defs"]["component"]["properties"]["plugin"]["anyOf"][0]["enum"]
+    served = schema["properties"]["plugins"]["properties"]
     components = config.get("components")
     if isinstance(components, dict):
-        ours = {name: component for name, component in components.items()
+        kept = {name: component for name, component in components.items()
                 if not isinstance(component, dict) or component.get("plugin", known[0]) in known or "${" in str(component["plugin"])}
-        config["components"] = dict(list(ours.items())[:COMPONENTS_MAX])
-    for part in ("plugins", "defaults"):
-        if isinstance(config.get(part), dict):
-            config[part] = {name: value for name, value in config[part].items() if not name.startswith("t_")}
+        config["components"] = dict(list(kept.items())[:COMPONENTS_MAX])
+    if isinstance(config.get("plugins"), dict):
+        config["plugins"] = {name: value for name, value in config["plugins"].items() if name in served}
     return config
 
 
@@ -58,7 +59,7 @@ def complaints(path, text, all_of_it=False):
     schema = validator(path)
     config = yaml.load(text, Loader)  # noqa: S506
     if not all_of_it:
-        config = foreign(config, schema.schema["$defs"]["component"]["properties"]["plugin"]["anyOf"][0]["enum"])
+        config = ours(config, schema.schema)
     return [f"{'.'.join(map(str, error.absolute_path))}: {error.message[:300]}" for error in schema.iter_errors(config)]
 
 
