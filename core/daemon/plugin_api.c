@@ -218,6 +218,7 @@ static const struct skymon_self *read_self(struct skymon *sm)
 	}
 	self->http_counts = http_counts(api->http, &self->http_count_count);
 	self->http_times = http_times(api->http, &self->http_time_count);
+	self->listeners = http_listeners(api->http, &self->listener_count);
 	if (api->plugins != NULL)
 		self->plugins = api->plugins(api->plugins_arg, &self->plugin_count);
 	if (api->settings != NULL)

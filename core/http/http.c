@@ -43,6 +43,11 @@ bool http_listen(struct http *http, struct settings_listen *settings, struct err
 	while (*end != NULL)
 		end = &(*end)->next;
 	*end = listener;
+	if (settings->tls.cert_file == NULL)
+		return true;
+	http->certificates =
+		x_realloc(http->certificates, (http->certificate_count + 1) * sizeof(*http->certificates));
+	http->certificates[http->certificate_count++] = &listener->certificate;
 	return true;
 }
 
@@ -129,12 +134,19 @@ void http_free(struct http *http)
 	route_table_unref(http->table);
 	access_free(http->access);
 	free(http->by_index);
+	free(http->certificates);
 	counts_free(http->counts);
 	settings_free(http->settings);
 	free(http);
 }
 
 /* ---- Numbers ---- */
+
+const struct skymon_listener *const *http_listeners(const struct http *http, size_t *count)
+{
+	*count = http->certificate_count;
+	return http->certificates;
+}
 
 uint64_t http_requests_total(const struct http *http)
 {

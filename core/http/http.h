@@ -50,6 +50,7 @@ uint64_t http_refused_connections_total(const struct http *http);
 uint64_t http_failed_tokens_total(const struct http *http);
 struct http_window http_window(struct http *http, int64_t now_ms);
 const struct skymon_http_count *const *http_counts(struct http *http, size_t *count);
+const struct skymon_listener *const *http_listeners(const struct http *http, size_t *count);
 const struct skymon_http_time *const *http_times(struct http *http, size_t *count);
 #define HTTP_BUCKETS 12
 extern const double http_bucket_seconds[HTTP_BUCKETS]; /* upper bounds of their buckets */

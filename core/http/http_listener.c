@@ -4,6 +4,7 @@
  * the loop watches: MHD_run is called when it is readable, and in each turn when libmicrohttpd has something
  * to do without waiting. Owns its sockets, engines and certificates; runs on the loop's thread. */
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +128,8 @@ static bool start_engine(struct listener *listener, struct tls_files *tls, struc
 	loop_add(listener->http->loop, &engine->watch, info->epoll_fd, EPOLLIN);
 	engine->next = listener->engines;
 	listener->engines = engine;
+	if (tls->cert != NULL)
+		tls_ends(tls->cert, &listener->certificate);
 	client_rules_free(listener->clients);
 	listener->clients = clients;
 	listener->rules_number++;
@@ -272,6 +275,21 @@ static void look_at_files(struct timer *timer, int64_t now_ms)
 
 /* ---- Listeners ---- */
 
+/* Returns the configured address, to be freed; a port 0 at its end is replaced by the real one, so that no two listeners have
+ * the same label. */
+static char *label_of(const struct settings_listen *settings, int fd)
+{
+	const char *text = settings->entry.address;
+	struct sockaddr_storage bound;
+	socklen_t size = sizeof(bound);
+	if (settings->unix_path != NULL || settings->port != 0 ||
+	    getsockname(fd, (struct sockaddr *)&bound, &size) != 0)
+		return x_strdup(text);
+	/* the port is in the same place for both families */
+	return x_printf("%.*s%u", (int)strlen(text) - 1, text,
+			ntohs(((struct sockaddr_in *)&bound)->sin_port));
+}
+
 struct listener *listener_new(struct http *http, struct settings_listen *settings, struct err *err)
 {
 	struct tls_files tls = {0};
@@ -290,6 +308,9 @@ struct listener *listener_new(struct http *http, struct settings_listen *setting
 		return NULL;
 	}
 	loop_add(http->loop, &listener->accept, fd, EPOLLIN);
+	listener->label = label_of(settings, fd);
+	listener->certificate =
+		(struct skymon_listener){.size = sizeof(listener->certificate), .address = listener->label};
 	listener->files_seen = tls_mark(&settings->tls);
 	if (!start_engine(listener, &tls, err)) {
 		listener_free(listener);
@@ -323,5 +344,6 @@ void listener_free(struct listener *listener)
 	client_rules_free(listener->clients);
 	settings_listen_free(listener->settings);
 	free(listener->allowed);
+	free(listener->label);
 	free(listener);
 }

@@ -48,6 +48,8 @@ struct http {
 	uint32_t connections_max, connections_per_address;
 	int64_t idle_timeout_ms;
 	struct listener *listeners;
+	const struct skymon_listener **certificates; /* of those with TLS */
+	size_t certificate_count;
 	struct connections *connections;
 	struct link lingering; /* sockets whose clients were refused */
 	unsigned lingering_count;
@@ -67,9 +69,11 @@ struct http {
 struct listener {
 	struct listener *next;
 	struct http *http;
-	struct watch accept;    /* its fd is -1 when no more connections are accepted */
-	struct timer pause;     /* of accepting, when descriptors have run out */
-	struct engine *engines; /* newest first */
+	struct watch accept;                /* its fd is -1 when no more connections are accepted */
+	struct timer pause;                 /* of accepting, when descriptors have run out */
+	struct engine *engines;             /* newest first */
+	struct skymon_listener certificate; /* that new connections get */
+	char *label;                        /* of that: the address, with the real port */
 	struct settings_listen *settings;
 	uint8_t *allowed;             /* by a route's index; NULL if all are */
 	bool resumed;                 /* a connection was, which MHD_get_timeout does not report */
@@ -96,6 +100,8 @@ struct tls_files { /* PEM texts; all NULL for plain HTTP */
 };
 bool tls_read(const struct settings_tls *settings, struct tls_files *out, struct err *err) MUST_CHECK;
 void tls_free(struct tls_files *files);
+/* Sets when the certificates of a PEM text end: the first, and the first of all to end. */
+void tls_ends(const char *cert, struct skymon_listener *out);
 /* A mark changes when one of the files does. */
 uint64_t tls_mark(const struct settings_tls *settings);
 uint64_t files_mark(const char *const *paths, size_t count);

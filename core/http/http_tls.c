@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http_tls: reads the files of a listener's certificates, and marks files to find out whether they have
  * changed. http_listener.c and http_access_token.c call it on the loop's thread; the caller owns what was read. */
+#include <gnutls/x509.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -29,6 +30,24 @@ bool tls_read(const struct settings_tls *settings, struct tls_files *out, struct
 		return true;
 	tls_free(out);
 	return false;
+}
+
+void tls_ends(const char *cert, struct skymon_listener *out)
+{
+	gnutls_datum_t text = {(unsigned char *)(uintptr_t)cert, (unsigned)strlen(cert)};
+	gnutls_x509_crt_t *chain;
+	unsigned count;
+	if (gnutls_x509_crt_list_import2(&chain, &count, &text, GNUTLS_X509_FMT_PEM, 0) < 0)
+		return;
+	for (unsigned i = 0; i < count; i++) {
+		int64_t ends_ms = (int64_t)gnutls_x509_crt_get_expiration_time(chain[i]) * 1000;
+		if (i == 0)
+			out->certificate_ends_ms = out->chain_ends_ms = ends_ms;
+		if (ends_ms < out->chain_ends_ms)
+			out->chain_ends_ms = ends_ms;
+		gnutls_x509_crt_deinit(chain[i]);
+	}
+	gnutls_free(chain);
 }
 
 void tls_free(struct tls_files *files)

@@ -105,12 +105,15 @@ static void record_skew(struct visit *visit, const struct skymon_http_answer *an
 static void record_tls(struct visit *visit, const struct skymon_http_answer *answer)
 {
 	bool first = !visit->has_answer;
+	const struct skymon_tls_days *days = &answer->days;
 	visit->has_answer = true;
 	if (first || answer->trust < visit->trust)
 		visit->trust = answer->trust;
 	visit->local = answer->local && (first || visit->local);
-	visit->certificate_days =
-		first ? answer->certificate_days : fmin(visit->certificate_days, answer->certificate_days);
+	if (first)
+		visit->days = *days;
+	visit->days.certificate = fmin(visit->days.certificate, days->certificate);
+	visit->days.chain = fmin(visit->days.chain, days->chain);
 }
 
 bool auth_ask(struct visit *visit, const char *what, struct skymon_http_request *request,
@@ -299,7 +302,7 @@ static enum skymon_status check(struct skymon *sm, void *state)
 	report_skew(&visit);
 	if (visit.has_answer) {
 		skymon_tls_report(sm, visit.trust, visit.local);
-		skymon_tls_report_days(sm, visit.certificate_days);
+		skymon_tls_report_days(sm, visit.days);
 	}
 	skymon_counter(sm, "skymon_oidc_connects_total", "Connections to the provider that were opened",
 		       auth->connects);

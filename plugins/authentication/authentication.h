@@ -36,7 +36,7 @@ struct visit { /* the state of one check */
 	bool has_answer; /* the next three hold the worst value of all connections */
 	enum skymon_tls_trust trust;
 	bool local;
-	double certificate_days;
+	struct skymon_tls_days days;
 	char token[120];           /* the outcome for the token, for the message */
 	enum skymon_status status; /* set when a step has failed */
 };

@@ -140,9 +140,9 @@ struct cache_answers {
 	struct cache_cluster cluster;
 	bool has_min_replicas; /* min-replicas-to-write is set and known */
 	double min_replicas;
-	double ping_seconds;     /* negative without PONG */
-	bool is_local;           /* of the connection that answered */
-	double certificate_days; /* of its certificate; NaN without TLS */
+	double ping_seconds;         /* negative without PONG */
+	bool is_local;               /* of the connection that answered */
+	struct skymon_tls_days days; /* of its certificates */
 };
 
 /* Returns what is wrong with the URL, as in "url %s"; NULL if it is valid. */

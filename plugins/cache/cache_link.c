@@ -390,7 +390,7 @@ static bool ask_more(struct skymon *sm, struct cache_link *link, struct cache_an
 static bool ask_all(struct skymon *sm, struct cache_link *link, struct cache_answers *answers)
 {
 	answers->is_local = link->line.is_local;
-	answers->certificate_days = skymon_net_certificate_days(link->line.net);
+	answers->days = skymon_tls_days_of(link->line.net->tls);
 	skymon_step(sm, "waiting for the answer to PING");
 	double began = skymon_net_clock();
 	struct reply *reply = ask_word(sm, link, "PING", &answers->fault);

@@ -226,7 +226,7 @@ void cache_report(struct skymon *sm, const struct cache_link *link, const struct
 				  ? link->to.tls->insecure ? SKYMON_TLS_UNVERIFIED : SKYMON_TLS_VERIFIED
 				  : SKYMON_TLS_NONE,
 			  answers->is_local);
-	skymon_tls_report_days(sm, answers->certificate_days);
+	skymon_tls_report_days(sm, answers->days);
 	report_server(sm, info);
 	report_replication(sm, answers);
 	report_cluster(sm, &answers->cluster);

@@ -5,7 +5,6 @@
 #include <math.h>
 #include <openssl/crypto.h>
 #include <skymon/net.h>
-#include <skymon/tls.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -120,16 +119,6 @@ static double rounded(double days)
 	return floor(days * 10) / 10;
 }
 
-static void report_days(struct skymon *sm, double leaf, double chain)
-{
-	skymon_number(sm, "certificate_days", leaf);
-	skymon_number(sm, "chain_days", chain);
-	skymon_detail_number(sm, "certificate_days", rounded(leaf));
-	skymon_detail_number(sm, "chain_days", rounded(chain));
-	skymon_gauge(sm, "skymon_component_certificate_days",
-		     "Days until the first certificate of the server's chain ends", chain);
-}
-
 static void report_certificate(struct skymon *sm, const struct certificate_seen *seen)
 {
 	const X509 *leaf = sk_X509_value(seen->chain, 0);
@@ -169,10 +158,11 @@ static enum skymon_status conclude(struct skymon *sm, const char *place, const s
 	certificate_time(X509_get0_notAfter(leaf), ends);
 	if (seen->first_to_end == leaf)
 		return skymon_healthy(sm, "%s: %s is valid for %.1f days, until %s", place, name,
-				      rounded(seen->leaf_days), ends);
+				      rounded(seen->days.certificate), ends);
 	certificate_subject(seen->first_to_end, first);
 	return skymon_healthy(sm, "%s: %s is valid for %.1f days, until %s; of its chain %s for %.1f days",
-			      place, name, rounded(seen->leaf_days), ends, first, rounded(seen->chain_days));
+			      place, name, rounded(seen->days.certificate), ends, first,
+			      rounded(seen->days.chain));
 }
 
 /* ---- The check ---- */
@@ -205,7 +195,7 @@ static enum skymon_status check_port(struct skymon *sm, const struct certificate
 		skymon_tls_report(sm,
 				  seen.verified && seen.named ? SKYMON_TLS_VERIFIED : SKYMON_TLS_UNVERIFIED,
 				  seen.local);
-		report_days(sm, seen.leaf_days, seen.chain_days);
+		skymon_tls_report_days(sm, seen.days);
 		report_certificate(sm, &seen);
 	}
 	skymon_net_place(it->to.host, it->to.port, place, sizeof(place));
@@ -216,7 +206,7 @@ static enum skymon_status check_port(struct skymon *sm, const struct certificate
 }
 
 struct files { /* what is found in all of them */
-	double leaf_days, chain_days;
+	struct skymon_tls_days days;
 	size_t bad;
 	enum skymon_status status;
 	enum skymon_reason reason; /* of the first that is bad */
@@ -253,17 +243,17 @@ static void look_at_file(struct skymon *sm, const struct certificate *it, const 
 	certificate_verify(&seen, store, is_set(it->tls.server_name) ? it->tls.server_name : NULL);
 	const struct skymon_label label = {"file", path};
 	skymon_metric(sm, SKYMON_GAUGE, "skymon_certificate_file_days",
-		      "Days until the first certificate of the file ends", seen.chain_days, &label, 1);
+		      "Days until the first certificate of the file ends", seen.days.chain, &label, 1);
 	if (seen.reason != SKYMON_NONE)
 		add_bad(all, SKYMON_UNHEALTHY, seen.reason, "%.200s: %.290s", path, seen.problem);
-	all->leaf_days = fmin(all->leaf_days, seen.leaf_days);
-	if (seen.chain_days < all->chain_days) {
-		all->chain_days = seen.chain_days;
+	all->days.certificate = fmin(all->days.certificate, seen.days.certificate);
+	if (seen.days.chain < all->days.chain) {
+		all->days.chain = seen.days.chain;
 		char name[CERTIFICATE_NAME_SIZE], ends[CERTIFICATE_TIME_SIZE];
 		certificate_subject(seen.first_to_end, name);
 		certificate_time(X509_get0_notAfter(seen.first_to_end), ends);
 		snprintf(all->first, sizeof(all->first), "%.120s: %.100s is valid for %.1f days, until %s",
-			 path, name, rounded(seen.chain_days), ends);
+			 path, name, rounded(seen.days.chain), ends);
 		if (it->files.count == 1)
 			report_certificate(sm, &seen);
 	}
@@ -272,7 +262,7 @@ static void look_at_file(struct skymon *sm, const struct certificate *it, const 
 
 static enum skymon_status check_files(struct skymon *sm, const struct certificate *it)
 {
-	struct files all = {.leaf_days = INFINITY, .chain_days = INFINITY};
+	struct files all = {.days = {INFINITY, INFINITY}};
 	struct skymon_fault fault;
 	X509_STORE *store = NULL;
 	if (is_set(it->tls.ca_file) && !it->tls.insecure && (store = open_store(it, &fault)) == NULL)
@@ -280,8 +270,8 @@ static enum skymon_status check_files(struct skymon *sm, const struct certificat
 	for (size_t i = 0; i < it->files.count; i++)
 		look_at_file(sm, it, it->files.items[i], store, &all);
 	X509_STORE_free(store);
-	if (all.chain_days < INFINITY)
-		report_days(sm, all.leaf_days, all.chain_days);
+	if (all.days.chain < INFINITY)
+		skymon_tls_report_days(sm, all.days);
 	skymon_detail_number(sm, "files", (double)it->files.count);
 	skymon_detail_number(sm, "files_bad", (double)all.bad);
 	if (all.bad == 0)

@@ -7,6 +7,7 @@
 #include <openssl/x509.h>
 #include <skymon/fault.h>
 #include <skymon/plugin.h>
+#include <skymon/tls.h>
 
 #include <skymon/net.h>
 #include "starttls.h"
@@ -29,9 +30,9 @@ struct certificate_seen {
 	bool verified;          /* the chain */
 	bool named;             /* for the expected name */
 	bool local;             /* the peer is on this machine */
-	double leaf_days, chain_days; /* until the leaf, and the first of the chain, ends */
-	X509 *first_to_end;           /* of the chain */
-	unsigned char *staple;        /* as sent; NULL if none was */
+	struct skymon_tls_days days;
+	X509 *first_to_end;    /* of the chain */
+	unsigned char *staple; /* as sent; NULL if none was */
 	size_t staple_size;
 	const char *staple_word;        /* for the detail; NULL if staples are ignored */
 	double staple_age, staple_left; /* s; NaN without a valid one */

@@ -86,16 +86,16 @@ static double days_until(const ASN1_TIME *time)
 
 static void check_dates(struct certificate_seen *seen)
 {
-	seen->chain_days = INFINITY;
+	seen->days.chain = INFINITY;
 	for (int i = 0; i < sk_X509_num(seen->chain); i++) {
 		X509 *one = sk_X509_value(seen->chain, i);
 		char name[CERTIFICATE_NAME_SIZE], ends[CERTIFICATE_TIME_SIZE], begins[CERTIFICATE_TIME_SIZE];
 		double days = days_until(X509_get0_notAfter(one)),
 		       since = -days_until(X509_get0_notBefore(one));
 		if (i == 0)
-			seen->leaf_days = days;
-		if (days < seen->chain_days) {
-			seen->chain_days = days;
+			seen->days.certificate = days;
+		if (days < seen->days.chain) {
+			seen->days.chain = days;
 			seen->first_to_end = one;
 		}
 		certificate_subject(one, name);

@@ -6,10 +6,7 @@
 #ifdef HAVE_LIBPQ
 #include "database_postgres.h"
 
-#include <math.h>
 #include <openssl/ssl.h>
-
-#include <skymon/tls.h>
 
 static _Thread_local long last_result;
 
@@ -45,9 +42,8 @@ void pg_tls_explain(struct pg_fault *fault)
 			     X509_verify_cert_error_string(last_result));
 }
 
-double pg_tls_days(PGconn *conn)
+struct skymon_tls_days pg_tls_days(PGconn *conn)
 {
-	const SSL *tls = PQsslStruct(conn, "OpenSSL");
-	return tls != NULL ? skymon_tls_certificate_days(tls) : NAN;
+	return skymon_tls_days_of(PQsslStruct(conn, "OpenSSL"));
 }
 #endif

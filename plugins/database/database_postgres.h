@@ -131,8 +131,8 @@ void pg_tls_unload(struct database_shared *shared);
  * which libpq does not report. */
 void pg_tls_forget(void);
 void pg_tls_explain(struct pg_fault *fault);
-/* Returns the days until the server's certificate expires; NaN without TLS. */
-double pg_tls_days(PGconn *conn);
+/* Returns NaN without TLS. */
+struct skymon_tls_days pg_tls_days(PGconn *conn);
 
 /* Sends statements and passes each result to `take`, which must not keep it. alone: a single statement, whose
  * rows come one by one. */

@@ -230,7 +230,7 @@ static enum skymon_status check_grafana(struct skymon *sm, void *state)
 	bool healthy = ask_health(&ctx, version, sizeof(version));
 	if (ctx.connected) {
 		skymon_tls_report(sm, ctx.trust, ctx.local);
-		skymon_tls_report_days(sm, ctx.certificate_days);
+		skymon_tls_report_days(sm, ctx.days);
 	}
 	if (!healthy)
 		return report_fault(&ctx);

@@ -114,7 +114,7 @@ struct grafana_ctx {
 	bool connected; /* the next three describe the connection */
 	enum skymon_tls_trust trust;
 	bool local;
-	double certificate_days;
+	struct skymon_tls_days days;
 };
 
 /* ---- grafana_client.c ---- */

@@ -175,7 +175,7 @@ static bool fetch_with_retry(struct exchange *x, struct skymon_http_answer *from
 		ctx->connected = true;
 		ctx->trust = from->trust;
 		ctx->local = from->local;
-		ctx->certificate_days = from->certificate_days;
+		ctx->days = from->days;
 	}
 	if (!good && http != NULL) {
 		if (!x->crowded)

@@ -85,7 +85,7 @@ struct http_run {
 	bool answered, headed, too_large;
 	size_t header_size, received, size, room;
 	char *bytes; /* of the body, if it is compared */
-	double certificate_days;
+	struct skymon_tls_days days;
 
 	/* the whole run */
 	int64_t began_us, asked_us;

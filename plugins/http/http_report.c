@@ -64,7 +64,7 @@ static void report_connection(struct skymon *sm, const struct http_run *run)
 			  : http->tls.insecure ? SKYMON_TLS_UNVERIFIED
 					       : SKYMON_TLS_VERIFIED,
 			  http->by.url == NULL && address != NULL && skymon_net_host_is_local(address));
-	skymon_tls_report_days(sm, run->certificate_days);
+	skymon_tls_report_days(sm, run->days);
 }
 
 /* ---- The verdict ---- */

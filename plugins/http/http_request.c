@@ -298,7 +298,7 @@ static size_t on_header(char *line, size_t one, size_t count, void *arg)
 	struct http_run *run = arg;
 	size_t size = one * count;
 	if (!run->answered)
-		run->certificate_days = skymon_http_tls_days(run->easy);
+		run->days = skymon_http_tls_days(run->easy);
 	run->answered = true;
 	run->header_size += size;
 	if (run->header_size > HTTP_HEADERS_MAX) { /* libcurl stores all of them, endless trailers too */

@@ -38,7 +38,7 @@ static void send_request(struct http_run *run)
 {
 	run->denied = run->opened = run->answered = run->headed = run->too_large = false;
 	run->header_size = run->received = run->size = 0;
-	run->certificate_days = NAN;
+	run->days = (struct skymon_tls_days){NAN, NAN};
 	run->words[0] = '\0';
 	http_request_set(run);
 	if (!http_loop_add(run))

@@ -26,6 +26,8 @@ char *copy(const char *text);
 void text_add(struct text *out, const void *bytes, size_t size);
 void text_put(struct text *out, const char *text);
 void text_escaped(struct text *out, const char *value); /* as a label's value */
+void text_label(struct text *out, const char *before,
+		const char *value); /* before, the value escaped, a quote */
 void text_unsigned(struct text *out, uint64_t value);
 void text_seconds_of_ms(struct text *out, int64_t ms); /* 1700000000123 -> 1700000000.123; never negative */
 void text_seconds_of_us(struct text *out, int64_t us);
@@ -60,6 +62,9 @@ extern const size_t own_count;
 const struct own *own_find(const char *name);
 /* Returns whether the name is that of an own family or of one of its samples, in either format. */
 bool own_claims(const char *name);
+/* ---- prometheus_http.c: of its table, the families about requests ---- */
+void own_print_requests(struct text *out, const char *name, const struct live *live);
+void own_print_durations(struct text *out, const char *name, const struct live *live);
 
 /* ---- prometheus_kept.c: the texts of components ---- */
 struct chunk_family {

@@ -24,13 +24,6 @@ static void put_plain(struct text *out, const char *name, struct skymon *sm, dou
 	text_put(out, "\n");
 }
 
-static void put_label(struct text *out, const char *before, const char *value)
-{
-	text_put(out, before);
-	text_escaped(out, value);
-	text_put(out, "\"");
-}
-
 /* ---- The seed's ---- */
 
 static void print_source(struct text *out, const char *name, const struct live *live)
@@ -90,16 +83,16 @@ static void print_start(struct text *out, const char *name, const struct live *l
 static void print_service(struct text *out, const char *name, const struct live *live)
 {
 	text_put(out, name);
-	put_label(out, "{service=\"", live->self->service);
-	put_label(out, ",version=\"", live->self->service_version);
+	text_label(out, "{service=\"", live->self->service);
+	text_label(out, ",version=\"", live->self->service_version);
 	text_put(out, "} 1\n");
 }
 
 static void print_build(struct text *out, const char *name, const struct live *live)
 {
 	text_put(out, name);
-	put_label(out, "{compiler=\"", live->self->compiler);
-	put_label(out, ",version=\"", live->self->version);
+	text_label(out, "{compiler=\"", live->self->compiler);
+	text_label(out, ",version=\"", live->self->version);
 	text_put(out, "} 1\n");
 }
 
@@ -112,77 +105,6 @@ static void print_reload_time(struct text *out, const char *name, const struct l
 {
 	if (live->self->reload_time_ms != 0)
 		put_moment(out, name, live->self->reload_time_ms);
-}
-
-static void print_requests(struct text *out, const char *name, const struct live *live)
-{
-	for (size_t i = 0; i < live->self->http_count_count; i++) {
-		const struct skymon_http_count *row = live->self->http_counts[i];
-		text_put(out, name);
-		text_put(out, "{code=\"");
-		text_unsigned(out, row->code > 0 ? (uint64_t)row->code : 0);
-		put_label(out, "\",method=\"", row->method);
-		put_label(out, ",route=\"", row->route);
-		text_put(out, "} ");
-		text_unsigned(out, row->requests);
-		text_put(out, "\n");
-	}
-}
-
-static void put_bucket(struct text *out, const char *name, const char *route, const char *le, uint64_t count)
-{
-	text_put(out, name);
-	put_label(out, "_bucket{route=\"", route);
-	text_put(out, ",le=\"");
-	text_put(out, le);
-	text_put(out, "\"} ");
-	text_unsigned(out, count);
-	text_put(out, "\n");
-}
-
-#define BUCKETS_MAX 32u
-#define LE_MAX 36
-
-/* Prints upper bounds as floats, which OpenMetrics requires; the same in both formats, since other spellings
- * would be other series. */
-static void print_bounds(const struct live *live, char les[][LE_MAX], size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		char *le = les[i];
-		size_t size = skymon_print(live->sm, live->self->bucket_seconds[i], le, LE_MAX - 2);
-		if (strpbrk(le, ".eIN") == NULL)
-			memcpy(le + size, ".0", sizeof(".0"));
-	}
-}
-
-static void put_histogram(struct text *out, const char *name, const struct live *live,
-			  const struct skymon_http_time *row, char les[][LE_MAX], size_t bounds)
-{
-	uint64_t count = 0;
-	for (size_t i = 0; i < bounds; i++) {
-		count += row->buckets[i];
-		put_bucket(out, name, row->route, les[i], count);
-	}
-	put_bucket(out, name, row->route, "+Inf", row->count);
-	text_put(out, name);
-	put_label(out, "_sum{route=\"", row->route);
-	text_put(out, "} ");
-	text_number(out, live->sm, row->sum_seconds);
-	text_put(out, "\n");
-	text_put(out, name);
-	put_label(out, "_count{route=\"", row->route);
-	text_put(out, "} ");
-	text_unsigned(out, row->count);
-	text_put(out, "\n");
-}
-
-static void print_durations(struct text *out, const char *name, const struct live *live)
-{
-	char les[BUCKETS_MAX][LE_MAX];
-	size_t bounds = live->self->bucket_count < BUCKETS_MAX ? live->self->bucket_count : BUCKETS_MAX;
-	print_bounds(live, les, bounds);
-	for (size_t i = 0; i < live->self->http_time_count; i++)
-		put_histogram(out, name, live, live->self->http_times[i], les, bounds);
 }
 
 static void print_dropped(struct text *out, const char *name, const struct live *live)
@@ -199,9 +121,9 @@ static void print_plugin_info(struct text *out, const char *name, const struct l
 		text_unsigned(out, plugin->abi_major);
 		text_put(out, ".");
 		text_unsigned(out, plugin->abi_minor);
-		put_label(out, "\",isolation=\"", plugin->isolation);
-		put_label(out, ",plugin=\"", plugin->name);
-		put_label(out, ",version=\"", plugin->version);
+		text_label(out, "\",isolation=\"", plugin->isolation);
+		text_label(out, ",plugin=\"", plugin->name);
+		text_label(out, ",version=\"", plugin->version);
 		text_put(out, "} 1\n");
 	}
 }
@@ -214,6 +136,20 @@ static void print_isolation(struct text *out, const char *name, const struct liv
 	for (size_t i = 0; i < 3; i++) {
 		put_labelled(out, name, "guard", words[i]);
 		text_put(out, (live->self->isolation & bits[i]) != 0 ? "1\n" : "0\n");
+	}
+}
+
+/* Prints one of two families, by its name. */
+static void print_listener_days(struct text *out, const char *name, const struct live *live)
+{
+	for (size_t i = 0; i < live->self->listener_count; i++) {
+		const struct skymon_listener *listener = live->self->listeners[i];
+		bool chain = strcmp(name, "skymon_listener_chain_days") == 0;
+		int64_t ms = (chain ? listener->chain_ends_ms : listener->certificate_ends_ms) -
+			     live->self->now_ms;
+		put_labelled(out, name, "listener", listener->address);
+		text_number(out, live->sm, (double)ms / 86400000);
+		text_put(out, "\n");
 	}
 }
 
@@ -325,9 +261,9 @@ static void print_configured(struct text *out, const char *name, const struct sk
 static void print_info(struct text *out, const char *name, const struct skymon_component *component)
 {
 	text_put(out, name);
-	put_label(out, "{component=\"", component->name);
-	put_label(out, ",group=\"", component->group);
-	put_label(out, ",plugin=\"", component->plugin);
+	text_label(out, "{component=\"", component->name);
+	text_label(out, ",group=\"", component->group);
+	text_label(out, ",plugin=\"", component->plugin);
 	text_put(out, "} 1\n");
 }
 
@@ -362,8 +298,8 @@ static void print_numbers(struct text *out, const char *name, const struct skymo
 	const struct skymon_result *latest = component->latest;
 	for (size_t i = 0; latest != NULL && i < latest->number_count; i++) {
 		text_put(out, name);
-		put_label(out, "{component=\"", component->name);
-		put_label(out, ",number=\"", latest->numbers[i]->name);
+		text_label(out, "{component=\"", component->name);
+		text_label(out, ",number=\"", latest->numbers[i]->name);
 		text_put(out, "} ");
 		text_put(out, latest->numbers[i]->text);
 		text_put(out, "\n");
@@ -375,8 +311,8 @@ static void print_reason(struct text *out, const char *name, const struct skymon
 	if (!component->configured)
 		return;
 	text_put(out, name);
-	put_label(out, "{component=\"", component->name);
-	put_label(out, ",reason=\"", component->reason_word);
+	text_label(out, "{component=\"", component->name);
+	text_label(out, ",reason=\"", component->reason_word);
 	text_put(out, "} 1\n");
 }
 
@@ -391,8 +327,8 @@ static void print_limits(struct text *out, const char *name, const struct skymon
 		if (before || !component->configured)
 			continue;
 		text_put(out, name);
-		put_label(out, "{component=\"", component->name);
-		put_label(out, ",number=\"", limit->number);
+		text_label(out, "{component=\"", component->name);
+		text_label(out, ",number=\"", limit->number);
 		text_put(out, limit->unmeasured ? "} 1\n" : "} 0\n");
 	}
 }
@@ -420,7 +356,7 @@ static void print_component_status(struct text *out, const char *name,
 {
 	for (size_t i = 0; component->configured && i < sizeof(status_rows) / sizeof(*status_rows); i++) {
 		text_put(out, name);
-		put_label(out, "{component=\"", component->name);
+		text_label(out, "{component=\"", component->name);
 		text_put(out, ",");
 		text_put(out, status_rows[i].rest);
 		text_put(out, component->status == status_rows[i].status ? "1\n" : "0\n");
@@ -468,8 +404,7 @@ const struct own own_families[] = {
 	 print_source, NULL, false},
 	{"sky_genesis_cache_hit_rate_percent", GAUGE,
 	 "Share of cache lookups that were hits, in percent, from the component that service.metrics names. "
-	 "Better: "
-	 "rate() of skymon_cache_hits_total / skymon_cache_requests_total.",
+	 "Better: rate() of skymon_cache_hits_total / skymon_cache_requests_total.",
 	 print_source, NULL, false},
 
 	{"process_cpu_seconds_total", COUNTER, "CPU time of the daemon, user and system, in seconds",
@@ -527,11 +462,15 @@ const struct own own_families[] = {
 	 "were open and at work",
 	 print_refused, NULL, false},
 	{"skymon_http_request_duration_seconds", TYPE_HISTOGRAM, "Time to answer a request, by route",
-	 print_durations, NULL, false},
+	 own_print_durations, NULL, false},
 	{"skymon_http_requests_total", COUNTER, "Requests answered, by code, method and route",
-	 print_requests, NULL, false},
+	 own_print_requests, NULL, false},
 	{"skymon_isolation", GAUGE, "1 for what this kernel confines of worker processes", print_isolation,
 	 NULL, false},
+	{"skymon_listener_certificate_days", GAUGE, "Days until the certificate of a listener with TLS ends",
+	 print_listener_days, NULL, false},
+	{"skymon_listener_chain_days", GAUGE, "Days until the first certificate of a listener's chain ends",
+	 print_listener_days, NULL, false},
 	{"skymon_metrics_dropped_total", COUNTER,
 	 "Metric families of check results that were left out, because their name or type was taken",
 	 print_dropped, NULL, false},

@@ -65,6 +65,13 @@ void text_escaped(struct text *out, const char *value)
 	put_escaped(out, value, "\\\"\n");
 }
 
+void text_label(struct text *out, const char *before, const char *value)
+{
+	text_put(out, before);
+	text_escaped(out, value);
+	text_put(out, "\"");
+}
+
 void text_unsigned(struct text *out, uint64_t value)
 {
 	char digits[24];

@@ -206,7 +206,7 @@ static void report(struct skymon *sm, const struct tcp *tcp)
 		return;
 	skymon_tls_report(sm, tcp->tls.insecure ? SKYMON_TLS_UNVERIFIED : SKYMON_TLS_VERIFIED,
 			  tcp->proxy_url.memory == NULL && skymon_net_peer_is_local(run->net.fd));
-	skymon_tls_report_days(sm, skymon_net_certificate_days(&run->net));
+	skymon_tls_report_days(sm, skymon_tls_days_of(run->net.tls));
 	skymon_detail(sm, "version", "%s", SSL_get_version(run->net.tls));
 }
 

@@ -196,7 +196,7 @@ static bool request_health(struct skymon *sm, struct vault *vault, struct vault_
 	if (!skymon_http_do(sm, vault->own->check_fetch, &request, &answer, fault))
 		return false;
 	skymon_tls_report(sm, answer.trust, answer.local);
-	skymon_tls_report_days(sm, answer.certificate_days);
+	skymon_tls_report_days(sm, answer.days);
 	char why[VAULT_WHY];
 	bool known = vault_parse_health(answer.body, answer.size, health, why);
 	vault_evaluate(answer.code, known ? health : NULL, verdict);

@@ -297,7 +297,7 @@ static bool ask(struct skymon *sm, struct websocket *ws, struct run *run, struct
 			  : ws->tls.insecure ? SKYMON_TLS_UNVERIFIED
 					     : SKYMON_TLS_VERIFIED,
 			  skymon_net_no_proxy(ws->proxy) && skymon_net_peer_is_local(ws->link.net->fd));
-	skymon_tls_report_days(sm, skymon_net_certificate_days(ws->link.net));
+	skymon_tls_report_days(sm, skymon_tls_days_of(ws->link.net->tls));
 	run->subprotocol = ws->link.subprotocol;
 	run->handshake_seconds = run->kept ? -1 : ws->link.handshake_seconds;
 	run->pong_seconds = run->message_seconds = -1;

@@ -327,7 +327,7 @@ static size_t on_header(char *line, size_t one, size_t count, void *arg)
 {
 	struct call *call = arg;
 	if (!call->sink.answered && call->tls)
-		call->sink.answer->certificate_days = skymon_http_tls_days(call->http->easy);
+		call->sink.answer->days = skymon_http_tls_days(call->http->easy);
 	return skymon_http_sink_header(line, one, count, &call->sink);
 }
 
@@ -527,7 +527,7 @@ bool skymon_http_do(struct skymon *sm, struct skymon_http *http, const struct sk
 		    struct skymon_http_answer *answer, struct skymon_fault *fault)
 {
 	struct call call = {.sm = sm, .http = http, .request = request, .began = clock_now()};
-	*answer = (struct skymon_http_answer){.certificate_days = NAN};
+	*answer = (struct skymon_http_answer){.days = {NAN, NAN}};
 	*fault = (struct skymon_fault){.status = SKYMON_UNKNOWN, .reason = SKYMON_OTHER};
 	call.sink.request = request;
 	call.sink.answer = answer;

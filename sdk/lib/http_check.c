@@ -53,7 +53,7 @@ enum skymon_status skymon_http_check(struct skymon *sm, struct skymon_http **htt
 	if (!answered)
 		return skymon_report(sm, NULL, &fault);
 	skymon_tls_report(sm, answer->trust, answer->local);
-	skymon_tls_report_days(sm, answer->certificate_days);
+	skymon_tls_report_days(sm, answer->days);
 	if (answer->code / 100 == 2)
 		return SKYMON_HEALTHY;
 	int code = answer->code;

@@ -37,7 +37,7 @@ void skymon_http_free_lines(struct curl_slist *lines); /* wipes them first */
 /* ---- http_tls.c: options of a request over TLS, to the server or the proxy; tls may be NULL ---- */
 
 bool skymon_http_files_are_readable(const struct skymon_tls *tls, struct skymon_fault *fault);
-double skymon_http_tls_days(CURL *easy); /* of the connection in use; while a transfer runs */
+struct skymon_tls_days skymon_http_tls_days(CURL *easy); /* of the connection in use; while a transfer runs */
 void skymon_http_tls_set(CURL *easy, const struct skymon_tls *tls, const char *proxy);
 
 /* ---- http_fault.c (pure) ---- */

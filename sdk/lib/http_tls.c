@@ -52,13 +52,13 @@ static bool speaks_openssl(void)
 	return built->ssl_version != NULL && strncmp(built->ssl_version, "OpenSSL/3", 9) == 0;
 }
 
-double skymon_http_tls_days(CURL *easy)
+struct skymon_tls_days skymon_http_tls_days(CURL *easy)
 {
 	struct curl_tlssessioninfo *session = NULL;
 	if (curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &session) != CURLE_OK || session == NULL ||
 	    session->backend != CURLSSLBACKEND_OPENSSL || session->internals == NULL)
-		return NAN;
-	return skymon_tls_certificate_days(session->internals);
+		return (struct skymon_tls_days){NAN, NAN};
+	return skymon_tls_days_of(session->internals);
 }
 
 void skymon_http_tls_set(CURL *easy, const struct skymon_tls *tls, const char *proxy)

@@ -4,7 +4,6 @@
  * from the next connection on; its store of authorities comes from tls_authorities.c, which caches it. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <math.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -312,11 +311,6 @@ ssize_t skymon_net_tls_write(struct skymon *sm, struct skymon_net *net, const vo
 			return sent;
 	} while (again(sm, net, sent, "no answer in time", "", fault));
 	return -1;
-}
-
-double skymon_net_certificate_days(const struct skymon_net *net)
-{
-	return net->tls != NULL ? skymon_tls_certificate_days(net->tls) : NAN;
 }
 
 /* Returns whether the certificate has expired since the connection was opened: new clients would be refused.

@@ -184,18 +184,22 @@ X509_STORE *skymon_tls_store(const char *ca_file, const char **why)
 	return store;
 }
 
-double skymon_tls_certificate_days(const SSL *tls)
+struct skymon_tls_days skymon_tls_days_of(const SSL *tls)
 {
-	STACK_OF(X509) *chain = SSL_get0_verified_chain(tls);
-	double least = NAN;
-	if (chain == NULL)
+	struct skymon_tls_days found = {NAN, NAN};
+	STACK_OF(X509) *chain = tls != NULL ? SSL_get0_verified_chain(tls) : NULL;
+	if (chain == NULL && tls != NULL)
 		chain = SSL_get_peer_cert_chain(tls);
-	for (int i = 0; i < sk_X509_num(chain); i++) {
+	for (int i = 0; i < sk_X509_num(chain); i++) { /* the leaf is the first */
 		int days, seconds;
-		if (ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(sk_X509_value(chain, i))) == 1)
-			least = fmin(isnan(least) ? INFINITY : least, days + seconds / 86400.0);
+		if (ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(sk_X509_value(chain, i))) != 1)
+			continue;
+		double left = days + seconds / 86400.0;
+		if (i == 0)
+			found.certificate = left;
+		found.chain = fmin(found.chain, left); /* of NaN and a number it is the number */
 	}
-	return least;
+	return found;
 }
 
 void skymon_tls_unload(void)

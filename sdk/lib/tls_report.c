@@ -19,12 +19,20 @@ void skymon_tls_report(struct skymon *sm, enum skymon_tls_trust trust, bool loca
 		1, labels, 2);
 }
 
-void skymon_tls_report_days(struct skymon *sm, double days)
+/* A detail has one digit, so that it does not change in each check. */
+static void report_end(struct skymon *sm, const char *name, const char *metric, const char *help, double days)
 {
 	if (isnan(days))
 		return;
-	skymon_number(sm, "certificate_days", days);
-	skymon_detail_number(sm, "certificate_days", floor(days * 10) / 10);
-	skymon_gauge(sm, "skymon_component_certificate_days",
-		     "Days until the first certificate of the server's chain ends", days);
+	skymon_number(sm, name, days);
+	skymon_detail_number(sm, name, floor(days * 10) / 10);
+	skymon_gauge(sm, metric, help, days);
+}
+
+void skymon_tls_report_days(struct skymon *sm, struct skymon_tls_days days)
+{
+	report_end(sm, "certificate_days", "skymon_component_certificate_days",
+		   "Days until the server's certificate ends", days.certificate);
+	report_end(sm, "chain_days", "skymon_component_chain_days",
+		   "Days until the first certificate of the server's chain ends", days.chain);
 }

@@ -14,6 +14,7 @@
     untrusted   the names of good, signed by other_ca
     client      for a client that has to show one (CN skymon), signed by ca
     client_untrusted, signed by other_ca
+    chained     the same names; 30 days, under an authority of 10 days that the file holds too
 certs.copy(name, pem_path, key_path) puts one where a server reads it (owner: as in `user`).
 """
 import datetime
@@ -66,6 +67,10 @@ class Certs:
                           "keyUsage=critical,keyCertSign,cRLSign")
         for name, of in LEAVES.items():
             self._leaf(name, *of)
+        self._leaf("middle", "ca", None, -1, 10, "basicConstraints = critical,CA:TRUE\nkeyUsage = critical,keyCertSign\n")
+        self._leaf("chained", "middle", NAMES, -1, 30)
+        with open(self.pem("chained"), "a") as file:
+            file.write(pathlib.Path(self.pem("middle")).read_text())
         self.ca, self.other_ca = self.pem("ca"), self.pem("other_ca")
 
     def brief(self, seconds):
@@ -95,18 +100,19 @@ class Certs:
         self._openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", self.key(name))
         os.chmod(self.key(name), 0o600)
 
-    def _leaf(self, name, authority, names, begins, ends):
+    def _leaf(self, name, authority, names, begins, ends, extensions=None):
         work = self.folder / f"{name}.ca"  # openssl ca alone takes a beginning and an end; it wants a database
         work.mkdir()
         (work / "index").touch()
-        (work / "serial").write_text(f"{10 + [*LEAVES, 'brief'].index(name):02x}\n")
-        extensions = f"subjectAltName = {names}\nextendedKeyUsage = serverAuth\n" if names else "extendedKeyUsage = clientAuth\n"
+        (work / "serial").write_text(f"{10 + [*LEAVES, 'brief', 'middle', 'chained'].index(name):02x}\n")
+        extensions = extensions or (f"subjectAltName = {names}\nextendedKeyUsage = serverAuth\n" if names else "extendedKeyUsage = clientAuth\n")
         config = work / "config"
-        config.write_text(CONFIG.format(folder=work).replace("[authority]", extensions + "[authority]"))
+        text = CONFIG if "basicConstraints" not in extensions else CONFIG.replace("basicConstraints = critical,CA:FALSE\n", "")
+        config.write_text(text.format(folder=work).replace("[authority]", extensions + "[authority]"))
         self._new_key(name)
         request = work / "request"
         self._openssl("req", "-new", "-config", config, "-key", self.key(name), "-subj",
-                      f"/CN={'skymon' if names is None else name}", "-out", request)
+                      f"/CN={'skymon' if name.startswith('client') else name}", "-out", request)
 
         def day(offset):
             return (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=offset)).strftime("%Y%m%d%H%M%SZ")

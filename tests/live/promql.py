@@ -11,6 +11,8 @@ the exposition's own, as the Prometheus Operator sets one.
 """
 import re
 
+from harness import free_port
+
 TARGET_SERVICE = "kube-service"  # what the target's own label `service` says; the exposition says "api"
 STRING = r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\''
 BRACES = rf"\{{(?:{STRING}|[^}}\"'])*\}}"
@@ -47,15 +49,17 @@ def comparison(expression):
 class World:
     """A skymond that measures all that rules ask for (the eight metrics of the service from component `numbers`, the
     machine, a number that has a limit, a component whose status the test sets), and a Prometheus before it. job: more keys for the scrape; rules: the text of a
-    rule file; components: more of them."""
+    rule file; components: more of them; listen: further listeners."""
 
-    def __init__(self, skymond, prometheus, folder, job=None, rules=None, components=None):
+    def __init__(self, skymond, prometheus, folder, job=None, rules=None, components=None, listen=()):
         self.folder = folder
         numbers = folder / "numbers"
         numbers.write_text("".join(f"{key} {value}\n" for key, value in NUMBERS.items()))
         self.switch = folder / "switch"
         self.say("healthy")
+        port = free_port()
         self.daemon = skymond({
+            "listen": [f"127.0.0.1:{port}", *listen],
             "service": {"name": "api", "version": "2.1", "metrics": {key: "numbers" for key in NUMBERS}},
             "plugins": {"prometheus": {}},
             "components": {
@@ -63,7 +67,7 @@ class World:
                 "switch": {"plugin": "t_file", "path": str(self.switch), "interval": "1s"},
                 "host": {"plugin": "host", "interval": "1s"},
                 **(components or {}),
-            }})
+            }}, listen=None)
         self.daemon.wait_component("switch", status="healthy")
         target = {"targets": [f"127.0.0.1:{self.daemon.port}"], "labels": {"service": TARGET_SERVICE}}
         self.prometheus = prometheus([], rules=rules, job={

@@ -83,7 +83,8 @@ def test_the_set():
         "HighErrorRate": "warning", "HighResponseTime": "warning", "APIDown": "critical",
         "CriticalErrorRate": "critical", "ServiceUnhealthy": "critical", "ComponentUnhealthy": "warning", "ComponentDegraded": "warning",
         "ComponentStale": "warning", "LimitUnmeasured": "warning", "ComponentUnverified": "warning",
-        "SkymonPluginRestarts": "warning", "SkymonReloadFailed": "warning",
+        "CertificateRenewal": "warning", "CertificateExpiry": "critical", "SkymonPluginRestarts": "warning", "SkymonReloadFailed": "warning",
+        "ListenerCertificateRenewal": "warning", "ListenerCertificateExpiry": "critical",
         "ComponentStatusChanged": "info", "VersionChanged": "info", "SkymonVersionChanged": "info"}
 
 
@@ -307,11 +308,15 @@ def all_rules():
 
 
 @pytest.fixture
-def world(skymond, prometheus, tmp_path, elsewhere):
-    """With a component whose connection leads to another machine, without TLS."""
+def world(skymond, prometheus, tmp_path, elsewhere, certs):
+    """With a component whose connection leads to another machine, without TLS, and one that asks a listener with TLS of the daemon itself."""
     far = Fake(b"+PONG\r\n", b"$42\r\nredis_version:7.0.0\r\nrole:master\r\nused:1\r\n\r\n", host=elsewhere)
+    pem, key, own = tmp_path / "pem", tmp_path / "key", f"127.0.0.1:{free_port()}"
+    certs.copy("good", pem, key)
     yield World(skymond, prometheus, tmp_path, job=shipped_job(), rules=all_rules(), components={
-        "far": {"plugin": "cache", "interval": "1s", "url": f"redis://{elsewhere}:{far.port}", "reconnect": "0s"}})
+        "far": {"plugin": "cache", "interval": "1s", "url": f"redis://{elsewhere}:{far.port}", "reconnect": "0s"},
+        "own": {"plugin": "certificate", "interval": "1s", "address": own, "tls": {"ca_file": certs.ca}},
+    }, listen=[{"address": own, "tls": {"cert_file": str(pem), "key_file": str(key)}}])
     far.close()
 
 
@@ -343,7 +348,7 @@ def expression(name):
     return OUR_RULES[name]["expr"] if name in OUR_RULES else GIVEN_RULES[name]["expr"]
 
 
-def test_each_rule_finds_what_it_is_for(world):
+def test_each_rule_finds_what_it_is_for(world, certs):
     """Seen on a real skymond that is brought into each state. How long it must last is promtool's matter."""
     component = {"component": "switch"}
 
@@ -353,6 +358,13 @@ def test_each_rule_finds_what_it_is_for(world):
     finds("ComponentUnverified", component="far", tls="none", peer="remote")
     for name in set(RULES) - {"VersionChanged", "SkymonVersionChanged", "ComponentUnverified"}:
         assert world.prometheus.query(expression(name)) == [], name
+    for days, names in ((20, ["Renewal"]), (6, ["Renewal", "Expiry"])):
+        certs.brief(days * 86400)
+        certs.copy("brief", world.folder / "pem", world.folder / "key")
+        world.daemon.hup()
+        for name in names:
+            finds(f"Certificate{name}", component="own")
+            finds(f"ListenerCertificate{name}", job="sky-genesis-api")
     world.say("degraded")
     finds("ComponentDegraded", **component)
     finds("ComponentStatusChanged", status="degraded", **component)

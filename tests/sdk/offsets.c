@@ -343,7 +343,15 @@ AT(skymon_self, refused_connections_total, 232);
 AT(skymon_self, isolation, 240);
 AT(skymon_self, bucket_seconds, 248);
 AT(skymon_self, bucket_count, 256);
-AT_LEAST(skymon_self, 264);
+AT(skymon_self, listeners, 264);
+AT(skymon_self, listener_count, 272);
+AT_LEAST(skymon_self, 280);
+
+AT(skymon_listener, size, 0);
+AT(skymon_listener, address, 8);
+AT(skymon_listener, certificate_ends_ms, 16);
+AT(skymon_listener, chain_ends_ms, 24);
+AT_LEAST(skymon_listener, 32);
 
 AT(skymon_config, size, 0);
 AT(skymon_config, environment, 8);

@@ -42,7 +42,7 @@ bool skymon_http_do(struct skymon *sm, struct skymon_http *http, const struct sk
 		    struct skymon_http_answer *answer, struct skymon_fault *fault)
 {
 	(void)sm, (void)http, (void)request;
-	*answer = (struct skymon_http_answer){.code = made_up.code, .certificate_days = 12};
+	*answer = (struct skymon_http_answer){.code = made_up.code, .days = {30, 12}};
 	if (made_up.code != 0) {
 		answer->trust = SKYMON_TLS_VERIFIED;
 		answer->body = calloc(1, 1);
@@ -110,7 +110,8 @@ static void checks(void)
 			UNIT_TEXT(fake.message, rows[i].message);
 			CU_ASSERT((strstr(fake.text, "secret refused\n") != NULL) ==
 				  (rows[i].code == 401 && j == 0));
-			CU_ASSERT((strstr(fake.text, "number certificate_days 12\n") != NULL &&
+			CU_ASSERT((strstr(fake.text, "number certificate_days 30\n") != NULL &&
+				   strstr(fake.text, "number chain_days 12\n") != NULL &&
 				   strstr(fake.text, "detail tls verified\n") != NULL) ==
 				  (rows[i].code != 0));
 			CU_ASSERT((answer.body != NULL) == (rows[i].status == SKYMON_HEALTHY));

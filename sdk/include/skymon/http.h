@@ -69,7 +69,7 @@ struct skymon_http_answer {
 	bool reused;                /* the connection was kept from an earlier request */
 	enum skymon_tls_trust trust; /* of the connection */
 	bool local;                 /* the peer is on this machine */
-	double certificate_days;    /* skymon_tls_certificate_days(); NaN without TLS */
+	struct skymon_tls_days days; /* of its certificates */
 	double seconds;             /* the whole request */
 	double connect_seconds;     /* to the end of TCP, and of TLS; 0 if reused */
 	double tls_seconds;

@@ -56,8 +56,6 @@ bool skymon_net_write(struct skymon *sm, struct skymon_net *net, const void *byt
 
 /* Returns whether a kept connection can be used for a request: the peer has not closed it, and no unsolicited bytes have arrived. */
 bool skymon_net_alive(struct skymon_net *net);
-/* Returns skymon_tls_certificate_days(), or NaN without TLS. */
-double skymon_net_certificate_days(const struct skymon_net *net);
 
 /* ---- For a client library with sockets of its own ---- */
 

@@ -29,11 +29,18 @@ enum skymon_tls_trust {
  * in each check that had a connection. local: the peer is on this machine (skymon_net_peer_is_local), where TLS is not required. */
 void skymon_tls_report(struct skymon *sm, enum skymon_tls_trust trust, bool local);
 
+/* In how many days certificates of a connection expire: negative if they have, NaN without TLS. */
+struct skymon_tls_days {
+	double certificate; /* the server's own */
+	double chain;       /* the first to expire of its chain, the server's own included */
+};
+
 /* For the table of numbers of a plugin that calls skymon_tls_report_days. */
 #define SKYMON_TLS_NUMBERS \
-	{ "certificate_days", "", "days until the first certificate of the server's chain ends; absent without TLS" }
-/* Reports the number, detail and metric of that; nothing if days is NaN, as it is without TLS. */
-void skymon_tls_report_days(struct skymon *sm, double days);
+	{ "certificate_days", "", "days until the server's certificate ends; absent without TLS" }, \
+	{ "chain_days", "", "days until the first certificate of the server's chain ends; absent without TLS" }
+/* Reports the numbers, details and metrics of both; nothing of one that is NaN. */
+void skymon_tls_report_days(struct skymon *sm, struct skymon_tls_days days);
 
 /* Why a secret must not be sent, as in "url %s". */
 #define SKYMON_TLS_CLEAR(scheme) \
@@ -50,9 +57,9 @@ void skymon_tls_report_days(struct skymon *sm, double days);
 X509_STORE *skymon_tls_store(const char *ca_file, const char **why);
 /* Returns the one file that holds the system's certificates, for libraries that read it themselves; NULL if there is none. */
 const char *skymon_tls_system_file(void);
-/* Returns in how many days the first certificate of the peer's chain to expire does so: negative if it has expired, NaN if the peer
- * sent none. */
-double skymon_tls_certificate_days(const SSL *tls);
+/* Returns the days of the peer's certificates: of the chain that was verified, else of the one that was sent. Both are NaN if tls is
+ * NULL or the peer sent none. */
+struct skymon_tls_days skymon_tls_days_of(const SSL *tls);
 /* Frees the cache. Call it in the plugin's unload; skymon_net_unload does. */
 void skymon_tls_unload(void);
 

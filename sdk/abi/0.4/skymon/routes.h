@@ -122,6 +122,8 @@ struct skymon_plugin_state {       /* one for each loaded plugin */
 	bool up;
 	uint64_t restarts_total;
 };
+/* One for each listener with TLS: when its certificate ends, and the first of the chain that it sends. */
+struct skymon_listener { uint32_t size; const char *address; int64_t certificate_ends_ms, chain_ends_ms; };
 struct skymon_source { uint32_t size; bool present, counter; const char *key; double value; }; /* a metric of the seed */
 
 enum skymon_phase { SKYMON_PHASE_STARTING, SKYMON_PHASE_RUNNING, SKYMON_PHASE_DRAINING };
@@ -147,6 +149,7 @@ struct skymon_self {               /* valid until the handler returns */
 	uint64_t refused_connections_total;            /* by limits.connections or connections_per_address */
 	uint32_t isolation;                            /* what this kernel confines of workers: SKYMON_CONFINES_… */
 	const double *bucket_seconds; size_t bucket_count; /* upper bounds of the buckets of http_times */
+	const struct skymon_listener *const *listeners; size_t listener_count;
 };
 #define SKYMON_CONFINES_FILES 1u
 #define SKYMON_CONFINES_SIGNALS 2u
