@@ -20,13 +20,13 @@ struct arena_chunk {
 	max_align_t bytes[];
 };
 
-void *arena_alloc(struct arena *arena, size_t size)
+static void *take(struct arena *arena, size_t size, size_t alignment)
 {
 	if (size > SIZE_MAX / 2)
 		abort();
-	size = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 	struct arena_chunk *chunk = arena->first;
-	if (chunk == NULL || chunk->size - chunk->used < size) {
+	size_t at = chunk != NULL ? (chunk->used + alignment - 1) / alignment * alignment : 0;
+	if (chunk == NULL || at > chunk->size || chunk->size - at < size) {
 		size_t room = chunk == NULL ? CHUNK_MIN : chunk->size * 2;
 		room = room < CHUNK_MAX ? room : CHUNK_MAX;
 		room = room > size ? room : size;
@@ -34,15 +34,20 @@ void *arena_alloc(struct arena *arena, size_t size)
 		chunk->size = room;
 		chunk->next = arena->first;
 		arena->first = chunk;
+		at = 0;
 	}
-	void *place = (char *)chunk->bytes + chunk->used;
-	chunk->used += size;
-	return place;
+	chunk->used = at + size;
+	return (char *)chunk->bytes + at;
+}
+
+void *arena_alloc(struct arena *arena, size_t size)
+{
+	return take(arena, size, ALIGNMENT);
 }
 
 char *arena_text_size(struct arena *arena, const char *text, size_t size)
 {
-	char *copy = arena_alloc(arena, size + 1);
+	char *copy = take(arena, size + 1, 1); /* texts are many and short */
 	if (size > 0)
 		memcpy(copy, text, size);
 	return copy;

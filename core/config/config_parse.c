@@ -17,6 +17,7 @@ struct built { /* a node and what only the building knows of it */
 	bool open;      /* its end has not come yet */
 	bool visited;   /* by config_expand_tree */
 	bool merge_key; /* a plain << */
+	bool anchored;
 };
 
 struct anchor {
@@ -33,8 +34,9 @@ struct builder {
 	struct err_list *errs;
 	struct anchor anchors[CONFIG_ANCHORS_MAX];
 	size_t anchor_count;
-	size_t total; /* nodes made and pairs merged */
-	bool failed;  /* stop: what follows cannot be read, or is too much */
+	struct built *spare; /* of a key, whose node is not needed any more; or NULL */
+	size_t total;        /* nodes made and pairs merged */
+	bool failed;         /* stop: what follows cannot be read, or is too much */
 };
 
 struct pairs { /* a map or list that grows */
@@ -109,8 +111,9 @@ static bool next(struct builder *b, yaml_event_t *event)
 
 static struct built *new_node(struct builder *b, enum config_kind kind, const yaml_event_t *event)
 {
-	struct built *built = arena_alloc(b->arena, sizeof(*built));
-	built->node = place(b, event->start_mark);
+	struct built *built = b->spare != NULL ? b->spare : arena_alloc(b->arena, sizeof(*built));
+	b->spare = NULL;
+	*built = (struct built){.node = place(b, event->start_mark)};
 	built->node.kind = kind;
 	built->weight = built->height = 1;
 	if (++b->total > CONFIG_NODES_MAX)
@@ -133,6 +136,7 @@ static void set_anchor(struct builder *b, const yaml_char_t *name, struct built 
 {
 	if (name == NULL)
 		return;
+	built->anchored = true;
 	for (size_t i = 0; i < b->anchor_count; i++)
 		if (strcmp(b->anchors[i].name, (const char *)name) == 0) {
 			b->anchors[i].node = built;
@@ -399,6 +403,8 @@ static struct built *map(struct builder *b, const yaml_event_t *start, unsigned 
 		yaml_event_delete(&event);
 		if (key_node != NULL)
 			pair(b, key_node, depth, &own, &merged, &merge_place);
+		if (key_node != NULL && !key_node->anchored && !key_node->merge_key)
+			b->spare = key_node; /* the pair has its text and place */
 	}
 	finish_map(b, built, &own, &merged, start->start_mark);
 	built->open = false;

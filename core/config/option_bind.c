@@ -506,7 +506,7 @@ static bool bind_row(struct binder *b, const struct option_binding *binding, con
 		     struct row *row)
 {
 	size_t count = option_table_size(binding->table, sizeof(*binding->table));
-	row->values = arena_alloc(&b->values->arena, count * sizeof(*row->values));
+	struct value *given_values = x_alloc((count + 1) * sizeof(*given_values));
 	bool ok = reject_unknown(b, binding, binding->section);
 	ok = reject_unknown(b, binding, binding->defaults) && ok;
 	for (size_t i = 0; i < count; i++) {
@@ -524,9 +524,13 @@ static bool bind_row(struct binder *b, const struct option_binding *binding, con
 		}
 		ok &= bind_option(b, binding, &spot, &value, &given);
 		if (given)
-			row->values[row->count++] = value;
+			given_values[row->count++] = value;
 		free(dotted);
 	}
+	row->values = arena_alloc(&b->values->arena, row->count * sizeof(*row->values));
+	if (row->count > 0)
+		memcpy(row->values, given_values, row->count * sizeof(*row->values));
+	free(given_values);
 	return ok;
 }
 
