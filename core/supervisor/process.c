@@ -354,10 +354,10 @@ static void on_message(struct process *process, struct wire_message *message)
 	}
 }
 
-/* Reads at most so many packets. */
+/* Reads at most so many messages, and what is left of the last one's packet. */
 static void receive(struct process *process, int most)
 {
-	while (process->wire.fd >= 0 && most-- > 0) {
+	while (process->wire.fd >= 0 && (most-- > 0 || wire_has_rest(&process->inbox))) {
 		struct wire_message message = {0};
 		struct err err;
 		switch (wire_receive(&process->inbox, process->wire.fd, &message, &err)) {

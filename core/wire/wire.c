@@ -200,6 +200,17 @@ static bool send_packet(int fd, const struct wire_head *head, const void *payloa
 	}
 }
 
+static bool send_blocking(int fd, const struct wire_head *head, const void *payload, size_t size)
+{
+	while (!send_packet(fd, head, payload, size, 0)) {
+		if (errno != EAGAIN && errno != ENOBUFS)
+			return false;
+		struct pollfd wait = {.fd = fd, .events = POLLOUT};
+		(void)poll(&wait, 1, errno == ENOBUFS ? 10 : 1000);
+	}
+	return true;
+}
+
 bool wire_send(int fd, enum wire_type type, uint32_t id, const void *body, size_t size)
 {
 	if (size > message_max(type)) {
@@ -210,16 +221,29 @@ bool wire_send(int fd, enum wire_type type, uint32_t id, const void *body, size_
 	const uint8_t *at = body;
 	do {
 		size_t part = size < PAYLOAD_MAX ? size : PAYLOAD_MAX;
-		while (!send_packet(fd, &head, at, part, 0)) {
-			if (errno != EAGAIN && errno != ENOBUFS)
-				return false;
-			struct pollfd wait = {.fd = fd, .events = POLLOUT};
-			(void)poll(&wait, 1, errno == ENOBUFS ? 10 : 1000);
-		}
+		if (!send_blocking(fd, &head, at, part))
+			return false;
 		at = size > 0 ? at + part : at;
 		size -= part;
 	} while (size > 0);
 	return true;
+}
+
+bool wire_pack(struct buf *packet, enum wire_type type, uint32_t id, const void *body, size_t size)
+{
+	struct wire_head head = head_of(type, id, size);
+	if (packet->size + sizeof(head) + size > WIRE_PACKET_MAX)
+		return false;
+	buf_add(packet, &head, sizeof(head));
+	buf_add(packet, body, size);
+	return true;
+}
+
+bool wire_send_packed(int fd, const struct buf *packet)
+{
+	struct wire_head first;
+	memcpy(&first, packet->data, sizeof(first));
+	return send_blocking(fd, &first, packet->data + sizeof(first), packet->size - sizeof(first));
 }
 
 bool wire_send_now(int fd, enum wire_type type, uint32_t id, const void *body, size_t size)
@@ -329,19 +353,21 @@ static enum wire_got check_head(const struct wire_inbox *inbox, const struct wir
 	if (head->size > max)
 		return report_bad(err, "message too long", head->type, head->size);
 	if (head->type == WIRE_CRASH)
-		return payload == head->size
+		return payload == head->size && inbox->rest == NULL
 			       ? WIRE_MESSAGE
 			       : report_bad(err, "a crash report that is cut", head->type, payload);
 	if (inbox->busy && (head->type != part->type || head->id != part->id || head->size != part->size))
 		return report_bad(err, "a message within another", head->type, head->size);
-	size_t rest = head->size - (inbox->busy ? inbox->got : 0);
-	if (payload > rest || (payload == 0 && head->size > 0))
+	if (!inbox->busy && payload >= head->size)
+		return WIRE_MESSAGE; /* others may follow in the packet */
+	if (payload == 0 || (inbox->busy && payload > head->size - inbox->got))
 		return report_bad(err, "a packet that does not fit its message", head->type, payload);
 	return WIRE_MESSAGE;
 }
 
-/* Returns WIRE_AGAIN and sets *part for a packet after which more of its message are to come. */
-static enum wire_got take_packet(struct wire_inbox *inbox, const uint8_t *bytes, size_t got,
+/* Takes a message, or a part of one, from the front of a packet, and sets *used to its size. Returns WIRE_AGAIN and sets
+ * *part if more of the message is to come. */
+static enum wire_got take_packet(struct wire_inbox *inbox, const uint8_t *bytes, size_t got, size_t *used,
 				 struct wire_message *out, bool *part, struct err *err)
 {
 	struct wire_head head;
@@ -352,11 +378,13 @@ static enum wire_got take_packet(struct wire_inbox *inbox, const uint8_t *bytes,
 	size_t size = got - sizeof(head);
 	if (check_head(inbox, &head, size, err) == WIRE_BAD)
 		return WIRE_BAD;
-	if (size == head.size) {
+	*used = got;
+	if (head.type == WIRE_CRASH || (!inbox->busy && head.size <= size)) {
+		*used = sizeof(head) + head.size;
 		*out = (struct wire_message){.type = head.type,
 					     .id = head.id,
-					     .size = size,
-					     .body = copy_body(payload, size, size)};
+					     .size = head.size,
+					     .body = copy_body(payload, head.size, head.size)};
 		return WIRE_MESSAGE;
 	}
 	if (!inbox->busy) {
@@ -374,8 +402,34 @@ static enum wire_got take_packet(struct wire_inbox *inbox, const uint8_t *bytes,
 	if (*part)
 		return WIRE_AGAIN;
 	*out = inbox->part;
-	*inbox = (struct wire_inbox){0};
+	inbox->part = (struct wire_message){0};
+	inbox->busy = false;
 	return WIRE_MESSAGE;
+}
+
+/* Secrets in it must not stay in memory. */
+static void drop_rest(struct wire_inbox *inbox)
+{
+	if (inbox->rest != NULL)
+		explicit_bzero(inbox->rest, inbox->rest_size);
+	free(inbox->rest);
+	inbox->rest = NULL;
+}
+
+bool wire_has_rest(const struct wire_inbox *inbox)
+{
+	return inbox->rest != NULL;
+}
+
+static enum wire_got take_rest(struct wire_inbox *inbox, struct wire_message *out, bool *part,
+			       struct err *err)
+{
+	size_t used = 0, left = inbox->rest_size - inbox->rest_at;
+	enum wire_got what = take_packet(inbox, inbox->rest + inbox->rest_at, left, &used, out, part, err);
+	inbox->rest_at += used;
+	if (what == WIRE_BAD || used == left)
+		drop_rest(inbox);
+	return what;
 }
 
 /* Receives one packet. A secret in it must not stay on the stack. */
@@ -384,7 +438,10 @@ static enum wire_got receive_packet(struct wire_inbox *inbox, int fd, struct wir
 {
 	uint8_t bytes[WIRE_PACKET_MAX];
 	ssize_t got;
+	size_t used = 0;
 	*part = false;
+	if (inbox->rest != NULL)
+		return take_rest(inbox, out, part, err);
 	do
 		got = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_TRUNC);
 	while (got < 0 && errno == EINTR);
@@ -392,7 +449,12 @@ static enum wire_got receive_packet(struct wire_inbox *inbox, int fd, struct wir
 		return WIRE_AGAIN;
 	if (got <= 0)
 		return WIRE_CLOSED;
-	enum wire_got what = take_packet(inbox, bytes, (size_t)got, out, part, err);
+	enum wire_got what = take_packet(inbox, bytes, (size_t)got, &used, out, part, err);
+	if (what != WIRE_BAD && used < (size_t)got) {
+		inbox->rest = copy_body(bytes + used, (size_t)got - used, (size_t)got - used);
+		inbox->rest_at = 0;
+		inbox->rest_size = (size_t)got - used;
+	}
 	explicit_bzero(bytes, (size_t)got < sizeof(bytes) ? (size_t)got : sizeof(bytes));
 	return what;
 }
@@ -411,5 +473,6 @@ void wire_inbox_free(struct wire_inbox *inbox)
 	if (inbox->part.body != NULL)
 		explicit_bzero(inbox->part.body, inbox->got);
 	free(inbox->part.body);
+	drop_rest(inbox);
 	*inbox = (struct wire_inbox){0};
 }

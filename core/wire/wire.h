@@ -3,8 +3,8 @@
  *
  * A SOCK_SEQPACKET pair: the kernel keeps packets whole, so that a crash handler may send its own at any
  * moment without breaking into another thread's. A message longer than one packet is sent as several with the
- * same type and id, each with the whole size. The daemon's end never blocks (outbox); the
- * worker's end blocks. A worker is hostile: sizes are bounded before anything is allocated, and
+ * same type and id, each with the whole size; several short ones may share a packet. The daemon's end never
+ * blocks (outbox); the worker's end blocks. A worker is hostile: sizes are bounded before anything is allocated, and
  * every get is checked. */
 #ifndef WIRE_H
 #define WIRE_H
@@ -88,6 +88,10 @@ bool wire_text_ok(const void *text, size_t size); /* valid UTF-8 without '\0' */
 bool wire_pair(int fds[2], struct err *err) MUST_CHECK; /* both CLOEXEC, buffers enlarged */
 /* Blocks until all is sent; false if the other end is gone. Callers take turns (one lock for each wire). */
 bool wire_send(int fd, enum wire_type type, uint32_t id, const void *body, size_t size) MUST_CHECK;
+/* Adds a message to a packet, if there is room for it: a system call and a wake-up for many short messages. */
+bool wire_pack(struct buf *packet, enum wire_type type, uint32_t id, const void *body,
+	       size_t size) MUST_CHECK;
+bool wire_send_packed(int fd, const struct buf *packet) MUST_CHECK; /* as wire_send */
 /* Sends one packet without blocking, or fails with errno. Async-signal-safe: for the report of a crash. */
 bool wire_send_now(int fd, enum wire_type type, uint32_t id, const void *body, size_t size) MUST_CHECK;
 
@@ -115,6 +119,8 @@ struct wire_inbox {
 	struct wire_message part;
 	size_t got;
 	bool busy;
+	uint8_t *rest; /* of a packet, behind the message that was received last; NULL if there is none */
+	size_t rest_at, rest_size;
 };
 enum wire_got { WIRE_AGAIN, WIRE_MESSAGE, WIRE_CLOSED, WIRE_BAD };
 /* Receives packets without blocking (MSG_DONTWAIT) until one message is whole, none is left or 16 were
@@ -122,6 +128,8 @@ enum wire_got { WIRE_AGAIN, WIRE_MESSAGE, WIRE_CLOSED, WIRE_BAD };
  * the caller frees out->body. WIRE_CLOSED: the other end is gone. WIRE_BAD: err says why. A WIRE_CRASH is
  * delivered even between the packets of another message. */
 enum wire_got wire_receive(struct wire_inbox *inbox, int fd, struct wire_message *out, struct err *err);
+/* Returns whether the last packet holds more: the descriptor does not report that. */
+bool wire_has_rest(const struct wire_inbox *inbox);
 void wire_inbox_free(struct wire_inbox *inbox);
 
 #endif

@@ -38,8 +38,7 @@
 #define CRASH_REPORT_MS 1000
 #define STOP_WAIT_MS 1000 /* for checks that are running when the daemon stops */
 #define PACKETS_A_TURN 64
-#define RESULT_SMALL 16384 /* a larger one is sent at once */
-#define RESULTS_MAX 65536
+#define RESULT_SMALL 16384   /* a larger one is sent at once */
 #define STALE_MIN_US 1000000 /* more than the daemon wants between two starts (pool_events.c) */
 
 struct process {
@@ -50,7 +49,7 @@ struct process {
 	struct skymon_plugin plugin;
 	struct loop *loop; /* of the main thread */
 	struct wire_inbox inbox;
-	struct buf results; /* id, size and body of each that is to be sent at the end of this turn */
+	struct buf results; /* a packet of those that are to be sent at the end of this turn */
 };
 
 static struct process worker = {.wire = -1, .wake = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
@@ -148,28 +147,27 @@ static void send_log(void *arg, uint32_t id, enum log_level level, const char *t
 /* Results of a plugin on the loop wait for the end of its turn, so that the daemon is woken once for all of them. */
 static void send_results(void)
 {
-	for (size_t at = 0; at < worker.results.size;) {
-		uint32_t head[2];
-		memcpy(head, worker.results.data + at, sizeof(head));
-		at += sizeof(head);
-		send_message(WIRE_RESULT, head[0], worker.results.data + at, head[1]);
-		at += head[1];
-	}
+	if (worker.results.size == 0)
+		return;
+	pthread_mutex_lock(&worker.lock);
+	bool sent = wire_send_packed(worker.wire, &worker.results);
+	pthread_mutex_unlock(&worker.lock);
+	if (!sent)
+		_exit(0);
 	worker.results.size = 0;
 }
 
 static void send_result(void *arg, uint32_t id, const struct buf *body)
 {
-	const uint32_t head[2] = {id, (uint32_t)body->size};
 	(void)arg;
 	if (worker.plugin.begin == NULL || body->size > RESULT_SMALL) {
 		send_message(WIRE_RESULT, id, body->data, body->size);
 		return;
 	}
-	buf_add(&worker.results, head, sizeof(head));
-	buf_add(&worker.results, body->data, body->size);
-	if (worker.results.size > RESULTS_MAX)
-		send_results();
+	if (wire_pack(&worker.results, WIRE_RESULT, id, body->data, body->size))
+		return;
+	send_results();
+	(void)!wire_pack(&worker.results, WIRE_RESULT, id, body->data, body->size);
 }
 
 static void send_refused(void *arg, uint32_t id)
@@ -382,8 +380,8 @@ static void __attribute__((noreturn)) stop_all(void)
 static void wire_ready(struct watch *watch, uint32_t ready)
 {
 	(void)ready;
-	for (int packets = 0; packets < PACKETS_A_TURN;
-	     packets++) { /* timers and descriptors have their turn */
+	/* timers and descriptors have their turn */
+	for (int taken = 0; taken < PACKETS_A_TURN || wire_has_rest(&worker.inbox); taken++) {
 		struct wire_message message = {0};
 		struct err err;
 		switch (wire_receive(&worker.inbox, watch->fd, &message, &err)) {

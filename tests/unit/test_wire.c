@@ -225,6 +225,77 @@ static void a_closed_reader_is_reported(void)
 	close_ends(&e);
 }
 
+/* Several messages in a packet arrive one by one, also before and after long ones. */
+static void short_messages_share_a_packet(void)
+{
+	struct ends e;
+	struct buf packet = {0};
+	struct wire_message got = {0};
+	open_ends(&e);
+	CU_ASSERT(wire_pack(&packet, WIRE_RESULT, 1, "one", 3));
+	CU_ASSERT(wire_pack(&packet, WIRE_STOPPED, 2, NULL, 0));
+	CU_ASSERT(wire_pack(&packet, WIRE_RESULT, 3, "three", 5));
+	CU_ASSERT(wire_send_packed(e.fds[0], &packet));
+	CU_ASSERT(wire_send(e.fds[0], WIRE_LOG, 4, "log", 3));
+	expect(&e, WIRE_RESULT, 1, "one", 3);
+	CU_ASSERT(wire_has_rest(&e.inbox));
+	expect(&e, WIRE_STOPPED, 2, "", 0);
+	expect(&e, WIRE_RESULT, 3, "three", 5);
+	CU_ASSERT(!wire_has_rest(&e.inbox));
+	expect(&e, WIRE_LOG, 4, "log", 3);
+	CU_ASSERT_EQUAL(wire_receive(&e.inbox, e.fds[1], &got, &e.err), WIRE_AGAIN);
+
+	char *body = make_body(WIRE_PACKET_MAX);
+	unsigned count = 0;
+	packet.size = 0;
+	while (wire_pack(&packet, WIRE_RESULT, count + 1, body, 1000))
+		count++;
+	CU_ASSERT(count == WIRE_PACKET_MAX / (1000 + sizeof(struct wire_head)));
+	CU_ASSERT(!wire_pack(&packet, WIRE_RESULT, 9, body, WIRE_PACKET_MAX));
+	CU_ASSERT(packet.size <= WIRE_PACKET_MAX && wire_send_packed(e.fds[0], &packet));
+	for (unsigned i = 0; i < count; i++)
+		expect(&e, WIRE_RESULT, i + 1, body, 1000);
+	free(body);
+	buf_free(&packet);
+	close_ends(&e);
+}
+
+/* The rest of a packet is as hostile as its first message. */
+static void hostile_rests_are_bad(void)
+{
+	const uint32_t magic = 0x316D6B73;
+	const struct {
+		const char *what;
+		struct wire_head second;
+		size_t cut; /* bytes of the second message that are left out */
+	} rows[] = {
+		{"half a head", {.magic = magic, .type = WIRE_LOG}, 8},
+		{"no mark", {.magic = 1, .type = WIRE_LOG}, 0},
+		{"unknown type", {.magic = magic, .type = 99}, 0},
+		{"padding", {.magic = magic, .type = WIRE_LOG, .zero = 1}, 0},
+		{"nothing of something", {.magic = magic, .type = WIRE_LOG, .size = 3}, 0},
+		{"too long", {.magic = magic, .type = WIRE_LOG, .size = WIRE_MESSAGE_MAX + 1}, 0},
+		{"last words", {.magic = magic, .type = WIRE_CRASH}, 0},
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct ends e;
+		struct buf packet = {0};
+		struct wire_message got = {0};
+		open_ends(&e);
+		CU_ASSERT(wire_pack(&packet, WIRE_RESULT, 1, "one", 3));
+		buf_add(&packet, &rows[i].second, sizeof(rows[i].second));
+		CU_ASSERT(send(e.fds[0], packet.data, packet.size - rows[i].cut, 0) > 0);
+		CU_ASSERT(wire_send(e.fds[0], WIRE_LOG, 4, "log", 3));
+		expect(&e, WIRE_RESULT, 1, "one", 3);
+		enum wire_got what = wire_receive(&e.inbox, e.fds[1], &got, &e.err);
+		if (what != WIRE_BAD)
+			fprintf(stderr, "\nnot refused: %s\n", rows[i].what);
+		CU_ASSERT(what == WIRE_BAD && !wire_has_rest(&e.inbox));
+		buf_free(&packet);
+		close_ends(&e);
+	}
+}
+
 static void put_packet(struct ends *e, struct wire_head head, size_t payload)
 {
 	char packet[WIRE_PACKET_MAX + 512] = {0};
@@ -284,7 +355,9 @@ static void hostile_packets_are_bad(void)
 		put_packet(&e, rows[i].first, rows[i].first_size);
 		if (rows[i].second.magic != 0)
 			put_packet(&e, rows[i].second, rows[i].second_size);
-		enum wire_got what = wire_receive(&e.inbox, e.fds[1], &got, &e.err);
+		enum wire_got what;
+		while ((what = wire_receive(&e.inbox, e.fds[1], &got, &e.err)) == WIRE_MESSAGE)
+			free(got.body);
 		if (what != WIRE_BAD)
 			fprintf(stderr, "\nnot refused: %s\n", rows[i].what);
 		CU_ASSERT_EQUAL(what, WIRE_BAD);
@@ -307,6 +380,8 @@ int main(void)
 					{"hostile bodies are bad", hostile_bodies_are_bad},
 					{"short messages arrive", short_messages_arrive},
 					{"long messages arrive in parts", long_messages_arrive_in_parts},
+					{"short messages share a packet", short_messages_share_a_packet},
+					{"hostile rests are bad", hostile_rests_are_bad},
 					{"the outbox is bounded", outbox_is_bounded},
 					{"a missing reader is reported", a_closed_reader_is_reported},
 					{"hostile packets are bad", hostile_packets_are_bad},
