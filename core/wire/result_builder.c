@@ -38,7 +38,7 @@ struct slot {
 
 struct result_builder {
 	int reason;
-	char message[RESULT_MESSAGE_MAX + 1];
+	char *message;                        /* NULL if there is none */
 	bool reason_of_name, message_of_name; /* set by result_unresolved */
 	struct detail *details;
 	size_t detail_count, detail_room, detail_bytes;
@@ -49,8 +49,8 @@ struct result_builder {
 	struct slot *slots;
 	size_t slot_count, slot_room; /* room: a power of two */
 	uint32_t series_max, series_count, dropped;
-	char dropped_name[METRIC_NAME_MAX + 1]; /* of the first that was dropped */
-	struct buf labels;                      /* of the series that is being added */
+	char *dropped_name; /* of the first that was dropped; or NULL */
+	struct buf labels;  /* of the series that is being added */
 };
 
 struct result_builder *result_builder_new(void)
@@ -71,6 +71,8 @@ void result_builder_reset(struct result_builder *b)
 		free(b->families[i].help);
 		buf_free(&b->families[i].series);
 	}
+	free(b->message);
+	free(b->dropped_name);
 	free(b->details);
 	free(b->numbers);
 	free(b->families);
@@ -105,6 +107,8 @@ void result_say(struct result_builder *b, const char *text)
 		while (size > 0 && ((unsigned char)from[size] & 0xC0) == 0x80)
 			size--;
 	}
+	free(b->message);
+	b->message = x_alloc(size + 1);
 	for (size_t i = 0; i < size; i++)
 		b->message[i] = (unsigned char)from[i] < ' ' || from[i] == 0x7F ? ' ' : from[i];
 	while (size > 0 && b->message[size - 1] == ' ')
@@ -127,7 +131,7 @@ void result_unresolved(struct result_builder *b)
 
 const char *result_builder_message(const struct result_builder *b)
 {
-	return b->message;
+	return b->message != NULL ? b->message : "";
 }
 
 int result_builder_reason(const struct result_builder *b)
@@ -340,7 +344,7 @@ bool result_metric(struct result_builder *b, int type, const char *name, const c
 		return err_set(err, "a metric without a name");
 	if (b->series_max > 0 && b->series_count >= b->series_max) { /* the daemon reports it */
 		if (b->dropped++ == 0)
-			snprintf(b->dropped_name, sizeof(b->dropped_name), "%s", name);
+			b->dropped_name = x_printf("%.*s", METRIC_NAME_MAX, name);
 		return true;
 	}
 	if (!print_labels(b, name, labels, count, err))
@@ -408,12 +412,13 @@ void result_encode(struct result_builder *b, enum skymon_status status, int64_t 
 	/* A name that does not resolve explains a failure, and means nothing otherwise. */
 	bool failed = known == SKYMON_UNHEALTHY || known == SKYMON_UNKNOWN;
 	int reason = result_claim(known, b->reason_of_name && !failed ? SKYMON_NONE : b->reason);
-	if (b->message_of_name && !failed)
+	if (b->message_of_name && !failed && b->message != NULL)
 		b->message[0] = '\0';
 	wire_put_u8(body, (uint8_t)known);
 	wire_put_u8(body, (uint8_t)reason);
 	wire_put_u64(body, (uint64_t)(duration_us > 0 ? duration_us : 0));
-	wire_put_text(body, b->message[0] != '\0' ? b->message : skymon_reason_word(reason));
+	const char *message = result_builder_message(b);
+	wire_put_text(body, message[0] != '\0' ? message : skymon_reason_word(reason));
 	encode_details(b, body);
 	wire_put_u32(body, (uint32_t)b->number_count);
 	wire_put_u32(body, (uint32_t)b->family_count);
@@ -427,5 +432,5 @@ void result_encode(struct result_builder *b, enum skymon_status status, int64_t 
 		wire_put_bytes(body, family->series.data, family->series.size);
 	}
 	wire_put_u32(body, b->dropped);
-	wire_put_text(body, b->dropped_name);
+	wire_put_text(body, b->dropped_name != NULL ? b->dropped_name : "");
 }

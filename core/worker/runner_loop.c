@@ -3,6 +3,7 @@
  * functions of skymon/loop.h. All runs on that thread, but the watchdog: a thread that ends the process when
  * a callback does not return, since nothing else could. */
 #include <skymon/loop.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -15,6 +16,8 @@
 #define TICK_MS 500         /* counted, not timed: a process that was stopped is not to blame */
 #define WATCHES_MAX 1048576 /* of descriptor numbers; the process's limit is far lower */
 #define STALE_LOOK_US 100000
+#define CROWD 256              /* runs out at once, which take memory that few runs do not need */
+#define TRIM_AGAIN_US 60000000 /* giving memory back walks through the heap */
 
 struct loop_watch { /* never freed before the loop is: the epoll entry of a descriptor that was closed
 		     * although a copy of it is open leads to it */
@@ -34,7 +37,8 @@ struct runner_loop {
 	struct runner_component *queries; /* that have one */
 	struct timer query_timer;
 	struct buf body; /* of a result */
-	int64_t stale_us;
+	int64_t stale_us, trimmed_us;
+	bool crowded;                            /* a crowd of runs has been out since */
 	_Atomic(struct runner_component *) busy; /* the one whose callback runs; NULL if none does */
 	_Atomic uint64_t turns;                  /* callbacks so far */
 	_Atomic bool dozing;                     /* the watchdog waits for a callback */
@@ -185,11 +189,17 @@ static void end_run(struct runner_component *component, enum skymon_status statu
 	result_builder_reset(component->builder);
 	pthread_mutex_lock(&runner->lock);
 	component->running = false;
-	runner->out--;
+	loop->crowded |= runner->out >= CROWD;
+	bool last = --runner->out == 0;
 	pthread_mutex_unlock(&runner->lock);
 	if (!is_stale(runner, status == SKYMON_HEALTHY, now_us))
 		runner->events->ended(runner->arg, component->id, &loop->body);
 	runner_usage_report(component);
+	if (last && loop->crowded && now_us - loop->trimmed_us > TRIM_AGAIN_US) {
+		loop->crowded = false;
+		loop->trimmed_us = now_us;
+		malloc_trim(0);
+	}
 }
 
 void runner_loop_cancel(struct runner_component *component)
