@@ -94,6 +94,12 @@ struct http_run {
 	char words[CURL_ERROR_SIZE];
 };
 
+struct http_socket {        /* of libcurl */
+	struct http *owner; /* whose kept connection it is, or is to be; NULL if there is none */
+	uint8_t watched;    /* SKYMON_READ and SKYMON_WRITE, as the loop watches it */
+	bool wanted;        /* libcurl waits for it */
+};
+
 struct http_shared {                /* of the process */
 	struct skymon *sm;          /* load's handle */
 	struct http_shard **shards; /* libcurl's multi handles */
@@ -103,8 +109,8 @@ struct http_shared {                /* of the process */
 	size_t pooled;
 	struct http **slots;
 	size_t slot_room;
-	struct http **owners; /* of libcurl's sockets, by descriptor */
-	size_t owner_room;
+	struct http_socket *sockets; /* by descriptor */
+	size_t socket_room;
 };
 
 /* ---- http_loop.c: libcurl's multi handles on the worker's loop, the pool of runs, sockets and their owners ---- */

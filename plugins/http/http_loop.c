@@ -52,8 +52,13 @@ static void end_transfers(CURLM *multi)
 static void on_ready(struct skymon *sm, void *arg, int fd, unsigned events)
 {
 	struct http_shard *shard = arg;
+	struct http_socket *socket = &shard->shared->sockets[fd];
 	int running;
-	(void)sm;
+	if (!socket->wanted) { /* closed by the server, most likely: libcurl finds out before its next use */
+		socket->watched = 0;
+		skymon_watch(sm, fd, 0, NULL, NULL);
+		return;
+	}
 	curl_multi_socket_action(shard->multi, fd,
 				 ((events & SKYMON_READ) != 0 ? CURL_CSELECT_IN : 0) |
 					 ((events & SKYMON_WRITE) != 0 ? CURL_CSELECT_OUT : 0),
@@ -97,15 +102,40 @@ static void set_timer(struct http_shared *shared)
 	skymon_timer(shared->sm, first < 0 ? -1 : wait <= 0 ? 0 : (wait + 999) / 1000, on_due, shared);
 }
 
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket)
+static bool has_socket_room(struct http_shared *shared, int fd)
+{
+	if ((size_t)fd < shared->socket_room)
+		return true;
+	size_t room = ((size_t)fd + 64) * 2;
+	struct http_socket *larger = realloc(shared->sockets, room * sizeof(*larger));
+	if (larger == NULL)
+		return false;
+	memset(larger + shared->socket_room, 0, (room - shared->socket_room) * sizeof(*larger));
+	shared->sockets = larger;
+	shared->socket_room = room;
+	return true;
+}
+
+/* Between two transfers a kept connection stays watched, which saves both two system calls; only an event that comes
+ * then ends that. */
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *data)
 {
 	struct http_shard *shard = arg;
+	struct http_shared *shared = shard->shared;
 	unsigned events = what == CURL_POLL_IN      ? SKYMON_READ
 			  : what == CURL_POLL_OUT   ? SKYMON_WRITE
 			  : what == CURL_POLL_INOUT ? SKYMON_READ | SKYMON_WRITE
 						    : 0;
-	(void)easy, (void)socket;
-	skymon_watch(shard->shared->sm, fd, events, on_ready, shard);
+	(void)easy, (void)data;
+	if (!has_socket_room(shared, fd))
+		return -1;
+	struct http_socket *socket = &shared->sockets[fd];
+	socket->wanted = events != 0;
+	if (events == 0 && socket->watched == SKYMON_READ)
+		return 0;
+	if (events != socket->watched)
+		skymon_watch(shared->sm, fd, events, on_ready, shard);
+	socket->watched = (uint8_t)events;
 	return 0;
 }
 
@@ -177,7 +207,7 @@ void http_loop_unload(struct http_shared *shared)
 		free(shared->shards[i]);
 	}
 	free(shared->shards);
-	free(shared->owners);
+	free(shared->sockets);
 	free(shared->slots);
 	skymon_tls_unload();
 	curl_global_cleanup();
@@ -278,20 +308,6 @@ void http_slot_give(struct http *http)
 
 /* ---- Sockets ---- */
 
-static bool has_owner_room(struct http_shared *shared, int fd)
-{
-	if ((size_t)fd < shared->owner_room)
-		return true;
-	size_t room = ((size_t)fd + 64) * 2;
-	struct http **larger = realloc(shared->owners, room * sizeof(struct http *));
-	if (larger == NULL)
-		return false;
-	memset(larger + shared->owner_room, 0, (room - shared->owner_room) * sizeof(struct http *));
-	shared->owners = larger;
-	shared->owner_room = room;
-	return true;
-}
-
 curl_socket_t http_on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	struct http_run *run = arg;
@@ -301,12 +317,12 @@ curl_socket_t http_on_open(void *arg, curlsocktype purpose, struct curl_sockaddr
 	if (run->denied)
 		return CURL_SOCKET_BAD;
 	int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-	if (fd >= 0 && !has_owner_room(shared, fd)) {
+	if (fd >= 0 && !has_socket_room(shared, fd)) {
 		close(fd);
 		return CURL_SOCKET_BAD;
 	}
 	if (fd >= 0)
-		shared->owners[fd] = run->own ? run->http : NULL;
+		shared->sockets[fd].owner = run->own ? run->http : NULL;
 	run->opened = true;
 	return fd;
 }
@@ -314,10 +330,13 @@ curl_socket_t http_on_open(void *arg, curlsocktype purpose, struct curl_sockaddr
 int http_on_close(void *arg, curl_socket_t fd)
 {
 	struct http_shared *shared = arg;
-	if ((size_t)fd < shared->owner_room && shared->owners[fd] != NULL) {
-		if (shared->owners[fd]->fd == fd)
-			shared->owners[fd]->fd = -1;
-		shared->owners[fd] = NULL;
+	if ((size_t)fd < shared->socket_room) {
+		struct http_socket *socket = &shared->sockets[fd];
+		if (socket->owner != NULL && socket->owner->fd == fd)
+			socket->owner->fd = -1;
+		if (socket->watched != 0)
+			skymon_watch(shared->sm, fd, 0, NULL, NULL);
+		*socket = (struct http_socket){0};
 	}
 	return close(fd);
 }
@@ -326,8 +345,8 @@ int http_on_close(void *arg, curl_socket_t fd)
 void http_loop_adopt(struct http *http)
 {
 	struct http_shared *shared = http->shared;
-	for (size_t fd = 0; fd < shared->owner_room; fd++)
-		if (shared->owners[fd] == http)
+	for (size_t fd = 0; fd < shared->socket_room; fd++)
+		if (shared->sockets[fd].owner == http)
 			http->fd = (int)fd;
 	http->opened_ms = http_clock_us() / 1000;
 }
@@ -336,10 +355,10 @@ void http_loop_adopt(struct http *http)
 void http_loop_drop(struct http *http)
 {
 	struct http_shared *shared = http->shared;
-	for (size_t fd = 0; http->fd >= 0 && fd < shared->owner_room; fd++)
-		if (shared->owners[fd] == http) {
+	for (size_t fd = 0; http->fd >= 0 && fd < shared->socket_room; fd++)
+		if (shared->sockets[fd].owner == http) {
 			shutdown((int)fd, SHUT_RDWR);
-			shared->owners[fd] = NULL;
+			shared->sockets[fd].owner = NULL;
 		}
 	http->fd = -1;
 }

@@ -13,6 +13,8 @@
 #include "http_check.h"
 #include "http_private.h"
 
+#define RECEIVE_SIZE 4096L /* of each transfer, of which thousands may be out */
+
 /* ---- URLs ---- */
 
 void http_url_free(struct http_url *url)
@@ -325,6 +327,7 @@ static void set_defaults(struct http_run *run)
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
+	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_SIZE);
 	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, 86400L); /* `reconnect` decides */
 	/* Otherwise the end of each transfer walks through the addresses of all components. */
 	curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, -1L);
