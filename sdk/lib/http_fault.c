@@ -106,7 +106,7 @@ static void explain_tls(const struct skymon_http_failure *failure, struct skymon
 		bad(fault, failure, SKYMON_TLS_OTHER,
 		    "the server does not trust the issuer of our certificate");
 	else if (strstr(words, "SSL_ERROR_SYSCALL") != NULL || strstr(words, "unexpected eof") != NULL ||
-		 strstr(words, "reset by peer") != NULL)
+		 strstr(words, "reset by peer") != NULL || strstr(words, "Broken pipe") != NULL)
 		bad(fault, failure, SKYMON_PROTOCOL,
 		    "the server closed the connection during TLS's handshake");
 	else

@@ -335,6 +335,22 @@ static void faults(void)
 	}
 }
 
+/* A server that leaves during the handshake: the words of libcurl 7.88 and 8.14, by the moment at which its end is noticed. */
+static void handshakes(void)
+{
+	static const char *const gone[] = {
+		"OpenSSL SSL_connect: SSL_ERROR_SYSCALL in connection to a:1",
+		"Recv failure: Connection reset by peer", "Send failure: Broken pipe",
+		"TLS connect error: error:0A000126:SSL routines::unexpected eof while reading"};
+	for (size_t i = 0; i < sizeof(gone) / sizeof(gone[0]); i++) {
+		struct skymon_http_failure failure = {
+			.code = CURLE_SSL_CONNECT_ERROR, .words = gone[i], .place = "a:1"};
+		skymon_http_explain(&failure, &fault);
+		CU_ASSERT(fault.reason == SKYMON_PROTOCOL && fault.lost);
+		UNIT_TEXT(fault.text, "a:1: the server closed the connection during TLS's handshake");
+	}
+}
+
 /* The answer is lost on a kept connection. libcurl repeats the request, unless `once` forbids it. */
 static void once(void)
 {
@@ -538,6 +554,7 @@ int main(void)
 	return unit_run("http", (const struct unit_test[]){{"answers", answers},
 							   {"names", names},
 							   {"faults", faults},
+							   {"handshakes", handshakes},
 							   {"once", once},
 							   {"timeouts", timeouts},
 							   {"leaves", leaves},
