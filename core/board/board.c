@@ -2,119 +2,11 @@
 /* board: applies results to components, rolls them up and makes snapshots. Called by the schedule (results),
  * by routes (snapshots) and by the daemon; owns the items, their views and the snapshots. On the loop's
  * thread. */
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
 #include "board_private.h"
-
-/* ---- Views ---- */
-
-static void view_unref(struct view *view)
-{
-	if (view == NULL || --view->references > 0)
-		return;
-	result_unref(view->shown);
-	result_unref(view->latest);
-	for (size_t i = 0; i < sizeof(view->texts) / sizeof(*view->texts); i++)
-		free(view->texts[i]);
-	for (size_t i = 0; i < view->limit_count; i++) {
-		free((char *)(uintptr_t)view->limits[i].number);
-		free((char *)(uintptr_t)view->limits[i].text);
-	}
-	free(view->limits);
-	free(view->limit_list);
-	free(view);
-}
-
-static struct result *ref_or_null(struct result *result)
-{
-	return result != NULL ? result_ref(result) : NULL;
-}
-
-static const char *why_unmeasured(const struct board_item *item, const struct verdict_limit *limit)
-{
-	if (item->traits.not_configured != NULL)
-		return "the component is not configured";
-	if (item->latest == NULL || item->restored)
-		return "not checked yet";
-	if (item->stale)
-		return "the newest result is too old";
-	if (verdict_limit_unmeasured(limit, &item->latest->view))
-		return "the check does not report this number";
-	return "the check could not measure it";
-}
-
-static void view_limits(struct view *view, const struct board_item *item)
-{
-	view->limits = x_alloc((item->limit_count + 1) * sizeof(*view->limits));
-	view->limit_list = x_alloc((item->limit_count + 1) * sizeof(*view->limit_list));
-	for (; view->limit_count < item->limit_count; view->limit_count++) {
-		const struct verdict_limit *limit = &item->limits[view->limit_count];
-		struct skymon_limit *out = &view->limits[view->limit_count];
-		bool looked = item->latest != NULL && !item->restored;
-		const struct skymon_result *latest = looked ? &item->latest->view : NULL;
-		view->limit_list[view->limit_count] = out;
-		out->size = sizeof(*out);
-		out->number = x_strdup(limit->name);
-		out->text = x_strdup(limit->text);
-		out->critical = limit->critical;
-		if (latest == NULL || !verdict_limit_value(limit, latest, &out->value))
-			out->why = why_unmeasured(item, limit);
-		out->unmeasured = latest != NULL && verdict_limit_unmeasured(limit, latest);
-	}
-	view->component.limits = view->limit_list;
-	view->component.limit_count = view->limit_count;
-}
-
-static struct view *view_new(const struct board_item *item)
-{
-	struct view *view = x_alloc(sizeof(*view));
-	view->references = 1;
-	view->shown = ref_or_null(item->shown);
-	view->latest = ref_or_null(item->latest);
-	view->texts[0] = x_strdup(item->traits.name);
-	view->texts[1] = x_strdup(item->traits.plugin);
-	view->texts[2] = x_strdup(item->traits.labels);
-	view->texts[3] = x_strdup(item->message);
-	view->texts[4] = x_strdup(item->traits.group != NULL ? item->traits.group : "");
-	view->component = (struct skymon_component){
-		.size = sizeof(view->component),
-		.status = item->status,
-		.reason = item->reason,
-		.reason_word = skymon_reason_word(item->reason),
-		.impact = (int32_t)item->traits.impact,
-		.configured = item->traits.not_configured == NULL,
-		.stale = item->stale,
-		.starting = item->starting,
-		.consecutive_failures = item->consecutive_failures,
-		.name = view->texts[0],
-		.plugin = view->texts[1],
-		.labels = view->texts[2],
-		.message = view->texts[3],
-		.since_ms = item->since_ms,
-		.last_success_ms = item->last_success_ms,
-		.next_check_ms = item->next_check_ms,
-		.interval_ms = item->traits.interval_ms,
-		.checks_total = item->checks_total,
-		.failures_total = item->failures_total,
-		.series_dropped_total = item->series_dropped_total,
-		.shown = view->shown != NULL ? &view->shown->view : NULL,
-		.latest = view->latest != NULL ? &view->latest->view : NULL,
-		.group = view->texts[4],
-	};
-	view_limits(view, item);
-	return view;
-}
-
-const struct skymon_component *board_item_view(struct board_item *item)
-{
-	if (item->view == NULL)
-		item->view = view_new(item);
-	return &item->view->component;
-}
 
 /* ---- Changes ---- */
 
@@ -123,7 +15,7 @@ static void snapshot_unref(struct snapshot *snapshot)
 	if (snapshot == NULL || --snapshot->references > 0)
 		return;
 	for (size_t i = 0; i < snapshot->view.count; i++)
-		view_unref((struct view *)snapshot->components[i]);
+		board_view_unref((struct view *)snapshot->components[i]);
 	free(snapshot->groups);
 	free(snapshot->group_list);
 	free(snapshot);
@@ -141,10 +33,14 @@ static void touch_board(struct board *board)
 
 static void touch(struct board *board, struct board_item *item)
 {
-	view_unref(item->view);
-	item->view = NULL;
-	if (board != NULL)
-		touch_board(board);
+	board_drop_view(item);
+	if (board == NULL)
+		return;
+	touch_board(board);
+	int seen = item->status * 4 + item->starting * 2 + (item->traits.not_configured == NULL);
+	if (board->ordered_count > 0 && item->seen != seen)
+		board_find_causes(board);
+	item->seen = seen;
 }
 
 static void set_status(struct board_item *item, int status, int reason, const char *message)
@@ -159,7 +55,7 @@ static void set_status(struct board_item *item, int status, int reason, const ch
 static void set_result(struct result **place, struct result *result)
 {
 	struct result *old = *place;
-	*place = ref_or_null(result);
+	*place = result != NULL ? result_ref(result) : NULL;
 	result_unref(old);
 }
 
@@ -307,6 +203,8 @@ static void set_traits(struct board_item *item, const struct board_traits *trait
 	}
 	item->limit_count = traits->limit_count;
 	item->traits.limits = NULL; /* the caller's */
+	board_free_parents(item);
+	board_copy_parents(item, traits);
 }
 
 /* Forgets results and status, but not the counters. */
@@ -386,14 +284,15 @@ void board_item_free(struct board_item *item)
 			if (board->items[i] != item)
 				board->items[kept++] = board->items[i];
 		board->count = kept;
-		board_number_groups(board);
+		board_relate(board);
 		touch_board(board);
 	}
 	forget(item);
-	view_unref(item->view);
+	board_view_unref(item->view);
 	for (size_t i = 0; i < ITEM_TEXTS; i++)
 		free(item->texts[i]);
 	free_limits(item);
+	board_free_parents(item);
 	free(item->message);
 	free(item);
 }
@@ -422,6 +321,7 @@ void board_free(struct board *board)
 	board_set_items(board, NULL, 0);
 	snapshot_unref(board->snapshot);
 	free(board->items);
+	free(board->ordered);
 	free(board);
 }
 
@@ -437,7 +337,7 @@ void board_set_items(struct board *board, struct board_item *const *items, size_
 	free(board->items);
 	board->items = copy;
 	board->count = count;
-	board_number_groups(board);
+	board_relate(board);
 	touch_board(board);
 }
 

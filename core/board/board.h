@@ -11,8 +11,10 @@ struct board_item; /* one component on the board; its maker frees it */
 
 struct board_traits { /* policy of a component, from its config; copied */
 	const char *name, *plugin;
-	const char *labels; /* as labels_print writes them */
-	const char *group;  /* NULL if it is in none */
+	const char *labels;         /* as labels_print writes them */
+	const char *group;          /* NULL if it is in none */
+	const char *const *parents; /* names of those that it depends on */
+	size_t parent_count;
 	enum skymon_impact impact;
 	bool unknown_is_unhealthy;
 	uint32_t rise, fall;
@@ -45,6 +47,8 @@ typedef void board_changed(void *arg, const struct skymon_component *now, int fr
  *   published as counted. Unhealthy and unknown are failures, healthy and degraded are successes.
  * - shown is the result that gave the status, or the newest that agrees with it. latest differs from it while
  *   rise or fall hold a change back.
+ * - because_of names, of a component that is not healthy, the unhealthy one that it depends on, through others
+ *   too: the first along its parents that depends on no unhealthy one itself. No status depends on it.
  * - While stale, latest is the daemon's own unknown/stale, without numbers and families; shown is the newest
  *   result of a run, for its time and details. */
 struct board *board_new(board_changed *changed, void *arg);

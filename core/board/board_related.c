@@ -35,7 +35,7 @@ int board_reason_of(int status)
 
 /* ---- Groups ---- */
 
-void board_number_groups(struct board *board)
+static void number_groups(struct board *board)
 {
 	const char **names = x_alloc((board->count + 1) * sizeof(*names));
 	board->group_count = 0;
@@ -78,4 +78,124 @@ void board_roll_groups(const struct board *board, struct snapshot *snapshot)
 		snapshot->groups[i].ready_reason = board_reason_of(snapshot->groups[i].status);
 	snapshot->view.groups = snapshot->group_list;
 	snapshot->view.group_count = count;
+}
+
+/* ---- Dependencies ---- */
+
+void board_free_parents(struct board_item *item)
+{
+	for (size_t i = 0; i < item->parent_count; i++)
+		free(item->parents[i]);
+	free(item->parents);
+	free(item->parent_items);
+	item->parents = NULL;
+	item->parent_items = NULL;
+	item->parent_count = 0;
+}
+
+void board_copy_parents(struct board_item *item, const struct board_traits *traits)
+{
+	size_t count = traits->parent_count;
+	item->parents = x_alloc((count + 1) * sizeof(*item->parents));
+	item->parent_items = x_alloc((count + 1) * sizeof(struct board_item *));
+	for (; item->parent_count < count; item->parent_count++)
+		item->parents[item->parent_count] = x_strdup(traits->parents[item->parent_count]);
+	item->traits.parents = NULL; /* the caller's */
+}
+
+/* likely: where the last name was found; many components have the same parents. */
+static size_t find_item(const struct board *board, const char *name, size_t likely)
+{
+	if (likely < board->count && strcmp(board->items[likely]->traits.name, name) == 0)
+		return likely;
+	size_t at = 0;
+	while (at < board->count && strcmp(board->items[at]->traits.name, name) != 0)
+		at++;
+	return at;
+}
+
+static void find_parents(struct board *board)
+{
+	size_t at = 0;
+	for (size_t i = 0; i < board->count; i++) {
+		struct board_item *item = board->items[i];
+		item->order = ORDER_NEW;
+		item->next_parent = 0;
+		item->upstream = NULL;
+		for (size_t p = 0; p < item->parent_count; p++) {
+			at = find_item(board, item->parents[p], at);
+			item->parent_items[p] = at < board->count ? board->items[at] : NULL;
+		}
+	}
+}
+
+/* Puts an item behind all that it depends on; depth first, without recursion. The config has no circles; one
+ * would be cut where it closes. */
+static void put_in_order(struct board *board, struct board_item **stack, struct board_item *first)
+{
+	size_t depth = 0;
+	if (first->order == ORDER_NEW && first->parent_count > 0)
+		stack[depth++] = first;
+	while (depth > 0) {
+		struct board_item *item = stack[depth - 1];
+		item->order = ORDER_OPEN;
+		if (item->next_parent == item->parent_count) {
+			item->order = ORDER_DONE;
+			board->ordered[board->ordered_count++] = item;
+			depth--;
+			continue;
+		}
+		struct board_item *parent = item->parent_items[item->next_parent++];
+		if (parent != NULL && parent->order == ORDER_NEW && parent->parent_count > 0)
+			stack[depth++] = parent;
+	}
+}
+
+static void set_cause(struct board_item *item, const struct board_item *cause)
+{
+	if (item->cause == cause)
+		return;
+	item->cause = cause;
+	board_drop_view(item);
+}
+
+void board_relate(struct board *board)
+{
+	number_groups(board);
+	find_parents(board);
+	struct board_item **stack = x_alloc((board->count + 1) * sizeof(struct board_item *));
+	free(board->ordered);
+	board->ordered = x_alloc((board->count + 1) * sizeof(struct board_item *));
+	board->ordered_count = 0;
+	for (size_t i = 0; i < board->count; i++)
+		put_in_order(board, stack, board->items[i]);
+	free(stack);
+	for (size_t i = 0; i < board->count; i++) /* those that depend on none any more */
+		set_cause(board->items[i], NULL);
+	board_find_causes(board);
+}
+
+static bool is_unhealthy(const struct board_item *item)
+{
+	return item->traits.not_configured == NULL && item->status == SKYMON_UNHEALTHY;
+}
+
+void board_find_causes(struct board *board)
+{
+	for (size_t i = 0; i < board->ordered_count; i++) {
+		struct board_item *item = board->ordered[i];
+		const struct board_item *upstream = NULL;
+		for (size_t p = 0; p < item->parent_count && upstream == NULL; p++) {
+			const struct board_item *parent = item->parent_items[p];
+			if (parent == NULL)
+				continue;
+			upstream = parent->upstream;
+			if (upstream == NULL && is_unhealthy(parent))
+				upstream = parent;
+		}
+		bool known = item->traits.not_configured == NULL && (!item->starting || item->restored);
+		bool explains = known && item->status != SKYMON_HEALTHY;
+		item->upstream = upstream;
+		set_cause(item, explains ? upstream : NULL);
+	}
 }

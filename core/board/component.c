@@ -146,6 +146,14 @@ static void check_stores(const struct component_spec *spec, const struct setting
 
 /* ---- The spec ---- */
 
+static void copy_parents(struct component_spec *spec, const struct settings_section *section)
+{
+	size_t count = settings_parent_count(section);
+	spec->parents = x_alloc((count + 1) * sizeof(*spec->parents));
+	for (; spec->parent_count < count; spec->parent_count++)
+		spec->parents[spec->parent_count] = x_strdup(settings_parent(section, spec->parent_count));
+}
+
 /* info: for the plugin's own defaults; NULL when they are not known. */
 static struct component_spec *copy_section(const struct settings_section *section,
 					   const struct plugin_info *info)
@@ -155,6 +163,7 @@ static struct component_spec *copy_section(const struct settings_section *sectio
 	spec->plugin = x_strdup(section->plugin);
 	spec->labels = x_strdup(section->labels != NULL ? section->labels : "");
 	spec->group = x_strdup(section->group);
+	copy_parents(spec, section);
 	int64_t interval_ms = info != NULL && info->interval_ms > 0 ? info->interval_ms : 30000;
 	int64_t timeout_ms = info != NULL && info->timeout_ms > 0 ? info->timeout_ms : 5000;
 	spec->interval_ms = section->interval_ms > 0 ? section->interval_ms : interval_ms;
@@ -277,6 +286,9 @@ void component_spec_free(struct component_spec *spec)
 	free(spec->plugin);
 	free(spec->labels);
 	free(spec->group);
+	for (size_t i = 0; i < spec->parent_count; i++)
+		free(spec->parents[i]);
+	free(spec->parents);
 	free(spec->target);
 	free(spec->unusable);
 	free(spec);
@@ -353,6 +365,16 @@ static void print_labels(const char *labels, struct buf *out)
 	buf_text(out, "}\n");
 }
 
+static void print_parents(const struct component_spec *spec, struct buf *out)
+{
+	for (size_t i = 0; i < spec->parent_count; i++) {
+		buf_text(out, i == 0 ? "    depends_on: [" : ", ");
+		option_text_print(spec->parents[i], out);
+	}
+	if (spec->parent_count > 0)
+		buf_text(out, "]\n");
+}
+
 void component_print(const struct component_spec *spec, struct buf *out)
 {
 	static const char *const impacts[] = {"unhealthy", "degraded", "none"};
@@ -375,6 +397,7 @@ void component_print(const struct component_spec *spec, struct buf *out)
 		option_text_print(spec->group, out);
 		buf_text(out, "\n");
 	}
+	print_parents(spec, out);
 	print_limits(spec, false, out);
 	print_limits(spec, true, out);
 	option_values_print(spec->values, 4, out);

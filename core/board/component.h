@@ -10,7 +10,9 @@
 
 struct component_spec {
 	char *name, *plugin, *labels;
-	char *group;  /* NULL if it is in none */
+	char *group;    /* NULL if it is in none */
+	char **parents; /* names of the components that it depends on */
+	size_t parent_count;
 	char *target; /* text of its SKYMON_TARGET option; NULL if the plugin has none */
 	struct option_values *values;
 	struct verdict_limit *limits;

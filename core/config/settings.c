@@ -345,6 +345,7 @@ struct settings *settings_read(struct config *config, config_lookup *lookup, str
 	read_keys(&b);
 	settings_read_listens(&b);
 	settings_read_sections(&b);
+	settings_check_depends(&b);
 	read_places(&b);
 	read_service(&b);
 	read_limits(&b);

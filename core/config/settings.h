@@ -92,8 +92,9 @@ struct settings_section {          /* one entry of `plugins` or `components` */
 	bool unknown_is_unhealthy, isolation_own;
 	bool serves; /* an entry of `plugins` */
 	uint32_t rise, fall;
-	char *labels; /* as labels_print */
-	char *group;  /* NULL if it is in none */
+	char *labels;                         /* as labels_print */
+	char *group;                          /* NULL if it is in none */
+	const struct config_node *depends_on; /* names of components; see settings_parent; or NULL */
 	const struct config_node *warn,
 		*crit; /* MAPs or NULL; validated against the plugin's numbers later */
 };
@@ -143,6 +144,10 @@ struct settings {
 const struct option_secret *settings_token(const struct settings *settings);
 /* Keys of a component's section that settings bind; for option_binding.also. Ends with NULL. */
 extern const char *const settings_component_keys[];
+
+/* The names in depends_on of a section. A name is NULL if it is not a text, which was reported. */
+size_t settings_parent_count(const struct settings_section *section);
+const char *settings_parent(const struct settings_section *section, size_t index);
 
 /* Binds a tree (taken over), and returns what it could bind even when it added errors: for further validation
  * alone, so that all errors are reported at once. A section's plugin is NULL if it is not known. */

@@ -44,6 +44,7 @@ void settings_compare_listens(const struct settings *old, const struct settings 
 void settings_sources_schema(struct buf *out); /* service.metrics */
 void settings_read_listens(struct binding *b);
 void settings_read_sections(struct binding *b);
+void settings_check_depends(struct binding *b); /* when all sections are read */
 void settings_read_sources(struct binding *b, const struct config_node *metrics);
 
 #endif

@@ -15,6 +15,7 @@ struct common {
 	struct skymon_choice impact, unknown_is, isolation;
 	int64_t rise, fall;
 	struct skymon_map labels;
+	struct skymon_texts depends_on;
 };
 
 static const char *const impacts[] = {"unhealthy", "degraded", "none", NULL}; /* as enum skymon_impact */
@@ -36,13 +37,14 @@ static const struct skymon_option common_table[] = {
 		   .max = 1000),
 	SKYMON_OPT(struct common, labels, NULL, "labels of all its metrics"),
 	SKYMON_OPT(struct common, group, NULL, "the group that it is part of"),
+	SKYMON_OPT(struct common, depends_on, NULL, "components without which it cannot be healthy"),
 	{0}};
 
-const char *const settings_component_keys[] = {"plugin", "interval", "timeout", "impact",    "unknown_is",
-					       "rise",   "fall",     "labels",  "isolation", "group",
-					       "warn",   "crit",     NULL};
+const char *const settings_component_keys[] = {"plugin",     "interval", "timeout", "impact",    "unknown_is",
+					       "rise",       "fall",     "labels",  "isolation", "group",
+					       "depends_on", "warn",     "crit",    NULL};
 static const char *const common_keys[] = {"plugin", "interval",  "timeout", "impact", "unknown_is", "rise",
-					  "fall",   "isolation", "labels",  "group",  NULL};
+					  "fall",   "isolation", "labels",  "group",  "depends_on", NULL};
 /* keys of defaults: all but `plugin` */
 static const char *const *const default_keys = common_keys + 1;
 
@@ -199,6 +201,7 @@ static bool bind_common(struct binding *b, struct settings_section *section,
 			b->errs, config_value(picked, "group"),
 			"`%.80s` is not a valid group name: a-z and 0-9, with _ and - between, at most 63",
 			common->group);
+	section->depends_on = config_value(picked, "depends_on");
 	section->warn = read_limits(b, section, plugin, "warn");
 	section->crit = read_limits(b, section, plugin, "crit");
 	if (values == NULL)

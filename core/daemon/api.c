@@ -289,6 +289,7 @@ void api_add_component(struct buf *out, const struct skymon_component *component
 	add_numbers(out, component, trusted);
 	add_limits(out, component, trusted);
 	add_text_or_null(out, "group", component->group);
+	add_text_or_null(out, "because_of", component->because_of);
 	buf_text(out, "}");
 }
 

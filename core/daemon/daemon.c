@@ -485,7 +485,7 @@ static void log_change(void *arg, const struct skymon_component *now, int from)
 		 (const char *[]){"component", now->name, "status", skymon_status_word(now->status), "reason",
 				  skymon_reason_word(now->reason), turned ? "from" : NULL,
 				  turned ? skymon_status_word(from) : NULL, NULL},
-		 "%s", now->message);
+		 "%s%s%s", now->message, now->because_of[0] != '\0' ? "; because of " : "", now->because_of);
 }
 
 static void note_lag(void *arg, double seconds)

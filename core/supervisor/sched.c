@@ -306,6 +306,8 @@ static struct board_traits traits_of(const struct component_spec *spec)
 		.plugin = spec->plugin,
 		.labels = spec->labels,
 		.group = spec->group,
+		.parents = (const char *const *)spec->parents,
+		.parent_count = spec->parent_count,
 		.impact = spec->impact,
 		.unknown_is_unhealthy = spec->unknown_is_unhealthy,
 		.rise = spec->rise,

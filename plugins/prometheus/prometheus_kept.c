@@ -195,6 +195,7 @@ static void record_free(struct record *record)
 	free(record->labels);
 	free(record->plugin);
 	free(record->group);
+	free(record->because_of);
 	free(record);
 }
 
@@ -244,6 +245,7 @@ static void update_record(struct record *record, const struct skymon_component *
 	bool labels_changed = replace(&record->labels, now->labels);
 	bool texts_changed = replace(&record->plugin, now->plugin);
 	texts_changed |= replace(&record->group, now->group);
+	texts_changed |= replace(&record->because_of, now->because_of);
 	update_own(record, now, texts_changed);
 	update_chunk(record, now->latest, labels_changed);
 }

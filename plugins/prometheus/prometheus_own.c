@@ -247,6 +247,16 @@ static void print_checks(struct text *out, const char *name, const struct skymon
 	put_count(out, name, component, component->checks_total);
 }
 
+static void print_because_of(struct text *out, const char *name, const struct skymon_component *component)
+{
+	if (component->because_of[0] == '\0')
+		return;
+	text_put(out, name);
+	text_label(out, "{cause=\"", component->because_of);
+	text_label(out, ",component=\"", component->name);
+	text_put(out, "} 1\n");
+}
+
 static void print_series_dropped(struct text *out, const char *name, const struct skymon_component *component)
 {
 	put_count(out, name, component, component->series_dropped_total);
@@ -417,6 +427,9 @@ const struct own own_families[] = {
 	{"process_start_time_seconds", GAUGE, "When the daemon started, as Unix time", print_start, NULL,
 	 true},
 	{"skymon_build_info", GAUGE, "Always 1; the labels say what was built", print_build, NULL, false},
+	{"skymon_component_because_of", GAUGE,
+	 "1 while the component is not healthy and an unhealthy one that it depends on, the label cause, explains it",
+	 NULL, print_because_of, false},
 	{"skymon_component_check_duration_seconds", GAUGE, "How long the newest run of the check took", NULL,
 	 print_check_duration, false},
 	{"skymon_component_check_failures_total", COUNTER,

@@ -310,12 +310,16 @@ def all_rules():
 @pytest.fixture
 def world(skymond, prometheus, tmp_path, elsewhere, certs):
     """With a component whose connection leads to another machine, without TLS, and one that asks a listener with TLS of the daemon itself."""
+    for name in ("parent", "child"):
+        (tmp_path / name).write_text("healthy")
     far = Fake(b"+PONG\r\n", b"$42\r\nredis_version:7.0.0\r\nrole:master\r\nused:1\r\n\r\n", host=elsewhere)
     pem, key, own = tmp_path / "pem", tmp_path / "key", f"127.0.0.1:{free_port()}"
     certs.copy("good", pem, key)
     yield World(skymond, prometheus, tmp_path, job=shipped_job(), rules=all_rules(), components={
         "far": {"plugin": "cache", "interval": "1s", "url": f"redis://{elsewhere}:{far.port}", "reconnect": "0s"},
         "own": {"plugin": "certificate", "interval": "1s", "address": own, "tls": {"ca_file": certs.ca}},
+        "parent": {"plugin": "t_file", "path": str(tmp_path / "parent"), "interval": "1s"},
+        "child": {"plugin": "t_file", "path": str(tmp_path / "child"), "interval": "1s", "depends_on": ["parent"]},
     }, listen=[{"address": own, "tls": {"cert_file": str(pem), "key_file": str(key)}}])
     far.close()
 
@@ -332,9 +336,19 @@ def test_every_query_returns_data(world):
     queries |= {grafana["data"][0]["model"]["expr"] for grafana in GRAFANA.values() if comparison(RULES[grafana["title"]]["expr"])}
     queries |= set(re.findall(r"\b(?:skymon|sky_genesis)_\w+", (PROMETHEUS / "RUNBOOK.md").read_text()))
     assert len(queries) > len(RULES)
+    for name in ("parent", "child"):
+        (world.folder / name).write_text("unhealthy")
     for query in sorted(queries):
         assert world.rows(query), query
     wait_until(lambda: evaluated(world.prometheus) == dict.fromkeys(RULES, "ok"), 20, "all rules to be evaluated without an error")
+
+
+def test_a_component_with_a_cause_is_quiet(world):
+    for name in ("parent", "child"):
+        (world.folder / name).write_text("unhealthy")
+    world.prometheus.wait_query('skymon_component_because_of{cause="parent", component="child"}')
+    rows = world.prometheus.wait_query(expression("ComponentUnhealthy"), lambda rows: [row[0]["component"] for row in rows] == ["parent"])
+    assert world.daemon.component("child")["status"] == "unhealthy" and len(rows) == 1
 
 
 def test_without_honor_labels_the_given_queries_find_nothing(skymond, prometheus, tmp_path):

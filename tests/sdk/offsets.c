@@ -251,7 +251,8 @@ AT(skymon_component, limits, 128);
 AT(skymon_component, limit_count, 136);
 AT(skymon_component, reason_word, 144);
 AT(skymon_component, group, 152);
-AT_LEAST(skymon_component, 160);
+AT(skymon_component, because_of, 160);
+AT_LEAST(skymon_component, 168);
 
 AT(skymon_group, size, 0);
 AT(skymon_group, status, 4);

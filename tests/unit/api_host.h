@@ -221,6 +221,7 @@ static void begin(void)
 					     .message = "all \"well\"",
 					     .labels = "",
 					     .group = "",
+					     .because_of = "",
 					     .since_ms = NOW - 3600000,
 					     .last_success_ms = NOW - 5000,
 					     .next_check_ms = NOW + 4001,
@@ -236,6 +237,7 @@ static void begin(void)
 					  .message = "set VAULT_ADDR",
 					  .labels = "",
 					  .group = "",
+					  .because_of = "",
 					  .interval_ms = 30000};
 	fresh = (struct skymon_component){.size = sizeof(fresh),
 					  .status = SKYMON_UNKNOWN,
@@ -248,6 +250,7 @@ static void begin(void)
 					  .message = "not checked yet",
 					  .labels = "",
 					  .group = "",
+					  .because_of = "",
 					  .next_check_ms = NOW + 9000,
 					  .interval_ms = 1500};
 	for (size_t i = 0; i < 8; i++) {

@@ -328,6 +328,69 @@ static void groups(void)
 	board_release(NULL, now);
 }
 
+/* because_of along depends_on: d on c, c on b and a, b on a. It names the root; never a healthy, starting or
+ * unconfigured component; and it changes no status. */
+static void causes(void)
+{
+	static const char *const on_a[] = {"a"}, *const on_b_a[] = {"b", "a"},
+				 *const on_c[] = {"missing", "c"};
+	struct board_traits all[4] = {traits("d"), traits("c"), traits("b"), traits("a")};
+	struct board_item *items[4];
+	struct board *board = board_new(NULL, NULL);
+	all[0].parents = on_c;
+	all[0].parent_count = 2;
+	all[1].parents = on_b_a;
+	all[1].parent_count = 2;
+	all[2].parents = on_a;
+	all[2].parent_count = 1;
+	for (size_t i = 0; i < 4; i++)
+		items[i] = board_item_new(&all[i]);
+	board_set_items(board, items, 4);
+	static const struct {
+		size_t item;
+		int status;
+		const char *causes[4]; /* of d, c, b, a */
+	} rows[] = {
+		{3, SKYMON_UNHEALTHY, {"", "", "", ""}}, /* the others are starting */
+		{0, SKYMON_UNHEALTHY, {"a", "", "", ""}},   {1, SKYMON_DEGRADED, {"a", "a", "", ""}},
+		{2, SKYMON_UNHEALTHY, {"a", "a", "a", ""}}, {3, SKYMON_DEGRADED, {"b", "b", "", ""}},
+		{2, SKYMON_HEALTHY, {"", "", "", ""}},      {1, SKYMON_UNHEALTHY, {"c", "", "", ""}},
+		{3, SKYMON_UNHEALTHY, {"a", "a", "", ""}}, /* through b, which is healthy */
+		{0, SKYMON_UNKNOWN, {"a", "a", "", ""}},    {0, SKYMON_HEALTHY, {"", "a", "", ""}},
+		{0, SKYMON_UNHEALTHY, {"a", "a", "", ""}},
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		board_publish(board, items[rows[i].item],
+			      result_new((enum skymon_status)rows[i].status, SKYMON_OTHER, 1000 + (int64_t)i,
+					 10, "x"),
+			      true);
+		for (size_t n = 0; n < 4; n++)
+			UNIT_TEXT(board_item_view(items[n])->because_of, rows[i].causes[n]);
+	}
+	CU_ASSERT_EQUAL(board_item_view(items[0])->status, SKYMON_UNHEALTHY);
+	/* a reload in which d depends on nothing, and a is not configured */
+	const struct skymon_snapshot *before = board_snapshot(board);
+	all[0].parent_count = 0;
+	all[3].not_configured = "set X";
+	for (size_t i = 0; i < 4; i++)
+		board_item_configure(board, items[i], &all[i], false, 5000);
+	board_set_items(board, items, 4);
+	for (size_t n = 0; n < 4; n++)
+		UNIT_TEXT(board_item_view(items[n])->because_of, "");
+	UNIT_TEXT(before->components[0]->because_of, "a");
+	/* one that is removed is the cause of none */
+	all[3].not_configured = NULL;
+	board_item_configure(board, items[3], &all[3], false, 6000);
+	board_publish(board, items[3], result_new(SKYMON_UNHEALTHY, SKYMON_OTHER, 6001, 10, "x"), true);
+	UNIT_TEXT(board_item_view(items[1])->because_of, "a");
+	board_item_free(items[3]);
+	UNIT_TEXT(board_item_view(items[1])->because_of, "");
+	for (size_t i = 0; i < 3; i++)
+		board_item_free(items[i]);
+	board_free(board);
+	board_release(NULL, before);
+}
+
 static void snapshots_do_not_change(void)
 {
 	struct fixture f;
@@ -484,6 +547,7 @@ int main(void)
 					 {"goes on after a restart", goes_on_after_a_restart},
 					 {"rolls up", rolls_up},
 					 {"groups", groups},
+					 {"causes", causes},
 					 {"snapshots do not change", snapshots_do_not_change},
 					 {NULL, NULL},
 				 });

@@ -221,6 +221,7 @@ static struct skymon_component component_of(const char *name, const struct skymo
 					 .message = "fine",
 					 .labels = "",
 					 .group = "",
+					 .because_of = "",
 					 .reason = result != NULL ? result->reason : SKYMON_STARTING,
 					 .reason_word = result != NULL ? result->reason_word : "starting",
 					 .since_ms = result != NULL ? 1699999000000 : 0,
@@ -324,6 +325,7 @@ static void frozen(void)
 	components[1].last_success_ms = 0; /* never */
 	components[1].labels = "team=\"x\\\"y\",type=\"mine\"";
 	components[1].group = "payments";
+	components[1].because_of = "vault";
 	components[2].configured = components[2].starting = false;
 	const struct skymon_component *rows[] = {&components[0], &components[1], &components[2],
 						 &components[3]};

@@ -94,6 +94,27 @@ static void refuses(void)
 		 "f:1:37: option `impact` of component a must be unhealthy, degraded or none, not `degrade` "
 		 "(did you mean "
 		 "`degraded`?)"},
+		{"components: {a: {plugin: p, group: A}}",
+		 "f:1:36: `A` is not a valid group name: a-z and 0-9, with _ and - between, at most 63"},
+		{"components: {vault: {plugin: p}, b: {plugin: p, depends_on: [vault, valt]}, c: {plugin: p, depends_on: x}}",
+		 "f:1:69: option `depends_on` of component b names `valt`, which is not a component (did you mean `vault`?)\n"
+		 "f:1:104: option `depends_on` of component c names `x`, which is not a component"},
+		{"components: {a: {plugin: p, depends_on: a}}",
+		 "f:1:41: option `depends_on` of component a: a component cannot depend on itself (a, a)"},
+		{"components: {a: {plugin: p, depends_on: [d, b]}, b: {plugin: p, depends_on: [c]}, c: {plugin: p, depends_on: [d, "
+		 "a]}, d: {plugin: p}}",
+		 "f:1:114: option `depends_on` of component c: a component cannot depend on itself (a, b, c, a)"},
+		{"components: {a: {plugin: p, depends_on: [b]}, b: {plugin: p, depends_on: [a, b]}}",
+		 "f:1:75: option `depends_on` of component b: a component cannot depend on itself (a, b, a)\n"
+		 "f:1:78: option `depends_on` of component b: a component cannot depend on itself (b, b)"},
+		{"components: {a: {plugin: p, depends_on: {b: 1}}}",
+		 "f:1:41: option `depends_on` of component a must be a list of texts, not a map"},
+		{"defaults: {depends_on: [net]}\ncomponents: {net: {plugin: p, depends_on: []}, a: {plugin: p}, b: {plugin: p, depends_on: a}}",
+		 ""},
+		{"defaults: {depends_on: [net]}\ncomponents: {net: {plugin: p}}",
+		 "f:1:25: option `depends_on` of component net: a component cannot depend on itself (net, net)"},
+		{"plugins: {g: {depends_on: [a, h]}, h: {}}\ncomponents: {a: {plugin: p}}",
+		 "f:1:31: option `depends_on` of plugin g names `h`, which is not a component"},
 		{"components: {a: {plugin: p, rise: 0, fall: 1001}}",
 		 "f:1:35: option `rise` of component a must be 1 to 1000, not 0\n"
 		 "f:1:44: option `fall` of component a must be 1 to 1000, not 1001"},

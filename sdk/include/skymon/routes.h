@@ -87,6 +87,7 @@ struct skymon_component {
 	const struct skymon_limit *const *limits; size_t limit_count;
 	const char *reason_word;
 	const char *group;             /* the group that it is part of; may be empty */
+	const char *because_of;        /* of one that is not healthy: the unhealthy component that it depends on; may be empty */
 };
 
 /* The roll-up of the components of one group. */
