@@ -5,25 +5,49 @@
 
 #include <grp.h>
 #include <pwd.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define PASSWD "/etc/passwd"
+#define GROUP "/etc/group"
 #define OVERFLOW_UID 65534
 #define ALL_UIDS 4294967295u
 
-bool passwd_uid(const char *text, uid_t *uid, struct err *err)
+/* Returns false if text is a name. The all-ones number means "unchanged" to chown(2) and setuid(2). */
+static bool read_number(const char *text, const char *what, uint32_t *number, bool *ok, struct err *err)
 {
 	size_t digits = strspn(text, "0123456789");
-	if (digits > 0 && text[digits] == '\0') {
-		unsigned long number = strtoul(text, NULL, 10);
-		*uid = (uid_t)number;
-		return (digits <= 10 && number < (uid_t)-1) ||
-		       err_set(err, "`%.40s` is not a valid user number", text);
-	}
-	FILE *file = fopen(PASSWD, "re");
+	if (digits == 0 || text[digits] != '\0')
+		return false;
+	unsigned long value = strtoul(text, NULL, 10);
+	*number = (uint32_t)value;
+	*ok = (digits <= 10 && value < UINT32_MAX) ||
+	      err_set(err, "`%.40s` is not a valid %s number", text, what);
+	return true;
+}
+
+bool passwd_gid(const char *text, gid_t *gid, struct err *err)
+{
 	bool found = false;
+	if (read_number(text, "group", gid, &found, err))
+		return found;
+	FILE *file = fopen(GROUP, "re");
+	for (struct group *group; file != NULL && !found && (group = fgetgrent(file)) != NULL;)
+		if ((found = strcmp(group->gr_name, text) == 0))
+			*gid = group->gr_gid;
+	if (file != NULL)
+		fclose(file);
+	return found || err_set(err, "no such group in " GROUP ": `%.40s` (a number will do)", text);
+}
+
+bool passwd_uid(const char *text, uid_t *uid, struct err *err)
+{
+	bool found = false;
+	if (read_number(text, "user", uid, &found, err))
+		return found;
+	FILE *file = fopen(PASSWD, "re");
 	for (struct passwd *user; file != NULL && !found && (user = fgetpwent(file)) != NULL;)
 		if ((found = strcmp(user->pw_name, text) == 0))
 			*uid = user->pw_uid;
@@ -48,7 +72,7 @@ void passwd_of(uid_t uid, struct account *account)
 
 size_t passwd_groups(const struct account *account, gid_t *groups, size_t room)
 {
-	FILE *file = fopen("/etc/group", "re");
+	FILE *file = fopen(GROUP, "re");
 	size_t count = 0;
 	for (struct group *group; file != NULL && count < room && (group = fgetgrent(file)) != NULL;)
 		for (char *const *member = group->gr_mem; *member != NULL; member++)

@@ -12,6 +12,8 @@
 
 /* Finds the user that text names, by name or by number in decimal. */
 bool passwd_uid(const char *text, uid_t *uid, struct err *err) MUST_CHECK;
+/* … and the group, of /etc/group. */
+bool passwd_gid(const char *text, gid_t *gid, struct err *err) MUST_CHECK;
 /* The user that a process becomes. */
 struct account {
 	uid_t uid;

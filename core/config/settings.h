@@ -56,6 +56,7 @@ struct settings_entry {      /* of listen */
 	const char *address; /* as written */
 	struct skymon_texts
 		routes; /* routes or plugins served here (health ready alive prometheus …); none: all */
+	const char *mode, *owner, *group; /* of a Unix socket; NULL if left out */
 };
 struct settings_tls {
 	const char *cert_file, *key_file; /* NULL for plain HTTP */
@@ -72,7 +73,11 @@ struct settings_listen {
 		*tls_values;         /* hold the texts; tls_values is NULL without `tls` */
 	char host[INET6_ADDRSTRLEN]; /* "0.0.0.0", "::", "*" (both); "" for a Unix socket */
 	uint16_t port;
-	const char *unix_path;           /* NULL for TCP */
+	const char *unix_path; /* NULL for TCP */
+	const char *passed;    /* the name of sockets that systemd passes; otherwise NULL */
+	int mode;              /* of the Unix socket; -1: what the umask leaves */
+	uid_t owner;           /* (uid_t)-1: unchanged */
+	gid_t group;
 	const struct config_node *place; /* the entry; valid as long as the settings are */
 };
 

@@ -16,6 +16,12 @@ static const struct skymon_option entry_table[] = {
 		   .flags = SKYMON_REQUIRED | SETTINGS_RESTART),
 	SKYMON_OPT(struct settings_entry, routes, NULL, "the routes that are served here; left out: all",
 		   .flags = SETTINGS_RESTART),
+	SKYMON_OPT(struct settings_entry, mode, NULL, "permissions of a Unix socket, such as 0660",
+		   .flags = SETTINGS_RESTART),
+	SKYMON_OPT(struct settings_entry, owner, NULL, "its user, by name or number",
+		   .flags = SETTINGS_RESTART),
+	SKYMON_OPT(struct settings_entry, group, NULL, "its group, by name or number",
+		   .flags = SETTINGS_RESTART),
 	{0}};
 static const struct skymon_option tls_table[] = {
 	SKYMON_OPT(struct settings_tls, cert_file, NULL, "certificate (PEM)",
@@ -75,11 +81,16 @@ static bool parse_address(struct settings_listen *listen, struct err *err)
 	const char *text = listen->entry.address, *colon = strrchr(text, ':');
 	if (strncmp(text, "unix:", 5) == 0)
 		return parse_unix(listen, err);
+	if (strncmp(text, "systemd:", 8) == 0) {
+		listen->passed = text + 8;
+		return text[8] != '\0' ||
+		       err_set(err, "`%s` needs the name of a socket: systemd:skymon.socket", text);
+	}
 	if (colon == NULL || (strchr(text, ':') != colon && text[0] != '[') ||
 	    !parse_port(colon + 1, &listen->port))
 		return err_set(err,
 			       "`%.100s` is not an address to listen on: write 0.0.0.0:8080, [::]:8443, "
-			       ":8080 or unix:/path",
+			       ":8080, unix:/path or systemd:NAME",
 			       text);
 	int size = (int)(colon - text);
 	return parse_host(text, (size_t)size, listen->host) ||
@@ -101,6 +112,39 @@ static void read_tls(struct binding *b, const struct config_node *node, struct s
 			b->errs, node,
 			"client_crl_file and client_names need client_ca_file: without it no client is asked "
 			"for a certificate");
+}
+
+/* Reads mode, owner and group, which only a socket file has that skymond makes itself. */
+static bool read_permissions(struct binding *b, const struct config_node *map, struct settings_listen *listen)
+{
+	static const char *const keys[] = {"mode", "owner", "group"};
+	const struct settings_entry *entry = &listen->entry;
+	size_t met = b->errs->met;
+	struct err err;
+	for (size_t i = 0; listen->unix_path == NULL && i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (config_value(map, keys[i]) != NULL)
+			config_error(b->errs, config_value(map, keys[i]),
+				     "`%s` is of a Unix socket, which `%.100s` is not%s", keys[i],
+				     entry->address,
+				     listen->passed != NULL ? ": systemd made it, by its SocketMode=, "
+							      "SocketUser= and SocketGroup="
+							    : "");
+	listen->mode = -1;
+	listen->owner = (uid_t)-1;
+	listen->group = (gid_t)-1;
+	if (entry->mode != NULL) {
+		size_t digits = strspn(entry->mode, "01234567");
+		listen->mode = (int)strtol(entry->mode, NULL, 8);
+		if (digits < 3 || digits > 4 || entry->mode[digits] != '\0' || listen->mode > 0777)
+			config_error(b->errs, config_value(map, "mode"),
+				     "`%.40s` is not a valid mode: write three octal digits, such as 0660",
+				     entry->mode);
+	}
+	if (entry->owner != NULL && !passwd_uid(entry->owner, &listen->owner, &err))
+		config_error(b->errs, config_value(map, "owner"), "owner: %s", err.text);
+	if (entry->group != NULL && !passwd_gid(entry->group, &listen->group, &err))
+		config_error(b->errs, config_value(map, "group"), "group: %s", err.text);
+	return b->errs->met == met;
 }
 
 /* Binds an entry; an address alone is bound as {address: …}. Returns NULL after errors. */
@@ -126,10 +170,10 @@ static struct settings_listen *read_entry(struct binding *b, const struct config
 	listen->place = node;
 	listen->entry_values = settings_bind(b, entry_table, map, also, "listen", &listen->entry);
 	read_tls(b, config_value(map, "tls"), listen);
-	if (listen->entry_values != NULL && parse_address(listen, &err))
-		return listen;
-	if (listen->entry_values != NULL)
+	if (listen->entry_values != NULL && !parse_address(listen, &err))
 		config_error(b->errs, config_value(map, "address"), "%s", err.text);
+	else if (listen->entry_values != NULL && read_permissions(b, map, listen))
+		return listen;
 	settings_listen_free(listen);
 	return NULL;
 }
@@ -185,7 +229,7 @@ void settings_compare_listens(const struct settings *old, const struct settings 
 static bool is_same_place(const struct settings_listen *a, const struct settings_listen *b)
 {
 	if (strcmp(a->entry.address, b->entry.address) == 0)
-		return a->unix_path != NULL || a->port != 0;
+		return a->unix_path != NULL || a->passed != NULL || a->port != 0;
 	if (a->unix_path != NULL || b->unix_path != NULL || a->port != b->port || a->port == 0)
 		return false;
 	bool any_a = strcmp(a->host, "*") == 0, any_b = strcmp(b->host, "*") == 0;

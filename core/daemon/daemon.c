@@ -200,6 +200,7 @@ static bool listen_all(struct daemon *daemon)
 	for (size_t i = 0; daemon->options->listen_count == 0 && i < settings->listen_count && done; i++)
 		done = http_listen(daemon->http, settings->listens[i], &err);
 	daemon_user_powers(false);
+	http_warn_of_sockets(daemon->http);
 	if (!done)
 		log_error("%s", err.text);
 	return done;
@@ -424,6 +425,8 @@ static void go_on_stopping(struct timer *timer, int64_t now_ms)
 	if (daemon->phase == DRAINING) {
 		daemon->phase = CLOSING;
 		http_quiesce(daemon->http);
+		loop_set_timer(daemon->loop, timer, now_ms + 1); /* a turn, for requests that have arrived */
+		return;
 	}
 	if (daemon->phase == LEAVING) {
 		log_warn("workers did not exit in time and are killed");
@@ -447,7 +450,9 @@ static void stop(struct daemon *daemon, const char *why)
 		 (long long)settings->shutdown.drain.ms);
 	notify_stopping();
 	daemon->phase = DRAINING;
-	plugin_api_set_phase(daemon->plugin_api, SKYMON_PHASE_DRAINING);
+	/* Where systemd keeps the sockets for the next skymond, a restart without drain shows nowhere. */
+	if (settings->shutdown.drain.ms > 0 || !http_keeps_sockets(daemon->http))
+		plugin_api_set_phase(daemon->plugin_api, SKYMON_PHASE_DRAINING);
 	daemon->give_up_ms = now_ms + settings->shutdown.drain.ms + settings->shutdown.timeout.ms;
 	loop_set_timer(daemon->loop, &daemon->stop, now_ms + settings->shutdown.drain.ms);
 }

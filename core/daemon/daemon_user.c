@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* daemon_user: changes the user before the first worker is started, so that workers, secrets and files belong
- * to it from the beginning, and a start finds what a later reload would. Only two capabilities are kept,
- * unused, until the daemon listens: for ports under 1024, and for socket and key files in root's folders.
+ * to it from the beginning, and a start finds what a later reload would. Only three capabilities are
+ * kept, unused, until the daemon listens: for ports under 1024, for socket and key files in root's folders,
+ * and for a socket's owner.
  * Called by daemon, on the only thread. Owns nothing. */
 #include "daemon_user.h"
 
@@ -18,9 +19,9 @@
 #include "base/log.h"
 
 #define GROUPS_MAX 256
-#define POWERS (1u << CAP_NET_BIND_SERVICE | 1u << CAP_DAC_OVERRIDE)
+#define POWERS (1u << CAP_NET_BIND_SERVICE | 1u << CAP_DAC_OVERRIDE | 1u << CAP_CHOWN)
 
-static bool changed; /* … and the two capabilities are kept */
+static bool changed; /* … and the three capabilities are kept */
 
 static bool set_capabilities(uint32_t permitted, uint32_t effective)
 {

@@ -33,9 +33,9 @@ static void choose_listener_routes(struct listener *listener)
 	listener->allowed = routes->count > 0 && table != NULL ? request_choose_routes(table, routes) : NULL;
 }
 
-bool http_listen(struct http *http, struct settings_listen *settings, struct err *err)
+static bool add_listener(struct http *http, struct settings_listen *settings, int fd, struct err *err)
 {
-	struct listener *listener = listener_new(http, settings, err);
+	struct listener *listener = listener_new(http, settings, fd, err);
 	if (listener == NULL)
 		return false;
 	choose_listener_routes(listener);
@@ -49,6 +49,31 @@ bool http_listen(struct http *http, struct settings_listen *settings, struct err
 		x_realloc(http->certificates, (http->certificate_count + 1) * sizeof(*http->certificates));
 	http->certificates[http->certificate_count++] = &listener->certificate;
 	return true;
+}
+
+/* Several sockets may have one name: each ListenStream= of a socket unit is one. */
+bool http_listen(struct http *http, struct settings_listen *settings, struct err *err)
+{
+	int fd = passed_take(http->passed, settings);
+	if (fd < 0 && settings->passed != NULL)
+		return passed_lacks(http->passed, settings, err);
+	bool done = add_listener(http, settings, fd, err);
+	while (done && (fd = passed_take(http->passed, settings)) >= 0)
+		done = add_listener(http, settings, fd, err);
+	return done;
+}
+
+bool http_keeps_sockets(const struct http *http)
+{
+	const struct listener *listener = http->listeners;
+	while (listener != NULL && listener->passed)
+		listener = listener->next;
+	return listener == NULL;
+}
+
+void http_warn_of_sockets(const struct http *http)
+{
+	passed_warn(http->passed);
 }
 
 /* ---- Configuration ---- */
@@ -87,6 +112,7 @@ struct http *http_new(struct loop *loop, struct settings *settings, uint32_t con
 	http->counts = counts_new();
 	http->no_route = counts_route(http->counts, "");
 	http->replies = replies_new(loop);
+	http->passed = passed_new();
 	http->connections = connections_new(http);
 	http->access = access_new(http);
 	link_init(&http->forwarded);
@@ -112,7 +138,7 @@ void http_quiesce(struct http *http)
 
 bool http_is_idle(const struct http *http)
 {
-	return http->in_flight == 0;
+	return http->in_flight == 0 && !connections_expect(http);
 }
 
 /* libmicrohttpd cannot be stopped while a connection is suspended: first the requests that wait are ended. */
@@ -127,6 +153,7 @@ void http_free(struct http *http)
 		next = listener->next;
 		listener_free(listener);
 	}
+	passed_free(http->passed);
 	linger_end_all(http);
 	connections_free(http->connections);
 	replies_free(http->replies);

@@ -22,6 +22,10 @@ struct http_window { /* the last 60 s; 0 without a request */
 struct http *http_new(struct loop *loop, struct settings *settings, uint32_t connections_max);
 /* Binds and listens. The actual address (port 0) is logged as `listening address=… port=…`. */
 bool http_listen(struct http *http, struct settings_listen *listen, struct err *err) MUST_CHECK;
+/* Returns whether all listeners' sockets are systemd's, so that connections wait there for the next skymond. */
+bool http_keeps_sockets(const struct http *http);
+/* Call it after all of http_listen(): logs sockets that systemd passes and nothing listens on. */
+void http_warn_of_sockets(const struct http *http);
 /* Later requests use this table; the old one lives until its requests are answered. */
 void http_set_routes(struct http *http, struct route_table *table);
 /* Applies what a reload may change: access, limits of time and of the body, names, certificates. */

@@ -22,6 +22,7 @@
 			    */
 #define RESERVE 32         /* connections beyond the limits, for probes */
 #define IDLE_MIN_MS 1000   /* idle time-out when all places are taken */
+#define EXPECT_MS 1000     /* a stop waits so long for the request of a connection */
 #define LIMIT_LOG_MS 10000 /* between two log lines about limits */
 #define BUCKET_BITS 10     /* of the hash table of addresses */
 #define SOCKETS_MAX (1 << 20)
@@ -122,6 +123,20 @@ static void drop_origin(struct connections *all, struct origin *origin)
 static bool waits(enum peer_state state)
 {
 	return state != PEER_BUSY && state != PEER_SUSPENDED;
+}
+
+bool connections_expect(const struct http *http)
+{
+	const struct link *waiting = &http->connections->waiting;
+	int64_t after_ms = loop_now_ms(http->loop) - EXPECT_MS;
+	for (const struct link *item = waiting->previous; item != waiting; item = item->previous) {
+		const struct peer *peer = container_of(item, struct peer, by_state);
+		if (peer->since_ms < after_ms)
+			return false; /* and so are all before it */
+		if (peer->state != PEER_IDLE)
+			return true;
+	}
+	return false;
 }
 
 /* Each change appends, which keeps both lists ordered by since_ms. */

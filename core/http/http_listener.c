@@ -275,38 +275,40 @@ static void look_at_files(struct timer *timer, int64_t now_ms)
 
 /* ---- Listeners ---- */
 
-/* Returns the configured address, to be freed; a port 0 at its end is replaced by the real one, so that no two listeners have
- * the same label. */
+/* Returns the configured address, to be freed. The real port replaces a port 0 at its end, and follows the name of sockets that
+ * systemd passes, so that no two listeners have the same label. */
 static char *label_of(const struct settings_listen *settings, int fd)
 {
 	const char *text = settings->entry.address;
 	struct sockaddr_storage bound;
 	socklen_t size = sizeof(bound);
 	if (settings->unix_path != NULL || settings->port != 0 ||
-	    getsockname(fd, (struct sockaddr *)&bound, &size) != 0)
+	    getsockname(fd, (struct sockaddr *)&bound, &size) != 0 || bound.ss_family == AF_UNIX)
 		return x_strdup(text);
 	/* the port is in the same place for both families */
-	return x_printf("%.*s%u", (int)strlen(text) - 1, text,
-			ntohs(((struct sockaddr_in *)&bound)->sin_port));
+	unsigned port = ntohs(((struct sockaddr_in *)&bound)->sin_port);
+	return settings->passed != NULL ? x_printf("%s:%u", text, port)
+					: x_printf("%.*s%u", (int)strlen(text) - 1, text, port);
 }
 
-struct listener *listener_new(struct http *http, struct settings_listen *settings, struct err *err)
+struct listener *listener_new(struct http *http, struct settings_listen *settings, int fd, struct err *err)
 {
 	struct tls_files tls = {0};
-	if (!tls_read(&settings->tls, &tls, err))
-		return NULL;
 	struct listener *listener = x_alloc(sizeof(*listener));
 	listener->http = http;
 	listener->look.fire = look_at_files;
 	listener->accept = (struct watch){.ready = accept_ready, .fd = -1};
 	listener->pause.fire = accept_again;
 	listener->settings = settings_listen_ref(settings);
-	int fd;
-	if (!socket_open(settings, &fd, err)) {
+	listener->passed = fd >= 0;
+	if (!tls_read(&settings->tls, &tls, err) || (fd < 0 && !socket_open(settings, &fd, err))) {
 		tls_free(&tls);
+		if (fd >= 0)
+			close(fd);
 		listener_free(listener);
 		return NULL;
 	}
+	socket_log(fd);
 	loop_add(http->loop, &listener->accept, fd, EPOLLIN);
 	listener->label = label_of(settings, fd);
 	listener->certificate =
@@ -330,7 +332,7 @@ void listener_quiesce(struct listener *listener)
 		return;
 	loop_remove(listener->http->loop, &listener->accept);
 	close(fd);
-	if (listener->settings->unix_path != NULL)
+	if (listener->settings->unix_path != NULL && !listener->passed)
 		unlink(listener->settings->unix_path);
 }
 

@@ -50,6 +50,7 @@ struct http {
 	struct listener *listeners;
 	const struct skymon_listener **certificates; /* of those with TLS */
 	size_t certificate_count;
+	struct passed *passed;
 	struct connections *connections;
 	struct link lingering; /* sockets whose clients were refused */
 	unsigned lingering_count;
@@ -74,6 +75,7 @@ struct listener {
 	struct engine *engines;             /* newest first */
 	struct skymon_listener certificate; /* that new connections get */
 	char *label;                        /* of that: the address, with the real port */
+	bool passed;                        /* by systemd, which keeps the socket and its file */
 	struct settings_listen *settings;
 	uint8_t *allowed;             /* by a route's index; NULL if all are */
 	bool resumed;                 /* a connection was, which MHD_get_timeout does not report */
@@ -83,7 +85,8 @@ struct listener {
 	uint64_t rules_number;        /* counts changes of clients, from 1 */
 };
 
-struct listener *listener_new(struct http *http, struct settings_listen *settings,
+/* fd: a listening socket that systemd passes, which the listener takes over; -1 to open one. */
+struct listener *listener_new(struct http *http, struct settings_listen *settings, int fd,
 			      struct err *err) MUST_CHECK;
 /* Does what can be done without waiting. Returns the longest wait (ms) until the next call, or -1. */
 int listener_turn(struct listener *listener);
@@ -92,8 +95,20 @@ void listener_renew(struct listener *listener);
 void listener_quiesce(struct listener *listener);
 void listener_free(struct listener *listener);
 
-/* Opens a listening socket and logs its address. */
+/* Opens a listening socket. */
 bool socket_open(const struct settings_listen *listen_at, int *fd, struct err *err) MUST_CHECK;
+void socket_log(int fd); /* its address */
+
+/* ---- Sockets that systemd passes (http_passed.c) ---- */
+
+struct passed;
+struct passed *passed_new(void);
+/* Returns the descriptor of a socket that `at` names, or that is bound to its address; -1 if none is left. */
+int passed_take(struct passed *passed, const struct settings_listen *at);
+/* Sets err, as `at` names a socket that is not passed; returns false. */
+bool passed_lacks(const struct passed *passed, const struct settings_listen *at, struct err *err);
+void passed_warn(const struct passed *passed); /* of those that are left */
+void passed_free(struct passed *passed);
 
 struct tls_files { /* PEM texts; all NULL for plain HTTP */
 	char *cert, *key, *client_ca, *client_crl;
@@ -159,6 +174,8 @@ void connections_free(struct connections *all);
 bool connections_admit(struct http *http, const struct sockaddr_storage *address);
 /* Ends the connection that has waited longest for its client. Returns false if none waits. */
 bool connections_make_room(struct http *http);
+/* Returns whether a request is probably on its way: a connection is new, or has sent a part of one. */
+bool connections_expect(const struct http *http);
 void peer_set_state(struct peer *peer, enum peer_state state);
 /* Fills libmicrohttpd's buffer, through the framing check (called by http_recv.c). */
 ssize_t peer_read(struct peer *peer, const struct framing_source *source, char *out, size_t size);

@@ -21,8 +21,11 @@ static bool fail_to_listen(int fd, const char *text, const char *what, struct er
 	int why = errno;
 	if (fd >= 0)
 		close(fd);
-	return err_set(err, "cannot listen on %s: %s: %s%s", text, what, strerror(why),
-		       why == EADDRINUSE ? "; another program listens there" : "");
+	return err_set(
+		err, "cannot listen on %s: %s: %s%s", text, what, strerror(why),
+		why == EADDRINUSE
+			? "; another program listens there, or systemd for it"
+			: "");
 }
 
 /* Removes a socket file that a dead program left behind, which refuses connections. Other files stay. */
@@ -50,21 +53,40 @@ static bool open_unix(const struct settings_listen *listen_at, int *out, struct 
 	if (fd < 0)
 		return fail_to_listen(fd, listen_at->entry.address, "socket", err);
 	remove_stale(listen_at->unix_path, &address);
-	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0)
+	/* bind() makes the file with its mode. Until listen() it takes no connection, whoever its owner is. */
+	mode_t before = umask(0);
+	umask(listen_at->mode >= 0 ? ~(mode_t)listen_at->mode & 0777 : before);
+	bool bound = bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+	int why = errno;
+	umask(before);
+	errno = why;
+	if (!bound)
 		return fail_to_listen(fd, listen_at->entry.address, "bind", err);
+	if (lchown(listen_at->unix_path, listen_at->owner, listen_at->group) != 0) {
+		(void)fail_to_listen(fd, listen_at->entry.address, "owner and group", err);
+		unlink(listen_at->unix_path);
+		return false;
+	}
 	if (listen(fd, BACKLOG) != 0)
 		return fail_to_listen(fd, listen_at->entry.address, "listen", err);
-	log_line(LOG_LEVEL_INFO, (const char *[]){"unix", listen_at->unix_path, NULL}, "listening");
 	*out = fd;
 	return true;
 }
 
-static void log_address(int fd)
+void socket_log(int fd)
 {
-	struct sockaddr_storage bound;
+	union {
+		struct sockaddr_storage any;
+		struct sockaddr_un un;
+	} bound = {0};
 	socklen_t size = sizeof(bound);
 	char host[INET6_ADDRSTRLEN + 32] = "?", port[8] = "?";
-	if (getsockname(fd, (struct sockaddr *)&bound, &size) == 0)
+	bool known = getsockname(fd, (struct sockaddr *)&bound, &size) == 0;
+	if (known && bound.any.ss_family == AF_UNIX) {
+		log_line(LOG_LEVEL_INFO, (const char *[]){"unix", bound.un.sun_path, NULL}, "listening");
+		return;
+	}
+	if (known)
 		getnameinfo((struct sockaddr *)&bound, size, host, sizeof(host), port, sizeof(port),
 			    NI_NUMERICHOST | NI_NUMERICSERV);
 	log_line(LOG_LEVEL_INFO, (const char *[]){"address", host, "port", port, NULL}, "listening");
@@ -112,7 +134,6 @@ static bool open_tcp(const struct settings_listen *listen_at, const char *host, 
 		return fail_to_listen(fd, listen_at->entry.address, "bind", err);
 	if (listen(fd, BACKLOG) != 0)
 		return fail_to_listen(fd, listen_at->entry.address, "listen", err);
-	log_address(fd);
 	*out = fd;
 	return true;
 }

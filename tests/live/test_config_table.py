@@ -32,6 +32,16 @@ ROWS = {
                           "must end before"),
     "grafana with a fragment": ("plugins:\n  grafana: {url: 'http://g/#a', api_key: abcdefgh}\n", "2:18", "must end with its path"),
     "a port that is none": ("components:\n  a: {plugin: websocket, url: 'ws://h:99999'}\n", "2:31", "port"),
+    # listen
+    "a mode in letters": ("listen: {address: 'unix:/tmp/x', mode: rw}\n", "1:40", "write three octal digits, such as 0660"),
+    "a mode of four bits more": ("listen: [{address: 'unix:/tmp/x', mode: '4755'}]\n", "1:41", "is not a valid mode"),
+    "a mode with an 8": ("listen: {address: 'unix:/tmp/x', mode: 0680}\n", "1:40", "is not a valid mode"),
+    "a mode of TCP": ("listen: {address: ':0', mode: 0660}\n", "1:31", "`mode` is of a Unix socket"),
+    "a group of systemd's": ("listen: {address: 'systemd:web', group: root}\n", "1:41", "SocketMode=, SocketUser= and SocketGroup="),
+    "an unknown owner": ("listen: {address: 'unix:/tmp/x', owner: not-here}\n", "1:41", "no such user in /etc/passwd: `not-here`"),
+    "an unknown group": ("listen: {address: 'unix:/tmp/x', group: not-here}\n", "1:41", "no such group in /etc/group: `not-here`"),
+    "a group's number": ("listen: {address: 'unix:/tmp/x', group: 4294967295}\n", "1:41", "is not a valid group number"),
+    "a socket without name": ("listen: 'systemd:'\n", "1:9", "needs the name of a socket"),
     # options that do not go together
     "process without target": ("components:\n  a: {plugin: process}\n", "2:3", "one of pid_file, unit and port must be given"),
     "process with two": ("components:\n  a: {plugin: process, unit: x, port: 1}\n", "2:39", "excludes unit"),

@@ -18,7 +18,7 @@ def test_installed_files():
     expected = {
         "sbin/skymond", "bin/skymon", "libexec/skymon/skymon-worker", "libexec/skymon/skymon-grafana", "libexec/skymon/skymon-new", "libexec/skymon/skymon-test-server",
         "lib/pkgconfig/skymon.pc", *(f"lib/{file}" for name in ("http", "json", "lib", "net") for file in (f"libskymon-{name}.a", f"pkgconfig/skymon-{name}.pc")),
-        "lib/systemd/system/skymon.service", "etc/skymon/skymon.yaml", "share/skymon/skymon.schema.json",
+        "lib/systemd/system/skymon.service", "lib/systemd/system/skymon.socket", "etc/skymon/skymon.yaml", "share/skymon/skymon.schema.json",
         "share/bash-completion/completions/skymon", "share/bash-completion/completions/skymond", "share/zsh/site-functions/_skymon",
         "share/fish/vendor_completions.d/skymon.fish", "share/fish/vendor_completions.d/skymond.fish",
         "share/man/man1/skymon.1", "share/man/man1/skymon-grafana.1", "share/man/man1/skymon-test-server.1",

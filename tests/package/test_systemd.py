@@ -49,9 +49,10 @@ def drop_in(machine, text):
     machine.run("systemctl", "daemon-reload")
 
 
-def get(machine, path, *options):
+def get(machine, path, *options, user="root"):
     """(code, body) of a request from inside the machine."""
-    done = machine.run("curl", "-sS", "-w", "\n%{http_code}", *options, "http://127.0.0.1:8080" + path, check=False)
+    done = machine.run("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "curl", "-sS", "-m", "30", "-w", "\n%{http_code}", *options,
+                       "http://127.0.0.1:8080" + path, check=False)
     body, _, code = done.stdout.rpartition("\n")
     return int(code or 0), body or done.stderr
 
@@ -142,3 +143,67 @@ def test_a_credential_is_a_secret(machine):
     machine.run("systemctl", "reload", "skymon")
     log = machine.journal("skymon")
     assert "area=config" not in log and "hunter2" not in log, log
+
+
+# ---- Unix sockets ----
+
+def test_a_unix_socket_has_a_mode_and_a_group(machine):
+    """The unit's umask lets no other user in; mode and group do, for those that they name."""
+    drop_in(machine, "[Service]\nSupplementaryGroups=www-data\n")
+    start(machine, listen=["127.0.0.1:8080", {"address": "unix:/run/skymon/closed.sock"},
+                           {"address": "unix:/run/skymon/open.sock", "mode": "0660", "group": "www-data"},
+                           {"address": "unix:/run/skymon/all.sock", "mode": "666"}])
+    modes = machine.run("stat", "-c", "%a %G %n", *(f"/run/skymon/{name}.sock" for name in ("closed", "open", "all"))).stdout.splitlines()
+    assert [line.split()[0] for line in modes] == ["700", "660", "666"] and modes[1].split()[1] == "www-data"
+    for name, user, code in (("closed", "www-data", 0), ("open", "www-data", 200), ("open", "daemon", 0), ("all", "daemon", 200), ("closed", "root", 200)):
+        assert get(machine, "/api/v1/alive", "--unix-socket", f"/run/skymon/{name}.sock", user=user)[0] == code, (name, user)
+
+
+def test_a_group_that_cannot_be_given_is_an_error(machine):
+    """The unit's user is in no group but its own: the socket is not left behind with another one."""
+    configure(machine, listen=[{"address": "unix:/run/skymon/http.sock", "mode": "0660", "group": "www-data"}])
+    assert machine.run("systemctl", "start", "skymon", check=False).returncode != 0
+    assert "cannot listen on unix:/run/skymon/http.sock: owner and group: Operation not permitted" in machine.journal("skymon")
+
+
+# ---- Socket activation ----
+
+def sockets(machine, *lines):
+    machine.write("/etc/systemd/system/skymon.socket.d/test.conf", "\n".join(["[Socket]", *lines, ""]))
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "start", "skymon.socket")
+
+
+def test_a_connection_starts_the_service(machine):
+    configure(machine)
+    sockets(machine)
+    assert machine.show("skymon", "ActiveState") == "inactive"
+    assert get(machine, "/api/v1/alive")[0] == 200, "the connection waits for the start"
+    assert machine.show("skymon", "ActiveState") == "active"
+    assert "address=:: port=8080 msg=listening" in machine.journal("skymon") and "level=warn" not in machine.journal("skymon")
+
+
+def test_sockets_are_found_by_address_and_by_name(machine):
+    """A listener takes the socket of its address; systemd:NAME takes all of a name; the rest skymond opens itself."""
+    sockets(machine, "ListenStream=/run/skymon.sock", "ListenStream=127.0.0.1:8081", "ListenStream=127.0.0.1:8082", "SocketMode=0666")
+    start(machine, listen=[":8080", {"address": "unix:/run/skymon.sock", "routes": ["alive"]}, "127.0.0.1:8083", "systemd:skymon.socket"])
+    main = machine.show("skymon", "MainPID")
+    for port in (8080, 8081, 8082, 8083):
+        assert get(machine, "/api/v1/status", "--connect-to", f"::127.0.0.1:{port}")[0] == 200, port
+    on_unix = "--unix-socket", "/run/skymon.sock"
+    assert [get(machine, path, *on_unix, user="daemon")[0] for path in ("/api/v1/alive", "/api/v1/status")] == [200, 404], "its entry's routes"
+    machine.run("systemctl", "restart", "skymon")
+    assert machine.show("skymon", "MainPID") != main
+    assert get(machine, "/api/v1/alive", *on_unix)[0] == 200, "systemd's socket file outlives the daemon"
+    machine.run("systemctl", "stop", "skymon", "skymon.socket")
+    assert get(machine, "/api/v1/alive")[0] == 0
+
+
+def test_sockets_that_do_not_fit_are_named(machine):
+    sockets(machine, "ListenStream=127.0.0.1:8081", "FileDescriptorName=web")
+    start(machine)
+    assert "systemd passes the socket web, which no entry of `listen` names" in machine.journal("skymon")
+    machine.run("systemctl", "stop", "skymon")
+    configure(machine, listen=["systemd:other"])
+    assert machine.run("systemctl", "start", "skymon", check=False).returncode != 0
+    assert "cannot listen on systemd:other: systemd passes no such socket (it passes web, web)" in machine.journal("skymon")

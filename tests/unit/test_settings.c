@@ -52,9 +52,9 @@ static void refuses(void)
 		{"what: 1", "f:1:1: unknown key `what`"},
 		{"listen: 8080",
 		 "f:1:9: `8080` is not an address to listen on: write 0.0.0.0:8080, [::]:8443, "
-		 ":8080 or unix:/path"},
+		 ":8080, unix:/path or systemd:NAME"},
 		{"listen: 127.0.0.1:65536", "f:1:9: `127.0.0.1:65536` is not an address to listen on: write "
-					    "0.0.0.0:8080, [::]:8443, :8080 or unix:/path"},
+					    "0.0.0.0:8080, [::]:8443, :8080, unix:/path or systemd:NAME"},
 		{"listen: host:80",
 		 "f:1:9: `host` is not a numeric address: write 127.0.0.1, 0.0.0.0, [::] or localhost"},
 		{"listen: unix:a", "f:1:9: `unix:a` must be an absolute path: unix:/run/skymon/http.sock"},
@@ -331,6 +331,8 @@ static void listens(void)
 		     {"1.2.3.4:", NULL, 0},
 		     {"", NULL, 0},
 		     {"1.2.3.4:-1", NULL, 0},
+		     {"systemd:web", "", 0},
+		     {"systemd:", NULL, 0},
 		     {"unix:", NULL, 0}};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct err err;
