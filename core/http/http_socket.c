@@ -21,11 +21,8 @@ static bool fail_to_listen(int fd, const char *text, const char *what, struct er
 	int why = errno;
 	if (fd >= 0)
 		close(fd);
-	return err_set(
-		err, "cannot listen on %s: %s: %s%s", text, what, strerror(why),
-		why == EADDRINUSE
-			? "; another program listens there, or systemd for it"
-			: "");
+	return err_set(err, "cannot listen on %s: %s: %s%s", text, what, strerror(why),
+		       why == EADDRINUSE ? "; another program listens there, or systemd for it" : "");
 }
 
 /* Removes a socket file that a dead program left behind, which refuses connections. Other files stay. */
@@ -53,7 +50,7 @@ static bool open_unix(const struct settings_listen *listen_at, int *out, struct 
 	if (fd < 0)
 		return fail_to_listen(fd, listen_at->entry.address, "socket", err);
 	remove_stale(listen_at->unix_path, &address);
-	/* bind() makes the file with its mode. Until listen() it takes no connection, whoever its owner is. */
+	/* bind() makes the file with its mode. Until listen() it takes no connection, so that its owner may follow. */
 	mode_t before = umask(0);
 	umask(listen_at->mode >= 0 ? ~(mode_t)listen_at->mode & 0777 : before);
 	bool bound = bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
