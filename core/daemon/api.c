@@ -467,6 +467,8 @@ static const struct skymon_route *const routes[] = {
 	      0, "answers a Grafana data source that points here: where to point it"),
 	ROUTE("POST", "/api/v1/metrics/prometheus/api/v1/{query...}", "prometheus_api", api_handle_prometheus,
 	      SKYMON_ROUTE_ANY_BODY | SKYMON_ROUTE_OPEN, "the same"),
+	ROUTE("GET", "/api/v1/openapi.json", "openapi", api_handle_openapi, 0,
+	      "these routes as an OpenAPI 3.1 document"),
 	ROUTE("GET", "/", "index", api_handle_index, 0, "this list"),
 	NULL,
 };

@@ -14,6 +14,7 @@ void api_reply(struct skymon *sm, struct skymon_request *rq, int code, const cha
 
 void api_handle_status(struct skymon *sm, void *state, struct skymon_request *rq);
 void api_handle_index(struct skymon *sm, void *state, struct skymon_request *rq);
+void api_handle_openapi(struct skymon *sm, void *state, struct skymon_request *rq);
 void api_handle_prometheus(struct skymon *sm, void *state, struct skymon_request *rq);
 
 #endif

@@ -118,6 +118,11 @@ static void put_notes(struct text *out, const struct skymon_component *component
 		text_escape(out, latest->reason_word);
 		text_put(out, "</small>");
 	}
+	if (component->because_of != NULL && component->because_of[0] != '\0') {
+		text_put(out, "<small>because of ");
+		text_escape(out, component->because_of);
+		text_put(out, "</small>");
+	}
 	if (severity < FINE && component->impact == SKYMON_IMPACT_NONE)
 		text_put(out, "<small>does not count for the whole</small>");
 	else if (severity <= UNKNOWN && component->impact == SKYMON_IMPACT_DEGRADED)

