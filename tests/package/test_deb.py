@@ -46,6 +46,9 @@ def test_install_upgrade_remove_purge(release):
         system.run("apt-get install -y --no-install-recommends /tmp/0.0.1-1.deb", timeout=300)
         assert config.read_text() == SHIPPED + "# default of 0.0.1-1\n"
         assert (system.path / "etc/systemd/system/multi-user.target.wants/skymon.service").is_symlink()
+        assert not (system.path / "etc/systemd/system/sockets.target.wants").exists(), "skymon.socket is for those who enable it"
+        unit = next(system.path.glob("usr/lib/systemd/system/skymon.service")).read_text()
+        assert ("Type=notify-reload" in unit) == (release != "12"), "what this release's systemd knows"
 
         # An upgrade: a file that was not edited is replaced; then it is edited, and kept where the default stays.
         system.run("dpkg -i /tmp/0.0.2-1.deb")

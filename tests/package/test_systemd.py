@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The shipped units under a real systemd: machine.py boots it."""
 import json
+import os
+import pathlib
 import re
+import subprocess
 import time
 
 import pytest
 import yaml
 
-from harness import ROOT, wait_until
+from harness import Output, ROOT, SLOW, wait_until
 from machine import Machine
 
 CONFIG = ROOT / "etc/skymon/skymon.yaml"
@@ -207,3 +210,74 @@ def test_sockets_that_do_not_fit_are_named(machine):
     configure(machine, listen=["systemd:other"])
     assert machine.run("systemctl", "start", "skymon", check=False).returncode != 0
     assert "cannot listen on systemd:other: systemd passes no such socket (it passes web, web)" in machine.journal("skymon")
+
+
+# ---- Probes that notice nothing ----
+
+PROBES = int(os.environ.get("SKYMON_PROBES", 0))  # 60000: the whole proof, with 100 reloads and 20 restarts
+
+
+class Prober:
+    """probe.py, run in the machine."""
+
+    def __init__(self, machine, total, ready):
+        machine.write("/opt/probe.py", pathlib.Path(__file__).with_name("probe.py").read_text())
+        self.process = subprocess.Popen(machine.command("python3", "/opt/probe.py", total, "/etc/skymon-tls/ca.pem", ready),
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.output = Output(self.process.stdout)
+
+    def wrong(self):
+        return [line for line in self.output.lines if not re.match(r"(count|end) \d+$", line)]
+
+    def wait_count(self, count):
+        """Waits until so many have been answered; returns how many."""
+        def counted():
+            assert self.process.poll() is None, self.output.lines[-5:]
+            numbers = [int(line.split()[1]) for line in list(self.output.lines)[-50:] if line.startswith("count ")]
+            return numbers and numbers[-1] >= count and numbers[-1]
+        return wait_until(counted, 120, f"{count} probes")
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait(300 * SLOW)
+        self.output.join()
+        assert self.wrong() == [] and self.output.lines[-1].startswith("end "), self.output.lines[-20:]
+        return int(self.output.lines[-1].split()[1])
+
+
+def proof(machine, certs, component, ready, probes, reloads, restarts):
+    """Reloads and restarts, spread over the probes, none of which notices. The key of TLS is a credential."""
+    machine.write("/etc/skymon-tls/ca.pem", pathlib.Path(certs.ca).read_text())
+    machine.write("/etc/skymon-tls/cert.pem", pathlib.Path(certs.pem("good")).read_text())
+    machine.write("/etc/skymon-tls/key.pem", pathlib.Path(certs.key("good")).read_text(), mode=0o600)
+    drop_in(machine, "[Unit]\nStartLimitIntervalSec=0\n[Service]\nLoadCredential=key:/etc/skymon-tls/key.pem\n")
+    keys = {"listen": [":8080", {"address": ":8443", "tls": {"cert_file": "/etc/skymon-tls/cert.pem", "key_file": "${CREDENTIALS_DIRECTORY}/key"}},
+                       "unix:/run/skymon.sock"], "plugins": {"prometheus": {}}}
+    sockets(machine, "ListenStream=8443", "ListenStream=/run/skymon.sock")
+    start(machine, {"web": component}, **keys)
+    wait_until(lambda: json.loads(get(machine, "/api/v1/health/web")[1])["reason"] in ("ok", "refused"), 10, "a result")
+    prober = Prober(machine, probes, ready)
+    actions = reloads + restarts
+    mains = {machine.show("skymon", "MainPID")}
+    for action in range(actions):
+        prober.wait_count((action + 1) * probes // (actions + 1))
+        more = {"more": {**WEB, "interval": "2s", "impact": "none"}} if action % 2 else {}
+        configure(machine, {"web": component, **more}, **keys)
+        if action * restarts // actions != (action + 1) * restarts // actions:
+            machine.run("systemctl", "restart", "skymon")
+            mains.add(machine.show("skymon", "MainPID"))
+        else:
+            machine.run("systemctl", "reload", "skymon")
+    answered = prober.end()
+    assert len(mains) == restarts + 1 and answered >= probes
+    return answered
+
+
+def test_probes_notice_neither_reloads_nor_restarts(machine, certs):
+    answered = proof(machine, certs, WEB, 200, PROBES or 1500, *((100, 20) if PROBES else (4, 3)))
+    print(f"{answered} probes answered")
+
+
+def test_an_unhealthy_service_stays_not_ready_over_restarts(machine, certs):
+    """Nothing answers 200 while it does not know yet."""
+    proof(machine, certs, REFUSED, 503, 300, 1, 2)
