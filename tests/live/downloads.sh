@@ -33,6 +33,18 @@ pip_parts() {
 		cp "$list" "$folder/installed" || say "$what cannot be had: $(tail -n 1 "$logs/$name.log")"
 }
 
+# The code of Helm, kustomize and Kubernetes' admission, for the tests of the manifests: Go modules, pinned by tests/package/charts/go.sum.
+# Compiled without optimizations: that takes less than it saves.
+charts() {
+	local from=$top/tests/package/charts folder=$build/charts
+	cat "$from"/main.go "$from"/go.sum | cmp -s - "$folder/installed" && return 0
+	say "building the renderer of charts (build/log/charts.log)"
+	mkdir -p "$folder"
+	(cd "$from" && nice go build -mod=readonly -trimpath -gcflags='all=-N -l' -ldflags='-s -w' -o "$folder/charts" .) >"$logs/charts.log" 2>&1 </dev/null &&
+		cat "$from"/main.go "$from"/go.sum >"$folder/installed" ||
+		say "the code of Helm and kustomize cannot be had: $(tail -n 1 "$logs/charts.log")"
+}
+
 # npm_parts NAME WHAT: the packages of the lock file tests/live/NAME, into build/NAME.
 npm_parts() {
 	local name=$1 what=$2 folder=$build/$1

@@ -30,7 +30,7 @@ def test_installed_files():
             *(SOURCE / name for name in ("README.md", "LICENSE", "NEWS.md", "sdk/GUIDE.md")), *(SOURCE / "doc").glob("*.md"),
             *(SOURCE / "sdk/examples").glob("*/*"))} | {
         f"share/skymon/{path.relative_to(SOURCE / 'sdk')}" for path in (SOURCE / "sdk/template").glob("*/*")} | {
-        f"share/skymon/{path.relative_to(SOURCE / 'etc')}" for folder in ("grafana", "prometheus", "kubernetes")
+        f"share/skymon/{path.relative_to(SOURCE / 'etc')}" for folder in ("grafana", "prometheus", "kubernetes", "helm")
         for path in (SOURCE / "etc" / folder).rglob("*.*") if path.is_file()}
     assert found == expected
 
