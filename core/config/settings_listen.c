@@ -270,7 +270,7 @@ void settings_read_listens(struct binding *b)
 void settings_listen_define(struct buf *out)
 {
 	static const char address[] =
-		"\"pattern\": \"^unix:/|^[^:]*" PORT "|^\\\\[[0-9A-Fa-f:.]+\\\\]" PORT "|[$][{]\"";
+		"\"pattern\": \"^unix:/|^systemd:.|^[^:]*" PORT "|^\\\\[[0-9A-Fa-f:.]+\\\\]" PORT "|[$][{]\"";
 	buf_printf(out, ",\n\"listen\": {\"anyOf\": [{\"type\": [\"string\", \"null\"], %s},\n{", address);
 	option_schema_begin(entry_table, out);
 	schema_member("tls", out);
