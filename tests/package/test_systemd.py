@@ -214,7 +214,7 @@ def test_sockets_that_do_not_fit_are_named(machine):
 
 # ---- Probes that notice nothing ----
 
-PROBES = int(os.environ.get("SKYMON_PROBES", 0))  # 60000: the whole proof, with 100 reloads and 20 restarts
+PROBES = int(os.environ.get("SKYMON_PROBES") or 0)  # 60000: the whole proof, with 100 reloads and 20 restarts
 
 
 class Prober:
