@@ -187,7 +187,7 @@ struct component *pool_add(struct pool *pool, const struct component_spec *spec,
 	struct slot *slot = spec->isolation_own || isolated ? slot_new(pool, plugin, true)
 							    : slot_shared(pool, plugin, spec);
 	slot_enter(slot, component);
-	if (slot->state == SLOT_UP && !pool_sandbox_fits(slot))
+	if (slot->state == SLOT_UP && !pool_sandbox_fits(slot, component))
 		slot_renew(slot);
 	else if (slot->state == SLOT_UP)
 		pool_start(component);

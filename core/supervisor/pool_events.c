@@ -39,7 +39,7 @@ static void pool_on_hello(void *arg, struct plugin_info *info, const char *why)
 	if (usable) {
 		slot->state = SLOT_UP;
 		slot->up_since_ms = loop_now_ms(pool->loop);
-		if (!pool_sandbox_fits(slot))
+		if (!pool_sandbox_fits(slot, NULL))
 			slot_renew(slot);
 		for (size_t i = 0; slot->state == SLOT_UP && i < slot->count; i++)
 			pool_start(slot->components[i]);

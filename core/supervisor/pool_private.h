@@ -222,7 +222,8 @@ void pool_requests_end(struct pool *pool);  /* answers all with 503 */
 void pool_sandbox_make(struct slot *slot); /* for the next worker */
 /* May a component run in this slot without costing the present components their worker? */
 bool pool_sandbox_suits(const struct slot *slot, const struct component_spec *spec);
-bool pool_sandbox_fits(const struct slot *slot); /* is the present worker's enough? */
+/* Is the present worker's enough? added: the one component to look at, where it is for the others; NULL for all. */
+bool pool_sandbox_fits(const struct slot *slot, struct component *added);
 /* As skymon_state_dir returns it to the component; malloc'd. */
 char *pool_state_dir(const struct slot *slot, const char *component);
 void pool_make_folder(const struct pool *pool, const char *folder, mode_t mode); /* "": nothing */

@@ -51,7 +51,9 @@ static void add_path(void *arg, const char *path, enum option_path_use use)
 	free(absolute);
 }
 
-static void sandbox_of(const struct slot *slot, struct sandbox *sandbox)
+/* Of the slot with these components. */
+static void sandbox_of(const struct slot *slot, struct component *const *components, size_t count,
+		       struct sandbox *sandbox)
 {
 	const struct plugin_info *info = slot->plugin->info;
 	struct adding adding = {sandbox, slot->pool->state_dir};
@@ -60,8 +62,8 @@ static void sandbox_of(const struct slot *slot, struct sandbox *sandbox)
 	if (info == NULL)
 		return; /* it only sends its hello */
 	sandbox->needs = info->flags & ~SKYMON_IN_DAEMON;
-	for (size_t i = 0; i < slot->count; i++)
-		option_paths(slot->components[i]->spec->values, info->options, add_path, &adding);
+	for (size_t i = 0; i < count; i++)
+		option_paths(components[i]->spec->values, info->options, add_path, &adding);
 }
 
 bool pool_sandbox_suits(const struct slot *slot, const struct component_spec *spec)
@@ -76,10 +78,10 @@ bool pool_sandbox_suits(const struct slot *slot, const struct component_spec *sp
 	return suits;
 }
 
-bool pool_sandbox_fits(const struct slot *slot)
+bool pool_sandbox_fits(const struct slot *slot, struct component *added)
 {
 	struct sandbox wanted;
-	sandbox_of(slot, &wanted);
+	sandbox_of(slot, added != NULL ? &added : slot->components, added != NULL ? 1 : slot->count, &wanted);
 	bool fits = sandbox_covers(&slot->sandbox, &wanted);
 	sandbox_free(&wanted);
 	return fits;
@@ -95,6 +97,6 @@ void pool_make_folder(const struct pool *pool, const char *folder, mode_t mode)
 void pool_sandbox_make(struct slot *slot)
 {
 	sandbox_free(&slot->sandbox);
-	sandbox_of(slot, &slot->sandbox);
+	sandbox_of(slot, slot->components, slot->count, &slot->sandbox);
 	pool_make_folder(slot->pool, slot->sandbox.state_dir, 0750);
 }

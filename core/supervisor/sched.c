@@ -49,7 +49,7 @@ struct sched {
 	sched_recall *recall; /* for the first sched_apply; then NULL */
 	void *recall_arg;
 	struct check **checks; /* in config order */
-	size_t count;
+	size_t count, next_old;
 };
 
 int64_t sched_next_due(const char *name, int64_t interval_ms, int64_t now_ms)
@@ -432,13 +432,16 @@ static void inherit(struct check *check)
 		loop_set_timer(sched->loop, &check->stale, loop_now_ms(sched->loop) + left_ms);
 }
 
+/* Begins behind the last one that was found: most reloads keep the order, and components may be thousands. */
 static struct check *take_old(struct sched *sched, const char *name)
 {
-	for (size_t i = 0; i < sched->count; i++) {
+	for (size_t tried = 0; tried < sched->count; tried++) {
+		size_t i = (sched->next_old + tried) % sched->count;
 		struct check *check = sched->checks[i];
 		if (check == NULL || strcmp(check->spec->name, name) != 0)
 			continue;
 		sched->checks[i] = NULL;
+		sched->next_old = i + 1;
 		return check;
 	}
 	return NULL;

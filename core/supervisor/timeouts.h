@@ -31,9 +31,10 @@
 #define REFUSED_MIN_MS 5000     /* between two reads of a secret that a server refuses */
 
 /* Runs */
-#define FIRST_CHECKS_MS 1000 /* within which the first checks of new components are due */
-#define GRACE_MIN_MS 30000   /* after which a run that has not returned costs its worker, or after … */
-#define GRACE_TIMEOUTS 3     /* … so many timeouts if that is longer */
+#define FIRST_CHECKS_MS                                                                                      \
+	600 /* within which the first checks of new components are due: all within 1 s of the start */
+#define GRACE_MIN_MS 30000 /* after which a run that has not returned costs its worker, or after … */
+#define GRACE_TIMEOUTS 3   /* … so many timeouts if that is longer */
 
 /* Messages of one worker */
 #define PACKETS_PER_TURN 64               /* before the others and HTTP have their turn */
