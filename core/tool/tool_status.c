@@ -13,7 +13,8 @@
 
 struct asking {
 	const char *url, *token_file, *ca_file, *cert, *key; /* key: NULL if it is in cert's file */
-	bool json;
+	const char *fail_on;                                 /* a status, or NULL */
+	bool json, answered;
 	struct buf answer;
 	long code;
 };
@@ -169,6 +170,7 @@ static int show(struct asking *asking, bool one)
 	int code = TOOL_UNKNOWN;
 	bool expected = one ? json_is_string(json_object_get(body, "status"))
 			    : json_is_object(json_object_get(body, "health"));
+	asking->answered = expected;
 	if (!expected) {
 		const char *detail = text_at(body, "detail");
 		tool_fail("%s answered %ld%s%s%s", asking->url, asking->code,
@@ -186,15 +188,21 @@ static int show(struct asking *asking, bool one)
 	return code;
 }
 
+/* For --fail-on: 1 for that status and worse ones, and if there is no status. In the order of the roll-up unknown is better than
+ * unhealthy. */
+static int pass_or_fail(const struct asking *asking, int code)
+{
+	static const int rank[] = {0, 1, 3, 2};
+	return !asking->answered || rank[code] >= rank[tool_exit_of(asking->fail_on)];
+}
+
 int tool_status(int argc, char **argv)
 {
-	static const struct option longs[] = {{"url", required_argument, NULL, 'u'},
-					      {"token-file", required_argument, NULL, 't'},
-					      {"json", no_argument, NULL, 'j'},
-					      {"ca-file", required_argument, NULL, 'a'},
-					      {"cert", required_argument, NULL, 'c'},
-					      {"key", required_argument, NULL, 'k'},
-					      {0}};
+	static const struct option longs[] = {
+		{"url", required_argument, NULL, 'u'},     {"token-file", required_argument, NULL, 't'},
+		{"json", no_argument, NULL, 'j'},          {"ca-file", required_argument, NULL, 'a'},
+		{"cert", required_argument, NULL, 'c'},    {"key", required_argument, NULL, 'k'},
+		{"fail-on", required_argument, NULL, 'f'}, {0}};
 	struct asking asking = {.url = "http://127.0.0.1:8080"};
 	for (int option; (option = getopt_long(argc, argv, "u:t:j", longs, NULL)) != -1;) {
 		if (option == 'u')
@@ -209,6 +217,8 @@ int tool_status(int argc, char **argv)
 			asking.cert = optarg;
 		else if (option == 'k')
 			asking.key = optarg;
+		else if (option == 'f')
+			asking.fail_on = optarg;
 		else
 			return TOOL_UNKNOWN;
 	}
@@ -216,6 +226,10 @@ int tool_status(int argc, char **argv)
 		return tool_fail("status takes one name");
 	if (asking.key != NULL && asking.cert == NULL)
 		return tool_fail("--key needs --cert");
+	if (asking.fail_on != NULL &&
+	    (tool_exit_of(asking.fail_on) == 0 ||
+	     (tool_exit_of(asking.fail_on) == TOOL_UNKNOWN && strcmp(asking.fail_on, "unknown") != 0)))
+		return tool_fail("--fail-on takes degraded, unknown or unhealthy");
 	bool one = optind < argc;
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 	char *name = one ? curl_easy_escape(NULL, argv[optind], 0) : NULL;
@@ -225,5 +239,5 @@ int tool_status(int argc, char **argv)
 	free(path);
 	buf_free(&asking.answer);
 	curl_global_cleanup();
-	return code;
+	return asking.fail_on != NULL ? pass_or_fail(&asking, code) : code;
 }

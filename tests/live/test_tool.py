@@ -157,6 +157,27 @@ def test_status(skymond, tmp_path):
     assert done.returncode == 3 and "cannot ask" in done.stderr
 
 
+def test_status_as_a_health_check(skymond, tmp_path):
+    """0 or 1, as container engines have it: healthy < degraded < unknown < unhealthy."""
+    report = tmp_path / "report"
+    report.write_text("healthy")
+    daemon = skymond({"components": {"one": {"plugin": "t_file", "interval": "1s", "path": str(report)}}})
+    order = ["healthy", "degraded", "unknown", "unhealthy"]
+    for status in order:
+        report.write_text(status)
+        daemon.wait_component("one", status=status)
+        for limit in order[1:]:
+            done = run_tool("status", "one", "--fail-on", limit, "--url", daemon.url)
+            assert done.returncode == (order.index(status) >= order.index(limit)), (status, limit, done)
+    assert run_tool("status", "--fail-on", "unhealthy", "--url", daemon.url).returncode == 1
+    assert run_tool("status", "three", "--fail-on", "unhealthy", "--url", daemon.url).returncode == 1
+    daemon.stop()
+    assert run_tool("status", "--fail-on", "unhealthy", "--url", daemon.url).returncode == 1
+    for wrong in ("healthy", "bad", ""):
+        done = run_tool("status", "--fail-on", wrong)
+        assert done.returncode == 3 and "--fail-on takes degraded, unknown or unhealthy" in done.stderr
+
+
 def test_usage():
     assert "skymon run PLUGIN" in run_tool("--help").stdout
     assert run_tool("--version").stdout.startswith("skymon ")
