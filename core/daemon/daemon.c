@@ -284,7 +284,15 @@ static uint64_t hand_over(void *arg, const struct route_entry *entry,
 			  const struct http_message_request *asked, struct skymon_request *rq)
 {
 	struct daemon *daemon = arg;
-	return pool_request(sched_pool(daemon->sched), entry->plugin, asked, answered, rq);
+	const char *name = entry->plugin; /* a served plugin's component has its name */
+	if ((entry->route->flags & SKYMON_ROUTE_COMPONENT) != 0) {
+		name = asked->params[0].value;
+		if (!plan_has_component(daemon->plan, name, entry->plugin)) {
+			http_forward_reply(rq, NULL, 404, "no such component of this plugin");
+			return 0;
+		}
+	}
+	return pool_request(sched_pool(daemon->sched), name, asked, answered, rq);
 }
 
 static void withdraw(void *arg, uint64_t number)

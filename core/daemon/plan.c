@@ -133,6 +133,16 @@ static void bind_component(struct plan *plan, const struct settings_section *sec
 	add_spec(plan, spec, section);
 }
 
+bool plan_has_component(const struct plan *plan, const char *name, const char *plugin)
+{
+	for (size_t i = 0; i < plan->settings->component_count; i++) {
+		const struct settings_section *section = &plan->settings->components[i];
+		if (strcmp(section->name, name) == 0)
+			return section->plugin != NULL && strcmp(section->plugin, plugin) == 0;
+	}
+	return false;
+}
+
 static const struct settings_section *section_of(const struct plan *plan, const struct component_spec *spec)
 {
 	size_t i = 0;

@@ -40,6 +40,8 @@ bool plan_bind(struct plan *plan, const struct pool *pool, config_lookup *lookup
 /* Takes a mistake that a plugin's `validate` reports of a spec (pool_mistake). */
 void plan_mistake(const struct plan *plan, const struct component_spec *spec, const char *option,
 		  const char *text, struct component_errs *errs);
+/* Returns whether a section of `components` has this name and plugin. */
+bool plan_has_component(const struct plan *plan, const char *name, const char *plugin);
 void plan_print(const struct plan *plan, struct buf *out);
 void plan_free(struct plan *plan);
 

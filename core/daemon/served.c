@@ -72,6 +72,14 @@ static void free_instance(struct instance *instance)
 	free(instance);
 }
 
+static struct instance *find_instance(struct served *served, const char *name)
+{
+	for (size_t i = 0; served != NULL && i < served->count; i++)
+		if (strcmp(served->instances[i]->name, name) == 0)
+			return served->instances[i];
+	return NULL;
+}
+
 static struct instance *add_instance(struct served *served, const char *name)
 {
 	struct instance *instance = x_alloc(sizeof(*instance));
@@ -107,6 +115,26 @@ static void plan_forwarded(struct instance *instance, const struct plugin_info *
 	}
 }
 
+static bool has_component_routes(const struct plugin_info *info)
+{
+	return info->route_count > 0 && (info->routes[0].flags & SKYMON_ROUTE_COMPONENT) != 0;
+}
+
+/* The routes of a plugin for `components` are there if at least one component has the plugin. */
+static void plan_component(struct served *served, struct route_table *table,
+			   const struct settings_section *section, const struct served_lookup *plugins,
+			   struct err_list *errs)
+{
+	const char *why;
+	if (section->plugin == NULL || section->serves || find_instance(served, section->plugin) != NULL)
+		return;
+	const struct plugin_info *info = plugins->info(plugins->arg, section->plugin, &why);
+	if (info == NULL || !has_component_routes(info))
+		return;
+	plan_routes(table, info->routes, info->route_count, section->plugin, section, errs);
+	plan_forwarded(add_instance(served, section->plugin), info);
+}
+
 static void plan_section(struct served *served, struct route_table *table, const struct settings *settings,
 			 const struct settings_section *section, const struct served_lookup *plugins,
 			 config_lookup *lookup, struct err_list *errs)
@@ -118,10 +146,10 @@ static void plan_section(struct served *served, struct route_table *table, const
 			x_printf("plugin %s cannot be used: %s", section->plugin, why);
 		return;
 	}
-	if (info->route_count == 0) {
+	if (info->route_count == 0 || has_component_routes(info)) {
 		config_error_key(errs, section->place,
-				 "plugin %s has no routes that the daemon could served; its checks go under "
-				 "`components`",
+				 "plugin %s has no routes that the daemon could serve by itself; its checks "
+				 "go under `components`",
 				 section->plugin);
 		return;
 	}
@@ -193,6 +221,8 @@ struct served *served_plan(const struct settings *settings, const struct served_
 		plan_routes(table, api_plugin.routes[i], 1, "api", NULL, errs);
 	for (size_t i = 0; i < settings->plugin_count; i++)
 		plan_section(served, table, settings, &settings->plugins[i], plugins, lookup, errs);
+	for (size_t i = 0; i < settings->component_count; i++)
+		plan_component(served, table, &settings->components[i], plugins, errs);
 	check_settings(served, table, settings, errs);
 	route_table_unref(table);
 	if (errs->met == errors)
@@ -202,14 +232,6 @@ struct served *served_plan(const struct settings *settings, const struct served_
 }
 
 /* ---- The start ---- */
-
-static struct instance *find_instance(struct served *served, const char *name)
-{
-	for (size_t i = 0; served != NULL && i < served->count; i++)
-		if (strcmp(served->instances[i]->name, name) == 0)
-			return served->instances[i];
-	return NULL;
-}
 
 static struct opened *open_plugin(const struct instance *instance, struct plugin_api *api, struct err *err)
 {

@@ -24,7 +24,7 @@
 #define ROUTE_SIZE_MIN (offsetof(struct skymon_route, flags) + sizeof(uint32_t))
 #define ROUTE_FLAGS                                                                                          \
 	(SKYMON_ROUTE_OPTIONS_AS_GET | SKYMON_ROUTE_PRIVATE | SKYMON_ROUTE_ANY_BODY | SKYMON_ROUTE_GUARDED | \
-	 SKYMON_ROUTE_HEALTH | SKYMON_ROUTE_OPEN)
+	 SKYMON_ROUTE_HEALTH | SKYMON_ROUTE_OPEN | SKYMON_ROUTE_COMPONENT)
 #define SIZE_MAX_PLAUSIBLE 4096u
 #define STATE_MAX (16u << 20)
 #define FLAGS_KNOWN (SKYMON_IN_DAEMON | SKYMON_NEEDS_EXEC | SKYMON_NEEDS_PROC | SKYMON_NEEDS_PROCESSES)
@@ -274,6 +274,10 @@ static bool take_route(const struct skymon_route *from, struct skymon_route *to,
 	    (to->handle == NULL) != health)
 		return err_set(err, "route %.100s lacks a name (a-z, 0-9, _ and -), a summary or handle",
 			       to->path);
+	if ((to->flags & SKYMON_ROUTE_COMPONENT) != 0 && (health || strchr(to->path, '{') == NULL))
+		return err_set(err,
+			       "route %.100s is SKYMON_ROUTE_COMPONENT, so it needs a {name} and a handle",
+			       to->path);
 	return !health || strcmp(to->method, "GET") == 0 ||
 	       err_set(err, "route %.100s is SKYMON_ROUTE_HEALTH, so it must be GET", to->path);
 }
@@ -289,6 +293,8 @@ static bool take_routes(const struct skymon_plugin *from, struct skymon_plugin *
 		routes[i] = copy;
 		if (!take_route(from->routes[i], copy, err))
 			return false;
+		if (((copy->flags ^ routes[0]->flags) & SKYMON_ROUTE_COMPONENT) != 0)
+			return err_set(err, "some of its routes are SKYMON_ROUTE_COMPONENT, and others not");
 		for (size_t j = 0; j < i; j++)
 			if (strcmp(routes[j]->name, copy->name) == 0 &&
 			    strcmp(routes[j]->path, copy->path) != 0)

@@ -98,7 +98,7 @@ def test_the_exit_codes():
     assert re.search(r"0 healthy, 1 degraded, 2 unhealthy,? (and )?3 unknown", DOC["checks"])
 
 
-@pytest.mark.parametrize("program, manual", [("skymond", "skymond.8"), ("skymon", "skymon.1"), ("skymon grafana", "skymon-grafana.1"),
+@pytest.mark.parametrize("program, manual", [("skymond", "skymond.8"), ("skymon", "skymon.1"), ("skymon grafana", "skymon-grafana.1"), ("skymon job", "skymon-job.1"),
                                              ("skymon test-server", "skymon-test-server.1")])
 def test_the_arguments(program, manual):
     """Each option of --help is in the manual, and each of the manual in --help."""

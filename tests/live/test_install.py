@@ -16,12 +16,12 @@ def test_installed_files():
     plugins = [path.stem for path in (SOURCE / "plugins").glob("*/*.c") if re.search(r"^SKYMON_PLUGIN\(", path.read_text(), re.M)]
     assert {"host", "process", "prometheus", "database"} <= set(plugins)
     expected = {
-        "sbin/skymond", "bin/skymon", "libexec/skymon/skymon-worker", "libexec/skymon/skymon-grafana", "libexec/skymon/skymon-new", "libexec/skymon/skymon-test-server",
+        "sbin/skymond", "bin/skymon", "libexec/skymon/skymon-worker", "libexec/skymon/skymon-grafana", "libexec/skymon/skymon-job", "libexec/skymon/skymon-new", "libexec/skymon/skymon-test-server",
         "lib/pkgconfig/skymon.pc", *(f"lib/{file}" for name in ("http", "json", "lib", "net") for file in (f"libskymon-{name}.a", f"pkgconfig/skymon-{name}.pc")),
         "lib/systemd/system/skymon.service", "lib/systemd/system/skymon.socket", "etc/skymon/skymon.yaml", "share/skymon/skymon.schema.json",
         "share/bash-completion/completions/skymon", "share/bash-completion/completions/skymond", "share/zsh/site-functions/_skymon",
         "share/fish/vendor_completions.d/skymon.fish", "share/fish/vendor_completions.d/skymond.fish",
-        "share/man/man1/skymon.1", "share/man/man1/skymon-grafana.1", "share/man/man1/skymon-test-server.1",
+        "share/man/man1/skymon.1", "share/man/man1/skymon-grafana.1", "share/man/man1/skymon-job.1", "share/man/man1/skymon-test-server.1",
         "share/man/man7/skymon-exec.7", "share/man/man7/skymon-plugin.7", "share/man/man8/skymond.8", "share/man/man5/skymon.yaml.5",
     } | {f"lib/skymon/plugins/{name}.so" for name in plugins} | {
         f"include/skymon/{path.name}" for path in (SOURCE / "sdk" / "include" / "skymon").glob("*.h")} | {

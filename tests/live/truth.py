@@ -231,6 +231,8 @@ OWN = {
     "tcp": ["wrong answer", "closes at once", "queue full", "no TLS there", "frozen under TLS", "STARTTLS not offered",
             "another protocol than `starttls`", "proxy wants a login", "refused behind the proxy", "no proxy there"],
     "scrape": ["a series is gone", "malformed lines", "an empty answer", "a page of HTML", "HTTP 404"],
+    "job": ["not run yet", "never ran", "late", "a start without an end", "a failure", "a success after it", "the wrapped command was killed",
+            "the wrapper was killed", "skymond was killed during the run"],
     "statsd": ["above a limit", "more series than allowed", "no packet", "its address is in use", "back"],
 }
 

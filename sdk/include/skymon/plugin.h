@@ -228,7 +228,7 @@ struct skymon_route {
 #define SKYMON_ROUTE_GUARDED 8u        /* PRIVATE; a foreign Host or Origin is refused (403), each request is audited */
 #define SKYMON_ROUTE_HEALTH 16u        /* GET, no handle: the daemon answers from the component's newest result */
 #define SKYMON_ROUTE_OPEN 32u          /* POST, PUT, DELETE without a guard; otherwise such a route is GUARDED */
-
+#define SKYMON_ROUTE_COMPONENT 64u     /* of a plugin for `components`: its first {…} names the component that answers. All routes or none */
 #define SKYMON_IN_DAEMON 1u
 /* Needs beyond the worker's sandbox; `skymon plugins NAME` shows them. */
 #define SKYMON_NEEDS_EXEC 2u      /* starts programs */
