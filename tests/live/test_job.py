@@ -194,6 +194,21 @@ def test_a_reload_keeps_what_is_known(skymond):
     assert sm.component("backup")["status"] == "healthy", "the success of before counts"
 
 
+def test_the_token_is_replaced(skymond, tmp_path):
+    """In its file, and a reload: what is known stays."""
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    token.chmod(0o600)
+    sm = skymond(watching(backup=part(token={"file": str(token)})))
+    sm.wait_component("backup", status="unknown")
+    assert post(sm).status_code == 200
+    token.write_text(OTHER)
+    sm.hup()
+    wait_until(lambda: post(sm, token=OTHER, event="start").status_code == 200, 20, "the new token to count", every=0.3)
+    assert post(sm).status_code == 401
+    sm.wait_component("backup", status="healthy")
+
+
 @pytest.mark.parametrize("options, word", [({"every": None}, "every"), ({"token": None}, "token"), ({"every": "0s"}, "every")])
 def test_config_mistakes(options, word):
     done = run_skymond(watching(backup={key: value for key, value in part(**options).items() if value is not None}), "--check-config")
