@@ -443,6 +443,15 @@ static void handle_alive(struct skymon *sm, void *state, struct skymon_request *
 
 /* ---- The descriptor ---- */
 
+const struct skymon_route api_reload_route = {
+	.size = sizeof(struct skymon_route),
+	.method = "POST",
+	.path = "/-/reload",
+	.name = "reload",
+	.summary = "reads the configuration again: 200 with what changed, 422 with the errors",
+	.flags = SKYMON_ROUTE_GUARDED | SKYMON_ROUTE_ANY_BODY,
+};
+
 #define ROUTE(method_, path_, name_, handle_, flags_, summary_)                                              \
 	(&(const struct skymon_route){.size = sizeof(struct skymon_route),                                   \
 				      .method = method_,                                                     \
@@ -469,6 +478,9 @@ static const struct skymon_route *const routes[] = {
 	      SKYMON_ROUTE_ANY_BODY | SKYMON_ROUTE_OPEN, "the same"),
 	ROUTE("GET", "/api/v1/openapi.json", "openapi", api_handle_openapi, 0,
 	      "these routes as an OpenAPI 3.1 document"),
+	&api_reload_route,
+	ROUTE("GET", "/-/healthy", "alive", handle_alive, SKYMON_ROUTE_OPTIONS_AS_GET, "as alive"),
+	ROUTE("GET", "/-/ready", "ready", handle_ready, SKYMON_ROUTE_OPTIONS_AS_GET, "as ready"),
 	ROUTE("GET", "/", "index", api_handle_index, 0, "this list"),
 	NULL,
 };

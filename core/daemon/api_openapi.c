@@ -45,15 +45,40 @@ static json_t *describe_other(const struct skymon_route_line *line)
 	return operation;
 }
 
-static void add_route(json_t *paths, json_t *operations, const struct skymon_route_line *line)
+/* Returns the first route of the same name: /-/ready is described as /api/v1/ready. */
+static const struct skymon_route_line *find_first(const struct skymon_routes *routes,
+						  const struct skymon_route_line *line)
 {
-	char *path = print_path(line->path), *key = x_printf("%s %s", line->method, line->path);
+	for (size_t i = 0; i < routes->count; i++) {
+		const struct skymon_route_line *first = routes->lines[i];
+		if (strcmp(first->name, line->name) == 0 && strcmp(first->method, line->method) == 0 &&
+		    strcmp(first->plugin, line->plugin) == 0)
+			return first;
+	}
+	return line;
+}
+
+/* plugin_method_name; of a further route of that name with the letters of its path. */
+static char *print_id(const struct skymon_route_line *line, const char *method, bool further)
+{
+	char *id = x_printf("%s_%s_%s%s", line->plugin, method, line->name, further ? line->path : "");
+	for (char *at = id; *at != '\0'; at++)
+		if (*at == '/' || *at == '-')
+			*at = '_';
+	return id;
+}
+
+static void add_route(json_t *paths, json_t *operations, const struct skymon_routes *routes,
+		      const struct skymon_route_line *line)
+{
+	const struct skymon_route_line *first = find_first(routes, line);
+	char *path = print_path(line->path), *key = x_printf("%s %s", first->method, first->path);
 	char method[16] = "";
 	for (size_t i = 0; i + 1 < sizeof(method) && line->method[i] != '\0'; i++)
 		method[i] = (char)tolower((unsigned char)line->method[i]);
 	json_t *known = json_object_get(operations, key), *item = json_object_get(paths, path);
 	json_t *operation = known != NULL ? json_deep_copy(known) : describe_other(line);
-	char *id = x_printf("%s_%s_%s", line->plugin, method, line->name);
+	char *id = print_id(line, method, first != line);
 	json_object_set_new(operation, "operationId", json_string(id));
 	json_object_set_new(operation, "summary", json_string(line->summary));
 	json_object_set_new(operation, "tags", json_pack("[s]", line->plugin));
@@ -80,7 +105,7 @@ void api_handle_openapi(struct skymon *sm, void *state, struct skymon_request *r
 			    json_pack("{s:s,s:s,s:s}", "title", self->title, "version", self->service_version,
 				      "description", "Monitored by skymon"));
 	for (size_t i = 0; i < routes->count; i++)
-		add_route(paths, operations, routes->lines[i]);
+		add_route(paths, operations, routes, routes->lines[i]);
 	json_object_set_new(document, "paths", paths);
 	char *text = json_dumps(document, JSON_COMPACT);
 	json_decref(operations);

@@ -49,6 +49,29 @@ static void add_health(struct skymon *sm, struct buf *out, const struct skymon_s
 	buf_text(out, "}}");
 }
 
+/* The file and the errors are for trusted callers. */
+static void add_config(struct buf *out, const struct skymon_config *config, const struct skymon_self *self,
+		       bool trusted)
+{
+	buf_text(out, ",\"config\":{\"file\":");
+	buf_json(out, trusted ? config->file : "");
+	buf_text(out, ",\"loaded_at\":");
+	buf_json_time(out, self->reload_time_ms);
+	buf_text(out, ",\"last_reload\":");
+	if (config->reload_ms == 0) {
+		buf_text(out, "null}");
+		return;
+	}
+	buf_text(out, "{\"at\":");
+	buf_json_time(out, config->reload_ms);
+	buf_printf(out, ",\"ok\":%s,\"errors\":[", self->reload_ok ? "true" : "false");
+	for (size_t i = 0; trusted && i < config->error_count; i++) {
+		buf_text(out, i > 0 ? "," : "");
+		buf_json(out, config->errors[i]);
+	}
+	buf_text(out, "]}}");
+}
+
 static void add_configuration(struct buf *out, const struct skymon_config *config)
 {
 	buf_text(out, "{\"environment\":");
@@ -113,6 +136,7 @@ void api_handle_status(struct skymon *sm, void *state, struct skymon_request *rq
 	add_health(sm, &body, self, snapshot, trusted);
 	buf_text(&body, ",\"configuration\":");
 	add_configuration(&body, skymon_config_public(sm));
+	add_config(&body, skymon_config_public(sm), self, trusted);
 	buf_text(&body, ",\"endpoints\":");
 	add_endpoints(&body, skymon_routes(sm));
 	skymon_reply_header(sm, rq, "X-Health-Status", skymon_status_word(snapshot->status));

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon_start.h"
 #include "daemon_user.h"
 #include "history.h"
 #include "http/http.h"
@@ -21,11 +22,12 @@
 #include "supervisor/orphan.h"
 #include "reload.h"
 #include "reload_request.h"
+#include "reload_route.h"
+#include "api.h"
 #include "supervisor/sched.h"
 
-#define LEAVE_MIN_MS 1000   /* time for workers to exit if HTTP has used up shutdown.timeout */
-#define KILL_MS 500         /* … and then for being killed */
-#define OWN_DESCRIPTORS 384 /* reserved for workers, listeners, files, closing connections */
+#define LEAVE_MIN_MS 1000 /* time for workers to exit if HTTP has used up shutdown.timeout */
+#define KILL_MS 500       /* … and then for being killed */
 #define RETIRED_LOOK_MS 1000
 #define IDLE_LOOK_MS 50 /* while stopping, how often HTTP is polled for being idle */
 
@@ -50,6 +52,9 @@ struct daemon {
 	struct watch signals;
 	struct timer stop;
 	struct reload_requester requester;
+	uint64_t requester_turn; /* the reload that it waits for, or a later one */
+	struct reload_route reload_route;
+	struct reload_outcome outcome; /* of the newest reload */
 };
 
 /* ---- Exit ---- */
@@ -77,29 +82,44 @@ static void finish(struct daemon *daemon, int exit_code)
 
 /* ---- Reload and start ---- */
 
-static void refuse(struct daemon *daemon, size_t count)
+/* Reports the outcome to all that wait for it. refused: a sentence, or NULL. */
+static void answer_reload(struct daemon *daemon, const char *refused)
+{
+	uint64_t turn = reload_turn(daemon->reload);
+	if (turn >= daemon->requester_turn)
+		reload_answer(&daemon->requester, refused);
+	reload_route_answer(&daemon->reload_route, turn, &daemon->outcome);
+}
+
+static void refuse(struct daemon *daemon, const struct err_list *errors)
 {
 	if (daemon->phase == STARTING) {
 		finish(daemon, DAEMON_BAD_CONFIG);
 	} else {
 		struct err err;
+		size_t count = errors->count;
+		reload_outcome_free(&daemon->outcome);
+		for (size_t i = 0; i < count; i++)
+			err_add(&daemon->outcome.errors, "%s", errors->texts[i]);
 		(void)err_set(&err,
 			      "the new config has %zu error%s and is refused; the old one stays in force",
 			      count, count == 1 ? "" : "s");
 		log_error("%s", err.text);
-		reload_answer(&daemon->requester, err.text);
-		plugin_api_set_reload(daemon->plugin_api, false, wall_clock_ms());
+		plugin_api_set_reload(daemon->plugin_api, &daemon->outcome.errors);
+		answer_reload(daemon, err.text);
 		notify_refused();
 	}
 }
 
 static void log_setting_change(void *arg, const char *key, enum settings_reload reload)
 {
-	(void)arg;
-	if (reload == SETTINGS_RESTART)
+	struct daemon *daemon = arg;
+	if (reload == SETTINGS_RESTART) {
 		log_warn("`%s` has changed: restart skymond to apply it", key);
-	else
+		err_add(&daemon->outcome.restart, "%s", key);
+	} else {
 		log_info("`%s` has changed: it applies to workers that start from now on", key);
+	}
 }
 
 /* A reply in flight may still use a route plugin's state, which is freed after the last such reply. */
@@ -137,7 +157,7 @@ static bool carry_out(struct daemon *daemon, struct err *err)
 			  before == NULL, err))
 		return false;
 	if (before != NULL)
-		settings_compare(before->settings, settings, log_setting_change, NULL);
+		settings_compare(before->settings, settings, log_setting_change, daemon);
 	struct pool *pool = sched_pool(daemon->sched);
 	log_configure((enum log_level)settings->log.level.index, (enum log_format)settings->log.format.index);
 	pool_configure(pool, before == NULL ? settings->places.state_dir : NULL,
@@ -154,36 +174,12 @@ static bool carry_out(struct daemon *daemon, struct err *err)
 	sched_apply(daemon->sched, plan->specs, plan->spec_count);
 	plan->spec_count = 0; /* owned by sched now */
 	pool_tidy(pool, true);
-	plugin_api_set_reload(daemon->plugin_api, true, wall_clock_ms());
+	plugin_api_set_reload(daemon->plugin_api, NULL);
 	daemon->plan = plan;
 	daemon->next = NULL;
 	reload_in_force(daemon->reload, plan);
 	retire(daemon, before);
 	return true;
-}
-
-static void print_plan(struct daemon *daemon)
-{
-	struct buf out = {0};
-	plan_print(daemon->next, &out);
-	fwrite(out.data, 1, out.size, stdout);
-	buf_free(&out);
-}
-
-static int print_routes(struct daemon *daemon)
-{
-	struct err err;
-	if (!served_start(daemon->next->served, NULL, daemon->plugin_api, false, &err)) {
-		log_error("%s", err.text);
-		return DAEMON_FAILED;
-	}
-	const struct route_table *routes = served_routes(daemon->next->served);
-	for (size_t i = 0; i < route_count(routes); i++) {
-		const struct route_entry *entry = route_at(routes, i);
-		printf("%-6s %-45s %-10s %s\n", entry->route->method, entry->route->path, entry->plugin,
-		       entry->route->summary);
-	}
-	return DAEMON_OK;
 }
 
 static bool listen_all(struct daemon *daemon)
@@ -206,19 +202,6 @@ static bool listen_all(struct daemon *daemon)
 	return done;
 }
 
-static void warn_of_isolation(void)
-{
-	static const char *const lacks[3] = {"Landlock", "Landlock's scopes (Linux 6.12)", "seccomp filters"};
-	struct buf list = {0};
-	for (size_t i = 0; i < 3; i++)
-		if ((sandbox_missing() >> i & 1) != 0)
-			buf_printf(&list, "%s%s", list.size > 0 ? ", no " : "no ", lacks[i]);
-	if (list.size > 0)
-		log_warn("this kernel has %s: workers run without; `isolation: strict` makes that an error",
-			 list.data);
-	buf_free(&list);
-}
-
 static void log_start(const struct daemon *daemon)
 {
 	const struct settings *settings = daemon->plan->settings;
@@ -230,7 +213,7 @@ static void log_start(const struct daemon *daemon)
 
 static void begin(struct daemon *daemon)
 {
-	warn_of_isolation();
+	daemon_warn_of_isolation();
 	struct err err;
 	const char *state_dir = daemon->next->settings->places.state_dir;
 	if (access(state_dir, F_OK) == 0) /* else make_state_dir has logged why */
@@ -255,19 +238,25 @@ static void finish_reload(struct daemon *daemon, bool again)
 {
 	struct err err;
 	struct buf changes = {0};
-	reload_describe(daemon->plan, daemon->next, &changes);
+	reload_outcome_free(&daemon->outcome);
+	reload_compare(daemon->plan, daemon->next, &daemon->outcome.changes);
+	reload_changes_print(&daemon->outcome.changes, &changes);
 	if (carry_out(daemon, &err)) {
 		if (again)
 			log_info("plugins that could not be used were opened: %s", changes.data);
 		else
 			log_info("config reloaded from %s: %s", daemon->options->config_path, changes.data);
-		reload_answer(&daemon->requester, NULL);
+		if (!again)
+			answer_reload(daemon, NULL);
 		notify_ready(wall_clock_ms());
 	} else {
 		log_error("%s", err.text);
 		plan_free(daemon->next);
 		daemon->next = NULL;
-		refuse(daemon, 1);
+		struct err_list errors = {0};
+		err_add(&errors, "%s", err.text);
+		refuse(daemon, &errors);
+		err_list_free(&errors);
 		pool_tidy(sched_pool(daemon->sched), false);
 	}
 	buf_free(&changes);
@@ -280,10 +269,29 @@ static void answered(void *arg, const struct http_message_reply *reply, int code
 	http_forward_reply(arg, reply, code, why);
 }
 
+static uint64_t request_reload(struct daemon *daemon, const struct http_message_request *asked,
+			       struct skymon_request *rq)
+{
+	if (daemon->phase != RUNNING) {
+		http_forward_reply(rq, NULL, 503, "skymond stops");
+		return 0;
+	}
+	uint64_t number = reload_route_add(&daemon->reload_route, rq, asked,
+					   settings_token(daemon->plan->settings) != NULL,
+					   reload_turn(daemon->reload) + 1);
+	if (number == 0)
+		return 0;
+	notify_reloading();
+	reload_begin(daemon->reload, false);
+	return reload_route_waits(&daemon->reload_route, number) ? number : 0;
+}
+
 static uint64_t hand_over(void *arg, const struct route_entry *entry,
 			  const struct http_message_request *asked, struct skymon_request *rq)
 {
 	struct daemon *daemon = arg;
+	if (entry->route == &api_reload_route)
+		return request_reload(daemon, asked, rq);
 	const char *name = entry->plugin; /* a served plugin's component has its name */
 	if ((entry->route->flags & SKYMON_ROUTE_COMPONENT) != 0) {
 		name = asked->params[0].value;
@@ -298,7 +306,8 @@ static uint64_t hand_over(void *arg, const struct route_entry *entry,
 static void withdraw(void *arg, uint64_t number)
 {
 	struct daemon *daemon = arg;
-	pool_withdraw(sched_pool(daemon->sched), number);
+	if (!reload_route_withdraw(&daemon->reload_route, number))
+		pool_withdraw(sched_pool(daemon->sched), number);
 }
 
 static const struct http_forward forward = {hand_over, withdraw};
@@ -309,37 +318,14 @@ static const struct skymon_plugin_state *const *plugin_states(void *arg, size_t 
 	return pool_plugin_states(sched_pool(daemon->sched), count);
 }
 
-/* Raises the limit of descriptors as far as the system allows. Returns limits.connections, or as many as it
- * allows. */
-static uint32_t fit_descriptors(const struct settings *settings)
-{
-	uint32_t connections = (uint32_t)settings->limits.connections;
-	struct rlimit limit;
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return connections;
-	rlim_t wanted = connections + OWN_DESCRIPTORS;
-	if (limit.rlim_cur < wanted) {
-		limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-	if (limit.rlim_cur >= wanted)
-		return connections;
-	uint32_t fits = limit.rlim_cur > 2 * OWN_DESCRIPTORS ? (uint32_t)limit.rlim_cur - OWN_DESCRIPTORS
-							     : (uint32_t)limit.rlim_cur / 2;
-	log_warn("limits.connections is %u, but the system allows %llu descriptors: %u connections are "
-		 "accepted "
-		 "at once",
-		 connections, (unsigned long long)limit.rlim_cur, fits);
-	return fits;
-}
-
 /* Creates the modules that need settings. */
 static void assemble(struct daemon *daemon)
 {
 	struct settings *settings = daemon->next->settings;
-	daemon->http = http_new(daemon->loop, settings, fit_descriptors(settings));
+	daemon->http = http_new(daemon->loop, settings, daemon_fit_descriptors(settings));
 	http_set_forward(daemon->http, &forward, daemon);
-	daemon->plugin_api = plugin_api_new(daemon->loop, daemon->http, daemon->board);
+	daemon->plugin_api =
+		plugin_api_new(daemon->loop, daemon->http, daemon->board, daemon->options->config_path);
 	plugin_api_set_plugins(daemon->plugin_api, plugin_states, daemon);
 }
 
@@ -347,17 +333,10 @@ static void do_mode(struct daemon *daemon)
 {
 	int exit_code = DAEMON_OK;
 	if (daemon->options->mode == DAEMON_PRINT_CONFIG)
-		print_plan(daemon);
+		daemon_print_plan(daemon->next);
 	else if (daemon->options->mode == DAEMON_LIST_ROUTES)
-		exit_code = print_routes(daemon);
+		exit_code = daemon_print_routes(daemon->next, daemon->plugin_api);
 	finish(daemon, exit_code);
-}
-
-/* Called before the first worker, whose sandbox is built from existing folders. */
-static void make_state_dir(const char *folder)
-{
-	if (folder[0] != '\0' && mkdir(folder, 0750) < 0 && errno != EEXIST)
-		log_warn("cannot make the state folder %s: %s", folder, strerror(errno));
 }
 
 static void settings_are_read(void *arg, const struct settings *settings)
@@ -383,7 +362,7 @@ static void settings_are_read(void *arg, const struct settings *settings)
 			 daemon->options->config_path, strerror(errno));
 	if (!run)
 		return; /* nothing will be written */
-	make_state_dir(settings->places.state_dir);
+	daemon_make_state_dir(settings->places.state_dir);
 	pool_make_folders(sched_pool(daemon->sched));
 }
 
@@ -406,11 +385,11 @@ static void plan_is_good(void *arg, struct plan *plan, bool again)
 		do_mode(daemon);
 }
 
-static void plan_is_bad(void *arg, size_t count)
+static void plan_is_bad(void *arg, const struct err_list *errors)
 {
 	struct daemon *daemon = arg;
 	if (daemon->phase <= RUNNING)
-		refuse(daemon, count);
+		refuse(daemon, errors);
 }
 
 static const struct reload_events reload_events = {
@@ -419,8 +398,10 @@ static const struct reload_events reload_events = {
 static void reload(struct daemon *daemon, const struct signalfd_siginfo *info)
 {
 	struct reload_requester requester = reload_requester_of(info);
-	if (requester.pid != 0)
+	if (requester.pid != 0) {
 		daemon->requester = requester;
+		daemon->requester_turn = reload_turn(daemon->reload) + 1;
+	}
 	notify_reloading();
 	reload_begin(daemon->reload, false);
 }
@@ -458,6 +439,7 @@ static void stop(struct daemon *daemon, const char *why)
 		 (long long)settings->shutdown.drain.ms);
 	notify_stopping();
 	daemon->phase = DRAINING;
+	reload_route_end(&daemon->reload_route);
 	/* Where systemd keeps the sockets for the next skymond, a restart without drain shows nowhere. */
 	if (settings->shutdown.drain.ms > 0 || !http_keeps_sockets(daemon->http))
 		plugin_api_set_phase(daemon->plugin_api, SKYMON_PHASE_DRAINING);
@@ -543,6 +525,7 @@ static void tear_down(struct daemon *daemon)
 		plan_free(plan);
 	}
 	reload_free(daemon->reload);
+	reload_outcome_free(&daemon->outcome);
 	history_free(daemon->history);
 	if (daemon->plugin_api != NULL)
 		plugin_api_free(daemon->plugin_api);

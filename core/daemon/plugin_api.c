@@ -289,7 +289,8 @@ static void fill_table(struct skymon_host *table)
 
 /* ---- Construction ---- */
 
-struct plugin_api *plugin_api_new(struct loop *loop, struct http *http, struct board *board)
+struct plugin_api *plugin_api_new(struct loop *loop, struct http *http, struct board *board,
+				  const char *config_path)
 {
 	struct plugin_api *api = x_alloc(sizeof(*api));
 	api->loop = loop;
@@ -309,6 +310,7 @@ struct plugin_api *plugin_api_new(struct loop *loop, struct http *http, struct b
 	api->started_clock_ms = loop_clock_ms();
 	api->config.size = sizeof(api->config);
 	api->config.environment = api->config.log_level = "";
+	api->config.file = config_path;
 	api->routes.size = sizeof(api->routes);
 	api->statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 	api->sampler.fire = sample;
@@ -404,11 +406,16 @@ void plugin_api_set_phase(struct plugin_api *api, enum skymon_phase phase)
 	api->self.phase = phase;
 }
 
-void plugin_api_set_reload(struct plugin_api *api, bool ok, int64_t time_ms)
+void plugin_api_set_reload(struct plugin_api *api, const struct err_list *errors)
 {
-	api->self.reload_ok = ok;
-	if (ok)
-		api->self.reload_time_ms = time_ms;
+	int64_t now_ms = wall_clock_ms();
+	if (api->self.reload_time_ms != 0)
+		api->config.reload_ms = now_ms;
+	api->self.reload_ok = errors == NULL;
+	if (errors == NULL)
+		api->self.reload_time_ms = now_ms;
+	api->config.errors = errors != NULL ? (const char *const *)errors->texts : NULL;
+	api->config.error_count = errors != NULL ? errors->count : 0;
 }
 
 void plugin_api_set_lag(struct plugin_api *api, double seconds)

@@ -12,7 +12,8 @@
 
 struct plugin_api;
 
-struct plugin_api *plugin_api_new(struct loop *loop, struct http *http, struct board *board);
+struct plugin_api *plugin_api_new(struct loop *loop, struct http *http, struct board *board,
+				  const char *config_path);
 void plugin_api_free(struct plugin_api *api);
 /* Returns a handle for one route plugin, freed with the plugin_api; `name` is for its log lines. */
 struct skymon *plugin_api_handle(struct plugin_api *api, const char *name);
@@ -24,7 +25,8 @@ void plugin_api_set_routes(struct plugin_api *api, struct route_table *table);
 typedef const struct skymon_plugin_state *const *plugin_api_plugins(void *arg, size_t *count);
 void plugin_api_set_plugins(struct plugin_api *api, plugin_api_plugins *plugins, void *arg);
 void plugin_api_set_phase(struct plugin_api *api, enum skymon_phase phase);
-void plugin_api_set_reload(struct plugin_api *api, bool ok, int64_t time_ms);
+/* The start or a reload has ended now. errors: of one that was refused, else NULL. */
+void plugin_api_set_reload(struct plugin_api *api, const struct err_list *errors);
 void plugin_api_set_lag(struct plugin_api *api,
 			double seconds); /* by how much the newest check was started late */
 

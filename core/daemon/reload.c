@@ -21,6 +21,7 @@ struct reload {
 	struct plan *plan; /* in progress; NULL if there is none */
 	struct component_errs errs;
 	bool lenient, wanted; /* wanted: another reload was requested meanwhile */
+	uint64_t turn;
 	const struct plan *in_force;
 	bool again;         /* the plan in progress has the settings in force */
 	bool again_refused; /* … and had mistakes, which were logged */
@@ -75,8 +76,8 @@ static size_t first_of_file(const struct found *found, size_t count)
 	return count;
 }
 
-/* Logs all errors in the order of the file, and not of the checks that found them. */
-static void log_all(const struct component_errs *errs)
+/* Lists all errors in the order of the file, and not of the checks that found them. */
+static void sort_errors(const struct component_errs *errs, struct err_list *out)
 {
 	const struct err_list *const lists[] = {&errs->mistakes, &errs->around};
 	size_t count = 0;
@@ -88,11 +89,17 @@ static void log_all(const struct component_errs *errs)
 		}
 	qsort(found, count, sizeof(*found), by_place);
 	for (size_t i = 0; i < count; i++)
-		log_line(LOG_LEVEL_ERROR, (const char *[]){"area", "config", NULL}, "%s", found[i].text);
+		err_add(out, "%s", found[i].text);
+	free(found);
+}
+
+static void log_all(const struct component_errs *errs, const struct err_list *sorted)
+{
+	for (size_t i = 0; i < sorted->count; i++)
+		log_line(LOG_LEVEL_ERROR, (const char *[]){"area", "config", NULL}, "%s", sorted->texts[i]);
 	for (size_t i = 0; i < errs->warnings.count; i++)
 		log_line(LOG_LEVEL_WARN, (const char *[]){"area", "config", NULL}, "%s",
 			 errs->warnings.texts[i]);
-	free(found);
 }
 
 static void forget_errors(struct reload *reload)
@@ -121,7 +128,10 @@ static void end_again(struct reload *reload, struct plan *plan)
 	if (reload->errs.mistakes.count > 0 && !reload->again_refused) {
 		err_list_free(&reload->errs.warnings);
 		err_list_free(&reload->errs.around); /* these were logged when the plan in force was made */
-		log_all(&reload->errs);
+		struct err_list sorted = {0};
+		sort_errors(&reload->errs, &sorted);
+		log_all(&reload->errs, &sorted);
+		err_list_free(&sorted);
 		reload->again_refused = true;
 	}
 	forget_errors(reload);
@@ -161,7 +171,9 @@ static void end(struct reload *reload)
 		go_on(reload);
 		return;
 	}
-	log_all(&reload->errs);
+	struct err_list sorted = {0};
+	sort_errors(&reload->errs, &sorted);
+	log_all(&reload->errs, &sorted);
 	forget_errors(reload);
 	if (mistakes == 0) {
 		reload->events->good(reload->arg, plan, false);
@@ -169,8 +181,9 @@ static void end(struct reload *reload)
 		plan_free(plan);
 		pool_tidy(reload->pool, false);
 		plan_next_try(reload);
-		reload->events->bad(reload->arg, mistakes);
+		reload->events->bad(reload->arg, &sorted);
 	}
+	err_list_free(&sorted);
 	go_on(reload);
 }
 
@@ -224,6 +237,7 @@ void reload_begin(struct reload *reload, bool lenient)
 	}
 	loop_clear_timer(reload->loop, &reload->again_due);
 	reload->lenient = lenient;
+	reload->turn++;
 	reload->again = false;
 	struct plan *plan = plan_read(reload->path, config_environment, &reload->errs.mistakes);
 	reload->events->read(reload->arg, plan->settings);
@@ -240,6 +254,11 @@ static void try_again(struct timer *timer, int64_t now_ms)
 	keep_failed(reload, plan);
 	reload->again = true;
 	prepare(reload, plan);
+}
+
+uint64_t reload_turn(const struct reload *reload)
+{
+	return reload->turn;
 }
 
 bool reload_is_busy(const struct reload *reload)
@@ -279,21 +298,7 @@ void reload_free(struct reload *reload)
 
 /* ---- What a reload changes ---- */
 
-struct names {
-	struct buf text;
-	size_t count;
-};
-
 #define NAMES_SHOWN 10u
-
-static void add_name(struct names *names, const char *name)
-{
-	if (names->count < NAMES_SHOWN)
-		buf_printf(&names->text, "%s%s", names->count > 0 ? ", " : "", name);
-	else if (names->count == NAMES_SHOWN)
-		buf_text(&names->text, ", …");
-	names->count++;
-}
 
 static const struct component_summary *find(const struct plan *plan, const char *name)
 {
@@ -303,30 +308,42 @@ static const struct component_summary *find(const struct plan *plan, const char 
 	return NULL;
 }
 
-static void print_names(struct names *names, const char *word, struct buf *out)
+void reload_compare(const struct plan *old, const struct plan *new, struct reload_changes *out)
 {
-	if (names->count > 0)
-		buf_printf(out, "%s%zu %s (%s)", out->size > 0 ? ", " : "", names->count, word,
-			   names->text.data);
-	buf_free(&names->text);
-}
-
-void reload_describe(const struct plan *old, const struct plan *new, struct buf *out)
-{
-	struct names added = {0}, removed = {0}, changed = {0};
 	for (size_t i = 0; i < new->summary_count; i++) {
 		const struct component_summary *before = find(old, new->summaries[i].name);
 		if (before == NULL)
-			add_name(&added, new->summaries[i].name);
+			err_add(&out->added, "%s", new->summaries[i].name);
 		else if (before->fingerprint != new->summaries[i].fingerprint)
-			add_name(&changed, new->summaries[i].name);
+			err_add(&out->changed, "%s", new->summaries[i].name);
 	}
 	for (size_t i = 0; i < old->summary_count; i++)
 		if (find(new, old->summaries[i].name) == NULL)
-			add_name(&removed, old->summaries[i].name);
-	print_names(&added, "added", out);
-	print_names(&removed, "removed", out);
-	print_names(&changed, "changed", out);
+			err_add(&out->removed, "%s", old->summaries[i].name);
+}
+
+static void print_names(const struct err_list *names, const char *word, struct buf *out)
+{
+	if (names->count == 0)
+		return;
+	buf_printf(out, "%s%zu %s (", out->size > 0 ? ", " : "", names->count, word);
+	for (size_t i = 0; i < names->count && i < NAMES_SHOWN; i++)
+		buf_printf(out, "%s%s", i > 0 ? ", " : "", names->texts[i]);
+	buf_text(out, names->count > NAMES_SHOWN ? ", …)" : ")");
+}
+
+void reload_changes_print(const struct reload_changes *changes, struct buf *out)
+{
+	print_names(&changes->added, "added", out);
+	print_names(&changes->removed, "removed", out);
+	print_names(&changes->changed, "changed", out);
 	if (out->size == 0)
 		buf_text(out, "no component changed");
+}
+
+void reload_changes_free(struct reload_changes *changes)
+{
+	err_list_free(&changes->added);
+	err_list_free(&changes->removed);
+	err_list_free(&changes->changed);
 }

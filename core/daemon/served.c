@@ -312,6 +312,7 @@ static bool add_routes(struct served *served, const struct instance *instance, s
 			.sm = instance->opened->sm,
 			.state = instance->state,
 			.plugin = instance->opened->name,
+			.forwarded = plugin->routes[i]->handle == NULL, /* api_reload_route */
 		};
 		if (!route_add(served->routes, &entry, err))
 			return false;

@@ -26,6 +26,10 @@ static const char help[] =
 	"         the authorities of --ca-file (PEM); --cert and --key are shown where it asks for them.\n"
 	"         --fail-on exits with 1 for that status and worse ones, and if there is no answer, otherwise with 0.\n"
 	"\n"
+	"       skymon reload [--url …] [--token-file FILE] [--json] [--ca-file FILE] [--cert FILE] [--key FILE]\n"
+	"         Has a running skymond read its configuration again, and prints what changed or what is wrong.\n"
+	"         Exit codes: 0 reloaded, 1 refused, 2 bad usage, 3 could not be asked.\n"
+	"\n"
 	"       skymon plugins [NAME] [--plugin-path DIR]\n"
 	"         Lists the plugins, or the options and numbers of one.\n"
 	"\n"
@@ -41,7 +45,7 @@ static const char help[] =
 	"--plugin-path may be repeated; the installed plugins come last.\n"
 	"Exit codes: 0 healthy, 1 degraded, 2 unhealthy, 3 unknown, could not be asked, or bad usage.\n";
 
-/* Prints the part of --help about run, status or plugins. */
+/* Prints the part of --help about one command. */
 static int print_help(const char *command)
 {
 	char *synopsis = x_printf("skymon %s ", command);
@@ -111,6 +115,7 @@ int main(int argc, char **argv)
 	char name[] = "skymon";
 	int (*command)(int, char **) = strcmp(word, "run") == 0       ? tool_run
 				       : strcmp(word, "status") == 0  ? tool_status
+				       : strcmp(word, "reload") == 0  ? tool_reload
 				       : strcmp(word, "plugins") == 0 ? tool_plugins
 								      : NULL;
 	for (int i = 2; command != NULL && i < argc; i++)

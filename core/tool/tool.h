@@ -27,7 +27,26 @@ void tool_print(const char *text);
 
 int tool_run(int argc, char **argv);
 int tool_status(int argc, char **argv);
+int tool_reload(int argc, char **argv);
 int tool_plugins(int argc, char **argv);
+
+/* ---- A request to a running skymond ---- */
+
+struct tool_ask {
+	const char *url, *token_file, *ca_file, *cert, *key; /* key: NULL if it is in cert's file */
+	const char *fail_on;                                 /* a status, or NULL */
+	bool json;                                           /* print the answer as it is */
+	bool answered;                                       /* with what was asked for */
+	bool post;                                           /* POST without a body, which may take longer */
+	struct buf answer;
+	long code;
+};
+/* Takes the options; the words begin at optind. False after an error was printed. */
+bool tool_ask_options(struct tool_ask *ask, int argc, char **argv) MUST_CHECK;
+/* Sends the request. False after an error was printed. */
+bool tool_ask(struct tool_ask *ask, const char *path) MUST_CHECK;
+/* Prints that the answer was another than the one that was needed. detail: of its problem, or "". */
+void tool_ask_fail(const struct tool_ask *ask, const char *detail);
 
 /* Runs the program of a word that is not the tool's own, or prints that there is none. argv begins with the
  * word. */

@@ -360,7 +360,11 @@ AT(skymon_config, log_level, 16);
 AT(skymon_config, features, 24);
 AT(skymon_config, feature_count, 32);
 AT(skymon_config, ready_follows_self, 40);
-AT_LEAST(skymon_config, 48);
+AT(skymon_config, file, 48);
+AT(skymon_config, reload_ms, 56);
+AT(skymon_config, errors, 64);
+AT(skymon_config, error_count, 72);
+AT_LEAST(skymon_config, 80);
 
 AT(skymon_route_line, size, 0);
 AT(skymon_route_line, method, 8);

@@ -276,6 +276,7 @@ static void begin(void)
 					  .sources = source_list,
 					  .source_count = 8};
 	world.config = (struct skymon_config){.size = sizeof(world.config),
+					      .file = "/etc/skymon.yaml",
 					      .environment = "production",
 					      .log_level = "info",
 					      .features = features,

@@ -200,6 +200,7 @@ static void alive(void)
 	"\"database_connections\":null,\"cache_hit_rate_percent\":null}},"                                   \
 	"\"configuration\":{\"environment\":\"production\",\"log_level\":\"info\",\"features\":["            \
 	"\"prometheus\"]},"                                                                                  \
+	"\"config\":{\"file\":\"/etc/skymon.yaml\",\"loaded_at\":null,\"last_reload\":null},"                \
 	"\"endpoints\":{\"health\":\"/api/v1/health\",\"dashboard\":\"/d/"                                   \
 	"{uid}\"},\"prometheus_metrics\":" metrics "}"
 

@@ -126,10 +126,10 @@ static void on_good(void *arg, struct plan *plan, bool again)
 	world.in_force = plan;
 }
 
-static void on_bad(void *arg, size_t count)
+static void on_bad(void *arg, const struct err_list *errors)
 {
 	(void)arg;
-	buf_printf(&world.seen, "bad %zu;", count);
+	buf_printf(&world.seen, "bad %zu;", errors->count);
 }
 
 static const struct reload_events events = {on_read, on_good, on_bad};
@@ -432,7 +432,10 @@ static void describes(void)
 		write_config(rows[i].config);
 		carry_through(false);
 		struct buf text = {0};
-		reload_describe(old, world.in_force, &text);
+		struct reload_changes changes = {0};
+		reload_compare(old, world.in_force, &changes);
+		reload_changes_print(&changes, &text);
+		reload_changes_free(&changes);
 		UNIT_TEXT(text.data, rows[i].changes);
 		buf_free(&text);
 		plan_free(old);

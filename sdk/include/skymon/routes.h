@@ -161,6 +161,11 @@ struct skymon_config {
 	const char *environment, *log_level;
 	const char *const *features; size_t feature_count; /* the plugins that are served */
 	bool ready_follows_self;
+	/* file: of the config. reload_ms: when the newest reload ended, 0 before the first; errors: why it was refused, else none
+	 * (skymon_self has reload_ok, and reload_time_ms of the config in force) */
+	const char *file;
+	int64_t reload_ms;
+	const char *const *errors; size_t error_count;
 };
 
 struct skymon_route_line { uint32_t size; const char *method, *path, *name, *summary, *plugin; };

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* daemon_start: steps of the start that keep nothing. Called by daemon.c. */
+#ifndef DAEMON_START_H
+#define DAEMON_START_H
+
+#include "plan.h"
+#include "plugin_api.h"
+
+void daemon_print_plan(const struct plan *plan);
+/* Returns the exit code. */
+int daemon_print_routes(struct plan *plan, struct plugin_api *api);
+/* Logs what this kernel cannot confine of workers. */
+void daemon_warn_of_isolation(void);
+/* Raises the limit of descriptors as far as the system allows. Returns limits.connections, or as many as it
+ * allows. */
+uint32_t daemon_fit_descriptors(const struct settings *settings);
+/* Called before the first worker, whose sandbox is built from existing folders. */
+void daemon_make_state_dir(const char *folder);
+
+#endif

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tool_ask: one HTTP request to a running skymond, with the options that say where it is. Called by the commands
+ * status and reload; owns nothing beyond a call. */
+#include "tool.h"
+
+#include <curl/curl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ANSWER_MAX (64u << 20)
+
+static size_t take(char *bytes, size_t size, size_t count, void *arg)
+{
+	struct tool_ask *ask = arg;
+	if (ask->answer.size + size * count > ANSWER_MAX)
+		return 0;
+	buf_add(&ask->answer, bytes, size * count);
+	return size * count;
+}
+
+/* "Authorization: Bearer …" from the first line of the file. */
+static struct curl_slist *token_header(const char *path)
+{
+	char token[4096] = "";
+	FILE *file = fopen(path, "re");
+	if (file == NULL || fgets(token, sizeof(token), file) == NULL)
+		token[0] = '\0';
+	if (file != NULL)
+		fclose(file);
+	token[strcspn(token, "\r\n")] = '\0';
+	if (token[0] == '\0') {
+		tool_fail("cannot read a token from %s", path);
+		return NULL;
+	}
+	char *line = x_printf("Authorization: Bearer %s", token);
+	struct curl_slist *headers = curl_slist_append(NULL, line);
+	explicit_bzero(line, strlen(line));
+	explicit_bzero(token, sizeof(token));
+	free(line);
+	return headers;
+}
+
+/* The base URL without its last slash; a Unix socket becomes an option. */
+static char *address(CURL *curl, const char *base, const char *path)
+{
+	if (strncmp(base, "unix:", 5) == 0) {
+		curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, base + 5);
+		base = "http://localhost";
+	}
+	size_t size = strlen(base);
+	while (size > 0 && base[size - 1] == '/')
+		size--;
+	return x_printf("%.*s%s", (int)size, base, path);
+}
+
+bool tool_ask(struct tool_ask *ask, const char *path)
+{
+	char why[CURL_ERROR_SIZE] = "";
+	CURL *curl = curl_easy_init();
+	if (curl == NULL) {
+		tool_fail("cannot start libcurl");
+		return false;
+	}
+	struct curl_slist *headers = NULL;
+	char *url = address(curl, ask->url, path);
+	curl_easy_setopt(curl, CURLOPT_URL, url);
+	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
+	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, 3000L);
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, ask->post ? 60000L : 10000L);
+	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
+	curl_easy_setopt(curl, CURLOPT_WRITEDATA, ask);
+	if (ask->ca_file != NULL)
+		curl_easy_setopt(curl, CURLOPT_CAINFO, ask->ca_file);
+	if (ask->cert != NULL) {
+		curl_easy_setopt(curl, CURLOPT_SSLCERT, ask->cert);
+		curl_easy_setopt(curl, CURLOPT_SSLKEY, ask->key != NULL ? ask->key : ask->cert);
+	}
+	if (ask->post)
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, "");
+	if (ask->token_file != NULL)
+		headers = token_header(ask->token_file);
+	bool ok = ask->token_file == NULL || headers != NULL;
+	if (ok) {
+		curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+		CURLcode failed = curl_easy_perform(curl);
+		ok = failed == CURLE_OK;
+		if (!ok)
+			tool_fail("cannot ask %s: %s", url,
+				  why[0] != '\0' ? why : curl_easy_strerror(failed));
+		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &ask->code);
+	}
+	curl_slist_free_all(headers);
+	curl_easy_cleanup(curl);
+	free(url);
+	return ok;
+}
+
+bool tool_ask_options(struct tool_ask *ask, int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{"url", required_argument, NULL, 'u'},     {"token-file", required_argument, NULL, 't'},
+		{"json", no_argument, NULL, 'j'},          {"ca-file", required_argument, NULL, 'a'},
+		{"cert", required_argument, NULL, 'c'},    {"key", required_argument, NULL, 'k'},
+		{"fail-on", required_argument, NULL, 'f'}, {0}};
+	*ask = (struct tool_ask){.url = "http://127.0.0.1:8080"};
+	for (int option; (option = getopt_long(argc, argv, "u:t:j", longs, NULL)) != -1;) {
+		if (option == 'u')
+			ask->url = optarg;
+		else if (option == 't')
+			ask->token_file = optarg;
+		else if (option == 'j')
+			ask->json = true;
+		else if (option == 'a')
+			ask->ca_file = optarg;
+		else if (option == 'c')
+			ask->cert = optarg;
+		else if (option == 'k')
+			ask->key = optarg;
+		else if (option == 'f')
+			ask->fail_on = optarg;
+		else
+			return false;
+	}
+	if (ask->key == NULL || ask->cert != NULL)
+		return true;
+	tool_fail("--key needs --cert");
+	return false;
+}
+
+void tool_ask_fail(const struct tool_ask *ask, const char *detail)
+{
+	tool_fail("%s answered %ld%s%s%s", ask->url, ask->code,
+		  detail[0] != '\0' ? ": " : " and no JSON of skymond", detail,
+		  ask->code == 401 && ask->token_file == NULL ? "; --token-file sends it" : "");
+}
