@@ -24,7 +24,7 @@ static const char help[] =
 	"         Asks a running skymond for all components, or for one. URL may be unix:/path, or https:// "
 	"with\n"
 	"         the authorities of --ca-file (PEM); --cert and --key are shown where it asks for them.\n"
-	"         --fail-on exits with 1 for that status and worse ones, and if there is no answer, otherwise with 0.\n"
+	"         --fail-on exits with 1 for that status and worse ones, and without an answer, otherwise with 0.\n"
 	"\n"
 	"       skymon reload [--url …] [--token-file FILE] [--json] [--ca-file FILE] [--cert FILE] [--key FILE]\n"
 	"         Has a running skymond read its configuration again, and prints what changed or what is wrong.\n"

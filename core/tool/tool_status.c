@@ -90,7 +90,7 @@ static int show(struct tool_ask *ask, bool one)
 	return code;
 }
 
-/* For --fail-on: 1 for that status and worse ones, and if there is no status. In the order of the roll-up unknown is better than
+/* For --fail-on: 1 for that status and worse ones, and without a status. In the order of the roll-up unknown is better than
  * unhealthy. */
 static int pass_or_fail(const struct tool_ask *ask, int code)
 {
