@@ -70,6 +70,7 @@ class Machine:
         return self.run("systemctl", "show", unit, "-p", name, "--value").stdout.strip()
 
     def journal(self, unit):
+        self.run("journalctl", "--sync")  # what was written is read
         return self.run("journalctl", "-u", unit, "-o", "cat", "--no-pager", f"--since=@{self.since:.6f}").stdout
 
     def close(self):
