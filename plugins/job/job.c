@@ -26,9 +26,10 @@ struct job {
 	struct skymon_secret token;
 	pthread_mutex_t lock;
 	struct job_state known;
-	const char *folder; /* "" without state_dir */
-	double allowance;   /* events that are allowed now */
-	int64_t allowed_ms; /* boot clock */
+	struct job_mark mark; /* of the file that it was read from or written to */
+	const char *folder;   /* "" without state_dir */
+	double allowance;     /* events that are allowed now */
+	int64_t allowed_ms;   /* boot clock */
 };
 
 static const struct skymon_option options[] = {
@@ -63,6 +64,26 @@ static struct job_moment this_moment(void)
 	return (struct job_moment){clock_ms(CLOCK_REALTIME), clock_ms(CLOCK_BOOTTIME), true};
 }
 
+/* ---- Once per process ---- */
+
+/* Held while an event is taken: after a reload a request may still end in the state of before, and both write the
+ * same file. */
+struct job_shared {
+	pthread_mutex_t lock;
+};
+
+static bool load(struct skymon *sm, void *shared)
+{
+	(void)sm;
+	return pthread_mutex_init(&((struct job_shared *)shared)->lock, NULL) == 0;
+}
+
+static void unload(struct skymon *sm, void *shared)
+{
+	(void)sm;
+	pthread_mutex_destroy(&((struct job_shared *)shared)->lock);
+}
+
 /* ---- Start, stop, check ---- */
 
 static bool start(struct skymon *sm, void *state)
@@ -76,7 +97,8 @@ static bool start(struct skymon *sm, void *state)
 			TOKEN_MIN);
 		return false;
 	}
-	enum job_found found = job->folder[0] != '\0' ? job_load(job->folder, &job->known) : JOB_NONE;
+	enum job_found found =
+		job->folder[0] != '\0' ? job_load(job->folder, &job->known, &job->mark) : JOB_NONE;
 	if (found == JOB_UNREADABLE) {
 		(void)skymon_unknown(sm, "cannot read %s/state: %s", job->folder, strerror(errno));
 		return false;
@@ -88,7 +110,7 @@ static bool start(struct skymon *sm, void *state)
 			job->folder);
 	if (found != JOB_FOUND) {
 		job_state_init(&job->known, this_moment());
-		if (job->folder[0] != '\0' && !job_save(job->folder, &job->known))
+		if (job->folder[0] != '\0' && !job_save(job->folder, &job->known, &job->mark))
 			skymon_warn(sm, "cannot write %s/state: %s", job->folder, strerror(errno));
 	}
 	job->allowance = BURST;
@@ -103,9 +125,26 @@ static void stop(struct skymon *sm, void *state)
 	pthread_mutex_destroy(&job->lock);
 }
 
+/* Reads the file again if the state of before a reload has written it. */
+static void refresh(struct job *job)
+{
+	struct job_mark mark;
+	struct job_state read;
+	if (job->folder[0] == '\0')
+		return;
+	job_look(job->folder, &mark);
+	if (mark.inode == 0 || (mark.inode == job->mark.inode && mark.changed_ns == job->mark.changed_ns))
+		return;
+	if (job_load(job->folder, &read, &mark) != JOB_FOUND)
+		return;
+	job->known = read;
+	job->mark = mark;
+}
+
 static void copy_known(struct job *job, struct job_state *known)
 {
 	pthread_mutex_lock(&job->lock);
+	refresh(job);
 	*known = job->known;
 	pthread_mutex_unlock(&job->lock);
 }
@@ -236,21 +275,24 @@ static bool is_allowed(struct job *job, int64_t now_ms)
 }
 
 /* Stores the event, then takes it. Returns the code to answer with. */
-static int take_event(struct job *job, const struct job_event *event)
+static int take_event(struct job *job, struct job_shared *shared, const struct job_event *event)
 {
 	struct job_moment now = this_moment();
 	struct job_rules rules = rules_of(job);
 	int code = 200;
+	pthread_mutex_lock(&shared->lock);
 	pthread_mutex_lock(&job->lock);
+	refresh(job);
 	struct job_state next = job->known;
 	job_apply(&next, &rules, event, now);
 	if (!is_allowed(job, now.boot_ms))
 		code = 429;
-	else if (job->folder[0] != '\0' && !job_save(job->folder, &next))
+	else if (job->folder[0] != '\0' && !job_save(job->folder, &next, &job->mark))
 		code = 500;
 	if (code == 200)
 		job->known = next;
 	pthread_mutex_unlock(&job->lock);
+	pthread_mutex_unlock(&shared->lock);
 	return code;
 }
 
@@ -269,7 +311,7 @@ static void handle_event(struct skymon *sm, void *state, struct skymon_request *
 		skymon_problem(sm, rq, 413, "a message has at most %d bytes", BODY_MAX);
 		return;
 	}
-	int code = take_event(job, &event);
+	int code = take_event(job, skymon_shared(sm), &event);
 	if (code == 200) {
 		static const char *const words[] = {"start", "ok", "fail"};
 		char body[64];
@@ -297,5 +339,6 @@ static const struct skymon_route report = {
 static const struct skymon_route *const routes[] = {&report, NULL};
 
 SKYMON_PLUGIN(job, "1.0", "Jobs that report their start and end: late, failed, too long",
-	      .interval_ms = 10000, .state_size = sizeof(struct job), .options = options, .numbers = numbers,
-	      .start = start, .stop = stop, .check = check, .routes = routes);
+	      .interval_ms = 10000, .state_size = sizeof(struct job),
+	      .shared_size = sizeof(struct job_shared), .load = load, .unload = unload, .options = options,
+	      .numbers = numbers, .start = start, .stop = stop, .check = check, .routes = routes);

@@ -59,19 +59,26 @@ enum skymon_status job_evaluate(const struct job_state *state, const struct job_
 
 /* ---- job_store.c: the file that survives a restart ---- */
 
+struct job_mark {
+	uint64_t inode;
+	int64_t changed_ns;
+};
+
 /* Prints into a buffer that is large enough for each state; returns the length. */
 #define JOB_FILE_MAX 4096
 size_t job_print(const struct job_state *state, char text[JOB_FILE_MAX]);
 /* Returns false, with *state unchanged, if the text is not a whole state. */
 bool job_parse(const char *text, struct job_state *state);
 /* Returns false with errno set. A crash at any moment leaves the old file or the new one. */
-bool job_save(const char *folder, const struct job_state *state);
+bool job_save(const char *folder, const struct job_state *state, struct job_mark *mark);
 enum job_found {
 	JOB_FOUND,
 	JOB_NONE,
 	JOB_DAMAGED /* renamed to state.bad */,
 	JOB_UNREADABLE /* errno is set */
 };
-enum job_found job_load(const char *folder, struct job_state *state);
+enum job_found job_load(const char *folder, struct job_state *state, struct job_mark *mark);
+/* Sets what the file's mark is now. Each save changes it. */
+void job_look(const char *folder, struct job_mark *mark);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "job.h"
@@ -140,7 +141,24 @@ static bool write_all(int fd, const char *bytes, size_t size)
 	return fsync(fd) == 0;
 }
 
-bool job_save(const char *folder, const struct job_state *state)
+static struct job_mark mark_of(const struct stat *file)
+{
+	return (struct job_mark){file->st_ino,
+				 (int64_t)file->st_ctim.tv_sec * 1000000000 + file->st_ctim.tv_nsec};
+}
+
+void job_look(const char *folder, struct job_mark *mark)
+{
+	struct stat file;
+	int place = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	*mark = (struct job_mark){0};
+	if (place >= 0 && fstatat(place, "state", &file, AT_SYMLINK_NOFOLLOW) == 0)
+		*mark = mark_of(&file);
+	if (place >= 0)
+		close(place);
+}
+
+bool job_save(const char *folder, const struct job_state *state, struct job_mark *mark)
 {
 	char text[JOB_FILE_MAX];
 	size_t size = job_print(state, text);
@@ -157,18 +175,24 @@ bool job_save(const char *folder, const struct job_state *state)
 		why = errno;
 	}
 	close(place);
+	if (done)
+		job_look(folder, mark); /* the rename changes it */
 	errno = why;
 	return done;
 }
 
-enum job_found job_load(const char *folder, struct job_state *state)
+enum job_found job_load(const char *folder, struct job_state *state, struct job_mark *mark)
 {
 	char text[JOB_FILE_MAX + 1];
+	struct stat found_file;
 	int place = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int file = place >= 0 ? openat(place, "state", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
 	enum job_found found = errno == ENOENT ? JOB_NONE : JOB_UNREADABLE;
 	int why = errno;
+	*mark = (struct job_mark){0};
 	if (file >= 0) {
+		if (fstat(file, &found_file) == 0)
+			*mark = mark_of(&found_file);
 		ssize_t size = read(file, text, JOB_FILE_MAX);
 		why = errno;
 		text[size > 0 ? size : 0] = '\0';

@@ -215,6 +215,11 @@ def test_config_mistakes(options, word):
     assert done.returncode == 2 and word in done.stderr, done
 
 
+def test_under_plugins():
+    done = run_skymond({"plugins": {"job": {"every": "1h", "token": TOKEN}}}, "--check-config")
+    assert done.returncode == 2 and "its checks go under `components`" in done.stderr, done
+
+
 def test_a_short_token(skymond):
     sm = skymond(watching(backup=part(token="short-token")))
     found = sm.wait_component("backup", status="unknown")
@@ -325,3 +330,19 @@ def test_skymond_restarts_meanwhile(skymond, tmp_path):
 def test_usage(words):
     done = subprocess.run([ROOT / "bin/skymon", "job", *words], capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 125 and done.stderr and not done.stdout
+
+
+def test_a_file_that_another_state_has_written(skymond, tmp_path):
+    """As after a reload, when a request ends in the state of before: the newest file counts, for the check and for the next event."""
+    state = {"STATE_DIRECTORY": str(tmp_path)}
+    sm = skymond(watching(backup=part()), env=state)
+    sm.wait_component("backup", status="unknown", reason="missing")
+    assert post(sm, event="start", run="one").status_code == 200
+    file = tmp_path / "job" / "backup" / "state"
+    changed = file.read_text().replace("end\n", f"run {time.time_ns() // 10**6} 1000 two\nend\n")
+    draft = file.with_suffix(".draft")
+    draft.write_text(changed)
+    draft.rename(file)
+    wait_until(lambda: sm.component("backup")["numbers"]["running"] == 2, 10, "both runs")
+    assert post(sm, event="ok", run="two").status_code == 200
+    assert " one\n" in file.read_text() and " two\nend" not in file.read_text()

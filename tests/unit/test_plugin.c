@@ -77,6 +77,8 @@ static void wrong_ones_are_refused(void)
 		{"t_route_flags", "route /t/wrong has flags that this skymon does not know: 0x4000"},
 		{"t_route_open", "route /t/wrong is SKYMON_ROUTE_OPEN, so it must write"},
 		{"t_route_both", "route /t/wrong is SKYMON_ROUTE_OPEN, so it must write and not be GUARDED"},
+		{"t_route_component",
+		 "route /t/wrong is SKYMON_ROUTE_COMPONENT, so it needs a {name} and a handle"},
 		{"t_loop_roles", "it has begin, so it may have neither a check nor routes nor secret"},
 		{"t_number_reserved", "number process_threads has a reserved name"},
 	};
