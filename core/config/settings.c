@@ -27,6 +27,8 @@ static const struct skymon_option places_table[] = {
 		   .flags = SETTINGS_NOW),
 	SKYMON_OPT(struct settings_places, local_users, NULL,
 		   "users, by name or number, that count as local callers", .flags = SETTINGS_NOW),
+	SKYMON_OPT(struct settings_places, aliases, NULL, "short paths of probes: healthz, livez, readyz",
+		   .flags = SETTINGS_NOW),
 	{0}};
 
 static const struct skymon_option service_table[] = {

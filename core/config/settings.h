@@ -27,7 +27,7 @@ struct settings_places {
 	const char *state_dir;          /* "": it is not writable and was not given, so nothing is written */
 	const char *user;               /* NULL if left out */
 	struct skymon_choice isolation; /* enum settings_isolation */
-	struct skymon_texts plugin_path, server_names, local_users;
+	struct skymon_texts plugin_path, server_names, local_users, aliases;
 };
 struct settings_service {
 	const char *name, *title, *version, *environment;

@@ -485,6 +485,20 @@ static const struct skymon_route *const routes[] = {
 	NULL,
 };
 
+static const struct skymon_route *const aliases[] = {
+	ROUTE("GET", "/healthz", "health", handle_health, SKYMON_ROUTE_OPTIONS_AS_GET, "as health"),
+	ROUTE("GET", "/livez", "alive", handle_alive, SKYMON_ROUTE_OPTIONS_AS_GET, "as alive"),
+	ROUTE("GET", "/readyz", "ready", handle_ready, SKYMON_ROUTE_OPTIONS_AS_GET, "as ready"),
+};
+
+const struct skymon_route *api_alias(const char *word)
+{
+	for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++)
+		if (strcmp(aliases[i]->path + 1, word) == 0)
+			return aliases[i];
+	return NULL;
+}
+
 const struct skymon_plugin api_plugin = {
 	.abi_major = SKYMON_ABI_MAJOR,
 	.abi_minor = SKYMON_ABI_MINOR,

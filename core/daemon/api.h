@@ -9,6 +9,8 @@
 extern const struct skymon_plugin api_plugin;
 /* POST /-/reload: a route of the api that the daemon answers when the reload has ended. */
 extern const struct skymon_route api_reload_route;
+/* Returns the route of a word of `aliases`, or NULL. */
+const struct skymon_route *api_alias(const char *word);
 
 /* Answers a route flagged SKYMON_ROUTE_HEALTH; state is the component's name (const char *). */
 void api_handle_served(struct skymon *sm, void *state, struct skymon_request *rq);

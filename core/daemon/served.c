@@ -40,6 +40,8 @@ struct instance {
 struct served {
 	struct instance **instances;
 	size_t count;
+	const struct skymon_route **aliases; /* of the api's routes */
+	size_t alias_count;
 	struct route_table *routes;
 };
 
@@ -210,6 +212,26 @@ static void check_settings(const struct served *served, const struct route_table
 	}
 }
 
+static void plan_aliases(struct served *served, struct route_table *table, const struct settings *settings,
+			 struct err_list *errs)
+{
+	const struct skymon_texts *words = &settings->places.aliases;
+	const struct config_node *place = config_value(settings->config.root, "aliases");
+	served->aliases = x_alloc((words->count + 1) * sizeof(*served->aliases));
+	for (size_t i = 0; i < words->count; i++) {
+		const struct skymon_route *route = api_alias(words->items[i]);
+		struct err err;
+		if (route == NULL)
+			config_error(errs, place,
+				     "aliases: no such alias: `%s` (there are healthz, livez, readyz)",
+				     words->items[i]);
+		else if (!route_add(table, &(struct route_entry){.route = route, .plugin = "api"}, &err))
+			config_error(errs, place, "aliases: %s", err.text);
+		else
+			served->aliases[served->alias_count++] = route;
+	}
+}
+
 struct served *served_plan(const struct settings *settings, const struct served_lookup *plugins,
 			   config_lookup *lookup, struct err_list *errs)
 {
@@ -219,6 +241,7 @@ struct served *served_plan(const struct settings *settings, const struct served_
 	add_instance(served, "api")->builtin = &api_plugin;
 	for (size_t i = 0; api_plugin.routes[i] != NULL; i++)
 		plan_routes(table, api_plugin.routes[i], 1, "api", NULL, errs);
+	plan_aliases(served, table, settings, errs);
 	for (size_t i = 0; i < settings->plugin_count; i++)
 		plan_section(served, table, settings, &settings->plugins[i], plugins, lookup, errs);
 	for (size_t i = 0; i < settings->component_count; i++)
@@ -320,6 +343,18 @@ static bool add_routes(struct served *served, const struct instance *instance, s
 	return true;
 }
 
+static bool add_aliases(struct served *served, struct err *err)
+{
+	for (size_t i = 0; i < served->alias_count; i++)
+		if (!route_add(served->routes,
+			       &(struct route_entry){.route = served->aliases[i],
+						     .sm = served->instances[0]->opened->sm, /* of the api */
+						     .plugin = "api"},
+			       err))
+			return false;
+	return true;
+}
+
 /* Its routes are not known, or cannot be answered: a path that no other plugin serves may be one of them. */
 static void miss_routes(struct served *served, const struct instance *instance)
 {
@@ -359,7 +394,7 @@ bool served_start(struct served *served, struct served *before, struct plugin_ap
 		if (!add_routes(served, instance, err))
 			return false;
 	}
-	return true;
+	return add_aliases(served, err);
 }
 
 struct route_table *served_routes(const struct served *served)
@@ -389,5 +424,6 @@ void served_free(struct served *served)
 	if (served->routes != NULL)
 		route_table_unref(served->routes);
 	free(served->instances);
+	free(served->aliases);
 	free(served);
 }

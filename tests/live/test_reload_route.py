@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from harness import run_tool, wait_until
+from harness import run_skymond, run_tool, wait_until
 from test_workers import component
 
 
@@ -133,3 +133,20 @@ def test_probes_of_prometheus_manner(skymond, tmp_path):
     assert daemon.request("HEAD", "/-/healthy").status_code == 200 and daemon.request("OPTIONS", "/-/ready").status_code == 503
     (tmp_path / "a").write_text("healthy")
     wait_until(lambda: daemon.get("/-/ready").status_code == 200, 10, "ready")
+
+
+def test_aliases(skymond, tmp_path):
+    (tmp_path / "a").write_text("unhealthy")
+    config = {"aliases": ["healthz", "livez", "readyz"],
+              "components": {"a": component("t_file", path=str(tmp_path / "a"), impact="unhealthy")}}
+    daemon = skymond(config)
+    daemon.wait_component("a", status="unhealthy")
+    assert [daemon.get(f"/{path}").status_code for path in ("healthz", "livez", "readyz")] == [503, 200, 503]
+    assert daemon.get("/healthz").json()["status"] == "unhealthy" and daemon.request("OPTIONS", "/livez").status_code == 200
+    config["aliases"] = ["livez"]
+    daemon.write_config(config)
+    assert daemon.request("POST", "/-/reload").status_code == 200
+    assert [daemon.get(f"/{path}").status_code for path in ("healthz", "livez", "readyz")] == [404, 200, 404]
+    for wrong, said in ((["alivez"], "no such alias: `alivez`"), (["livez", "livez"], "/livez")):
+        refused = run_skymond({**config, "aliases": wrong}, "--check-config")
+        assert refused.returncode == 2 and said in refused.stderr and "skymond.yaml:" in refused.stderr
