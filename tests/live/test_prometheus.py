@@ -125,7 +125,7 @@ def test_labels_of_the_component_and_of_the_series(daemon):
 
 def test_not_configured_has_no_status_series(daemon):
     lines = [line for line in samples_of(daemon.metrics()) if 'component="absent"' in line]
-    assert lines == ['skymon_component_configured{component="absent"} 0']
+    assert lines == ['skymon_component_configured{component="absent"} 0', 'skymon_component_info{component="absent",group="",plugin="database"} 1']
 
 
 def value(daemon, name):
