@@ -293,6 +293,7 @@ void board_item_free(struct board_item *item)
 		free(item->texts[i]);
 	free_limits(item);
 	board_free_parents(item);
+	(void)board_copy_maintenance(item, &(struct skymon_maintenance){0});
 	free(item->message);
 	free(item);
 }
@@ -358,6 +359,18 @@ int board_overall(struct board *board)
 int board_ready_reason(struct board *board)
 {
 	return board_reason_of(board_overall(board));
+}
+
+void board_set_maintenance(struct board *board, board_silenced *find, void *arg)
+{
+	for (size_t i = 0; i < board->count; i++) {
+		struct board_item *item = board->items[i];
+		struct skymon_maintenance now = {0};
+		if (find(arg, item->traits.name, item->traits.group != NULL ? item->traits.group : "", &now))
+			now.size = sizeof(now);
+		if (board_copy_maintenance(item, &now))
+			touch(board, item);
+	}
 }
 
 const struct skymon_snapshot *board_snapshot(struct board *board)

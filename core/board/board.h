@@ -83,6 +83,10 @@ const struct skymon_component *board_item_view(
 int board_overall(struct board *board);      /* cheap: kept between changes */
 int board_ready_reason(struct board *board); /* SKYMON_OK, SKYMON_STARTING, SKYMON_OTHER */
 
+/* Sets which components are in maintenance: find is called for each, and the texts that it sets are copied. */
+typedef bool board_silenced(void *arg, const char *name, const char *group, struct skymon_maintenance *out);
+void board_set_maintenance(struct board *board, board_silenced *find, void *arg);
+
 /* Returns the present snapshot, which is the last one until something changes. */
 const struct skymon_snapshot *board_snapshot(struct board *board);
 void board_release(struct board *board, const struct skymon_snapshot *snapshot);

@@ -6,7 +6,7 @@
 #include "board.h"
 
 #define REPORTED_MAX 8 /* kinds of message while a status lasts */
-#define VIEW_TEXTS 6
+#define VIEW_TEXTS 8
 #define ITEM_TEXTS 5
 
 /* A component at one time, as readers see it; immutable and reference-counted. */
@@ -14,7 +14,9 @@ struct view {
 	struct skymon_component component; /* the first member: a skymon_component is its view */
 	uint32_t references;
 	struct result *shown, *latest;
-	char *texts[VIEW_TEXTS]; /* name, plugin, labels, message, group, because_of */
+	char *texts
+		[VIEW_TEXTS]; /* name, plugin, labels, message, group, because_of, why and by of maintenance */
+	struct skymon_maintenance maintenance;
 	struct skymon_limit *limits;
 	const struct skymon_limit **limit_list;
 	size_t limit_count;
@@ -39,6 +41,7 @@ struct board_item {
 	int seen;                          /* status and such that causes were last found for */
 	size_t parent_count, next_parent;
 	enum { ORDER_NEW, ORDER_OPEN, ORDER_DONE } order; /* while board->ordered is made, and next_parent */
+	struct skymon_maintenance maintenance; /* size 0 if it is in none; its texts are the item's own */
 	size_t group; /* number of its group on the board, from 1; 0 if it is in none */
 	struct verdict_limit *limits;
 	size_t limit_count;
@@ -81,6 +84,8 @@ void board_drop_view(struct board_item *item);
 /* Takes copies of the names of parents; frees them. */
 void board_copy_parents(struct board_item *item, const struct board_traits *traits);
 void board_free_parents(struct board_item *item);
+/* Takes a copy of it; size 0 for none. Returns whether it differs from what the item has. */
+bool board_copy_maintenance(struct board_item *item, const struct skymon_maintenance *now);
 /* Rolls each group up for a new snapshot, whose components are set. */
 void board_roll_groups(const struct board *board, struct snapshot *snapshot);
 /* Returns what a component contributes to a whole: of the board, or of its group. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* board_related: what components are to each other: groups, and what each contributes. Called by board.c, on
  * the loop's thread; owns nothing. */
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +18,8 @@ int board_contribution(const struct board_item *item)
 		.starting = item->starting && !item->restored,
 		.unknown_is_unhealthy = item->traits.unknown_is_unhealthy,
 	};
-	return verdict_overall(&part, 1);
+	/* one in maintenance contributes nothing, which healthy is */
+	return item->maintenance.size > 0 ? SKYMON_HEALTHY : verdict_overall(&part, 1);
 }
 
 int board_reason_of(int status)
@@ -78,6 +80,23 @@ void board_roll_groups(const struct board *board, struct snapshot *snapshot)
 		snapshot->groups[i].ready_reason = board_reason_of(snapshot->groups[i].status);
 	snapshot->view.groups = snapshot->group_list;
 	snapshot->view.group_count = count;
+}
+
+/* ---- Maintenance ---- */
+
+bool board_copy_maintenance(struct board_item *item, const struct skymon_maintenance *now)
+{
+	struct skymon_maintenance *old = &item->maintenance;
+	if (old->size == now->size &&
+	    (now->size == 0 || (old->since_ms == now->since_ms && old->until_ms == now->until_ms &&
+				strcmp(old->why, now->why) == 0 && strcmp(old->by, now->by) == 0)))
+		return false;
+	free((char *)(uintptr_t)old->why);
+	free((char *)(uintptr_t)old->by);
+	*old = *now;
+	old->why = x_strdup(now->why);
+	old->by = x_strdup(now->by);
+	return true;
 }
 
 /* ---- Dependencies ---- */

@@ -101,6 +101,14 @@ static struct view *view_new(const struct board_item *item)
 		.group = view->texts[4],
 		.because_of = view->texts[5],
 	};
+	if (item->maintenance.size > 0) {
+		view->texts[6] = x_strdup(item->maintenance.why);
+		view->texts[7] = x_strdup(item->maintenance.by);
+		view->maintenance = item->maintenance;
+		view->maintenance.why = view->texts[6];
+		view->maintenance.by = view->texts[7];
+		view->component.maintenance = &view->maintenance;
+	}
 	view_limits(view, item);
 	return view;
 }

@@ -104,7 +104,8 @@ const struct settings_part_table settings_parts[SETTINGS_PARTS] = {
 };
 
 /* Keys of the top level that have no table. */
-static const char *const other_keys[] = {"listen", "defaults", "include", "plugins", "components"};
+static const char *const other_keys[] = {"listen",  "defaults",   "include",
+					 "plugins", "components", "maintenance"};
 
 /* ---- Help for all parts ---- */
 
@@ -348,6 +349,7 @@ struct settings *settings_read(struct config *config, config_lookup *lookup, str
 	settings_read_listens(&b);
 	settings_read_sections(&b);
 	settings_check_depends(&b);
+	settings_read_maintenance(&b);
 	read_places(&b);
 	read_service(&b);
 	read_limits(&b);
@@ -422,6 +424,7 @@ void settings_schema_members(struct buf *out)
 		out,
 		",\n\"include\": {\"$ref\": \"#/$defs/texts\", \"description\": \"files, or patterns of files, "
 		"that hold more components and plugins\"}");
+	settings_maintenance_schema(out);
 }
 
 /* ---- The end ---- */
@@ -452,6 +455,7 @@ void settings_free(struct settings *s)
 	free_sections(s->components, s->component_count);
 	for (size_t i = 0; i < SETTINGS_PARTS; i++)
 		option_values_free(s->values[i]);
+	settings_free_maintenance(s);
 	free(s->plugin_folders);
 	free(s->local_uids);
 	config_free(&s->config);

@@ -11,6 +11,7 @@
 #include "base/passwd.h"
 #include "base/log.h"
 #include "option.h"
+#include "window.h"
 
 /* The effect of a reload on a key of the daemon's own tables. Each option of these tables has one of them
  * among its flags (bits that plugins' flags do not use). */
@@ -116,6 +117,17 @@ enum settings_part {
 	SETTINGS_PARTS
 };
 
+struct settings_window_options {
+	struct skymon_texts components, groups;
+	const char *every, *zone, *why;
+	struct skymon_duration length;
+};
+struct settings_window { /* of maintenance */
+	struct settings_window_options options;
+	struct option_values *values; /* hold the texts */
+	struct window window;
+};
+
 #define SETTINGS_SOURCES 8
 struct settings {
 	unsigned references; /* plans of the same config share it */
@@ -137,6 +149,8 @@ struct settings {
 	size_t plugin_count;
 	struct settings_section *components;
 	size_t component_count;
+	struct settings_window *windows;
+	size_t window_count;
 	const char **plugin_folders; /* plugin_path, and the installed one last */
 	size_t plugin_folder_count;
 	uid_t uid;         /* of places.user */

@@ -26,6 +26,17 @@ static void print_sources(const struct settings *s, struct buf *out)
 			buf_printf(out, "    %s: %s\n", s->sources[i].key, s->sources[i].component);
 }
 
+static void print_windows(const struct settings *s, struct buf *out)
+{
+	if (s->window_count > 0)
+		buf_text(out, "maintenance:\n");
+	for (size_t i = 0; i < s->window_count; i++) {
+		size_t entry = out->size;
+		option_values_print(s->windows[i].values, 4, out);
+		out->data[entry + 2] = '-';
+	}
+}
+
 void settings_print(const struct settings *s, struct buf *out)
 {
 	for (size_t i = 0; i < SETTINGS_PARTS; i++) {
@@ -39,4 +50,5 @@ void settings_print(const struct settings *s, struct buf *out)
 			print_sources(s, out);
 	}
 	print_listens(s, out);
+	print_windows(s, out);
 }

@@ -41,7 +41,10 @@ void settings_compare_values(const char *prefix, const struct skymon_option *tab
 void settings_compare_listens(const struct settings *old, const struct settings *new, settings_change *found,
 			      void *arg);
 
-void settings_sources_schema(struct buf *out); /* service.metrics */
+void settings_sources_schema(struct buf *out);     /* service.metrics */
+void settings_read_maintenance(struct binding *b); /* when all sections are read */
+void settings_free_maintenance(struct settings *s);
+void settings_maintenance_schema(struct buf *out);
 void settings_read_listens(struct binding *b);
 void settings_read_sections(struct binding *b);
 void settings_check_depends(struct binding *b); /* when all sections are read */

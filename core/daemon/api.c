@@ -259,6 +259,24 @@ static void add_limits(struct buf *out, const struct skymon_component *component
 	buf_text(out, "]");
 }
 
+static void add_maintenance(struct buf *out, const struct skymon_maintenance *maintenance, bool trusted)
+{
+	add_key(out, "maintenance");
+	if (maintenance == NULL) {
+		buf_text(out, "null");
+		return;
+	}
+	buf_text(out, "{\"since\":");
+	buf_json_time(out, maintenance->since_ms);
+	add_key(out, "until");
+	buf_json_time(out, maintenance->until_ms);
+	add_key(out, "why");
+	buf_json(out, trusted ? maintenance->why : "");
+	add_key(out, "by");
+	buf_json(out, trusted ? maintenance->by : "");
+	buf_text(out, "}");
+}
+
 void api_add_component(struct buf *out, const struct skymon_component *component, bool trusted)
 {
 	const struct skymon_result *shown = component->shown;
@@ -290,6 +308,7 @@ void api_add_component(struct buf *out, const struct skymon_component *component
 	add_limits(out, component, trusted);
 	add_text_or_null(out, "group", component->group);
 	add_text_or_null(out, "because_of", component->because_of);
+	add_maintenance(out, component->maintenance, trusted);
 	buf_text(out, "}");
 }
 
@@ -472,6 +491,12 @@ static const struct skymon_route *const routes[] = {
 	      "may traffic come here? for balancers and readiness probes"),
 	ROUTE("GET", "/api/v1/alive", "alive", handle_alive, SKYMON_ROUTE_OPTIONS_AS_GET,
 	      "does the daemon turn? for liveness probes"),
+	ROUTE("GET", "/api/v1/maintenance", "maintenance", api_handle_maintenance, 0,
+	      "silences and windows of maintenance"),
+	ROUTE("POST", "/api/v1/maintenance", "maintenance", api_handle_silence, SKYMON_ROUTE_GUARDED,
+	      "silences components or groups for a time"),
+	ROUTE("DELETE", "/api/v1/maintenance/{id}", "silence", api_handle_silence_end, SKYMON_ROUTE_GUARDED,
+	      "ends a silence"),
 	ROUTE("GET", "/api/v1/metrics/prometheus/api/v1/{query...}", "prometheus_api", api_handle_prometheus,
 	      0, "answers a Grafana data source that points here: where to point it"),
 	ROUTE("POST", "/api/v1/metrics/prometheus/api/v1/{query...}", "prometheus_api", api_handle_prometheus,

@@ -13,6 +13,10 @@ void api_add_component(struct buf *out, const struct skymon_component *component
 void api_reply(struct skymon *sm, struct skymon_request *rq, int code, const char *type, struct buf *body);
 
 void api_handle_status(struct skymon *sm, void *state, struct skymon_request *rq);
+/* In maintenance_routes.c, which needs more than the SDK. */
+void api_handle_maintenance(struct skymon *sm, void *state, struct skymon_request *rq);
+void api_handle_silence(struct skymon *sm, void *state, struct skymon_request *rq);
+void api_handle_silence_end(struct skymon *sm, void *state, struct skymon_request *rq);
 void api_handle_index(struct skymon *sm, void *state, struct skymon_request *rq);
 void api_handle_openapi(struct skymon *sm, void *state, struct skymon_request *rq);
 void api_handle_prometheus(struct skymon *sm, void *state, struct skymon_request *rq);

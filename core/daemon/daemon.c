@@ -17,6 +17,7 @@
 #include "daemon_start.h"
 #include "daemon_user.h"
 #include "history.h"
+#include "maintenance.h"
 #include "http/http.h"
 #include "notify.h"
 #include "supervisor/orphan.h"
@@ -41,10 +42,11 @@ struct daemon {
 	struct http *http;
 	struct plugin_api *plugin_api;
 	struct reload *reload;
-	struct history *history; /* NULL before the start is complete, and without state_dir */
-	struct plan *plan;       /* in force */
-	struct plan *next;       /* being carried out */
-	struct plan *old;        /* retired, while requests in flight still use them */
+	struct maintenance *maintenance; /* NULL before the start */
+	struct history *history;         /* NULL before the start is complete, and without state_dir */
+	struct plan *plan;               /* in force */
+	struct plan *next;               /* being carried out */
+	struct plan *old;                /* retired, while requests in flight still use them */
 	struct timer free_retired;
 	enum phase phase;
 	int exit_code;
@@ -173,6 +175,7 @@ static bool carry_out(struct daemon *daemon, struct err *err)
 	sched_configure(daemon->sched, settings);
 	sched_apply(daemon->sched, plan->specs, plan->spec_count);
 	plan->spec_count = 0; /* owned by sched now */
+	maintenance_configure(daemon->maintenance, settings);
 	pool_tidy(pool, true);
 	plugin_api_set_reload(daemon->plugin_api, NULL);
 	daemon->plan = plan;
@@ -216,7 +219,10 @@ static void begin(struct daemon *daemon)
 	daemon_warn_of_isolation();
 	struct err err;
 	const char *state_dir = daemon->next->settings->places.state_dir;
-	if (access(state_dir, F_OK) == 0) /* else make_state_dir has logged why */
+	bool kept = access(state_dir, F_OK) == 0; /* else make_state_dir has logged why */
+	daemon->maintenance = maintenance_new(daemon->loop, kept ? state_dir : NULL, daemon->board);
+	plugin_api_set_maintenance(daemon->plugin_api, daemon->maintenance);
+	if (kept)
 		daemon->history = history_new(daemon->loop, state_dir, daemon->sched, daemon->board);
 	if (!carry_out(daemon, &err)) {
 		log_error("%s", err.text);
@@ -518,6 +524,7 @@ static void tear_down(struct daemon *daemon)
 	notify_close();
 	if (daemon->http != NULL)
 		http_free(daemon->http);
+	maintenance_free(daemon->maintenance);
 	plan_free(daemon->next);
 	plan_free(daemon->plan);
 	for (struct plan *plan = daemon->old, *next; plan != NULL; plan = next) {

@@ -40,6 +40,7 @@ struct plugin_api {
 	struct board *board;
 	const struct settings *settings;
 	struct handle *handles;
+	struct maintenance *maintenance;
 	plugin_api_plugins *plugins;
 	void *plugins_arg;
 	struct skymon_self self;
@@ -372,6 +373,7 @@ void plugin_api_set_settings(struct plugin_api *api, const struct settings *sett
 	api->config.log_level = log_level_words[settings->log.level.index];
 	api->config.features = api->features;
 	api->config.feature_count = settings->plugin_count;
+	api->config.has_access_token = settings->values[SETTINGS_ACCESS] != NULL;
 	api->config.ready_follows_self = settings->ready.follow.index == SETTINGS_FOLLOW_SELF;
 }
 
@@ -399,6 +401,16 @@ void plugin_api_set_plugins(struct plugin_api *api, plugin_api_plugins *plugins,
 {
 	api->plugins = plugins;
 	api->plugins_arg = arg;
+}
+
+void plugin_api_set_maintenance(struct plugin_api *api, struct maintenance *maintenance)
+{
+	api->maintenance = maintenance;
+}
+
+struct maintenance *plugin_api_maintenance(struct skymon *sm)
+{
+	return api_of(sm)->maintenance;
 }
 
 void plugin_api_set_phase(struct plugin_api *api, enum skymon_phase phase)

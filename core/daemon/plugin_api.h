@@ -27,6 +27,10 @@ void plugin_api_set_plugins(struct plugin_api *api, plugin_api_plugins *plugins,
 void plugin_api_set_phase(struct plugin_api *api, enum skymon_phase phase);
 /* The start or a reload has ended now. errors: of one that was refused, else NULL. */
 void plugin_api_set_reload(struct plugin_api *api, const struct err_list *errors);
+struct maintenance;
+/* For the routes of maintenance; set before the first request. */
+void plugin_api_set_maintenance(struct plugin_api *api, struct maintenance *maintenance);
+struct maintenance *plugin_api_maintenance(struct skymon *sm);
 void plugin_api_set_lag(struct plugin_api *api,
 			double seconds); /* by how much the newest check was started late */
 

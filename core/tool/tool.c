@@ -26,6 +26,13 @@ static const char help[] =
 	"         the authorities of --ca-file (PEM); --cert and --key are shown where it asks for them.\n"
 	"         --fail-on exits with 1 for that status and worse ones, and without an answer, otherwise with 0.\n"
 	"\n"
+	"       skymon silence NAME --for 2h --why TEXT [--url http://127.0.0.1:8080] [--token-file FILE]\n"
+	"       skymon silence --list | --end ID\n"
+	"                     [--ca-file FILE] [--cert FILE] [--key FILE]\n"
+	"         Silences a component or a group of a running skymond for a time: it is checked and shown,\n"
+	"         and changes neither the whole nor alerts. Lists and ends silences. On another machine it\n"
+	"         needs the token of `access`.\n"
+	"\n"
 	"       skymon reload [--url …] [--token-file FILE] [--json] [--ca-file FILE] [--cert FILE] [--key FILE]\n"
 	"         Has a running skymond read its configuration again, and prints what changed or what is wrong.\n"
 	"         Exit codes: 0 reloaded, 1 refused, 2 bad usage, 3 could not be asked.\n"
@@ -116,6 +123,7 @@ int main(int argc, char **argv)
 	int (*command)(int, char **) = strcmp(word, "run") == 0       ? tool_run
 				       : strcmp(word, "status") == 0  ? tool_status
 				       : strcmp(word, "reload") == 0  ? tool_reload
+				       : strcmp(word, "silence") == 0 ? tool_silence
 				       : strcmp(word, "plugins") == 0 ? tool_plugins
 								      : NULL;
 	for (int i = 2; command != NULL && i < argc; i++)

@@ -28,6 +28,7 @@ void tool_print(const char *text);
 int tool_run(int argc, char **argv);
 int tool_status(int argc, char **argv);
 int tool_reload(int argc, char **argv);
+int tool_silence(int argc, char **argv);
 int tool_plugins(int argc, char **argv);
 
 /* ---- A request to a running skymond ---- */
@@ -38,11 +39,21 @@ struct tool_ask {
 	bool json;                                           /* print the answer as it is */
 	bool answered;                                       /* with what was asked for */
 	bool post;                                           /* POST without a body, which may take longer */
+	const char *method, *sent;                           /* another method than GET, and JSON; or NULL */
 	struct buf answer;
 	long code;
 };
 /* Takes the options; the words begin at optind. False after an error was printed. */
 bool tool_ask_options(struct tool_ask *ask, int argc, char **argv) MUST_CHECK;
+/* Rows of a table for getopt_long, for a command with options of its own, and what each sets. Returns false for
+ * another option. */
+#define TOOL_ASK_ROWS                                                                                        \
+	{"url", required_argument, NULL, 'u'}, {"token-file", required_argument, NULL, 't'},                 \
+		{"ca-file", required_argument, NULL, 'a'}, {"cert", required_argument, NULL, 'c'},           \
+	{                                                                                                    \
+		"key", required_argument, NULL, 'k'                                                          \
+	}
+bool tool_ask_option(struct tool_ask *ask, int option);
 /* Sends the request. False after an error was printed. */
 bool tool_ask(struct tool_ask *ask, const char *path) MUST_CHECK;
 /* Prints that the answer was another than the one that was needed. detail: of its problem, or "". */

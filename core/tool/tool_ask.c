@@ -84,6 +84,12 @@ bool tool_ask(struct tool_ask *ask, const char *path)
 	if (ask->token_file != NULL)
 		headers = token_header(ask->token_file);
 	bool ok = ask->token_file == NULL || headers != NULL;
+	if (ok && ask->method != NULL) {
+		headers = curl_slist_append(headers, "Content-Type: application/json");
+		curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, ask->method);
+		if (ask->sent != NULL)
+			curl_easy_setopt(curl, CURLOPT_POSTFIELDS, ask->sent);
+	}
 	if (ok) {
 		curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
 		CURLcode failed = curl_easy_perform(curl);
@@ -99,30 +105,36 @@ bool tool_ask(struct tool_ask *ask, const char *path)
 	return ok;
 }
 
+bool tool_ask_option(struct tool_ask *ask, int option)
+{
+	if (option == 'u')
+		ask->url = optarg;
+	else if (option == 't')
+		ask->token_file = optarg;
+	else if (option == 'a')
+		ask->ca_file = optarg;
+	else if (option == 'c')
+		ask->cert = optarg;
+	else if (option == 'k')
+		ask->key = optarg;
+	else
+		return false;
+	return true;
+}
+
 bool tool_ask_options(struct tool_ask *ask, int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{"url", required_argument, NULL, 'u'},     {"token-file", required_argument, NULL, 't'},
-		{"json", no_argument, NULL, 'j'},          {"ca-file", required_argument, NULL, 'a'},
-		{"cert", required_argument, NULL, 'c'},    {"key", required_argument, NULL, 'k'},
-		{"fail-on", required_argument, NULL, 'f'}, {0}};
+	static const struct option longs[] = {{"json", no_argument, NULL, 'j'},
+					      {"fail-on", required_argument, NULL, 'f'},
+					      TOOL_ASK_ROWS,
+					      {0}};
 	*ask = (struct tool_ask){.url = "http://127.0.0.1:8080"};
 	for (int option; (option = getopt_long(argc, argv, "u:t:j", longs, NULL)) != -1;) {
-		if (option == 'u')
-			ask->url = optarg;
-		else if (option == 't')
-			ask->token_file = optarg;
-		else if (option == 'j')
+		if (option == 'j')
 			ask->json = true;
-		else if (option == 'a')
-			ask->ca_file = optarg;
-		else if (option == 'c')
-			ask->cert = optarg;
-		else if (option == 'k')
-			ask->key = optarg;
 		else if (option == 'f')
 			ask->fail_on = optarg;
-		else
+		else if (!tool_ask_option(ask, option))
 			return false;
 	}
 	if (ask->key == NULL || ask->cert != NULL)

@@ -56,7 +56,7 @@ struct own {
 	void (*print_component)(struct text *out, const char *name, const struct skymon_component *component);
 	bool open; /* checks may report samples of it too, with a different label `component` */
 };
-enum { OWN_SEED = 8, OWN_COMPONENT = 15 };
+enum { OWN_SEED = 8, OWN_COMPONENT = 16 };
 extern const struct own own_families[]; /* the seed's eight in its order, then skymon's own by name */
 extern const size_t own_count;
 const struct own *own_find(const char *name);

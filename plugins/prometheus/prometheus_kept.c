@@ -208,10 +208,12 @@ static bool own_is_current(const struct record *record, const struct skymon_comp
 {
 	const struct skymon_component *last = &record->last;
 	return record->own.size > 0 && last->status == now->status && last->reason == now->reason &&
-	       last->configured == now->configured && last->limit_count == now->limit_count &&
-	       last->since_ms == now->since_ms && last->last_success_ms == now->last_success_ms &&
-	       last->checks_total == now->checks_total && last->failures_total == now->failures_total &&
-	       record->last_latest_id == id_of(now->latest) && record->last_shown_id == id_of(now->shown);
+	       last->configured == now->configured &&
+	       (last->maintenance != NULL) == (now->maintenance != NULL) &&
+	       last->limit_count == now->limit_count && last->since_ms == now->since_ms &&
+	       last->last_success_ms == now->last_success_ms && last->checks_total == now->checks_total &&
+	       last->failures_total == now->failures_total && record->last_latest_id == id_of(now->latest) &&
+	       record->last_shown_id == id_of(now->shown);
 }
 
 /* texts_changed: of those that own families have as labels, and that `last` does not keep. */

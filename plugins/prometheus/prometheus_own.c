@@ -257,6 +257,11 @@ static void print_because_of(struct text *out, const char *name, const struct sk
 	text_put(out, "} 1\n");
 }
 
+static void print_maintenance(struct text *out, const char *name, const struct skymon_component *component)
+{
+	put_count(out, name, component, component->maintenance != NULL);
+}
+
 static void print_series_dropped(struct text *out, const char *name, const struct skymon_component *component)
 {
 	put_count(out, name, component, component->series_dropped_total);
@@ -449,6 +454,9 @@ const struct own own_families[] = {
 	{"skymon_component_limit_unmeasured", GAUGE,
 	 "1 when a limit watches nothing, because the newest check did not report its number", NULL,
 	 print_limits, false},
+	{"skymon_component_maintenance", GAUGE,
+	 "1 while the component is in maintenance: it contributes nothing to the whole, and its alerts are quiet",
+	 NULL, print_maintenance, false},
 	{"skymon_component_number", GAUGE,
 	 "Number that the newest check reported, in the unit that the plugin declares", NULL, print_numbers,
 	 false},

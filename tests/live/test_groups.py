@@ -9,7 +9,7 @@ from test_workers import component
 def files(tmp_path, **states):
     for name, state in states.items():
         (tmp_path / name).write_text(state)
-    return {name: component("t_file", path=str(tmp_path / name), impact="unhealthy") for name in states}
+    return {name: component("t_file", path=str(tmp_path / name), impact="unhealthy", timeout="60s") for name in states}
 
 
 def codes(daemon, group):

@@ -102,6 +102,12 @@ def test_the_scrape_job_is_the_one_that_rules_ask_for():
         "sky-genesis-api", "30s", "/api/v1/metrics/prometheus", True)
 
 
+def test_rules_about_components_are_quiet_in_maintenance():
+    for name, rule in OUR_RULES.items():
+        if "skymon_component_" in rule["expr"]:
+            assert "unless on (job, instance, component) max_over_time(skymon_component_maintenance[5m]) > 0" in rule["expr"], name
+
+
 @pytest.mark.parametrize("name", OUR_RULES)
 def test_what_an_alert_says(name):
     rule = OUR_RULES[name]
@@ -189,7 +195,7 @@ def threshold_of(rule):
     a number gives its series only when there is something to tell."""
     found = comparison(rule["expr"])
     if found is None:
-        return rule["expr"], ("gt", 0)
+        return rule["expr"], ("gt", -36500 if "_days <" in rule["expr"] else 0)  # the days since a certificate's end are negative
     what, operator, number = found
     assert operator in (">", "<") or (operator, number) == ("==", 0), f"say how Grafana should evaluate {operator} {number:g}"
     return what, {">": ("gt", number), "<": ("lt", number), "==": ("lt", 1)}[operator]

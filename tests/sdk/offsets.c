@@ -252,7 +252,15 @@ AT(skymon_component, limit_count, 136);
 AT(skymon_component, reason_word, 144);
 AT(skymon_component, group, 152);
 AT(skymon_component, because_of, 160);
-AT_LEAST(skymon_component, 168);
+AT(skymon_component, maintenance, 168);
+AT_LEAST(skymon_component, 176);
+
+AT(skymon_maintenance, size, 0);
+AT(skymon_maintenance, why, 8);
+AT(skymon_maintenance, by, 16);
+AT(skymon_maintenance, since_ms, 24);
+AT(skymon_maintenance, until_ms, 32);
+AT_LEAST(skymon_maintenance, 40);
 
 AT(skymon_group, size, 0);
 AT(skymon_group, status, 4);
@@ -364,7 +372,8 @@ AT(skymon_config, file, 48);
 AT(skymon_config, reload_ms, 56);
 AT(skymon_config, errors, 64);
 AT(skymon_config, error_count, 72);
-AT_LEAST(skymon_config, 80);
+AT(skymon_config, has_access_token, 80);
+AT_LEAST(skymon_config, 88);
 
 AT(skymon_route_line, size, 0);
 AT(skymon_route_line, method, 8);

@@ -76,12 +76,12 @@ static void refuses_codes(void)
 	"{\"name\":\"vault\",\"status\":\"unknown\",\"message\":\"set VAULT_ADDR\",\"last_check\":null,"                      \
 	"\"response_time_ms\":null,\"details\":{},\"reason\":\"not_configured\",\"since\":null,"                              \
 	"\"last_success\":null,\"consecutive_failures\":0,\"stale\":false,\"starting\":false,\"interval_seconds\":30,\"last_" \
-	"result\":null,\"numbers\":{},\"limits\":[],\"group\":null,\"because_of\":null}"
+	"result\":null,\"numbers\":{},\"limits\":[],\"group\":null,\"because_of\":null,\"maintenance\":null}"
 #define FRESH                                                                                                               \
 	"{\"name\":\"fresh\",\"status\":\"unknown\",\"message\":\"not checked yet\",\"last_check\":null,"                   \
 	"\"response_time_ms\":null,\"details\":{},\"reason\":\"starting\",\"since\":null,"                                  \
 	"\"last_success\":null,\"consecutive_failures\":0,\"stale\":false,\"starting\":true,\"interval_seconds\":2,\"last_" \
-	"result\":null,\"numbers\":{},\"limits\":[],\"group\":null,\"because_of\":null}"
+	"result\":null,\"numbers\":{},\"limits\":[],\"group\":null,\"because_of\":null,\"maintenance\":null}"
 
 static void component(void)
 {
@@ -89,15 +89,16 @@ static void component(void)
 	struct skymon_request *rq = RUN("component", .component = "database");
 	CU_ASSERT_EQUAL(rq->code, 200);
 	UNIT_TEXT(rq->headers, "X-Health-Status: healthy\n");
-	UNIT_TEXT(rq->body,
-		  DATABASE_HEAD "null,\"numbers\":{},\"limits\":[],\"group\":null,\"because_of\":null}");
+	UNIT_TEXT(
+		rq->body, DATABASE_HEAD
+		"null,\"numbers\":{},\"limits\":[],\"group\":null,\"because_of\":null,\"maintenance\":null}");
 	/* the newest run differs, but `fall` is not reached */
 	database.latest = &bad;
 	rq = RUN("component", .component = "database");
-	UNIT_TEXT(rq->body,
-		  DATABASE_HEAD "{\"status\":\"unhealthy\",\"reason\":\"refused\",\"message\":\"refused\","
-				"\"last_check\":\"2026-11-22T15:01:59.123Z\",\"response_time_ms\":null},"
-				"\"numbers\":{},\"limits\":[],\"group\":null,\"because_of\":null}");
+	UNIT_TEXT(rq->body, DATABASE_HEAD
+		  "{\"status\":\"unhealthy\",\"reason\":\"refused\",\"message\":\"refused\","
+		  "\"last_check\":\"2026-11-22T15:01:59.123Z\",\"response_time_ms\":null},"
+		  "\"numbers\":{},\"limits\":[],\"group\":null,\"because_of\":null,\"maintenance\":null}");
 	rq = RUN("component", .component = "database", .anonymous = true);
 	CU_ASSERT_EQUAL(rq->code, 200);
 	CU_ASSERT_PTR_NULL(strstr(rq->body, "well"));
@@ -209,12 +210,13 @@ static void status(void)
 	begin();
 	struct skymon_request *rq = RUN("status", .query = "healthy=500");
 	CU_ASSERT_EQUAL(rq->code, 200);
-	UNIT_TEXT(rq->body, "{\"service\":\"Sky <Genesis>\",\"version\":\"2.1\",\"status\":\"healthy\","
-			    "\"uptime_seconds\":3601,\"timestamp\":" STAMP
-			    ",\"health\":{\"overall_status\":\"healthy\","
-			    "\"components\":[" DATABASE_HEAD
-			    "null,\"numbers\":{},\"limits\":[],\"group\":null,\"because_of\":null}," VAULT
-			    "," FRESH "]," STATUS_TAIL("null"));
+	UNIT_TEXT(
+		rq->body,
+		"{\"service\":\"Sky <Genesis>\",\"version\":\"2.1\",\"status\":\"healthy\","
+		"\"uptime_seconds\":3601,\"timestamp\":" STAMP ",\"health\":{\"overall_status\":\"healthy\","
+		"\"components\":[" DATABASE_HEAD
+		"null,\"numbers\":{},\"limits\":[],\"group\":null,\"because_of\":null,\"maintenance\":null}," VAULT
+		"," FRESH "]," STATUS_TAIL("null"));
 	world.rendered = "a{b=\"c\"} 1\n";
 	world.snapshot.status = SKYMON_UNHEALTHY;
 	rq = RUN("status", .query = NULL);

@@ -1,77 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* board: the states of a component (first result, rise and fall, stale, reload), and immutable snapshots. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "board/board.h"
-#include "unit.h"
-
-struct told {
-	char text[1024];
-};
-
-static void note(void *arg, const struct skymon_component *now, int from)
-{
-	struct told *told = arg;
-	size_t used = strlen(told->text);
-	snprintf(told->text + used, sizeof(told->text) - used, "%s:%d->%s/%s ", now->name, from,
-		 skymon_status_word(now->status), skymon_reason_word(now->reason));
-}
-
-struct fixture {
-	struct told told;
-	struct board *board;
-	struct board_item *items[3];
-};
-
-static struct board_traits traits(const char *name)
-{
-	return (struct board_traits){.name = name,
-				     .plugin = "tcp",
-				     .labels = "",
-				     .impact = SKYMON_IMPACT_UNHEALTHY,
-				     .rise = 1,
-				     .fall = 1,
-				     .interval_ms = 30000,
-				     .timeout_ms = 5000};
-}
-
-static void set_up(struct fixture *f, struct board_traits *first)
-{
-	struct board_traits all[3] = {traits("a"), traits("b"), traits("c")};
-	if (first != NULL)
-		all[0] = *first;
-	*f = (struct fixture){0};
-	f->board = board_new(note, &f->told);
-	for (size_t i = 0; i < 3; i++)
-		f->items[i] = board_item_new(&all[i]);
-	board_set_items(f->board, f->items, 3);
-}
-
-static void tear_down(struct fixture *f)
-{
-	for (size_t i = 0; i < 3; i++)
-		board_item_free(f->items[i]);
-	board_free(f->board);
-}
-
-static void publish(struct fixture *f, size_t index, enum skymon_status status, int64_t time_ms,
-		    const char *message)
-{
-	board_publish(f->board, f->items[index],
-		      result_new(status, status == SKYMON_HEALTHY ? SKYMON_OK : SKYMON_OTHER, time_ms, 1500,
-				 "%s", message),
-		      true);
-}
-
-#define EXPECT_STATUS(view, status_, reason_, message_)                                                      \
-	do {                                                                                                 \
-		const struct skymon_component *v_ = (view);                                                  \
-		UNIT_TEXT(skymon_status_word(v_->status), status_);                                          \
-		UNIT_TEXT(skymon_reason_word(v_->reason), reason_);                                          \
-		UNIT_TEXT(v_->message, message_);                                                            \
-	} while (0)
+#include "board_fixture.h"
 
 static void before_the_first_result(void)
 {
@@ -288,109 +217,6 @@ static void rolls_up(void)
 	tear_down(&f);
 }
 
-/* A group is the worst of what its components contribute, as the whole is; a component without one is in none. */
-static void groups(void)
-{
-	struct board_traits all[3] = {traits("a"), traits("b"), traits("c")};
-	struct fixture f;
-	set_up(&f, NULL);
-	const struct skymon_snapshot *now = board_snapshot(f.board);
-	CU_ASSERT_EQUAL(now->group_count, 0);
-	UNIT_TEXT(now->components[0]->group, "");
-	board_release(f.board, now);
-	all[0].group = all[2].group = "one";
-	all[1].group = "two";
-	for (size_t i = 0; i < 3; i++)
-		board_item_configure(f.board, f.items[i], &all[i], false, 1);
-	board_set_items(f.board, f.items, 3);
-	publish(&f, 0, SKYMON_DEGRADED, 2, "slow");
-	publish(&f, 1, SKYMON_UNHEALTHY, 2, "refused");
-	now = board_snapshot(f.board);
-	CU_ASSERT_EQUAL_FATAL(now->group_count, 2);
-	UNIT_TEXT(now->groups[0]->name, "one");
-	UNIT_TEXT(now->groups[1]->name, "two");
-	CU_ASSERT(now->groups[0]->status == SKYMON_UNKNOWN &&
-		  now->groups[0]->ready_reason == SKYMON_STARTING);
-	CU_ASSERT(now->groups[1]->status == SKYMON_UNHEALTHY && now->groups[1]->ready_reason == SKYMON_OTHER);
-	CU_ASSERT_EQUAL(now->status, SKYMON_UNHEALTHY);
-	publish(&f, 2, SKYMON_HEALTHY, 3, "fine");
-	const struct skymon_snapshot *next = board_snapshot(f.board);
-	CU_ASSERT(next->groups[0]->status == SKYMON_DEGRADED && next->groups[0]->ready_reason == SKYMON_OK);
-	CU_ASSERT_EQUAL(now->groups[0]->status, SKYMON_UNKNOWN);
-	board_release(f.board, next);
-	board_item_free(f.items[1]);
-	f.items[1] = NULL;
-	next = board_snapshot(f.board);
-	CU_ASSERT_EQUAL(next->group_count, 1);
-	board_release(f.board, next);
-	tear_down(&f);
-	UNIT_TEXT(now->groups[1]->name, "two"); /* as long as the snapshot */
-	board_release(NULL, now);
-}
-
-/* because_of along depends_on: d on c, c on b and a, b on a. It names the root; never a healthy, starting or
- * unconfigured component; and it changes no status. */
-static void causes(void)
-{
-	static const char *const on_a[] = {"a"}, *const on_b_a[] = {"b", "a"},
-				 *const on_c[] = {"missing", "c"};
-	struct board_traits all[4] = {traits("d"), traits("c"), traits("b"), traits("a")};
-	struct board_item *items[4];
-	struct board *board = board_new(NULL, NULL);
-	all[0].parents = on_c;
-	all[0].parent_count = 2;
-	all[1].parents = on_b_a;
-	all[1].parent_count = 2;
-	all[2].parents = on_a;
-	all[2].parent_count = 1;
-	for (size_t i = 0; i < 4; i++)
-		items[i] = board_item_new(&all[i]);
-	board_set_items(board, items, 4);
-	static const struct {
-		size_t item;
-		int status;
-		const char *causes[4]; /* of d, c, b, a */
-	} rows[] = {
-		{3, SKYMON_UNHEALTHY, {"", "", "", ""}}, /* the others are starting */
-		{0, SKYMON_UNHEALTHY, {"a", "", "", ""}},   {1, SKYMON_DEGRADED, {"a", "a", "", ""}},
-		{2, SKYMON_UNHEALTHY, {"a", "a", "a", ""}}, {3, SKYMON_DEGRADED, {"b", "b", "", ""}},
-		{2, SKYMON_HEALTHY, {"", "", "", ""}},      {1, SKYMON_UNHEALTHY, {"c", "", "", ""}},
-		{3, SKYMON_UNHEALTHY, {"a", "a", "", ""}}, /* through b, which is healthy */
-		{0, SKYMON_UNKNOWN, {"a", "a", "", ""}},    {0, SKYMON_HEALTHY, {"", "a", "", ""}},
-		{0, SKYMON_UNHEALTHY, {"a", "a", "", ""}},
-	};
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		board_publish(board, items[rows[i].item],
-			      result_new((enum skymon_status)rows[i].status, SKYMON_OTHER, 1000 + (int64_t)i,
-					 10, "x"),
-			      true);
-		for (size_t n = 0; n < 4; n++)
-			UNIT_TEXT(board_item_view(items[n])->because_of, rows[i].causes[n]);
-	}
-	CU_ASSERT_EQUAL(board_item_view(items[0])->status, SKYMON_UNHEALTHY);
-	/* a reload in which d depends on nothing, and a is not configured */
-	const struct skymon_snapshot *before = board_snapshot(board);
-	all[0].parent_count = 0;
-	all[3].not_configured = "set X";
-	for (size_t i = 0; i < 4; i++)
-		board_item_configure(board, items[i], &all[i], false, 5000);
-	board_set_items(board, items, 4);
-	for (size_t n = 0; n < 4; n++)
-		UNIT_TEXT(board_item_view(items[n])->because_of, "");
-	UNIT_TEXT(before->components[0]->because_of, "a");
-	/* one that is removed is the cause of none */
-	all[3].not_configured = NULL;
-	board_item_configure(board, items[3], &all[3], false, 6000);
-	board_publish(board, items[3], result_new(SKYMON_UNHEALTHY, SKYMON_OTHER, 6001, 10, "x"), true);
-	UNIT_TEXT(board_item_view(items[1])->because_of, "a");
-	board_item_free(items[3]);
-	UNIT_TEXT(board_item_view(items[1])->because_of, "");
-	for (size_t i = 0; i < 3; i++)
-		board_item_free(items[i]);
-	board_free(board);
-	board_release(NULL, before);
-}
-
 static void snapshots_do_not_change(void)
 {
 	struct fixture f;
@@ -546,8 +372,6 @@ int main(void)
 					 {"reload", reload},
 					 {"goes on after a restart", goes_on_after_a_restart},
 					 {"rolls up", rolls_up},
-					 {"groups", groups},
-					 {"causes", causes},
 					 {"snapshots do not change", snapshots_do_not_change},
 					 {NULL, NULL},
 				 });

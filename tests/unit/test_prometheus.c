@@ -326,6 +326,8 @@ static void frozen(void)
 	components[1].labels = "team=\"x\\\"y\",type=\"mine\"";
 	components[1].group = "payments";
 	components[1].because_of = "vault";
+	components[1].maintenance =
+		&(struct skymon_maintenance){sizeof(struct skymon_maintenance), "disks", "root", 1, 2};
 	components[2].configured = components[2].starting = false;
 	const struct skymon_component *rows[] = {&components[0], &components[1], &components[2],
 						 &components[3]};

@@ -71,6 +71,9 @@ enum skymon_impact { SKYMON_IMPACT_UNHEALTHY, SKYMON_IMPACT_DEGRADED, SKYMON_IMP
 /* A limit (warn, crit) of a component, compared with its newest result. why: the cause if the value is missing, otherwise NULL. */
 struct skymon_limit { uint32_t size; bool critical, unmeasured; const char *number, *text, *why; double value; };
 
+/* A component in maintenance is measured and shown, and contributes to no whole. by: who asked for it, "config" for a window. */
+struct skymon_maintenance { uint32_t size; const char *why, *by; int64_t since_ms, until_ms; };
+
 struct skymon_component {
 	uint32_t size;
 	int32_t status, reason, impact;
@@ -88,6 +91,7 @@ struct skymon_component {
 	const char *reason_word;
 	const char *group;             /* the group that it is part of; may be empty */
 	const char *because_of;        /* of one that is not healthy: the unhealthy component that it depends on; may be empty */
+	const struct skymon_maintenance *maintenance; /* NULL if it is in none */
 };
 
 /* The roll-up of the components of one group. */
@@ -166,6 +170,7 @@ struct skymon_config {
 	const char *file;
 	int64_t reload_ms;
 	const char *const *errors; size_t error_count;
+	bool has_access_token;         /* `access` asks for one: skymon_is_trusted() means that the request brought it */
 };
 
 struct skymon_route_line { uint32_t size; const char *method, *path, *name, *summary, *plugin; };
