@@ -238,10 +238,11 @@ class Tour:
         self.ports = {"8080": str(free_port()), "8081": str(free_port())}
         part = README[README.index("## A configuration"):README.index("## The demo")]
         (folder / "tour.yaml").write_text(self.here(re.search(r"```yaml\n(.*?)```", part, re.S)[1]))
+        (folder / "state").mkdir()
         self.steps = steps(part)
         self.shell = subprocess.Popen(
             ["timeout", "300", "bash"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-            env={**os.environ, "PATH": f"{ROOT / 'bin'}:{ROOT / 'sbin'}:{os.environ['PATH']}", "DATABASE_URL": ""})
+            env={**os.environ, "PATH": f"{ROOT / 'bin'}:{ROOT / 'sbin'}:{os.environ['PATH']}", "DATABASE_URL": "", "STATE_DIRECTORY": str(folder / "state")})
 
     def here(self, text):
         text = text.replace("skymon status", f"skymon status --url http://127.0.0.1:{self.ports['8080']}")
