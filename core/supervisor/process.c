@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -528,8 +529,10 @@ static void exit_ready(struct watch *watch, uint32_t events)
 void process_free(struct process *process)
 {
 	siginfo_t info;
+	struct pollfd ended = {.fd = process->exit.fd, .events = POLLIN};
 	kill_all(process);
-	waitid(P_PIDFD, (id_t)process->exit.fd, &info, WEXITED);
+	if (poll(&ended, 1, KILLED_TIMEOUT_MS) > 0)
+		waitid(P_PIDFD, (id_t)process->exit.fd, &info, WEXITED | WNOHANG);
 	free_process(process);
 }
 

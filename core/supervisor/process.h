@@ -81,7 +81,7 @@ pid_t process_pid(const struct process *process);
  * shortest when it is asked again). Of its messages only logs and a crash are read. `ended` comes, with
  * PROCESS_ENDED when it exited by itself. */
 void process_end(struct process *process, int64_t timeout_ms);
-/* Kills it and waits for its end: for the time when the loop has ended. No event comes. */
+/* Kills it and waits for its end, at most a second: for the time when the loop has ended. No event comes. */
 void process_free(struct process *process);
 
 #endif

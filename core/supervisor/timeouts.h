@@ -7,10 +7,12 @@
 #include "wire/wire.h"
 
 /* Workers */
-#define HELLO_TIMEOUT_MS 5000    /* from spawning a worker to its hello */
-#define EXIT_TIMEOUT_MS 10000    /* of a worker that was asked to exit; at shutdown the config's instead */
-#define BROKEN_EXIT_MS 2000      /* of a worker whose wire is closed or broken */
-#define BACK_OFF_MIN_MS 1000     /* before the first retry of a worker's or a component's start, … */
+#define HELLO_TIMEOUT_MS 5000 /* from spawning a worker to its hello */
+#define EXIT_TIMEOUT_MS 10000 /* of a worker that was asked to exit; at shutdown the config's instead */
+#define BROKEN_EXIT_MS 2000   /* of a worker whose wire is closed or broken */
+#define KILLED_TIMEOUT_MS                                                                                    \
+	1000                 /* of one that was killed at shutdown, which a debugger or the kernel may hold */
+#define BACK_OFF_MIN_MS 1000 /* before the first retry of a worker's or a component's start, … */
 #define BACK_OFF_MAX_MS 30000    /* … doubling up to this */
 #define STABLE_MS 30000          /* a worker that was up for longer starts its back-off from zero */
 #define STALE_MIN_MS 500         /* from its hello, before which a worker may not ask to be restarted */

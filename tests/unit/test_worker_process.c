@@ -2,6 +2,7 @@
 /* supervisor/process.c with a real process that does nothing, a worker's end of the wire that the test holds,
  * and a virtual clock: each message that a worker may and may not send, each end that it may come to, and how
  * long it is given. */
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -386,10 +387,40 @@ static void logs(void)
 	finish();
 }
 
+/* A traced process stays a zombie until its debugger has seen it. */
+static void held_by_a_debugger(void)
+{
+	int tell[2], told[2];
+	char byte = 'n';
+	begin(true);
+	pid_t worker = process_pid(world.process);
+	CU_ASSERT_EQUAL_FATAL(pipe2(tell, O_CLOEXEC) | pipe2(told, O_CLOEXEC), 0);
+	pid_t debugger = fork();
+	if (debugger == 0) {
+		close(tell[1]);
+		byte = ptrace(PTRACE_SEIZE, worker, 0, 0) == 0 ? 'y' : 'n';
+		if (write(told[1], &byte, 1) == 1)
+			(void)!read(tell[0], &byte, 1); /* until the test closes its end */
+		_exit(0);
+	}
+	CU_ASSERT_EQUAL(read(told[0], &byte, 1), 1);
+	CU_ASSERT_EQUAL(byte, 'y');
+	process_free(world.process); /* returns */
+	world.process = NULL;
+	close(tell[1]);
+	CU_ASSERT_EQUAL(waitpid(debugger, NULL, 0), debugger);
+	CU_ASSERT_EQUAL(waitpid(worker, NULL, 0), worker);
+	close(tell[0]);
+	close(told[0]);
+	close(told[1]);
+	finish();
+}
+
 int main(void)
 {
 	return unit_run("worker_process",
 			(const struct unit_test[]){{"each_message", each_message},
+						   {"held_by_a_debugger", held_by_a_debugger},
 						   {"hellos", hellos},
 						   {"nothing_after_a_break", nothing_after_a_break},
 						   {"packets_of_a_turn", packets_of_a_turn},
