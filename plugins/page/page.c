@@ -63,8 +63,10 @@ static void handle_badge(struct skymon *sm, void *state, struct skymon_request *
 		reply_badge(sm, rq, 404, "component", "not in the configuration", -1);
 	else
 		reply_badge(sm, rq, 200, found->name,
-			    found->configured ? skymon_status_word(found->status) : "not configured",
-			    found->status);
+			    !found->configured           ? "not configured"
+			    : found->maintenance != NULL ? "maintenance"
+							 : skymon_status_word(found->status),
+			    found->maintenance != NULL ? -1 : found->status);
 	skymon_release(sm, snapshot);
 }
 

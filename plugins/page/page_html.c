@@ -17,7 +17,8 @@ const char page_policy[] = "default-src 'none'; style-src 'sha256-" PAGE_STYLE_H
 
 /* ---- Order ---- */
 
-enum severity { UNHEALTHY, UNKNOWN, DEGRADED, FINE, NOT_CONFIGURED };
+/* MAINTENANCE: whatever its status, it is expected and contributes to no whole. */
+enum severity { UNHEALTHY, UNKNOWN, DEGRADED, MAINTENANCE, FINE, NOT_CONFIGURED };
 
 struct item {
 	const struct skymon_component *component;
@@ -28,13 +29,15 @@ struct item {
 
 static bool is_problem(const struct item *item)
 {
-	return item->severity < FINE;
+	return item->severity < MAINTENANCE;
 }
 
 static enum severity severity_of(const struct skymon_component *component)
 {
 	if (!component->configured)
 		return NOT_CONFIGURED;
+	if (component->maintenance != NULL)
+		return MAINTENANCE;
 	switch (component->status) {
 	case SKYMON_UNHEALTHY:
 		return UNHEALTHY;
@@ -109,8 +112,24 @@ static void put_name(struct text *out, const struct view *view, const struct ite
 	text_put(out, "</small></th>");
 }
 
+static void put_maintenance(struct text *out, const struct view *view,
+			    const struct skymon_maintenance *silence)
+{
+	text_put(out, "<small>in maintenance, ends ");
+	text_time(out, silence->until_ms, view->self->now_ms);
+	if (view->trusted) {
+		text_put(out, ": ");
+		text_escape(out, silence->why);
+		text_put(out, " (");
+		text_escape(out, silence->by);
+		text_put(out, ")");
+	}
+	text_put(out, "</small>");
+}
+
 /* Adds what the message does not say: a newest run that does not count yet, and a component that counts less. */
-static void put_notes(struct text *out, const struct skymon_component *component, enum severity severity)
+static void put_notes(struct text *out, const struct view *view, const struct skymon_component *component,
+		      enum severity severity)
 {
 	const struct skymon_result *latest = component->latest;
 	if (latest != NULL && latest->status != component->status) {
@@ -123,7 +142,9 @@ static void put_notes(struct text *out, const struct skymon_component *component
 		text_escape(out, component->because_of);
 		text_put(out, "</small>");
 	}
-	if (severity < FINE && component->impact == SKYMON_IMPACT_NONE)
+	if (component->maintenance != NULL)
+		put_maintenance(out, view, component->maintenance);
+	else if (severity < MAINTENANCE && component->impact == SKYMON_IMPACT_NONE)
 		text_put(out, "<small>does not count for the whole</small>");
 	else if (severity <= UNKNOWN && component->impact == SKYMON_IMPACT_DEGRADED)
 		text_put(out, "<small>only degrades the whole</small>");
@@ -157,7 +178,7 @@ static void put_component(struct text *out, const struct view *view, const struc
 	text_put(out, "</td><td role=\"cell\" class=\"message\">");
 	if (view->trusted)
 		text_escape(out, component->message);
-	put_notes(out, component, item->severity);
+	put_notes(out, view, component, item->severity);
 	text_put(out, "</td><td role=\"cell\" class=\"number\" data-label=\"Since\">");
 	text_time(out, component->since_ms, now_ms);
 	text_put(out, "</td><td role=\"cell\" class=\"number\" data-label=\"Response time\">");

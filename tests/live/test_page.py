@@ -126,6 +126,20 @@ def test_badges(skymond, tmp_path):
     assert svg.getAttribute("aria-label").startswith("""a<&>"'b: """)
 
 
+def test_maintenance(skymond, tmp_path):
+    sm = skymond(few(tmp_path))
+    for name in ("fine", "db", "slow", "aside"):
+        sm.wait_component(name, reason="ok" if name == "fine" else "other")
+    made = sm.request("POST", "/api/v1/maintenance", json={"components": ["db"], "for": "2h", "why": "disk <swap>"})
+    assert made.status_code < 300, made.text
+    page = sm.get("/status.html").text
+    assert list(shown(page))[:2] == ["aside", "slow"] and "2 of 5 components have a problem" in page
+    row = shown(page)["db"]
+    assert "unhealthy" in row and re.search("in maintenance, ends +in (2 h|119 min)", row) and "disk <swap> (root)" in row and "<swap>" not in page
+    svg = xml.dom.minidom.parseString(sm.get("/api/v1/health/db/badge.svg").text).documentElement
+    assert svg.getAttribute("aria-label") == "db: maintenance"
+
+
 # ---- In Chromium ----
 
 @pytest.fixture(scope="module")
