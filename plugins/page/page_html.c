@@ -17,7 +17,7 @@ const char page_policy[] = "default-src 'none'; style-src 'sha256-" PAGE_STYLE_H
 
 /* ---- Order ---- */
 
-/* MAINTENANCE: whatever its status, it is expected and contributes to no whole. */
+/* MAINTENANCE, with any status: it is expected, and contributes to no whole. */
 enum severity { UNHEALTHY, UNKNOWN, DEGRADED, MAINTENANCE, FINE, NOT_CONFIGURED };
 
 struct item {

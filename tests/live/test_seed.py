@@ -76,6 +76,6 @@ def test_kubernetes_probes_of_the_seed(shipped):
 
 
 def test_the_shipped_config_is_the_installed_one():
-    """But for the schema's place, which its first line tells editors."""
+    """But for the place of the schema in its first line."""
     shipped = SHIPPED.read_text().replace("$schema=/usr/share/", f"$schema={ROOT}/share/", 1)
     assert (ROOT / "etc" / "skymon" / "skymon.yaml").read_text() == shipped
