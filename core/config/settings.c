@@ -88,8 +88,7 @@ static const struct skymon_option shutdown_table[] = {
 	{0}};
 
 static const struct skymon_option access_table[] = {
-	SKYMON_OPT(struct settings_access, token, NULL, "the bearer token",
-		   .flags = SKYMON_REQUIRED | SETTINGS_NOW),
+	SKYMON_OPT(struct settings_access, token, NULL, "the bearer token", .flags = SETTINGS_NOW),
 	SKYMON_OPT(struct settings_access, public, NULL, "routes that need none", .flags = SETTINGS_NOW),
 	{0}};
 
@@ -301,7 +300,7 @@ const struct option_secret *settings_token(const struct settings *settings)
 	size_t count = 0;
 	const struct option_values *values = settings->values[SETTINGS_ACCESS];
 	const struct option_secret *secrets = values != NULL ? option_secrets(values, &count) : NULL;
-	return count == 1 ? secrets : NULL;
+	return count == 1 && secrets->kind != OPTION_SECRET_NONE ? secrets : NULL;
 }
 
 /* A token that cannot be read now is not an error of the config: http tries again. */
@@ -324,11 +323,16 @@ static void check_token(struct binding *b, const struct option_secret *secret)
 static void read_access(struct binding *b)
 {
 	const struct config_node *section = config_value(b->root, "access");
-	if (section == NULL || section->kind == CONFIG_EMPTY || !read_part(b, SETTINGS_ACCESS, section, NULL))
+	static const char *const also[] = {"users", NULL};
+	if (section == NULL || section->kind == CONFIG_EMPTY || !read_part(b, SETTINGS_ACCESS, section, also))
 		return;
 	const struct option_secret *secret = settings_token(b->settings);
-	if (secret == NULL)
-		config_error(b->errs, section, "access needs the option `token`");
+	const struct config_node *users = config_value(section, "users");
+	settings_read_users(b, users);
+	if (secret == NULL && (users == NULL || users->kind == CONFIG_EMPTY || users->count == 0))
+		config_error(b->errs, section, "access needs the option `token` or `users`");
+	else if (secret == NULL)
+		return;
 	else if (secret->kind == OPTION_SECRET_STORE)
 		config_error(b->errs, secret->place,
 			     "the daemon's own token must be a text, {env: NAME} or {file: PATH}");
@@ -413,7 +417,11 @@ void settings_schema_members(struct buf *out)
 		option_schema_begin(part->table, out);
 		if (i == SETTINGS_SERVICE)
 			settings_sources_schema(out);
+		if (i == SETTINGS_ACCESS)
+			settings_users_schema(out);
 		option_schema_end(part->table, out);
+		if (i == SETTINGS_ACCESS)
+			settings_access_schema_end(out);
 		buf_text(out, "}");
 	}
 	buf_text(
@@ -456,6 +464,9 @@ void settings_free(struct settings *s)
 	for (size_t i = 0; i < SETTINGS_PARTS; i++)
 		option_values_free(s->values[i]);
 	settings_free_maintenance(s);
+	for (size_t i = 0; i < s->user_count; i++)
+		option_values_free(s->users[i].values);
+	free(s->users);
 	free(s->plugin_folders);
 	free(s->local_uids);
 	config_free(&s->config);

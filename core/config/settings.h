@@ -53,6 +53,11 @@ struct settings_access {
 	struct skymon_secret token; /* settings_token has it */
 	struct skymon_texts public;
 };
+struct settings_user { /* of access.users */
+	const char *name;
+	const struct option_secret *hash; /* of the values below */
+	struct option_values *values;
+};
 struct settings_entry {      /* of listen */
 	const char *address; /* as written */
 	struct skymon_texts
@@ -141,6 +146,8 @@ struct settings {
 	struct settings_access access;
 	struct option_values *
 		values[SETTINGS_PARTS]; /* hold the texts of these; that of access is NULL if all is public */
+	struct settings_user *users;
+	size_t user_count;
 	struct settings_listen **listens;
 	size_t listen_count;
 	struct settings_source sources[SETTINGS_SOURCES]; /* the seed's eight metrics, in its order */
@@ -158,6 +165,11 @@ struct settings {
 };
 
 #define SETTINGS_TOKEN_MIN 16 /* bytes of the access token */
+#define SETTINGS_USER_MAX 64  /* bytes of a user's name */
+#define SETTINGS_HASH_SIZE 60 /* bytes of a bcrypt hash */
+#define SETTINGS_COST_MAX 15  /* of a bcrypt hash: 2 s for a login */
+/* Is a text a bcrypt hash that a login may take the time for? */
+bool settings_hash_ok(const char *hash, struct err *err) MUST_CHECK;
 
 /* The access token's secret; NULL if none is asked for. */
 const struct option_secret *settings_token(const struct settings *settings);

@@ -48,6 +48,8 @@ void settings_print(const struct settings *s, struct buf *out)
 		option_values_print(s->values[i], key != NULL ? 2 : 0, out);
 		if (i == SETTINGS_SERVICE)
 			print_sources(s, out);
+		if (i == SETTINGS_ACCESS)
+			settings_print_users(s, out);
 	}
 	print_listens(s, out);
 	print_windows(s, out);

@@ -45,6 +45,10 @@ void settings_sources_schema(struct buf *out);     /* service.metrics */
 void settings_read_maintenance(struct binding *b); /* when all sections are read */
 void settings_free_maintenance(struct settings *s);
 void settings_maintenance_schema(struct buf *out);
+void settings_users_schema(struct buf *out);
+void settings_access_schema_end(struct buf *out); /* one of both is needed */
+void settings_print_users(const struct settings *s, struct buf *out);
+void settings_read_users(struct binding *b, const struct config_node *users);
 void settings_read_listens(struct binding *b);
 void settings_read_sections(struct binding *b);
 void settings_check_depends(struct binding *b); /* when all sections are read */

@@ -107,10 +107,9 @@ static void check_listeners(const struct settings *settings, struct component_er
 	}
 }
 
-/* Checks the token of `access`. */
-static void check_token(const struct settings *settings, config_lookup *lookup, struct component_errs *errs)
+/* Checks the token of `access`, or the hash of a user; NULL if there is none. */
+static void check_token(const struct option_secret *token, config_lookup *lookup, struct component_errs *errs)
 {
-	const struct option_secret *token = settings_token(settings);
 	char *bytes = NULL;
 	size_t size = 0;
 	struct err err;
@@ -128,5 +127,7 @@ static void check_token(const struct settings *settings, config_lookup *lookup, 
 void plan_check_own_files(const struct settings *settings, config_lookup *lookup, struct component_errs *errs)
 {
 	check_listeners(settings, errs);
-	check_token(settings, lookup, errs);
+	check_token(settings_token(settings), lookup, errs);
+	for (size_t i = 0; i < settings->user_count; i++)
+		check_token(settings->users[i].hash, lookup, errs);
 }

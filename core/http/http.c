@@ -84,6 +84,7 @@ void http_configure(struct http *http, struct settings *settings)
 	http->settings = settings_ref(settings);
 	settings_free(before);
 	access_configure(http->access);
+	users_configure(http->users);
 	access_choose_routes(http->access);
 	for (struct listener *listener = http->listeners; listener != NULL; listener = listener->next)
 		listener_renew(listener);
@@ -115,6 +116,7 @@ struct http *http_new(struct loop *loop, struct settings *settings, uint32_t con
 	http->passed = passed_new();
 	http->connections = connections_new(http);
 	http->access = access_new(http);
+	http->users = users_new(http);
 	link_init(&http->forwarded);
 	link_init(&http->lingering);
 	http->connections_max = connections_max;
@@ -144,6 +146,7 @@ bool http_is_idle(const struct http *http)
 /* libmicrohttpd cannot be stopped while a connection is suspended: first the requests that wait are ended. */
 void http_free(struct http *http)
 {
+	users_finish(http->users);
 	forward_cancel_all(http);
 	replies_finish(http->replies);
 	if (!http->quiesced)
@@ -160,6 +163,7 @@ void http_free(struct http *http)
 	request_free_spare(http);
 	route_table_unref(http->table);
 	access_free(http->access);
+	users_free(http->users);
 	free(http->by_index);
 	free(http->certificates);
 	counts_free(http->counts);

@@ -96,16 +96,21 @@ static bool is_same_secret(const char *given, size_t given_size, const char *sec
 	return differs == 0;
 }
 
-bool access_is_trusted(const struct skymon_request *rq)
+static bool has_token(const struct skymon_request *rq)
 {
 	const struct access *access = rq->http->access;
 	const char *given = rq->headers.authorization;
-	if (rq->http->settings->values[SETTINGS_ACCESS] == NULL)
-		return true;
 	if (access->token == NULL || given == NULL || strncasecmp(given, "Bearer ", 7) != 0)
 		return false;
 	given += 7 + strspn(given + 7, " ");
 	return is_same_secret(given, strlen(given), access->token, access->token_size);
+}
+
+void access_set_trust(struct skymon_request *rq)
+{
+	bool needed = rq->http->settings->values[SETTINGS_ACCESS] != NULL;
+	rq->by_login = needed && users_are_trusted(rq);
+	rq->trusted = !needed || rq->by_login || has_token(rq);
 }
 
 /* ---- Public routes ---- */
@@ -154,7 +159,8 @@ void access_note_reply(struct skymon_request *rq, int code)
 	if (code != 401 && (rq->trusted || plugins_own))
 		return;
 	rq->http->access->failed_total++;
-	access_log_refused(rq, "a wrong token was sent", "");
+	bool login = strncasecmp(rq->headers.authorization, "Basic ", 6) == 0 && users_exist(rq->http->users);
+	access_log_refused(rq, login ? "a wrong name or password was sent" : "a wrong token was sent", "");
 }
 
 uint64_t http_failed_tokens_total(const struct http *http)

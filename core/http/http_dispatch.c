@@ -81,7 +81,7 @@ static void take_route(struct skymon_request *rq, const struct route_entry *entr
 	rq->entry = entry;
 	rq->count = rq->http->by_index[entry->index];
 	rq->open = access_is_open(rq->http->access, entry);
-	rq->trusted = access_is_trusted(rq);
+	access_set_trust(rq);
 	if (entry->route->flags & SKYMON_ROUTE_GUARDED)
 		request_caller(rq); /* for the audit line: after it has left, it cannot be looked up */
 }
@@ -106,9 +106,34 @@ static bool has_wrong_type(const struct skymon_request *rq)
 	       !(rq->entry->route->flags & SKYMON_ROUTE_ANY_BODY) && !is_json(rq->headers.content_type);
 }
 
+/* Browsers ask for name and password by themselves: for the pages that people open, and for nothing that a
+ * page, ours or a foreign one, loads. */
+static void reply_unauthorized(struct skymon_request *rq)
+{
+	const char *mode = request_header(rq, "Sec-Fetch-Mode");
+	bool users = users_exist(rq->http->users);
+	reply_header(rq, "WWW-Authenticate", "Bearer");
+	if (users && (mode == NULL || strcmp(mode, "navigate") == 0))
+		reply_header(rq, "WWW-Authenticate", "Basic realm=\"skymon\", charset=\"UTF-8\"");
+	reply_problem(
+		rq, 401,
+		"this route needs the header \"Authorization: Bearer TOKEN\" with the token of `access`%s",
+		users ? ", or name and password of one of its users" : "");
+}
+
+/* A browser adds the password to requests of foreign pages too: a write must come from a page of ours. */
+static bool is_foreign_write(struct skymon_request *rq)
+{
+	bool writes = rq->method_index == HTTP_POST || rq->method_index == HTTP_PUT ||
+		      rq->method_index == HTTP_DELETE;
+	return rq->by_login && writes && !request_is_guarded(rq);
+}
+
 static void enter_route(struct skymon_request *rq)
 {
 	take_route(rq, rq->match.entry);
+	if (!rq->trusted && users_verify(rq))
+		return;
 	if (!has_place(rq)) {
 		rq->close = true;
 		reply_header(rq, "Retry-After", "1");
@@ -117,10 +142,9 @@ static void enter_route(struct skymon_request *rq)
 			      "ready, alive): try again, or raise limits.connections or "
 			      "limits.connections_per_address");
 	} else if (!rq->trusted && !rq->open) {
-		reply_header(rq, "WWW-Authenticate", "Bearer");
-		reply_problem(rq, 401,
-			      "this route needs the header \"Authorization: Bearer TOKEN\" with the token of "
-			      "`access`");
+		reply_unauthorized(rq);
+	} else if (is_foreign_write(rq)) {
+		return; /* it was answered */
 	} else if (has_wrong_type(rq)) {
 		reply_problem(rq, 415, "%s %s takes a body with Content-Type: application/json",
 			      rq->entry->route->method, rq->entry->route->path);
@@ -207,4 +231,13 @@ void request_dispatch(struct skymon_request *rq)
 		reply_header(rq, "Allow", rq->match.allow);
 		reply_problem(rq, 405, "%.200s takes %s", rq->path, rq->match.allow);
 	}
+}
+
+void request_dispatch_again(struct skymon_request *rq)
+{
+	struct route_table *before = rq->table;
+	rq->extra.size = 0;
+	rq->verified = true;
+	request_dispatch(rq);
+	route_table_unref(before);
 }

@@ -58,6 +58,7 @@ struct http {
 	struct count_route **by_index, *no_route; /* counters of the table's routes, and of everything else */
 	struct counts *counts;
 	struct access *access;
+	struct users *users;
 	struct link forwarded;        /* requests in phase REQUEST_FORWARDED */
 	struct skymon_request *spare; /* to be used again */
 	size_t in_flight;             /* requests */
@@ -195,6 +196,7 @@ void linger_end_all(struct http *http);
 enum request_phase {
 	REQUEST_HEAD,        /* its head is being read */
 	REQUEST_BODY,        /* its body is being read */
+	REQUEST_VERIFYING,   /* suspended while the helper thread verifies its password */
 	REQUEST_HANDLING,    /* its handler runs */
 	REQUEST_FORWARDED,   /* suspended until its worker replies */
 	REQUEST_COMPRESSING, /* suspended while the helper thread compresses its body */
@@ -231,7 +233,10 @@ struct skymon_request {
 	const struct route_entry *entry; /* whose handler runs */
 	struct count_route *count;
 	bool trusted, as_options;
-	bool open; /* the route needs no token; noted here, as a reload may come before the reply */
+	bool by_login;  /* trusted by a password, which a browser sends by itself */
+	bool verified;  /* its password was, with or without success */
+	bool suspended; /* its connection is */
+	bool open;      /* the route needs no token; noted here, as a reload may come before the reply */
 	struct skymon_caller caller;
 	char address[64];        /* of caller */
 	const char *audit;       /* what a write did, or NULL */
@@ -282,6 +287,8 @@ const char *request_header(struct skymon_request *rq, const char *name); /* NULL
 
 /* http_dispatch.c: finds the route and runs its handler. */
 void request_dispatch(struct skymon_request *rq);
+/* The same for a request whose password was verified; the routes may be others by now. */
+void request_dispatch_again(struct skymon_request *rq);
 /* Returns, by a route's index, whether one of the names is that of the route's plugin, of the route itself or
  * of a route above it. The caller frees. */
 uint8_t *request_choose_routes(const struct route_table *table, const struct skymon_texts *names);
@@ -294,12 +301,26 @@ void access_configure(struct access *access);     /* after a change of the setti
 void access_choose_routes(struct access *access); /* after a change of the settings or the routes */
 /* Needs a route no token? */
 bool access_is_open(const struct access *access, const struct route_entry *entry);
-/* Has a request the token, or is none needed at all? */
-bool access_is_trusted(const struct skymon_request *rq);
+/* Sets whether a request has the token or a verified password, or needs none at all. */
+void access_set_trust(struct skymon_request *rq);
 /* Counts and logs a wrong token when its request is answered. */
 void access_note_reply(struct skymon_request *rq, int code);
 /* Logs a line with area=access; at most a few in ten seconds. */
 void access_log_refused(struct skymon_request *rq, const char *what, const char *why);
+
+/* ---- Users with passwords (http_users.c) ---- */
+
+struct users *users_new(struct http *http);
+/* Waits for the verifying thread, and continues the requests that it has. */
+void users_finish(struct users *users);
+void users_free(struct users *users);
+void users_configure(struct users *users); /* after a change of the settings */
+bool users_exist(const struct users *users);
+/* Has a request a name and password that were verified? */
+bool users_are_trusted(const struct skymon_request *rq);
+/* Suspends the request to verify its password, or refuses it because of too many. Returns false if it has none
+ * to verify. Afterwards request_dispatch_again is called. */
+bool users_verify(struct skymon_request *rq);
 
 /* ---- The caller (http_local_caller.c) ---- */
 

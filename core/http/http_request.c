@@ -14,10 +14,12 @@
 #define FROM(phase) (1u << REQUEST_##phase)
 static const unsigned allowed_from[] = {
 	[REQUEST_BODY] = FROM(HEAD),
-	[REQUEST_HANDLING] = FROM(BODY) | FROM(HEAD), /* a rendered request has no body */
-	[REQUEST_FORWARDED] = FROM(BODY),
+	[REQUEST_VERIFYING] = FROM(BODY),
+	[REQUEST_HANDLING] = FROM(BODY) | FROM(VERIFYING) | FROM(HEAD), /* a rendered request has no body */
+	[REQUEST_FORWARDED] = FROM(BODY) | FROM(VERIFYING),
 	[REQUEST_COMPRESSING] = FROM(HANDLING) | FROM(FORWARDED),
-	[REQUEST_ANSWERED] = FROM(BODY) | FROM(HANDLING) | FROM(FORWARDED) | FROM(COMPRESSING),
+	[REQUEST_ANSWERED] =
+		FROM(BODY) | FROM(VERIFYING) | FROM(HANDLING) | FROM(FORWARDED) | FROM(COMPRESSING),
 	[REQUEST_CANCELLED] = FROM(FORWARDED) | FROM(ANSWERED),
 };
 
@@ -25,7 +27,7 @@ static const enum peer_state state_of_peer[] = {
 	[REQUEST_HEAD] = PEER_HEADER,           [REQUEST_BODY] = PEER_BODY,
 	[REQUEST_HANDLING] = PEER_BUSY,         [REQUEST_FORWARDED] = PEER_SUSPENDED,
 	[REQUEST_COMPRESSING] = PEER_SUSPENDED, [REQUEST_ANSWERED] = PEER_BUSY,
-	[REQUEST_CANCELLED] = PEER_BUSY,
+	[REQUEST_CANCELLED] = PEER_BUSY,        [REQUEST_VERIFYING] = PEER_SUSPENDED,
 };
 
 static void enter(struct skymon_request *rq, enum request_phase phase)
@@ -34,11 +36,6 @@ static void enter(struct skymon_request *rq, enum request_phase phase)
 	rq->phase = phase;
 	if (rq->peer != NULL && rq->peer->state != state_of_peer[phase])
 		peer_set_state(rq->peer, state_of_peer[phase]);
-}
-
-static bool is_suspended(const struct skymon_request *rq)
-{
-	return rq->phase == REQUEST_FORWARDED || rq->phase == REQUEST_COMPRESSING;
 }
 
 /* The caller of MHD_get_timeout learns nothing of it: the listener must run libmicrohttpd by itself. */
@@ -56,13 +53,15 @@ void request_run(struct skymon_request *rq)
 
 void request_suspend(struct skymon_request *rq, enum request_phase phase)
 {
-	if (!is_suspended(rq))
+	if (!rq->suspended)
 		MHD_suspend_connection(rq->connection);
+	rq->suspended = true;
 	enter(rq, phase);
 }
 
 void request_cancel(struct skymon_request *rq)
 {
+	rq->suspended = false;
 	enter(rq, REQUEST_CANCELLED);
 	resume(rq->listener, rq->connection);
 }
@@ -71,7 +70,8 @@ void http_finish(struct skymon_request *rq, struct MHD_Response *response)
 {
 	struct listener *listener = rq->listener;
 	struct MHD_Connection *connection = rq->connection;
-	bool suspended = is_suspended(rq);
+	bool suspended = rq->suspended;
+	rq->suspended = false;
 	enter(rq, REQUEST_ANSWERED);
 	if (connection == NULL)
 		return;
@@ -175,7 +175,7 @@ void request_completed(void *arg, struct MHD_Connection *connection, void **cont
 	if (rq == NULL)
 		return;
 	*context = NULL;
-	assert(!is_suspended(rq));
+	assert(!rq->suspended);
 	int code = code_of(rq, connection);
 	request_log_audit(rq, code);
 	access_note_reply(rq, code);

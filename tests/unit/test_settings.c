@@ -158,7 +158,7 @@ static void refuses(void)
 		 "`self`?)"},
 		{"shutdown: {drain: 5}",
 		 "f:1:19: option `drain` of shutdown is wrong: `5` has no unit: write 5s, 5m or 5ms"},
-		{"access: {public: [health]}", "f:1:9: access needs the option `token`"},
+		{"access: {public: [health]}", "f:1:9: access needs the option `token` or `users`"},
 		{"access: {token: fifteen-bytes-x}",
 		 "f:1:17: the token of `access` is shorter than 16 bytes, and could be guessed: make one "
 		 "with `openssl rand -hex 16`"},
