@@ -93,9 +93,12 @@ bool board_copy_maintenance(struct board_item *item, const struct skymon_mainten
 		return false;
 	free((char *)(uintptr_t)old->why);
 	free((char *)(uintptr_t)old->by);
-	*old = *now;
-	old->why = x_strdup(now->why);
-	old->by = x_strdup(now->by);
+	*old = (struct skymon_maintenance){0};
+	if (now->size != 0) {
+		*old = *now;
+		old->why = x_strdup(now->why);
+		old->by = x_strdup(now->by);
+	}
 	return true;
 }
 

@@ -28,8 +28,9 @@ in_system() {
 }
 
 # make_system FOLDER CODENAME [PACKAGE…]: makes that release with the packages in a folder, or adds packages to the one that is there. Prints in one
-# line why it cannot be had. The mirror is the one that apt uses here.
-make_system() {
+# line why it cannot be had. The mirror is the one that apt uses here. Two rows that run beside each other may want the same system.
+make_system() { (flock 9 && make_locked_system "$@") 9>"$1.lock"; }
+make_locked_system() {
 	local system=$1 codename=$2 new=$1.new log=$logs/system-$2.log mirror; shift 2
 	[ "$(cat "$system/complete" 2>/dev/null)" != "$codename $*" ] || return 0
 	[ "$(id -u)" -eq 0 ] && unmounted true 2>/dev/null || { echo "that needs root and CAP_SYS_ADMIN"; return 1; }
