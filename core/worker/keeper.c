@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,12 +26,19 @@ static bool end_children(void)
 	return any;
 }
 
-/* Children of those that have ended become the keeper's in turn. */
+/* Children of those that have ended become the keeper's in turn. All that have ended are reaped before the list
+ * is read again: of processes that move on all the time it would otherwise grow faster than it is read. */
 static void end_all(void)
 {
-	while (end_children())
+	/* Each of such processes is new to the scheduler, which lets the keeper wait on a busy machine. Without the right
+	 * (root's) this has no effect, and the unit's TasksMax bounds them. */
+	(void)setpriority(PRIO_PROCESS, 0, -20);
+	while (end_children()) {
 		while (waitpid(-1, NULL, 0) < 0 && errno == EINTR)
 			;
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			;
+	}
 }
 
 static __attribute__((noreturn)) void keep(pid_t worker, const sigset_t *signals)
