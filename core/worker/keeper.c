@@ -30,9 +30,6 @@ static bool end_children(void)
  * is read again: of processes that move on all the time it would otherwise grow faster than it is read. */
 static void end_all(void)
 {
-	/* Each of such processes is new to the scheduler, which lets the keeper wait on a busy machine. Without the right
-	 * (root's) this has no effect, and the unit's TasksMax bounds them. */
-	(void)setpriority(PRIO_PROCESS, 0, -20);
 	while (end_children()) {
 		while (waitpid(-1, NULL, 0) < 0 && errno == EINTR)
 			;
@@ -84,6 +81,9 @@ bool keeper_begin(void)
 	}
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	prctl(PR_SET_NAME, "keeper");
+	/* Processes that move on all the time are new to the scheduler each time, which lets the keeper wait on a busy
+	 * machine. Without the right (root's) this has no effect, and the unit's TasksMax bounds them. */
+	(void)setpriority(PRIO_PROCESS, 0, -20);
 	close_range(0, ~0u, 0); /* the wire and the pipe are the worker's */
 	if (getppid() != daemon)
 		raise(SIGTERM);

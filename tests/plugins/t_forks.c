@@ -80,6 +80,7 @@ static void start_movers(const struct forks *forks)
 				if (fork() > 0)
 					_exit(0);
 				setsid();
+				usleep(100); /* without it they may take all process numbers of a busy machine */
 			}
 			_exit(0);
 		}
