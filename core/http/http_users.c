@@ -222,7 +222,8 @@ bool users_are_trusted(const struct skymon_request *rq)
 static void verify(struct job *job)
 {
 	struct crypt_data *data = calloc(1, sizeof(*data));
-	const char *made = data != NULL ? crypt_rn(job->login.password, job->hash, data, sizeof(*data)) : NULL;
+	const char *made =
+		data != NULL ? crypt_rn(job->login.password, job->hash, data, sizeof(*data)) : NULL;
 	job->good = made != NULL && job->known && strlen(made) == SETTINGS_HASH_SIZE &&
 		    gnutls_memcmp(made, job->hash, SETTINGS_HASH_SIZE) == 0;
 	if (data != NULL)
