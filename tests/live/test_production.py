@@ -17,6 +17,7 @@ NOT_RUN = {  # the beginning of a block, and why
     "# /etc/systemd/system/skymon.service.d/secrets.conf": "needs a systemd as PID 1; what it gives is given by the environment here",
     "systemctl daemon-reload": "needs a systemd as PID 1: the tests of the unit boot one",
     "apt install ./skymon_": "tests/package/test_deb.py installs the packages",
+    "podman build": "tests/package/test_image.py makes the image",
     "autoreconf -fi": "./dev build does that for each test",
     "systemctl enable --now skymon\nsystemctl reload": "needs a systemd as PID 1: the tests of the unit boot one",
     "systemctl stop skymon ": "needs a systemd as PID 1: the tests of the unit boot one",
