@@ -161,6 +161,8 @@ int main(int argc, char **argv)
 					     .name = "series",
 					     .plugin = "t_series",
 					     .labels = "",
+					     .group = "",
+					     .because_of = "",
 					     .shown = &result,
 					     .latest = &result};
 	const struct skymon_component *const components[] = {&component};
