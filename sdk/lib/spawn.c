@@ -31,7 +31,8 @@
 	100 /* how often the deadline is asked for again: a stop of the component takes the time away */
 #define TERM_PATIENCE_MS                                                                                     \
 	50 /* between SIGTERM and SIGKILL at the deadline; less than the margin that the host keeps */
-#define SWEEPS_MAX 20
+#define SWEEP_MS                                                                                             \
+	500 /* for the end of processes that were left over; they die at once, but on a busy machine */
 
 extern char **environ;
 
@@ -231,12 +232,24 @@ static bool is_left_over(pid_t pid, pid_t keeper, uint64_t oldest)
 	       state != 'Z' && parent == keeper && started < oldest;
 }
 
-/* Ends one process; its number cannot become another's between the look and the signal. */
-static bool end_left_over(pid_t pid, pid_t keeper, uint64_t oldest)
+static int64_t clock_ms(void)
 {
-	int fd = (int)syscall(PIDFD_OPEN, pid, 0u);
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Ends one process, and waits for that: until then its children are not the keeper's. Its number cannot become
+ * another's between the look and the signal. */
+static bool end_left_over(pid_t pid, pid_t keeper, uint64_t oldest, int64_t until_ms)
+{
+	struct pollfd dead = {.fd = (int)syscall(PIDFD_OPEN, pid, 0u), .events = POLLIN};
+	int fd = dead.fd;
 	bool ended = fd >= 0 && is_left_over(pid, keeper, oldest) &&
 		     syscall(PIDFD_SEND_SIGNAL, fd, SIGKILL, NULL, 0u) == 0;
+	int64_t left_ms = until_ms - clock_ms();
+	if (ended && left_ms > 0)
+		(void)poll(&dead, 1, (int)left_ms);
 	if (fd >= 0)
 		close(fd);
 	return ended;
@@ -251,18 +264,16 @@ static void sweep(uint64_t oldest)
 	if (!read_proc(path, text, sizeof(text)) || strcmp(text, "keeper\n") != 0)
 		return; /* not a worker */
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)keeper, (int)keeper);
-	for (int i = 0; i < SWEEPS_MAX && read_proc(path, text, sizeof(text)); i++) {
-		bool any = false;
+	int64_t until_ms = clock_ms() + SWEEP_MS;
+	for (bool any = true; any && clock_ms() < until_ms && read_proc(path, text, sizeof(text));) {
+		any = false;
 		char *end;
 		for (char *at = text; (at[0] != '\0'); at = end) {
 			pid_t pid = (pid_t)strtol(at, &end, 10);
 			if (end == at)
 				break;
-			any = (pid != getpid() && end_left_over(pid, keeper, oldest)) || any;
+			any = (pid != getpid() && end_left_over(pid, keeper, oldest, until_ms)) || any;
 		}
-		if (!any)
-			break;
-		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	}
 }
 
