@@ -86,21 +86,29 @@ struct whole {
 	int status, ready_reason;
 };
 
+/* names: the first `shown` of all; none: the sentence's end if there is none. */
+static void reply_unknown(struct skymon *sm, struct skymon_request *rq, const char *what, const char *name,
+			  const char *const *names, size_t shown, size_t count, const char *none)
+{
+	struct buf list = {0};
+	for (size_t i = 0; i < shown; i++)
+		buf_printf(&list, "%s%s", i > 0 ? ", " : "", names[i]);
+	if (count > shown)
+		buf_printf(&list, " and %zu more", count - shown);
+	skymon_problem(sm, rq, 404, "no such %s: \"%.64s\"; %s%s", what, name,
+		       count == 0 ? none : "the config has: ", count == 0 ? "" : list.data);
+	buf_free(&list);
+}
+
 static void reply_unknown_group(struct skymon *sm, struct skymon_request *rq, const char *name,
 				const struct skymon_snapshot *snapshot)
 {
-	struct buf names = {0};
-	size_t shown = snapshot->group_count < NAMES_SHOWN ? snapshot->group_count : NAMES_SHOWN;
-	for (size_t i = 0; i < shown; i++)
-		buf_printf(&names, "%s%s", i > 0 ? ", " : "", snapshot->groups[i]->name);
-	if (snapshot->group_count > shown)
-		buf_printf(&names, " and %zu more", snapshot->group_count - shown);
-	if (snapshot->group_count == 0)
-		skymon_problem(sm, rq, 404,
-			       "no such group: \"%.64s\"; no component of the config has a group", name);
-	else
-		skymon_problem(sm, rq, 404, "no such group: \"%.64s\"; the config has: %s", name, names.data);
-	buf_free(&names);
+	const char *names[NAMES_SHOWN];
+	size_t shown = 0;
+	for (; shown < NAMES_SHOWN && shown < snapshot->group_count; shown++)
+		names[shown] = snapshot->groups[shown]->name;
+	reply_unknown(sm, rq, "group", name, names, shown, snapshot->group_count,
+		      "no component of the config has a group");
 }
 
 /* Finds what the request asks for: all components, or the group of its query. Returns false after answering
@@ -315,18 +323,11 @@ void api_add_component(struct buf *out, const struct skymon_component *component
 static void reply_unknown_component(struct skymon *sm, struct skymon_request *rq, const char *name,
 				    const struct skymon_snapshot *snapshot)
 {
-	struct buf names = {0};
-	size_t shown = snapshot->count < NAMES_SHOWN ? snapshot->count : NAMES_SHOWN;
-	for (size_t i = 0; i < shown; i++)
-		buf_printf(&names, "%s%s", i > 0 ? ", " : "", snapshot->components[i]->name);
-	if (snapshot->count > shown)
-		buf_printf(&names, " and %zu more", snapshot->count - shown);
-	if (snapshot->count == 0)
-		skymon_problem(sm, rq, 404, "no such component: \"%.64s\"; the config has none", name);
-	else
-		skymon_problem(sm, rq, 404, "no such component: \"%.64s\"; the config has: %s", name,
-			       names.data);
-	buf_free(&names);
+	const char *names[NAMES_SHOWN];
+	size_t shown = 0;
+	for (; shown < NAMES_SHOWN && shown < snapshot->count; shown++)
+		names[shown] = snapshot->components[shown]->name;
+	reply_unknown(sm, rq, "component", name, names, shown, snapshot->count, "the config has none");
 }
 
 /* Adds {"healthy","status","message","timestamp"}, then the result's details: flat, as clients of a plugin's

@@ -64,13 +64,19 @@ static bool has_name(char *const *names, const char *name)
 	return false;
 }
 
+static size_t names_count(char *const *names)
+{
+	size_t count = 0;
+	while (names[count] != NULL)
+		count++;
+	return count;
+}
+
 /* ---- The state file ---- */
 
 static void put_names(struct buf *body, char *const *names)
 {
-	uint32_t count = 0;
-	while (names[count] != NULL)
-		count++;
+	uint32_t count = (uint32_t)names_count(names);
 	wire_put_u32(body, count);
 	for (uint32_t i = 0; i < count; i++)
 		wire_put_text(body, names[i]);
@@ -101,6 +107,12 @@ static void make(void *arg, struct buf *body)
 		wire_put_u64(body, (uint64_t)silence->since_ms);
 		wire_put_u64(body, (uint64_t)silence->until_ms);
 	}
+}
+
+static void keep(struct maintenance *m)
+{
+	if (m->file != NULL)
+		state_file_touch(m->file);
 }
 
 static void read_silences(struct maintenance *m, const struct buf *body)
@@ -137,6 +149,11 @@ static void find_spans(struct maintenance *m)
 	}
 }
 
+static bool is_open(const struct maintenance *m, const struct span *span)
+{
+	return m->now_ms >= span->begin_ms && m->now_ms < span->end_ms;
+}
+
 static bool texts_have(const struct skymon_texts *texts, const char *name)
 {
 	for (size_t i = 0; i < texts->count; i++)
@@ -166,9 +183,8 @@ static bool silenced(void *arg, const char *name, const char *group, struct skym
 	for (size_t i = 0; i < m->settings->window_count; i++) {
 		const struct settings_window_options *options = &m->settings->windows[i].options;
 		const struct span *span = &m->spans[i];
-		if (m->now_ms >= span->begin_ms && m->now_ms < span->end_ms &&
-		    (texts_have(&options->components, name) ||
-		     (group[0] != '\0' && texts_have(&options->groups, group))))
+		if (is_open(m, span) && (texts_have(&options->components, name) ||
+					 (group[0] != '\0' && texts_have(&options->groups, group))))
 			take_later(out, &(struct skymon_maintenance){.why = options->why,
 								     .by = "config",
 								     .since_ms = span->begin_ms,
@@ -199,8 +215,7 @@ static void refresh(struct maintenance *m)
 			continue;
 		log_info("the silence %s has ended: %s", one->id, one->why);
 		remove_silence(m, i - 1);
-		if (m->file != NULL)
-			state_file_touch(m->file);
+		keep(m);
 	}
 	if (m->settings == NULL)
 		return;
@@ -281,8 +296,7 @@ const struct silence *maintenance_add(struct maintenance *m, char **components, 
 				    .since_ms = wall_clock_ms()};
 	silence->until_ms = silence->since_ms + length_ms;
 	snprintf(silence->id, sizeof(silence->id), "s%u", ++m->last_id % 1000000);
-	if (m->file != NULL)
-		state_file_touch(m->file);
+	keep(m);
 	refresh(m);
 	return silence;
 }
@@ -293,8 +307,7 @@ bool maintenance_end(struct maintenance *m, const char *id)
 		if (strcmp(m->silences[i].id, id) != 0)
 			continue;
 		remove_silence(m, i);
-		if (m->file != NULL)
-			state_file_touch(m->file);
+		keep(m);
 		refresh(m);
 		return true;
 	}
@@ -309,14 +322,6 @@ static void add_names(struct buf *out, const char *key, const char *const *names
 		buf_json(out, names[i]);
 	}
 	buf_text(out, "],");
-}
-
-static size_t names_count(char *const *names)
-{
-	size_t count = 0;
-	while (names[count] != NULL)
-		count++;
-	return count;
 }
 
 static void add_rest(struct buf *out, const char *why, int64_t since_ms, int64_t until_ms)
@@ -360,8 +365,7 @@ void maintenance_json(const struct maintenance *m, struct buf *out)
 		buf_json(out, options->every);
 		buf_text(out, ",\"zone\":");
 		buf_json(out, options->zone);
-		buf_printf(out, ",\"open\":%s}",
-			   m->now_ms >= span->begin_ms && m->now_ms < span->end_ms ? "true" : "false");
+		buf_printf(out, ",\"open\":%s}", is_open(m, span) ? "true" : "false");
 	}
 	buf_text(out, "]}");
 }
