@@ -8,8 +8,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +17,7 @@
 
 #include "file.h"
 #include "hash.h"
+#include "helper.h"
 #include "log.h"
 
 #define GAP_MIN_MS 1000 /* between two writes */
@@ -163,21 +162,6 @@ static void *run_job(void *arg)
 	return NULL;
 }
 
-/* The thread blocks all signals, which are the main thread's. */
-static int start_thread(struct state_file *file)
-{
-	sigset_t all, before;
-	pthread_attr_t traits;
-	pthread_attr_init(&traits);
-	pthread_attr_setstacksize(&traits, STACK_SIZE);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int error = pthread_create(&file->thread, &traits, run_job, &file->job);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&traits);
-	return error;
-}
-
 /* ---- Writing, on the loop ---- */
 
 static void end_job(struct state_file *file, int error)
@@ -211,7 +195,7 @@ static void begin_job(struct state_file *file)
 		state_file_pack(file->kind, file->version, &body, &file->job.bytes);
 		file->written = hash;
 		file->busy = true;
-		int error = start_thread(file);
+		int error = thread_start(&file->thread, STACK_SIZE, run_job, &file->job);
 		if (error != 0)
 			end_job(file, error);
 	}

@@ -1,30 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_gzip: compresses bodies with zlib at level 1, at once or on one helper thread, which starts with the
- * first job. http_reply.c calls it on the loop's thread. The helper thread touches the parts and the output
- * of a job only; finished jobs come back through an eventfd. Owns the thread and the queues. */
-#include <pthread.h>
-#include <signal.h>
+/* http_gzip: compresses bodies with zlib at level 1, at once or on one helper thread. http_reply.c calls it on the
+ * loop's thread. The helper thread touches the parts and the output of a job and its own zlib stream only. Owns the
+ * helper. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 #include <zlib.h>
 
 #include "http_gzip.h"
 
 struct gzip {
-	struct loop *loop;
-	struct watch watch;
-	pthread_t thread;
-	bool has_thread;
+	struct helper *helper;
 	z_stream now, later; /* of the loop's thread and of the helper thread */
 	bool now_ready, later_ready;
-	pthread_mutex_t lock; /* guards the members below */
-	pthread_cond_t wake;
-	struct gzip_job *queue, **queue_end, *done, **done_end;
-	bool stop;
 };
 
 /* ---- zlib ---- */
@@ -95,118 +83,42 @@ char *gzip_now(struct gzip *gzip, const struct skymon_part *parts, size_t count,
 
 /* ---- The thread ---- */
 
-static void *run_thread(void *arg)
+static void run_job(struct helper_job *helped)
 {
-	struct gzip *gzip = arg;
-	pthread_mutex_lock(&gzip->lock);
-	while (!gzip->stop) {
-		struct gzip_job *job = gzip->queue;
-		if (job == NULL) {
-			pthread_cond_wait(&gzip->wake, &gzip->lock);
-			continue;
-		}
-		gzip->queue = job->next;
-		if (gzip->queue == NULL)
-			gzip->queue_end = &gzip->queue;
-		pthread_mutex_unlock(&gzip->lock);
-		if (prepare(&gzip->later, &gzip->later_ready))
-			job->out = compress_parts(&gzip->later, job->parts, job->count, &job->out_size);
-		pthread_mutex_lock(&gzip->lock);
-		job->next = NULL;
-		*gzip->done_end = job;
-		gzip->done_end = &job->next;
-		if (eventfd_write(gzip->watch.fd, 1) < 0)
-			break; /* impossible: the counter cannot overflow */
-	}
-	pthread_mutex_unlock(&gzip->lock);
-	return NULL;
+	struct gzip_job *job = container_of(helped, struct gzip_job, job);
+	struct gzip *gzip = job->gzip;
+	if (prepare(&gzip->later, &gzip->later_ready))
+		job->out = compress_parts(&gzip->later, job->parts, job->count, &job->out_size);
 }
 
-/* The thread blocks all signals, which are the main thread's. */
-static bool start_thread(struct gzip *gzip)
+static void finish_job(struct helper_job *helped)
 {
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	gzip->has_thread = pthread_create(&gzip->thread, NULL, run_thread, gzip) == 0;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return gzip->has_thread;
-}
-
-static void finish_done(struct gzip *gzip)
-{
-	pthread_mutex_lock(&gzip->lock);
-	struct gzip_job *job = gzip->done;
-	gzip->done = NULL;
-	gzip->done_end = &gzip->done;
-	pthread_mutex_unlock(&gzip->lock);
-	while (job != NULL) {
-		struct gzip_job *next = job->next;
-		job->finished(job);
-		job = next;
-	}
-}
-
-static void take_done(struct watch *watch, uint32_t events)
-{
-	(void)events;
-	eventfd_t value;
-	if (eventfd_read(watch->fd, &value) == 0)
-		finish_done(container_of(watch, struct gzip, watch));
+	struct gzip_job *job = container_of(helped, struct gzip_job, job);
+	job->finished(job);
 }
 
 struct gzip *gzip_new(struct loop *loop)
 {
 	struct gzip *gzip = x_alloc(sizeof(*gzip));
-	gzip->loop = loop;
-	gzip->watch.ready = take_done;
-	gzip->queue_end = &gzip->queue;
-	gzip->done_end = &gzip->done;
-	pthread_mutex_init(&gzip->lock, NULL);
-	pthread_cond_init(&gzip->wake, NULL);
-	gzip->watch.fd = -1;
+	gzip->helper = helper_new(loop);
 	return gzip;
 }
 
 bool gzip_start(struct gzip *gzip, struct gzip_job *job)
 {
-	job->next = NULL;
-	if (gzip->watch.fd < 0) {
-		int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		if (fd >= 0)
-			loop_add(gzip->loop, &gzip->watch, fd, EPOLLIN);
-	}
-	if (gzip->watch.fd < 0 || (!gzip->has_thread && !start_thread(gzip)))
-		return false;
-	pthread_mutex_lock(&gzip->lock);
-	*gzip->queue_end = job;
-	gzip->queue_end = &job->next;
-	pthread_cond_signal(&gzip->wake);
-	pthread_mutex_unlock(&gzip->lock);
-	return true;
+	job->gzip = gzip;
+	job->job.run = run_job;
+	job->job.finished = finish_job;
+	return helper_start(gzip->helper, &job->job);
 }
 
 void gzip_free(struct gzip *gzip)
 {
-	if (gzip->has_thread) {
-		pthread_mutex_lock(&gzip->lock);
-		gzip->stop = true;
-		pthread_cond_signal(&gzip->wake);
-		pthread_mutex_unlock(&gzip->lock);
-		pthread_join(gzip->thread, NULL);
-	}
-	*gzip->done_end = gzip->queue; /* jobs not begun finish without output */
-	finish_done(gzip);
-	int fd = gzip->watch.fd;
-	loop_remove(gzip->loop, &gzip->watch);
-	if (fd >= 0)
-		close(fd);
+	helper_free(gzip->helper); /* jobs not begun finish without output */
 	if (gzip->now_ready)
 		deflateEnd(&gzip->now);
 	if (gzip->later_ready)
 		deflateEnd(&gzip->later);
-	pthread_cond_destroy(&gzip->wake);
-	pthread_mutex_destroy(&gzip->lock);
 	free(gzip);
 }
 

@@ -5,12 +5,13 @@
 
 #include <skymon/routes.h>
 
-#include "base/loop.h"
+#include "base/helper.h"
 
 struct gzip;
 
 struct gzip_job {
-	struct gzip_job *next;     /* in the queue, or in the list of finished jobs */
+	struct helper_job job; /* gzip_start fills it in, and the next */
+	struct gzip *gzip;
 	struct skymon_part *parts; /* owned; their bytes are borrowed */
 	size_t count;
 	char *out; /* malloc'd; NULL when zlib failed */

@@ -10,15 +10,10 @@
 #include <crypt.h>
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/hash.h"
@@ -30,6 +25,7 @@
 #define ADDRESSES 256      /* counters of failed logins, each for the addresses of one hash */
 #define FAILURE_MS 5000    /* by which a failed login delays the ones to come … */
 #define ALLOWANCE_MS 50000 /* … once they reach this: ten at once */
+#define BUSY "too many logins are being verified"
 #define PASSWORD_MAX 256
 #define DIGEST_SIZE 32 /* of HMAC-SHA-256 */
 
@@ -38,7 +34,7 @@ struct login {
 };
 
 struct job {
-	struct job *next;
+	struct helper_job helped;
 	struct skymon_request *rq;
 	struct login login;
 	char hash[SETTINGS_HASH_SIZE + 1];
@@ -57,13 +53,7 @@ struct users {
 	size_t verified_count, verified_at;
 	int64_t delayed_ms[ADDRESSES];
 	size_t waiting;
-	struct watch watch;
-	pthread_t thread;
-	bool has_thread;
-	pthread_mutex_t lock; /* guards the members below */
-	pthread_cond_t wake;
-	struct job *queue, **queue_end, *done;
-	bool stop;
+	struct helper *helper; /* NULL when all is to end */
 };
 
 /* ---- The hashes ---- */
@@ -219,8 +209,9 @@ bool users_are_trusted(const struct skymon_request *rq)
 
 /* ---- The thread ---- */
 
-static void verify(struct job *job)
+static void verify(struct helper_job *helped)
 {
+	struct job *job = container_of(helped, struct job, helped);
 	struct crypt_data *data = calloc(1, sizeof(*data));
 	const char *made =
 		data != NULL ? crypt_rn(job->login.password, job->hash, data, sizeof(*data)) : NULL;
@@ -231,57 +222,18 @@ static void verify(struct job *job)
 	free(data);
 }
 
-static void *run_thread(void *arg)
-{
-	struct users *users = arg;
-	pthread_mutex_lock(&users->lock);
-	while (!users->stop) {
-		struct job *job = users->queue;
-		if (job == NULL) {
-			pthread_cond_wait(&users->wake, &users->lock);
-			continue;
-		}
-		users->queue = job->next;
-		if (users->queue == NULL)
-			users->queue_end = &users->queue;
-		pthread_mutex_unlock(&users->lock);
-		verify(job);
-		pthread_mutex_lock(&users->lock);
-		job->next = users->done;
-		users->done = job;
-		if (eventfd_write(users->watch.fd, 1) < 0)
-			break; /* impossible: the counter cannot overflow */
-	}
-	pthread_mutex_unlock(&users->lock);
-	return NULL;
-}
-
-/* The thread blocks all signals, which are the main thread's. */
-static bool start_thread(struct users *users)
-{
-	sigset_t all, before;
-	if (users->watch.fd < 0) {
-		int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		if (fd < 0)
-			return false;
-		loop_add(users->http->loop, &users->watch, fd, EPOLLIN);
-	}
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	users->has_thread = pthread_create(&users->thread, NULL, run_thread, users) == 0;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return users->has_thread;
-}
-
 static void free_job(struct job *job)
 {
 	explicit_bzero(&job->login, sizeof(job->login));
 	free(job);
 }
 
-static void finish_job(struct users *users, struct job *job)
+/* One that was not verified: the request is answered as that of a stranger. */
+static void finish_job(struct helper_job *helped)
 {
+	struct job *job = container_of(helped, struct job, helped);
 	struct skymon_request *rq = job->rq;
+	struct users *users = rq->http->users;
 	users->waiting--;
 	if (job->good) {
 		digest_of(users, &job->login, job->hash, users->verified[users->verified_at]);
@@ -292,24 +244,6 @@ static void finish_job(struct users *users, struct job *job)
 	}
 	free_job(job);
 	request_dispatch_again(rq);
-}
-
-static void take_done(struct watch *watch, uint32_t events)
-{
-	(void)events;
-	struct users *users = container_of(watch, struct users, watch);
-	eventfd_t value;
-	if (watch->fd >= 0)
-		(void)eventfd_read(watch->fd, &value);
-	pthread_mutex_lock(&users->lock);
-	struct job *job = users->done;
-	users->done = NULL;
-	pthread_mutex_unlock(&users->lock);
-	while (job != NULL) {
-		struct job *next = job->next;
-		finish_job(users, job);
-		job = next;
-	}
 }
 
 /* ---- Limits ---- */
@@ -349,24 +283,24 @@ bool users_verify(struct skymon_request *rq)
 	int64_t wait_ms = *delayed_ms + FAILURE_MS - now_ms - ALLOWANCE_MS;
 	if (wait_ms > 0)
 		return reply_limited(rq, 429, wait_ms, "too many logins of this address have failed");
-	if (users->waiting >= WAITING_MAX || (!users->has_thread && !start_thread(users)))
-		return reply_limited(rq, 503, 1000, "too many logins are being verified");
-	*delayed_ms += FAILURE_MS; /* taken back if the password is right */
+	if (users->waiting >= WAITING_MAX || users->helper == NULL)
+		return reply_limited(rq, 503, 1000, BUSY);
 	struct job *job = x_alloc(sizeof(*job));
 	const char *hash = hash_of(users, login.name);
-	job->rq = rq;
-	job->login = login;
-	job->slot = slot;
-	job->known = hash != NULL;
+	*job = (struct job){.helped = {.run = verify, .finished = finish_job},
+			    .rq = rq,
+			    .login = login,
+			    .slot = slot,
+			    .known = hash != NULL};
 	memcpy(job->hash, hash != NULL ? hash : users->hashes[0], sizeof(job->hash));
 	explicit_bzero(&login, sizeof(login));
+	if (!helper_start(users->helper, &job->helped)) {
+		free_job(job);
+		return reply_limited(rq, 503, 1000, BUSY);
+	}
+	*delayed_ms += FAILURE_MS; /* taken back if the password is right */
 	users->waiting++;
 	request_suspend(rq, REQUEST_VERIFYING);
-	pthread_mutex_lock(&users->lock);
-	*users->queue_end = job;
-	users->queue_end = &job->next;
-	pthread_cond_signal(&users->wake);
-	pthread_mutex_unlock(&users->lock);
 	return true;
 }
 
@@ -377,46 +311,21 @@ struct users *users_new(struct http *http)
 	struct users *users = x_alloc(sizeof(*users));
 	users->http = http;
 	users->look.fire = look_at_files;
-	users->watch.fd = -1;
-	users->watch.ready = take_done;
-	users->queue_end = &users->queue;
+	users->helper = helper_new(http->loop);
 	if (gnutls_rnd(GNUTLS_RND_KEY, users->key, sizeof(users->key)) < 0)
 		abort(); /* the kernel has no random numbers */
-	pthread_mutex_init(&users->lock, NULL);
-	pthread_cond_init(&users->wake, NULL);
 	return users;
 }
 
 void users_finish(struct users *users)
 {
-	if (users->has_thread) {
-		pthread_mutex_lock(&users->lock);
-		users->stop = true;
-		pthread_cond_signal(&users->wake);
-		pthread_mutex_unlock(&users->lock);
-		pthread_join(users->thread, NULL);
-		users->has_thread = false;
-	}
-	for (struct job *job = users->queue, *next; job != NULL; job = next) {
-		next = job->next; /* not verified: the request is answered as that of a stranger */
-		job->next = users->done;
-		users->done = job;
-	}
-	users->queue = NULL;
-	users->queue_end = &users->queue;
-	take_done(&users->watch, 0);
+	helper_free(users->helper);
+	users->helper = NULL;
 }
 
 void users_free(struct users *users)
 {
 	loop_clear_timer(users->http->loop, &users->look);
-	int fd = users->watch.fd;
-	if (fd >= 0) {
-		loop_remove(users->http->loop, &users->watch);
-		close(fd);
-	}
-	pthread_cond_destroy(&users->wake);
-	pthread_mutex_destroy(&users->lock);
 	explicit_bzero(users->key, sizeof(users->key));
 	free(users->hashes);
 	free(users);
