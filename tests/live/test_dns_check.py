@@ -159,10 +159,10 @@ class Odd:
 
     def __init__(self, mode):
         self.mode, self.asked, self.lock = mode, [], threading.Lock()
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
         self.udp, self.other = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+        self.port = free_port()  # not one of the kernel's choice, which another program's UDP may have
         self.udp.bind(("127.0.0.1", self.port))
+        self.listener = socket.create_server(("127.0.0.1", self.port))
         self.held = []
         for run in (self.run_udp, self.run_tcp):
             threading.Thread(target=run, daemon=True).start()
