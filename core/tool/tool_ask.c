@@ -3,11 +3,10 @@
  * status and reload; owns nothing beyond a call. */
 #include "tool.h"
 
-#include <curl/curl.h>
 #include <getopt.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+
+#include "client.h"
 
 #define ANSWER_MAX (64u << 20)
 
@@ -20,41 +19,6 @@ static size_t take(char *bytes, size_t size, size_t count, void *arg)
 	return size * count;
 }
 
-/* "Authorization: Bearer …" from the first line of the file. */
-static struct curl_slist *token_header(const char *path)
-{
-	char token[4096] = "";
-	FILE *file = fopen(path, "re");
-	if (file == NULL || fgets(token, sizeof(token), file) == NULL)
-		token[0] = '\0';
-	if (file != NULL)
-		fclose(file);
-	token[strcspn(token, "\r\n")] = '\0';
-	if (token[0] == '\0') {
-		tool_fail("cannot read a token from %s", path);
-		return NULL;
-	}
-	char *line = x_printf("Authorization: Bearer %s", token);
-	struct curl_slist *headers = curl_slist_append(NULL, line);
-	explicit_bzero(line, strlen(line));
-	explicit_bzero(token, sizeof(token));
-	free(line);
-	return headers;
-}
-
-/* The base URL without its last slash; a Unix socket becomes an option. */
-static char *address(CURL *curl, const char *base, const char *path)
-{
-	if (strncmp(base, "unix:", 5) == 0) {
-		curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, base + 5);
-		base = "http://localhost";
-	}
-	size_t size = strlen(base);
-	while (size > 0 && base[size - 1] == '/')
-		size--;
-	return x_printf("%.*s%s", (int)size, base, path);
-}
-
 bool tool_ask(struct tool_ask *ask, const char *path)
 {
 	char why[CURL_ERROR_SIZE] = "";
@@ -64,7 +28,7 @@ bool tool_ask(struct tool_ask *ask, const char *path)
 		return false;
 	}
 	struct curl_slist *headers = NULL;
-	char *url = address(curl, ask->url, path);
+	char *url = client_url(curl, ask->url, path);
 	curl_easy_setopt(curl, CURLOPT_URL, url);
 	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
@@ -73,17 +37,14 @@ bool tool_ask(struct tool_ask *ask, const char *path)
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, ask);
-	if (ask->ca_file != NULL)
-		curl_easy_setopt(curl, CURLOPT_CAINFO, ask->ca_file);
-	if (ask->cert != NULL) {
-		curl_easy_setopt(curl, CURLOPT_SSLCERT, ask->cert);
-		curl_easy_setopt(curl, CURLOPT_SSLKEY, ask->key != NULL ? ask->key : ask->cert);
-	}
+	client_set_certificates(curl, ask->ca_file, ask->cert, ask->key);
 	if (ask->post)
 		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, "");
 	if (ask->token_file != NULL)
-		headers = token_header(ask->token_file);
+		headers = client_add_token(NULL, ask->token_file);
 	bool ok = ask->token_file == NULL || headers != NULL;
+	if (!ok)
+		tool_fail("cannot read a token from %s", ask->token_file);
 	if (ok && ask->method != NULL) {
 		headers = curl_slist_append(headers, "Content-Type: application/json");
 		curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, ask->method);

@@ -3,7 +3,6 @@
  * Owns the connection. */
 #include "grafana_tool.h"
 
-#include <curl/curl.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,6 +10,8 @@
 #include <string.h>
 
 #include <skymon/json.h>
+
+#include "client.h"
 
 #define ANSWER_MAX (64u << 20)
 #define CONNECT_MS 3000L
@@ -47,29 +48,6 @@ static size_t append_bytes(char *bytes, size_t size, size_t count, void *argumen
 	return more;
 }
 
-/* Adds "Authorization: Bearer …" with the first line of the file. */
-static struct curl_slist *add_token(struct curl_slist *headers, const char *path)
-{
-	char token[4096] = "";
-	FILE *file = fopen(path, "re");
-	if (file == NULL || fgets(token, sizeof(token), file) == NULL)
-		token[0] = '\0';
-	if (file != NULL)
-		fclose(file);
-	token[strcspn(token, "\r\n")] = '\0';
-	char line[sizeof(token) + 32];
-	snprintf(line, sizeof(line), "Authorization: Bearer %s", token);
-	bool there = token[0] != '\0';
-	explicit_bzero(token, sizeof(token));
-	if (there) {
-		struct curl_slist *longer = curl_slist_append(headers, line);
-		explicit_bzero(line, sizeof(line));
-		return longer;
-	}
-	tool_fail("cannot read a token from %s", path);
-	return NULL;
-}
-
 /* Options of every request. The connection goes straight to skymond: through a proxy of the environment it
  * would not be local. */
 static void set_options(CURL *curl, const char *method, char *why, struct bytes *taken)
@@ -86,32 +64,18 @@ static void set_options(CURL *curl, const char *method, char *why, struct bytes 
 		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, "{}");
 }
 
-/* Returns the URL without trailing slash, and the path; a Unix socket becomes an option. NULL if memory runs
- * out. */
-static char *build_url(CURL *curl, const char *base, const char *path)
-{
-	char *url = NULL;
-	if (strncmp(base, "unix:", 5) == 0) {
-		curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, base + 5);
-		base = "http://localhost";
-	}
-	size_t size = strlen(base);
-	while (size > 0 && base[size - 1] == '/')
-		size--;
-	return asprintf(&url, "%.*s%s", (int)size, base, path) < 0 ? NULL : url;
-}
-
 static bool send_request(CURL *curl, const struct tool_place *place, const char *method, const char *path,
 			 struct bytes *taken, long *code)
 {
 	char why[CURL_ERROR_SIZE] = "";
 	CURLcode failed = CURLE_OUT_OF_MEMORY;
 	set_options(curl, method, why, taken);
-	char *url = build_url(curl, place->url, path);
+	char *url = client_url(curl, place->url, path);
 	struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
 	if (headers != NULL && place->token_file != NULL) {
-		struct curl_slist *longer = add_token(headers, place->token_file);
+		struct curl_slist *longer = client_add_token(headers, place->token_file);
 		if (longer == NULL) {
+			tool_fail("cannot read a token from %s", place->token_file);
 			curl_slist_free_all(headers);
 			free(url);
 			return false;

@@ -2,7 +2,6 @@
 /* job_tool: the program skymon-job, started by `skymon job`. It runs a command, and reports its start and its end
  * to skymond. The command comes first: its output, its exit code and signals are passed through, and it runs even
  * if skymond cannot be reached. One thread. */
-#include <curl/curl.h>
 #include <errno.h>
 #include <getopt.h>
 #include <locale.h>
@@ -18,11 +17,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "client.h"
+
 #define USAGE 125 /* as env(1), nohup(1) and timeout(1) have it */
 #define NOT_EXECUTED 126
 #define NOT_FOUND 127
 #define ATTEMPTS 3 /* to report the end */
-#define TOKEN_SIZE 4096
 
 extern char **environ;
 
@@ -70,38 +70,12 @@ static size_t take(char *bytes, size_t size, size_t count, void *arg)
 	return size * count;
 }
 
-/* Returns "Authorization: Bearer …" from the first line of the file, or NULL. */
-static struct curl_slist *token_header(const char *path)
-{
-	char line[TOKEN_SIZE] = "Authorization: Bearer ";
-	size_t size = strlen(line);
-	FILE *file = path != NULL ? fopen(path, "re") : NULL;
-	struct curl_slist *headers = NULL;
-	if (file != NULL && fgets(line + size, (int)(sizeof(line) - size), file) != NULL) {
-		line[strcspn(line, "\r\n")] = '\0';
-		if (strlen(line) > size)
-			headers = curl_slist_append(NULL, line);
-	}
-	if (file != NULL)
-		fclose(file);
-	explicit_bzero(line, sizeof(line));
-	return headers;
-}
-
 static char *url_of(CURL *curl, const struct place *place, const char *query)
 {
-	const char *base = place->url;
-	char *name = curl_easy_escape(curl, place->name, 0), *url = NULL;
-	if (strncmp(base, "unix:", 5) == 0) {
-		curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, base + 5);
-		base = "http://localhost";
-	}
-	size_t size = strlen(base);
-	while (size > 0 && base[size - 1] == '/')
-		size--;
-	if (name == NULL ||
-	    asprintf(&url, "%.*s/api/v1/jobs/%s?run=%s&%s", (int)size, base, name, place->run, query) < 0)
-		url = NULL;
+	char *name = curl_easy_escape(curl, place->name, 0), *path = NULL, *url = NULL;
+	if (name != NULL && asprintf(&path, "/api/v1/jobs/%s?run=%s&%s", name, place->run, query) >= 0)
+		url = client_url(curl, place->url, path);
+	free(path);
 	curl_free(name);
 	return url;
 }
@@ -117,12 +91,7 @@ static void set_options(CURL *curl, const struct place *place, const char *messa
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
 	curl_easy_setopt(curl, CURLOPT_POSTFIELDS, message);
-	if (place->ca_file != NULL)
-		curl_easy_setopt(curl, CURLOPT_CAINFO, place->ca_file);
-	if (place->cert != NULL) {
-		curl_easy_setopt(curl, CURLOPT_SSLCERT, place->cert);
-		curl_easy_setopt(curl, CURLOPT_SSLKEY, place->key != NULL ? place->key : place->cert);
-	}
+	client_set_certificates(curl, place->ca_file, place->cert, place->key);
 }
 
 /* Posts once. Returns the code of the answer; 0 with a sentence in *why if there was none. */
@@ -131,7 +100,8 @@ static long post(const struct place *place, const char *query, const char *messa
 	struct answer answer = {.size = 0};
 	long code = 0;
 	CURL *curl = curl_easy_init();
-	struct curl_slist *headers = token_header(place->token_file);
+	struct curl_slist *headers =
+		place->token_file != NULL ? client_add_token(NULL, place->token_file) : NULL;
 	char *url = curl != NULL ? url_of(curl, place, query) : NULL;
 	snprintf(why, CURL_ERROR_SIZE,
 		 headers == NULL ? "the token cannot be read from %.200s" : "out of memory",
