@@ -137,7 +137,7 @@ def test_a_file_that_changes(skymond, tmp_path):
 
 @pytest.mark.sanitized
 def test_many_guesses(skymond, tmp_path):
-    """Ten at once, then slowly; who has logged in is not held up."""
+    """Ten at once, then slowly; a user that has logged in does not wait."""
     sm = start(skymond, tmp_path, {"ops": bcrypt("right", 4)})
     assert sm.get("/metrics", headers=login("ops", "right")).status_code == 200
     with concurrent.futures.ThreadPoolExecutor(20) as pool:
