@@ -64,7 +64,7 @@ def test_a_monitored_postgresql(skymond, prometheus, fresh_postgres, certs, tmp_
     etc = tmp_path / "skymon"
     (etc / "conf.d").mkdir(parents=True)
     places = {"/etc/prometheus/skymon-token": str(etc / "secrets/access"), "/etc/skymon": str(etc), "db.example.com:5432": f"127.0.0.1:{pg.port}",
-              "/etc/ssl/certs/our-ca.pem": certs.ca, "[::]:8443": f"127.0.0.1:{https}", "127.0.0.1:8080": f"127.0.0.1:{http}",
+              "/etc/ssl/certs/our-ca.pem": certs.ca, '":8443"': f"127.0.0.1:{https}", "127.0.0.1:8080": f"127.0.0.1:{http}",
               "skymon.example.com:8443": f"127.0.0.1:{https}", "/usr/share/skymon": str(ROOT / "share/skymon"),
               "skymon status orders": f"skymon status orders --url http://127.0.0.1:{http}"}
 
