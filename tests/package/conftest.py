@@ -12,3 +12,5 @@ spec.loader.exec_module(module)
 skymond = module.skymond
 certs = module.certs
 factory = module.factory  # a run of both folders (the row trixie) has this file as `conftest`
+
+from machine import booted, machine  # noqa: E402,F401 (fixtures, which need the path above)

@@ -6,15 +6,22 @@ this system (machine_boot says how). Units run in it as shipped, DynamicUser and
     machine.run("systemctl", "start", "skymon")          # a CompletedProcess; check=False takes a failure
     machine.show("skymon", "StatusText")                 # systemctl show -p … --value
     machine.journal("skymon")                            # the unit's log, from machine.since on
+
+The fixture `machine` is one for all tests, each with the units as shipped.
 """
 import os
 import pathlib
 import signal
 import subprocess
+import time
 
 import pytest
+import yaml
 
 from harness import Output, ROOT, end_process, need, wait_until
+
+WEB = {"plugin": "tcp", "interval": "1s", "address": "127.0.0.1:8080"}
+REFUSED = {"plugin": "tcp", "interval": "1s", "address": "127.0.0.1:9"}
 
 
 class Machine:
@@ -84,3 +91,52 @@ def refuse(why):
     if os.environ.get("CI") == "true":
         pytest.fail(f"{why}, and under CI nothing is skipped")
     pytest.skip(why)
+
+
+@pytest.fixture(scope="session")
+def booted():
+    machine = Machine()
+    yield machine
+    machine.close()
+
+
+@pytest.fixture
+def machine(booted):
+    """The machine with the units as shipped, and nothing of an earlier test."""
+    booted.run("bash", "-c", "systemctl stop skymon.socket skymon.service; systemctl reset-failed skymon.socket skymon.service;"
+               "rm -rf /etc/systemd/system/skymon.* /etc/default/skymon /var/lib/private/skymon", check=False)
+    for unit in (ROOT / "lib/systemd/system").glob("skymon.*"):
+        booted.write(f"/etc/systemd/system/{unit.name}", unit.read_text())
+    booted.run("systemctl", "daemon-reload")
+    booted.since = time.time()
+    booted.config = ROOT / "etc/skymon/skymon.yaml"
+    return booted
+
+
+def configure(machine, components=None, **keys):
+    machine.write(machine.config, yaml.safe_dump({"components": components or {"web": WEB}, **keys}, sort_keys=False))
+
+
+def start(machine, *args, **keys):
+    configure(machine, *args, **keys)
+    done = machine.run("systemctl", "start", "skymon", check=False)
+    assert done.returncode == 0, done.stderr + machine.journal("skymon")
+
+
+def drop_in(machine, text):
+    machine.write("/etc/systemd/system/skymon.service.d/test.conf", text)
+    machine.run("systemctl", "daemon-reload")
+
+
+def sockets(machine, *lines):
+    machine.write("/etc/systemd/system/skymon.socket.d/test.conf", "\n".join(["[Socket]", *lines, ""]))
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "start", "skymon.socket")
+
+
+def get(machine, path, *options, user="root"):
+    """(code, body) of a request from inside the machine."""
+    done = machine.run("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "curl", "-sS", "-m", "30", "-w", "\n%{http_code}", *options,
+                       "http://127.0.0.1:8080" + path, check=False)
+    body, _, code = done.stdout.rpartition("\n")
+    return int(code or 0), body or done.stderr

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""probe.py TOTAL CA READY: runs inside the machine of test_systemd.py. Asks /ready, /health and /metrics over plain HTTP, TLS and a Unix
+"""probe.py TOTAL CA READY: runs inside the machine, for proof.py. Asks /ready, /health and /metrics over plain HTTP, TLS and a Unix
 socket, a connection for each request, from a few threads, until TOTAL were answered and standard input has ended. READY is the code that
 /ready and /health must have. Prints the number of answers now and then, and a line for each probe that went wrong."""
 import http.client

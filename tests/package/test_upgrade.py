@@ -1,12 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An upgrade of the installed package skymon, under a real systemd and under probes."""
+"""The installed package skymon under a real systemd and under probes: reloads, restarts and an upgrade. SKYMON_PROBES=60000 is the whole
+proof, with 100 reloads and 20 restarts."""
+import os
 import pathlib
 
+import pytest
+
 from debian import BUILD, lacking
-from test_systemd import RELOAD, WEB, Proof, booted, machine  # noqa: F401 (fixtures)
+from machine import WEB
+from proof import RELOAD, RESTART, Proof
+
+PROBES = int(os.environ.get("SKYMON_PROBES") or 0)
+UPGRADE = "dpkg", "-i", "--force-confold", "/opt/skymon.deb"
 
 
-def test_probes_notice_no_upgrade(machine, certs):  # noqa: F811
+@pytest.fixture
+def installed(machine):
+    """The machine with the package, as an older version: the built one is /opt/skymon.deb."""
     release = next(line.split('"')[1] for line in pathlib.Path("/etc/os-release").read_text().splitlines() if line.startswith("VERSION_ID="))
     packages = sorted((BUILD / "deb" / release).glob("skymon_*.deb"))
     if not packages:
@@ -14,13 +24,22 @@ def test_probes_notice_no_upgrade(machine, certs):  # noqa: F811
     (machine.root / "opt/skymon.deb").write_bytes(packages[0].read_bytes())
     machine.run("bash", "-ec", "rm -f /usr/sbin/policy-rc.d /var/lib/man-db/auto-update; rm /etc/systemd/system/skymon.*; dpkg-deb -R /opt/skymon.deb /opt/old;"
                 "sed -i 's/^Version: .*/Version: 0.0.1-1/' /opt/old/DEBIAN/control; dpkg-deb -Znone -b /opt/old /opt/old.deb; dpkg -i /opt/old.deb")
-    assert machine.show("skymon.service", "ActiveState") == "active" and machine.show("skymon.socket", "ActiveState") == "inactive"
-    machine.run("systemctl", "stop", "skymon")
-    machine.run("systemctl", "enable", "skymon.socket")
     machine.config = "/etc/skymon/skymon.yaml"
-    proof = Proof(machine, certs, WEB, 200, 400)
-    proof.act([RELOAD, ("dpkg", "-i", "--force-confold", "/opt/skymon.deb"), RELOAD])
-    assert len(proof.mains) == 2, "an upgrade restarts the daemon"
-    assert machine.run("dpkg-query", "-W", "-f", "${Version}", "skymon").stdout != "0.0.1-1"
+    yield machine
     machine.run("dpkg", "--purge", "skymon")
-    assert machine.show("skymon.socket", "ActiveState") == "inactive"
+
+
+def test_probes_notice_neither_reloads_nor_restarts_nor_an_upgrade(installed, certs):
+    assert installed.show("skymon.service", "ActiveState") == "active" and installed.show("skymon.socket", "ActiveState") == "inactive"
+    installed.run("systemctl", "stop", "skymon")
+    installed.run("systemctl", "enable", "skymon.socket")
+    proof = Proof(installed, certs, WEB, 200, PROBES or 1200)
+    turns, reloads = (20, 5) if PROBES else (2, 2)
+    actions = turns * [*reloads * [RELOAD], RESTART]
+    actions.insert(len(actions) // 2, UPGRADE)
+    answered = proof.act(actions)
+    assert answered >= proof.probes and len(proof.mains) == turns + 2, "an upgrade restarts the daemon"
+    assert installed.run("dpkg-query", "-W", "-f", "${Version}", "skymon").stdout != "0.0.1-1"
+    print(f"{answered} probes answered during {turns * reloads} reloads, {turns} restarts and an upgrade")
+    installed.run("dpkg", "--purge", "skymon")
+    assert installed.show("skymon.socket", "ActiveState") == "inactive"
