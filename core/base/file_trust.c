@@ -157,9 +157,10 @@ enum trust trust_file(int fd, const char *path, bool apart, struct err *err)
 	free(real);
 	if (!ok)
 		return TRUST_BAD;
-	bool group_reads = (about.st_mode & S_IRGRP) != 0 && about.st_gid != 0 && about.st_gid != getegid();
-	if (!group_reads && (about.st_mode & S_IROTH) == 0)
+	/* Root chooses who is in a group that may read its files: ssl-cert has the keys of Debian's servers. */
+	bool group_may = about.st_uid == 0 || about.st_gid == 0 || about.st_gid == getegid();
+	if ((about.st_mode & (group_may ? S_IROTH : S_IRGRP | S_IROTH)) == 0)
 		return TRUST_GOOD;
-	err_set(err, "others may read %.200s: chmod go-r %.200s", path, path);
+	err_set(err, "others may read %.200s: chmod %s %.200s", path, group_may ? "o-r" : "go-r", path);
 	return TRUST_READABLE;
 }

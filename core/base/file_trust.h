@@ -3,8 +3,8 @@
  * plugins. One rule for all of them: the file and every folder above it belong to root or to the daemon's
  * user, and no other user may write them. A folder with the sticky bit (/tmp) is fine, because there only the
  * owner of an entry may replace it; so is a file system that is mounted read-only (ConfigMaps of Kubernetes
- * are 0777). A group counts as others unless it is root's or the daemon's own. Reads nothing but the file
- * system. */
+ * are 0777). A group counts as others unless it is root's or the daemon's own; any group may read a file of
+ * root's. Reads nothing but the file system. */
 #ifndef FILE_TRUST_H
 #define FILE_TRUST_H
 

@@ -17,6 +17,7 @@
 
 #include "base/passwd.h"
 #include "base/log.h"
+#include "config/config.h"
 
 #define GROUPS_MAX 256
 #define POWERS (1u << CAP_NET_BIND_SERVICE | 1u << CAP_DAC_OVERRIDE | 1u << CAP_CHOWN)
@@ -87,6 +88,8 @@ bool daemon_become_user(const struct settings *settings, bool listens, struct er
 				 (unsigned long)geteuid());
 		return true;
 	}
+	if (!listens && settings->places.user == NULL && config_environment("CREDENTIALS_DIRECTORY") != NULL)
+		return true; /* the unit's user never opens these files: systemd copies them, as root */
 	bool chosen = choose(settings, &account), may = chosen && change_groups(&account);
 	if (chosen && !may && settings->places.user != NULL)
 		return err_set(err, "cannot become user %s: %s", settings->places.user, strerror(errno));

@@ -14,8 +14,9 @@ PAGE = (SOURCE / "doc" / "production.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.S | re.M)
 PASSWORD = "a-long-random-password"
 NOT_RUN = {  # the beginning of a block, and why
-    "# /etc/systemd/system/skymon.service.d/secrets.conf": "needs a systemd as PID 1; what it gives is given by the environment here",
+    "# /etc/systemd/system/skymon.service.d/override.conf": "needs a systemd as PID 1; what it gives is given by the environment here",
     "systemctl daemon-reload": "needs a systemd as PID 1: the tests of the unit boot one",
+    "groupadd": "makes a group of the machine: test_systemd.py renews such a key",
     "apt install ./skymon_": "tests/package/test_deb.py installs the packages",
     "podman build": "tests/package/test_image.py makes the image",
     "autoreconf -fi": "./dev build does that for each test",
@@ -28,7 +29,8 @@ NOT_RUN = {  # the beginning of a block, and why
 RUN = {  # the beginning of a block, and the test that runs it
     "CREATE ROLE skymon": "test_a_monitored_postgresql", "install -d": "test_a_monitored_postgresql",
     "# /etc/skymon/skymon.yaml": "test_a_monitored_postgresql", "# /etc/skymon/conf.d/orders.yaml": "test_a_monitored_postgresql",
-    "CREDENTIALS_DIRECTORY=": "test_a_monitored_postgresql", "skymon status orders": "test_a_monitored_postgresql",
+    "CREDENTIALS_DIRECTORY=": "test_a_monitored_postgresql", "curl -fsS --retry": "test_a_monitored_postgresql",
+    "SKYMON_JOB_TOKEN_FILE=": "test_a_monitored_postgresql", "skymon silence": "test_a_monitored_postgresql",
     "# /etc/prometheus/prometheus.yml": "test_a_monitored_postgresql", "scrape_configs:": "test_pieces",
     "listen: [": "test_pieces", "listen:\n": "test_client_certificates", "server {": "test_behind_nginx", "backend api": "test_behind_haproxy",
 }
@@ -66,7 +68,8 @@ def test_a_monitored_postgresql(skymond, prometheus, fresh_postgres, certs, tmp_
     places = {"/etc/prometheus/skymon-token": str(etc / "secrets/access"), "/etc/skymon": str(etc), "db.example.com:5432": f"127.0.0.1:{pg.port}",
               "/etc/ssl/certs/our-ca.pem": certs.ca, '":8443"': f"127.0.0.1:{https}", "127.0.0.1:8080": f"127.0.0.1:{http}",
               "skymon.example.com:8443": f"127.0.0.1:{https}", "/usr/share/skymon": str(ROOT / "share/skymon"),
-              "skymon status orders": f"skymon status orders --url http://127.0.0.1:{http}"}
+              "/usr/local/bin/backup": "true",
+              **{command: f"{command} --url http://127.0.0.1:{http}" for command in ("skymon status", "skymon silence", "skymon job")}}
 
     def here(beginning):
         text = block(beginning)
@@ -76,7 +79,7 @@ def test_a_monitored_postgresql(skymond, prometheus, fresh_postgres, certs, tmp_
     pg.psql(here("CREATE ROLE skymon"))
     pg.psql("CREATE DATABASE orders")
     shell(here("install -d"))
-    certs.copy("good", etc / "server.pem", etc / "secrets/server.key")
+    certs.copy("good", etc / "server.pem", etc / "server.key")
     assert (etc / "secrets/orders").read_text() == PASSWORD and (etc / "secrets").stat().st_mode & 0o77 == 0
     (etc / "skymon.yaml").write_text(here("# /etc/skymon/skymon.yaml"))
     (etc / "conf.d/orders.yaml").write_text(here("# /etc/skymon/conf.d/orders.yaml"))
@@ -85,9 +88,13 @@ def test_a_monitored_postgresql(skymond, prometheus, fresh_postgres, certs, tmp_
     sm.wait_log(f"port={http}")
     sm.url = f"http://127.0.0.1:{http}"
     sm.wait_component("orders", status="healthy", reason="ok")
-    answer = shell(here("skymon status orders"))
-    assert "healthy" in answer and '"ready":true' in answer.replace(" ", "") and PASSWORD not in answer
+    sm.wait_component("backup", status="unknown", reason="missing")
+    answer = shell(here("curl -fsS --retry"))
+    assert re.search("^orders +healthy", answer, re.M) and re.search("^backup +unknown +missing", answer, re.M) and '"ready":true' in answer.replace(" ", "") and PASSWORD not in answer
     assert sm.get("/api/v1/status").status_code == 401
+    shell(here("SKYMON_JOB_TOKEN_FILE="))
+    sm.wait_component("backup", timeout=25, status="healthy")
+    assert re.fullmatch("(s1 .*new disks.*\n){2}", shell(here("skymon silence")))
     scrape = yaml.safe_load(here("# /etc/prometheus/prometheus.yml"))
     assert any((ROOT / "share/skymon/prometheus/rules").glob("*.yml")) and scrape["rule_files"] == [f"{ROOT}/share/skymon/prometheus/rules/*.yml"]
     job, = scrape["scrape_configs"]

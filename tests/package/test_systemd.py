@@ -96,6 +96,29 @@ def test_a_credential_is_a_secret(machine):
     machine.run("systemctl", "reload", "skymon")
     log = machine.journal("skymon")
     assert "area=config" not in log and "hunter2" not in log, log
+    done = machine.run("env", "STATE_DIRECTORY=/var/lib/skymon", "CREDENTIALS_DIRECTORY=/etc/skymon-secrets", ROOT / "sbin/skymond", "-c", CONFIG,
+                       "--check-config", check=False)
+    assert done.returncode == 0 and not done.stderr, f"root checks what the unit's user cannot read: {done.stderr}"
+
+
+def test_a_renewed_key_of_a_group_needs_no_restart(machine, certs):
+    drop_in(machine, "[Service]\nSupplementaryGroups=www-data\n")
+
+    def renew(name):
+        machine.write("/etc/skymon-tls/server.key", pathlib.Path(certs.key(name)).read_text(), mode=0o640)
+        machine.run("chgrp", "www-data", "/etc/skymon-tls/server.key")
+        machine.write("/etc/skymon-tls/server.pem", pathlib.Path(certs.pem(name)).read_text())
+
+    def shown():
+        done = machine.run("openssl", "s_client", "-connect", "127.0.0.1:8443", check=False)
+        return "".join(re.findall("-----BEGIN CERT.*?END CERT[^\n]*\n", done.stdout, re.S))
+    renew("good")
+    start(machine, listen=[{"address": ":8443", "tls": {"cert_file": "/etc/skymon-tls/server.pem", "key_file": "/etc/skymon-tls/server.key"}}])
+    main = machine.show("skymon", "MainPID")
+    assert shown() and shown() in pathlib.Path(certs.pem("good")).read_text()
+    renew("wrong_name")
+    wait_until(lambda: shown() and shown() in pathlib.Path(certs.pem("wrong_name")).read_text(), 20, "the new certificate")
+    assert machine.show("skymon", "MainPID") == main and "level=warn" not in machine.journal("skymon")
 
 
 # ---- Unix sockets ----

@@ -49,7 +49,9 @@ static void files_and_folders(void)
 	one(0640, 0, 0, 0755, false, TRUST_GOOD, "");
 	one(0660, 0, 0, 0755, false, TRUST_GOOD, ""); /* our own group */
 	one(0644, 0, 0, 0755, false, TRUST_READABLE, "others may read");
-	one(0640, 0, OTHERS, 0755, false, TRUST_READABLE, "others may read");
+	one(0640, 0, OTHERS, 0755, false, TRUST_GOOD, ""); /* root's file, for a group that root chose */
+	one(0644, 0, OTHERS, 0755, false, TRUST_READABLE, "others may read");
+	one(0604, 0, 0, 0755, false, TRUST_READABLE, ": chmod o-r ");
 	one(0660, 0, OTHERS, 0755, false, TRUST_BAD, "may be written by others: chmod go-w");
 	one(0602, 0, 0, 0755, false, TRUST_BAD, "may be written by others");
 	one(0600, OTHERS, 0, 0755, false, TRUST_BAD, "belongs to user 54321");
@@ -57,6 +59,57 @@ static void files_and_folders(void)
 	one(0600, 0, 0, 01777, false, TRUST_GOOD, "");          /* as /tmp */
 	one(0600, 0, 0, 01777, true, TRUST_BAD, "the folder "); /* but not for code */
 	one(0600, 0, 0, 0775, false, TRUST_GOOD, "");
+}
+
+/* Owner, group and mode of a secret, for a daemon that runs as DAEMON: a group may read a file of root's, as
+ * in PostgreSQL, and so may root's group and the daemon's own. */
+static void readers_of_a_secret(void)
+{
+	enum { DAEMON = 54322 };
+	static const struct {
+		uid_t owner;
+		gid_t group;
+		mode_t mode;
+		enum trust trust;
+		const char *says;
+	} table[] = {
+		{0, 0, 0600, TRUST_GOOD, ""},
+		{0, 0, 0640, TRUST_GOOD, ""},
+		{0, DAEMON, 0640, TRUST_GOOD, ""},
+		{0, OTHERS, 0600, TRUST_GOOD, ""},
+		{0, OTHERS, 0640, TRUST_GOOD, ""},
+		{0, OTHERS, 0440, TRUST_GOOD, ""},
+		{0, OTHERS, 0644, TRUST_READABLE, ": chmod o-r "},
+		{0, OTHERS, 0604, TRUST_READABLE, ": chmod o-r "},
+		{0, OTHERS, 0660, TRUST_BAD, "may be written by others"},
+		{DAEMON, DAEMON, 0600, TRUST_GOOD, ""},
+		{DAEMON, DAEMON, 0640, TRUST_GOOD, ""},
+		{DAEMON, 0, 0640, TRUST_GOOD, ""},
+		{DAEMON, OTHERS, 0600, TRUST_GOOD, ""},
+		{DAEMON, OTHERS, 0640, TRUST_READABLE, ": chmod go-r "},
+		{DAEMON, OTHERS, 0644, TRUST_READABLE, ": chmod go-r "},
+		{DAEMON, DAEMON, 0644, TRUST_READABLE, ": chmod o-r "},
+		{DAEMON, OTHERS, 0660, TRUST_BAD, "may be written by others"},
+		{OTHERS, OTHERS, 0600, TRUST_BAD, "belongs to user 54321"},
+	};
+	if (geteuid() != 0)
+		return;
+	CU_ASSERT_EQUAL(chmod(top, 0755), 0);
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct err err = {""};
+		CU_ASSERT_EQUAL(chown(path, table[i].owner, table[i].group), 0);
+		CU_ASSERT_EQUAL(chmod(path, table[i].mode), 0);
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		CU_ASSERT_FATAL(fd >= 0 && setegid(DAEMON) == 0 && seteuid(DAEMON) == 0);
+		enum trust trust = trust_file(fd, path, false, &err);
+		CU_ASSERT_FATAL(seteuid(0) == 0 && setegid(0) == 0);
+		close(fd);
+		if (trust != table[i].trust || strstr(err.text, table[i].says) == NULL)
+			fprintf(stderr, "\nrow %zu: %d, %s\n", i, trust, err.text);
+		CU_ASSERT_EQUAL(trust, table[i].trust);
+		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, table[i].says));
+	}
+	CU_ASSERT_EQUAL(chown(path, 0, 0), 0);
 }
 
 static void folders_of_others(void)
@@ -155,6 +208,7 @@ int main(void)
 		return 1;
 	int failed =
 		unit_run("trust", (const struct unit_test[]){{"files and folders", files_and_folders},
+							     {"readers of a secret", readers_of_a_secret},
 							     {"folders of others", folders_of_others},
 							     {"links on the way", links_on_the_way},
 							     {"links and ancestors", links_and_ancestors},
