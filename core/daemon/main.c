@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main: skymond's arguments and exit code. Calls daemon_run() on the main thread. Owns nothing. */
 #include <getopt.h>
+#include <limits.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <fcntl.h>
@@ -54,6 +56,23 @@ static void open_standard(void)
 		close(fd);
 }
 
+/* At the first call of a function a library that binds lazily saves the vector registers on the stack, and
+ * with them the bytes that were copied last, which may be a secret's. The linker's -z now covers the calls
+ * of this program only; for those of the libraries the loader must be asked when it starts. */
+static void bind_all(char **argv)
+{
+	char path[PATH_MAX];
+	const char *bound = getenv("LD_BIND_NOW");
+	if (bound != NULL && bound[0] != '\0')
+		return;
+	ssize_t size = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	if (size <= 0 || getauxval(AT_BASE) == 0) /* /proc is closed, or the loader is the program */
+		return;
+	path[size] = '\0';
+	setenv("LD_BIND_NOW", "1", 1);
+	execv(path, argv);
+}
+
 int main(int argc, char **argv)
 {
 	enum { PRINT_CONFIG = 256, CONFIG_SCHEMA, LIST_ROUTES, LISTEN, RELOAD };
@@ -77,6 +96,8 @@ int main(int argc, char **argv)
 	};
 	bool schema = false;
 	struct err err;
+	bind_all(argv);
+	unsetenv("LD_BIND_NOW"); /* not for the workers, which start often */
 	open_standard();
 	log_find_journal(getenv("JOURNAL_STREAM"));
 	/* This process holds secrets: keep them out of core files, and from other processes of the same
