@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The shipped units under a real systemd: machine.py boots it."""
 import json
+import pathlib
 import re
 
 import pytest
 
-from harness import wait_until
+from harness import ROOT, wait_until
 from machine import REFUSED, WEB, configure, drop_in, get, sockets, start
 from proof import RELOAD, RESTART, Proof
 
@@ -96,9 +97,12 @@ def test_a_credential_is_a_secret(machine):
     machine.run("systemctl", "reload", "skymon")
     log = machine.journal("skymon")
     assert "area=config" not in log and "hunter2" not in log, log
-    done = machine.run("env", "STATE_DIRECTORY=/var/lib/skymon", "CREDENTIALS_DIRECTORY=/etc/skymon-secrets", ROOT / "sbin/skymond", "-c", CONFIG,
+    done = machine.run("env", "STATE_DIRECTORY=/var/lib/skymon", "CREDENTIALS_DIRECTORY=/etc/skymon-secrets", ROOT / "sbin/skymond", "-c", machine.config,
                        "--check-config", check=False)
     assert done.returncode == 0 and not done.stderr, f"root checks what the unit's user cannot read: {done.stderr}"
+    configure(machine, {"cache": {**cache, "password": {"file": "${CREDENTIALS_DIRECTORY}/new"}}})
+    assert machine.run("systemctl", "reload", "skymon", check=False).returncode != 0
+    assert "/new: No such file or directory (a new LoadCredential= needs `systemctl daemon-reload` and a restart)" in machine.journal("skymon")
 
 
 def test_a_renewed_key_of_a_group_needs_no_restart(machine, certs):
