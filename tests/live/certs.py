@@ -11,6 +11,7 @@
     brief       the same names; made again by certs.brief(seconds), and ends after them
     early       the same names; begins tomorrow
     wrong_name  else.test only
+    example     db.example.com and skymon.example.com
     untrusted   the names of good, signed by other_ca
     client      for a client that has to show one (CN skymon), signed by ca
     client_untrusted, signed by other_ca
@@ -32,6 +33,7 @@ LEAVES = {  # name: (authority, names, days from now: begins, ends)
     "expired": ("ca", NAMES, -30, -1),
     "early": ("ca", NAMES, 1, 30),
     "wrong_name": ("ca", "DNS:else.test", -1, 30),
+    "example": ("ca", "DNS:db.example.com,DNS:skymon.example.com", -1, 30),
     "untrusted": ("other_ca", NAMES, -1, 30),
     "client": ("ca", None, -1, 30),
     "client_untrusted": ("other_ca", None, -1, 30),

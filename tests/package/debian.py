@@ -47,6 +47,18 @@ def lacking(why):
     pytest.skip(why)
 
 
+def bring_packages(machine):
+    """The built packages of this release in the machine's /debs, and nothing of skymon installed there yet."""
+    release = next(line.split('"')[1] for line in pathlib.Path("/etc/os-release").read_text().splitlines() if line.startswith("VERSION_ID="))
+    packages = sorted((BUILD / "deb" / release).glob("*.deb"))
+    if not packages:
+        lacking(f"the packages of Debian {release} were not built")
+    (machine.root / "debs").mkdir(exist_ok=True)
+    for package in packages:
+        shutil.copy(package, machine.root / "debs")
+    machine.run("bash", "-ec", "rm -f /usr/sbin/policy-rc.d /var/lib/man-db/auto-update /etc/systemd/system/skymon.*")
+
+
 class System:
     def __init__(self, base, release):
         if os.geteuid() != 0:

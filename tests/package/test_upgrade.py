@@ -2,28 +2,23 @@
 """The installed package skymon under a real systemd and under probes: reloads, restarts and an upgrade. SKYMON_PROBES=60000 is the whole
 proof, with 100 reloads and 20 restarts."""
 import os
-import pathlib
 
 import pytest
 
-from debian import BUILD, lacking
+from debian import bring_packages
 from machine import WEB
 from proof import RELOAD, RESTART, Proof
 
 PROBES = int(os.environ.get("SKYMON_PROBES") or 0)
-UPGRADE = "dpkg", "-i", "--force-confold", "/opt/skymon.deb"
+UPGRADE = "sh", "-c", "dpkg -i --force-confold /debs/skymon_*.deb"
 
 
 @pytest.fixture
 def installed(machine):
-    """The machine with the package, as an older version: the built one is /opt/skymon.deb."""
-    release = next(line.split('"')[1] for line in pathlib.Path("/etc/os-release").read_text().splitlines() if line.startswith("VERSION_ID="))
-    packages = sorted((BUILD / "deb" / release).glob("skymon_*.deb"))
-    if not packages:
-        lacking(f"the packages of Debian {release} were not built")
-    (machine.root / "opt/skymon.deb").write_bytes(packages[0].read_bytes())
-    machine.run("bash", "-ec", "rm -f /usr/sbin/policy-rc.d /var/lib/man-db/auto-update; rm /etc/systemd/system/skymon.*; dpkg-deb -R /opt/skymon.deb /opt/old;"
-                "sed -i 's/^Version: .*/Version: 0.0.1-1/' /opt/old/DEBIAN/control; dpkg-deb -Znone -b /opt/old /opt/old.deb; dpkg -i /opt/old.deb")
+    """The machine with the package, as an older version."""
+    bring_packages(machine)
+    machine.run("bash", "-ec", "dpkg-deb -R /debs/skymon_*.deb /opt/old; sed -i 's/^Version: .*/Version: 0.0.1-1/' /opt/old/DEBIAN/control;"
+                "dpkg-deb -Znone -b /opt/old /opt/old.deb; dpkg -i /opt/old.deb")
     machine.config = "/etc/skymon/skymon.yaml"
     yield machine
     machine.run("dpkg", "--purge", "skymon")
