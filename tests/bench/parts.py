@@ -9,12 +9,15 @@ import signal
 import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 SOURCE = HERE.parents[1]
+sys.path.append(str(SOURCE / "tests" / "live"))
+from ports import free_port  # noqa: E402, F401
 ROOT = pathlib.Path(os.environ.get("SKYMON_ROOT", SOURCE / "build" / "root"))
 TEST_PLUGINS = pathlib.Path(os.environ.get("SKYMON_TEST_PLUGINS", SOURCE / "build" / "main" / "tests" / "plugins"))
 SERVER_CPU, CLIENT_CPU = 0, 1
@@ -29,12 +32,6 @@ def need(program):
     return path
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def get(url, headers=None):
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers or {}), timeout=30) as answer:
         return answer.read()
@@ -44,6 +41,19 @@ def tasks_of(pid):
     """The process and its children, where a server has workers of the same kind (nginx)."""
     children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [pid, *map(int, children)]
+
+
+def workers(pid, plugins):
+    """The daemon's workers that run one of these plugins. A worker that only read the others' descriptors ends soon after the start."""
+    found = []
+    for child in tasks_of(pid)[1:]:
+        try:
+            command = pathlib.Path(f"/proc/{child}/cmdline").read_text()
+        except OSError:
+            continue
+        if any(f"/{plugin}.so" in command for plugin in plugins):
+            found.append(child)
+    return found
 
 
 def cpu_ns(pids):

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks by the thousand on the workers' loop: what one costs skymon in CPU (daemon and worker), and that those that hang cost the others nothing."""
-import pathlib
+import re
 import shutil
 import socket
 import subprocess
 import time
 
-from parts import ROOT, Server, cpu_ns, folder, free_port, get, median, memory_mib, need, nginx
+from parts import ROOT, Server, cpu_ns, folder, free_port, get, median, memory_mib, need, nginx, workers
 
 
 class Checks:
@@ -14,6 +14,7 @@ class Checks:
 
     def __init__(self, components, env=None):
         self.count = len(components)
+        self.plugins = {re.search(r"plugin: (\w+)", options).group(1) for options in components.values()}
         self.place, port = folder("probes"), free_port()
         lines = "".join(f"  {name}: {{{options}}}\n" for name, options in components.items())
         (self.place / "skymon.yaml").write_text("plugins: {prometheus: {}}\nlimits: {checks_per_address: 10000}\n"
@@ -39,8 +40,7 @@ class Checks:
         return time.monotonic() - self.began
 
     def processes(self):
-        pid = self.daemon.process.pid
-        return [pid, *map(int, pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+        return [self.daemon.process.pid, *workers(self.daemon.process.pid, self.plugins)]
 
     def measure(self, seconds):
         """Checks, and CPU in ns, of so many seconds."""

@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import time
 
-from parts import ROOT, Server, cpu_ns, folder, free_port, need, nginx
+from parts import ROOT, Server, cpu_ns, folder, free_port, need, nginx, workers
 
 COMPONENTS, CLIENTS = 10, 20
 HEALTH = '{"initialized":true,"sealed":false,"standby":false,"server_time_utc":1,"version":"1"}'
@@ -52,10 +52,10 @@ def _worker_ms(address, seconds, env):
                     env={**env, "STATE_DIRECTORY": str(place)})
     try:
         time.sleep(2)
-        workers = list(map(int, pathlib.Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children").read_text().split()))
-        checks, used = _checks(daemon), cpu_ns(workers)
+        pids = workers(daemon.process.pid, ["vault"])
+        checks, used = _checks(daemon), cpu_ns(pids)
         time.sleep(max(seconds, 3))
-        checks, used = _checks(daemon) - checks, cpu_ns(workers) - used
+        checks, used = _checks(daemon) - checks, cpu_ns(pids) - used
     finally:
         daemon.stop()
     if checks < COMPONENTS:

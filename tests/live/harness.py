@@ -36,7 +36,6 @@ import os
 import pathlib
 import pwd
 import re
-import secrets
 import shutil
 import signal
 import socket
@@ -50,31 +49,46 @@ import yaml
 
 import schema  # validates the config of each daemon that starts
 from output import Output
+from ports import free_port
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 ROOT = pathlib.Path(os.environ.get("SKYMON_ROOT", SOURCE / "build" / "root"))
 TEST_PLUGINS = pathlib.Path(os.environ.get("SKYMON_TEST_PLUGINS", SOURCE / "build" / "main" / "tests" / "plugins"))
-# Of a machine that is busy otherwise, more: what is waited for here comes, but later.
-SLOW = float(os.environ.get("SLOW") or 1 + min(4, os.getloadavg()[0] / os.cpu_count()))
+
+
+class Slow:
+    """A number of at least 1 that waiting times are multiplied with: what is waited for on a busy machine comes, but later. Read at each use, as
+    rows begin on a quiet machine and get company: from the load of the last minute and from the tasks that run now. SLOW=3 fixes it."""
+
+    def __float__(self):
+        if os.environ.get("SLOW"):
+            return float(os.environ["SLOW"])
+        running = int(pathlib.Path("/proc/loadavg").read_text().split()[3].split("/")[0])
+        return 1 + min(4.0, max(os.getloadavg()[0], running - 1) / os.cpu_count())
+
+    def __mul__(self, other):
+        return float(self) * other
+
+    __rmul__ = __mul__
+
+    def __rtruediv__(self, other):
+        return other / float(self)
+
+    def __gt__(self, other):
+        return float(self) > other
+
+
+SLOW = Slow()
 SANITIZED = os.environ.get("SKYMON_SANITIZED", "")
 SANITIZER_WORDS = re.compile(r"(ERROR: AddressSanitizer|ERROR: LeakSanitizer|WARNING: ThreadSanitizer|runtime error:)")
 
 
 # ---- Small things ----
 
-def free_port():
-    """A loopback port that is free. Below the ports from which the kernel takes those of outgoing connections (32768 and up): there, any
-    connection of this machine can take it, also while its server restarts. 10000 above it is free of these too: a Redis cluster's bus."""
-    while True:
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", 10240 + secrets.randbelow(10000)))
-            return probe.getsockname()[1]
-
-
 def wait_until(condition, timeout=10.0, what="the condition", every=0.02):
     """Returns the first true value of condition(); fails the test after timeout seconds. AssertionErrors and connection errors of the
     condition count as "not yet", and the last one is shown."""
-    deadline = time.monotonic() + timeout * SLOW
+    began, patience = time.monotonic(), 0
     last = None
     while True:
         try:
@@ -84,8 +98,9 @@ def wait_until(condition, timeout=10.0, what="the condition", every=0.02):
             last = value
         except (AssertionError, OSError, KeyError) as error:
             last = error
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited {timeout * SLOW:g} s for {what}; last: {last!r}")
+        patience = max(patience, timeout * SLOW)
+        if time.monotonic() - began > patience:
+            pytest.fail(f"waited {patience:g} s for {what}; last: {last!r}")
         time.sleep(every)
 
 

@@ -64,7 +64,7 @@ def cell(check, fault, daemon, component, status, reason, within=None, secrets=(
     milliseconds that the check took, so that the sentence is its own and not the daemon's at the deadline."""
     from harness import SLOW, wait_until
     began = since if since is not None else time.monotonic()
-    within = (within if within is not None else limit_of(daemon, component)) * SLOW
+    within = within if within is not None else limit_of(daemon, component)
     words = [words] if isinstance(words, str) else list(words)
 
     def look():
@@ -74,8 +74,8 @@ def cell(check, fault, daemon, component, status, reason, within=None, secrets=(
         assert longest is None or (found["response_time_ms"] or 0) <= longest, found
         return found
     # Waiting longer than allowed distinguishes "late" from "wrong".
-    found = wait_until(look, within / SLOW + 10, f"{check}, {fault}: {component} to be {status}/{reason}")
-    took = time.monotonic() - began
+    found = wait_until(look, within + 10, f"{check}, {fault}: {component} to be {status}/{reason}")
+    took, within = time.monotonic() - began, within * SLOW
     assert took <= within, f"{check}, {fault}: {status}/{reason} after {took:.2f} s, later than {within:.2f} s: {found}"
     assert found["message"] and "\n" not in found["message"], found
     hides(daemon, secrets, found)
