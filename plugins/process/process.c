@@ -187,7 +187,7 @@ static void report_cpu(struct skymon *sm, struct process *process, const struct 
 static void take_port(void *arg, const struct process_socket *socket)
 {
 	struct connections *found = arg;
-	if (socket->state == PROCESS_LISTEN && process_set_has(found->own, socket->inode))
+	if (process_set_has(found->own, socket->inode))
 		process_set_add(&found->ports, socket->port);
 }
 
@@ -237,9 +237,9 @@ static void check_connections(struct skymon *sm, const struct process *process, 
 		return;
 	else
 		snprintf(pid, sizeof(pid), "%" PRIu64, main_pid);
-	if (process->port != 0 || process_sockets(pid, take_port, &found)) {
+	if (process->port != 0 || process_sockets(pid, true, take_port, &found)) {
 		process_set_sort(&found.ports);
-		if (process_sockets(pid, count_socket, &found))
+		if (process_sockets(pid, false, count_socket, &found))
 			report_connections(sm, &found);
 	}
 	process_set_free(&found.ports);

@@ -99,10 +99,10 @@ bool process_open_files(uint64_t pid, struct process_set *sockets, uint64_t *cou
 	return true;
 }
 
-bool process_sockets(const char *pid, process_each_socket *each, void *arg)
+bool process_sockets(const char *pid, bool listening, process_each_socket *each, void *arg)
 {
 	static const char *const names[] = {"tcp", "tcp6"};
-	char path[64], line[512];
+	char path[64], line[512], buffer[4096]; /* as much as the kernel gives at once */
 	struct process_socket socket;
 	for (int i = 0; i < 2; i++) {
 		snprintf(path, sizeof(path), "/proc/%s/net/%s", pid, names[i]);
@@ -111,9 +111,14 @@ bool process_sockets(const char *pid, process_each_socket *each, void *arg)
 			return false;
 		if (file == NULL) /* IPv6 is off */
 			break;
-		while (fgets(line, sizeof(line), file) != NULL)
-			if (process_parse_socket(line, &socket))
-				each(arg, &socket);
+		setvbuf(file, buffer, _IOFBF, sizeof(buffer));
+		while (fgets(line, sizeof(line), file) != NULL) {
+			if (!process_parse_socket(line, &socket))
+				continue;
+			if (listening && socket.state != PROCESS_LISTEN)
+				break;
+			each(arg, &socket);
+		}
 		fclose(file);
 	}
 	return true;
@@ -378,7 +383,7 @@ struct listeners {
 static void take_listener(void *arg, const struct process_socket *socket)
 {
 	struct listeners *listeners = arg;
-	if (socket->state == PROCESS_LISTEN && socket->port == listeners->port)
+	if (socket->port == listeners->port)
 		process_set_add(&listeners->inodes, socket->inode);
 }
 
@@ -479,7 +484,7 @@ void process_find_port(struct skymon *sm, uint16_t port, bool children, struct p
 	struct listeners listeners = {.port = port};
 	struct process_set denied = {0};
 	skymon_step(sm, "looking for the listening port");
-	if (!process_sockets("self", take_listener, &listeners)) {
+	if (!process_sockets("self", true, take_listener, &listeners)) {
 		found(out, SKYMON_UNKNOWN, SKYMON_NONE, "/proc/net/tcp cannot be read: %s", strerror(errno));
 		return;
 	}

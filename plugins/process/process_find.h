@@ -39,9 +39,9 @@ void process_find_port(struct skymon *sm, uint16_t port, bool children, struct p
 /* Adds the inodes of the sockets that a process has open; counts its open files. Returns false with errno. */
 bool process_open_files(uint64_t pid, struct process_set *sockets, uint64_t *count);
 
-/* Calls `each` for every TCP socket of the network namespace of a process ("self" for this one). Returns
- * false with errno. */
+/* Calls `each` for every TCP socket of the network namespace of a process ("self" for this one), or for those that
+ * listen: /proc has them first. Returns false with errno. */
 typedef void process_each_socket(void *arg, const struct process_socket *socket);
-bool process_sockets(const char *pid, process_each_socket *each, void *arg);
+bool process_sockets(const char *pid, bool listening, process_each_socket *each, void *arg);
 
 #endif
