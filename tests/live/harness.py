@@ -323,11 +323,12 @@ class Skymond:
 
     # Processes
     def children(self):
-        """{pid: program name} of the daemon's own processes: its workers."""
+        """{pid: program name} of the daemon's own processes: its workers. Not those that only read the descriptor of a plugin which runs in
+        the daemon: they end soon after the start."""
         alive = processes()
         found = {pid: name for pid, (parent, _, name) in alive.items() if parent == self.pid}
         self.family |= {(pid, alive[pid][1]) for pid in found}
-        return found
+        return {pid: name for pid, name in found.items() if name not in ("prometheus", "page")}
 
     def leftovers(self):
         alive = processes()

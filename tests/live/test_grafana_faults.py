@@ -297,7 +297,7 @@ def test_an_answer_of_50_mib(broker, grafana):
     assert "larger than the 8388608 bytes that are read" in found["detail"]
     assert peak_kb(one.pids[1]) - before < 10 << 10, "the worker read more than it keeps"
     wait_until(lambda: fault.sent > 0, 5, "what the double could send")
-    assert fault.sent < 12 << 20, "the connection was not closed"
+    assert fault.sent < 30 << 20, "the connection was not closed"  # 8 MiB that are read, and what the kernel's buffers hold
     with one.asking({number: ("GET", "/dashboards", None) for number in range(64)}) as asked:
         for future in asked.values():
             answer, _ = future.result()

@@ -6,13 +6,7 @@ import socket
 import pytest
 
 import truth
-from harness import run_skymond, wait_until
-
-
-def free_udp():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
+from harness import free_port, run_skymond, wait_until
 
 
 def watching(**options):
@@ -44,7 +38,7 @@ def shop(skymond):
     opened = []
 
     def start(**options):
-        port = free_udp()
+        port = free_port()
         sm = skymond(watching(listen=f"127.0.0.1:{port}", **options))
         sm.wait_component("shop", status="healthy")
         opened.append(Sender(port))
@@ -89,7 +83,7 @@ def test_malformed_lines_cost_themselves(shop):
 
 
 def test_numbers_and_the_service(skymond):
-    port = free_udp()
+    port = free_port()
     settings = watching(listen=f"127.0.0.1:{port}", prefix="web_", warn={"value_queue": 5}, numbers=[
         {"name": "total_requests", "metric": "web_requests_total"},
         {"name": "error_rate_percent", "metric": "web_requests_total", "labels": {"code": "5*"}, "over": "web_requests_total", "change": True,
@@ -110,14 +104,14 @@ def test_numbers_and_the_service(skymond):
 
 
 def test_no_room_and_silence(shop):
-    sm, send = shop(series=3, quiet="3s")
+    sm, send = shop(series=3, quiet="5s")
     send("a:1|c", "b:1|c", "c:1|c")
     wait_until(lambda: sm.component("shop")["numbers"]["series_used"] == 1, what="3 series")
     send("d:1|c", "a:1|c")
     cell(sm, "more series than allowed", "degraded", "full", "all 3 of `series`")
     cell(sm, "back", "healthy", "ok", "3 series")
     assert series(sm)["a_total"] == 2, "a known series goes on"
-    cell(sm, "no packet", "unhealthy", "too_old", "no packet for", within=8)
+    cell(sm, "no packet", "unhealthy", "too_old", "no packet for", within=10)
     send("a:1|c")
     cell(sm, "back", "healthy", "ok")
 
@@ -146,18 +140,21 @@ def test_a_flood_is_counted(shop):
     sm, send = shop()
     for _ in range(20000):
         send("flood:1|c")
-    send("end:1|g")
+    ends = 0
 
     def all_counted():
+        nonlocal ends
+        ends += 1
+        send("end:1|g")  # one may be dropped; with one that is taken comes the number of those that were
         found = series(sm)
         return found["skymon_statsd_packets_total"] + found["skymon_statsd_dropped_packets_total"] >= 20001 and found
     found = wait_until(all_counted, 15, what="20,001 packets")
-    assert found["flood_total"] + found["skymon_statsd_dropped_packets_total"] in (20000, 20001)
+    assert 20000 <= found["flood_total"] + found["skymon_statsd_dropped_packets_total"] <= 20000 + ends
     assert sm.get("/api/v1/health").status_code == 200
 
 
 def test_the_address_is_taken(skymond):
-    port = free_udp()
+    port = free_port()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", port))
         sm = skymond(watching(listen=f"127.0.0.1:{port}"))
@@ -169,7 +166,7 @@ def test_the_address_is_taken(skymond):
 @pytest.mark.parametrize("address", ["::1", ""])
 def test_families(skymond, address):
     """[::1]; and :PORT, which is both."""
-    port = free_udp()
+    port = free_port()
     sm = skymond(watching(listen=f"[{address}]:{port}" if address else f":{port}"))
     sm.wait_component("shop", status="healthy")
     for family, to in ((socket.AF_INET6, "::1"), *([] if address else [(socket.AF_INET, "127.0.0.1")])):

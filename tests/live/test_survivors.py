@@ -133,14 +133,14 @@ def test_foreign_orphans_are_reaped_and_not_ended(skymond, tmp_path):
                              env={"STATE_DIRECTORY": str(tmp_path), "PATH": os.environ["PATH"]}, stderr=subprocess.DEVNULL)
     try:
         first = wait_until(lambda: [pid for pid, (parent, _, name) in processes().items() if parent == outer.pid and name == "skymond"], 10, "PID 1")[0]
-        wait_until(lambda: any(parent == first for parent, _, _ in processes().values()), 10, "its worker")
-        subprocess.run([need("nsenter"), "-t", str(first), "-p", "-m", "sh", "-c", "sleep 1.5 & exit 0"], check=True)
+        worker = wait_until(lambda: [pid for pid, (parent, _, name) in processes().items() if parent == first and name == "t_ok"], 10, "its worker")[0]
+        subprocess.run([need("nsenter"), "-t", str(first), "-p", "-m", "sh", "-c", "sleep 1000 & exit 0"], check=True)
         orphan = wait_until(lambda: [pid for pid, (parent, _, name) in processes().items() if parent == first and name == "sleep"], 5, "the orphan")[0]
-        worker = next(pid for pid, (parent, _, name) in processes().items() if parent == first and name == "t_ok")
         os.kill(worker, signal.SIGKILL)  # it tends its children now
         wait_until(lambda: worker not in processes() and any(name == "t_ok" and parent == first for parent, _, name in processes().values()),
                    10, "the next worker")
         assert alive(orphan)
+        os.kill(orphan, signal.SIGKILL)
         wait_until(lambda: not pathlib.Path(f"/proc/{orphan}").exists(), 10, "the orphan to be reaped")
     finally:
         outer.kill()

@@ -121,7 +121,8 @@ def test_a_hung_check_costs_itself_only(skymond, tmp_path):
         return restarts(daemon).get("t_hang", 0) >= 2 and time.monotonic() - began > 40
 
     wait_until(ended_and_hung_again, 120, "its worker to be ended twice", every=0.2)
-    assert seen == {("unhealthy", "timeout", "no answer within N ms while hanging")}
+    # The step may come later than the deadline on a busy machine: the message without it is one more kind.
+    assert seen - {("unhealthy", "timeout", "no answer within N ms")} == {("unhealthy", "timeout", "no answer within N ms while hanging")}
     after, seconds = checks(daemon), time.monotonic() - began
     for i in range(1, 20):
         ran = after[f"c{i}"] - before[f"c{i}"]
@@ -129,7 +130,6 @@ def test_a_hung_check_costs_itself_only(skymond, tmp_path):
         assert daemon.component(f"c{i}")["status"] == "healthy"
     errors = [line for line in daemon.log_lines() if "component=c0" in line and "level=error" in line]
     ends = [line for line in errors if "did not return within" in line]
-    # The step may come later than the deadline on a busy machine: the message without it is one more kind.
     assert len(ends) == 1 and len(errors) <= 3, errors
     assert "did not return within" in daemon.log_text() and "ms while hanging" in daemon.log_text()
     stuck.unlink()

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define CANNOT_OPEN (EOF - 1)
+
 struct file {
 	const char *path, *also;
 };
@@ -18,16 +20,27 @@ static const struct skymon_option options[] = {
 		   .flags = SKYMON_PATH_READ),
 	{0}};
 
+/* Returns how many of the two were read, EOF for an empty file, or CANNOT_OPEN. */
+static int read_words(const char *path, char word[32], char message[200])
+{
+	FILE *file = fopen(path, "re");
+	if (file == NULL)
+		return CANNOT_OPEN;
+	int got = fscanf(file, "%31s %199[^\n]", word, message);
+	fclose(file);
+	return got;
+}
+
 static enum skymon_status check(struct skymon *sm, void *state)
 {
 	const struct file *told = state;
 	char word[32] = "", message[200] = "";
 	skymon_step(sm, "reading the file");
-	FILE *file = fopen(told->path, "re");
-	if (file == NULL)
+	int got;
+	while ((got = read_words(told->path, word, message)) == EOF && skymon_ms_left(sm) > 0)
+		usleep(1000); /* a test writes it in place: it is empty for a moment */
+	if (got == CANNOT_OPEN)
 		return skymon_unknown(sm, "cannot read %s: %s", told->path, strerror(errno));
-	int got = fscanf(file, "%31s %199[^\n]", word, message);
-	fclose(file);
 	if (got < 2)
 		snprintf(message, sizeof(message), "the file says %s", word);
 	if (strcmp(word, "healthy") == 0)
