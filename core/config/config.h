@@ -8,6 +8,8 @@
 #ifndef CONFIG_H
 #define CONFIG_H
 
+#include <stdint.h>
+
 #include "base/buf.h"
 #include "base/err.h"
 
@@ -33,8 +35,16 @@ struct config_node {
 	const struct config_pair *pairs;        /* MAP, in the file's order */
 };
 
+struct config_source { /* a file that was read, or a pattern of files */
+	const char *path;
+	bool pattern;
+	uint64_t hash; /* of the file's text, or why it cannot be read; of the pattern's files */
+};
+
 struct config {
 	const struct config_node *root; /* a MAP, merged of the file and what it includes */
+	const struct config_source *sources;
+	size_t source_count;
 	void *memory;
 };
 
@@ -52,6 +62,8 @@ bool config_load(const char *path, config_lookup *lookup, struct config *out,
 bool config_parse(const char *name, const char *text, size_t size, config_lookup *lookup, struct config *out,
 		  struct err_list *errs) MUST_CHECK;
 void config_free(struct config *config);
+/* Returns a hash of what the sources had when they were read, or have now. */
+uint64_t config_sources_hash(const struct config_source *sources, size_t count, bool now);
 
 /* ${VAR} ${VAR:-default} ${VAR:?message} $$ in one text; a default may hold variables again; the caller frees
  * *out. *variable: the first name (freed by caller too). */

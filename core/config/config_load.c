@@ -147,6 +147,9 @@ static void include_one(struct loader *l, const struct config_node *place)
 	char *pattern = config_beside(place, wild ? "*?[\\" : "");
 	glob_t found = {0};
 	int result = wild ? glob(pattern, 0, NULL, &found) : 0;
+	if (wild)
+		config_add_source(&l->reader, pattern, true,
+				  config_names_hash(found.gl_pathv, found.gl_pathc));
 	if (!wild)
 		include_file(l, pattern, place, false);
 	else if (result == 0)
@@ -175,18 +178,25 @@ static void include_all(struct loader *l)
 
 static const struct config_node nothing = {.kind = CONFIG_MAP};
 
-static bool finish(struct arena *arena, const struct config_node *root, struct config *out, bool ok)
+static bool finish(struct arena *arena, const struct config_node *root, const struct config_sources *sources,
+		   struct config *out, bool ok)
 {
 	struct arena *memory = x_alloc(sizeof(*memory));
+	size_t size = sources->count * sizeof(*sources->items);
+	struct config_source *items = size > 0 ? arena_alloc(arena, size) : NULL;
+	if (size > 0)
+		memcpy(items, sources->items, size);
+	free(sources->items);
 	*memory = *arena;
-	*out = (struct config){.root = root != NULL ? root : &nothing, .memory = memory};
+	*out = (struct config){root != NULL ? root : &nothing, items, sources->count, memory};
 	return ok;
 }
 
 bool config_load(const char *path, config_lookup *lookup, struct config *out, struct err_list *errs)
 {
 	struct arena arena = {0};
-	struct loader l = {.reader = {.arena = &arena, .lookup = lookup, .errs = errs}};
+	struct config_sources sources = {0};
+	struct loader l = {.reader = {.arena = &arena, .lookup = lookup, .errs = errs, .sources = &sources}};
 	size_t before = errs->met;
 	first_time(&l, path);
 	l.root = config_read(&l.reader, path, NULL, true);
@@ -198,7 +208,7 @@ bool config_load(const char *path, config_lookup *lookup, struct config *out, st
 	free(l.seen);
 	free(l.parts[0]);
 	free(l.parts[1]);
-	return finish(&arena, l.root, out, errs->met == before);
+	return finish(&arena, l.root, &sources, out, errs->met == before);
 }
 
 bool config_parse(const char *name, const char *text, size_t size, config_lookup *lookup, struct config *out,
@@ -213,7 +223,7 @@ bool config_parse(const char *name, const char *text, size_t size, config_lookup
 		if (include != NULL)
 			config_error_key(errs, include, "only a config file can include others");
 	}
-	return finish(&arena, root, out, errs->met == before);
+	return finish(&arena, root, &(struct config_sources){0}, out, errs->met == before);
 }
 
 void config_free(struct config *config)

@@ -28,7 +28,15 @@ struct config_reader { /* of one config_load */
 	config_lookup *lookup;
 	struct err_list *errs;
 	size_t each_items, each_values; /* so far, of all sections */
+	struct config_sources *sources;
 };
+
+struct config_sources { /* of one config_load; the items are freed by it */
+	struct config_source *items;
+	size_t count, capacity;
+};
+void config_add_source(const struct config_reader *reader, const char *path, bool pattern, uint64_t hash);
+uint64_t config_names_hash(char *const *names, size_t count);
 
 /* Reads a file and expands its variables. Reports at location, NULL for the main file, if that fails, and
  * returns NULL. */

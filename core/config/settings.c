@@ -13,10 +13,14 @@
 /* ---- Tables ---- */
 
 static const char *const isolations[] = {"available", "strict", NULL}; /* as enum settings_isolation */
+static const char *const reloads[] = {"manual", "watch", NULL};        /* as enum settings_reloads */
 static const struct skymon_option places_table[] = {
 	SKYMON_OPT(struct settings_places, isolation, "available",
 		   "strict: workers that the kernel cannot confine do not run", .flags = SETTINGS_NOW,
 		   .words = isolations),
+	SKYMON_OPT(struct settings_places, reload, "manual",
+		   "watch: a changed file of the config is taken over by itself", .flags = SETTINGS_NOW,
+		   .words = reloads),
 	SKYMON_OPT(struct settings_places, state_dir, NULL,
 		   "folder for everything that skymon writes by itself", .flags = SETTINGS_RESTART),
 	SKYMON_OPT(struct settings_places, user, NULL, "user that skymond becomes when it is started as root",

@@ -23,11 +23,13 @@ enum settings_reload {
 
 /* ---- What the tables are made for: bound in place, compared and printed by their options ---- */
 
+enum settings_reloads { SETTINGS_RELOAD_MANUAL, SETTINGS_RELOAD_WATCH };
 enum settings_isolation { SETTINGS_ISOLATION_AVAILABLE, SETTINGS_ISOLATION_STRICT };
 struct settings_places {
 	const char *state_dir;          /* "": it is not writable and was not given, so nothing is written */
 	const char *user;               /* NULL if left out */
 	struct skymon_choice isolation; /* enum settings_isolation */
+	struct skymon_choice reload;    /* enum settings_reloads */
 	struct skymon_texts plugin_path, server_names, local_users, aliases;
 };
 struct settings_service {

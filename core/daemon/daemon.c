@@ -24,6 +24,7 @@
 #include "reload.h"
 #include "reload_request.h"
 #include "reload_route.h"
+#include "reload_watch.h"
 #include "api.h"
 #include "supervisor/sched.h"
 
@@ -42,6 +43,7 @@ struct daemon {
 	struct http *http;
 	struct plugin_api *plugin_api;
 	struct reload *reload;
+	struct reload_watch *watch;
 	struct maintenance *maintenance; /* NULL before the start */
 	struct history *history;         /* NULL before the start is complete, and without state_dir */
 	struct plan *plan;               /* in force */
@@ -176,6 +178,7 @@ static bool carry_out(struct daemon *daemon, struct err *err)
 	sched_apply(daemon->sched, plan->specs, plan->spec_count);
 	plan->spec_count = 0; /* owned by sched now */
 	maintenance_configure(daemon->maintenance, settings);
+	reload_watch_enable(daemon->watch, settings->places.reload.index == SETTINGS_RELOAD_WATCH);
 	pool_tidy(pool, true);
 	plugin_api_set_reload(daemon->plugin_api, NULL);
 	daemon->plan = plan;
@@ -348,6 +351,7 @@ static void do_mode(struct daemon *daemon)
 static void settings_are_read(void *arg, const struct settings *settings)
 {
 	struct daemon *daemon = arg;
+	reload_watch_set_sources(daemon->watch, &settings->config);
 	if (daemon->phase != STARTING)
 		return;
 	log_configure((enum log_level)settings->log.level.index, (enum log_format)settings->log.format.index);
@@ -401,15 +405,27 @@ static void plan_is_bad(void *arg, const struct err_list *errors)
 static const struct reload_events reload_events = {
 	.read = settings_are_read, .good = plan_is_good, .bad = plan_is_bad};
 
+/* info: of a SIGHUP; NULL for a change of a file. */
 static void reload(struct daemon *daemon, const struct signalfd_siginfo *info)
 {
-	struct reload_requester requester = reload_requester_of(info);
+	struct reload_requester requester = {0};
+	if (info != NULL)
+		requester = reload_requester_of(info);
 	if (requester.pid != 0) {
 		daemon->requester = requester;
 		daemon->requester_turn = reload_turn(daemon->reload) + 1;
 	}
 	notify_reloading();
 	reload_begin(daemon->reload, false);
+}
+
+static void files_have_changed(void *arg)
+{
+	struct daemon *daemon = arg;
+	if (daemon->phase != RUNNING)
+		return;
+	log_info("files of the config have changed: reloading");
+	reload(daemon, NULL);
 }
 
 /* ---- Stop: readiness first, drain, HTTP, workers ---- */
@@ -531,6 +547,7 @@ static void tear_down(struct daemon *daemon)
 		next = plan->next;
 		plan_free(plan);
 	}
+	reload_watch_free(daemon->watch);
 	reload_free(daemon->reload);
 	reload_outcome_free(&daemon->outcome);
 	history_free(daemon->history);
@@ -571,6 +588,7 @@ int daemon_run(const struct daemon_options *options)
 	daemon.sched = sched_new(daemon.loop, daemon.board, options->worker_program, note_lag, &daemon);
 	daemon.reload = reload_new(daemon.loop, sched_pool(daemon.sched), options->config_path,
 				   &reload_events, &daemon);
+	daemon.watch = reload_watch_new(daemon.loop, files_have_changed, &daemon);
 	if (options->mode == DAEMON_RUN)
 		notify_open(daemon.loop, daemon.board);
 	daemon.phase = STARTING;
