@@ -134,8 +134,9 @@ static bool read_wish(struct skymon *sm, struct skymon_request *rq, const json_t
 static void make_silence(struct skymon *sm, struct skymon_request *rq, struct wish *wish)
 {
 	const struct skymon_caller *caller = skymon_caller(sm, rq);
-	char *by = caller->local ? x_printf("%s", caller->user[0] != '\0' ? caller->user : "a local user")
-				 : x_printf("token from %s", caller->address);
+	char *by = caller->login[0] != '\0' ? x_printf("%s", caller->login)
+		   : caller->local ? x_printf("%s", caller->user[0] != '\0' ? caller->user : "a local user")
+				   : x_printf("token from %s", caller->address);
 	const struct silence *made = maintenance_add(plugin_api_maintenance(sm), wish->components,
 						     wish->groups, wish->length_ms, wish->why, by);
 	free(by);

@@ -109,8 +109,8 @@ static bool has_token(const struct skymon_request *rq)
 void access_set_trust(struct skymon_request *rq)
 {
 	bool needed = rq->http->settings->values[SETTINGS_ACCESS] != NULL;
-	rq->by_login = needed && users_are_trusted(rq);
-	rq->trusted = !needed || rq->by_login || has_token(rq);
+	rq->login = needed ? users_find(rq) : NULL;
+	rq->trusted = !needed || rq->login != NULL || has_token(rq);
 }
 
 /* ---- Public routes ---- */

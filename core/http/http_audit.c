@@ -28,7 +28,8 @@ void request_log_audit(struct skymon_request *rq, int code)
 	snprintf(path, sizeof(path), "%s", rq->path);
 	log_audit((const char *[]){"client", caller->address, "uid", known ? uid : "unknown", "user",
 				   known && owner->name[0] != '\0' ? owner->name : "unknown", "method",
-				   rq->method, "path", path, "code", code != 0 ? word : "none", NULL},
+				   rq->method, "path", path, "code", code != 0 ? word : "none",
+				   rq->login != NULL ? "login" : NULL, rq->login, NULL},
 		  "%s",
 		  rq->audit != NULL ? rq->audit
 		  : code == 0       ? "its client left before it was answered"

@@ -126,7 +126,7 @@ static bool is_foreign_write(struct skymon_request *rq)
 {
 	bool writes = rq->method_index == HTTP_POST || rq->method_index == HTTP_PUT ||
 		      rq->method_index == HTTP_DELETE;
-	return rq->by_login && writes && !request_is_guarded(rq);
+	return rq->login != NULL && writes && !request_is_guarded(rq);
 }
 
 static void enter_route(struct skymon_request *rq)

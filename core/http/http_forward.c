@@ -82,6 +82,7 @@ void forward_send(struct skymon_request *rq)
 		.address = caller->address,
 		.user = caller->user,
 		.why_not_local = caller->why_not_local,
+		.login = caller->login,
 		.param_count = rq->match.param_count,
 		.headers = headers,
 		.header_count = collecting.count,

@@ -242,17 +242,22 @@ static const char *why_not_local(struct skymon_request *rq)
 	return text;
 }
 
-const struct skymon_caller *request_caller(struct skymon_request *rq)
+static void find_caller(struct skymon_request *rq)
 {
-	if (rq->caller.size != 0)
-		return &rq->caller;
 	rq->caller = (struct skymon_caller){
 		.size = sizeof(rq->caller), .address = rq->address, .user = "", .why_not_local = ""};
 	if (rq->connection == NULL)
-		return &rq->caller; /* rendered for another request */
+		return; /* rendered for another request */
 	request_address(rq);
 	const char *why = why_not_local(rq);
 	rq->caller.local = why == NULL;
 	rq->caller.why_not_local = why != NULL ? why : "";
+}
+
+const struct skymon_caller *request_caller(struct skymon_request *rq)
+{
+	if (rq->caller.size == 0)
+		find_caller(rq);
+	rq->caller.login = rq->login != NULL ? rq->login : ""; /* a password may be verified meanwhile */
 	return &rq->caller;
 }

@@ -233,10 +233,11 @@ struct skymon_request {
 	const struct route_entry *entry; /* whose handler runs */
 	struct count_route *count;
 	bool trusted, as_options;
-	bool by_login;  /* trusted by a password, which a browser sends by itself */
 	bool verified;  /* its password was, with or without success */
 	bool suspended; /* its connection is */
 	bool open;      /* the route needs no token; noted here, as a reload may come before the reply */
+	const char *
+		login; /* the user whose password made it trusted, which a browser sends by itself, or NULL */
 	struct skymon_caller caller;
 	char address[64];        /* of caller */
 	const char *audit;       /* what a write did, or NULL */
@@ -316,8 +317,8 @@ void users_finish(struct users *users);
 void users_free(struct users *users);
 void users_configure(struct users *users); /* after a change of the settings */
 bool users_exist(const struct users *users);
-/* Has a request a name and password that were verified? */
-bool users_are_trusted(const struct skymon_request *rq);
+/* Returns the user whose name and verified password a request has, as memory of the request, or NULL. */
+const char *users_find(struct skymon_request *rq);
 /* Suspends the request to verify its password, or refuses it because of too many. Returns false if it has none
  * to verify. Afterwards request_dispatch_again is called. */
 bool users_verify(struct skymon_request *rq);

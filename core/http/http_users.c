@@ -195,16 +195,17 @@ static bool is_verified(const struct users *users, const struct login *login, co
 	return found;
 }
 
-bool users_are_trusted(const struct skymon_request *rq)
+const char *users_find(struct skymon_request *rq)
 {
 	const struct users *users = rq->http->users;
 	struct login login;
 	if (users->count == 0 || !read_login(rq, &login))
-		return false;
+		return NULL;
 	const char *hash = hash_of(users, login.name);
-	bool trusted = hash != NULL && is_verified(users, &login, hash);
+	const char *name =
+		hash != NULL && is_verified(users, &login, hash) ? request_copy(rq, login.name) : NULL;
 	explicit_bzero(&login, sizeof(login));
-	return trusted;
+	return name;
 }
 
 /* ---- The thread ---- */

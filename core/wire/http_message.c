@@ -62,6 +62,7 @@ void http_message_put_request(struct buf *body, const struct http_message_reques
 	wire_put_text(body, request->address);
 	wire_put_text(body, request->user);
 	wire_put_text(body, request->why_not_local);
+	wire_put_text(body, request->login);
 	put_pairs(body, request->params, request->param_count);
 	put_pairs(body, request->headers, request->header_count);
 	wire_put_bytes(body, request->body, request->body_size);
@@ -77,6 +78,7 @@ bool http_message_get_request(struct wire_reader *in, struct http_message_reques
 	out->address = wire_get_text_or_empty(in);
 	out->user = wire_get_text_or_empty(in);
 	out->why_not_local = wire_get_text_or_empty(in);
+	out->login = wire_get_text_or_empty(in);
 	out->param_count = get_count(in, HTTP_MESSAGE_PARAMS_MAX);
 	get_pairs(in, out->params, out->param_count);
 	out->headers = get_headers(in, &out->header_count);

@@ -21,7 +21,7 @@ struct http_message_pair {
 struct http_message_request {
 	uint32_t route;      /* which of the plugin's */
 	bool trusted, local; /* routes.h: skymon_is_trusted, skymon_caller */
-	const char *method, *query /* raw */, *address, *user, *why_not_local;
+	const char *method, *query /* raw */, *address, *user, *why_not_local, *login;
 	struct http_message_pair params[HTTP_MESSAGE_PARAMS_MAX];
 	size_t param_count;
 	struct http_message_pair *headers; /* owned when decoded */

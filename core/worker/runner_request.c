@@ -300,7 +300,8 @@ static bool decode(struct skymon_request *rq, const struct runner *runner, void 
 					    .local = rq->asked.local,
 					    .address = rq->asked.address,
 					    .user = rq->asked.user,
-					    .why_not_local = rq->asked.why_not_local};
+					    .why_not_local = rq->asked.why_not_local,
+					    .login = rq->asked.login};
 	return rq->asked.route < routes && runner->plugin->routes[rq->asked.route]->handle != NULL;
 }
 

@@ -90,6 +90,11 @@ def test_right_wrong_and_missing(skymond, tmp_path):
         assert answer.raw.headers.getlist("WWW-Authenticate") == ["Bearer", 'Basic realm="skymon", charset="UTF-8"']
     assert sm.request("HEAD", "/", headers=login("ops", "right")).status_code == 200
     assert sm.request("OPTIONS", "/api/v1/health", headers=login("ops", "right")).status_code == 200
+    for name, password, code in (("ops", "right", 201), ("ops", "wrong", 401)):
+        answer = sm.request("POST", "/api/v1/maintenance", json={"components": ["db"], "for": "1h", "why": "new disk"}, headers=login(name, password))
+        assert answer.status_code == code, answer.text
+        assert code != 201 or answer.json()["by"] == "ops"
+        assert (" login=ops " in sm.wait_log(f"path=/api/v1/maintenance code={code}")) == (code == 201)
     text = sm.wait_log("a wrong name or password was sent")
     assert text.startswith("area=access") and "client=127.0.0.1" in text
 

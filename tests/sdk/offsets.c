@@ -149,6 +149,7 @@ AT(skymon_caller, local, 4);
 AT(skymon_caller, address, 8);
 AT(skymon_caller, user, 16);
 AT(skymon_caller, why_not_local, 24);
+AT(skymon_caller, login, 32);
 AT_LEAST(skymon_caller, 16);
 
 AT(skymon, host, 0);

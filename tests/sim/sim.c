@@ -43,7 +43,7 @@ static void ask(void)
 	struct request *request = &requests[request_count++];
 	*request = (struct request){.asked_ms = sim_useful_ms()};
 	struct http_message_request asked = {
-		.method = "GET", .query = "", .address = "", .user = "", .why_not_local = ""};
+		.method = "GET", .query = "", .address = "", .user = "", .why_not_local = "", .login = ""};
 	sim_trace("request %td", request - requests);
 	request->number =
 		pool_request(sched_pool(sim.sched), sim_names[sim_draw(NAMES)], &asked, answered, request);

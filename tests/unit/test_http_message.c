@@ -23,6 +23,7 @@ static void requests_read_back(void)
 		.address = "::1",
 		.user = "root",
 		.why_not_local = "it has left",
+		.login = "ops",
 		.params = {{"uid", "a/b"}, {"rest", ""}},
 		.param_count = 2,
 		.headers = (struct http_message_pair *)(uintptr_t)headers,
@@ -41,6 +42,7 @@ static void requests_read_back(void)
 	UNIT_TEXT(got.address, "::1");
 	UNIT_TEXT(got.user, "root");
 	UNIT_TEXT(got.why_not_local, "it has left");
+	UNIT_TEXT(got.login, "ops");
 	CU_ASSERT(got.param_count == 2 && got.header_count == 3);
 	UNIT_TEXT(http_message_find(got.params, got.param_count, "uid", true), "a/b");
 	UNIT_TEXT(http_message_find(got.params, got.param_count, "rest", true), "");

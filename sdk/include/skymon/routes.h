@@ -212,8 +212,9 @@ static inline const char *skymon_render(struct skymon *sm, struct skymon_request
 /* The client that sends the request. local: from this machine (a Unix socket, loopback, or the connection's own local address),
  * the kernel names the user at the other end, that user is root, the daemon's own or one of `local_users`, and no header
  * of a proxy's is there. address: "127.0.0.1", "::1", "unix". Since 0.3: user, its name if the kernel names it, else ""; why_not_local,
- * half a sentence for the refusal ("it comes from another machine"), "" if local. */
-struct skymon_caller { uint32_t size; bool local; const char *address; const char *user, *why_not_local; };
+ * half a sentence for the refusal ("it comes from another machine"), "" if local. Since 0.4: login, the user of `access.users` whose
+ * password the request brought, else "". */
+struct skymon_caller { uint32_t size; bool local; const char *address; const char *user, *why_not_local, *login; };
 static inline const struct skymon_caller *skymon_caller(struct skymon *sm, struct skymon_request *rq)
 { return sm->host->request_caller(rq); }
 /* In a worker: a server refused the secret of this request. If true, return without an answer: the secret is read again, and the
