@@ -141,3 +141,13 @@ class Keycloak(Server):
             "clientId": client_id, "secret": secret, "enabled": True, "publicClient": False, "serviceAccountsEnabled": True,
             "standardFlowEnabled": False, "protocol": "openid-connect"})
         return self.admin("GET", f"/realms/{realm}/clients?clientId={client_id}")[0]["id"]
+
+    def drop_roles(self, realm, client_id):
+        """Takes all roles from the client's service account; one has those that the realm gives to each user."""
+        (client,) = self.admin("GET", f"/realms/{realm}/clients?clientId={client_id}")
+        user = self.admin("GET", f"/realms/{realm}/clients/{client['id']}/service-account-user")
+        path = f"/realms/{realm}/users/{user['id']}/role-mappings/realm"
+        roles = self.admin("GET", path)
+        assert roles
+        self.admin("DELETE", path, roles)
+        assert self.admin("GET", path) == []

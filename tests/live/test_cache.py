@@ -11,7 +11,7 @@ import time
 import pytest
 
 import truth
-from harness import SLOW, need, run_skymond, run_tool, wait_until
+from harness import SLOW, SOURCE, need, run_skymond, run_tool, wait_until
 from redis_server import SECRET, Relay, RedisError, cell, config, connects, fake, part, redis, value  # noqa: F401
 
 
@@ -289,23 +289,32 @@ def test_wrong_password_then_right(skymond, redis, tmp_path):
 
 
 def test_acl_user(skymond, redis):
-    server = redis(user=["checker", "on", f">{SECRET}", "+ping", "+info"])
+    server = redis(maxmemory="100mb")
+    acl, = truth.rights("ACL SETUSER")
+    assert f"`{acl}`" in (SOURCE / "doc/production.md").read_text()
+    server.command(*acl.replace("PASSWORD", SECRET).split())
+    server.command("get", "a")
     sm = skymond(config(
-        c=part(server.url(), username="checker", password=SECRET), url=part(server.url(user="checker", password=SECRET)),
+        c=part(server.url(), username="skymon", password=SECRET), url=part(server.url(user="skymon", password=SECRET)), all=part(server.url()),
         wrong=part(server.url(), username="checker", password="nonsense"), nobody=part(server.url(), username="nobody", password=SECRET),
-        needless=part(server.url(), password=SECRET), select=part(server.url(database=1), username="checker", password=SECRET)))
+        needless=part(server.url(), password=SECRET), select=part(server.url(database=1), username="skymon", password=SECRET)))
     sm.wait_component("c", status="healthy")
+    numbers = wait_until(lambda: {"hit_rate", "evicted_keys"} <= (all := sm.component("all")["numbers"].keys()) and all, 10, "the owner's numbers")
+    wait_until(lambda: sm.component("c")["numbers"].keys() == numbers, 10, "all of them")
     sm.wait_component("url", status="healthy")
     cell("wrong password of an ACL user", sm, "unhealthy", "auth_failed", name="wrong", secrets=["nonsense"])
     cell("no such ACL user", sm, "unhealthy", "auth_failed", name="nobody")
     cell("password where none is needed", sm, "unhealthy", "auth_failed", "the server has none", name="needless")
     cell("no right to SELECT", sm, "unhealthy", "auth_failed", "+select", name="select")
-    server.command("acl", "setuser", "checker", "-info")
-    found = cell("no right to INFO", sm, "unhealthy", "auth_failed", "+info")
-    assert "checker" not in found["message"]
-    server.command("acl", "setuser", "checker", "+info")
-    cell("right given", sm, "healthy", "ok")
-    server.command("acl", "deluser", "checker")
+    for right in "info", "ping":
+        server.command("acl", "setuser", "skymon", f"-{right}")
+        found = cell(f"no right to {right.upper()}", sm, "unhealthy", "auth_failed", f"+{right}")
+        assert "user skymon" not in found["message"]
+        server.command("acl", "setuser", "skymon", f"+{right}")
+        cell("right given", sm, "healthy", "ok")
+    server.command("acl", "setuser", "skymon", "+select")
+    sm.wait_component("select", status="healthy")
+    server.command("acl", "deluser", "skymon")
     cell("ACL user removed", sm, "unhealthy", "auth_failed")
 
 

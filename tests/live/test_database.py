@@ -126,18 +126,24 @@ def test_many_at_once(skymond, postgres):
 
 def test_less_privileged_role_says_what_is_hidden(skymond, fresh_postgres):
     pg = fresh_postgres()
-    pg.psql("create role low login password 'low-word'")
-    sm = skymond(watching(pg.url(user="low", password="low-word")))
-    assert expect(sm, "healthy", "ok")["details"]["active_connections"] == 0
+    role, grant = truth.rights("CREATE ROLE skymon")
+    pg.psql(role.replace("…", "low-word"))
+    pg.psql("create table stock (of int)")
+    url = pg.url(user="skymon", password="low-word")
+    sm = skymond(config({"db": part(url), "all": part(pg.url()), "query": part(url, query="select count(*) from stock")}))
+    expect(sm, "unhealthy", "query_error", "permission denied for table stock", name="query")
+    pg.psql("grant select on stock to skymon")
+    expect(sm, "healthy", "ok", name="query")
     other = pg_session(pg, "select 1")
     try:
-        found = wait_until(lambda: (c := sm.component("db"))["details"].get("hidden_connections") == 1 and c, 10, "a hidden one")
-        assert found["details"]["database_connections"] == 2
+        found = wait_until(lambda: (c := sm.component("db"))["details"].get("hidden_connections") == 2 and c, 10, "a hidden one")
+        assert found["details"]["database_connections"] == 4
         assert "active_connections" not in found["details"] and "longest_transaction_seconds" not in found["details"]
         assert "pg_read_all_stats" in found["details"]["hidden"]
-        assert family_values(sm, "skymon_db_connections") == {}
-        pg.psql("grant pg_read_all_stats to low")
-        wait_until(lambda: sm.component("db")["details"].get("idle_connections") == 2, 10, "all to be seen")
+        assert not [labels for labels in family_values(sm, "skymon_db_connections") if "all" not in labels]
+        pg.psql(grant)
+        wait_until(lambda: sm.component("db")["numbers"].keys() == sm.component("all")["numbers"].keys(), 10, "all to be seen")
+        assert "hidden" not in sm.component("db")["details"]
     finally:
         end_process(other)
 

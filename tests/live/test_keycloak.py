@@ -17,6 +17,7 @@ def keycloak():
     server = Keycloak()
     server.realm("main")
     server.client("main", "skymon", SECRET)
+    server.drop_roles("main", "skymon")  # as doc/production.md has it
     yield server
     server.close()
 

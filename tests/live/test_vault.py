@@ -190,6 +190,25 @@ def test_token_without_the_right_to_look(skymond, shared_bao):
     assert family_values(sm, "skymon_vault_token_ttl_seconds") == {}
 
 
+def test_the_documented_policy(skymond, shared_bao, tmp_path):
+    """The block of doc/checks.md, with the policy `default` beside it, is enough for a component's secret; each alone is not."""
+    shared_bao.do("PUT", "sys/policies/acl/orders", {"policy": "\n".join(truth.rights('path "secret/data'))})
+    shared_bao.put("database/orders", password=SECRET)
+    (tmp_path / "right").write_text(SECRET)
+    parts = {}
+    for name, policies in {"both": ["orders", "default"], "default": ["default"], "orders": ["orders"]}.items():
+        token = shared_bao.new_token(policies, no_default_policy="default" not in policies, ttl="1h")
+        parts |= {name: part(shared_bao.url, token=token, read="database/orders#password"), f"{name}-lock": {
+            "plugin": "t_lock", "interval": "500ms", "file": str(tmp_path / "right"), "secret": {name: "database/orders#password"}}}
+    sm = skymond(config(parts))
+    found = cell(sm, "the documented policy", "healthy", "ok", name="both")
+    assert found["details"]["readable"] is True and 3500 < found["numbers"]["token_ttl"] <= 3600
+    cell(sm, "no policy but `default`", "unhealthy", "auth_failed", "denies the token access", name="default")
+    assert "token_ttl" not in cell(sm, "not the policy `default`", "healthy", "ok", name="orders")["numbers"]
+    for name, status, reason in ("both", "healthy", "ok"), ("orders", "healthy", "ok"), ("default", "unknown", "auth_failed"):
+        sm.wait_component(f"{name}-lock", status=status, reason=reason)
+
+
 @pytest.mark.asan
 def test_approle(skymond, shared_bao):
     policy = shared_bao.policy("reader", {"secret/data/grafana/*": ["read"]})

@@ -59,6 +59,13 @@ def hides(daemon, secrets, *more):
             assert secret not in text, f"a secret is shown: {text[:3000]}"
 
 
+def rights(beginning):
+    """The lines of the block of doc/checks.md that begins so: the rights that a reader gives."""
+    from harness import SOURCE
+    found, = re.findall(rf"^```\w*\n({re.escape(beginning)}.*?)^```$", (SOURCE / "doc/checks.md").read_text(), re.S | re.M)
+    return found.splitlines()
+
+
 def cell(check, fault, daemon, component, status, reason, within=None, secrets=(), words=(), since=None, longest=None):
     """Waits for the component to be so, checks the rest and records the row; returns the component's JSON. longest: the most
     milliseconds that the check took, so that the sentence is its own and not the daemon's at the deadline."""
