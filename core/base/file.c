@@ -11,7 +11,8 @@
 
 #include "file_trust.h"
 
-#define ROOM 65536u /* to begin with */
+#define ROOM 65536u                     /* to begin with */
+#define CREDENTIALS "/run/credentials/" /* of all units of systemd */
 
 /* O_NONBLOCK: a fifo without a writer must not hold up the daemon. */
 static int open_file(const char *path)
@@ -37,7 +38,11 @@ bool file_read(const char *kind, const char *path, size_t most, struct buf *out,
 	struct stat about;
 	int fd = open_file(path);
 	if (fd < 0)
-		return err_set(err, "cannot open %s%.200s: %s", kind, path, trust_error(errno, text));
+		return err_set(
+			err, "cannot open %s%.200s: %s%s", kind, path, trust_error(errno, text),
+			errno == ENOENT && strncmp(path, CREDENTIALS, sizeof(CREDENTIALS) - 1) == 0
+				? " (a new LoadCredential= needs `systemctl daemon-reload` and a restart)"
+				: "");
 	bool ok = (fstat(fd, &about) == 0 && S_ISREG(about.st_mode)) ||
 		  err_set(err, "%s%.200s is not a regular file", kind, path);
 	ok = ok && (trust_file(fd, path, false, err) != TRUST_BAD ||

@@ -72,6 +72,10 @@ static void add_at(struct err_list *errs, const char *file, int line, int column
 void config_error(struct err_list *errs, const struct config_node *node, const char *format, ...)
 {
 	va_list list;
+	if (node != NULL && node->unset) {
+		errs->met++;
+		return;
+	}
 	va_start(list, format);
 	add_at(errs, node != NULL ? node->file : NULL, node != NULL ? node->line : 0,
 	       node != NULL ? node->column : 0, format, list);

@@ -26,9 +26,11 @@ struct config_pair {
 struct config_node {
 	enum config_kind kind; /* EMPTY: `key:` with nothing, or ~ or null, not quoted */
 	const char *file;
-	int line, column;     /* from 1 */
-	const char *text;     /* SCALAR: after ${…} */
-	bool quoted;          /* SCALAR: was in quotes, so it is a text and no boolean or number */
+	int line, column; /* from 1 */
+	const char *text; /* SCALAR: after ${…} */
+	bool quoted;      /* SCALAR: was in quotes, so it is a text and no boolean or number */
+	bool unset; /* a variable in it, or in a scalar of this list or map of one ({file: …}), cannot be read:
+		     * config_error has reported that, and reports nothing else of it */
 	const char *variable; /* SCALAR: the first ${VAR} in it, NULL when there is none */
 	size_t count;
 	const struct config_node *const *items; /* LIST */

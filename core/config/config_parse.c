@@ -527,9 +527,7 @@ static void expand_scalar(const struct expansion *e, struct config_node *node)
 		return;
 	if (!config_expand(node->text, e->lookup, &text, &variable, &err)) {
 		config_error(e->errs, node, "%s", err.text);
-		/* as if left out, so that its text is not reported too */
-		node->kind = CONFIG_EMPTY;
-		node->text = NULL;
+		node->unset = true;
 		return;
 	}
 	size_t size = strlen(text);
@@ -547,6 +545,11 @@ static void expand_scalar(const struct expansion *e, struct config_node *node)
 	free(variable);
 }
 
+static bool is_unset(const struct config_node *node)
+{
+	return node->kind == CONFIG_SCALAR && node->unset;
+}
+
 /* Nodes that aliases share are visited once. The tree is not shared until config_load returns, so const is
  * cast away here only. */
 static void expand_node(const struct expansion *e, const struct config_node *shared, bool top)
@@ -557,11 +560,15 @@ static void expand_node(const struct expansion *e, const struct config_node *sha
 	built->visited = true;
 	if (shared->kind == CONFIG_SCALAR)
 		expand_scalar(e, &built->node);
-	for (size_t i = 0; shared->kind == CONFIG_LIST && i < shared->count; i++)
+	for (size_t i = 0; shared->kind == CONFIG_LIST && i < shared->count; i++) {
 		expand_node(e, shared->items[i], false);
+		built->node.unset |= is_unset(shared->items[i]);
+	}
 	for (size_t i = 0; shared->kind == CONFIG_MAP && i < shared->count; i++)
-		if (!top || strncmp(shared->pairs[i].key, "x-", 2) != 0)
+		if (!top || strncmp(shared->pairs[i].key, "x-", 2) != 0) {
 			expand_node(e, shared->pairs[i].value, false);
+			built->node.unset |= shared->count == 1 && is_unset(shared->pairs[i].value);
+		}
 }
 
 void config_expand_tree(struct arena *arena, struct config_node *root, config_lookup *lookup, bool ignore_x,

@@ -177,7 +177,8 @@ static void plan_section(struct served *served, struct route_table *table, const
 /* Checks that names in `routes` of a listener and in `public` of access are names of routes or plugins. The
  * routes of a plugin that cannot be used are not known. */
 static void check_names(const struct served *served, const struct route_table *table,
-			const struct skymon_texts *names, const char *where, struct err_list *errs)
+			const struct skymon_texts *names, const struct config_node *place, const char *where,
+			struct err_list *errs)
 {
 	size_t known_count = 0;
 	for (size_t i = 0; i < served->count; i++)
@@ -194,9 +195,9 @@ static void check_names(const struct served *served, const struct route_table *t
 			at++;
 		const char *nearest = nearest_word(names->items[i], known, known_count);
 		if (at == known_count)
-			err_add(errs, "%s: no such route or plugin: `%s`%s%s%s", where, names->items[i],
-				nearest != NULL ? " (did you mean `" : "", nearest != NULL ? nearest : "",
-				nearest != NULL ? "`?)" : "");
+			config_error(errs, place, "%s: no such route or plugin: `%s`%s%s%s", where,
+				     names->items[i], nearest != NULL ? " (did you mean `" : "",
+				     nearest != NULL ? nearest : "", nearest != NULL ? "`?)" : "");
 	}
 	free(known);
 }
@@ -204,11 +205,14 @@ static void check_names(const struct served *served, const struct route_table *t
 static void check_settings(const struct served *served, const struct route_table *table,
 			   const struct settings *settings, struct err_list *errs)
 {
-	check_names(served, table, &settings->access.public, "access.public", errs);
+	const struct config_node *access = config_value(settings->config.root, "access");
+	check_names(served, table, &settings->access.public, config_value(access, "public"), "access.public",
+		    errs);
 	for (size_t i = 0; i < settings->listen_count; i++) {
 		char where[160];
 		snprintf(where, sizeof(where), "listen %s", settings->listens[i]->entry.address);
-		check_names(served, table, &settings->listens[i]->entry.routes, where, errs);
+		check_names(served, table, &settings->listens[i]->entry.routes,
+			    config_value(settings->listens[i]->place, "routes"), where, errs);
 	}
 }
 

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/pem.h"
 #include "http_private.h"
 
 /* Holds a head of HEAD_MAX bytes, an entry for each of its headers, and the head of the reply. Not larger, as
@@ -101,13 +102,23 @@ static void run_engine(struct watch *watch, uint32_t events)
 	MHD_run(container_of(watch, struct engine, watch)->daemon);
 }
 
+/* Reports which of the files libmicrohttpd cannot use, and why. */
+static void explain(const struct settings_tls *tls, struct err *err)
+{
+	if (tls->cert_file == NULL ||
+	    (pem_check(PEM_CERT, tls->cert_file, true, err) && pem_check(PEM_KEY, tls->key_file, true, err) &&
+	     pem_match(tls->cert_file, tls->key_file, true, err) &&
+	     (tls->client_ca_file == NULL || pem_check(PEM_CA, tls->client_ca_file, true, err))))
+		err_set(err, "libmicrohttpd does not start; the debug log says why");
+}
+
 /* Takes ownership of tls, on failure too. */
 static bool start_engine(struct listener *listener, struct tls_files *tls, struct err *err)
 {
 	struct client_rules *clients;
 	if (!client_rules_new(&listener->settings->tls, tls, &clients, err)) {
 		tls_free(tls);
-		return err_prefix(err, "cannot listen on %s: ", listener->settings->entry.address);
+		return false;
 	}
 	struct engine *engine = x_alloc(sizeof(*engine));
 	engine->listener = listener;
@@ -117,11 +128,8 @@ static bool start_engine(struct listener *listener, struct tls_files *tls, struc
 		tls_free(&engine->tls);
 		client_rules_free(clients);
 		free(engine);
-		return err_set(err, "cannot listen on %s: %s", listener->settings->entry.address,
-			       tls->cert != NULL
-				       ? "the certificate, its key or client_ca_file cannot be used, or do "
-					 "not belong together"
-				       : "libmicrohttpd does not start; the debug log says why");
+		explain(&listener->settings->tls, err);
+		return false;
 	}
 	const union MHD_DaemonInfo *info = MHD_get_daemon_info(engine->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	engine->watch.ready = run_engine;
@@ -315,6 +323,7 @@ struct listener *listener_new(struct http *http, struct settings_listen *setting
 		(struct skymon_listener){.size = sizeof(listener->certificate), .address = listener->label};
 	listener->files_seen = tls_mark(&settings->tls);
 	if (!start_engine(listener, &tls, err)) {
+		(void)err_prefix(err, "cannot listen on %s: ", settings->entry.address);
 		listener_free(listener);
 		return NULL;
 	}

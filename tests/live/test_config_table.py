@@ -2,6 +2,7 @@
 """Mistakes in a config that need no world to be seen: --check-config reports each with its place and what to do, and exits 2. The same
 file is refused at a start and on a reload (one check stands behind all three)."""
 import os
+import re
 import subprocess
 
 import pytest
@@ -153,6 +154,8 @@ ROWS = {
     "worker_memory": ("limits: {worker_memory: 64}\ncomponents: {a: {plugin: host}}\n", "1:25", "at least 16MiB"),
     "unclosed quote": ("service:\n  name: \"api\n  title: x\ncomponents: {}\n", "5:1", "a quoted scalar that begins at 2:9"),
     "unclosed list": ("include: [a,\n  b\ncomponents: {}\n", "3:11", "a flow sequence that begins at 1:10"),
+    "a public route": ("access: {token: 0123456789abcdef, public: [healht]}\ncomponents: {a: {plugin: host}}\n", "1:43", "no such route or plugin: `healht`"),
+    "a listener's route": ("listen: [{address: ':8080', routes: [healht]}]\ncomponents: {a: {plugin: host}}\n", "1:37", "no such route or plugin: `healht`"),
     "nested default": ("components:\n  a: {plugin: t_file, path: '${A:-${B}}'}\n", "2:29", "the variable B is not set"),
     # plugins and other programs' words
     "unknown plugin": ("components:\n  a: {plugin: databse}\n", "2:15", "did you mean `database`?; there are: accesslog, authentication, cache, certificate, database"),
@@ -287,6 +290,40 @@ def test_one_rule_at_every_door(door, harm, folder):
     finally:
         made.path.chmod(0o700)
         made.remove()
+
+
+UNSET = """
+listen: ["${V1}", {address: "${V2}"}, {address: ":18443", tls: {cert_file: "${V3}", key_file: "${V4}"}}]
+access: {token: {file: "${V5}"}, users: {ops: {file: "${V6}"}}, public: ["${V7}"]}
+service: {name: "${V8}", metrics: {database_connections: "${V9}"}}
+defaults: {interval: "${V10}"}
+plugin_path: ["${V11}"]
+maintenance: [{components: ["${V12}"], every: "${V13}", for: "${V14}", zone: "${V15}"}]
+log: {level: "${V16}"}
+local_users: ["${V17}"]
+components:
+  a: {plugin: "${V18}"}
+  b: {plugin: tcp, address: "${V19}", interval: "${V20}", labels: {x: "${V21}"}, warn: {response_time: "${V22}"}}
+  c: {plugin: cache, url: "redis://127.0.0.1", password: "${V23}"}
+  d: {plugin: cache, url: "redis://127.0.0.1", password: {file: "${V24}"}}
+  e: {plugin: cache, url: "redis://127.0.0.1", password: {env: "${V25}"}}
+  f: {plugin: exec, command: ["${V26}"]}
+  g: {plugin: exec, command: [/bin/true, "${V27}"]}
+  h: {plugin: certificate, files: ["${V28}"], group: "${V29}", depends_on: ["${V30}"]}
+  i: {plugin: job, every: "${V31}", token: {file: "${V32}"}}
+  j: {plugin: http, url: "http://x/", headers: {a: "${V33}"}, json: [{pointer: "${V34}", equals: "${V35}"}]}
+  k: {plugin: tcp, each: {file: "${V36}"}}
+  l: {plugin: cache, url: "redis://127.0.0.1", password: {vault: "${V37}"}}
+  m: {plugin: tcp, each: {de: {address: "${V38}"}}}
+  n: {plugin: http, url: "https://x/", tls: {cert_file: "${V39}", key_file: "${V40}"}}
+"""
+
+
+def test_an_unset_variable_is_one_mistake():
+    """Wherever it is: nothing else is said of an option whose text is not known."""
+    done = run_skymond(UNSET, "--check-config", name="c.yaml")
+    said = re.findall(r'msg="(.*)"', done.stderr)
+    assert done.returncode == 2 and len(said) == 40 and all("is not set: set it" in line for line in said), done.stderr
 
 
 def test_readable_keys_and_secrets_are_a_warning(folder):

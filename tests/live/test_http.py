@@ -320,7 +320,7 @@ def test_tls_and_certificates_that_change(skymond, certs, tmp_path):
     mark = daemon.log_mark()
     pem.write_text("no certificate")
     daemon.hup()
-    daemon.wait_log("old certificate", after=mark)
+    assert "cert.pem does not hold a certificate in PEM form" in daemon.wait_log("old certificate", after=mark)
     assert serial(port) == now
     # and a file that changes is noticed without a signal
     mark = daemon.log_mark()

@@ -26,6 +26,7 @@ SHAPE = {
 }
 # Mistakes that only a plugin, the machine, another file or another option shows.
 NOT_SHAPE = {
+    "a public route", "a listener's route",
     # the forms of texts that a plugin parses
     "postgre", "another database", "SQLAlchemy", "JDBC", "Prisma's schema", "pgbouncer", "node-postgres", "two @", "SQLite with a host",
     "SQLite outside", "ws without a host", "http for ws", "cache's scheme", "cache's database", "vault without a scheme", "issuer with a query",

@@ -442,7 +442,7 @@ static void each(void)
 		{"{file: list.yaml}", "", "/list.yaml:1:1: the file must be a map: lines of `key: value`"},
 		{"{file: twice.yaml}", "s-de:{plugin:p a:1}",
 		 "/twice.yaml:2:1: `de` is here a second time; the first is at /twice.yaml:1:1"},
-		{"{file: unset.yaml}", "s-de:{plugin:p a:1 b:~}",
+		{"{file: unset.yaml}", "s-de:{plugin:p a:1 b:${NOPE}}",
 		 "/unset.yaml:2:6: the variable NOPE is not set: set it, or write ${NOPE:-default}"},
 		{"{x: 5, y: {b: 1}, z: [1]}", "s-y:{plugin:p a:1 b:1}",
 		 "/main.yaml:2:34: the item `x` of `each` of component s must be a map of options\n"
