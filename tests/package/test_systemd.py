@@ -3,10 +3,11 @@
 import json
 import pathlib
 import re
+import subprocess
 
 import pytest
 
-from harness import ROOT, wait_until
+from harness import ROOT, TEST_PLUGINS, wait_until
 from machine import REFUSED, WEB, configure, drop_in, get, sockets, start
 from proof import RELOAD, RESTART, Proof
 
@@ -33,21 +34,54 @@ def test_workers_are_ended_by_the_daemon(machine):
     assert "level=error" not in machine.journal("skymon") and machine.show("skymon", "Result") == "success"
 
 
-def test_the_kernel_ends_a_worker_before_the_daemon(machine):
-    """Out of memory it takes the process with the highest score; the service outlives that, and the worker comes back."""
+@pytest.fixture
+def memory(machine):
+    """A group of the memory controller, where it is one of version 1 and ours to divide."""
+    own = re.search(r"^\d+:memory:/(.*)$", pathlib.Path("/proc/self/cgroup").read_text(), re.M)
+    group = pathlib.Path("/sys/fs/cgroup/memory", own[1] if own else "", f"skymon-machine-{machine.init}")
+    try:
+        group.mkdir()
+    except OSError:
+        yield None
+        return
+    yield group
+    machine.run("systemctl", "stop", "skymon")
+
+    def removed():
+        group.rmdir()
+        return True
+    wait_until(removed, 15, "the group to be empty")
+
+
+def test_the_kernel_ends_a_worker_before_the_daemon(machine, memory):
+    """Out of memory it takes the process with the highest score; the service outlives that, and the worker comes back. Where no group of
+    this machine can have a limit, a signal stands for the kernel's."""
     drop_in(machine, "[Service]\nOOMScoreAdjust=50\n")
-    start(machine)
+    plugin = TEST_PLUGINS / "t_leak.so"
+    (machine.root / str(ROOT / "lib/skymon/plugins" / plugin.name).lstrip("/")).write_bytes(plugin.read_bytes())
+    start(machine, {"web": WEB, "leak": {"plugin": "t_leak", "interval": "200ms", "impact": "none"}}, limits={"worker_memory": 0})
     main = machine.show("skymon", "MainPID")
 
     def workers():
         return machine.run("pgrep", "-P", main, check=False).stdout.split()
-    old = wait_until(workers, 10, "a worker")
-    wait_until(lambda: get(machine, "/api/v1/health/web")[0] == 200, 10, "a result")
-    assert [machine.run("cat", f"/proc/{pid}/oom_score_adj").stdout.strip() for pid in (main, *old)] == ["50", *["250"] * len(old)]
-    assert machine.show("skymon", "OOMPolicy") == "continue"
-    machine.run("kill", "-KILL", *old)
-    wait_until(lambda: (now := workers()) and not set(now) & set(old), 15, "another worker")
-    wait_until(lambda: get(machine, "/api/v1/health/web")[0] == 200, 15, "a result of the new worker")
+
+    def leaking():
+        return {pid for pid in workers() if "t_leak.so" in machine.run("cat", f"/proc/{pid}/maps", check=False).stdout}
+    wait_until(lambda: get(machine, "/api/v1/health/web")[0] == get(machine, "/api/v1/health/leak")[0] == 200, 10, "results")
+    old, = leaking()
+    assert {machine.run("cat", f"/proc/{pid}/oom_score_adj").stdout.strip() for pid in workers()} == {"250"}
+    assert machine.run("cat", f"/proc/{main}/oom_score_adj").stdout.strip() == "50" and machine.show("skymon", "OOMPolicy") == "continue"
+    if memory is not None:
+        (memory / "memory.limit_in_bytes").write_text("32M")
+        subprocess.run(["nsenter", f"--target={machine.init}", "--pid", "sh", "-c", 'for pid; do echo $pid >"$0"; done', memory / "cgroup.procs",
+                        main, *workers()], check=True, timeout=30)  # process ids of the machine, a file of this system
+    else:
+        machine.run("kill", "-KILL", old)
+    wait_until(lambda: leaking() - {old}, 30, "another worker")
+    assert memory is None or "oom_kill 0\n" not in (memory / "memory.oom_control").read_text()
+    assert 'plugin=t_leak msg="worker was ended by SIGKILL"' in machine.journal("skymon")
+    wait_until(lambda: get(machine, "/api/v1/health/leak")[0] == 200, 30, "a result of the new worker")
+    assert get(machine, "/api/v1/health/web")[0] == get(machine, "/api/v1/ready")[0] == 200
     assert machine.show("skymon", "MainPID") == main and machine.show("skymon", "ActiveState") == "active"
 
 
