@@ -222,7 +222,7 @@ static void begin(struct daemon *daemon)
 	daemon_warn_of_isolation();
 	struct err err;
 	const char *state_dir = daemon->next->settings->places.state_dir;
-	bool kept = access(state_dir, F_OK) == 0; /* else make_state_dir has logged why */
+	bool kept = access(state_dir, F_OK) == 0; /* else daemon_take_state_dir has logged why */
 	daemon->maintenance = maintenance_new(daemon->loop, kept ? state_dir : NULL, daemon->board);
 	plugin_api_set_maintenance(daemon->plugin_api, daemon->maintenance);
 	if (kept)
@@ -362,7 +362,8 @@ static void settings_are_read(void *arg, const struct settings *settings)
 			   settings->places.isolation.index == SETTINGS_ISOLATION_STRICT);
 	struct err err;
 	bool run = daemon->options->mode == DAEMON_RUN;
-	if (!daemon_become_user(settings, run, &err)) {
+	if (!daemon_become_user(settings, run, &err) ||
+	    (run && !daemon_take_state_dir(settings->places.state_dir, &err))) {
 		log_error("%s", err.text);
 		finish(daemon, DAEMON_FAILED);
 		return;
@@ -370,10 +371,8 @@ static void settings_are_read(void *arg, const struct settings *settings)
 	if (access(daemon->options->config_path, R_OK) != 0)
 		log_warn("%s: this user cannot read it, so a reload will be refused: %s",
 			 daemon->options->config_path, strerror(errno));
-	if (!run)
-		return; /* nothing will be written */
-	daemon_make_state_dir(settings->places.state_dir);
-	pool_make_folders(sched_pool(daemon->sched));
+	if (run) /* otherwise nothing will be written */
+		pool_make_folders(sched_pool(daemon->sched));
 }
 
 static void plan_is_good(void *arg, struct plan *plan, bool again)

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* daemon_start: steps of the start that keep nothing: what the modes print, and what the system allows. Called by
+/* daemon_start: steps of the start that keep nothing but a lock: what the modes print, and what the system allows. Called by
  * daemon.c on the loop's thread. */
 #include "daemon_start.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "daemon.h"
 #include "base/log.h"
@@ -74,8 +77,34 @@ uint32_t daemon_fit_descriptors(const struct settings *settings)
 	return fits;
 }
 
-void daemon_make_state_dir(const char *folder)
+/* fcntl's lock, because F_GETLK names its owner. The descriptor stays open, and workers do not inherit it. */
+bool daemon_take_state_dir(const char *folder, struct err *err)
 {
-	if (folder[0] != '\0' && mkdir(folder, 0750) < 0 && errno != EEXIST)
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	if (folder[0] == '\0')
+		return true;
+	if (mkdir(folder, 0750) < 0 && errno != EEXIST)
 		log_warn("cannot make the state folder %s: %s", folder, strerror(errno));
+	char *path = x_printf("%s/skymond.lock", folder);
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	free(path);
+	if (fd < 0)
+		return true; /* a folder that this user cannot write to */
+	if (fcntl(fd, F_SETLK, &lock) == 0)
+		return true;
+	if (errno == EAGAIN || errno == EACCES) {
+		char owner[32] = "";
+		if (fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_pid > 0)
+			snprintf(owner, sizeof(owner), " (process %d)", (int)lock.l_pid);
+		(void)err_set(err,
+			      "another skymond%s uses the state folder %s: stop it, or give each a "
+			      "`state_dir` of its own",
+			      owner, folder);
+		close(fd);
+		return false;
+	}
+	log_warn("cannot lock the state folder %s, so that a second skymond would not be noticed: %s", folder,
+		 strerror(errno));
+	close(fd);
+	return true;
 }

@@ -15,6 +15,8 @@ void daemon_warn_of_isolation(void);
  * allows. */
 uint32_t daemon_fit_descriptors(const struct settings *settings);
 /* Called before the first worker, whose sandbox is built from existing folders. */
-void daemon_make_state_dir(const char *folder);
+/* Makes the folder if it is missing, and locks it until this process ends. Returns false if another skymond has
+ * it; a folder that cannot be made or written is logged and does not matter. */
+bool daemon_take_state_dir(const char *folder, struct err *err) MUST_CHECK;
 
 #endif

@@ -170,7 +170,7 @@ def test_kills_during_writes(skymond, tmp_path, state):
         if turn > 0:
             daemon.wait_log("101 components continue")
     daemon = skymond(config, env=env)
-    assert totals(daemon, "a")[0] > 6 and sorted(path.name for path in state.iterdir() if path.is_file()) in (["board.state"], ["board.state", "board.state.new"])
+    assert totals(daemon, "a")[0] > 6 and sorted(path.name for path in state.glob("board.*")) in (["board.state"], ["board.state", "board.state.new"])
 
 
 def test_a_folder_that_cannot_be_written_costs_one_line(skymond, tmp_path, state):
@@ -210,3 +210,16 @@ def test_a_full_disk_and_one_that_is_read_only(skymond, tmp_path, state):
         daemon.stop()
     finally:
         subprocess.run(["umount", "-l", state], check=True)
+
+
+def test_a_state_folder_has_one_skymond(skymond, tmp_path):
+    """The second one names the folder and the process that has it; one that only looks is not refused, and after a SIGKILL the next one starts."""
+    config, env = files(tmp_path, "a"), {"STATE_DIRECTORY": str(tmp_path)}
+    write_words(tmp_path, a="healthy")
+    daemon = skymond(config, env=env)
+    second = run_skymond(config, env=env)
+    assert second.returncode == 1 and f"another skymond (process {daemon.pid}) uses the state folder {tmp_path}" in second.stderr, second.stderr
+    assert run_skymond(config, "--check-config", env=env).returncode == 0
+    daemon.wait_component("a", status="healthy")
+    daemon.stop(signal.SIGKILL, expect=None)
+    skymond(config, env=env).wait_component("a", status="healthy")
