@@ -133,6 +133,12 @@ static const void *find_symbol(const char *path, int copy, size_t *size, struct 
 		err_set(err, "cannot open plugin %s: %s", path, why != NULL ? why : "unknown error");
 		return NULL;
 	}
+	/* A debugger opens the name of a loaded object itself, and its own descriptor of that number may be a
+	 * pipe, on which it waits for ever. The handle is never closed, so that the loader never frees the name. */
+	struct link_map *map;
+	char *whole = realpath(path, NULL);
+	if (whole != NULL && dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0)
+		map->l_name = whole;
 	const void *symbol = dlsym(handle, "skymon_plugin");
 	Dl_info info;
 	void *entry = NULL;

@@ -49,6 +49,9 @@ static int show(const struct check *check, struct result *result)
 {
 	const struct component_spec *spec = spec_of(check);
 	const char *why;
+	if (result->dropped > 0)
+		fprintf(stderr, "skymon: %u series above limits.series are dropped, of metric %s first\n",
+			result->dropped, result->dropped_name);
 	verdict_apply_limits(spec->limits, spec->limit_count, result);
 	tool_show(check->format, spec, pool_info(check->pool, spec->plugin, &why), &result->view);
 	int code = tool_exit_of(skymon_status_word(result->view.status));

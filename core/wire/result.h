@@ -57,7 +57,7 @@ void result_unresolved(struct result_builder *b);
 bool result_detail(struct result_builder *b, const char *key, const char *json,
 		   struct err *err); /* json: any value, checked */
 /* Ignores what is not finite, and so was not measured. */
-void result_set_number(struct result_builder *b, const char *name, double value);
+bool result_set_number(struct result_builder *b, const char *name, double value, struct err *err);
 /* Checks name, labels (not `component`), type against earlier samples of this family, and that the series is
  * new. Labels are sorted by name, so that the same ones in another order are the same series. A counter is
  * named …_total and is never negative. */

@@ -181,20 +181,22 @@ bool result_detail(struct result_builder *b, const char *key, const char *json, 
 	return true;
 }
 
-void result_set_number(struct result_builder *b, const char *name, double value)
+bool result_set_number(struct result_builder *b, const char *name, double value, struct err *err)
 {
 	if (!isfinite(value))
-		return;
+		return true;
 	size_t i = 0;
 	while (i < b->number_count && strcmp(b->numbers[i].name, name) != 0)
 		i++;
 	if (i == b->number_count) {
 		if (i >= RESULT_NUMBERS_MAX)
-			return;
+			return err_set(err, "number %.100s is one too many: a result may have %u", name,
+				       RESULT_NUMBERS_MAX);
 		b->numbers = x_grow(b->numbers, &b->number_room, i + 1, sizeof(*b->numbers));
 		b->numbers[b->number_count++].name = x_strdup(name);
 	}
 	b->numbers[i].value = value;
+	return true;
 }
 
 /* ---- Series ---- */
@@ -272,7 +274,10 @@ static uint32_t find_family(struct result_builder *b, int type, const char *name
 			return err_set(err, "metric %s is a gauge and a counter at once", name);
 		return slot->family;
 	}
-	if (strlen(name) > METRIC_NAME_MAX || !metric_name_ok(name))
+	if (strlen(name) > METRIC_NAME_MAX)
+		return err_set(err, "metric name \"%.40s...\" is longer than %d bytes", name,
+			       METRIC_NAME_MAX);
+	if (!metric_name_ok(name))
 		return err_set(err, "metric name \"%.200s\" is not of the form [a-zA-Z_:][a-zA-Z0-9_:]*",
 			       name);
 	if (metric_name_reserved(name))

@@ -87,13 +87,12 @@ static void number(struct skymon *sm, const char *name, double value)
 	const struct skymon_number *declared = component->runner->plugin->numbers;
 	while (declared != NULL && declared->name != NULL && name != NULL && !plugin_declares(declared, name))
 		declared++;
-	if (name != NULL && declared != NULL && declared->name != NULL) {
-		result_set_number(component->builder, name, value);
-		return;
-	}
 	struct err err;
-	err_set(&err, "number %.100s is not declared by the plugin", name != NULL ? name : "");
-	runner_dropped(component, &err);
+	bool known = name != NULL && declared != NULL && declared->name != NULL;
+	if (!known)
+		err_set(&err, "number %.100s is not declared by the plugin", name != NULL ? name : "");
+	if (!known || !result_set_number(component->builder, name, value, &err))
+		runner_dropped(component, &err);
 }
 
 static bool label_taken(const struct runner_component *component, const struct skymon_label *labels,

@@ -90,9 +90,13 @@ bool runner_is_valid(struct runner_component *component, struct err *err)
 		return true;
 	call_validate(component, &(struct runner_mistakes){.out = &out});
 	struct wire_reader in = wire_reader(out.data, out.size);
-	bool valid = !message_get_mistake(&in, &option, &text);
+	struct buf all = {0};
+	while (message_get_mistake(&in, &option, &text))
+		buf_printf(&all, "%soption `%s` %s", all.size > 0 ? "; " : "", option, text);
+	bool valid = all.size == 0;
 	if (!valid)
-		err_set(err, "option `%s` %s", option, text);
+		err_set(err, "%s", all.data);
+	buf_free(&all);
 	buf_free(&out);
 	return valid;
 }

@@ -175,6 +175,16 @@ def test_output_metrics(config):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_series_above_the_limit_are_named():
+    done = run_tool("run", "t_series", "count=10001", *OWN)
+    assert done.returncode == 0 and "1 series above limits.series are dropped, of metric t_series_value first" in done.stderr, done.stderr
+
+
+def test_every_mistake_of_validate_is_shown():
+    text = run("t_validate", "url=http://x", "name=both", "key=kkkkkkkk", *OWN, code=3)
+    assert "option `url` must begin with t://; option `name` is given beside key" in text, text
+
+
 def test_output_is_one_of_four():
     done = run_tool("run", "t_ok", *OWN, "--output", "xml")
     assert done.returncode == 3 and "json, text, metrics and nagios" in done.stderr

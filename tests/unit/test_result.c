@@ -40,9 +40,9 @@ static void fill(struct result_builder *b)
 	CU_ASSERT(result_detail(b, "realm", "\"main\"", &err));
 	CU_ASSERT(result_detail(b, "list", " [1, {\"a\": null}] ", &err));
 	CU_ASSERT(result_detail(b, "realm", "\"other\"", &err));
-	result_set_number(b, "used", 0.5);
-	result_set_number(b, "count", 12);
-	result_set_number(b, "used", 0.75);
+	CU_ASSERT(result_set_number(b, "used", 0.5, &err));
+	CU_ASSERT(result_set_number(b, "count", 12, &err));
+	CU_ASSERT(result_set_number(b, "used", 0.75, &err));
 	struct skymon_label two[] = {{"state", "idle"}, {"db", "a\"b\\c\nd"}};
 	CU_ASSERT(result_metric(b, SKYMON_GAUGE, "pg_connections", "Connections", 4, two, 2, &err));
 	CU_ASSERT(result_metric(b, SKYMON_GAUGE, "pg_connections", "Connections", 0.25, NULL, 0, &err));
@@ -208,6 +208,8 @@ static void details_are_validated(void)
 
 static void wrong_metrics_are_refused(void)
 {
+	static char long_name[202];
+	memset(long_name, 'x', sizeof(long_name) - 1);
 	static const struct skymon_label component[] = {{"component", "x"}},
 					 twice[] = {{"a", "1"}, {"b", "2"}, {"a", "3"}},
 					 hidden[] = {{"__name__", "x"}}, digit[] = {{"1a", "x"}},
@@ -242,6 +244,7 @@ static void wrong_metrics_are_refused(void)
 		{SKYMON_GAUGE, "", 1, NULL, 0, "name"},
 		{SKYMON_GAUGE, NULL, 1, NULL, 0, "name"},
 		{SKYMON_GAUGE, "9lives", 1, NULL, 0, "name"},
+		{SKYMON_GAUGE, long_name, 1, NULL, 0, "longer than 200 bytes"},
 		{SKYMON_GAUGE, "x", 1, component, 1, "component"},
 		{SKYMON_GAUGE, "x", 1, twice, 3, "twice"},
 		{SKYMON_GAUGE, "x", 1, hidden, 1, "wrong name"},

@@ -74,7 +74,7 @@ static struct result *result_with(int status, int64_t duration_us, const char *n
 	struct result_builder *builder = result_builder_new();
 	struct buf body = {0};
 	if (name != NULL)
-		result_set_number(builder, name, value);
+		(void)result_set_number(builder, name, value, NULL);
 	result_encode(builder, (enum skymon_status)status, duration_us, &body);
 	result_builder_free(builder);
 	struct wire_reader reader = wire_reader(body.data, body.size);
