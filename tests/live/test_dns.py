@@ -63,6 +63,6 @@ def test_an_outage_of_dns(skymond, silent_name_server, postgres, tmp_path):
     assert set(restarts(daemon).values()) == {0}
     for name in good:
         assert daemon.component(name)["status"] == "healthy"
-        assert after[name] - before[name] >= int(seconds) - 2, (name, before[name], after[name])
+        assert after[name] - before[name] >= seconds * 0.8 - 2, (name, before[name], after[name])
     for name in named:
         assert daemon.component(name)["reason"] == "timeout"

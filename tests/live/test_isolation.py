@@ -8,7 +8,7 @@ import struct
 import time
 
 import pytest
-from harness import Folder, Skymond, family_values, run_tool, wait_until
+from harness import SLOW, Folder, Skymond, family_values, run_tool, wait_until
 from test_workers import component
 
 ATTEMPTS = """constructor secret_file config decoy shadow others_state write_plugin_folder write_tmp core_pattern list_processes kernel_log device
@@ -186,10 +186,11 @@ def test_a_kernel_without(skymond, calls, says, guards):
     config = {"plugins": {"prometheus": {}}, "components": {"a": component("t_ok")}}
     daemon = skymond(config, preexec_fn=without(*calls))
     daemon.wait_component("a", status="healthy")
+    daemon.wait_log(says)
     assert len([line for line in daemon.log_lines() if says in line]) == 1
     assert family_values(daemon, "skymon_isolation") == {f'{{guard="{name}"}}': value for name, value in guards.items()}
     strict = skymond({**config, "isolation": "strict"}, preexec_fn=without(*calls), wait=False)
-    strict.process.wait(10)
+    strict.process.wait(10 * SLOW)
     assert strict.stop(expect=None) == 2 and "isolation is strict" in strict.log_text()
 
 
@@ -204,8 +205,7 @@ def test_a_worker_that_cannot_be_confined(skymond):
     daemon.hup()
     for each in (daemon, skymond(strict, preexec_fn=without(RESTRICT))):
         each.wait_log("isolation is strict, and this kernel cannot confine the worker's files signals", timeout=5)
-        found = each.wait_component("a", timeout=5, status="unknown")
-        assert "isolation is strict" in found["message"], found
+        wait_until(lambda each=each: "isolation is strict" in each.wait_component("a", timeout=5, status="unknown")["message"], 5, "the reason")
 
 
 def test_a_kernel_with_all(skymond):

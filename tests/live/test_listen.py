@@ -61,7 +61,7 @@ def test_one_family_alone(skymond, tmp_path):
 
 def test_without_ipv6_it_is_ipv4(skymond, tmp_path):
     daemon = skymond(watched(tmp_path, listen=":0"), listen=None, preexec_fn=without_ipv6)
-    assert "address=0.0.0.0" in daemon.log_text()
+    daemon.wait_log("address=0.0.0.0")
     assert codes(daemon.port) == [200, None]
 
 

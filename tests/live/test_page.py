@@ -237,7 +237,7 @@ def test_without_javascript(skymond, tmp_path, chromium):
 
 def test_five_hundred(skymond, tmp_path, chromium):
     (tmp_path / "many").write_text("healthy one of many")
-    many = {f"c{i}": component("t_file", path=str(tmp_path / "many"), interval="1h") for i in range(500)}
+    many = {f"c{i}": component("t_file", path=str(tmp_path / "many"), interval="1h", timeout="60s") for i in range(500)}
     sm = skymond({"plugins": SERVED, "components": many})
     wait_until(lambda: sm.get("/status.html").text.count("one of many") == 500, 60, "all results")
 

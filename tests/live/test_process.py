@@ -91,8 +91,8 @@ def test_by_pid_file(skymond, nginx):
         for key in ("active_connections", "connections"):
             wait_until(lambda key=key: sm.component("web")["details"][key] == 3, what=f"3 {key}")
     end_process(server.process)
-    found = sm.wait_component("web", status="unhealthy")
-    assert "is missing" in found["message"], "nginx removes its pid file"
+    # nginx removes its pid file; a check may see it end
+    wait_until(lambda: "is missing" in sm.wait_component("web", status="unhealthy")["message"], what="the missing pid file")
     pid_file.write_text(f"{server.process.pid}\n")
     wait_until(lambda: "is not running" in sm.component("web")["message"], what="the stale pid file to be told")
     pid_file.write_text("none\n")

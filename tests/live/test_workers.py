@@ -258,8 +258,8 @@ def test_what_plugins_print_is_logged_and_limited(skymond):
 
 def test_a_start_that_fails_is_unknown_and_tried_again(skymond):
     daemon = skymond({"components": {"bad": component("t_start_fails", impact="unhealthy"), "good": component("t_ok")}})
-    found = daemon.wait_component("bad", status="unknown")
-    assert found["message"] and found["reason"] != "starting", found
+    found = wait_until(lambda: (found := daemon.wait_component("bad", status="unknown"))["reason"] != "starting" and found, what="the first start")
+    assert found["message"], found
     daemon.wait_component("good", status="healthy")
     assert daemon.get("/api/v1/health/bad").status_code == 503
 
