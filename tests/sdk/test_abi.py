@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ABI without today's header: plugins built against the kept headers (sdk/abi), and a plugin in Rust that has only the layout."""
+"""The ABI without today's header: plugins built against the kept headers (sdk/abi), a plugin in Rust that has only the layout, and one in Go."""
 import json
 import re
 import subprocess
@@ -87,3 +87,18 @@ def test_rust(tmp_path):
     assert "must be at least 1, not 0" in skymon_run(tmp_path, "lines", f"path={file}", "at_least=0", code=3)
     missing = json.loads(skymon_run(tmp_path, "lines", f"path={tmp_path / 'none'}", code=2))
     assert missing["reason"] == "missing" and missing["message"].startswith("cannot read"), missing
+
+
+def test_go(tmp_path):
+    """One shared object of Go files alone. Its runtime, with threads and handlers of its own, lives in the sandbox; a panic ends the worker."""
+    env = {"CGO_ENABLED": "1", "CGO_CFLAGS": f"-O2 -I{SOURCE / 'sdk/include'}", "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": "local"}
+    run(need("go"), "build", "-buildmode=c-shared", "-o", tmp_path / "lines.so", ".", cwd=HERE / "golang", env=env)
+    file = tmp_path / "file"
+    file.write_text("a\nb\n")
+    shown, leaked = skymon_run(tmp_path, "lines", f"path={file}", "--repeat", "50").split("skymon: ")
+    found = json.loads(shown)
+    assert leaked.startswith("no memory") and found["status"] == "healthy" and found["message"] == f"{file} has 2 lines" and found["numbers"] == {"lines": 2}, found
+    missing = json.loads(skymon_run(tmp_path, "lines", f"path={tmp_path / 'none'}", code=2))
+    assert missing["reason"] == "missing" and missing["message"].startswith("cannot read"), missing
+    panics = skymon_run(tmp_path, "lines", "path=/panic", code=3)
+    assert '"reason": "crashed"' in panics and "panic: as asked" in panics, panics
