@@ -109,6 +109,9 @@ static void act(const struct event *event)
 	case 8:
 		withdraw();
 		break;
+	case 9:
+		silences_change();
+		break;
 	default:
 		ask();
 	}
@@ -206,6 +209,7 @@ static void shut_down(void)
 		sim_fail("the shutdown has not ended %lld ms after its time",
 			 (long long)(sim_useful_ms() - began_ms - patience_ms));
 	plan_forget();
+	silences_forget();
 	sched_free(sim.sched);
 	if (workers_count() > 0)
 		sim_fail("%zu workers are left", workers_count());
@@ -234,6 +238,7 @@ static void play(uint64_t seed, const struct story *story)
 	sim.board = board_new(model_changed, NULL);
 	sim.sched = sched_new(sim.loop, sim.board, "skymon-worker", note_lag, NULL);
 	pool_configure(sched_pool(sim.sched), "", 0, 1000, plan_lookup);
+	silences_begin();
 	sim_add_event(
 		(struct event){.at_ms = sim.now_ms + 100, .fire = act, .more = sim_between(500, 30000)});
 	sim_add_event((struct event){.at_ms = sim.now_ms + 100, .fire = look});

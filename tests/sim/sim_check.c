@@ -62,7 +62,8 @@ static int naive_overall(void)
 	bool unhealthy = false, unknown = false, degraded = false;
 	for (int i = 0; i < NAMES; i++) {
 		const struct life *life = &lives[i];
-		if (!life->there || !life->want.configured || life->want.impact == SKYMON_IMPACT_NONE)
+		if (!life->there || !life->want.configured || life->want.impact == SKYMON_IMPACT_NONE ||
+		    board_item_view(life->item)->maintenance != NULL)
 			continue;
 		if (life->want.impact == SKYMON_IMPACT_DEGRADED) {
 			degraded |= !life->starting && life->status != SKYMON_HEALTHY;
@@ -494,6 +495,10 @@ static void check_time(int name)
 
 void model_check_step(void)
 {
+	silences_pass();
+	for (int i = 0; i < NAMES; i++)
+		if (lives[i].there && silences_check(i, board_item_view(lives[i].item)->maintenance != NULL))
+			dirty = true;
 	if (dirty)
 		compare_board();
 	dirty = false;

@@ -173,9 +173,10 @@ static void end_plan(bool taken)
 
 static void take_plan(void)
 {
-	struct settings settings = {.limits = {.checks_at_once = next.per_plugin,
-					       .checks_per_address = next.per_address,
-					       .series = 1000}};
+	static struct settings settings; /* maintenance keeps it */
+	settings = (struct settings){.limits = {.checks_at_once = next.per_plugin,
+						.checks_per_address = next.per_address,
+						.series = 1000}};
 	sim_trace("the config is applied, at most %u checks of a plugin and %u of an address at once",
 		  next.per_plugin, next.per_address);
 	model_apply(&next);
@@ -183,6 +184,7 @@ static void take_plan(void)
 	started = true;
 	sched_configure(sim.sched, &settings);
 	sched_apply(sim.sched, next.specs, next.count);
+	silences_configure(&settings);
 	pool_tidy(sched_pool(sim.sched), true);
 	model_applied();
 	end_plan(true);
