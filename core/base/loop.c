@@ -13,11 +13,16 @@
 
 #define BATCH 64
 
+struct due { /* beside the timer, so that thousands are compared without a look at each */
+	int64_t at_ms;
+	struct timer *timer;
+};
+
 struct loop {
 	int epoll_fd;
 	bool stopped;
 	int64_t now_ms;
-	struct timer **heap; /* the earliest first */
+	struct due *heap; /* the earliest first */
 	size_t count, capacity;
 	struct epoll_event batch[BATCH];
 	int batch_count;
@@ -137,29 +142,28 @@ void loop_forget(struct loop *loop, struct watch *watch)
 
 /* ---- Timers: a binary heap; each timer knows its slot, so that it can be moved or removed ---- */
 
-static void place(struct loop *loop, size_t index, struct timer *timer)
+static void place(struct loop *loop, size_t index, struct due due)
 {
-	loop->heap[index] = timer;
-	timer->slot = index + 1;
+	loop->heap[index] = due;
+	due.timer->slot = index + 1;
 }
 
-static void sift(struct loop *loop, size_t index)
+static void sift(struct loop *loop, size_t index, struct due due)
 {
-	struct timer *timer = loop->heap[index];
-	while (index > 0 && loop->heap[(index - 1) / 2]->due_ms > timer->due_ms) {
+	while (index > 0 && loop->heap[(index - 1) / 2].at_ms > due.at_ms) {
 		place(loop, index, loop->heap[(index - 1) / 2]);
 		index = (index - 1) / 2;
 	}
 	for (;;) {
 		size_t child = 2 * index + 1;
-		if (child + 1 < loop->count && loop->heap[child + 1]->due_ms < loop->heap[child]->due_ms)
+		if (child + 1 < loop->count && loop->heap[child + 1].at_ms < loop->heap[child].at_ms)
 			child++;
-		if (child >= loop->count || loop->heap[child]->due_ms >= timer->due_ms)
+		if (child >= loop->count || loop->heap[child].at_ms >= due.at_ms)
 			break;
 		place(loop, index, loop->heap[child]);
 		index = child;
 	}
-	place(loop, index, timer);
+	place(loop, index, due);
 }
 
 void loop_set_timer(struct loop *loop, struct timer *timer, int64_t due_ms)
@@ -167,9 +171,9 @@ void loop_set_timer(struct loop *loop, struct timer *timer, int64_t due_ms)
 	timer->due_ms = due_ms;
 	if (timer->slot == 0) {
 		loop->heap = x_grow(loop->heap, &loop->capacity, loop->count + 1, sizeof(*loop->heap));
-		place(loop, loop->count++, timer);
+		timer->slot = ++loop->count;
 	}
-	sift(loop, timer->slot - 1);
+	sift(loop, timer->slot - 1, (struct due){due_ms, timer});
 }
 
 void loop_clear_timer(struct loop *loop, struct timer *timer)
@@ -178,11 +182,9 @@ void loop_clear_timer(struct loop *loop, struct timer *timer)
 		return;
 	size_t index = timer->slot - 1;
 	timer->slot = 0;
-	struct timer *last = loop->heap[--loop->count];
-	if (last == timer)
-		return;
-	place(loop, index, last);
-	sift(loop, index);
+	struct due last = loop->heap[--loop->count];
+	if (last.timer != timer)
+		sift(loop, index, last);
 }
 
 /* Fires the timers that are due. Those that a callback sets for now are fired in the next turn, so that
@@ -190,8 +192,8 @@ void loop_clear_timer(struct loop *loop, struct timer *timer)
 static void fire_timers(struct loop *loop)
 {
 	size_t most = loop->count;
-	while (loop->count > 0 && loop->heap[0]->due_ms <= loop->now_ms && most-- > 0) {
-		struct timer *timer = loop->heap[0];
+	while (loop->count > 0 && loop->heap[0].at_ms <= loop->now_ms && most-- > 0) {
+		struct timer *timer = loop->heap[0].timer;
 		loop_clear_timer(loop, timer);
 		timer->fire(timer, loop->now_ms);
 	}
@@ -209,7 +211,7 @@ static int wait_ms(struct loop *loop)
 {
 	int64_t wait = loop->turn != NULL ? loop->turn(loop->turn_arg, loop->now_ms) : -1;
 	if (loop->count > 0) {
-		int64_t due = loop->heap[0]->due_ms - loop_clock_ms();
+		int64_t due = loop->heap[0].at_ms - loop_clock_ms();
 		due = due < 0 ? 0 : due;
 		wait = wait < 0 || due < wait ? due : wait;
 	}
