@@ -28,7 +28,7 @@ def test_a_watched_configuration(skymond):
     daemon.hup()
     daemon.wait_log(RELOADED)
     assert daemon.component("v1")["name"] == "v1"
-    assert watches(daemon)
+    wait_until(lambda: watches(daemon), 15, "the watching")
     (folder / "..new").symlink_to("..2")
     os.replace(folder / "..new", folder / "..data")
     wait_until(lambda: daemon.get("/api/v1/health/v2").status_code != 404, 15, "v2")
