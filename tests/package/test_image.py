@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """etc/container/Containerfile: its steps are run in systems of Debian 13, and its result as a container engine runs it, with user,
-PID, mount and network namespaces of its own, without capabilities, read-only."""
+PID, mount and network namespaces of its own, without capabilities, read-only. With SKYMON_ENGINE=buildah that builds the image, which takes
+minutes: only its base is a system of ours, under the name that the file asks for."""
 import json
 import os
 import pathlib
@@ -12,7 +13,7 @@ import subprocess
 import pytest
 
 from debian import BUILD, System, lacking, releases
-from harness import SLOW, SOURCE, end_process, wait_until
+from harness import SLOW, SOURCE, Folder, end_process, need, wait_until
 
 INSTRUCTION = re.compile(r"^([A-Z]+) (.*)$", re.S)
 # From outside of the image's root, as a process in a chroot may not make user namespaces: other users and processes, all mounts read-only but the state's, and skymond as PID 1.
@@ -35,14 +36,50 @@ def instructions():
     return [INSTRUCTION.match(line).groups() for line in text.splitlines() if line.strip()]
 
 
+class Engine:
+    """buildah, with a store of its own."""
+
+    def __init__(self, program):
+        self.folder = Folder("engine")
+        self.words = [need(program), "--storage-driver", "vfs", "--root", f"{self.folder.path}/store", "--runroot", f"{self.folder.path}/run"]
+
+    def run(self, *words, timeout=120):
+        done = subprocess.run([*self.words, *map(str, words)], capture_output=True, text=True, timeout=timeout * SLOW, stdin=subprocess.DEVNULL, cwd=SOURCE)
+        assert done.returncode == 0, f"{words}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
+        return done.stdout.strip()
+
+    def build(self):
+        """The image's settings and its root."""
+        base = self.run("from", "scratch")
+        subprocess.run(["sh", "-c", 'tar -C "$1" -c --exclude=./work . | tar -x -C "$2"', "-", BUILD / "debian-13", self.run("mount", base)], check=True)
+        self.run("commit", "--format", "docker", base, "docker.io/library/debian:13-slim")
+        words = re.search(r"^podman build (.*)$", (SOURCE / "doc/production.md").read_text(), re.M)[1].split()
+        self.run("build", "--isolation", "chroot", "--pull-never", *words, timeout=900)
+        made = self.run("from", "--pull-never", "skymon")
+        return json.loads(self.run("inspect", made))["Docker"]["config"], pathlib.Path(self.run("mount", made))
+
+    def close(self):
+        self.run("umount", "--all")
+        self.folder.remove()
+
+
 class Image:
     """The last stage's system, with the values of what an engine applies when it runs the image."""
 
     def __init__(self):
-        self.stages, self.settings, self.system = {}, {}, None
+        self.stages, self.settings, self.system, self.engine = {}, {}, None, None
         try:
+            if program := os.environ.get("SKYMON_ENGINE"):
+                self.engine = Engine(program)
+                settings, root = self.engine.build()
+                self.stages[""] = self.system = System(root, "13")
             for word, rest in instructions():
-                getattr(self, f"do_{word.lower()}")(rest)
+                if self.engine is None or word not in ("FROM", "RUN", "COPY", "WORKDIR"):
+                    getattr(self, f"do_{word.lower()}")(rest)
+            if self.engine is not None:
+                assert [settings["User"], settings["Healthcheck"]["Test"][1:], settings["Entrypoint"]] == [
+                    self.settings[name] for name in ("user", "health", "entrypoint")]
+                assert list(settings["Volumes"]) == [self.settings["volume"]] and list(settings["ExposedPorts"]) == [self.settings["port"] + "/tcp"]
         except BaseException:
             self.close()
             raise
@@ -95,6 +132,8 @@ class Image:
     def close(self):
         for system in self.stages.values():
             system.close()
+        if self.engine is not None:
+            self.engine.close()
 
 
 class Container:
