@@ -93,12 +93,13 @@ def test_from_the_package_to_an_alert(fresh, certs):
     assert re.search("^orders +healthy", answer, re.M) and '"ready":true' in answer.replace(" ", "") and PASSWORD not in answer
     assert get(fresh, "/api/v1/status")[0] == 401, "not public"
 
+    assert re.fullmatch("(s1 .*new disks.*\n){2}", shell(fresh, block("skymon silence")))
+    # Scraped from here on: the rules are quiet for 5 minutes about a component that a scrape has seen in maintenance.
     put(fresh, block("# /etc/prometheus/prometheus.yml") + "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 200ms}\n")
     shell(fresh, f"install -o root -g prometheus -m 0640 {TOKEN} /etc/prometheus/skymon-token; systemctl start prometheus")
     query(fresh, 'skymon_component_up{component="orders"} == 1')
     fresh.write("/usr/local/bin/backup", "#!/bin/sh\n", mode=0o755)
     shell(fresh, block("SKYMON_JOB_TOKEN_FILE="))
-    assert re.fullmatch("(s1 .*new disks.*\n){2}", shell(fresh, block("skymon silence")))
 
     # A credential is replaced: the old token counts until the restart.
     old = shell(fresh, f"cat {TOKEN}").strip()
