@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* process: the life of one skymon-worker process: it is spawned, fed through its wire, read, killed and
- * reaped by its pidfd. Bounds and decodes each message, and passes it to the owner (a slot of the pool). Owns
- * the process, its wire and its output pipe. On the loop's thread. */
+/* process: the life of one skymon-worker process: spawns, feeds, reads, kills and reaps it (by a pidfd). Bounds
+ * and decodes each message, and passes it to the owner (a slot of the pool). Owns the process, its wire and its
+ * output pipe. On the loop's thread. */
 #include "process.h"
 
 #include <errno.h>
@@ -19,6 +19,7 @@
 
 #include "base/log.h"
 #include "timeouts.h"
+#include "process_crash.h"
 #include "process_spawn.h"
 
 /* STARTING: its hello is awaited. WIRE_LOST: its wire is closed or broken, so it must exit. ASKED: to exit;
@@ -34,7 +35,7 @@ struct process {
 	pid_t pid;
 	enum process_state state;
 	struct watch wire, exit, print;
-	struct timer timeout; /* of its hello, later of its exit */
+	struct timer timeout, flush; /* of its hello, later of its exit; of the runs that wait for others */
 	struct wire_inbox inbox;
 	struct wire_outbox outbox;
 	bool writing; /* waits until its wire is writable */
@@ -60,8 +61,7 @@ static void set_cause(struct process *process, enum process_cause cause, uint32_
 	snprintf(process->end.text, sizeof(process->end.text), "%s", text);
 }
 
-/* Kills its process group, with the programs that it has started, and the worker itself in case it has
- * changed its group. It is not reaped yet, so no other process has its pid. */
+/* Kills its group, and the worker in case it has left that. It is not reaped, so no other has its pid. */
 static void kill_all(const struct process *process)
 {
 	kill(-process->pid, SIGKILL);
@@ -144,6 +144,7 @@ static void describe_exit(struct process *process, const siginfo_t *info)
 static void free_process(struct process *process)
 {
 	loop_clear_timer(process->loop, &process->timeout);
+	loop_clear_timer(process->loop, &process->flush);
 	close_watch(process, &process->wire);
 	close_watch(process, &process->exit);
 	close_watch(process, &process->print);
@@ -256,29 +257,11 @@ static void process_on_crash(struct process *process, const struct wire_message 
 {
 	struct wire_reader in = wire_reader(message->body, message->size);
 	struct message_crash crash;
-	char text[200], step[100] = "";
+	char text[PROCESS_CRASH_TEXT_MAX];
 	message_get_crash(&in, &crash);
-	const char *name = sigabbrev_np(crash.number);
-	if (crash.step[0] != '\0')
-		snprintf(step, sizeof(step), " while %.80s", crash.step);
-	switch (crash.cause) {
-	case WIRE_CRASH_MEMORY:
-		snprintf(text, sizeof(text), "grew past the memory limit of %lld MiB",
-			 (long long)(process->memory_limit >> 20));
-		break;
-	case WIRE_CRASH_FILES:
-		snprintf(text, sizeof(text), "had %.40s descriptors open and went on opening", crash.step);
-		break;
-	case WIRE_CRASH_BLOCKED:
-		snprintf(text, sizeof(text), "blocked the loop of its worker for %u s%s", crash.number, step);
+	process_crash_text(&crash, process->memory_limit, text);
+	if (crash.cause == WIRE_CRASH_BLOCKED)
 		process->end.alone = !process->cause_set;
-		break;
-	case WIRE_CRASH_EXIT:
-		snprintf(text, sizeof(text), "ended its process by exit(%d)%s", crash.number, step);
-		break;
-	default:
-		snprintf(text, sizeof(text), "crashed with SIG%s%s", name != NULL ? name : "?", step);
-	}
 	if (crash.cause != WIRE_CRASH_EXIT && crash.cause != WIRE_CRASH_SIGNAL)
 		process_kill(process, PROCESS_KILLED, message->id, text);
 	set_cause(process, PROCESS_CRASHED, message->id, text);
@@ -389,15 +372,27 @@ static void watch_writable(struct process *process)
 	process->writing = waiting;
 }
 
+static void flush(struct process *process)
+{
+	struct err err;
+	if (!wire_flush(&process->outbox, process->wire.fd, &err))
+		process_kill(process, PROCESS_CRASHED, 0, err.text);
+	watch_writable(process);
+}
+
+static void on_flush(struct timer *timer, int64_t now_ms)
+{
+	(void)now_ms;
+	struct process *process = container_of(timer, struct process, flush);
+	if (process->wire.fd >= 0)
+		flush(process);
+}
+
 static void wire_ready(struct watch *watch, uint32_t events)
 {
 	struct process *process = container_of(watch, struct process, wire);
-	struct err err;
-	if ((events & EPOLLOUT) != 0) {
-		if (!wire_flush(&process->outbox, watch->fd, &err))
-			process_kill(process, PROCESS_CRASHED, 0, err.text);
-		watch_writable(process);
-	}
+	if ((events & EPOLLOUT) != 0)
+		flush(process);
 	if ((events & ~(uint32_t)EPOLLOUT) != 0)
 		receive(process, PACKETS_PER_TURN);
 }
@@ -407,7 +402,9 @@ static void post(struct process *process, enum wire_type type, uint32_t id, cons
 	if (process->wire.fd < 0 || process->state == PROCESS_ASKED)
 		return; /* `ended` follows */
 	struct err err;
-	if (!wire_post(&process->outbox, process->wire.fd, type, id, body, size, &err))
+	bool (*how)(struct wire_outbox *, int, enum wire_type, uint32_t, const void *, size_t, struct err *) =
+		type == WIRE_RUN ? wire_post_packed : wire_post;
+	if (!how(&process->outbox, process->wire.fd, type, id, body, size, &err))
 		process_kill(process, PROCESS_CRASHED, 0, err.text);
 	else
 		watch_writable(process);
@@ -428,6 +425,8 @@ void process_run(struct process *process, uint32_t id, const struct message_run 
 	struct buf body = {0};
 	message_put_run(&body, run);
 	post(process, WIRE_RUN, id, body.data, body.size);
+	/* it fires behind the other checks that are due */
+	loop_set_timer(process->loop, &process->flush, loop_now_ms(process->loop));
 	buf_free(&body);
 }
 
@@ -587,6 +586,7 @@ struct process *process_new(struct loop *loop, const struct process_spec *spec,
 	process->exit = (struct watch){.ready = exit_ready, .fd = -1};
 	process->print = (struct watch){.ready = print_ready, .fd = -1};
 	process->timeout.fire = on_timeout;
+	process->flush.fire = on_flush;
 	if (!open_process(process, spec, err)) {
 		free_process(process);
 		return NULL;

@@ -272,6 +272,30 @@ static bool must_wait(void)
 	return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS;
 }
 
+/* Sends the packet, or queues it behind those that wait. */
+static bool post_packet(struct wire_outbox *outbox, int fd, const struct wire_head *head, const void *payload,
+			size_t size, struct err *err)
+{
+	if (outbox->first == NULL && send_packet(fd, head, payload, size, MSG_DONTWAIT))
+		return true;
+	if (outbox->first == NULL && !must_wait())
+		return err_set(err, "cannot write to the worker: %s", strerror(errno));
+	queue(outbox, head, payload, size);
+	return true;
+}
+
+static bool post_packed(struct wire_outbox *outbox, int fd, struct err *err)
+{
+	struct wire_head first;
+	size_t size = outbox->packed.size;
+	if (size == 0)
+		return true;
+	outbox->packed.size = 0;
+	memcpy(&first, outbox->packed.data, sizeof(first));
+	return post_packet(outbox, fd, &first, outbox->packed.data + sizeof(first), size - sizeof(first),
+			   err);
+}
+
 bool wire_post(struct wire_outbox *outbox, int fd, enum wire_type type, uint32_t id, const void *body,
 	       size_t size, struct err *err)
 {
@@ -279,19 +303,27 @@ bool wire_post(struct wire_outbox *outbox, int fd, enum wire_type type, uint32_t
 		return err_set(err, "a message of %zu bytes is too long for the wire", size);
 	if (outbox->bytes + size > WIRE_OUTBOX_MAX)
 		return err_set(err, "the worker does not read: %zu bytes are waiting for it", outbox->bytes);
+	if (!post_packed(outbox, fd, err))
+		return false;
 	struct wire_head head = head_of(type, id, size);
 	const uint8_t *at = body;
 	do {
 		size_t part = size < PAYLOAD_MAX ? size : PAYLOAD_MAX;
-		if (outbox->first != NULL || !send_packet(fd, &head, at, part, MSG_DONTWAIT)) {
-			if (outbox->first == NULL && !must_wait())
-				return err_set(err, "cannot write to the worker: %s", strerror(errno));
-			queue(outbox, &head, at, part);
-		}
+		if (!post_packet(outbox, fd, &head, at, part, err))
+			return false;
 		at = size > 0 ? at + part : at;
 		size -= part;
 	} while (size > 0);
 	return true;
+}
+
+bool wire_post_packed(struct wire_outbox *outbox, int fd, enum wire_type type, uint32_t id, const void *body,
+		      size_t size, struct err *err)
+{
+	if (outbox->bytes + outbox->packed.size < WIRE_OUTBOX_MAX &&
+	    outbox->packed.size < WIRE_PACKED_ENOUGH && wire_pack(&outbox->packed, type, id, body, size))
+		return true;
+	return wire_post(outbox, fd, type, id, body, size, err);
 }
 
 /* The packet may hold secrets. */
@@ -308,6 +340,8 @@ static void drop_first(struct wire_outbox *outbox)
 
 bool wire_flush(struct wire_outbox *outbox, int fd, struct err *err)
 {
+	if (!post_packed(outbox, fd, err))
+		return false;
 	while (outbox->first != NULL) {
 		const struct wire_packet *packet = outbox->first;
 		if (send(fd, packet->bytes, packet->size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
@@ -322,6 +356,7 @@ void wire_outbox_free(struct wire_outbox *outbox)
 {
 	while (outbox->first != NULL)
 		drop_first(outbox);
+	buf_free(&outbox->packed);
 }
 
 /* ---- Receiving ---- */

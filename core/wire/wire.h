@@ -99,12 +99,17 @@ bool wire_send_now(int fd, enum wire_type type, uint32_t id, const void *body, s
 struct wire_outbox {
 	struct wire_packet *first, *last;
 	size_t bytes;
+	struct buf packed; /* a packet that waits for more messages; none of its messages holds a secret */
 };
 #define WIRE_OUTBOX_MAX (8u << 20)
+#define WIRE_PACKED_ENOUGH 4096u /* a fuller packet is sent at once: the worker has enough to begin with */
 /* Queues the message and sends what fits now; false if the wire is broken or the bound is exceeded. Call
  * wire_flush when the descriptor is writable. */
 bool wire_post(struct wire_outbox *outbox, int fd, enum wire_type type, uint32_t id, const void *body,
 	       size_t size, struct err *err) MUST_CHECK;
+/* Lets a short message wait for others, up to the next wire_post or wire_flush, which send them first. */
+bool wire_post_packed(struct wire_outbox *outbox, int fd, enum wire_type type, uint32_t id, const void *body,
+		      size_t size, struct err *err) MUST_CHECK;
 bool wire_flush(struct wire_outbox *outbox, int fd, struct err *err) MUST_CHECK;
 void wire_outbox_free(struct wire_outbox *outbox);
 

@@ -260,6 +260,35 @@ static void short_messages_share_a_packet(void)
 	close_ends(&e);
 }
 
+/* Messages that may wait go in one packet, before the next one that may not, and at the latest with a flush. */
+static void packed_posts_keep_their_order(void)
+{
+	struct ends e;
+	struct wire_message got = {0};
+	open_ends(&e);
+	CU_ASSERT(wire_post_packed(&e.outbox, e.fds[0], WIRE_RUN, 1, "one", 3, &e.err));
+	CU_ASSERT(wire_post_packed(&e.outbox, e.fds[0], WIRE_RUN, 2, "two", 3, &e.err));
+	CU_ASSERT_EQUAL(wire_receive(&e.inbox, e.fds[1], &got, &e.err), WIRE_AGAIN);
+	CU_ASSERT(wire_post(&e.outbox, e.fds[0], WIRE_STOP, 1, NULL, 0, &e.err));
+	expect(&e, WIRE_RUN, 1, "one", 3);
+	CU_ASSERT(wire_has_rest(&e.inbox));
+	expect(&e, WIRE_RUN, 2, "two", 3);
+	expect(&e, WIRE_STOP, 1, "", 0);
+	CU_ASSERT(wire_post_packed(&e.outbox, e.fds[0], WIRE_RUN, 3, "three", 5, &e.err));
+	CU_ASSERT(wire_flush(&e.outbox, e.fds[0], &e.err));
+	expect(&e, WIRE_RUN, 3, "three", 5);
+
+	char *body = make_body(WIRE_PACKED_ENOUGH);
+	CU_ASSERT(wire_post_packed(&e.outbox, e.fds[0], WIRE_RUN, 4, body, WIRE_PACKED_ENOUGH, &e.err));
+	CU_ASSERT(wire_post_packed(&e.outbox, e.fds[0], WIRE_RUN, 5, "five", 4, &e.err)); /* sends both */
+	expect(&e, WIRE_RUN, 4, body, WIRE_PACKED_ENOUGH);
+	expect(&e, WIRE_RUN, 5, "five", 4);
+	CU_ASSERT(e.outbox.first == NULL && e.outbox.packed.size == 0);
+	free(body);
+	wire_outbox_free(&e.outbox);
+	close_ends(&e);
+}
+
 /* The rest of a packet is as hostile as its first message. */
 static void hostile_rests_are_bad(void)
 {
@@ -381,6 +410,7 @@ int main(void)
 					{"short messages arrive", short_messages_arrive},
 					{"long messages arrive in parts", long_messages_arrive_in_parts},
 					{"short messages share a packet", short_messages_share_a_packet},
+					{"packed posts keep their order", packed_posts_keep_their_order},
 					{"hostile rests are bad", hostile_rests_are_bad},
 					{"the outbox is bounded", outbox_is_bounded},
 					{"a missing reader is reported", a_closed_reader_is_reported},
