@@ -12,12 +12,13 @@
 #include "resolve.h"
 #include "runner_private.h"
 
-#define BLOCKED_TICKS 6     /* a callback that has not returned for so long blocks the loop */
-#define TICK_MS 500         /* counted, not timed: a process that was stopped is not to blame */
-#define WATCHES_MAX 1048576 /* of descriptor numbers; the process's limit is far lower */
-#define STALE_LOOK_US 100000
-#define CROWD 256              /* runs out at once, which take memory that few runs do not need */
-#define TRIM_AGAIN_US 60000000 /* giving memory back walks through the heap */
+#define BLOCKED_TICKS 6          /* a callback that has not returned for so long blocks the loop */
+#define TICK_MS 500              /* counted, not timed: a process that was stopped is not to blame */
+#define WATCHES_MAX 1048576      /* of descriptor numbers; the process's limit is far lower */
+#define STALE_LOOK_US 100000     /* between two looks at the files of the sandbox; … */
+#define STALE_HEALTHY_US 1000000 /* … after a healthy result, which can wait for the files */
+#define CROWD 256                /* runs out at once, which take memory that few runs do not need */
+#define TRIM_AGAIN_US 60000000   /* giving memory back walks through the heap */
 
 struct loop_watch { /* never freed before the loop is: the epoll entry of a descriptor that was closed
 		     * although a copy of it is open leads to it */
@@ -168,7 +169,8 @@ static void drop_query(struct runner_component *component)
 /* The files of the sandbox are looked at for one of many results: a look is a stat for each. */
 static bool is_stale(struct runner *runner, bool healthy, int64_t now_us)
 {
-	if (runner->events->stale == NULL || now_us - runner->loop->stale_us < STALE_LOOK_US)
+	if (runner->events->stale == NULL ||
+	    now_us - runner->loop->stale_us < (healthy ? STALE_HEALTHY_US : STALE_LOOK_US))
 		return false;
 	runner->loop->stale_us = now_us;
 	return runner->events->stale(runner->arg, healthy);
