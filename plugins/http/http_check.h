@@ -63,6 +63,7 @@ struct http { /* the component's state */
 struct http_run {
 	struct http_run *next; /* in the pool */
 	CURL *easy;
+	bool plain; /* the handle has the options of a plain request */
 	struct http *http;
 
 	/* the request that is out */

@@ -221,8 +221,7 @@ struct http_run *http_run_take(struct http_shared *shared)
 	if (run != NULL) {
 		shared->pool = run->next;
 		shared->pooled--;
-		CURL *easy = run->easy;
-		*run = (struct http_run){.easy = easy};
+		*run = (struct http_run){.easy = run->easy, .plain = run->plain};
 		return run;
 	}
 	run = calloc(1, sizeof(*run));

@@ -314,11 +314,10 @@ static size_t on_header(char *line, size_t one, size_t count, void *arg)
 	return size;
 }
 
-/* Options that are the same for all requests. The reset keeps libcurl's connections. */
+/* Options that are the same for all requests of a run: a handle keeps its run. */
 static void set_defaults(struct http_run *run)
 {
 	CURL *easy = run->easy;
-	curl_easy_reset(easy);
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, run);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, run->words);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -342,18 +341,33 @@ static void set_defaults(struct http_run *run)
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, run);
 }
 
+/* Returns whether the request is a GET of http:// without options of its own that http_request_set leaves set. */
+static bool is_plain(const struct http_run *run, const struct http_url *url)
+{
+	const struct http *http = run->http;
+	return !url->tls && http->proxy_url == NULL && http->encoding == NULL && !run->with_body &&
+	       strcmp(run->method, "GET") == 0;
+}
+
 void http_request_set(struct http_run *run)
 {
 	const struct http *http = run->http;
 	const struct http_url *url = run->hop.url != NULL ? &run->hop : &http->url;
-	set_defaults(run);
-	curl_easy_setopt(run->easy, CURLOPT_CURLU, url->url);
-	if (run->trusted) {
-		curl_easy_setopt(run->easy, CURLOPT_HTTPHEADER, http->lines);
-		if (http->encoding != NULL)
-			curl_easy_setopt(run->easy, CURLOPT_ACCEPT_ENCODING, http->encoding);
+	bool plain = is_plain(run, url);
+	/* Most requests differ from the one before by what is set below: the others begin with a handle as new, and
+	 * leave one that must be. The reset keeps libcurl's connections. */
+	if (!plain || !run->plain) {
+		curl_easy_reset(run->easy);
+		set_defaults(run);
 	}
-	set_method(run);
+	run->plain = plain;
+	curl_easy_setopt(run->easy, CURLOPT_URL, NULL); /* else libcurl keeps the text of the one before */
+	curl_easy_setopt(run->easy, CURLOPT_CURLU, url->url);
+	curl_easy_setopt(run->easy, CURLOPT_HTTPHEADER, run->trusted ? http->lines : NULL);
+	if (run->trusted && http->encoding != NULL)
+		curl_easy_setopt(run->easy, CURLOPT_ACCEPT_ENCODING, http->encoding);
+	if (!plain)
+		set_method(run);
 	set_connection(run);
 	set_version(run, url->tls);
 	if (url->tls || http->proxy_url != NULL)
