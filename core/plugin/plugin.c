@@ -120,6 +120,28 @@ char *plugin_find(const char *name, const char *const *folders, size_t count, st
 
 /* ---- The descriptor ---- */
 
+struct loader_name { /* of a plugin, which is never closed: the loader has it as long as the process lives */
+	struct loader_name *next;
+	char *text;
+};
+
+/* A debugger opens the name of a loaded object itself, and its own descriptor of that number may be a pipe, on
+ * which it waits for ever. */
+static void name_for_debuggers(void *handle, const char *path)
+{
+	static struct loader_name *names;
+	struct link_map *map;
+	char *whole = realpath(path, NULL);
+	if (whole == NULL || dlinfo(handle, RTLD_DI_LINKMAP, &map) != 0) {
+		free(whole);
+		return;
+	}
+	struct loader_name *name = x_alloc(sizeof(*name));
+	*name = (struct loader_name){names, whole};
+	names = name;
+	map->l_name = whole;
+}
+
 /* The symbol and its size in the file, so that a descriptor that is too short is never read beyond. */
 static const void *find_symbol(const char *path, int copy, size_t *size, struct err *err)
 {
@@ -133,12 +155,7 @@ static const void *find_symbol(const char *path, int copy, size_t *size, struct 
 		err_set(err, "cannot open plugin %s: %s", path, why != NULL ? why : "unknown error");
 		return NULL;
 	}
-	/* A debugger opens the name of a loaded object itself, and its own descriptor of that number may be a
-	 * pipe, on which it waits for ever. The handle is never closed, so that the loader never frees the name. */
-	struct link_map *map;
-	char *whole = realpath(path, NULL);
-	if (whole != NULL && dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0)
-		map->l_name = whole;
+	name_for_debuggers(handle, path);
 	const void *symbol = dlsym(handle, "skymon_plugin");
 	Dl_info info;
 	void *entry = NULL;
