@@ -37,17 +37,19 @@ def seconds(text):
     return sum(float(number) * units[unit] for number, unit in parts)
 
 
-def limit_of(daemon, component):
-    """interval + timeout + a little, as the daemon's config file has it."""
+def given(daemon, component, key, core):
+    """The seconds of a component's option, as the daemon's config file has it; core: the default."""
     import yaml
     config = yaml.safe_load(daemon.config.read_text())
     own = config["components"][component]
     common = config.get("defaults", {})
+    of_plugin = common.get(own["plugin"]) or {}
+    return seconds(own.get(key, of_plugin.get(key, common.get(key, core))))
 
-    def given(key, core):
-        of_plugin = common.get(own["plugin"]) or {}
-        return seconds(own.get(key, of_plugin.get(key, common.get(key, core))))
-    return given("interval", "30s") + given("timeout", "5s") + SMALL
+
+def limit_of(daemon, component):
+    """interval + timeout + a little."""
+    return given(daemon, component, "interval", "30s") + given(daemon, component, "timeout", "5s") + SMALL
 
 
 def hides(daemon, secrets, *more):
