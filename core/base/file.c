@@ -37,10 +37,11 @@ bool file_read(const char *kind, const char *path, size_t most, struct buf *out,
 	char text[160];
 	struct stat about;
 	int fd = open_file(path);
+	int why = errno; /* trust_error may change it */
 	if (fd < 0)
 		return err_set(
-			err, "cannot open %s%.200s: %s%s", kind, path, trust_error(errno, text),
-			errno == ENOENT && strncmp(path, CREDENTIALS, sizeof(CREDENTIALS) - 1) == 0
+			err, "cannot open %s%.200s: %s%s", kind, path, trust_error(why, text),
+			why == ENOENT && strncmp(path, CREDENTIALS, sizeof(CREDENTIALS) - 1) == 0
 				? " (a new LoadCredential= needs `systemctl daemon-reload` and a restart)"
 				: "");
 	bool ok = (fstat(fd, &about) == 0 && S_ISREG(about.st_mode)) ||

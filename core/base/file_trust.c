@@ -157,7 +157,7 @@ enum trust trust_file(int fd, const char *path, bool apart, struct err *err)
 	free(real);
 	if (!ok)
 		return TRUST_BAD;
-	/* Root chooses who is in a group that may read its files: ssl-cert has the keys of Debian's servers. */
+	/* The members of a group that may read root's files are root's choice, as with Debian's ssl-cert. */
 	bool group_may = about.st_uid == 0 || about.st_gid == 0 || about.st_gid == getegid();
 	if ((about.st_mode & (group_may ? S_IROTH : S_IRGRP | S_IROTH)) == 0)
 		return TRUST_GOOD;

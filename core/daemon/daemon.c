@@ -404,12 +404,9 @@ static void plan_is_bad(void *arg, const struct err_list *errors)
 static const struct reload_events reload_events = {
 	.read = settings_are_read, .good = plan_is_good, .bad = plan_is_bad};
 
-/* info: of a SIGHUP; NULL for a change of a file. */
 static void reload(struct daemon *daemon, const struct signalfd_siginfo *info)
 {
-	struct reload_requester requester = {0};
-	if (info != NULL)
-		requester = reload_requester_of(info);
+	struct reload_requester requester = reload_requester_of(info);
 	if (requester.pid != 0) {
 		daemon->requester = requester;
 		daemon->requester_turn = reload_turn(daemon->reload) + 1;
@@ -424,7 +421,8 @@ static void files_have_changed(void *arg)
 	if (daemon->phase != RUNNING)
 		return;
 	log_info("files of the config have changed: reloading");
-	reload(daemon, NULL);
+	notify_reloading();
+	reload_begin(daemon->reload, false);
 }
 
 /* ---- Stop: readiness first, drain, HTTP, workers ---- */

@@ -14,9 +14,9 @@ void daemon_warn_of_isolation(void);
 /* Raises the limit of descriptors as far as the system allows. Returns limits.connections, or as many as it
  * allows. */
 uint32_t daemon_fit_descriptors(const struct settings *settings);
-/* Called before the first worker, whose sandbox is built from existing folders. */
 /* Makes the folder if it is missing, and locks it until this process ends. Returns false if another skymond has
- * it; a folder that cannot be made or written is logged and does not matter. */
+ * it; a folder that cannot be made or written is logged and does not matter. Called before the first worker,
+ * whose sandbox is built from existing folders. */
 bool daemon_take_state_dir(const char *folder, struct err *err) MUST_CHECK;
 
 #endif

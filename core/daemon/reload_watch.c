@@ -134,10 +134,18 @@ static void arm(struct reload_watch *rw)
 
 /* ---- Changes ---- */
 
-static void wait_for_quiet(struct reload_watch *rw)
+/* Sets the watches, as a folder may be another one now, and looks at the files behind them. Returns whether they
+ * differ from those of the last look. */
+static bool look(struct reload_watch *rw)
 {
+	uint64_t before = rw->seen;
 	arm(rw);
 	rw->seen = config_sources_hash(rw->sources, rw->count, true);
+	return rw->seen != before;
+}
+
+static void wait_for_quiet(struct reload_watch *rw)
+{
 	loop_set_timer(rw->loop, &rw->quiet, loop_clock_ms() + QUIET_MS);
 }
 
@@ -145,10 +153,7 @@ static void is_quiet(struct timer *timer, int64_t now_ms)
 {
 	struct reload_watch *rw = container_of(timer, struct reload_watch, quiet);
 	(void)now_ms;
-	uint64_t before = rw->seen;
-	arm(rw); /* a folder may be another one now */
-	rw->seen = config_sources_hash(rw->sources, rw->count, true);
-	if (rw->seen != before)
+	if (look(rw))
 		wait_for_quiet(rw);
 	else if (rw->seen != rw->in_force)
 		rw->changed(rw->arg);
@@ -161,8 +166,10 @@ static void on_events(struct watch *watch, uint32_t events)
 	(void)events;
 	while (read(watch->fd, bytes, sizeof(bytes)) > 0)
 		; /* their number and kind do not matter, and neither does an overflow */
-	if (rw->quiet.slot == 0)
-		wait_for_quiet(rw);
+	if (rw->quiet.slot != 0)
+		return;
+	look(rw);
+	wait_for_quiet(rw);
 }
 
 /* ---- Life ---- */
@@ -182,7 +189,7 @@ static void restart(struct reload_watch *rw)
 	close_watches(rw);
 	if (!rw->enabled || rw->count == 0)
 		return;
-	/* what has changed since the files were read is noticed here */
+	look(rw); /* what has changed since the files were read is noticed here */
 	wait_for_quiet(rw);
 }
 

@@ -233,11 +233,10 @@ struct skymon_request {
 	const struct route_entry *entry; /* whose handler runs */
 	struct count_route *count;
 	bool trusted, as_options;
-	bool verified;  /* its password was, with or without success */
-	bool suspended; /* its connection is */
-	bool open;      /* the route needs no token; noted here, as a reload may come before the reply */
-	const char *
-		login; /* the user whose password made it trusted, which a browser sends by itself, or NULL */
+	bool verified;     /* its password was, with or without success */
+	bool suspended;    /* its connection is */
+	bool open;         /* the route needs no token; noted here, as a reload may come before the reply */
+	const char *login; /* of the password that made it trusted, which browsers send by themselves */
 	struct skymon_caller caller;
 	char address[64];        /* of caller */
 	const char *audit;       /* what a write did, or NULL */
